@@ -1,0 +1,1 @@
+"""SkipScan: unsupervised threat detection in X-ray baggage scans."""

@@ -1,0 +1,69 @@
+"""What defines a Skip-GANomaly model and its training step."""
+
+from dataclasses import dataclass
+
+from pipeline.errors import require
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The `model` block: what every trial of a sweep and the final training share.
+
+    Attributes:
+        ngf: width of the generator's first layer.
+        ndf: width of the discriminator's first layer.
+        batch_size: patches in a step, over all workers.
+        learning_rate: of Adam, before its decay.
+        beta1: of Adam.
+        beta2: of Adam.
+        score_lambda: lambda of Equation 5, the residual's weight in the anomaly score.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    ngf: int
+    ndf: int
+    batch_size: int
+    learning_rate: float
+    beta1: float
+    beta2: float
+    score_lambda: float
+
+    def __post_init__(self) -> None:
+        for name in ("ngf", "ndf"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        # Batch-norm has no variance to normalise by in a batch of one.
+        require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            require(0 <= value < 1, name, value, "from 0 to below 1")
+        require(
+            0 <= self.score_lambda <= 1,
+            "score_lambda",
+            self.score_lambda,
+            "from 0 to 1",
+        )
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What a sweep searches: the weights of Equation 4 and the latent size.
+
+    Attributes:
+        lambda_adv: weight of the adversarial loss.
+        lambda_con: weight of the contextual loss.
+        lambda_lat: weight of the latent loss.
+        latent_dim: d, the generator's bottleneck width and the length of f(.).
+    """
+
+    lambda_adv: float
+    lambda_con: float
+    lambda_lat: float
+    latent_dim: int
+
+    def __post_init__(self) -> None:
+        for name in ("lambda_adv", "lambda_con", "lambda_lat"):
+            value = getattr(self, name)
+            require(0 <= value < float("inf"), name, value, "a finite number, 0 or more")
+        require(self.latent_dim >= 1, "latent_dim", self.latent_dim, "1 or more")

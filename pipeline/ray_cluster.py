@@ -1,0 +1,46 @@
+"""Connecting to Ray: the cluster that `RAY_ADDRESS` names, or a local one for this process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from ray.train import Checkpoint
+
+import pipeline
+from pipeline.checkpoints import load_checkpoint
+from pipeline.files import project_root
+
+OBJECT_STORE_BYTES = 128 * 2**20  # nothing of ours goes through it but small messages
+
+
+@contextmanager
+def ray_session() -> Iterator[None]:
+    """Ray for the time of a `with` block; the workers import this checkout's `pipeline`."""
+    runtime_env = {"py_modules": [str(Path(pipeline.__file__).parent)]}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(runtime_env=runtime_env)
+    else:
+        ray.init(
+            runtime_env=runtime_env,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def storage_path(storage: str) -> str:
+    """The storage parameter as Ray wants it: an address as it is, a folder as an absolute path."""
+    return storage if "://" in storage else str(project_root() / storage)
+
+
+def read_state(checkpoint: Checkpoint, key: str) -> dict[str, Any]:
+    """The training state in a Ray checkpoint; one of another key is refused."""
+    with checkpoint.as_directory() as folder:
+        return load_checkpoint(Path(folder), key)

@@ -1,0 +1,112 @@
+"""Data-parallel training: the loop of `pipeline.training` under Ray Train."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from torch import nn
+
+from pipeline.checkpoints import save_checkpoint
+from pipeline.errors import InputError
+from pipeline.patch_store import PatchStore
+from pipeline.ray_cluster import read_state
+from pipeline.selection import load_validation
+from pipeline.splits import TRAIN, VALIDATION
+from pipeline.tracking import Tracker
+from pipeline.training import Metrics, State, TrainSettings, Worker, train
+
+WORKER_FAILURES = 3  # restarts from the last checkpoint before the run counts as failed
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What every worker is told.
+
+    Attributes:
+        settings: what to train.
+        patches: absolute folder of the patches.
+        key: of settings, data and world size; checkpoints of another key are refused.
+        tracker, run_id: the MLflow run for the curves.
+    """
+
+    settings: TrainSettings
+    patches: str
+    key: str
+    tracker: Tracker
+    run_id: str
+
+
+def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> State:
+    """Train on `workers` Ray workers and return the last state.
+
+    The run is named after the job's key, so a rerun of the same job goes on from the last
+    checkpoint in `storage`, and another job never meets it.
+    """
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"job": job},
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
+        run_config=RunConfig(
+            name=f"train-{job.key[:16]}",
+            storage_path=storage,
+            failure_config=FailureConfig(max_failures=WORKER_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    result = trainer.fit()
+    if result.checkpoint is None:
+        raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
+    return read_state(result.checkpoint, job.key)
+
+
+def train_worker(config: dict[str, Any]) -> None:
+    """What each Ray worker runs."""
+    job: TrainJob = config["job"]
+    context = ray.train.get_context()
+    worker = Worker(
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+        wrap=_data_parallel,
+    )
+    checkpoint = ray.train.get_checkpoint()
+    validation = PatchStore(Path(job.patches), VALIDATION)
+    train(
+        job.settings,
+        PatchStore(Path(job.patches), TRAIN),
+        load_validation(validation, job.settings.seed, labelled=None),
+        worker,
+        lambda metrics, state: _report(job, worker, metrics, state),
+        resume=read_state(checkpoint, job.key) if checkpoint else None,
+    )
+
+
+def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> None:
+    """Tell Ray, on every rank since it is a barrier; rank 0 keeps the state and tells MLflow."""
+    if worker.rank != 0:
+        ray.train.report(metrics)
+        return
+    print(describe_epoch(metrics, job.settings.epochs), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder), state, job.key)
+        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+    job.tracker.log_metrics(job.run_id, metrics, int(metrics["epoch"]))
+
+
+def describe_epoch(metrics: Metrics, epochs: int) -> str:
+    """One line for people about an epoch."""
+    values = " ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "epoch")
+    return f"epoch {metrics['epoch']:.0f} of {epochs}: {values}"
+
+
+def _data_parallel(network: nn.Module) -> nn.Module:
+    # The discriminator runs twice before its one backward pass; broadcasting buffers in between
+    # would change what the first pass saved. The loop averages them after each epoch instead.
+    return ray.train.torch.prepare_model(
+        network, parallel_strategy_kwargs={"broadcast_buffers": False}
+    )

@@ -1,0 +1,75 @@
+"""Writes what an evaluation found: the table, metrics.json, plot data and figures."""
+
+from pathlib import Path
+
+from pipeline.evaluation import (
+    AucTable,
+    TestScores,
+    auc_table,
+    describe,
+    estimate_rows,
+    histogram_rows,
+    metrics_of,
+    roc_rows,
+)
+from pipeline.figures import (
+    Colours,
+    draw_exemplars,
+    draw_histogram,
+    draw_roc,
+    draw_scans,
+    draw_tsne,
+)
+from pipeline.files import write_json, write_table, write_whole
+from pipeline.patch_store import PatchStore
+from pipeline.scoring import Calibration
+from pipeline.settings import EvaluateSettings
+from pipeline.showcase import ScanScorer, pick_exemplars, pick_features, pick_scans
+from pipeline.windows import NORMAL
+
+METRICS = "metrics.json"
+TABLE = "table.txt"
+FIGURES = "figures"
+
+
+def write_report(
+    folder: Path,
+    store: PatchStore,
+    test: TestScores,
+    calibration: Calibration,
+    settings: EvaluateSettings,
+    heading: str,
+) -> AucTable:
+    """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; returns the table."""
+    classes = tuple(name for name in store.classes if name != NORMAL)
+    table = auc_table(test, classes, settings.bootstrap, settings.seed)
+    write_json(folder / METRICS, metrics_of(table, test, calibration))
+    write_whole(folder / TABLE, (describe(table, test, heading) + "\n").encode())
+    rows = estimate_rows(table)
+    write_table(folder / "auc.csv", list(rows[0]), rows)
+    roc_columns = ("class", "false_positive_rate", "true_positive_rate")
+    write_table(folder / "roc.csv", roc_columns, list(roc_rows(test, classes)))
+    columns = ("patches", "anomaly_score", "density")
+    write_table(folder / "histogram.csv", columns, list(histogram_rows(test)))
+    return table
+
+
+def write_figures(
+    folder: Path,
+    store: PatchStore,
+    test: TestScores,
+    table: AucTable,
+    scorer: ScanScorer,
+    settings: EvaluateSettings,
+) -> None:
+    """Draw every figure that the test part has data for."""
+    colours = Colours(settings.normal_colour, settings.abnormal_colour)
+    seed = settings.seed
+    draw_roc(folder / "roc.png", test, table)
+    draw_histogram(folder / "histogram.png", test, scorer.calibration.scaled_threshold, colours)
+    features = pick_features(store, test, scorer.detector, settings.tsne_points, seed)
+    draw_tsne(folder / "tsne.png", *features, colours, seed)
+    exemplars = pick_exemplars(store, test, scorer.detector, settings.exemplars, seed)
+    draw_exemplars(folder / "exemplars.png", exemplars)
+    if scorer.rule.mode == "windows":
+        draw_scans(folder / "scans.png", pick_scans(scorer))

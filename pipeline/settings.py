@@ -1,0 +1,202 @@
+"""The parameters of a run: `params.yaml` over the preset that it names, validated once.
+
+Each block is a plain dataclass that stands in the module it belongs to, or here where no library
+module needs it; pydantic reads them strictly and refuses unknown keys.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.errors import InputError, require
+from pipeline.models.skip_ganomaly.settings import ModelSettings
+from pipeline.splits import SplitShares
+from pipeline.windows import WindowRule
+
+SWEEP: Literal["sweep"] = "sweep"
+FromSweep = Literal["sweep"]
+Source = Literal["embedded", "sixray", "cifar10"]
+Range = tuple[float, float]
+
+STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class ScanSettings(SplitShares):
+    """The `scans` block: which scans, and how they are split."""
+
+    __pydantic_config__ = STRICT
+
+    source: Source
+    folder: str
+    seed: int
+    count: int
+    abnormal_class: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.count >= 1, "count", self.count, "1 or more")
+
+
+@dataclass(frozen=True)
+class ExtractSettings(WindowRule):
+    """The `extract` block: the window rule, and the size of a shard."""
+
+    __pydantic_config__ = STRICT
+
+    shard_windows: int = 4096
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.shard_windows >= 1, "shard_windows", self.shard_windows, "1 or more")
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """The `tune` block: the search space and the size of the sweep."""
+
+    __pydantic_config__ = STRICT
+
+    trials: int
+    epochs: int
+    concurrent: int
+    seed: int
+    lambda_adv: Range
+    lambda_con: Range
+    lambda_lat: Range
+    latent_dim: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        require(self.trials >= 0, "trials", self.trials, "0 or more")
+        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        require(self.concurrent >= 1, "concurrent", self.concurrent, "1 or more")
+        for name in ("lambda_adv", "lambda_con", "lambda_lat"):
+            low, high = getattr(self, name)
+            require(0 < low < high, name, [low, high], "two numbers, 0 < low < high")
+        choices = self.latent_dim
+        require(
+            len(choices) > 0 and min(choices) >= 1,
+            "latent_dim",
+            choices,
+            "widths of 1 or more",
+        )
+
+
+@dataclass(frozen=True)
+class TrainBlock:
+    """The `train` block; a setting that says ``sweep`` is taken from what `tune` found best."""
+
+    __pydantic_config__ = STRICT
+
+    lambda_adv: float | FromSweep
+    lambda_con: float | FromSweep
+    lambda_lat: float | FromSweep
+    latent_dim: int | FromSweep
+    epochs: int
+    seed: int
+    workers: int
+    use_gpu: bool
+    false_alarm_rate: float
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        require(self.workers >= 1, "workers", self.workers, "1 or more")
+        rate = self.false_alarm_rate
+        require(0 < rate < 1, "false_alarm_rate", rate, "a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """The `evaluate` block: the intervals and the figures."""
+
+    __pydantic_config__ = STRICT
+
+    bootstrap: int
+    tsne_points: int
+    exemplars: int
+    normal_colour: str
+    abnormal_colour: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")
+        require(self.tsne_points >= 10, "tsne_points", self.tsne_points, "10 or more")
+        require(self.exemplars >= 1, "exemplars", self.exemplars, "1 or more")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every parameter of a run, the preset applied."""
+
+    __pydantic_config__ = STRICT
+
+    preset: str
+    storage: str
+    scans: ScanSettings
+    extract: ExtractSettings
+    model: ModelSettings
+    tune: TuneSettings
+    train: TrainBlock
+    evaluate: EvaluateSettings
+
+
+def load_settings(
+    params: Path = Path("params.yaml"), presets: Path = Path("presets.yaml")
+) -> Settings:
+    """Read `params`, fill its nulls from the preset that it names, and validate the whole.
+
+    Raises:
+        InputError: a file is missing or not YAML, or a parameter is unknown, missing or wrong;
+            the message names the file and the parameter.
+    """
+    given, available = _read_yaml(params), _read_yaml(presets)
+    preset = given.get("preset")
+    if preset not in available:
+        raise InputError(f"{params}: preset: got {preset!r}, expected one of {sorted(available)}")
+    filled = {
+        name: _fill(block, available[preset].get(name, {})) if isinstance(block, dict) else block
+        for name, block in given.items()
+    }
+    try:
+        return TypeAdapter(Settings).validate_python(filled)
+    except ValidationError as error:
+        raise InputError(_one_line(error, params)) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file: run from the project's root") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping of blocks, got {type(content).__name__}")
+    return content
+
+
+def _fill(block: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+    """The block, with each null, and each key left out, taken from the preset."""
+    return {
+        **preset,
+        **{key: value for key, value in block.items() if value is not None},
+    }
+
+
+def _one_line(error: ValidationError, params: Path) -> str:
+    """The first fault of a validation, and how many more there are."""
+    faults = error.errors()
+    first = faults[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in get_args(FromSweep))
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        what = "unknown parameter: remove it or correct its name"
+    elif first["type"] in ("missing", "missing_argument"):
+        what = "missing: give it a value, or null where the preset has one"
+    else:
+        what = f"{first['msg']}, got {first['input']!r}"
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{params}: {where}: {what}{more}"

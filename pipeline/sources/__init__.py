@@ -1,0 +1,1 @@
+"""Scan sources: each turns a folder into scans with their regions."""

@@ -1,0 +1,1 @@
+"""Generated dual-energy X-ray baggage, the project's default data."""

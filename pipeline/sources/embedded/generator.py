@@ -1,0 +1,73 @@
+"""Composition of a scan: a bag or a parcel, packed, perhaps with a threat in it, and exposed."""
+
+import numpy as np
+
+from pipeline.sources.base import Region, Scan
+from pipeline.sources.embedded.catalogue import THREATS
+from pipeline.sources.embedded.containers import BAGS, parcel
+from pipeline.sources.embedded.detector import expose
+from pipeline.sources.embedded.packing import Scene, pack_bag, pack_parcel
+from pipeline.sources.embedded.shapes import Pose, Tile
+from pipeline.sources.embedded.textures import Textures
+
+Rng = np.random.Generator
+
+# Six scans of ten are normal; the rest hold a threat of one class each.
+CYCLE: tuple[str | None, ...] = (None,) * 6 + ("knife", "gun", "gun_part", "full_weapon")
+PARCEL_PLACES = (2, 5, 9)  # places in `CYCLE` that are parcels: whole weapons, a third of normal
+
+MARGIN = 34  # pixels about the container, for its wheels and handles
+
+
+def threat_of(number: int) -> str | None:
+    """The class of the threats in scan `number`, None in a normal scan."""
+    return CYCLE[number % len(CYCLE)]
+
+
+def render_scan(seed: int, number: int) -> Scan:
+    """Scan `number` of the set `seed`: the same bytes whenever and wherever it is rendered.
+
+    The image is (380 to 560, 560 to 760, 3) RGB, air 240 or more in every channel.
+    """
+    rng = np.random.default_rng([seed, number])
+    in_parcel = number % len(CYCLE) in PARCEL_PLACES
+    scene = _empty(rng, in_parcel)
+    threat = threat_of(number)
+    regions = () if threat is None else _hide(scene, threat)
+    (pack_parcel if in_parcel else pack_bag)(scene)
+    return Scan(f"{number:05d}", expose(scene.depth, rng), regions)
+
+
+def _empty(rng: Rng, in_parcel: bool) -> Scene:
+    """A scene with an empty container, which fills an image of random size."""
+    size = rng.integers((560, 380), (761, 561))
+    scale = float(rng.uniform(5.4, 6.4) if in_parcel else rng.uniform(5.9, 7.2))
+    turn = rng.normal(0, 0.1)
+    lean = np.abs([[np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    room = size - 2 * MARGIN
+    length, breadth = (room * (room / (lean @ room)).min() / scale).tolist()
+    # Containers are drawn upright; as on a belt, they come lying on their long side.
+    angle = turn + (np.pi / 2 if rng.random() < 0.5 else -np.pi / 2)
+    pose = Pose(scale, float(angle), mirrored=bool(rng.random() < 0.5))
+    textures = Textures(rng)
+    tile = Tile(np.hypot(length, breadth) / 2 + 5, pose, textures)
+    draw = parcel if in_parcel else BAGS[rng.integers(len(BAGS))]
+    inner = draw(tile, rng, breadth, length) @ pose.matrix().T + size / 2
+    scene = Scene(np.zeros((2, size[1], size[0]), np.float32), inner, scale, textures, rng)
+    scene.add(tile.finished(), size / 2)
+    return scene
+
+
+def _hide(scene: Scene, class_name: str) -> tuple[Region, ...]:
+    """Put one threat of a class into the scene, now and then two."""
+    rng, kinds = scene.rng, THREATS[class_name]
+    regions = []
+    for _ in range(2 if rng.random() < 0.2 else 1):
+        item = kinds[rng.integers(len(kinds))]
+        long_gun = item.reach > 30
+        # A long gun fits a parcel only along it.
+        angle = rng.normal(0, 0.25) + np.pi * rng.integers(2) if long_gun else None
+        tilt = 1.35 if class_name == "knife" and rng.random() < 0.3 else 0.8
+        place = scene.place(0.7 if long_gun else 0.3)
+        regions.append(Region(class_name, scene.put(item, scene.pose(tilt, angle), place)))
+    return tuple(regions)

@@ -1,0 +1,84 @@
+"""What the objects are made of, and how much of it absorbs at the two energies."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import xraydb
+from numpy.typing import NDArray
+
+# Effective energies in keV of the two readings of a 160 kV line scanner: the front detector
+# answers to the soft half of the spectrum, the one behind a copper filter to the hard half.
+ENERGIES_KEV = (62.0, 112.0)
+
+# The colours tell elements apart up to zinc; above, the K edges bend the curve.
+CALIBRATION_ELEMENTS = range(6, 31)
+
+
+@dataclass(frozen=True)
+class Material:
+    """A chemical formula as xraydb reads it, and a density in g/cm3.
+
+    Loose things (cloth, board, stuffing) have the density of the bulk with its air.
+    """
+
+    formula: str
+    density: float
+
+
+MATERIALS: dict[str, Material] = {
+    "steel": Material("Fe", 7.87),
+    "aluminium": Material("Al", 2.70),
+    "brass": Material("Cu63Zn37", 8.5),
+    "copper": Material("Cu", 8.96),
+    "zinc": Material("Zn92Al8", 6.7),
+    "lead": Material("Pb", 11.3),
+    "zirconia": Material("ZrO2", 6.0),
+    "glass": Material("Na2CaSi6O14", 2.5),
+    "porcelain": Material("Al2Si2O7", 2.4),
+    "water": Material("H2O", 1.0),
+    "paper": Material("C6H10O5", 0.85),
+    "board": Material("C6H10O5", 0.18),
+    "cotton": Material("C6H10O5", 0.22),
+    "polyester": Material("C10H8O4", 0.25),
+    "leather": Material("C2H3NO", 0.9),
+    "rubber": Material("C50H80S2ZnO", 1.2),
+    "plastic": Material("C15H17N", 1.05),
+    "nylon": Material("C12H22N2O2", 1.14),
+    "pvc": Material("C2H3Cl", 1.38),
+    "foam": Material("C3H6", 0.05),
+    "wood": Material("C6H10O5", 0.65),
+    "food": Material("C6H12O6", 0.9),
+    "soap": Material("C12H25NaO6", 1.05),
+    "talc": Material("Mg3Si4O12H2", 1.1),
+    "lithium": Material("LiCoO2C9CuAl", 2.3),
+    "circuit": Material("C20H20O16Si7Cu", 1.9),
+    "powder": Material("C6H7N3O11", 0.9),
+}
+
+
+@cache
+def attenuation(name: str) -> tuple[float, float]:
+    """Linear attenuation in 1/cm of a material at `ENERGIES_KEV`.
+
+    From xraydb's tables (Elam, Ravel and Sieber), coherent scatter included, by the mixture rule.
+    """
+    material = MATERIALS[name]
+    low, high = (
+        float(
+            xraydb.material_mu(
+                material.formula, 1000 * energy, density=material.density
+            )
+        )
+        for energy in ENERGIES_KEV
+    )
+    return low, high
+
+
+@cache
+def z_calibration() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ratio of low to high attenuation of pure elements, rising, and their atomic numbers."""
+    energies = [1000 * energy for energy in ENERGIES_KEV]
+    pairs = [xraydb.mu_elam(element, energies) for element in CALIBRATION_ELEMENTS]
+    ratios = np.array([low / high for low, high in pairs])
+    return ratios, np.array(CALIBRATION_ELEMENTS, dtype=np.float64)

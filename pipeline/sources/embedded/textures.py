@@ -1,0 +1,76 @@
+"""Uneven sheets: folds of cloth, weave, grain, made anew for every scan."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+SIDE = 640  # pixels; larger pieces repeat it mirrored
+
+
+def _noise(rng: np.random.Generator, rows: int, columns: int) -> Floats:
+    """Smooth noise (SIDE, SIDE) of about unit variance, of a grid of that many cells."""
+    grid = rng.standard_normal((rows, columns), dtype=np.float32)
+    return np.asarray(
+        cv2.resize(grid, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.float32
+    )
+
+
+def _folds(rng: np.random.Generator) -> Floats:
+    """Creased cloth: soft hills, and thin ridges where it is folded over, about 1."""
+    hills = 1 + 0.28 * _noise(rng, 9, 9) + 0.14 * _noise(rng, 30, 30)
+    for rows, columns, width in ((7, 14, 0.10), (18, 12, 0.16), (34, 40, 0.2)):
+        level = _noise(rng, rows, columns)
+        hills += 0.3 * np.exp(-((level / width) ** 2))
+    return np.maximum(hills, 0.15)
+
+
+def _ribs(rng: np.random.Generator) -> Floats:
+    """Stacked or pleated layers seen on edge: lines that run along and sway a little."""
+    sway = np.arange(SIDE)[None, :] + 7 * _noise(rng, 4, 6)
+    lines = np.sin(sway * rng.uniform(0.7, 1.3)) + 0.6 * np.sin(
+        sway * rng.uniform(0.2, 0.5)
+    )
+    return np.asarray(1 + 0.2 * lines + 0.1 * _noise(rng, 12, 60), np.float32)
+
+
+def _grain(rng: np.random.Generator) -> Floats:
+    """Loose fill: granules, seeds, crumbs."""
+    return np.maximum(
+        1 + 0.25 * _noise(rng, 220, 220) + 0.12 * _noise(rng, 12, 12), 0.2
+    )
+
+
+def _weave(rng: np.random.Generator) -> Floats:
+    """Corrugated board and coarse cloth: a fine even mesh."""
+    step = rng.uniform(0.9, 1.6)
+    line = np.sin(step * np.arange(SIDE, dtype=np.float32))
+    mesh = 1 + 0.22 * line[:, None] + 0.12 * line[None, :]
+    return np.asarray(mesh + 0.1 * _noise(rng, 5, 5), np.float32)
+
+
+class Textures:
+    """One sheet (SIDE, SIDE) of each kind, mean about 1, of which pieces are cut at random."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._sheets = {
+            "folds": _folds(rng),
+            "ribs": _ribs(rng),
+            "grain": _grain(rng),
+            "weave": _weave(rng),
+        }
+
+    def cut(self, name: str, shape: tuple[int, ...]) -> Floats:
+        """A piece (rows, columns) of a sheet, turned and mirrored at random."""
+        rows, columns = shape
+        sheet = self._sheets[name]
+        if self._rng.random() < 0.5:
+            sheet = sheet.T
+        sheet = sheet[:: self._rng.choice((-1, 1)), :: self._rng.choice((-1, 1))]
+        top = int(self._rng.integers(0, max(SIDE - rows, 0) + 1))
+        left = int(self._rng.integers(0, max(SIDE - columns, 0) + 1))
+        piece = sheet[top : top + rows, left : left + columns]
+        missing = (0, rows - piece.shape[0]), (0, columns - piece.shape[1])
+        return np.pad(piece, missing, mode="symmetric")

@@ -1,0 +1,177 @@
+"""MLflow: one parent run per pipeline run. The only module that imports mlflow.
+
+The stages of one `dvc repro` are processes of their own, so they find their common run by a tag:
+the digest of the settings, the data and the experiment's name. A run is open until `evaluate`
+has completed it; a rerun after that gets a run of its own, and one after a kill goes on in the
+open one.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.pytorch
+import numpy as np
+import torch
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
+from mlflow.models import infer_signature
+from mlflow.telemetry import set_telemetry_client
+from mlflow.tracking import MlflowClient
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.files import digest, project_root
+from pipeline.settings import Settings
+
+EXPERIMENT = "skipscan"
+KEY_TAG = "skipscan.key"
+PARENT_TAG = "mlflow.parentRunId"
+SWEEP_TAG = "skipscan.sweep_run"
+MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or SQLite in the project's root; always absolute."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Logs to one MLflow store. Holds nothing but its address, so it can be sent to a worker."""
+
+    uri: str
+
+    @classmethod
+    def open(cls) -> "Tracker":
+        """Open the store, and migrate or create it, once, before workers use it."""
+        tracker = cls(tracking_uri())
+        if tracker._client().get_experiment_by_name(EXPERIMENT) is None:
+            # A server knows its own place for artifacts; a bare database needs to be told one.
+            local = tracker.uri.startswith("sqlite:")
+            place = (project_root() / "mlartifacts").as_uri() if local else None
+            tracker._client().create_experiment(EXPERIMENT, artifact_location=place)
+        return tracker
+
+    def pipeline_run(self, settings: Settings, data: str) -> str:
+        """The id of the open parent run of these settings and data; a new one where none is."""
+        name = os.environ.get("DVC_EXP_NAME", "")
+        key = digest([asdict(settings), data, name])
+        open_runs = self._find({KEY_TAG: key, "skipscan.open": "true"})
+        if open_runs:
+            return str(open_runs[0].info.run_id)
+        tags = {
+            KEY_TAG: key,
+            "skipscan.open": "true",
+            "skipscan.data": data,
+            "skipscan.preset": settings.preset,
+            "mlflow.source.git.commit": _git_commit(),
+        }
+        if name:
+            tags["dvc.experiment"] = name
+        run_id = self._create(name or f"{settings.scans.source}-{settings.preset}", tags)
+        self.log_params(run_id, {"preset": settings.preset, **_flat(_blocks(settings))})
+        return run_id
+
+    def child_run(self, parent: str, name: str, tags: Mapping[str, str] | None = None) -> str:
+        """The id of the run `name` nested in `parent`; a new one where none is."""
+        found = self._find({PARENT_TAG: parent, "mlflow.runName": name})
+        if found:
+            self._client().update_run(found[0].info.run_id, status="RUNNING")
+            return str(found[0].info.run_id)
+        return self._create(name, {PARENT_TAG: parent, **(tags or {})})
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Log parameters; those that the run has already are left, since MLflow refuses changes."""
+        known = self._client().get_run(run_id).data.params
+        new = [Param(name, str(value)) for name, value in params.items() if name not in known]
+        for start in range(0, len(new), MAX_PARAMS):
+            self._client().log_batch(run_id, params=new[start : start + MAX_PARAMS])
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float | None], step: int = 0) -> None:
+        """Log what is defined of some metrics, in one call per thousand."""
+        now = int(time.time() * 1000)
+        defined = [Metric(k, float(v), now, step) for k, v in metrics.items() if v is not None]
+        for start in range(0, len(defined), MAX_METRICS):
+            self._client().log_batch(run_id, metrics=defined[start : start + MAX_METRICS])
+
+    def log_missing_history(self, run_id: str, history: Sequence[Mapping[str, float]]) -> None:
+        """Log training curves that are not in the run yet: the training may be an earlier run's."""
+        logged = {metric.step for metric in self._client().get_metric_history(run_id, "loss_g")}
+        for metrics in history:
+            if metrics["epoch"] not in logged:
+                self.log_metrics(run_id, metrics, int(metrics["epoch"]))
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Tag a run."""
+        self._client().log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+    def log_dataset(self, run_id: str, name: str, place: str, data: str) -> None:
+        """Say which data a run stands on, by name, place and digest."""
+        dataset = Dataset(name=name, digest=data[:36], source_type="local", source=place)
+        self._client().log_inputs(run_id, [DatasetInput(dataset)])
+
+    def log_folder(self, run_id: str, folder: Path, name: str) -> None:
+        """Log every file of a folder as artifacts under `name`."""
+        self._client().log_artifacts(run_id, str(folder), name)
+
+    def log_model(self, run_id: str, model: nn.Module, example: NDArray[np.uint8]) -> None:
+        """Log a scoring module with its signature, exported without pickled code.
+
+        Args:
+            run_id: the run it belongs to.
+            model: uint8 patches (N, H, W, C) to scores (N,).
+            example: two patches or more; a batch of one would fix the batch size.
+        """
+        with torch.inference_mode():
+            signature = infer_signature(example, model(torch.from_numpy(example)).numpy())
+        mlflow.set_tracking_uri(self.uri)
+        with mlflow.start_run(run_id=run_id):
+            mlflow.pytorch.log_model(
+                model.eval(),
+                name="model",
+                signature=signature,
+                input_example=example,
+                serialization_format="pt2",
+            )
+
+    def finish(self, run_id: str, status: str = "FINISHED") -> None:
+        """Close a run as FINISHED, FAILED or KILLED."""
+        self.set_tags(run_id, {"skipscan.open": "false"})
+        self._client().set_terminated(run_id, status)
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        run = self._client().create_run(self._experiment_id(), tags=dict(tags), run_name=name)
+        return str(run.info.run_id)
+
+    def _find(self, tags: Mapping[str, str]) -> list[Run]:
+        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return list(self._client().search_runs([self._experiment_id()], condition))
+
+    def _experiment_id(self) -> str:
+        return str(self._client().get_experiment_by_name(EXPERIMENT).experiment_id)
+
+    def _client(self) -> MlflowClient:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        set_telemetry_client()  # asks the variable again: importing mlflow has asked it before
+        return MlflowClient(self.uri)
+
+
+def _blocks(settings: Settings) -> dict[str, Any]:
+    return {name: block for name, block in asdict(settings).items() if isinstance(block, dict)}
+
+
+def _flat(blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{block}.{name}": v for block, values in blocks.items() for name, v in values.items()}
+
+
+def _git_commit() -> str:
+    """The checkout's revision, or "" where there is no git or no commit."""
+    found = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() if found.returncode == 0 else ""

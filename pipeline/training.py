@@ -1,0 +1,222 @@
+"""The training loop: one for the single process, Ray Train and Ray Tune. It imports none of them.
+
+Three levels: `train_step` (with the model), `train_epoch`, `train`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.errors import require
+from pipeline.files import digest
+from pipeline.models.skip_ganomaly.nets import NetShape
+from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.models.skip_ganomaly.step import (
+    SkipGanomaly,
+    build_model,
+    build_networks,
+    network_state,
+    train_step,
+)
+from pipeline.patch_store import PatchStore, ShuffledReader
+from pipeline.scoring import build_detector, to_tensor
+from pipeline.selection import CRITERION, Validation
+
+PROGRESS_SECONDS = 15.0
+
+Metrics = dict[str, float]
+State = dict[str, Any]
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What decides a trained model, beside the data and the number of workers."""
+
+    model: ModelSettings
+    losses: LossSettings
+    epochs: int
+    seed: int
+
+    def key(self, data: str, world_size: int) -> str:
+        """Digest of all that decides the result; a checkpoint of another key is refused."""
+        return digest([asdict(self), data, world_size])
+
+
+@dataclass(frozen=True)
+class Worker:
+    """This process among the data-parallel ones.
+
+    Attributes:
+        rank, world_size: which, of how many.
+        device: where it computes.
+        wrap: makes a network data-parallel; the identity for a single process.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = torch.device("cpu")
+    wrap: Callable[[nn.Module], nn.Module] = lambda network: network
+
+
+# Called on every rank after every epoch, with the same metrics' names and the state to keep.
+Report = Callable[[Metrics, State], None]
+
+
+def train(
+    settings: TrainSettings,
+    patches: PatchStore,
+    validate: Validation,
+    worker: Worker,
+    report: Report,
+    resume: State | None = None,
+) -> State:
+    """Train for `settings.epochs`, or what is left of them after `resume`.
+
+    Returns:
+        The last state: `epoch` (how many are done), `model`, `rng`, `history` (metrics of each
+        epoch) and `best` (networks, epoch and criterion of the best epoch).
+
+    Raises:
+        InputError: there are less patches than a batch for each worker.
+        TrainingDivergedError: a loss is not finite.
+    """
+    require_divisible(settings.model.batch_size, worker.world_size)
+    batch_size = settings.model.batch_size // worker.world_size
+    reader = ShuffledReader(patches, batch_size, worker.rank, worker.world_size, settings.seed)
+    shape = net_shape(settings, patches)
+    model = _build(settings, shape, worker)
+    state = resume or {"epoch": 0, "history": [], "best": None}
+    if resume:
+        model.load_state(resume["model"])
+        torch.set_rng_state(resume["rng"])
+    else:
+        torch.manual_seed(settings.seed + worker.rank)
+    for epoch in range(state["epoch"], settings.epochs):
+        started = time.monotonic()
+        losses = train_epoch(model, reader, epoch, settings.losses, worker)
+        _average_buffers(model, worker)
+        seconds = time.monotonic() - started
+        metrics = {"epoch": epoch + 1, **losses, "seconds": seconds}
+        networks = network_state(model.generator, model.discriminator)
+        if worker.rank == 0:
+            detector = build_detector(shape, networks, settings.model.score_lambda, worker.device)
+            metrics |= validate(detector)
+        state = _advance(state, model, metrics, networks)
+        report(metrics, state)
+    return state
+
+
+def train_epoch(
+    model: SkipGanomaly,
+    reader: ShuffledReader,
+    epoch: int,
+    weights: LossSettings,
+    worker: Worker,
+) -> Metrics:
+    """One pass over this rank's patches; the mean of each loss."""
+    model.generator.train()
+    model.discriminator.train()
+    totals: dict[str, torch.Tensor] = {}
+    batches = _with_progress(reader.epoch(epoch), reader.batches_per_epoch, epoch, worker.rank)
+    for batch in batches:
+        losses = train_step(model, to_tensor(batch, worker.device), weights)
+        totals = {name: totals.get(name, 0) + value for name, value in losses.items()}
+    learning_rate = model.schedules[0].get_last_lr()[0]
+    for schedule in model.schedules:
+        schedule.step()
+    means = {name: float(total) / reader.batches_per_epoch for name, total in totals.items()}
+    _require_finite(means, epoch)
+    return {**means, "learning_rate": learning_rate}
+
+
+def net_shape(settings: TrainSettings, patches: PatchStore) -> NetShape:
+    """The networks that fit these patches."""
+    return NetShape(
+        side=patches.side,
+        channels=patches.channels,
+        ngf=settings.model.ngf,
+        ndf=settings.model.ndf,
+        latent_dim=settings.losses.latent_dim,
+    )
+
+
+def require_divisible(batch_size: int, workers: int) -> None:
+    """Refuse a batch that cannot be shared out evenly, two patches or more to each worker."""
+    fits = batch_size % workers == 0 and batch_size // workers >= 2
+    require(
+        fits,
+        "model.batch_size",
+        batch_size,
+        f"a multiple of {workers} workers, 2 or more each",
+    )
+
+
+def _build(settings: TrainSettings, shape: NetShape, worker: Worker) -> SkipGanomaly:
+    networks = build_networks(shape, settings.seed)
+    # channels_last is the layout that CPU and CUDA convolutions run fastest in.
+    placed = [network.to(worker.device, memory_format=torch.channels_last) for network in networks]
+    generator, discriminator = (worker.wrap(network) for network in placed)
+    return build_model(generator, discriminator, settings.model, settings.epochs)
+
+
+def _advance(state: State, model: SkipGanomaly, metrics: Metrics, networks: State) -> State:
+    """The state after one more epoch; an epoch as good as the best so far does not replace it."""
+    criterion = metrics.get(CRITERION)  # rank 0 alone validates, and rank 0's state is kept
+    best = state["best"]
+    if criterion is not None and (best is None or criterion > best["criterion"]):
+        kept = {name: _clone(network) for name, network in networks.items()}
+        best = {"epoch": metrics["epoch"], "criterion": criterion, "networks": kept}
+    return {
+        "epoch": int(metrics["epoch"]),
+        "model": model.state(),
+        "rng": torch.get_rng_state(),
+        "history": [*state["history"], metrics],
+        "best": best,
+    }
+
+
+def _clone(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def _average_buffers(model: SkipGanomaly, worker: Worker) -> None:
+    """Average batch-norm's running statistics over the ranks, so that all hold one model."""
+    if worker.world_size == 1:
+        return
+    for network in (model.generator, model.discriminator):
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                torch.distributed.all_reduce(buffer)
+                buffer /= worker.world_size
+
+
+def _require_finite(means: Metrics, epoch: int) -> None:
+    for name, value in means.items():
+        if not math.isfinite(value):
+            raise TrainingDivergedError(
+                f"{name} is {value} in epoch {epoch + 1}: lower model.learning_rate or the lambdas"
+            )
+
+
+def _with_progress(
+    batches: Iterator[NDArray[np.uint8]], total: int, epoch: int, rank: int
+) -> Iterator[NDArray[np.uint8]]:
+    """The batches; rank 0 says now and then how far it is, on a line that a log can keep."""
+    said = time.monotonic()
+    for number, batch in enumerate(batches):
+        yield batch
+        if rank == 0 and time.monotonic() - said > PROGRESS_SECONDS:
+            said = time.monotonic()
+            print(f"epoch {epoch + 1}: batch {number + 1} of {total}", flush=True)

@@ -1,0 +1,182 @@
+"""Windows over a scan: where they lie, which are kept, how they are labelled, and back to a map."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError, require
+from pipeline.sources.base import Image, Scan
+
+NORMAL = "normal"
+GRAZING = "grazing"  # touches a threat, too little of it to be called either way
+
+# Commercial pseudo-colour paints empty air white; anything that absorbs is darker in some channel.
+BACKGROUND_LEVEL = 240
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """How a scan becomes windows.
+
+    Attributes:
+        mode: ``windows`` slides a window; ``whole`` resizes the whole scan to one.
+        size: side of a window in pixels.
+        stride: pixels between neighbouring origins.
+        min_foreground: share of a window, 0 to 1, that must be foreground for it to be kept.
+        min_window_share: a threat covering this share of the window makes it abnormal ...
+        min_threat_share: ... and so does this share of the threat lying inside it; less of
+            both, but not nothing, is grazing.
+    """
+
+    mode: Literal["windows", "whole"] = "windows"
+    size: int = 64
+    stride: int = 32
+    min_foreground: float = 0.1
+    min_window_share: float = 0.1
+    min_threat_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        # The generator halves the side until 1 is left.
+        power_of_two = self.size >= 16 and self.size & (self.size - 1) == 0
+        require(power_of_two, "size", self.size, "a power of 2, 16 or more")
+        require(self.stride >= 1, "stride", self.stride, "1 or more")
+        for name in ("min_foreground", "min_window_share", "min_threat_share"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, name, value, "a share from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of one scan, in row-major order.
+
+    Attributes:
+        pixels: (N, size, size, 3) uint8.
+        origins: (N, 2) int32, (row, column) of each upper-left pixel.
+        labels: N names: ``normal`` or an abnormal class.
+        foreground: (N,) float32, share of foreground pixels, 0 to 1.
+        grazing: how many windows were left out because they only graze a threat.
+        background: how many were left out as empty.
+    """
+
+    pixels: NDArray[np.uint8]
+    origins: NDArray[np.int32]
+    labels: tuple[str, ...]
+    foreground: NDArray[np.float32]
+    grazing: int
+    background: int
+
+
+def axis_origins(length: int, size: int, stride: int) -> list[int]:
+    """Origins along one axis; the last window is moved back to end at the edge."""
+    last = length - size
+    regular = list(range(0, last + 1, stride))
+    return regular if regular[-1] == last else [*regular, last]
+
+
+def window_origins(height: int, width: int, size: int, stride: int) -> NDArray[np.int32]:
+    """Origins (N, 2) of windows that cover every pixel of a height x width scan.
+
+    Raises:
+        InputError: the scan is smaller than a window.
+    """
+    if min(height, width) < size:
+        raise InputError(
+            f"a scan of {width}x{height} pixels is smaller than a window of {size}x{size}: "
+            "lower extract.size or leave the scan out"
+        )
+    rows, columns = (
+        axis_origins(height, size, stride),
+        axis_origins(width, size, stride),
+    )
+    return np.array([(row, column) for row in rows for column in columns], dtype=np.int32)
+
+
+def foreground_mask(image: Image) -> NDArray[np.bool_]:
+    """Where something absorbs: some channel below `BACKGROUND_LEVEL`. (H, W, 3) to (H, W)."""
+    return image.min(axis=2) < BACKGROUND_LEVEL
+
+
+def window_sums(
+    mask: NDArray[np.bool_], origins: NDArray[np.int32], size: int
+) -> NDArray[np.int64]:
+    """How many True pixels each window holds, (N,), by a summed-area table."""
+    table = cv2.integral(mask.astype(np.uint8)).astype(np.int64)  # (H + 1, W + 1)
+    top, left = origins[:, 0], origins[:, 1]
+    bottom, right = top + size, left + size
+    return table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+
+
+def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> list[str]:
+    """Name each window: an abnormal class, ``grazing`` or ``normal``.
+
+    Where several threats qualify, the one that covers most of the window names it.
+    """
+    labels = np.full(len(origins), NORMAL, dtype=object)
+    most = np.zeros(len(origins), dtype=np.int64)
+    for region in scan.regions:
+        covered = window_sums(region.mask, origins, rule.size)
+        enough = (covered >= rule.min_window_share * rule.size**2) | (
+            covered >= rule.min_threat_share * max(int(region.mask.sum()), 1)
+        )
+        labels[(covered > 0) & (most == 0) & ~enough] = GRAZING
+        winner = (covered > 0) & enough & (covered > most)
+        labels[winner], most[winner] = region.class_name, covered[winner]
+    return [str(label) for label in labels]
+
+
+def cut_windows(scan: Scan, rule: WindowRule) -> Windows:
+    """Cut a scan by `rule`, leaving out empty background and windows that graze a threat."""
+    if rule.mode == "whole":
+        return _whole(scan, rule)
+    origins = window_origins(*scan.image.shape[:2], rule.size, rule.stride)
+    labels = np.array(label_windows(scan, origins, rule))
+    foreground = window_sums(foreground_mask(scan.image), origins, rule.size) / rule.size**2
+    empty = foreground < rule.min_foreground
+    grazing = (labels == GRAZING) & ~empty
+    kept = np.flatnonzero(~empty & ~grazing)
+    views = np.lib.stride_tricks.sliding_window_view(scan.image, (rule.size, rule.size), (0, 1))
+    pixels = views[origins[kept, 0], origins[kept, 1]].transpose(0, 2, 3, 1)  # (N, 3, S, S) to last
+    return Windows(
+        pixels=np.ascontiguousarray(pixels),
+        origins=origins[kept],
+        labels=tuple(labels[kept].tolist()),
+        foreground=foreground[kept].astype(np.float32),
+        grazing=int(grazing.sum()),
+        background=int(empty.sum()),
+    )
+
+
+def _whole(scan: Scan, rule: WindowRule) -> Windows:
+    """The whole scan as one window, named by its largest threat."""
+    size = (rule.size, rule.size)
+    same = scan.image.shape[:2] == size
+    image = scan.image if same else cv2.resize(scan.image, size, interpolation=cv2.INTER_AREA)
+    largest = max(scan.regions, key=lambda region: int(region.mask.sum()), default=None)
+    return Windows(
+        pixels=np.ascontiguousarray(image[None], dtype=np.uint8),
+        origins=np.zeros((1, 2), dtype=np.int32),
+        labels=(largest.class_name if largest else NORMAL,),
+        foreground=np.array([foreground_mask(scan.image).mean()], dtype=np.float32),
+        grazing=0,
+        background=0,
+    )
+
+
+def stitch(
+    scores: NDArray[np.floating],
+    origins: NDArray[np.int32],
+    size: int,
+    height: int,
+    width: int,
+) -> NDArray[np.float32]:
+    """A map (height, width) of the mean score of the windows over each pixel, NaN where none is."""
+    total = np.zeros((height, width), dtype=np.float64)
+    count = np.zeros((height, width), dtype=np.int64)
+    for score, (row, column) in zip(scores, origins, strict=True):
+        total[row : row + size, column : column + size] += score
+        count[row : row + size, column : column + size] += 1
+    with np.errstate(invalid="ignore"):
+        return (total / count).astype(np.float32)

@@ -1,0 +1,51 @@
+"""Stage `train`: train data-parallel, keep the best epoch, calibrate its scores."""
+
+from dataclasses import asdict
+
+from pipeline.best_settings import choose_losses, read_best
+from pipeline.files import write_table
+from pipeline.patch_store import PatchStore, read_manifest
+from pipeline.ray_cluster import ray_session, storage_path
+from pipeline.ray_train import TrainJob, train_on_ray
+from pipeline.scoring import calibrated_model
+from pipeline.settings import load_settings
+from pipeline.splits import TRAIN, VALIDATION
+from pipeline.tracking import Tracker
+from pipeline.training import TrainSettings, net_shape
+from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
+
+
+def main() -> None:
+    """Write results/train."""
+    settings = load_settings()
+    block = settings.train
+    losses = choose_losses(block, read_best(SWEEP))
+    training = TrainSettings(settings.model, losses, block.epochs, block.seed)
+    data = read_manifest(PATCHES)["data"]
+    tracker = Tracker.open()
+    run_id = tracker.pipeline_run(settings, data)
+    tracker.log_params(run_id, asdict(losses))
+    job = TrainJob(
+        settings=training,
+        patches=str(PATCHES.resolve()),
+        key=training.key(data, block.workers),
+        tracker=tracker,
+        run_id=run_id,
+    )
+    with ray_session():
+        state = train_on_ray(job, block.workers, block.use_gpu, storage_path(settings.storage))
+    model = calibrated_model(
+        net_shape(training, PatchStore(PATCHES, TRAIN)),
+        state["best"],
+        settings.model.score_lambda,
+        PatchStore(PATCHES, VALIDATION).blocks(),
+        block.false_alarm_rate,
+        {"losses": asdict(losses), "data": data, "key": job.key},
+    )
+    model.save(TRAINED / MODEL)
+    history = state["history"]
+    write_table(TRAINED / HISTORY, list(history[0]), history)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,48 @@
+"""Stage `tune`: search the loss weights and the latent size, if tune.trials asks for it."""
+
+from dataclasses import asdict
+
+from pipeline.best_settings import write_sweep
+from pipeline.files import digest
+from pipeline.patch_store import read_manifest
+from pipeline.ray_cluster import ray_session, storage_path
+from pipeline.ray_tune import SweepJob, run_sweep, sweep_objective
+from pipeline.settings import Settings, load_settings
+from pipeline.tracking import Tracker
+from stages.entry import PATCHES, SWEEP, run_stage
+
+
+def main() -> None:
+    """Write results/tune."""
+    settings = load_settings()
+    if settings.tune.trials == 0:
+        print("tune.trials is 0: no sweep")
+        write_sweep(SWEEP, None, "none", None)
+    else:
+        sweep(settings)
+
+
+def sweep(settings: Settings) -> None:
+    """Run the sweep under the pipeline's MLflow run."""
+    data = read_manifest(PATCHES)["data"]
+    tracker = Tracker.open()
+    parent = tracker.pipeline_run(settings, data)
+    job = SweepJob(
+        model=settings.model,
+        tune=settings.tune,
+        patches=str(PATCHES.resolve()),
+        objective=sweep_objective(PATCHES),
+        key=digest([asdict(settings.model), asdict(settings.tune), data]),
+    )
+    run_id = tracker.child_run(parent, "sweep")
+    tracker.log_params(run_id, {"objective": job.objective, **asdict(settings.tune)})
+    with ray_session():
+        result = run_sweep(job, storage_path(settings.storage), tracker, run_id)
+    tracker.log_metrics(run_id, {"objective": result.value})
+    tracker.finish(run_id)
+    write_sweep(SWEEP, result, job.objective, run_id)
+    print(f"best {job.objective} {result.value:.3f}: {asdict(result.best)}")
+
+
+if __name__ == "__main__":
+    run_stage(main)
