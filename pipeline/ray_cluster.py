@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-
 from ray.train import Checkpoint
 
 import pipeline
@@ -20,14 +19,19 @@ OBJECT_STORE_BYTES = 128 * 2**20  # nothing of ours goes through it but small me
 @contextmanager
 def ray_session() -> Iterator[None]:
     """Ray for the time of a `with` block; the workers import this checkout's `pipeline`."""
-    runtime_env = {"py_modules": [str(Path(pipeline.__file__).parent)]}
+    runtime_env = {
+        "py_modules": [str(Path(pipeline.__file__).parent)],
+        # Ray Train would log what a worker prints, and so show it twice.
+        "env_vars": {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"},
+    }
     if os.environ.get("RAY_ADDRESS"):
         ray.init(runtime_env=runtime_env)
     else:
+        # Ray Train asks the dashboard's State API, which listens on loopback, about its actors.
         ray.init(
             runtime_env=runtime_env,
             object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
+            include_dashboard=True,
         )
     try:
         yield

@@ -108,5 +108,5 @@ def _data_parallel(network: nn.Module) -> nn.Module:
     # The discriminator runs twice before its one backward pass; broadcasting buffers in between
     # would change what the first pass saved. The loop averages them after each epoch instead.
     return ray.train.torch.prepare_model(
-        network, parallel_strategy_kwargs={"broadcast_buffers": False}
+        network, parallel_strategy_kwargs={"forward_sync_buffers": False}
     )

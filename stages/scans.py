@@ -1,5 +1,7 @@
 """Stage `scans`: generate or find the scans, and give each its split."""
 
+import os
+
 from pipeline.catalogue import describe, write_catalogue
 from pipeline.settings import load_settings
 from pipeline.sources.embedded.coco import generate
@@ -12,7 +14,8 @@ def main() -> None:
     """Write data/scans."""
     settings = load_settings().scans
     if settings.source == "embedded":
-        generate(SCANS / GENERATED, settings.seed, settings.count)
+        workers = os.cpu_count() or 1
+        generate(SCANS / GENERATED, settings.seed, settings.count, workers)
     entries = open_source(settings, SCANS).entries()
     rows = write_catalogue(SCANS, entries, split_scans(entries, settings, settings.seed))
     print(describe(rows))

@@ -151,7 +151,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {"_reconstruct", "ndarray", "dtype"}
-        if module.split(".")[0] == "numpy" and name in allowed:
+        if module.split(".", maxsplit=1)[0] == "numpy" and name in allowed:
             return super().find_class(module, name)
         if (module, name) == ("_codecs", "encode"):
             return super().find_class(module, name)

@@ -21,8 +21,8 @@ def clothes(tile: Tile, rng: Rng) -> None:
         outline = rounded((0, 0), rng.uniform(14, 26), rng.uniform(10, 19), 2.0)
     for _ in range(rng.integers(2, 5)):
         layer = outline * rng.uniform(0.55, 1.0, 2) + rng.uniform(-2, 2, 2)
-        tile.polygon(layer, rng.uniform(0.8, 2.6), cloth, "folds")
-        tile.wire(layer, 0.09, cloth, closed=True, thickness=rng.uniform(0.6, 1.8))
+        tile.polygon(layer, rng.uniform(1.5, 5.5), cloth, "folds")
+        tile.wire(layer, 0.09, cloth, closed=True, thickness=rng.uniform(0.8, 3.0))
     for _ in range(rng.integers(0, 7)):  # buttons
         tile.disc(tuple(rng.uniform(-6, 6, 2)), 0.5, 0.25, "plastic")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.sources.embedded import benign_electronics as electric
+from pipeline.sources.embedded import benign_goods as goods
 from pipeline.sources.embedded import benign_metal as metal
 from pipeline.sources.embedded import benign_soft as soft
 from pipeline.sources.embedded import firearms, threats
@@ -73,6 +74,18 @@ BENIGN = (
     Item(metal.scissors, 11, 0.7, 0.4),
     Item(metal.bolts, 13, 0.6, 1.0),
     Item(metal.spray_and_tape, 6, 0.7, 0.8),
+    Item(goods.plates, 11, 1.0, 1.2),
+    Item(goods.jars, 13, 1.0, 1.0),
+    Item(goods.tin_box, 14, 1.2, 1.0),
+    Item(goods.power_supply, 14, 1.0, 1.6),
+    Item(goods.hard_drives, 17, 0.8, 1.4),
+    Item(goods.iron, 14, 1.0, 0.5),
+    Item(goods.dumbbell, 13, 0.5, 0.6),
+    Item(goods.speaker, 14, 1.0, 0.8),
+    Item(goods.kettle, 14, 0.8, 0.6),
+    Item(goods.brake_disc, 11, 0.3, 1.2),
+    Item(goods.valve, 11, 0.4, 1.4),
+    Item(goods.machine, 16, 0.8, 1.4),
 )
 
 THREATS: dict[str, tuple[Item, ...]] = {

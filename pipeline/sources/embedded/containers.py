@@ -21,8 +21,8 @@ def studs(tile: Tile, rng: Rng, points: Outline) -> None:
 
 def zip_line(tile: Tile, rng: Rng, line: Outline) -> None:
     """A zip: two tapes, fine teeth, and a pull or two of zinc."""
-    tile.wire(line, 0.5, "nylon", thickness=0.2)
-    tile.wire(line, 0.1, str(rng.choice(["nylon", "zinc", "brass"])), thickness=0.18)
+    tile.wire(line, 0.5, "nylon", thickness=0.15)
+    tile.wire(line, 0.1, str(rng.choice(["nylon", "zinc", "brass"])), thickness=0.1)
     for x, y in line[rng.integers(0, len(line), rng.integers(1, 4))]:
         turn = rng.uniform(0, 2 * np.pi)
         end = (x + 2.6 * np.cos(turn), y + 2.6 * np.sin(turn))
@@ -83,7 +83,7 @@ def trolley(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
         cloth_walls(tile, rng, outline, "polyester")
     for share in rng.uniform(0.9, 0.99, rng.integers(1, 4)):
         frame = rounded(tuple(rng.uniform(-0.8, 0.8, 2)), width * share, height * share, 4)
-        tile.wire(frame, rng.uniform(0.14, 0.24), "steel", closed=True)
+        tile.wire(frame, rng.uniform(0.07, 0.14), "steel", closed=True)
     zip_line(tile, rng, rounded((0, 0), width * 0.98, height * 0.98, 4))
     if rng.random() < 0.8:
         rods(tile, rng, width, height)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.sources.base import Region, Scan
+from pipeline.sources.base import Image, Region, Scan
 from pipeline.sources.embedded.catalogue import THREATS
 from pipeline.sources.embedded.containers import BAGS, parcel
 from pipeline.sources.embedded.detector import expose
@@ -29,13 +29,22 @@ def render_scan(seed: int, number: int) -> Scan:
 
     The image is (380 to 560, 560 to 760, 3) RGB, air 240 or more in every channel.
     """
+    scene, regions = begin_scan(seed, number)
+    return Scan(f"{number:05d}", finish_scan(scene), regions)
+
+
+def begin_scan(seed: int, number: int) -> tuple[Scene, tuple[Region, ...]]:
+    """The container of a scan with its threats in it, all that its regions depend on."""
     rng = np.random.default_rng([seed, number])
-    in_parcel = number % len(CYCLE) in PARCEL_PLACES
-    scene = _empty(rng, in_parcel)
+    scene = _empty(rng, number % len(CYCLE) in PARCEL_PLACES)
     threat = threat_of(number)
-    regions = () if threat is None else _hide(scene, threat)
-    (pack_parcel if in_parcel else pack_bag)(scene)
-    return Scan(f"{number:05d}", expose(scene.depth, rng), regions)
+    return scene, () if threat is None else _hide(scene, threat)
+
+
+def finish_scan(scene: Scene) -> Image:
+    """Pack a begun scan with benign objects and expose it."""
+    (pack_parcel if scene.is_parcel else pack_bag)(scene)
+    return expose(scene.depth, scene.rng)
 
 
 def _empty(rng: Rng, in_parcel: bool) -> Scene:
@@ -53,7 +62,7 @@ def _empty(rng: Rng, in_parcel: bool) -> Scene:
     tile = Tile(np.hypot(length, breadth) / 2 + 5, pose, textures)
     draw = parcel if in_parcel else BAGS[rng.integers(len(BAGS))]
     inner = draw(tile, rng, breadth, length) @ pose.matrix().T + size / 2
-    scene = Scene(np.zeros((2, size[1], size[0]), np.float32), inner, scale, textures, rng)
+    scene = Scene(np.zeros((2, size[1], size[0]), np.float32), inner, scale, in_parcel, textures, rng)
     scene.add(tile.finished(), size / 2)
     return scene
 
@@ -68,6 +77,6 @@ def _hide(scene: Scene, class_name: str) -> tuple[Region, ...]:
         # A long gun fits a parcel only along it.
         angle = rng.normal(0, 0.25) + np.pi * rng.integers(2) if long_gun else None
         tilt = 1.35 if class_name == "knife" and rng.random() < 0.3 else 0.8
-        place = scene.place(0.7 if long_gun else 0.3)
+        place = scene.place(item.reach * 0.6)
         regions.append(Region(class_name, scene.put(item, scene.pose(tilt, angle), place)))
     return tuple(regions)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 # Effective energies in keV of the two readings of a 160 kV line scanner: the front detector
 # answers to the soft half of the spectrum, the one behind a copper filter to the hard half.
-ENERGIES_KEV = (62.0, 112.0)
+ENERGIES_KEV = (72.0, 122.0)
 
 # The colours tell elements apart up to zinc; above, the K edges bend the curve.
 CALIBRATION_ELEMENTS = range(6, 31)

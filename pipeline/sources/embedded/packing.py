@@ -17,6 +17,8 @@ Place = NDArray[np.float64]  # (2,) x and y in pixels
 SILHOUETTE_DEPTH = 0.02  # at the high energy; less is the fringe of antialiasing and smear
 DEPTH_CM = 2.5  # of a typical object, that smears its edges when it lies tilted
 MAX_SMEAR = 4.0  # pixels
+PLACE_TRIES = 14
+FIT = 0.6  # of an object's reach must lie inside: few extend to their reach on every side
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Scene:
         depth: (2, H, W) float32, optical depth at the low and the high energy.
         inside: (N, 2) outline of the room in the container, pixels, convex.
         scale: pixels a cm.
+        is_parcel: whether the container is one, else a bag.
         textures: cloth and grain of this scan.
         rng: the scan's generator.
     """
@@ -34,6 +37,7 @@ class Scene:
     depth: Floats
     inside: NDArray[np.float64]
     scale: float
+    is_parcel: bool
     textures: Textures
     rng: Rng
 
@@ -50,15 +54,20 @@ class Scene:
         silhouette[rows, columns] = part[1] > SILHOUETTE_DEPTH
         return silhouette
 
-    def place(self, towards_middle: float) -> Place:
-        """A random place inside; 0 reaches to the walls, 1 is the middle."""
+    def place(self, reach: float) -> Place:
+        """A random place inside where an object of `reach` cm fits, or that comes near to it."""
         contour = self.inside.astype(np.float32)[:, None]
         low, high = self.inside.min(axis=0), self.inside.max(axis=0)
-        middle = (low + high) / 2
-        while True:
+        best, most = (low + high) / 2, -np.inf
+        for _ in range(PLACE_TRIES):
             point: Place = self.rng.uniform(low, high)
-            if cv2.pointPolygonTest(contour, point.tolist(), False) >= 0:
-                return middle + (point - middle) * (1 - towards_middle)
+            # cv2 measures the distance to the wall, negative outside.
+            room = cv2.pointPolygonTest(contour, point.tolist(), True)
+            if room >= FIT * reach * self.scale:
+                return point
+            if room > most:
+                best, most = point, room
+        return best
 
     def pose(self, tilt: float, angle: float | None = None) -> Pose:
         """A random pose, rotated out of the picture by up to `tilt` radians."""
@@ -87,36 +96,47 @@ def pick(rng: Rng, in_parcel: bool) -> Item:
 def pack_bag(scene: Scene) -> None:
     """Layers of clothes, and among them what people carry."""
     rng = scene.rng
-    for _ in range(rng.integers(4, 11)):
-        scene.put(CLOTHES, scene.pose(0.6), scene.place(0.15))
-    for _ in range(rng.integers(9, 22)):
-        scene.put(pick(rng, False), scene.pose(1.1), _free_place(scene))
+    for _ in range(rng.integers(9, 19)):
+        scene.put(CLOTHES, scene.pose(0.6), scene.place(CLOTHES.reach * 0.6))
+    for _ in range(rng.integers(18, 36)):
+        item = pick(rng, False)
+        scene.put(item, scene.pose(1.1), _free_place(scene, item))
 
 
 def pack_parcel(scene: Scene) -> None:
-    """Goods: a few kinds, of each several pieces that lie in rows the same way, and fillers."""
+    """Goods of a few kinds, each in rows that lie the same way, then single things and fillers."""
     rng = scene.rng
     for _ in range(rng.integers(2, 5)):
-        item, start = pick(rng, True), scene.place(0.0)
-        turn = rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else rng.integers(4) * np.pi / 2
-        pose = scene.pose(0.9, angle=float(turn) + rng.normal(0, 0.04))
-        step = item.reach * scene.scale * rng.uniform(0.5, 1.0, 2)
-        columns, rows = rng.integers(1, 4, 2)
-        for index in range(columns * rows):
-            scene.put(item, pose, start + step * (index % columns, index // columns) - step * 0.7)
-    for _ in range(rng.integers(4, 11)):
-        scene.put(pick(rng, True), scene.pose(1.1), _free_place(scene))
+        _stack(scene, pick(rng, True), int(rng.integers(2, 10)))
+    for _ in range(rng.integers(2, 7)):
+        scene.put(CLOTHES, scene.pose(0.6), scene.place(CLOTHES.reach * 0.6))
+    for _ in range(rng.integers(12, 26)):
+        item = pick(rng, True)
+        scene.put(item, scene.pose(1.1), _free_place(scene, item))
 
 
-def _free_place(scene: Scene) -> Place:
+def _stack(scene: Scene, item: Item, count: int) -> None:
+    """Rows of one kind from a random place on, as far as the container reaches."""
+    rng = scene.rng
+    turn = rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else rng.integers(4) * np.pi / 2
+    pose = scene.pose(0.9, angle=float(turn + rng.normal(0, 0.04)))
+    start, columns = scene.place(item.reach), int(rng.integers(1, 4))
+    step = item.reach * scene.scale * rng.uniform(0.5, 1.0, 2) * rng.choice((-1, 1), 2)
+    contour = scene.inside.astype(np.float32)[:, None]
+    for index in range(count):
+        centre = start + step * (index % columns, index // columns)
+        if cv2.pointPolygonTest(contour, centre.tolist(), True) > FIT * item.reach * scene.scale / 2:
+            scene.put(item, pose, centre)
+
+
+def _free_place(scene: Scene, item: Item) -> Place:
     """Of a few random places the one where least lies yet: packers fill gaps."""
-    places = [scene.place(0.05) for _ in range(3)]
     height, width = scene.depth.shape[1:]
-    reach = int(5 * scene.scale)
+    reach = int(item.reach * scene.scale / 2)
 
     def filled(place: Place) -> float:
         x, y = np.clip(place, 0, (width - 1, height - 1)).astype(int)
         near = scene.depth[1, max(y - reach, 0) : y + reach : 4, max(x - reach, 0) : x + reach : 4]
         return float(near.mean())
 
-    return min(places, key=filled)
+    return min((scene.place(item.reach) for _ in range(3)), key=filled)
