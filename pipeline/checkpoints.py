@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ def load_tensors(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, not whole, or holds anything but plain data.
     """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: run `dvc repro train`")
+    # What torch writes is a ZIP archive, whose directory is at its end, so this finds cut files.
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: not a whole checkpoint of ours: remove it, or train again")
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file: run `dvc repro train`") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a whole checkpoint of ours: {reason}") from None
     return content

@@ -7,7 +7,7 @@ module needs it; pydantic reads them strictly and refuses unknown keys.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -23,6 +23,7 @@ Source = Literal["embedded", "sixray", "cifar10"]
 Range = tuple[float, float]
 
 STRICT = {"extra": "forbid"}
+TRIED_TYPES = ("float", "int", "literal['sweep']")
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,10 @@ class TrainBlock:
     false_alarm_rate: float
 
     def __post_init__(self) -> None:
+        for name in ("lambda_adv", "lambda_con", "lambda_lat", "latent_dim"):
+            value = getattr(self, name)
+            right = value == SWEEP or 0 <= value < float("inf")
+            require(right, name, value, "a finite number, 0 or more, or sweep")
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
         require(self.workers >= 1, "workers", self.workers, "1 or more")
         rate = self.false_alarm_rate
@@ -191,7 +196,8 @@ def _one_line(error: ValidationError, params: Path) -> str:
     """The first fault of a validation, and how many more there are."""
     faults = error.errors()
     first = faults[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in get_args(FromSweep))
+    # Where a value may be of several types, pydantic ends the place with the type it tried.
+    where = ".".join(str(part) for part in first["loc"] if part not in TRIED_TYPES)
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         what = "unknown parameter: remove it or correct its name"
     elif first["type"] in ("missing", "missing_argument"):

@@ -24,7 +24,9 @@ def jars(tile: Tile, rng: Rng) -> None:
     for index in range(count):
         y, half, radius = 7.2 * (index - (count - 1) / 2), rng.uniform(4, 7), rng.uniform(2.6, 3.5)
         tile.rod((-half, y), (half, y), radius, "glass", radius - 0.28)
-        tile.rod((-half, y), (half * 0.8, y), radius - 0.28, str(rng.choice(["food", "water", "talc"])))
+        tile.rod(
+            (-half, y), (half * 0.8, y), radius - 0.28, str(rng.choice(["food", "water", "talc"]))
+        )
         tile.rod((half, y), (half + 1.4, y), radius * 0.95, "steel", radius * 0.95 - 0.03)
 
 
@@ -102,7 +104,9 @@ def kettle(tile: Tile, rng: Rng) -> None:
     tile.box((0, 7.4), (12, 1.6), 0.5, "steel")
     tile.wire(ellipse((0, 7.2), 4, 0.6), 0.35, "steel", closed=True)
     tile.shell([(4.8, -5), (8.5, -6.5), (5, -1)], 0.08, 1.5, "steel")
-    tile.wire(smooth([(-4.6, -6), (-10, -5), (-9.5, 4), (-5.6, 5)], False), 1.0, "plastic", thickness=1.4)
+    tile.wire(
+        smooth([(-4.6, -6), (-10, -5), (-9.5, 4), (-5.6, 5)], False), 1.0, "plastic", thickness=1.4
+    )
     tile.polygon(np.array(body) * (0.9, 0.45) + (0, 4), rng.uniform(0, 6), "water")
 
 
@@ -137,7 +141,9 @@ def machine(tile: Tile, rng: Rng) -> None:
     motor(tile, (-w * 0.22, rng.uniform(-1, 1)), w * 0.32, h * 0.22)
     for x in rng.uniform(0.05, 0.4, 3) * w:
         y, radius = rng.uniform(-0.25, 0.25) * h, rng.uniform(1, 2.4)
-        tile.disc((x, y), radius, rng.uniform(0.3, 0.9), str(rng.choice(["steel", "nylon", "zinc"])))
+        tile.disc(
+            (x, y), radius, rng.uniform(0.3, 0.9), str(rng.choice(["steel", "nylon", "zinc"]))
+        )
         tile.rod((x, -h * 0.4), (x, h * 0.4), 0.35, "steel")
     tile.box((0, h * 0.42), (w * 0.9, h * 0.1), 0.4, "steel")
     board(tile, rng, (w * 0.25, -h * 0.2), (w * 0.3, h * 0.25))

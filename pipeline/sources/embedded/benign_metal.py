@@ -53,9 +53,17 @@ def pliers(tile: Tile, rng: Rng) -> None:
     """Pliers: two levers crossing at a rivet, handles in plastic."""
     spread = rng.uniform(0.8, 2.6)
     for side in (-1, 1):
-        jaw = [(-5.5, 0.1 * side), (-5.2, 0.9 * side), (-2, 1.3 * side), (0, 0.9 * side), (0, -0.6 * side)]
+        jaw = [
+            (-5.5, 0.1 * side),
+            (-5.2, 0.9 * side),
+            (-2, 1.3 * side),
+            (0, 0.9 * side),
+            (0, -0.6 * side),
+        ]
         tile.polygon(jaw, rng.uniform(0.5, 0.8), "steel")
-        lever = smooth([(-0.5, -0.4 * side), (3, -1.2 * spread * side), (12, -spread * side)], False)
+        lever = smooth(
+            [(-0.5, -0.4 * side), (3, -1.2 * spread * side), (12, -spread * side)], False
+        )
         tile.wire(lever, 0.5, "steel", thickness=0.6)
         tile.wire(lever[2:], 0.75, "rubber", thickness=0.6)
     tile.disc((-0.8, 0), 0.8, 0.6, "steel")
@@ -76,7 +84,9 @@ def hammer(tile: Tile, rng: Rng) -> None:
     tile.rod((-9, 0), (13, 0), 0.9, "wood") if rng.random() < 0.5 else tile.rod(
         (-9, 0), (13, 0), 0.9, "steel", 0.75
     )
-    tile.polygon([(-11.5, -head), (-8.5, -head), (-8.3, 0), (-8.6, head), (-11, head + 1)], 2.0, "steel")
+    tile.polygon(
+        [(-11.5, -head), (-8.5, -head), (-8.3, 0), (-8.6, head), (-11, head + 1)], 2.0, "steel"
+    )
     tile.rod((3, 0), (13, 0), 1.5, "rubber", 0.9)
 
 
@@ -240,7 +250,9 @@ def tripod(tile: Tile, rng: Rng) -> None:
 def scissors(tile: Tile, rng: Rng) -> None:
     """Blunt household scissors: rings of plastic, short steel arms."""
     for side in (-1, 1):
-        tile.polygon([(0, 0.3 * side), (-7.5, 0.2 * side), (-7, 1.1 * side), (0.5, 0.9 * side)], 0.2, "steel")
+        tile.polygon(
+            [(0, 0.3 * side), (-7.5, 0.2 * side), (-7, 1.1 * side), (0.5, 0.9 * side)], 0.2, "steel"
+        )
         tile.wire(smooth(ellipse((6.4, -2.2 * side), 2.6, 1.6)), 0.45, "plastic", closed=True)
         tile.wire([(0, 0.5 * side), (4.2, -1.6 * side)], 0.45, "steel", thickness=0.25)
     tile.disc((0.2, 0), 0.45, 0.5, "steel")

@@ -46,14 +46,18 @@ def shoe(tile: Tile, rng: Rng) -> None:
     tile.polygon(sole, rng.uniform(0.6, 1.6), "rubber")
     tile.wire(sole, 0.25, "rubber", closed=True, thickness=rng.uniform(0.8, 2.5))
     for stripe in np.arange(-0.42, 0.45, rng.uniform(0.05, 0.1)) * length:  # tread
-        tile.wire([(stripe, -0.09 * length), (stripe, 0.09 * length)], 0.12, "rubber", thickness=0.5)
+        tile.wire(
+            [(stripe, -0.09 * length), (stripe, 0.09 * length)], 0.12, "rubber", thickness=0.5
+        )
     tile.polygon(sole * (0.8, 0.85) + (-0.06 * length, 0), rng.uniform(0.4, 1.2), "leather")
     if rng.random() < 0.6:
         tile.box((-0.12 * length, 0), (0.36 * length, 1.4), rng.uniform(0.08, 0.2), "steel", 0.6)
     for step in range(rng.integers(0, 6)):
         for side in (-1, 1):
             tile.wire(ellipse((1.0 + step, side * 1.1), 0.3, 0.3, 10), 0.08, "brass", closed=True)
-    tile.polygon(smooth([(-0.5, -2), (-0.3, -2.4), (-0.3, 2.4), (-0.5, 2)]) * (length, 1), 1.5, "rubber")
+    tile.polygon(
+        smooth([(-0.5, -2), (-0.3, -2.4), (-0.3, 2.4), (-0.5, 2)]) * (length, 1), 1.5, "rubber"
+    )
 
 
 def book(tile: Tile, rng: Rng) -> None:
@@ -78,7 +82,12 @@ def bottle(tile: Tile, rng: Rng) -> None:
     tile.rod((-half, 0), (0.45 * half, 0), radius, wall, radius - gauge)
     filled = rng.uniform(-0.6, 0.45) * half
     tile.rod((-half, 0), (filled, 0), radius - gauge, "water")
-    shoulder = [(0.45 * half, -radius), (0.7 * half, -neck), (0.7 * half, neck), (0.45 * half, radius)]
+    shoulder = [
+        (0.45 * half, -radius),
+        (0.7 * half, -neck),
+        (0.7 * half, neck),
+        (0.45 * half, radius),
+    ]
     tile.polygon(shoulder, 2.6 * gauge, wall)
     tile.rod((0.7 * half, 0), (0.93 * half, 0), neck, wall, neck - gauge)
     cap = "aluminium" if rng.random() < 0.4 else "plastic"
@@ -118,7 +127,9 @@ def food(tile: Tile, rng: Rng) -> None:
             tile.box((rng.uniform(-0.6, 0.6), y), (14, 2.3), rng.uniform(0.8, 1.8), "food", 0.3)
     else:
         salt = str(rng.choice(["talc", "food", "soap"]))
-        tile.polygon(rounded((0, 0), rng.uniform(9, 15), rng.uniform(7, 10), 1.0), 3.5, salt, "grain")
+        tile.polygon(
+            rounded((0, 0), rng.uniform(9, 15), rng.uniform(7, 10), 1.0), 3.5, salt, "grain"
+        )
 
 
 def umbrella(tile: Tile, rng: Rng) -> None:

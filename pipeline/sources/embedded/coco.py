@@ -71,12 +71,13 @@ def annotation(region: Region) -> Record:
 def write_scan(folder: Path, scan: Scan) -> Record:
     """Write a scan's image below `folder`; gives its `image` and its `annotations`."""
     _write_image(folder / IMAGES / f"{scan.scan_id}.png", scan.image)
-    return _records(scan.scan_id, *scan.image.shape[:2], scan.regions)
+    return _records(scan.scan_id, scan.image.shape[:2], scan.regions)
 
 
 def write_annotations(folder: Path, records: Iterable[Record]) -> None:
     """Write the COCO file of all scans, of what `write_scan` gave, in order."""
-    images, annotations = [], []
+    images: list[Record] = []
+    annotations: list[Record] = []
     for number, record in enumerate(records, 1):
         images.append({"id": number, **record["image"]})
         for found in record["annotations"]:
@@ -117,10 +118,11 @@ def _generate_one(folder: Path, seed: int, number: int) -> Record:
     path = folder / IMAGES / f"{scan_id}.png"
     if not _is_whole(path):
         _write_image(path, finish_scan(scene))
-    return _records(scan_id, *scene.depth.shape[1:], regions)
+    return _records(scan_id, scene.depth.shape[1:], regions)
 
 
-def _records(scan_id: str, height: int, width: int, regions: tuple[Region, ...]) -> Record:
+def _records(scan_id: str, shape: tuple[int, ...], regions: tuple[Region, ...]) -> Record:
+    height, width = shape
     image = {"file_name": f"{scan_id}.png", "width": width, "height": height}
     return {"image": image, "annotations": [annotation(region) for region in regions]}
 
@@ -222,4 +224,3 @@ class EmbeddedSource:
     def _bad(self, what: str) -> InputError:
         path = self._folder / ANNOTATIONS
         return InputError(f"{path}: {what}, expected COCO as generated: run the scans stage again")
-

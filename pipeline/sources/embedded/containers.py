@@ -61,7 +61,9 @@ def cloth_walls(tile: Tile, rng: Rng, outline: Outline, cloth: str) -> None:
     tile.polygon(outline, rng.uniform(0.3, 0.7) * 4, cloth, "folds")
     for share in rng.uniform(0.86, 1.0, 4):
         seam = outline * share + rng.uniform(-0.8, 0.8, 2)
-        tile.wire(seam, rng.uniform(0.1, 0.3), "nylon", closed=True, thickness=rng.uniform(0.4, 1.5))
+        tile.wire(
+            seam, rng.uniform(0.1, 0.3), "nylon", closed=True, thickness=rng.uniform(0.4, 1.5)
+        )
     low, high = outline.min(axis=0), outline.max(axis=0)
     for _ in range(rng.integers(1, 3)):
         size = (high - low) * rng.uniform(0.35, 0.7, 2)
@@ -96,7 +98,8 @@ def trolley(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
     tile.wire(smooth(grip, closed=False), 0.7, "rubber", thickness=0.8)
     tile.wire(smooth(grip, closed=False), 0.25, "steel", thickness=0.15)
     studs(tile, rng, outline[::2] * 0.94)
-    return outline * 0.92
+    tile.polygon(outline * 0.97, rng.uniform(1, 9), "cotton", "folds")  # lining and soft filling
+    return outline * 0.95
 
 
 def soft_bag(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
@@ -106,6 +109,7 @@ def soft_bag(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
     cloth_walls(tile, rng, outline, str(rng.choice(["polyester", "cotton"])))
     if rng.random() < 0.6:
         tile.polygon(outline * (0.8, 0.86), rng.uniform(0.3, 0.9), "foam", "weave")
+    tile.polygon(outline * 0.93, rng.uniform(1, 9), "cotton", "folds")
     zip_line(tile, rng, outline[8:70] * 0.93)
     for side in (-1, 1):
         x = side * width * rng.uniform(0.15, 0.35)
@@ -114,10 +118,15 @@ def soft_bag(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
         tile.wire(smooth(strap, closed=False), 1.4, "nylon", thickness=0.35)
         tile.wire(rounded((x + sway[3], 0.5 * height), 4.2, 2.8, 0.4), 0.3,
                   str(rng.choice(["nylon", "zinc", "steel"])), closed=True)  # fmt: skip
-    arch = [(-6, -height / 2 + 1), (-5, -height / 2 - 4), (5, -height / 2 - 4), (6, -height / 2 + 1)]
+    arch = [
+        (-6, -height / 2 + 1),
+        (-5, -height / 2 - 4),
+        (5, -height / 2 - 4),
+        (6, -height / 2 + 1),
+    ]
     tile.wire(smooth(arch, closed=False), 0.8, "nylon", thickness=0.4)
     studs(tile, rng, rng.uniform(-0.42, 0.42, (rng.integers(4, 14), 2)) * (width, height))
-    return outline * 0.88
+    return outline * 0.8
 
 
 def briefcase(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
@@ -150,9 +159,12 @@ def parcel(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
     tile.wire([(-width / 2, flap), (width / 2, flap)], 0.2, "board", thickness=6)
     tile.box((0, flap), (width, 5), 0.03, "pvc")
     studs(tile, rng, np.array([(s * width * 0.46, flap + t) for s in (-1, 1) for t in (-1.5, 1.5)]))
-    if rng.random() < 0.6:
-        tile.polygon(front * 0.97, rng.uniform(2, 9), "foam", "grain")
-    return front * 0.9
+    filler, cm = (("paper", 4), ("foam", 25), ("board", 20))[rng.integers(3)]
+    stuffed = front * rng.uniform(0.9, 0.98, 2)
+    tile.polygon(
+        stuffed, cm * rng.uniform(0.1, 1), filler, str(rng.choice(["grain", "folds", "ribs"]))
+    )
+    return (front - slant) * 0.95
 
 
 BAGS = (trolley, trolley, soft_bag, soft_bag, briefcase)

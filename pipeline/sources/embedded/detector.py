@@ -11,15 +11,13 @@ from pipeline.sources.embedded.materials import z_calibration
 
 Floats = NDArray[np.float32]
 
-PHOTONS = 40000.0  # a pixel and energy in empty air
+PHOTONS = 25000.0  # a pixel and energy in empty air
 SCATTER = 0.0006  # share of the open beam that reaches every pixel: the end of what penetrates
-BLUR = 0.6  # sigma of the detector's aperture, pixels
-LINE_GAIN = (
-    0.004  # relative scatter of the gain of single lines, before which none calibrates
-)
+BLUR = 0.5  # sigma of the detector's aperture, pixels
+LINE_GAIN = 0.004  # relative scatter of the gain of single lines, before which none calibrates
 COLOUR_BLUR = 1.0  # sigma in pixels: the ratio of two noisy readings is smoothed before it is used
-SHARPEN = 0.9  # strength of the unsharp mask, whose sigma in pixels follows
-SHARPEN_SIGMA = 1.5
+SHARPEN = 1.0  # strength of the unsharp mask, whose sigma in pixels follows
+SHARPEN_SIGMA = 1.3
 DISPLAY_GAMMA = 0.46  # compresses the range of transmission into that of a screen
 THIN = 0.035  # optical depth below which the ratio says little and the colour turns neutral
 NEUTRAL_Z = 10.0
@@ -62,19 +60,13 @@ def readings(depth: Floats, rng: np.random.Generator) -> Floats:
     Photon counts are Poisson; at these counts the normal distribution of that variance is
     indistinguishable and far quicker.
     """
-    passed = np.stack(
-        [cv2.GaussianBlur(row, (0, 0), BLUR) for row in transmission(depth)]
-    )
+    passed = np.stack([cv2.GaussianBlur(row, (0, 0), BLUR) for row in transmission(depth)])
     passed += SCATTER
     noise = rng.standard_normal(passed.shape, dtype=np.float32)
     passed += np.sqrt(passed / PHOTONS) * noise
-    gains = 1 + LINE_GAIN * rng.standard_normal(
-        (2, passed.shape[1], 1), dtype=np.float32
-    )
+    gains = 1 + LINE_GAIN * rng.standard_normal((2, passed.shape[1], 1), dtype=np.float32)
     # Half a scatter is the least that the electronics report.
-    return np.asarray(
-        -np.log(np.clip(passed * gains, SCATTER / 2, None)), dtype=np.float32
-    )
+    return np.asarray(-np.log(np.clip(passed * gains, SCATTER / 2, None)), dtype=np.float32)
 
 
 def effective_z(measured: Floats) -> Floats:
@@ -87,14 +79,14 @@ def effective_z(measured: Floats) -> Floats:
     ratios, elements = z_calibration()
     neutral = float(np.interp(NEUTRAL_Z, elements, ratios))
     ratio = (np.maximum(low, 0) + THIN * neutral) / (np.maximum(high, 0) + THIN)
-    return np.interp(ratio, ratios, elements).astype(np.float32)
+    return np.asarray(np.interp(ratio, ratios, elements), dtype=np.float32)
 
 
 def brightness(measured: Floats) -> Floats:
     """Brightness on the screen (H, W), 0 to 1, 1 in air, of optical depths (2, H, W)."""
     level = np.exp(-DISPLAY_GAMMA * measured.mean(axis=0))
     blurred = cv2.GaussianBlur(level, (0, 0), SHARPEN_SIGMA)
-    return np.clip(level + SHARPEN * (level - blurred), 0, 1)
+    return np.asarray(np.clip(level + SHARPEN * (level - blurred), 0, 1), dtype=np.float32)
 
 
 @cache
@@ -107,14 +99,10 @@ def palette() -> NDArray[np.uint8]:
         [[np.interp(levels, LEVELS, row[:, c]) for c in range(3)] for row in colours]
     )  # (A, 3, LEVEL_STEPS)
     numbers = np.linspace(anchors[0], anchors[-1], Z_STEPS)
-    left = np.clip(
-        np.searchsorted(anchors, numbers, side="right") - 1, 0, len(anchors) - 2
-    )
+    left = np.clip(np.searchsorted(anchors, numbers, side="right") - 1, 0, len(anchors) - 2)
     share = ((numbers - anchors[left]) / np.diff(anchors)[left])[:, None, None]
-    table = (
-        rows[left] * (1 - share) + rows[left + 1] * share
-    )  # (Z_STEPS, 3, LEVEL_STEPS)
-    return np.rint(table).astype(np.uint8).transpose(0, 2, 1)
+    table = rows[left] * (1 - share) + rows[left + 1] * share  # (Z_STEPS, 3, LEVEL_STEPS)
+    return np.asarray(np.rint(table), dtype=np.uint8).transpose(0, 2, 1)
 
 
 def pseudo_colour(z: Floats, level: Floats) -> Image:
@@ -122,9 +110,7 @@ def pseudo_colour(z: Floats, level: Floats) -> Image:
     lowest, highest = min(PALETTE), max(PALETTE)
     row = np.clip((z - lowest) * ((Z_STEPS - 1) / (highest - lowest)), 0, Z_STEPS - 1)
     column = level * (LEVEL_STEPS - 1)
-    painted: Image = palette()[
-        (row + 0.5).astype(np.intp), (column + 0.5).astype(np.intp)
-    ]
+    painted: Image = palette()[(row + 0.5).astype(np.intp), (column + 0.5).astype(np.intp)]
     return painted
 
 

@@ -29,7 +29,9 @@ def pistol(tile: Tile, rng: Rng) -> None:
     if rng.random() < 0.8:
         lean = grip * 0.18
         width = length * 0.19
-        draw_magazine(frame, (length * 0.165, 0.8), (width, grip - 0.4), lean, int(rng.integers(0, 11)), 0)
+        draw_magazine(
+            frame, (length * 0.165, 0.8), (width, grip - 0.4), lean, int(rng.integers(0, 9)), 0
+        )
     shifted.polygon([(-0.2, 1), (0.6, 1.2), (0.1, 2.6), (-0.9, 1.6)], 0.6, "steel")
 
 
@@ -41,8 +43,8 @@ def revolver(tile: Tile, rng: Rng) -> None:
     gun.box((4.6 + length / 2, -0.8), (length, 0.5), 0.5, "steel")
     gun.rod((4.6, 1.3), (4.6 + length * 0.6, 1.3), 0.4, "steel")
     gun.box((4.2 + length, -1.3), (0.8, 0.7), 0.3, "steel")
-    gun.polygon([(-1.6, -1.3), (5, -1.3), (5, 3.2), (0, 3.6), (-1.8, 4.2), (-2, 0)], 0.55, "steel")
-    gun.box((2.3, 0.9), (4.4, 3.6), -0.55, "steel")
+    gun.polygon([(-1.6, -1.3), (5, -1.3), (5, 3.2), (0, 3.6), (-1.8, 4.2), (-2, 0)], 0.35, "steel")
+    gun.box((2.3, 0.9), (4.4, 3.6), -0.35, "steel")
     gun.rod((0.2, 0.9), (4.4, 0.9), 1.95, "steel", 1.55)
     for y in (-0.4, 0.9, 2.2):
         gun.rod((0.2, y), (4.4, y), 0.62, "steel", 0.48)
@@ -53,7 +55,9 @@ def revolver(tile: Tile, rng: Rng) -> None:
     gun.wire(smooth([(1.6, 3.4), (1.4, 4.4), (2.2, 5.4)], False), 0.25, "steel", thickness=0.5)
     gun.polygon([(-1.6, -1), (-0.4, -1.2), (-1.8, -2.8), (-2.8, -2.2)], 0.6, "steel")
     grip = rng.uniform(7.5, 10)
-    outline = smooth([(-1.8, 1), (0, 3.4), (-1.2, 5), (-1.6, grip), (-5, grip + 0.6), (-4, 4), (-2.6, 2)])
+    outline = smooth(
+        [(-1.8, 1), (0, 3.4), (-1.2, 5), (-1.6, grip), (-5, grip + 0.6), (-4, 4), (-2.6, 2)]
+    )
     gun.polygon(outline, 2.6, str(rng.choice(["wood", "rubber", "nylon"])))
     gun.wire(outline, 0.3, "steel", closed=True, thickness=0.55)
 
@@ -62,14 +66,14 @@ def submachine_gun(tile: Tile, rng: Rng) -> None:
     """A submachine gun: tubular receiver with its bolt, long magazine, wire stock."""
     body, barrel = rng.uniform(20, 27), rng.uniform(6, 14)
     gun = tile.at(-body * 0.45, -2)
-    gun.rod((0, 0), (body, 0), 1.9, "steel", 1.7)
-    gun.rod((body * 0.35, 0), (body * 0.7, 0), 1.6, "steel", 0.5)
+    gun.rod((0, 0), (body, 0), 1.9, "steel", 1.78)
+    gun.rod((body * 0.35, 0), (body * 0.7, 0), 1.6, "steel", 1.25)
     draw_spring(gun, (0.5, 0), (body * 0.35, 0), 1.0, 0.1)
-    draw_barrel(gun.at(body * 0.7, 0), body * 0.3 + barrel, 0.85, 0.45)
+    draw_barrel(gun.at(body * 0.7, 0), body * 0.3 + barrel, 0.72, 0.48)
     for x in np.linspace(0.75, 0.97, 4) * body:
         gun.disc((x, 0), 0.5, -0.4, "steel")
     draw_magazine(gun, (body * 0.6, 1.6), (rng.uniform(2.6, 3.4), rng.uniform(14, 20)), 0,
-                  int(rng.integers(0, 12)), float(rng.choice([0, 1.8])))  # fmt: skip
+                  int(rng.integers(0, 9)), float(rng.choice([0, 1.8])))  # fmt: skip
     _grip_and_trigger(gun, rng, body * 0.28)
     if rng.random() < 0.7:
         stock = [(0, -1), (-13, -1), (-13, 4.5), (-11.5, 4.5), (0, 1)]
@@ -81,16 +85,20 @@ def carbine(tile: Tile, rng: Rng) -> None:
     """A short rifle: sheet receiver with bolt carrier, gas tube, handguard, curved magazine."""
     body, barrel = rng.uniform(20, 25), rng.uniform(16, 24)
     gun = tile.at(-body * 0.5 - 1, -2)
-    gun.shell([(0, -1.8), (body, -1.8), (body, 2.4), (0, 2.4)], 0.13, 3, "steel")
-    gun.rod((body * 0.3, -0.6), (body * 0.8, -0.6), 1.1, "steel", 0.4)
+    gun.shell([(0, -1.8), (body, -1.8), (body, 2.4), (0, 2.4)], 0.09, 2.4, "steel")
+    gun.rod((body * 0.3, -0.6), (body * 0.8, -0.6), 0.9, "steel", 0.65)
     draw_spring(gun, (0.4, -0.8), (body * 0.35, -0.8), 0.6, 0.09)
-    draw_barrel(gun.at(body * 0.85, 0.6), body * 0.15 + barrel, 0.8, 0.35)
+    draw_barrel(gun.at(body * 0.85, 0.6), body * 0.15 + barrel, 0.72, 0.45)
     gun.rod((body, -1.2), (body + barrel * 0.65, -1.2), 0.6, "steel", 0.45)
     furniture = str(rng.choice(["wood", "nylon", "nylon"]))
     gun.box((body + barrel * 0.3, 0), (barrel * 0.5, 4.2), 2.6, furniture, 1)
-    gun.polygon([(body + barrel * 0.85, 0.6), (body + barrel * 0.92, 0.6), (body + barrel * 0.9, -3)], 0.6, "steel")
+    gun.polygon(
+        [(body + barrel * 0.85, 0.6), (body + barrel * 0.92, 0.6), (body + barrel * 0.9, -3)],
+        0.6,
+        "steel",
+    )
     draw_magazine(gun, (body * 0.72, 2.2), (rng.uniform(3.4, 4.6), rng.uniform(13, 18)), -2,
-                  int(rng.integers(0, 12)), rng.uniform(0, 2.4))  # fmt: skip
+                  int(rng.integers(0, 9)), rng.uniform(0, 2.4))  # fmt: skip
     _grip_and_trigger(gun, rng, body * 0.3)
     if rng.random() < 0.75:
         stock = [(0, -1.4), (-12, -0.6), (-19, 0.5), (-19.5, 8), (-17, 8), (-6, 3), (0, 2)]

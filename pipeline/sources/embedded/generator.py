@@ -16,7 +16,7 @@ Rng = np.random.Generator
 CYCLE: tuple[str | None, ...] = (None,) * 6 + ("knife", "gun", "gun_part", "full_weapon")
 PARCEL_PLACES = (2, 5, 9)  # places in `CYCLE` that are parcels: whole weapons, a third of normal
 
-MARGIN = 34  # pixels about the container, for its wheels and handles
+MARGIN = 28  # pixels about the container, for its wheels and handles
 
 
 def threat_of(number: int) -> str | None:
@@ -51,7 +51,7 @@ def _empty(rng: Rng, in_parcel: bool) -> Scene:
     """A scene with an empty container, which fills an image of random size."""
     size = rng.integers((560, 380), (761, 561))
     scale = float(rng.uniform(5.4, 6.4) if in_parcel else rng.uniform(5.9, 7.2))
-    turn = rng.normal(0, 0.1)
+    turn = rng.normal(0, 0.13)
     lean = np.abs([[np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     room = size - 2 * MARGIN
     length, breadth = (room * (room / (lean @ room)).min() / scale).tolist()
@@ -61,9 +61,10 @@ def _empty(rng: Rng, in_parcel: bool) -> Scene:
     textures = Textures(rng)
     tile = Tile(np.hypot(length, breadth) / 2 + 5, pose, textures)
     draw = parcel if in_parcel else BAGS[rng.integers(len(BAGS))]
-    inner = draw(tile, rng, breadth, length) @ pose.matrix().T + size / 2
-    scene = Scene(np.zeros((2, size[1], size[0]), np.float32), inner, scale, in_parcel, textures, rng)
-    scene.add(tile.finished(), size / 2)
+    room = np.abs(draw(tile, rng, breadth, length)).max(axis=0)
+    depth = np.zeros((2, size[1], size[0]), np.float32)
+    scene = Scene(depth, room, pose.matrix(), scale, in_parcel, textures, rng)
+    scene.add(tile.finished(), np.zeros(2))
     return scene
 
 
@@ -77,6 +78,5 @@ def _hide(scene: Scene, class_name: str) -> tuple[Region, ...]:
         # A long gun fits a parcel only along it.
         angle = rng.normal(0, 0.25) + np.pi * rng.integers(2) if long_gun else None
         tilt = 1.35 if class_name == "knife" and rng.random() < 0.3 else 0.8
-        place = scene.place(item.reach * 0.6)
-        regions.append(Region(class_name, scene.put(item, scene.pose(tilt, angle), place)))
+        regions.append(Region(class_name, scene.put(item, scene.pose(tilt, angle))))
     return tuple(regions)

@@ -65,11 +65,7 @@ def attenuation(name: str) -> tuple[float, float]:
     """
     material = MATERIALS[name]
     low, high = (
-        float(
-            xraydb.material_mu(
-                material.formula, 1000 * energy, density=material.density
-            )
-        )
+        float(xraydb.material_mu(material.formula, 1000 * energy, density=material.density))
         for energy in ENERGIES_KEV
     )
     return low, high

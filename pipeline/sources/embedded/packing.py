@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,13 +11,13 @@ from pipeline.sources.embedded.shapes import Floats, Pose, Tile
 from pipeline.sources.embedded.textures import Textures
 
 Rng = np.random.Generator
-Place = NDArray[np.float64]  # (2,) x and y in pixels
+Place = NDArray[np.float64]  # (2,) x and y
 
 SILHOUETTE_DEPTH = 0.02  # at the high energy; less is the fringe of antialiasing and smear
 DEPTH_CM = 2.5  # of a typical object, that smears its edges when it lies tilted
 MAX_SMEAR = 4.0  # pixels
-PLACE_TRIES = 14
-FIT = 0.6  # of an object's reach must lie inside: few extend to their reach on every side
+OUTLINE_STEP = 3  # pixels between the points that an object's extent is taken from
+NEAR_CM = 5.0  # how far about a place its filling is looked at
 
 
 @dataclass
@@ -27,7 +26,8 @@ class Scene:
 
     Attributes:
         depth: (2, H, W) float32, optical depth at the low and the high energy.
-        inside: (N, 2) outline of the room in the container, pixels, convex.
+        room: half width and height, cm, of the space in the container, in its own axes.
+        axes: (2, 2) matrix from these axes, in cm, to pixels.
         scale: pixels a cm.
         is_parcel: whether the container is one, else a bag.
         textures: cloth and grain of this scan.
@@ -35,39 +35,52 @@ class Scene:
     """
 
     depth: Floats
-    inside: NDArray[np.float64]
+    room: Place
+    axes: NDArray[np.float64]
     scale: float
     is_parcel: bool
     textures: Textures
     rng: Rng
 
+    def draw(self, item: Item, pose: Pose) -> Floats:
+        """The tile (2, side, side) of one object of a kind."""
+        tile = Tile(item.reach, pose, self.textures)
+        item.draw(tile, self.rng)
+        return tile.finished()
+
     def add(self, tile: Floats, centre: Place) -> Mask:
-        """Add an object's tile (2, side, side) about a centre; gives its silhouette (H, W)."""
+        """Add a tile about a centre in cm from the middle; gives its silhouette (H, W)."""
         height, width = self.depth.shape[1:]
         side = tile.shape[1]
-        left, top = (int(place) - side // 2 for place in centre)
+        x, y = self.axes @ centre + (width / 2, height / 2)
+        left, top = int(x) - side // 2, int(y) - side // 2
         rows = slice(max(top, 0), max(min(top + side, height), 0))
         columns = slice(max(left, 0), max(min(left + side, width), 0))
-        part = tile[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        part = tile[
+            :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
         self.depth[:, rows, columns] += part
         silhouette = np.zeros((height, width), dtype=np.bool_)
         silhouette[rows, columns] = part[1] > SILHOUETTE_DEPTH
         return silhouette
 
-    def place(self, reach: float) -> Place:
-        """A random place inside where an object of `reach` cm fits, or that comes near to it."""
-        contour = self.inside.astype(np.float32)[:, None]
-        low, high = self.inside.min(axis=0), self.inside.max(axis=0)
-        best, most = (low + high) / 2, -np.inf
-        for _ in range(PLACE_TRIES):
-            point: Place = self.rng.uniform(low, high)
-            # cv2 measures the distance to the wall, negative outside.
-            room = cv2.pointPolygonTest(contour, point.tolist(), True)
-            if room >= FIT * reach * self.scale:
-                return point
-            if room > most:
-                best, most = point, room
-        return best
+    def limits(self, tile: Floats) -> tuple[Place, Place]:
+        """Lowest and highest centre, cm, with which a tile's object stays inside."""
+        coarse = tile[1, ::OUTLINE_STEP, ::OUTLINE_STEP] > SILHOUETTE_DEPTH
+        rows, columns = np.nonzero(coarse)
+        offsets = np.stack([columns, rows]) * OUTLINE_STEP - tile.shape[1] / 2
+        local = np.linalg.inv(self.axes) @ offsets  # (2, N)
+        lowest, highest = -self.room - local.min(axis=1), self.room - local.max(axis=1)
+        middle = (lowest + highest) / 2  # where the object is larger than the room
+        return np.minimum(lowest, middle), np.maximum(highest, middle)
+
+    def put(self, item: Item, pose: Pose, tries: int = 1) -> Mask:
+        """Draw an object and add it where, of some random places, least lies yet."""
+        tile = self.draw(item, pose)
+        lowest, highest = self.limits(tile)
+        # Things settle against the walls rather than in the middle.
+        places = lowest + (highest - lowest) * self.rng.beta(0.7, 0.7, (tries, 2))
+        return self.add(tile, min(places, key=self._filled))
 
     def pose(self, tilt: float, angle: float | None = None) -> Pose:
         """A random pose, rotated out of the picture by up to `tilt` radians."""
@@ -80,11 +93,12 @@ class Scene:
             smear=min(float(np.sin(lean)) * DEPTH_CM * self.scale, MAX_SMEAR),
         )
 
-    def put(self, item: Item, pose: Pose, centre: Place) -> Mask:
-        """Draw one object and add it; gives its silhouette (H, W)."""
-        tile = Tile(item.reach, pose, self.textures)
-        item.draw(tile, self.rng)
-        return self.add(tile.finished(), centre)
+    def _filled(self, place: Place) -> float:
+        """Mean depth about a place, cm."""
+        x, y = (self.axes @ place + np.array(self.depth.shape[:0:-1]) / 2).astype(int)
+        reach = int(NEAR_CM * self.scale)
+        near = self.depth[1, max(y - reach, 0) : y + reach : 4, max(x - reach, 0) : x + reach : 4]
+        return float(near.mean())
 
 
 def pick(rng: Rng, in_parcel: bool) -> Item:
@@ -96,47 +110,33 @@ def pick(rng: Rng, in_parcel: bool) -> Item:
 def pack_bag(scene: Scene) -> None:
     """Layers of clothes, and among them what people carry."""
     rng = scene.rng
-    for _ in range(rng.integers(9, 19)):
-        scene.put(CLOTHES, scene.pose(0.6), scene.place(CLOTHES.reach * 0.6))
-    for _ in range(rng.integers(18, 36)):
-        item = pick(rng, False)
-        scene.put(item, scene.pose(1.1), _free_place(scene, item))
+    for _ in range(rng.integers(8, 17)):
+        scene.put(CLOTHES, scene.pose(0.6), tries=3)
+    for _ in range(rng.integers(20, 38)):
+        scene.put(pick(rng, False), scene.pose(1.1), tries=5)
 
 
 def pack_parcel(scene: Scene) -> None:
     """Goods of a few kinds, each in rows that lie the same way, then single things and fillers."""
     rng = scene.rng
-    for _ in range(rng.integers(2, 5)):
-        _stack(scene, pick(rng, True), int(rng.integers(2, 10)))
-    for _ in range(rng.integers(2, 7)):
-        scene.put(CLOTHES, scene.pose(0.6), scene.place(CLOTHES.reach * 0.6))
-    for _ in range(rng.integers(12, 26)):
-        item = pick(rng, True)
-        scene.put(item, scene.pose(1.1), _free_place(scene, item))
+    for _ in range(rng.integers(3, 7)):
+        _stack(scene, pick(rng, True), int(rng.integers(2, 13)))
+    for _ in range(rng.integers(2, 8)):
+        scene.put(CLOTHES, scene.pose(0.6), tries=3)
+    for _ in range(rng.integers(16, 32)):
+        scene.put(pick(rng, True), scene.pose(1.1), tries=5)
 
 
 def _stack(scene: Scene, item: Item, count: int) -> None:
-    """Rows of one kind from a random place on, as far as the container reaches."""
+    """Rows of pieces all alike, from a random place on, as far as the container reaches."""
     rng = scene.rng
     turn = rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else rng.integers(4) * np.pi / 2
     pose = scene.pose(0.9, angle=float(turn + rng.normal(0, 0.04)))
-    start, columns = scene.place(item.reach), int(rng.integers(1, 4))
-    step = item.reach * scene.scale * rng.uniform(0.5, 1.0, 2) * rng.choice((-1, 1), 2)
-    contour = scene.inside.astype(np.float32)[:, None]
+    tile = scene.draw(item, pose)
+    lowest, highest = scene.limits(tile)
+    start, columns = rng.uniform(lowest, highest), int(rng.integers(1, 4))
+    step = item.reach * rng.uniform(0.5, 1.1, 2) * rng.choice((-1, 1), 2)
     for index in range(count):
         centre = start + step * (index % columns, index // columns)
-        if cv2.pointPolygonTest(contour, centre.tolist(), True) > FIT * item.reach * scene.scale / 2:
-            scene.put(item, pose, centre)
-
-
-def _free_place(scene: Scene, item: Item) -> Place:
-    """Of a few random places the one where least lies yet: packers fill gaps."""
-    height, width = scene.depth.shape[1:]
-    reach = int(item.reach * scene.scale / 2)
-
-    def filled(place: Place) -> float:
-        x, y = np.clip(place, 0, (width - 1, height - 1)).astype(int)
-        near = scene.depth[1, max(y - reach, 0) : y + reach : 4, max(x - reach, 0) : x + reach : 4]
-        return float(near.mean())
-
-    return min((scene.place(item.reach) for _ in range(3)), key=filled)
+        if (centre >= lowest).all() and (centre <= highest).all():
+            scene.add(tile, centre)

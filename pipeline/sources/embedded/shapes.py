@@ -6,6 +6,7 @@ Each primitive adds, so overlapping objects absorb together; a negative thicknes
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -47,44 +48,56 @@ class Pose:
         return self.scale * turn @ np.diag([1.0, flip * self.squash])
 
 
-def ellipse(
-    centre: Point, rx: float, ry: float, count: int = 28
-) -> NDArray[np.float64]:
-    """Points (count, 2) of an ellipse."""
+@cache
+def _unit_circle(count: int) -> NDArray[np.float64]:
     turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return np.stack(
-        [centre[0] + rx * np.cos(turn), centre[1] + ry * np.sin(turn)], axis=1
-    )
+    return np.stack([np.cos(turn), np.sin(turn)], axis=1)
 
 
-def rounded(
-    centre: Point, width: float, height: float, radius: float
-) -> NDArray[np.float64]:
+@cache
+def _unit_corners() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of a rounded rectangle's 24 points: directions from the corner's centre, signs of that."""
+    turn = np.linspace(0, np.pi / 2, 6) + np.arange(4)[:, None] * np.pi / 2
+    directions = np.stack([np.cos(turn), np.sin(turn)], axis=2).reshape(24, 2)
+    signs = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)], dtype=np.float64)
+    return directions, np.repeat(signs, 6, axis=0)
+
+
+def ellipse(centre: Point, rx: float, ry: float, count: int = 28) -> NDArray[np.float64]:
+    """Points (count, 2) of an ellipse."""
+    return np.asarray(_unit_circle(count) * (rx, ry) + centre)
+
+
+def rounded(centre: Point, width: float, height: float, radius: float) -> NDArray[np.float64]:
     """Points (24, 2) of a rectangle with rounded corners."""
     radius = min(radius, width / 2, height / 2)
-    arc = np.linspace(0, np.pi / 2, 6)
-    corners = []
-    for quarter, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
-        turn = arc + quarter * np.pi / 2
-        x = centre[0] + sx * (width / 2 - radius) + radius * np.cos(turn)
-        y = centre[1] + sy * (height / 2 - radius) + radius * np.sin(turn)
-        corners.append(np.stack([x, y], axis=1))
-    return np.concatenate(corners)
+    directions, signs = _unit_corners()
+    middles = signs * (width / 2 - radius, height / 2 - radius)
+    return np.asarray(middles + radius * directions + centre)
 
 
-def smooth(
-    points: ArrayLike, closed: bool = True, rounds: int = 2
-) -> NDArray[np.float64]:
+def smooth(points: ArrayLike, closed: bool = True, rounds: int = 2) -> NDArray[np.float64]:
     """Chaikin's corner cutting: a smooth curve through the middle of a polyline's edges."""
     curve = np.asarray(points, dtype=np.float64)
     for _ in range(rounds):
         after = np.roll(curve, -1, axis=0)
-        cut = np.stack(
-            [0.75 * curve + 0.25 * after, 0.25 * curve + 0.75 * after], axis=1
-        )
+        cut = np.stack([0.75 * curve + 0.25 * after, 0.25 * curve + 0.75 * after], axis=1)
         inner = cut.reshape(-1, 2)
         curve = inner if closed else np.concatenate([curve[:1], inner[:-2], curve[-1:]])
     return curve
+
+
+def _mean_chord(v: NDArray[np.float64], radius: float, half: float) -> NDArray[np.float64]:
+    """Mean of the chord 2 sqrt(r2 - v2) of a circle over v - half to v + half, cm.
+
+    By the area of a circle's segment, so that a wall thinner than a pixel does not alias.
+    """
+
+    def area(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        share = np.minimum(np.maximum(at / radius, -1), 1)
+        return np.asarray(share * np.sqrt(1 - share * share) + np.arcsin(share))
+
+    return (area(v + half) - area(v - half)) * (radius * radius / (2 * half))
 
 
 class Tile:
@@ -113,9 +126,7 @@ class Tile:
 
     def pixels(self, points: ArrayLike) -> NDArray[np.float64]:
         """Points (N, 2) in cm to pixels of the tile."""
-        moved: NDArray[np.float64] = (
-            np.asarray(points, dtype=np.float64) @ self._matrix.T
-        )
+        moved: NDArray[np.float64] = np.asarray(points, dtype=np.float64) @ self._matrix.T
         return moved + self._origin
 
     def polygon(
@@ -142,9 +153,7 @@ class Tile:
         """A flat rounded rectangle."""
         self.polygon(rounded(centre, size[0], size[1], corner), thickness, material)
 
-    def disc(
-        self, centre: Point, radius: float, thickness: float, material: str
-    ) -> None:
+    def disc(self, centre: Point, radius: float, thickness: float, material: str) -> None:
         """A coin, washer or can seen from above."""
         self.polygon(ellipse(centre, radius, radius), thickness, material)
 
@@ -172,9 +181,7 @@ class Tile:
         width = 2 * radius * self.pose.scale
         drawn = max(int(round(width)), 1)
         # A line cannot be drawn thinner than a pixel: it is drawn fainter.
-        mean = (np.pi / 2 * radius if thickness is None else thickness) * min(
-            width / drawn, 1.5
-        )
+        mean = (np.pi / 2 * radius if thickness is None else thickness) * min(width / drawn, 1.5)
         pixels = self.pixels(points)
         if drawn < 4 or thickness is not None:
             self._add(*self._cover(pixels, drawn, closed), mean, material)
@@ -193,18 +200,14 @@ class Tile:
         corners = [np.add(p, s * radius * side) for p in (start, end) for s in (-1, 1)]
         x, y, place = self._local(corners)
         u = (x - start[0]) * along[0] + (y - start[1]) * along[1]
-        v2 = ((x - start[0]) * side[0] + (y - start[1]) * side[1]) ** 2
-        ends = np.clip(
-            (length / 2 - np.abs(u - length / 2)) * self.pose.scale + 0.5, 0, 1
-        )
-        chord = np.sqrt(np.maximum(radius**2 - v2, 0)) - np.sqrt(
-            np.maximum(bore**2 - v2, 0)
-        )
-        self._add((2 * chord * ends).astype(np.float32), place, 1.0, material)
+        v = (x - start[0]) * side[0] + (y - start[1]) * side[1]
+        ends = np.clip((length / 2 - np.abs(u - length / 2)) * self.pose.scale + 0.5, 0, 1)
+        chord = _mean_chord(v, radius, 0.5 / self.pose.scale)
+        if bore > 0:
+            chord -= _mean_chord(v, bore, 0.5 / self.pose.scale)
+        self._add((chord * ends).astype(np.float32), place, 1.0, material)
 
-    def ball(
-        self, centre: Point, radii: tuple[float, float, float], material: str
-    ) -> None:
+    def ball(self, centre: Point, radii: tuple[float, float, float], material: str) -> None:
         """An ellipsoid of half axes x, y and, along the beam, z."""
         rx, ry, rz = radii
         x, y, place = self._local(rounded(centre, 2 * rx, 2 * ry, 0))
@@ -218,18 +221,14 @@ class Tile:
         if length > 1:
             kernel = np.zeros((length, length), dtype=np.float32)
             middle = (length - 1) / 2
-            reach = middle * np.array(
-                [-np.sin(self.pose.angle), np.cos(self.pose.angle)]
-            )
+            reach = middle * np.array([-np.sin(self.pose.angle), np.cos(self.pose.angle)])
             first, last = np.rint(middle - reach), np.rint(middle + reach)
             cv2.line(kernel, first.astype(int).tolist(), last.astype(int).tolist(), 1.0)
             kernel /= kernel.sum()
             self.depth = np.stack([cv2.filter2D(row, -1, kernel) for row in self.depth])
         return np.maximum(self.depth, 0)
 
-    def _add(
-        self, cover: Floats, place: tuple[slice, slice], cm: float, material: str
-    ) -> None:
+    def _add(self, cover: Floats, place: tuple[slice, slice], cm: float, material: str) -> None:
         low, high = attenuation(material)
         through = cm / self.pose.squash
         self.depth[0][place] += (low * through) * cover
@@ -238,11 +237,13 @@ class Tile:
     def _place(self, pixels: NDArray[np.float64], margin: int) -> tuple[slice, slice]:
         """The part of the tile that holds these pixels."""
         side = self.depth.shape[1]
-        low = np.clip(np.floor(pixels.min(axis=0)).astype(int) - margin, 0, side - 1)
-        high = np.clip(
-            np.ceil(pixels.max(axis=0)).astype(int) + margin + 1, low + 1, side
-        )
-        return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+        (left, top), (right, bottom) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
+
+        def span(low: float, high: float) -> slice:
+            start = min(max(int(low) - margin, 0), side - 1)
+            return slice(start, max(min(int(high) + margin + 2, side), start + 1))
+
+        return span(top, bottom), span(left, right)
 
     def _cover(
         self, pixels: NDArray[np.float64], width: int | None, closed: bool = True
@@ -250,16 +251,14 @@ class Tile:
         """Share of each pixel, 0 to 1, that a polygon (or a line of a width) covers, and where."""
         place = self._place(pixels, 1 if width is None else width + 1)
         rows, columns = place
-        cover = np.zeros(
-            (rows.stop - rows.start, columns.stop - columns.start), dtype=np.uint8
-        )
+        cover = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=np.uint8)
         shifted = (pixels - (columns.start, rows.start)) * 2**SUBPIXEL_BITS
         line = [np.rint(shifted).astype(np.int32)]
         if width is None:
             cv2.fillPoly(cover, line, 255, cv2.LINE_AA, SUBPIXEL_BITS)
         else:
             cv2.polylines(cover, line, closed, 255, width, cv2.LINE_AA, SUBPIXEL_BITS)
-        return cover.astype(np.float32) / 255, place
+        return np.asarray(cover, dtype=np.float32) / np.float32(255), place
 
     def _local(
         self, corners: ArrayLike

@@ -6,21 +6,19 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-SIDE = 640  # pixels; larger pieces repeat it mirrored
+SIDE = 512  # pixels; larger pieces repeat it mirrored
 
 
 def _noise(rng: np.random.Generator, rows: int, columns: int) -> Floats:
     """Smooth noise (SIDE, SIDE) of about unit variance, of a grid of that many cells."""
     grid = rng.standard_normal((rows, columns), dtype=np.float32)
-    return np.asarray(
-        cv2.resize(grid, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.float32
-    )
+    return np.asarray(cv2.resize(grid, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _folds(rng: np.random.Generator) -> Floats:
     """Creased cloth: soft hills, and thin ridges where it is folded over, about 1."""
     hills = 1 + 0.28 * _noise(rng, 9, 9) + 0.14 * _noise(rng, 30, 30)
-    for rows, columns, width in ((7, 14, 0.10), (18, 12, 0.16), (34, 40, 0.2)):
+    for rows, columns, width in ((7, 14, 0.07), (18, 12, 0.12), (34, 40, 0.18), (60, 70, 0.25)):
         level = _noise(rng, rows, columns)
         hills += 0.3 * np.exp(-((level / width) ** 2))
     return np.maximum(hills, 0.15)
@@ -29,17 +27,13 @@ def _folds(rng: np.random.Generator) -> Floats:
 def _ribs(rng: np.random.Generator) -> Floats:
     """Stacked or pleated layers seen on edge: lines that run along and sway a little."""
     sway = np.arange(SIDE)[None, :] + 7 * _noise(rng, 4, 6)
-    lines = np.sin(sway * rng.uniform(0.7, 1.3)) + 0.6 * np.sin(
-        sway * rng.uniform(0.2, 0.5)
-    )
+    lines = np.sin(sway * rng.uniform(0.7, 1.3)) + 0.6 * np.sin(sway * rng.uniform(0.2, 0.5))
     return np.asarray(1 + 0.2 * lines + 0.1 * _noise(rng, 12, 60), np.float32)
 
 
 def _grain(rng: np.random.Generator) -> Floats:
     """Loose fill: granules, seeds, crumbs."""
-    return np.maximum(
-        1 + 0.25 * _noise(rng, 220, 220) + 0.12 * _noise(rng, 12, 12), 0.2
-    )
+    return np.maximum(1 + 0.25 * _noise(rng, 220, 220) + 0.12 * _noise(rng, 12, 12), 0.2)
 
 
 def _weave(rng: np.random.Generator) -> Floats:

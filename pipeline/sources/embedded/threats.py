@@ -38,9 +38,17 @@ def draw_blade(tile: Tile, blade: Blade, outline: list[Point]) -> None:
 def draw_handle(tile: Tile, rng: Rng, length: float, height: float) -> None:
     """A handle from x = 0 to -length: two scales on a tang of steel, with rivets."""
     material = str(rng.choice(HANDLES))
-    cm = {"steel": 0.35, "aluminium": 0.8}.get(material, 1.8)
+    cm = {"steel": 0.2, "aluminium": 0.6}.get(material, 1.6)
     bend = rng.uniform(-0.15, 0.35)
-    outline = [(0, -0.1), (0, 0.8), (-0.3, 0.9), (-0.7, 0.75 + bend), (-1, 1 + bend), (-1, bend), (-0.5, 0)]
+    outline = [
+        (0, -0.1),
+        (0, 0.8),
+        (-0.3, 0.9),
+        (-0.7, 0.75 + bend),
+        (-1, 1 + bend),
+        (-1, bend),
+        (-0.5, 0),
+    ]
     tile.polygon(smooth(np.array(outline) * (length, height)), cm, material)
     reach = rng.uniform(0.35, 0.95)
     tile.box((-length * reach / 2, 0.45 * height), (length * reach, 0.45 * height), 0.22, "steel")
@@ -52,7 +60,7 @@ def kitchen_knife(tile: Tile, rng: Rng) -> None:
     """A cook's, carving or paring knife, of steel, now and then of zirconia."""
     length = rng.uniform(8, 17)
     material = "zirconia" if rng.random() < 0.2 else "steel"
-    blade = Blade(length, length * rng.uniform(0.14, 0.26), rng.uniform(0.18, 0.34), material)
+    blade = Blade(length, length * rng.uniform(0.14, 0.26), rng.uniform(0.12, 0.26), material)
     outline = [(0, 0), (0.7, 0.0), (1, rng.uniform(0.1, 0.6)), (0.85, 0.75), (0.5, 1), (0, 1)]
     draw_blade(tile, blade, outline)
     draw_handle(tile, rng, rng.uniform(8, 11), rng.uniform(1.7, 2.5))
@@ -61,7 +69,7 @@ def kitchen_knife(tile: Tile, rng: Rng) -> None:
 def dagger(tile: Tile, rng: Rng) -> None:
     """A dagger or combat knife: two edges, a fuller, a cross guard and a pommel."""
     length = rng.uniform(10, 16)
-    blade = Blade(length, rng.uniform(2, 3), rng.uniform(0.25, 0.45), "steel")
+    blade = Blade(length, rng.uniform(2, 3), rng.uniform(0.2, 0.36), "steel")
     draw_blade(tile, blade, [(0, 0), (0.75, 0.05), (1, 0.5), (0.75, 0.95), (0, 1)])
     middle = blade.height / 2
     tile.wire([(0.5, middle), (length * 0.8, middle)], 0.25, "steel", thickness=-0.1)
@@ -77,7 +85,10 @@ def folding_knife(tile: Tile, rng: Rng) -> None:
     """A pocket knife opened at some angle: steel liners, scales, a pivot, a spring."""
     length, height = rng.uniform(8.5, 11), rng.uniform(1.8, 2.4)
     turn = rng.uniform(-0.5, 0.9)
-    outline = np.array([(0, 0), (0.7, 0), (1, 0.7), (0.7, 1), (0, 1)]) * (length * 0.85, height * 0.8)
+    outline = np.array([(0, 0), (0.7, 0), (1, 0.7), (0.7, 1), (0, 1)]) * (
+        length * 0.85,
+        height * 0.8,
+    )
     cos, sin = np.cos(turn), np.sin(turn)
     points = outline @ np.array([[cos, sin], [-sin, cos]])
     tile.polygon(points, rng.uniform(0.15, 0.25), "steel")
@@ -92,7 +103,7 @@ def folding_knife(tile: Tile, rng: Rng) -> None:
 def cleaver(tile: Tile, rng: Rng) -> None:
     """A cleaver: a broad, nearly rectangular blade with a hole."""
     length = rng.uniform(11, 16)
-    blade = Blade(length, rng.uniform(5, 8), rng.uniform(0.2, 0.38), "steel")
+    blade = Blade(length, rng.uniform(5, 8), rng.uniform(0.15, 0.3), "steel")
     draw_blade(tile, blade, [(0, 0), (1, 0.02), (1, 0.9), (0.95, 1), (0.06, 1), (0, 0.85)])
     tile.disc((length - 1.3, 1.2), 0.45, -blade.spine, "steel")
     draw_handle(tile, rng, rng.uniform(9, 11), 2.4)
@@ -109,7 +120,9 @@ def utility_knife(tile: Tile, rng: Rng) -> None:
     holder = rounded((-length / 2, 0), length, height, 0.9)
     metal = rng.random() < 0.5
     tile.shell(holder, 0.12 if metal else 0.25, 0.9, "zinc" if metal else "plastic")
-    tile.box((-length / 2, 0), (length * 0.7, 0.5), -0.1 if metal else 0.2, "zinc" if metal else "steel")
+    tile.box(
+        (-length / 2, 0), (length * 0.7, 0.5), -0.1 if metal else 0.2, "zinc" if metal else "steel"
+    )
     tile.box((-3, -height / 2), (2, 0.9), 0.9, "plastic")
 
 
@@ -122,7 +135,9 @@ def cartridge(tile: Tile, base: Point, along: Point, calibre: float, length: flo
     tile.rod(at[1], at[2], radius * 0.85, "lead")
 
 
-def draw_magazine(tile: Tile, top: Point, size: Point, lean: float, rounds: int, curve: float) -> None:
+def draw_magazine(
+    tile: Tile, top: Point, size: Point, lean: float, rounds: int, curve: float
+) -> None:
     """A box magazine hanging from `top`: sheet steel, a follower's spring, its cartridges.
 
     Args:
@@ -137,7 +152,9 @@ def draw_magazine(tile: Tile, top: Point, size: Point, lean: float, rounds: int,
     front = np.stack([top[0] + width / 2 + shift, top[1] + height * down], axis=1)
     outline = np.concatenate([front, front[::-1] - (width, 0)])
     tile.shell(outline, 0.08, 1.6, "steel")
-    tile.polygon(outline[[8, 9]].repeat(2, axis=0) + [(0, 0), (0, 0.5), (0, 0.5), (0, 0)], 1.6, "plastic")
+    tile.polygon(
+        outline[[8, 9]].repeat(2, axis=0) + [(0, 0), (0, 0.5), (0, 0.5), (0, 0)], 1.6, "plastic"
+    )
     step = height / 12
     for index in range(rounds):
         share = (index + 0.6) * step / height
@@ -145,7 +162,10 @@ def draw_magazine(tile: Tile, top: Point, size: Point, lean: float, rounds: int,
         cartridge(tile, (x, top[1] + share * height), (0.995, -0.1), step * 0.9, width * 0.92)
     rest = np.linspace(rounds / 12 + 0.05, 0.95, 9)
     zigzag = [
-        (top[0] - lean * s + curve * 4 * s * (1 - s) + (-1) ** i * width * 0.35, top[1] + height * s)
+        (
+            top[0] - lean * s + curve * 4 * s * (1 - s) + (-1) ** i * width * 0.35,
+            top[1] + height * s,
+        )
         for i, s in enumerate(rest)
     ]
     tile.wire(zigzag, 0.08, "steel")
@@ -163,7 +183,7 @@ def draw_spring(tile: Tile, start: Point, end: Point, radius: float, gauge: floa
 
 def draw_slide(tile: Tile, rng: Rng, length: float, height: float, metal: str) -> None:
     """A pistol's slide from x = 0 (rear) to length, y = 0 its top: hollow, with port and sights."""
-    gauge = 0.32 if metal == "steel" else 0.6
+    gauge = 0.22 if metal == "steel" else 0.5
     tile.box((length / 2, height / 2), (length, height), gauge, metal, 0.2)
     tile.box((length / 2, 0.3), (length, 0.6), gauge * 1.6, metal)
     tile.box((length * 0.12, height / 2), (length * 0.24, height), gauge * 1.8, metal)
@@ -178,8 +198,12 @@ def draw_slide(tile: Tile, rng: Rng, length: float, height: float, metal: str) -
 def draw_barrel(tile: Tile, length: float, radius: float, bore: float) -> None:
     """A barrel from x = 0 to length about y = 0, with its chamber and locking lug."""
     tile.rod((0, 0), (length, 0), radius, "steel", bore)
-    tile.rod((0, 0), (length * 0.24, 0), radius * 1.35, "steel", radius)
-    tile.polygon([(0.2, radius), (length * 0.24, radius), (length * 0.2, radius * 2.2), (0.5, radius * 2)], 0.6, "steel")
+    tile.rod((0, 0), (length * 0.24, 0), radius * 1.2, "steel", radius)
+    tile.polygon(
+        [(0.2, radius), (length * 0.24, radius), (length * 0.2, radius * 2.2), (0.5, radius * 2)],
+        0.6,
+        "steel",
+    )
 
 
 def slide_part(tile: Tile, rng: Rng) -> None:
@@ -202,16 +226,16 @@ def barrel_part(tile: Tile, rng: Rng) -> None:
 def magazine_part(tile: Tile, rng: Rng) -> None:
     """A magazine, empty or loaded."""
     draw_magazine(tile, (0, -5), (rng.uniform(2.4, 3.2), rng.uniform(9, 13)), rng.uniform(-1, 2),
-                  int(rng.integers(0, 11)), float(rng.choice([0, 0, 1.5])))  # fmt: skip
+                  int(rng.integers(0, 9)), float(rng.choice([0, 0, 1.5])))  # fmt: skip
 
 
 def cylinder_part(tile: Tile, rng: Rng) -> None:
     """A revolver's cylinder on end or from its side, chambers loaded in part."""
     radius = rng.uniform(1.9, 2.3)
     if rng.random() < 0.5:
-        tile.disc((0, 0), radius, 2.2, "steel")
+        tile.disc((0, 0), radius, 1.6, "steel")
         for x, y in ellipse((0, 0), radius * 0.62, radius * 0.62, 6):
-            tile.disc((x, y), radius * 0.27, -2.2, "steel")
+            tile.disc((x, y), radius * 0.27, -1.6, "steel")
             tile.disc((x, y), radius * 0.25, 0.2 * rng.integers(0, 2), "brass")
         tile.wire(ellipse((0, 0), radius, radius), 0.1, "steel", True, -0.6)
         return
@@ -226,7 +250,7 @@ def cylinder_part(tile: Tile, rng: Rng) -> None:
 def bolt_part(tile: Tile, rng: Rng) -> None:
     """A bolt and its carrier: stepped cylinders, a cam slot, a handle, lugs."""
     length = rng.uniform(9, 15)
-    tile.rod((0, 0), (length * 0.65, 0), 1.15, "steel", rng.uniform(0.5, 0.7))
+    tile.rod((0, 0), (length * 0.65, 0), 1.1, "steel", rng.uniform(0.7, 0.9))
     tile.rod((length * 0.6, 0), (length, 0), 0.75, "steel", 0.3)
     for y in (-0.9, 0.9):
         tile.box((length * 0.96, y), (0.9, 0.7), 0.7, "steel")
@@ -243,15 +267,27 @@ def draw_frame(tile: Tile, rng: Rng, length: float, grip: float, polymer: bool) 
         polymer: of nylon with steel rails in it, else of steel or aluminium.
     """
     metal = str(rng.choice(["steel", "aluminium"]))
-    body, cm = ("nylon", 2.0) if polymer else (metal, 0.4 if metal == "steel" else 1.1)
+    body, cm = ("nylon", 2.0) if polymer else (metal, 0.25 if metal == "steel" else 0.9)
     tile.box((length * 0.5, 0.7), (length, 1.5), cm, body, 0.3)
     lean = grip * rng.uniform(0.12, 0.3)
     back, front = 0.02 * length, 0.3 * length
-    outline = [(back, 0.6), (front, 0.6), (front + 0.1, 2), (front - lean, grip), (back - lean, grip), (back - 0.3, 2)]
+    outline = [
+        (back, 0.6),
+        (front, 0.6),
+        (front + 0.1, 2),
+        (front - lean, grip),
+        (back - lean, grip),
+        (back - 0.3, 2),
+    ]
     tile.shell(smooth(outline, rounds=1), cm * 0.28, cm * 0.9, body)
     guard = [(front, 1.2), (front + 0.4, 3.4), (front + 2.6, 3.6), (front + 3.6, 1.2)]
     tile.wire(smooth(guard, closed=False), 0.22, body, thickness=0.9 if body != "nylon" else 1.4)
-    tile.wire(smooth([(front + 1.4, 1), (front + 1.2, 2), (front + 1.8, 3)], False), 0.25, "steel", thickness=0.5)
+    tile.wire(
+        smooth([(front + 1.4, 1), (front + 1.2, 2), (front + 1.8, 3)], False),
+        0.25,
+        "steel",
+        thickness=0.5,
+    )
     tile.box((length * 0.3, 0.5), (length * 0.55, 0.45), 0.35, "steel")
     for x, y in ((0.08, 1.2), (0.3, 1.2), (0.42, 1.0)):
         tile.disc((x * length, y), 0.3, 1.4, "steel")

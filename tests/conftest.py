@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
+from pipeline.extraction import extract_patches
+from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.settings import ExtractSettings
+from pipeline.sources.sixray import SixraySource
+from pipeline.splits import SplitShares, split_scans
+from pipeline.training import TrainSettings
+
+SHARES = SplitShares(validation=0.25, test_normal=0.25, labelled_validation=0.3)
+EXTRACT = ExtractSettings(size=16, stride=8, shard_windows=60)
+MODEL = ModelSettings(
+    ngf=4, ndf=4, batch_size=8, learning_rate=2e-3, beta1=0.5, beta2=0.999, score_lambda=0.9
+)
+LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=10)
+TRAIN = TrainSettings(model=MODEL, losses=LOSSES, epochs=2, seed=3)
+
+
+def write_image(path: Path, image: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+def make_sixray(folder: Path, normal: int = 12, threat: int = 6) -> Path:
+    """Small scans of smooth clutter; a threat is a dark bar, with a mask of half the scan's size."""
+    generator = np.random.default_rng(0)
+    for number in range(normal + threat):
+        coarse = generator.integers(60, 230, size=(5, 6, 3), dtype=np.uint8)
+        image = cv2.resize(coarse, (64, 48), interpolation=cv2.INTER_CUBIC)
+        if number < normal:
+            write_image(folder / "normal" / f"n{number:02d}.png", image)
+            continue
+        mask = np.zeros((24, 32), dtype=np.uint8)
+        mask[8:14, 6:18] = 1 + number % 2
+        image[16:28, 12:36] = 20
+        write_image(folder / "threat" / f"t{number:02d}.png", image)
+        write_image(folder / "masks" / f"t{number:02d}.png", mask)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sixray(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_sixray(tmp_path_factory.mktemp("sixray"))
+
+
+@pytest.fixture(scope="session")
+def catalogue(sixray: Path, tmp_path_factory: pytest.TempPathFactory) -> list[CatalogueRow]:
+    folder = tmp_path_factory.mktemp("scans")
+    entries = SixraySource(sixray).entries()
+    write_catalogue(folder, entries, split_scans(entries, SHARES, seed=0))
+    return read_catalogue(folder)
+
+
+@pytest.fixture(scope="session")
+def patches(
+    sixray: Path, catalogue: list[CatalogueRow], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("patches")
+    extract_patches(folder, catalogue, SixraySource(sixray), EXTRACT)
+    return folder

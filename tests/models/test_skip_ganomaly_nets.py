@@ -1,0 +1,94 @@
+import pytest
+import torch
+from torch import nn
+
+from pipeline.errors import InputError
+from pipeline.models.skip_ganomaly.nets import Discriminator, Generator, NetShape
+from pipeline.models.skip_ganomaly.step import build_networks
+
+
+def shape_of(side: int, **changes: int) -> NetShape:
+    return NetShape(**{"side": side, "channels": 3, "ngf": 8, "ndf": 8, "latent_dim": 12, **changes})
+
+
+@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes(side: int, channels: int) -> None:
+    shape = shape_of(side, channels=channels)
+    x = torch.zeros(2, channels, side, side)
+    x_hat = Generator(shape)(x)
+    assert x_hat.shape == x.shape
+    assert x_hat.abs().max() <= 1
+    logits, features = Discriminator(shape)(x)
+    assert logits.shape == (2,)
+    assert features.shape == (2, 12)
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_latent_dim_is_the_bottleneck_and_the_length_of_f(side: int) -> None:
+    generator = Generator(shape_of(side))
+    z = torch.zeros(2, 3, side, side)
+    for level in generator.encoder:
+        z = level(z)
+    assert z.shape == (2, 12, 1, 1)
+    assert len(generator.encoder) == {32: 5, 64: 6}[side]  # "five blocks" at 32 pixels
+
+
+def test_the_paper_s_widths() -> None:
+    generator = Generator(shape_of(64, ngf=64, latent_dim=100))
+    convolutions = [m for m in generator.encoder.modules() if isinstance(m, nn.Conv2d)]
+    assert [c.out_channels for c in convolutions] == [64, 128, 256, 512, 512, 100]
+    assert [c.kernel_size[0] for c in convolutions] == [4, 4, 4, 4, 4, 2]
+
+
+def test_every_skip_reaches_the_output() -> None:
+    generator = Generator(shape_of(32)).eval()
+    x = torch.rand(1, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        whole = generator(x)
+        for level in range(len(generator.encoder) - 1):
+            hook = generator.encoder[level].register_forward_hook(
+                lambda _module, _input, output: output + 100.0
+            )
+            assert not torch.allclose(whole, generator(x))
+            hook.remove()
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_no_weight_is_dead(side: int) -> None:
+    shape = shape_of(side)
+    generator, discriminator = build_networks(shape, 0)
+    x = torch.randn(4, 3, side, side)
+    logits, _ = discriminator(generator(x))
+    logits.square().sum().backward()
+    for network in (generator, discriminator):
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, name
+            if parameter.ndim == 4:  # each tap of each kernel gets a gradient somewhere
+                taps = parameter.grad.abs().amax(dim=(0, 1))
+                assert (taps > 0).all(), name
+
+
+def test_initialisation_really_applied() -> None:
+    for network in build_networks(shape_of(64, ngf=32, ndf=32), seed=1):
+        for module in network.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                assert abs(module.weight.std().item() - 0.02) < 0.002
+                assert abs(module.weight.mean().item()) < 0.002
+            if isinstance(module, nn.BatchNorm2d):
+                assert abs(module.weight.mean().item() - 1) < 0.02
+                assert 0.005 < module.weight.std().item() < 0.04
+                assert module.bias.abs().max() == 0
+
+
+def test_the_seed_alone_decides_the_weights() -> None:
+    first, again, other = (build_networks(shape_of(32), seed)[0] for seed in (5, 5, 6))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    weights = (network.encoder[0].weight for network in (first, other))
+    assert not torch.equal(*weights)
+
+
+@pytest.mark.parametrize("side", [8, 20, 48])
+def test_sides_that_do_not_halve_to_one_are_refused(side: int) -> None:
+    with pytest.raises(InputError, match=f"got {side}"):
+        shape_of(side)

@@ -1,0 +1,84 @@
+import copy
+
+import torch
+from torch import nn
+
+from pipeline.models.skip_ganomaly.losses import (
+    contextual_loss,
+    discriminator_loss,
+    generator_adversarial_loss,
+    latent_loss,
+)
+from pipeline.models.skip_ganomaly.nets import NetShape
+from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
+from tests.conftest import LOSSES, MODEL
+
+SHAPE = NetShape(side=32, channels=3, ngf=4, ndf=4, latent_dim=6)
+
+
+def double_model() -> SkipGanomaly:
+    generator, discriminator = (network.double() for network in build_networks(SHAPE, 0))
+    return build_model(generator, discriminator, MODEL, epochs=4)
+
+
+def batch() -> torch.Tensor:
+    return torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
+
+
+def textbook_gradients(generator: nn.Module, discriminator: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """Plain gradients, each loss with forward passes of its own."""
+    x_hat = generator(x)
+    logits, features_hat = discriminator(x_hat)
+    _, features = discriminator(x)
+    loss = (
+        LOSSES.lambda_adv * generator_adversarial_loss(logits)
+        + LOSSES.lambda_con * contextual_loss(x, x_hat)
+        + LOSSES.lambda_lat * latent_loss(features.detach(), features_hat)
+    )
+    of_generator = torch.autograd.grad(loss, list(generator.parameters()))
+    loss_d = discriminator_loss(discriminator(x)[0], discriminator(generator(x).detach())[0])
+    return [*of_generator, *torch.autograd.grad(loss_d, list(discriminator.parameters()))]
+
+
+def test_gradients_are_those_of_the_textbook_form() -> None:
+    model = double_model()
+    x = batch()
+    expected = textbook_gradients(copy.deepcopy(model.generator), copy.deepcopy(model.discriminator), x)
+    train_step(model, x, LOSSES)
+    found = [p.grad for net in (model.generator, model.discriminator) for p in net.parameters()]
+    for gradient, reference in zip(found, expected, strict=True):
+        assert gradient is not None
+        torch.testing.assert_close(gradient, reference, rtol=1e-10, atol=1e-12)
+
+
+def test_both_networks_move() -> None:
+    model = double_model()
+    before = copy.deepcopy(model)
+    train_step(model, batch(), LOSSES)
+    for network, old in ((model.generator, before.generator), (model.discriminator, before.discriminator)):
+        for (name, new), value in zip(network.named_parameters(), old.parameters(), strict=True):
+            assert not torch.equal(new, value), name
+
+
+def test_reported_losses_are_those_of_the_batch() -> None:
+    model = double_model()
+    x = batch()
+    generator, discriminator = copy.deepcopy(model.generator), copy.deepcopy(model.discriminator)
+    losses = train_step(model, x, LOSSES)
+    x_hat = generator(x)
+    assert losses["loss_con"].item() == contextual_loss(x, x_hat).item()
+    logits_d = discriminator_loss(discriminator(x)[0], discriminator(x_hat)[0])
+    torch.testing.assert_close(losses["loss_d"], logits_d.detach(), rtol=1e-12, atol=0)
+    total = losses["loss_adv"] + 40 * losses["loss_con"] + losses["loss_lat"]
+    torch.testing.assert_close(losses["loss_g"], total, rtol=1e-12, atol=0)
+
+
+def test_the_learning_rate_is_constant_and_then_falls_towards_zero() -> None:
+    model = double_model()
+    rates = []
+    for _ in range(4):
+        rates.append(model.schedules[0].get_last_lr()[0] / MODEL.learning_rate)
+        model.optimisers[0].step()
+        model.schedules[0].step()
+    assert rates == [1.0, 1.0, 1.0, 0.5]
+    assert model.optimisers[0].defaults["betas"] == (0.5, 0.999)

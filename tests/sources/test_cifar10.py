@@ -1,0 +1,122 @@
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.sources.base import ScanEntry
+from pipeline.sources.cifar10 import BINARY, CLASSES, PICKLED, Cifar10Source
+from pipeline.splits import SplitShares, split_scans
+from tests.conftest import write_image
+
+ROWS = 20  # of a batch: two of each class
+
+
+def batch(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Planes (N, 3072) and labels as the official batches hold them."""
+    generator = np.random.default_rng(number)
+    return generator.integers(0, 256, (ROWS, 3072), dtype=np.uint8), np.arange(ROWS) % 10
+
+
+def write_binary(folder: Path) -> Path:
+    for number, name in enumerate([*BINARY["train"], *BINARY["test"]]):
+        rows, labels = batch(number)
+        (folder / name).write_bytes(np.column_stack([labels.astype(np.uint8), rows]).tobytes())
+    return folder
+
+
+def write_pickled(folder: Path) -> Path:
+    for number, name in enumerate([*PICKLED["train"], *PICKLED["test"]]):
+        rows, labels = batch(number)
+        content = {b"data": rows, b"labels": labels.tolist(), b"batch_label": b"text"}
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+    return folder
+
+
+def write_folders(folder: Path) -> Path:
+    for part in ("train", "test"):
+        for number, name in enumerate(("airplane", "automobile", "bird")):
+            image = np.full((32, 32, 3), 40 * number, dtype=np.uint8)
+            write_image(folder / part / name / "0001.png", image)
+    return folder
+
+
+@pytest.mark.parametrize("write", [write_binary, write_pickled])
+def test_official_batches(tmp_path: Path, write: object) -> None:
+    source = Cifar10Source(write(tmp_path), "car")  # type: ignore[operator]
+    entries = source.entries()
+    assert len(entries) == 6 * ROWS
+    assert Counter(entry.part for entry in entries) == {"train": 100, "test": 20}
+    assert sum(entry.classes == ("car",) for entry in entries) == 12
+    entry = next(e for e in entries if e.scan_id.startswith("test/car/"))
+    scan = source.read(entry)
+    row = int(entry.scan_id.rsplit("-", 1)[1])
+    expected = batch(5)[0][row].reshape(3, 32, 32).transpose(1, 2, 0)
+    np.testing.assert_array_equal(scan.image, expected)
+    assert scan.regions[0].class_name == "car"
+    assert scan.regions[0].mask.all()
+
+
+def test_class_folders_take_official_and_short_names(tmp_path: Path) -> None:
+    source = Cifar10Source(write_folders(tmp_path), "airplane")
+    entries = source.entries()
+    assert [entry.scan_id for entry in entries] == [
+        f"{part}/{name}/0001" for part in ("test", "train") for name in ("bird", "car", "plane")
+    ]
+    assert [entry.classes for entry in entries[:3]] == [(), (), ("plane",)]
+    assert source.read(entries[0]).image[0, 0].tolist() == [80, 80, 80]
+
+
+def test_the_split_of_the_paper() -> None:
+    entries = [
+        ScanEntry(f"{part}/{name}/{number}", (), (name,) if name == "car" else (), part)
+        for part, count in (("train", 5000), ("test", 1000))
+        for name in CLASSES
+        for number in range(count)
+    ]
+    shares = SplitShares(validation=0.05, test_normal=0.25, labelled_validation=0)
+    splits = split_scans(entries, shares, 0)
+    abnormal = {entry.scan_id for entry in entries if entry.classes}
+    counts = Counter((split, scan_id in abnormal) for scan_id, split in splits.items())
+    assert counts["train", False] + counts["validation", False] == 45_000
+    assert (counts["test", False], counts["test", True]) == (9_000, 6_000)
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (print, ("this code must not run",))
+
+
+def test_a_pickle_that_asks_for_code_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pickled(tmp_path)
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps({b"data": Trap()}))
+    with pytest.raises(InputError, match=r"data_batch_1: not an official .*builtins.print"):
+        Cifar10Source(tmp_path, "car").entries()
+    assert capsys.readouterr().out == ""
+
+
+def test_wrong_folders_and_classes_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown class 'cow'"):
+        Cifar10Source(tmp_path, "cow")
+    with pytest.raises(InputError, match="none: no such folder"):
+        Cifar10Source(tmp_path / "none", "car").entries()
+    with pytest.raises(InputError, match="train: no such folder: expected CIFAR-10's official"):
+        Cifar10Source(tmp_path, "car").entries()
+    (write_folders(tmp_path) / "train" / "cow").mkdir()
+    with pytest.raises(InputError, match="cow: unknown class"):
+        Cifar10Source(tmp_path, "car").entries()
+
+
+def test_batches_missing_or_cut_short_are_named(tmp_path: Path) -> None:
+    write_binary(tmp_path)
+    path = tmp_path / "test_batch.bin"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"test_batch\.bin: .*expected a multiple of 3073"):
+        Cifar10Source(tmp_path, "car").entries()
+    path.unlink()
+    with pytest.raises(InputError, match=r"test_batch\.bin: no such file: expected all six"):
+        Cifar10Source(tmp_path, "car").entries()

@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.models.skip_ganomaly.nets import NetShape
+from pipeline.models.skip_ganomaly.step import build_networks, network_state
+from pipeline.scoring import (
+    Calibration,
+    Detector,
+    ScoringModule,
+    TrainedModel,
+    calibrate,
+    calibrated_model,
+    to_tensor,
+)
+
+SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
+CPU = torch.device("cpu")
+
+
+def some_patches(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    generator, discriminator = build_networks(SHAPE, 0)
+    with torch.no_grad():  # running statistics that differ from a batch's own
+        for _ in range(3):
+            discriminator(generator(to_tensor(some_patches(16), CPU)))
+    return Detector(generator, discriminator, score_lambda=0.9)
+
+
+@pytest.fixture(scope="module")
+def model(detector: Detector) -> TrainedModel:
+    networks = network_state(detector.generator, detector.discriminator)
+    best = {"networks": networks, "epoch": 2, "criterion": 0.7}
+    return calibrated_model(SHAPE, best, 0.9, [some_patches(40)], 0.05, {"data": "d"})
+
+
+def test_equation_5_patch_by_patch(detector: Detector) -> None:
+    patches = some_patches(7)
+    scores = detector.score([patches[:3], patches[3:]])
+    for row, patch in enumerate(patches):
+        x = torch.from_numpy(patch.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            x_hat = detector.generator(x)
+            f, f_hat = detector.discriminator(x)[1], detector.discriminator(x_hat)[1]
+        residual = (x - x_hat).abs().mean().item()
+        latent = (f - f_hat).square().sum().sqrt().item()
+        assert scores.residual[row] == pytest.approx(residual, rel=1e-5)
+        assert scores.latent[row] == pytest.approx(latent, rel=1e-4)
+        assert scores.anomaly[row] == pytest.approx(0.9 * residual + 0.1 * latent, rel=1e-4)
+
+
+def test_a_patch_s_score_does_not_depend_on_its_batch(detector: Detector) -> None:
+    patches = some_patches(9)
+    together = detector.score([patches]).anomaly
+    shuffled = detector.score([patches[::-1].copy()]).anomaly[::-1]
+    alone = np.array([detector.score([patch[None]]).anomaly[0] for patch in patches])
+    np.testing.assert_allclose(together, shuffled, rtol=1e-5)
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+def test_no_patches_give_no_scores(detector: Detector) -> None:
+    assert detector.score([]).anomaly.shape == (0,)
+
+
+def test_equation_6_by_stored_bounds() -> None:
+    calibration = Calibration(minimum=2, maximum=4, threshold=3.5, false_alarm_rate=0.05)
+    scaled = calibration.scale(np.array([2.0, 3.0, 4.0, 6.0]))
+    np.testing.assert_allclose(scaled, [0, 0.5, 1, 2])
+    assert calibration.scaled_threshold == 0.75
+
+
+def test_the_threshold_is_passed_by_the_stated_share_of_normals() -> None:
+    anomaly = np.random.default_rng(1).normal(size=2000)
+    calibration = calibrate(anomaly, 0.05)
+    assert (calibration.minimum, calibration.maximum) == (anomaly.min(), anomaly.max())
+    assert np.mean(anomaly > calibration.threshold) == pytest.approx(0.05, abs=0.001)
+
+
+@pytest.mark.parametrize("scores", [[1.0, 1.0], [1.0, np.nan], [0.0, np.inf]])
+def test_scores_that_nothing_can_be_scaled_by_are_refused(scores: list[float]) -> None:
+    with pytest.raises(InputError, match="expected a finite range"):
+        calibrate(np.array(scores), 0.05)
+
+
+def test_a_saved_model_scores_the_same(model: TrainedModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.pt")
+    loaded = TrainedModel.load(tmp_path / "model.pt")
+    patches = some_patches(5)
+    expected = model.detector().score([patches]).anomaly
+    np.testing.assert_array_equal(loaded.detector().score([patches]).anomaly, expected)
+    assert loaded.calibration == model.calibration
+    assert loaded.provenance == {"data": "d", "epoch": 2, "criterion": 0.7}
+
+
+def test_the_deployed_module_gives_the_detector_s_scaled_scores(model: TrainedModel) -> None:
+    patches = some_patches(6)
+    with torch.inference_mode():
+        found = ScoringModule(model).eval()(torch.from_numpy(patches)).numpy()
+    expected = model.calibration.scale(model.detector().score([patches]).anomaly)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_reconstructions_and_features_have_their_shapes(detector: Detector) -> None:
+    assert detector.reconstruct(some_patches(3)).shape == (3, 16, 16, 3)
+    assert detector.reconstruct(some_patches(3)).dtype == np.uint8
+    assert detector.features(some_patches(3)).shape == (3, 5)
+
+
+def test_a_model_cut_short_is_named(model: TrainedModel, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    model.save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"model\.pt: not a whole checkpoint"):
+        TrainedModel.load(path)
+    with pytest.raises(InputError, match=r"none\.pt: no such file"):
+        TrainedModel.load(tmp_path / "none.pt")
+
+
+def test_values_run_from_minus_one_to_one() -> None:
+    patches = np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1)
+    assert to_tensor(patches, CPU).flatten().tolist() == [-1.0, 1.0]

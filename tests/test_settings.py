@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.errors import InputError
+from pipeline.settings import load_settings
+
+ROOT = Path(__file__).parents[1]
+PRESETS = ROOT / "presets.yaml"
+
+
+def with_changes(folder: Path, **changes: object) -> Path:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name, value in changes.items():
+        *block, key = name.split("__")
+        target = content[block[0]] if block else content
+        target[key] = value
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_the_paper_s_values(tmp_path: Path) -> None:
+    settings = load_settings(with_changes(tmp_path, preset="paper"), PRESETS)
+    model, train = settings.model, settings.train
+    assert (model.ngf, model.ndf, model.learning_rate) == (64, 64, 2e-3)
+    assert (model.beta1, model.beta2) == (0.5, 0.999)
+    assert (train.lambda_adv, train.lambda_con, train.lambda_lat) == (1, 40, 1)
+    assert (train.latent_dim, train.epochs, settings.extract.size) == (100, 15, 64)
+    assert settings.tune.trials == 0
+
+
+@pytest.mark.parametrize("preset", yaml.safe_load(PRESETS.read_text()))
+def test_every_preset_fills_every_null(tmp_path: Path, preset: str) -> None:
+    assert load_settings(with_changes(tmp_path, preset=preset), PRESETS).preset == preset
+
+
+def test_params_override_the_preset(tmp_path: Path) -> None:
+    settings = load_settings(with_changes(tmp_path, train__lambda_con=50), PRESETS)
+    assert settings.train.lambda_con == 50
+    assert settings.train.lambda_adv == "sweep"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train__lambda_cno": 1}, "train.lambda_cno: unknown parameter"),
+        ({"extra": 1}, "extra: unknown parameter"),
+        ({"preset": "dmeo"}, "preset: got 'dmeo', expected one of"),
+        ({"extract__size": 48}, "extract: .*size: got 48, expected a power of 2"),
+        ({"train__lambda_con": "many"}, "train.lambda_con: .*got 'many'"),
+        ({"train__lambda_con": -1}, "train: .*lambda_con: got -1"),
+        ({"train__workers": 0}, "train: .*workers: got 0, expected 1 or more"),
+        ({"scans__source": "sixrey"}, "scans.source: .*got 'sixrey'"),
+        ({"scans__validation": 1.5}, "scans: .*validation: got 1.5"),
+        ({"tune__lambda_con": [9, 3]}, "tune: .*lambda_con: got .*low < high"),
+        ({"model__batch_size": 1}, "model: .*batch_size: got 1"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_its_file(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    path = with_changes(tmp_path, **changes)
+    with pytest.raises(InputError, match=f"params.yaml: {message}") as error:
+        load_settings(path, PRESETS)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_not_settings_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.yaml: no such file"):
+        load_settings(tmp_path / "none.yaml", PRESETS)
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    with pytest.raises(InputError, match=r"broken\.yaml: not valid YAML"):
+        load_settings(tmp_path / "broken.yaml", PRESETS)
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(InputError, match=r"list\.yaml: expected a mapping"):
+        load_settings(tmp_path / "list.yaml", PRESETS)

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.sources.base import Region, Scan
+from pipeline.windows import (
+    GRAZING,
+    NORMAL,
+    WindowRule,
+    cut_windows,
+    label_windows,
+    stitch,
+    window_origins,
+    window_sums,
+)
+
+RULE = WindowRule(size=16, stride=8)
+
+
+def scan_with(mask: np.ndarray | None, height: int = 48, width: int = 64) -> Scan:
+    image = np.full((height, width, 3), 120, dtype=np.uint8)
+    regions = () if mask is None else (Region("gun", mask),)
+    return Scan("s", image, regions)
+
+
+def box(top: int, left: int, height: int, width: int) -> np.ndarray:
+    mask = np.zeros((48, 64), dtype=np.bool_)
+    mask[top : top + height, left : left + width] = True
+    return mask
+
+
+@given(
+    height=st.integers(16, 90),
+    width=st.integers(16, 90),
+    stride=st.integers(1, 16),
+)
+def test_windows_cover_every_pixel_and_stay_inside(height: int, width: int, stride: int) -> None:
+    covered = np.zeros((height, width), dtype=np.bool_)
+    origins = window_origins(height, width, 16, stride)
+    for row, column in origins:
+        assert 0 <= row <= height - 16
+        assert 0 <= column <= width - 16
+        covered[row : row + 16, column : column + 16] = True
+    assert covered.all()
+    assert len(np.unique(origins, axis=0)) == len(origins)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "count"), [(16, 16, 1), (48, 64, 5 * 7), (17, 16, 2), (25, 16, 3)]
+)
+def test_window_counts(height: int, width: int, count: int) -> None:
+    assert len(window_origins(height, width, 16, 8)) == count
+
+
+def test_a_window_larger_than_the_scan_is_refused() -> None:
+    with pytest.raises(InputError, match="64x15 pixels is smaller than a window of 16x16"):
+        window_origins(15, 64, 16, 8)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_window_sums_equal_plain_sums(seed: int) -> None:
+    mask = np.random.default_rng(seed).random((40, 50)) < 0.3
+    origins = window_origins(40, 50, 16, 7)
+    plain = [mask[r : r + 16, c : c + 16].sum() for r, c in origins]
+    assert window_sums(mask, origins, 16).tolist() == plain
+
+
+def test_pixels_are_those_of_the_scan() -> None:
+    image = np.random.default_rng(0).integers(0, 200, (48, 64, 3), dtype=np.uint8)
+    windows = cut_windows(Scan("s", image, ()), RULE)
+    assert windows.pixels.shape == (35, 16, 16, 3)
+    for pixels, (row, column) in zip(windows.pixels, windows.origins, strict=True):
+        np.testing.assert_array_equal(pixels, image[row : row + 16, column : column + 16])
+
+
+def test_a_threat_covering_enough_of_the_window_names_it() -> None:
+    # 26 of 256 pixels are just over 10%, 25 just under; half of either threat is elsewhere.
+    enough, short = box(0, 0, 2, 13), box(0, 0, 5, 5)
+    enough[40:, 30:60] = short[40:, 30:60] = True
+    origin = np.array([[0, 0]], dtype=np.int32)
+    assert label_windows(scan_with(enough), origin, RULE) == ["gun"]
+    assert label_windows(scan_with(short), origin, RULE) == [GRAZING]
+
+
+def test_half_of_a_small_threat_in_the_window_names_it() -> None:
+    small = box(0, 14, 2, 4)  # 8 pixels: 4 of them in the first window
+    origins = np.array([[0, 0], [0, 1], [0, 40]], dtype=np.int32)
+    assert label_windows(scan_with(small), origins, RULE) == ["gun", "gun", NORMAL]
+
+
+def test_the_larger_of_two_threats_names_the_window() -> None:
+    regions = (Region("knife", box(0, 0, 4, 8)), Region("gun", box(4, 0, 8, 8)))
+    scan = Scan("s", np.full((48, 64, 3), 120, dtype=np.uint8), regions)
+    assert label_windows(scan, np.array([[0, 0]], dtype=np.int32), RULE) == ["gun"]
+
+
+def test_grazing_and_empty_windows_are_left_out_and_counted() -> None:
+    scan = scan_with(box(0, 0, 20, 20))
+    scan.image[:, 40:] = 255
+    windows = cut_windows(scan, RULE)
+    labels = label_windows(scan, window_origins(48, 64, 16, 8), RULE)
+    assert windows.background > 0
+    assert windows.grazing == labels.count(GRAZING) > 0
+    assert len(windows.labels) == 35 - windows.background - windows.grazing
+    assert (windows.foreground >= RULE.min_foreground).all()
+    assert set(windows.labels) == {NORMAL, "gun"}
+
+
+def test_whole_mode_gives_one_resized_window() -> None:
+    windows = cut_windows(scan_with(box(0, 0, 3, 3)), WindowRule(mode="whole", size=32))
+    assert windows.pixels.shape == (1, 32, 32, 3)
+    assert windows.labels == ("gun",)
+
+
+def test_stitching_averages_overlapping_windows() -> None:
+    origins = np.array([[0, 0], [0, 2]], dtype=np.int32)
+    heat = stitch(np.array([1.0, 3.0]), origins, 4, 5, 6)
+    np.testing.assert_array_equal(heat[0], [1, 1, 2, 2, 3, 3])
+    assert np.isnan(heat[4]).all()
+
+
+@pytest.mark.parametrize("size", [8, 48, 0])
+def test_a_side_that_the_network_cannot_take_is_refused(size: int) -> None:
+    with pytest.raises(InputError, match="a power of 2"):
+        WindowRule(size=size)

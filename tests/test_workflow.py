@@ -1,0 +1,84 @@
+"""What holds of the project as a whole: the DAG's deps, the layers, and quiet imports."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.imports import OURS, ROOT, import_closure, imported_names
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+OUR_FILES = sorted(p.relative_to(ROOT) for name in OURS for p in (ROOT / name).rglob("*.py"))
+MODULES = [
+    ".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in OUR_FILES
+]
+BARE = (
+    "pipeline.models.skip_ganomaly.step",
+    "pipeline.training",
+    "pipeline.patch_store",
+    "pipeline.scoring",
+    "pipeline.selection",
+    "pipeline.evaluation",
+)
+ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_deps_are_the_import_closure(stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert declared == import_closure(f"stages.{stage}")
+
+
+def test_stages_form_one_chain_in_order() -> None:
+    assert list(STAGES) == ["scans", "extract", "tune", "train", "evaluate"]
+
+
+def test_each_stage_depends_on_its_own_block() -> None:
+    for stage, content in STAGES.items():
+        assert stage in content["params"]
+
+
+@pytest.mark.parametrize("module", BARE)
+def test_the_core_imports_no_orchestration(module: str) -> None:
+    for path in import_closure(module):
+        for name in imported_names(path):
+            assert name.split(".", maxsplit=1)[0] not in ORCHESTRATION, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("library", "owners"),
+    [
+        ("h5py", {"pipeline/patch_store.py"}),
+        ("mlflow", {"pipeline/tracking.py"}),
+        ("ray", {"pipeline/ray_cluster.py", "pipeline/ray_train.py", "pipeline/ray_tune.py"}),
+    ],
+)
+def test_libraries_with_one_owner(library: str, owners: set[str]) -> None:
+    importing = {
+        path.as_posix()
+        for path in OUR_FILES
+        if any(name.split(".", maxsplit=1)[0] == library for name in imported_names(str(path)))
+    }
+    assert importing == owners
+
+
+def test_the_library_never_imports_the_stages() -> None:
+    for path in OUR_FILES:
+        if path.parts[0] == "pipeline":
+            names = imported_names(str(path))
+            assert not any(name.split(".", maxsplit=1)[0] == "stages" for name in names), path
+
+
+def test_importing_anything_writes_and_prints_nothing(tmp_path: Path) -> None:
+    code = "; ".join(f"import {module}" for module in MODULES)
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
