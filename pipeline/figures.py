@@ -101,7 +101,9 @@ def draw_tsne(
         ("normal", normal, colours.normal),
         ("abnormal", ~normal, colours.abnormal),
     ):
-        axes.scatter(*points[mask].T, s=7, color=colour, alpha=0.7, linewidths=0, label=name)
+        axes.scatter(
+            points[mask, 0], points[mask, 1], s=7, color=colour, alpha=0.7, linewidths=0, label=name
+        )
     axes.set(xticks=[], yticks=[])
     axes.set_title(f"t-SNE of f(x), {len(features)} test windows", fontsize=11)
     axes.legend(frameon=False, markerscale=2)

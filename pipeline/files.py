@@ -50,5 +50,5 @@ def digest(content: Any) -> str:
 
 
 def project_root() -> Path:
-    """Where the project's stores are; `dvc exp run --temp` works in a copy and names the original."""
+    """Where the project's stores are; `dvc exp run --temp` names the original of its copy."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()

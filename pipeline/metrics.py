@@ -77,7 +77,7 @@ def _bootstrap(
     samples: int,
     seed: int,
 ) -> Scores:
-    """AUCs of `samples` draws of as many scans, with replacement, each scan weighted by its draws."""
+    """AUCs of `samples` draws of as many scans, each scan weighted by how often it is drawn."""
     _, scan = np.unique(scan_ids, return_inverse=True)
     scans = int(scan.max()) + 1
     order = np.argsort(scores, kind="stable")

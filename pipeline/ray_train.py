@@ -7,7 +7,14 @@ from typing import Any
 
 import ray.train
 import ray.train.torch
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import (
+    Checkpoint,
+    CheckpointConfig,
+    FailureConfig,
+    LoggingConfig,
+    RunConfig,
+    ScalingConfig,
+)
 from ray.train.torch import TorchTrainer
 from torch import nn
 
@@ -56,6 +63,7 @@ def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> St
             storage_path=storage,
             failure_config=FailureConfig(max_failures=WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )
     result = trainer.fit()

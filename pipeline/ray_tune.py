@@ -5,7 +5,7 @@ there are any, else the label-free criterion of `pipeline.selection`.
 """
 
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from pipeline.best_settings import SweepResult
+from pipeline.best_settings import LOSS_NAMES, SweepResult
 from pipeline.checkpoints import save_checkpoint
 from pipeline.errors import InputError
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
@@ -69,7 +69,7 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
         tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
     else:
         tuner = _new_tuner(trainable, job, storage, TrackTrials(tracker, sweep_run, job.objective))
-    return _collect(tuner.fit(), job)
+    return _collect(tuner.fit())
 
 
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
@@ -158,10 +158,10 @@ def _report(metrics: Metrics, state: State, job: SweepJob) -> None:
         tune.report(reported, checkpoint=Checkpoint.from_directory(folder))
 
 
-def _collect(grid: ResultGrid, job: SweepJob) -> SweepResult:
-    """Every trial's best epoch, best trial first; equal ones in the order of their ids."""
+def _collect(grid: ResultGrid) -> SweepResult:
+    """Every trial's best epoch, best trial first; equal ones by their settings."""
     rows = []
-    for result in grid:
+    for result in (grid[index] for index in range(len(grid))):
         curve = result.metrics_dataframe
         if result.error is None and curve is not None and len(curve):
             value = float(curve[OBJECTIVE].max())
@@ -170,6 +170,5 @@ def _collect(grid: ResultGrid, job: SweepJob) -> SweepResult:
     if not rows:
         raise InputError("tune: every trial failed: see the errors above, and narrow the ranges")
     rows.sort(key=lambda row: (-row[OBJECTIVE], row["lambda_adv"]))
-    names = asdict(LossSettings(1, 1, 1, 1))
-    best = LossSettings(**{name: rows[0][name] for name in names})
+    best = LossSettings(**{name: rows[0][name] for name in LOSS_NAMES})
     return SweepResult(best, rows[0][OBJECTIVE], rows)

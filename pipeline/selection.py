@@ -81,7 +81,7 @@ def implant(patches: Patches, generator: np.random.Generator) -> Patches:
     for row, donor in enumerate(donors):
         height, width = generator.integers(side // 8, side // 2 + 1, size=2)
         top, left = (generator.integers(0, side - length + 1) for length in (height, width))
-        turned = np.rot90(patches[donor], generator.integers(1, 4))
+        turned = np.rot90(patches[donor], int(generator.integers(1, 4)))
         target = implanted[row, top : top + height, left : left + width]
         piece = turned[top : top + height, left : left + width]
         product = target.astype(np.uint16) * piece // 255

@@ -7,7 +7,7 @@ module needs it; pydantic reads them strictly and refuses unknown keys.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -30,7 +30,7 @@ TRIED_TYPES = ("float", "int", "literal['sweep']")
 class ScanSettings(SplitShares):
     """The `scans` block: which scans, and how they are split."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__: ClassVar = STRICT
 
     source: Source
     folder: str
@@ -47,7 +47,7 @@ class ScanSettings(SplitShares):
 class ExtractSettings(WindowRule):
     """The `extract` block: the window rule, and the size of a shard."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__: ClassVar = STRICT
 
     shard_windows: int = 4096
 
@@ -60,7 +60,7 @@ class ExtractSettings(WindowRule):
 class TuneSettings:
     """The `tune` block: the search space and the size of the sweep."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__: ClassVar = STRICT
 
     trials: int
     epochs: int
@@ -91,7 +91,7 @@ class TuneSettings:
 class TrainBlock:
     """The `train` block; a setting that says ``sweep`` is taken from what `tune` found best."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__: ClassVar = STRICT
 
     lambda_adv: float | FromSweep
     lambda_con: float | FromSweep
@@ -118,7 +118,7 @@ class TrainBlock:
 class EvaluateSettings:
     """The `evaluate` block: the intervals and the figures."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__: ClassVar = STRICT
 
     bootstrap: int
     tsne_points: int
@@ -137,7 +137,7 @@ class EvaluateSettings:
 class Settings:
     """Every parameter of a run, the preset applied."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__: ClassVar = STRICT
 
     preset: str
     storage: str

@@ -59,11 +59,7 @@ def split_scans(entries: Sequence[ScanEntry], shares: SplitShares, seed: int) ->
 
 
 def _split_normal(entries: Sequence[ScanEntry], shares: SplitShares) -> dict[str, str]:
-    if any(entry.part for entry in entries):
-        learning = [entry for entry in entries if entry.part == "train"]
-        testing = [entry for entry in entries if entry.part == "test"]
-    else:
-        testing, learning = _divide(entries, shares.test_normal)
+    testing, learning = _official_parts(entries) or _divide(entries, shares.test_normal)
     validation, train = _divide(learning, shares.validation)
     labelled, test = _divide(testing, shares.labelled_validation)
     return _assign(
@@ -79,6 +75,16 @@ def _split_normal(entries: Sequence[ScanEntry], shares: SplitShares) -> dict[str
 def _split_abnormal(entries: Sequence[ScanEntry], shares: SplitShares) -> dict[str, str]:
     labelled, test = _divide(entries, shares.labelled_validation)
     return _assign({LABELLED_VALIDATION: labelled, TEST: test})
+
+
+def _official_parts(
+    entries: Sequence[ScanEntry],
+) -> tuple[Sequence[ScanEntry], Sequence[ScanEntry]] | None:
+    """The entries of the test and of the training part; None where the set has no parts."""
+    if not any(entry.part for entry in entries):
+        return None
+    testing = [entry for entry in entries if entry.part == "test"]
+    return testing, [entry for entry in entries if entry.part == "train"]
 
 
 def _divide(

@@ -153,7 +153,9 @@ class Tracker:
         return list(self._client().search_runs([self._experiment_id()], condition))
 
     def _experiment_id(self) -> str:
-        return str(self._client().get_experiment_by_name(EXPERIMENT).experiment_id)
+        experiment = self._client().get_experiment_by_name(EXPERIMENT)
+        assert experiment is not None  # made by `open`
+        return str(experiment.experiment_id)
 
     def _client(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -5,6 +5,7 @@ Three levels: `train_step` (with the model), `train_epoch`, `train`.
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,6 +32,7 @@ from pipeline.scoring import build_detector, to_tensor
 from pipeline.selection import CRITERION, Validation
 
 PROGRESS_SECONDS = 15.0
+CPU = torch.device("cpu")
 
 Metrics = dict[str, float]
 State = dict[str, Any]
@@ -66,7 +68,7 @@ class Worker:
 
     rank: int = 0
     world_size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     wrap: Callable[[nn.Module], nn.Module] = lambda network: network
 
 
@@ -108,7 +110,7 @@ def train(
         losses = train_epoch(model, reader, epoch, settings.losses, worker)
         _average_buffers(model, worker)
         seconds = time.monotonic() - started
-        metrics = {"epoch": epoch + 1, **losses, "seconds": seconds}
+        metrics: Metrics = {"epoch": epoch + 1, **losses, "seconds": seconds}
         networks = network_state(model.generator, model.discriminator)
         if worker.rank == 0:
             detector = build_detector(shape, networks, settings.model.score_lambda, worker.device)
@@ -128,12 +130,13 @@ def train_epoch(
     """One pass over this rank's patches; the mean of each loss."""
     model.generator.train()
     model.discriminator.train()
-    totals: dict[str, torch.Tensor] = {}
+    totals: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=worker.device))
     batches = _with_progress(reader.epoch(epoch), reader.batches_per_epoch, epoch, worker.rank)
     for batch in batches:
         losses = train_step(model, to_tensor(batch, worker.device), weights)
-        totals = {name: totals.get(name, 0) + value for name, value in losses.items()}
-    learning_rate = model.schedules[0].get_last_lr()[0]
+        for name, value in losses.items():
+            totals[name] += value
+    learning_rate = float(model.schedules[0].get_last_lr()[0])
     for schedule in model.schedules:
         schedule.step()
     means = {name: float(total) / reader.batches_per_epoch for name, total in totals.items()}
@@ -165,9 +168,11 @@ def require_divisible(batch_size: int, workers: int) -> None:
 
 def _build(settings: TrainSettings, shape: NetShape, worker: Worker) -> SkipGanomaly:
     networks = build_networks(shape, settings.seed)
-    # channels_last is the layout that CPU and CUDA convolutions run fastest in.
-    placed = [network.to(worker.device, memory_format=torch.channels_last) for network in networks]
-    generator, discriminator = (worker.wrap(network) for network in placed)
+    for network in networks:
+        network.to(worker.device)
+        # The layout that CPU and CUDA convolutions run fastest in.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator, discriminator = (worker.wrap(network) for network in networks)
     return build_model(generator, discriminator, settings.model, settings.epochs)
 
 
@@ -199,7 +204,7 @@ def _average_buffers(model: SkipGanomaly, worker: Worker) -> None:
         for buffer in network.buffers():
             if buffer.is_floating_point():
                 torch.distributed.all_reduce(buffer)
-                buffer /= worker.world_size
+                buffer.div_(worker.world_size)
 
 
 def _require_finite(means: Metrics, epoch: int) -> None:

@@ -131,7 +131,8 @@ def cut_windows(scan: Scan, rule: WindowRule) -> Windows:
     """Cut a scan by `rule`, leaving out empty background and windows that graze a threat."""
     if rule.mode == "whole":
         return _whole(scan, rule)
-    origins = window_origins(*scan.image.shape[:2], rule.size, rule.stride)
+    height, width = scan.image.shape[:2]
+    origins = window_origins(height, width, rule.size, rule.stride)
     labels = np.array(label_windows(scan, origins, rule))
     foreground = window_sums(foreground_mask(scan.image), origins, rule.size) / rule.size**2
     empty = foreground < rule.min_foreground

@@ -28,7 +28,7 @@ def write_image(path: Path, image: np.ndarray) -> Path:
 
 
 def make_sixray(folder: Path, normal: int = 12, threat: int = 6) -> Path:
-    """Small scans of smooth clutter; a threat is a dark bar, with a mask of half the scan's size."""
+    """Small scans of smooth clutter; a threat is a dark bar, its mask half the scan's size."""
     generator = np.random.default_rng(0)
     for number in range(normal + threat):
         coarse = generator.integers(60, 230, size=(5, 6, 3), dtype=np.uint8)

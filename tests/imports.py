@@ -17,7 +17,7 @@ def import_closure(module: str) -> set[str]:
         if path is None or path in found:
             continue
         found.add(path)
-        waiting += [parent for parent in _parents(name)]
+        waiting += _parents(name)
         waiting += imported_names(path)
     return found
 

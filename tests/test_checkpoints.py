@@ -23,7 +23,9 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, {"epoch": 3}, "one")
-    with pytest.raises(InputError, match=r"checkpoint of other settings or data \(one, expected two"):
+    with pytest.raises(
+        InputError, match=r"checkpoint of other settings or data \(one, expected two"
+    ):
         load_checkpoint(tmp_path, "two")
 
 

@@ -47,9 +47,9 @@ def test_a_mask_of_colours_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_and_an_empty_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none: no such folder: set scans.folder"):
+    with pytest.raises(InputError, match=r"none: no such folder: set scans\.folder"):
         list_images(tmp_path / "none")
-    with pytest.raises(InputError, match="no image in it: expected files .png"):
+    with pytest.raises(InputError, match=r"no image in it: expected files \.png"):
         list_images(tmp_path)
     cv2.imwrite(str(tmp_path / "b.PNG"), COLOURS)
     assert [path.name for path in list_images(tmp_path)] == ["b.PNG"]

@@ -35,13 +35,17 @@ def test_the_interval_is_that_of_a_slow_bootstrap_by_scan() -> None:
     scans = np.repeat([f"s{number}" for number in range(12)], 8)
     abnormal = generator.random(96) < 0.4
     # Few values, so that ties matter; a shift for each scan, so that scans matter.
-    scores = np.round(generator.normal(size=96) + abnormal + np.repeat(generator.normal(size=12), 8), 1)
+    scores = np.round(
+        generator.normal(size=96) + abnormal + np.repeat(generator.normal(size=12), 8), 1
+    )
     found = auc_by_scan(scores, abnormal, scans, samples=300, seed=7)
     draws = np.random.default_rng(7).multinomial(12, np.full(12, 1 / 12), size=300)
     names = np.unique(scans)
     slow = []
     for draw in draws:
-        rows = np.concatenate([np.flatnonzero(scans == n) for n, d in zip(names, draw, strict=True) for _ in range(d)])
+        rows = np.concatenate(
+            [np.flatnonzero(scans == n) for n, d in zip(names, draw, strict=True) for _ in range(d)]
+        )
         one, other = scores[rows][~abnormal[rows]], scores[rows][abnormal[rows]]
         if len(one) and len(other):
             slow.append(slow_auc(one.tolist(), other.tolist()))

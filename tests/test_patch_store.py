@@ -11,7 +11,13 @@ from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
 from pipeline.extraction import extract_patches
 from pipeline.files import file_digest
-from pipeline.patch_store import PatchStore, ShardAttributes, ShuffledReader, write_manifest, write_shard
+from pipeline.patch_store import (
+    PatchStore,
+    ShardAttributes,
+    ShuffledReader,
+    write_manifest,
+    write_shard,
+)
 from pipeline.sources.sixray import SixraySource
 from pipeline.splits import SPLITS, TEST, TRAIN
 from pipeline.windows import Windows, cut_windows
@@ -50,7 +56,9 @@ def store_of(folder: Path, lengths: list[int]) -> PatchStore:
 
 
 def ids_of(batch: np.ndarray) -> list[int]:
-    found: list[int] = (batch[:, 0, 0, 0].astype(int) + 256 * batch[:, 0, 0, 1].astype(int)).tolist()
+    found: list[int] = (
+        batch[:, 0, 0, 0].astype(int) + 256 * batch[:, 0, 0, 1].astype(int)
+    ).tolist()
     return found
 
 

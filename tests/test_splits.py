@@ -14,7 +14,10 @@ from tests.conftest import SHARES
 def entries_of(normal: int, abnormal: int) -> list[ScanEntry]:
     return [
         *(ScanEntry(f"n{number}", (), ()) for number in range(normal)),
-        *(ScanEntry(f"a{number}", (), (("gun", "knife")[number % 2],)) for number in range(abnormal)),
+        *(
+            ScanEntry(f"a{number}", (), (("gun", "knife")[number % 2],))
+            for number in range(abnormal)
+        ),
     ]
 
 

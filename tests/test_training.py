@@ -29,7 +29,10 @@ def validation(patches: Path) -> Validation:
 
 
 def run(
-    patches: Path, validation: Validation, settings: TrainSettings = TRAIN, resume: State | None = None
+    patches: Path,
+    validation: Validation,
+    settings: TrainSettings = TRAIN,
+    resume: State | None = None,
 ) -> tuple[State, list[tuple[Metrics, State]]]:
     reports: list[tuple[Metrics, State]] = []
     store = PatchStore(patches, TRAIN_SPLIT)
@@ -94,7 +97,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(
     patches: Path, validation: Validation
 ) -> None:
     wild = TrainSettings(MODEL, LossSettings(1e38, 1e38, 1e38, 10), 2, 0)
-    with pytest.raises(TrainingDivergedError, match="lower model.learning_rate"):
+    with pytest.raises(TrainingDivergedError, match=r"lower model\.learning_rate"):
         run(patches, validation, wild)
 
 

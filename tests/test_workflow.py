@@ -11,9 +11,7 @@ from tests.imports import OURS, ROOT, import_closure, imported_names
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 OUR_FILES = sorted(p.relative_to(ROOT) for name in OURS for p in (ROOT / name).rglob("*.py"))
-MODULES = [
-    ".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in OUR_FILES
-]
+MODULES = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in OUR_FILES]
 BARE = (
     "pipeline.models.skip_ganomaly.step",
     "pipeline.training",
@@ -74,7 +72,13 @@ def test_the_library_never_imports_the_stages() -> None:
 def test_importing_anything_writes_and_prints_nothing(tmp_path: Path) -> None:
     code = "; ".join(f"import {module}" for module in MODULES)
     found = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -46,7 +46,7 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, 32, 32, 3) RGB
 
 
 class Cifar10Source:
-    """The official batches (binary or Python), or folders ``train/<class>/`` and ``test/<class>/``."""
+    """The official batches, or class folders: ``train/<class>/`` and ``test/<class>/``."""
 
     def __init__(self, folder: Path, abnormal_class: str) -> None:
         self.folder = folder

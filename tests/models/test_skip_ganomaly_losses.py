@@ -40,13 +40,21 @@ def test_equation_1_for_d() -> None:
 
 
 def test_equation_2() -> None:
-    each = [sum(abs(a - b) for a, b in zip(x.flat, y.flat, strict=True)) / x.size for x, y in zip(X, X_HAT, strict=True)]
+    each = [
+        sum(abs(a - b) for a, b in zip(x.flat, y.flat, strict=True)) / x.size
+        for x, y in zip(X, X_HAT, strict=True)
+    ]
     np.testing.assert_allclose(residual(tensor(X), tensor(X_HAT)), each, atol=1e-12)
-    assert contextual_loss(tensor(X), tensor(X_HAT)).item() == pytest.approx(np.mean(each), abs=1e-12)
+    assert contextual_loss(tensor(X), tensor(X_HAT)).item() == pytest.approx(
+        np.mean(each), abs=1e-12
+    )
 
 
 def test_equation_3() -> None:
-    each = [sum((a - b) ** 2 for a, b in zip(f, g, strict=True)) ** 0.5 for f, g in zip(F, F_HAT, strict=True)]
+    each = [
+        sum((a - b) ** 2 for a, b in zip(f, g, strict=True)) ** 0.5
+        for f, g in zip(F, F_HAT, strict=True)
+    ]
     np.testing.assert_allclose(latent_distance(tensor(F), tensor(F_HAT)), each, atol=1e-12)
     assert latent_loss(tensor(F), tensor(F_HAT)).item() == pytest.approx(np.mean(each), abs=1e-12)
 

@@ -25,7 +25,9 @@ def batch() -> torch.Tensor:
     return torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
 
 
-def textbook_gradients(generator: nn.Module, discriminator: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+def textbook_gradients(
+    generator: nn.Module, discriminator: nn.Module, x: torch.Tensor
+) -> list[torch.Tensor]:
     """Plain gradients, each loss with forward passes of its own."""
     x_hat = generator(x)
     logits, features_hat = discriminator(x_hat)
@@ -43,7 +45,9 @@ def textbook_gradients(generator: nn.Module, discriminator: nn.Module, x: torch.
 def test_gradients_are_those_of_the_textbook_form() -> None:
     model = double_model()
     x = batch()
-    expected = textbook_gradients(copy.deepcopy(model.generator), copy.deepcopy(model.discriminator), x)
+    expected = textbook_gradients(
+        copy.deepcopy(model.generator), copy.deepcopy(model.discriminator), x
+    )
     train_step(model, x, LOSSES)
     found = [p.grad for net in (model.generator, model.discriminator) for p in net.parameters()]
     for gradient, reference in zip(found, expected, strict=True):
@@ -55,7 +59,10 @@ def test_both_networks_move() -> None:
     model = double_model()
     before = copy.deepcopy(model)
     train_step(model, batch(), LOSSES)
-    for network, old in ((model.generator, before.generator), (model.discriminator, before.discriminator)):
+    for network, old in (
+        (model.generator, before.generator),
+        (model.discriminator, before.discriminator),
+    ):
         for (name, new), value in zip(network.named_parameters(), old.parameters(), strict=True):
             assert not torch.equal(new, value), name
 

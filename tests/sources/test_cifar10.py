@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.sources.base import ScanEntry
-from pipeline.sources.cifar10 import BINARY, CLASSES, PICKLED, Cifar10Source
+from pipeline.sources.cifar10 import BINARY, CLASSES, PARTS, PICKLED, Cifar10Source
 from pipeline.splits import SplitShares, split_scans
 from tests.conftest import write_image
 
@@ -72,7 +72,7 @@ def test_class_folders_take_official_and_short_names(tmp_path: Path) -> None:
 def test_the_split_of_the_paper() -> None:
     entries = [
         ScanEntry(f"{part}/{name}/{number}", (), (name,) if name == "car" else (), part)
-        for part, count in (("train", 5000), ("test", 1000))
+        for part, count in zip(PARTS, (5000, 1000), strict=True)
         for name in CLASSES
         for number in range(count)
     ]

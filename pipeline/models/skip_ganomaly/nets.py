@@ -5,6 +5,7 @@ something open, the authors' released code decides, and the line says so.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log2
 
 import torch
@@ -65,7 +66,7 @@ class Generator(nn.Module):
         self.encoder = nn.ModuleList(
             [
                 nn.Conv2d(shape.channels, widths[0], 4, 2, 1, bias=False),
-                *(_down(narrow, wide) for narrow, wide in zip(widths, widths[1:], strict=False)),
+                *(_down(narrow, wide) for narrow, wide in pairwise(widths)),
                 nn.Sequential(
                     nn.LeakyReLU(LEAK),
                     nn.Conv2d(inner, shape.latent_dim, 2, 2, bias=False),
@@ -80,7 +81,7 @@ class Generator(nn.Module):
                         nn.ConvTranspose2d(2 * wide, narrow, 4, 2, 1, bias=False),
                         narrow,
                     )
-                    for wide, narrow in zip(widths[::-1], widths[-2::-1], strict=False)
+                    for wide, narrow in pairwise(widths[::-1])
                 ),
                 nn.Sequential(
                     nn.ReLU(),
@@ -116,7 +117,7 @@ class Discriminator(nn.Module):
         widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
         self.features = nn.Sequential(
             nn.Conv2d(shape.channels, widths[0], 4, 2, 1, bias=False),
-            *(_down(narrow, wide) for narrow, wide in zip(widths, widths[1:], strict=False)),
+            *(_down(narrow, wide) for narrow, wide in pairwise(widths)),
             nn.LeakyReLU(LEAK),
             nn.Conv2d(widths[-1], shape.latent_dim, 4, bias=False),
             nn.Flatten(),  # (N, d, 1, 1) to (N, d)

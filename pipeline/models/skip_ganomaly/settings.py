@@ -1,6 +1,7 @@
 """What defines a Skip-GANomaly model and its training step."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pipeline.errors import require
 
@@ -19,7 +20,7 @@ class ModelSettings:
         score_lambda: lambda of Equation 5, the residual's weight in the anomaly score.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     ngf: int
     ndf: int

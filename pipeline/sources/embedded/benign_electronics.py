@@ -24,7 +24,7 @@ def board(tile: Tile, rng: Rng, centre: Point, size: Point) -> None:
             tile.box((x, y), (rng.uniform(0.8, 1.6), 0.6), rng.uniform(0.05, 0.12), "steel")
 
 
-def battery_cells(tile: Tile, rng: Rng, start: Point, count: int, length: float) -> None:
+def battery_cells(tile: Tile, start: Point, count: int, length: float) -> None:
     """Round lithium cells side by side, with their steel cans."""
     for index in range(count):
         y = start[1] + 1.95 * index
@@ -106,7 +106,7 @@ def power_bank(tile: Tile, rng: Rng) -> None:
     """Round cells in a case, with their electronics."""
     count = int(rng.integers(2, 5))
     tile.shell(rounded((0.6, 0), 9.5, 1.95 * count + 0.9, 0.6), 0.15, 2, "plastic")
-    battery_cells(tile, rng, (-3.4, -0.975 * (count - 1)), count, 6.5)
+    battery_cells(tile, (-3.4, -0.975 * (count - 1)), count, 6.5)
     board(tile, rng, (4.2, 0), (1.5, 1.8 * count))
 
 
@@ -165,7 +165,7 @@ def power_tool(tile: Tile, rng: Rng) -> None:
     tile.polygon([(5, -1.6), (8.4, -0.9), (8.4, 0.9), (5, 1.6)], 1.2, "steel")
     tile.rod((8, 0), (rng.uniform(9, 14), 0), 0.3, "steel")
     tile.shell([(-6, 2), (-2, 2), (-3.6, 11), (-7.6, 11)], 0.35, 3, "plastic")
-    battery_cells(tile, rng, (-9, 11.4), 2, 6.5)
+    battery_cells(tile, (-9, 11.4), 2, 6.5)
     tile.shell(rounded((-5.6, 12.4), 9, 5, 0.6), 0.3, 4, "plastic")
     board(tile, rng, (-4.4, 6), (1.8, 4))
 

@@ -9,7 +9,8 @@ from pipeline.sources.embedded import benign_electronics as electric
 from pipeline.sources.embedded import benign_goods as goods
 from pipeline.sources.embedded import benign_metal as metal
 from pipeline.sources.embedded import benign_soft as soft
-from pipeline.sources.embedded import firearms, threats
+from pipeline.sources.embedded import benign_tools as tools
+from pipeline.sources.embedded import firearms, gun_parts, knives
 from pipeline.sources.embedded.shapes import Tile
 
 
@@ -54,11 +55,11 @@ BENIGN = (
     Item(electric.headphones, 12, 0.8, 0.4),
     Item(metal.keys, 9, 1.2, 0.2),
     Item(metal.coins, 11, 0.8, 0.1),
-    Item(metal.wrench, 14, 0.9, 1.2),
-    Item(metal.pliers, 14, 0.9, 1.0),
-    Item(metal.screwdriver, 13, 0.8, 0.8),
-    Item(metal.hammer, 16, 0.6, 0.8),
-    Item(metal.socket_set, 14, 0.6, 1.2),
+    Item(tools.wrench, 14, 0.9, 1.2),
+    Item(tools.pliers, 14, 0.9, 1.0),
+    Item(tools.screwdriver, 13, 0.8, 0.8),
+    Item(tools.hammer, 16, 0.6, 0.8),
+    Item(tools.socket_set, 14, 0.6, 1.2),
     Item(metal.can, 11, 1.2, 1.2),
     Item(metal.pan, 20, 0.7, 0.8),
     Item(metal.cutlery, 13, 0.8, 0.5),
@@ -71,8 +72,8 @@ BENIGN = (
     Item(metal.gear, 7, 0.5, 1.6),
     Item(metal.casting, 10, 0.6, 1.8),
     Item(metal.tripod, 22, 0.7, 0.5),
-    Item(metal.scissors, 11, 0.7, 0.4),
-    Item(metal.bolts, 13, 0.6, 1.0),
+    Item(tools.scissors, 11, 0.7, 0.4),
+    Item(tools.bolts, 13, 0.6, 1.0),
     Item(metal.spray_and_tape, 6, 0.7, 0.8),
     Item(goods.plates, 11, 1.0, 1.2),
     Item(goods.jars, 13, 1.0, 1.0),
@@ -89,9 +90,9 @@ BENIGN = (
 )
 
 THREATS: dict[str, tuple[Item, ...]] = {
-    "knife": tuple(Item(draw, 20) for draw in threats.KNIVES),
+    "knife": tuple(Item(draw, 20) for draw in knives.KNIVES),
     "gun": tuple(Item(draw, 19) for draw in firearms.HANDGUNS),
-    "gun_part": tuple(Item(draw, 18) for draw in threats.GUN_PARTS),
+    "gun_part": tuple(Item(draw, 18) for draw in gun_parts.GUN_PARTS),
     "full_weapon": (
         *(Item(draw, 19) for draw in firearms.HANDGUNS),
         *(Item(draw, 46) for draw in firearms.LONG_GUNS),

@@ -89,16 +89,24 @@ def write_annotations(folder: Path, records: Iterable[Record]) -> None:
 
 
 def generate(folder: Path, seed: int, count: int, workers: int | None = None) -> None:
-    """Render scans 0 to `count` - 1 of `seed` into `folder`, by `workers` processes, else all cores.
+    """Render scans 0 to `count` - 1 of `seed` into `folder`.
 
-    The bytes do not depend on how many. Images that a killed run of the same seed left are kept; everything else there is replaced.
+    The bytes do not depend on `workers`, the number of processes (all cores if None). Images that
+    a killed run of the same seed left are kept; everything else there is replaced.
     """
     _prepare(folder, seed)
-    # Fresh processes, since a fork would copy OpenCV's threads in the middle of their work.
-    with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
-        done = pool.map(partial(_generate_one, folder, seed), range(count), chunksize=4)
-        write_annotations(folder, list(tqdm(done, "scans", count, unit="scan")))
+    one, numbers = partial(_generate_one, folder, seed), range(count)
+    if workers == 1:
+        _collect(folder, map(one, numbers), count)
+    else:
+        # Fresh processes, since a fork would copy OpenCV's threads in the middle of their work.
+        with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
+            _collect(folder, pool.map(one, numbers, chunksize=4), count)
     (folder / UNFINISHED).unlink()
+
+
+def _collect(folder: Path, records: Iterable[Record], count: int) -> None:
+    write_annotations(folder, tqdm(records, "scans", count, unit="scan"))
 
 
 def _prepare(folder: Path, seed: int) -> None:
@@ -175,7 +183,7 @@ class EmbeddedSource:
             except (KeyError, TypeError, ValueError) as error:
                 raise self._bad(f"segmentation of {path.name}: {error}") from error
             if mask.shape != image.shape[:2]:
-                raise self._bad(f"mask of {mask.shape} on image {path.name} of {image.shape[:2]}")
+                raise self._bad(f"mask of {mask.shape} does not fit {path.name}, {image.shape[:2]}")
             regions.append(Region(self._names[item["category_id"]], mask))
         return Scan(entry.scan_id, image, tuple(regions))
 
@@ -218,6 +226,8 @@ class EmbeddedSource:
         for item in content["annotations"]:
             if item["category_id"] not in self._names:
                 raise self._bad(f"annotation of unknown category {item['category_id']}")
+            if item["image_id"] not in scan_ids:
+                raise self._bad(f"annotation of unknown image {item['image_id']}")
             groups[scan_ids[item["image_id"]]].append(item)
         return groups
 

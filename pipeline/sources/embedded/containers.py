@@ -104,7 +104,7 @@ def trolley(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
 
 def soft_bag(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
     """A backpack or holdall: crumpled cloth, straps, buckles, zips, a padded back."""
-    jitter = rng.uniform(0.88, 1.06, (24, 1))
+    jitter = rng.uniform(0.94, 1.1, (24, 1))
     outline = smooth(rounded((0, 0), width, height, min(width, height) * 0.35) * jitter)
     cloth_walls(tile, rng, outline, str(rng.choice(["polyester", "cotton"])))
     if rng.random() < 0.6:
@@ -126,7 +126,7 @@ def soft_bag(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
     ]
     tile.wire(smooth(arch, closed=False), 0.8, "nylon", thickness=0.4)
     studs(tile, rng, rng.uniform(-0.42, 0.42, (rng.integers(4, 14), 2)) * (width, height))
-    return outline * 0.8
+    return outline * 0.85
 
 
 def briefcase(tile: Tile, rng: Rng, width: float, height: float) -> Outline:

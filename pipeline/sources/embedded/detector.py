@@ -11,15 +11,16 @@ from pipeline.sources.embedded.materials import z_calibration
 
 Floats = NDArray[np.float32]
 
-PHOTONS = 25000.0  # a pixel and energy in empty air
+PHOTONS = 13000.0  # a pixel and energy in empty air
 SCATTER = 0.0006  # share of the open beam that reaches every pixel: the end of what penetrates
 BLUR = 0.5  # sigma of the detector's aperture, pixels
 LINE_GAIN = 0.004  # relative scatter of the gain of single lines, before which none calibrates
-COLOUR_BLUR = 1.0  # sigma in pixels: the ratio of two noisy readings is smoothed before it is used
+COLOUR_BLUR = 0.8  # sigma in pixels: the ratio of two noisy readings is smoothed before it is used
 SHARPEN = 1.0  # strength of the unsharp mask, whose sigma in pixels follows
 SHARPEN_SIGMA = 1.3
+AIR = 0.02  # optical depth that the display takes for empty, so that noise leaves air white
 DISPLAY_GAMMA = 0.46  # compresses the range of transmission into that of a screen
-THIN = 0.035  # optical depth below which the ratio says little and the colour turns neutral
+THIN = 0.03  # optical depth below which the ratio says little and the colour turns neutral
 NEUTRAL_Z = 10.0
 
 # Colours from dark to white of one row: what of each effective atomic number.
@@ -84,7 +85,7 @@ def effective_z(measured: Floats) -> Floats:
 
 def brightness(measured: Floats) -> Floats:
     """Brightness on the screen (H, W), 0 to 1, 1 in air, of optical depths (2, H, W)."""
-    level = np.exp(-DISPLAY_GAMMA * measured.mean(axis=0))
+    level = np.exp(-DISPLAY_GAMMA * np.maximum(measured.mean(axis=0) - AIR, 0))
     blurred = cv2.GaussianBlur(level, (0, 0), SHARPEN_SIGMA)
     return np.asarray(np.clip(level + SHARPEN * (level - blurred), 0, 1), dtype=np.float32)
 
@@ -106,7 +107,7 @@ def palette() -> NDArray[np.uint8]:
 
 
 def pseudo_colour(z: Floats, level: Floats) -> Image:
-    """Paint effective atomic numbers and brightness, both (H, W): orange, green, blue. (H, W, 3)"""
+    """Paint effective atomic numbers and brightness, both (H, W), orange to blue: (H, W, 3)."""
     lowest, highest = min(PALETTE), max(PALETTE)
     row = np.clip((z - lowest) * ((Z_STEPS - 1) / (highest - lowest)), 0, Z_STEPS - 1)
     column = level * (LEVEL_STEPS - 1)

@@ -1,9 +1,8 @@
-"""Whole firearms: handguns and long guns, assembled of the parts of `threats`. Sizes in cm."""
+"""Whole firearms: handguns and long guns, assembled of `gun_parts`. Sizes in cm."""
 
 import numpy as np
 
-from pipeline.sources.embedded.shapes import Tile, ellipse, smooth
-from pipeline.sources.embedded.threats import (
+from pipeline.sources.embedded.gun_parts import (
     cartridge,
     draw_barrel,
     draw_frame,
@@ -11,6 +10,7 @@ from pipeline.sources.embedded.threats import (
     draw_slide,
     draw_spring,
 )
+from pipeline.sources.embedded.shapes import Tile, ellipse, smooth
 
 Rng = np.random.Generator
 
@@ -29,9 +29,7 @@ def pistol(tile: Tile, rng: Rng) -> None:
     if rng.random() < 0.8:
         lean = grip * 0.18
         width = length * 0.19
-        draw_magazine(
-            frame, (length * 0.165, 0.8), (width, grip - 0.4), lean, int(rng.integers(0, 9)), 0
-        )
+        draw_magazine(frame, rng, (length * 0.165, 0.8), (width, grip - 0.4), lean)
     shifted.polygon([(-0.2, 1), (0.6, 1.2), (0.1, 2.6), (-0.9, 1.6)], 0.6, "steel")
 
 
@@ -66,14 +64,15 @@ def submachine_gun(tile: Tile, rng: Rng) -> None:
     """A submachine gun: tubular receiver with its bolt, long magazine, wire stock."""
     body, barrel = rng.uniform(20, 27), rng.uniform(6, 14)
     gun = tile.at(-body * 0.45, -2)
-    gun.rod((0, 0), (body, 0), 1.9, "steel", 1.78)
-    gun.rod((body * 0.35, 0), (body * 0.7, 0), 1.6, "steel", 1.25)
+    metal, bore = ("steel", 1.8) if rng.random() < 0.5 else ("aluminium", 1.65)
+    gun.rod((0, 0), (body, 0), 1.9, metal, bore)
+    gun.rod((body * 0.38, 0), (body * 0.64, 0), 1.55, "steel", 1.3)
     draw_spring(gun, (0.5, 0), (body * 0.35, 0), 1.0, 0.1)
     draw_barrel(gun.at(body * 0.7, 0), body * 0.3 + barrel, 0.72, 0.48)
     for x in np.linspace(0.75, 0.97, 4) * body:
         gun.disc((x, 0), 0.5, -0.4, "steel")
-    draw_magazine(gun, (body * 0.6, 1.6), (rng.uniform(2.6, 3.4), rng.uniform(14, 20)), 0,
-                  int(rng.integers(0, 9)), float(rng.choice([0, 1.8])))  # fmt: skip
+    size = (rng.uniform(2.6, 3.4), rng.uniform(14, 20))
+    draw_magazine(gun, rng, (body * 0.6, 1.6), size, curve=float(rng.choice([0, 1.8])))
     _grip_and_trigger(gun, rng, body * 0.28)
     if rng.random() < 0.7:
         stock = [(0, -1), (-13, -1), (-13, 4.5), (-11.5, 4.5), (0, 1)]
@@ -85,8 +84,9 @@ def carbine(tile: Tile, rng: Rng) -> None:
     """A short rifle: sheet receiver with bolt carrier, gas tube, handguard, curved magazine."""
     body, barrel = rng.uniform(20, 25), rng.uniform(16, 24)
     gun = tile.at(-body * 0.5 - 1, -2)
-    gun.shell([(0, -1.8), (body, -1.8), (body, 2.4), (0, 2.4)], 0.09, 2.4, "steel")
-    gun.rod((body * 0.3, -0.6), (body * 0.8, -0.6), 0.9, "steel", 0.65)
+    metal, gauge = ("steel", 0.06) if rng.random() < 0.4 else ("aluminium", 0.25)
+    gun.shell([(0, -1.8), (body, -1.8), (body, 2.4), (0, 2.4)], gauge, 2, metal)
+    gun.rod((body * 0.3, -0.6), (body * 0.8, -0.6), 0.85, "steel", 0.66)
     draw_spring(gun, (0.4, -0.8), (body * 0.35, -0.8), 0.6, 0.09)
     draw_barrel(gun.at(body * 0.85, 0.6), body * 0.15 + barrel, 0.72, 0.45)
     gun.rod((body, -1.2), (body + barrel * 0.65, -1.2), 0.6, "steel", 0.45)
@@ -97,8 +97,8 @@ def carbine(tile: Tile, rng: Rng) -> None:
         0.6,
         "steel",
     )
-    draw_magazine(gun, (body * 0.72, 2.2), (rng.uniform(3.4, 4.6), rng.uniform(13, 18)), -2,
-                  int(rng.integers(0, 9)), rng.uniform(0, 2.4))  # fmt: skip
+    size = (rng.uniform(3.4, 4.6), rng.uniform(13, 18))
+    draw_magazine(gun, rng, (body * 0.72, 2.2), size, -2, rng.uniform(0, 2.4))
     _grip_and_trigger(gun, rng, body * 0.3)
     if rng.random() < 0.75:
         stock = [(0, -1.4), (-12, -0.6), (-19, 0.5), (-19.5, 8), (-17, 8), (-6, 3), (0, 2)]
@@ -111,10 +111,10 @@ def sawn_off(tile: Tile, rng: Rng) -> None:
     length = rng.uniform(18, 34)
     gun = tile.at(-length * 0.4, -1)
     for y in (-0.95, 0.95):
-        gun.rod((0, y), (length, y), 1.1, "steel", rng.uniform(0.88, 0.94))
+        gun.rod((0, y), (length, y), 1.1, "steel", rng.uniform(0.93, 0.98))
         if rng.random() < 0.6:
             cartridge(gun, (0.1, y), (1, 0), 1.7, 6)
-    gun.polygon([(-6, -1.4), (0, -2), (0, 2.6), (-4, 3), (-6.5, 2)], 0.9, "steel")
+    gun.polygon([(-6, -1.4), (0, -2), (0, 2.6), (-4, 3), (-6.5, 2)], 0.5, "steel")
     gun.box((length * 0.35, 2.4), (length * 0.5, 2.2), 3.0, "wood", 0.9)
     stock = [(-5.5, -1.2), (-9, 0.5), (-14, 5), (-12.5, 8), (-9.5, 5), (-6, 2.4)]
     gun.polygon(smooth(stock), 3.2, "wood")

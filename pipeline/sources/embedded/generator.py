@@ -16,7 +16,8 @@ Rng = np.random.Generator
 CYCLE: tuple[str | None, ...] = (None,) * 6 + ("knife", "gun", "gun_part", "full_weapon")
 PARCEL_PLACES = (2, 5, 9)  # places in `CYCLE` that are parcels: whole weapons, a third of normal
 
-MARGIN = 28  # pixels about the container, for its wheels and handles
+BAG_MARGIN = 22  # pixels about the container: its wheels and handles stand out of it
+PARCEL_MARGIN = 7
 
 
 def threat_of(number: int) -> str | None:
@@ -51,9 +52,9 @@ def _empty(rng: Rng, in_parcel: bool) -> Scene:
     """A scene with an empty container, which fills an image of random size."""
     size = rng.integers((560, 380), (761, 561))
     scale = float(rng.uniform(5.4, 6.4) if in_parcel else rng.uniform(5.9, 7.2))
-    turn = rng.normal(0, 0.13)
+    turn = rng.normal(0, 0.07)
     lean = np.abs([[np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    room = size - 2 * MARGIN
+    room = size - 2 * (PARCEL_MARGIN if in_parcel else BAG_MARGIN)
     length, breadth = (room * (room / (lean @ room)).min() / scale).tolist()
     # Containers are drawn upright; as on a belt, they come lying on their long side.
     angle = turn + (np.pi / 2 if rng.random() < 0.5 else -np.pi / 2)

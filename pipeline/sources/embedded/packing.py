@@ -123,7 +123,7 @@ def pack_parcel(scene: Scene) -> None:
         _stack(scene, pick(rng, True), int(rng.integers(2, 13)))
     for _ in range(rng.integers(2, 8)):
         scene.put(CLOTHES, scene.pose(0.6), tries=3)
-    for _ in range(rng.integers(16, 32)):
+    for _ in range(rng.integers(18, 34)):
         scene.put(pick(rng, True), scene.pose(1.1), tries=5)
 
 

@@ -179,7 +179,7 @@ class Tile:
     ) -> None:
         """A round wire along a polyline, or with `thickness` a strip standing on edge."""
         width = 2 * radius * self.pose.scale
-        drawn = max(int(round(width)), 1)
+        drawn = max(round(width), 1)
         # A line cannot be drawn thinner than a pixel: it is drawn fainter.
         mean = (np.pi / 2 * radius if thickness is None else thickness) * min(width / drawn, 1.5)
         pixels = self.pixels(points)
@@ -187,7 +187,7 @@ class Tile:
             self._add(*self._cover(pixels, drawn, closed), mean, material)
             return
         for share in (1.0, 0.8, 0.5):  # nested strips build up the round profile
-            line = self._cover(pixels, max(int(round(drawn * share)), 1), closed)
+            line = self._cover(pixels, max(round(drawn * share), 1), closed)
             self._add(*line, mean * 0.43, material)
 
     def rod(

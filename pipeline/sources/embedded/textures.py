@@ -17,18 +17,18 @@ def _noise(rng: np.random.Generator, rows: int, columns: int) -> Floats:
 
 def _folds(rng: np.random.Generator) -> Floats:
     """Creased cloth: soft hills, and thin ridges where it is folded over, about 1."""
-    hills = 1 + 0.28 * _noise(rng, 9, 9) + 0.14 * _noise(rng, 30, 30)
-    for rows, columns, width in ((7, 14, 0.07), (18, 12, 0.12), (34, 40, 0.18), (60, 70, 0.25)):
-        level = _noise(rng, rows, columns)
-        hills += 0.3 * np.exp(-((level / width) ** 2))
+    hills = 0.9 + 0.34 * _noise(rng, 9, 9) + 0.18 * _noise(rng, 30, 30)
+    for rows, columns, width in ((6, 16, 0.08), (20, 9, 0.12), (16, 40, 0.2), (60, 30, 0.25)):
+        ridge = np.exp(-((_noise(rng, rows, columns) / width) ** 2))
+        hills += 0.6 * np.maximum(_noise(rng, 12, 12), 0) * ridge  # a crease runs out again
     return np.maximum(hills, 0.15)
 
 
 def _ribs(rng: np.random.Generator) -> Floats:
     """Stacked or pleated layers seen on edge: lines that run along and sway a little."""
-    sway = np.arange(SIDE)[None, :] + 7 * _noise(rng, 4, 6)
-    lines = np.sin(sway * rng.uniform(0.7, 1.3)) + 0.6 * np.sin(sway * rng.uniform(0.2, 0.5))
-    return np.asarray(1 + 0.2 * lines + 0.1 * _noise(rng, 12, 60), np.float32)
+    sway = np.arange(SIDE, dtype=np.float32)[None, :] + 7 * _noise(rng, 4, 6)
+    fine, coarse = rng.uniform((0.7, 0.2), (1.3, 0.5)).tolist()
+    return 1 + 0.2 * np.sin(fine * sway) + 0.12 * np.sin(coarse * sway) + 0.1 * _noise(rng, 12, 60)
 
 
 def _grain(rng: np.random.Generator) -> Floats:

@@ -1,0 +1,42 @@
+# make demo   installs, runs the whole workflow on generated scans, prints the AUC table
+# make test   installs, then lint, types and every test
+# make fast   the fast tests alone (no install)
+# make mlflow opens the tracking pages on this machine
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: install demo test check fast mlflow trivial
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --upgrade pip
+	python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	touch $@
+
+demo: install
+	dvc repro
+	@echo
+	@cat results/evaluate/table.txt
+	@echo
+	@echo "MLflow: run 'make mlflow', then open http://127.0.0.1:5000"
+
+test: install check
+
+check:
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest -m 'not slow'
+	pytest -m slow
+
+fast:
+	pytest
+
+mlflow: install
+	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port 5000
+
+trivial: install
+	python -m benchmarks.trivial_scores

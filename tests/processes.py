@@ -1,0 +1,40 @@
+"""Starting a job in a process of its own, and killing it as a crash would."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.imports import ROOT
+
+SECONDS = 240
+
+
+def start(job: str, patches: Path, folder: Path) -> "subprocess.Popen[bytes]":
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.jobs", job, str(patches), str(folder)],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def finish(process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    assert process.wait(SECONDS) == 0, (folder / "log.txt").read_text()[-4000:]
+
+
+def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> None:
+    """Kill -9 the process and all that it started, as soon as `ready`."""
+    deadline = time.monotonic() + SECONDS
+    while not ready():
+        assert process.poll() is None, "the job ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

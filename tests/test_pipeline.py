@@ -1,0 +1,166 @@
+"""The whole workflow by DVC, as a user runs it, with the tiny preset."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow.tracking import MlflowClient
+
+from tests.imports import ROOT
+
+pytestmark = pytest.mark.slow
+
+STAGES = ["scans", "extract", "tune", "train", "evaluate"]
+CLASSES = {"knife", "gun", "gun_part", "full_weapon", "overall"}
+
+
+def run(folder: Path, *command: str, fails: bool = False) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    unset = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "RAY_ADDRESS")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    found = subprocess.run(
+        command,
+        cwd=folder,
+        env={**environment, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    output = found.stdout + found.stderr
+    assert (found.returncode != 0) == fails, output[-4000:]
+    return output
+
+
+def change(folder: Path, block: str, key: str, value: object) -> None:
+    params = folder / "params.yaml"
+    content = yaml.safe_load(params.read_text())
+    content[block][key] = value
+    params.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def would_run(folder: Path) -> list[str]:
+    plan = run(folder, "dvc", "repro", "--dry")
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in plan]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which `dvc repro` has run with the tiny preset, committed."""
+    folder = tmp_path_factory.mktemp("project") / "skipscan"
+    tracked = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").split("\n")
+    for name in filter(None, tracked):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("preset: demo", "preset: tiny"))
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "config", "user.email", "test@example.com")
+    run(folder, "git", "config", "user.name", "test")
+    run(folder, "dvc", "repro")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "tiny")
+    return folder
+
+
+def test_every_stage_left_what_it_declares(project: Path) -> None:
+    metrics = json.loads((project / "results/evaluate/metrics.json").read_text())
+    assert metrics["auc"].keys() == CLASSES
+    for name, value in metrics["auc"].items():
+        if metrics["windows"][name]:
+            interval = metrics["interval"][name]
+            assert 0 <= interval["low"] <= value <= interval["high"] <= 1
+        else:
+            assert value is None
+    assert metrics["other"].keys() >= {"darkness", "total_variation", "residual", "latent"}
+    table = (project / "results/evaluate/table.txt").read_text()
+    assert all(name in table for name in CLASSES)
+    figures = {path.name for path in (project / "results/evaluate/figures").iterdir()}
+    assert figures == {f"{n}.png" for n in ("roc", "histogram", "tsne", "exemplars", "scans")}
+    assert len((project / "results/tune/trials.csv").read_text().splitlines()) == 1 + 2
+    assert "mlflow.db" not in run(project, "git", "ls-files")
+
+
+def test_with_nothing_changed_nothing_runs(project: Path) -> None:
+    assert "up to date" in run(project, "dvc", "repro")
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value", "first"),
+    [
+        ("evaluate", "normal_colour", "#000000", "evaluate"),
+        ("train", "epochs", 1, "train"),
+        ("tune", "lambda_con", [5, 50], "tune"),
+        ("model", "batch_size", 32, "tune"),
+        ("extract", "stride", 48, "extract"),
+        ("scans", "seed", 1, "scans"),
+    ],
+)
+def test_a_change_reruns_from_its_own_stage_on(
+    project: Path, block: str, key: str, value: object, first: str
+) -> None:
+    before = (project / "params.yaml").read_text()
+    try:
+        change(project, block, key, value)
+        assert would_run(project)[0] == first
+    finally:
+        (project / "params.yaml").write_text(before)
+
+
+def test_one_mlflow_run_holds_the_pipeline_and_nests_the_sweep(project: Path) -> None:
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    runs = {run.info.run_name: run for run in client.search_runs(["1"])}
+    parent, sweep = runs["embedded-tiny"], runs["sweep"]
+    assert parent.info.status == sweep.info.status == "FINISHED"
+    assert "mlflow.parentRunId" not in parent.data.tags
+    assert sweep.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    trials = [run for name, run in runs.items() if name.startswith("trial-")]
+    assert len(trials) == 2
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {sweep.info.run_id}
+    metrics = json.loads((project / "results/evaluate/metrics.json").read_text())
+    assert parent.data.metrics["auc/overall"] == metrics["auc"]["overall"]
+    assert parent.data.params["train.lambda_con"] == "sweep"
+    assert float(parent.data.params["lambda_con"]) > 0
+    assert [p.step for p in client.get_metric_history(parent.info.run_id, "loss_g")] == [1, 2]
+    assert parent.data.tags["objective"] == "labelled_auc"
+    assert parent.inputs is not None
+    assert [d.dataset.name for d in parent.inputs.dataset_inputs] == ["embedded"]
+    assert any(
+        a.path == "evaluation/figures"
+        for a in client.list_artifacts(parent.info.run_id, "evaluation")
+    )
+    assert len(client.search_logged_models(["1"])) == 1
+
+
+def test_experiments_and_what_shows_them(project: Path) -> None:
+    output = run(project, "dvc", "exp", "run", "-n", "con50", "-S", "train.lambda_con=50")
+    assert "Running stage 'train'" in output
+    assert "Running stage 'tune'" not in output
+    shown = run(project, "dvc", "exp", "show", "--csv")
+    assert "con50" in shown
+    assert "auc.overall" in shown
+    assert "auc.overall" in run(project, "dvc", "metrics", "diff", "--all")
+    run(project, "dvc", "plots", "show", "-o", "plots")
+    page = (project / "plots" / "index.html").read_text()
+    assert all(name in page for name in ("roc per class", "score histogram", "exemplars.png"))
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    (found,) = client.search_runs(["1"], "tags.`dvc.experiment` = 'con50'")
+    assert found.data.params["lambda_con"] == "50.0"
+    assert "auc/overall" in found.data.metrics
+
+
+def test_wrong_input_ends_with_one_line(project: Path) -> None:
+    before = (project / "params.yaml").read_text()
+    try:
+        change(project, "scans", "source", "sixray")
+        message = run(project, sys.executable, "-m", "stages.scans", fails=True)
+        assert (
+            message
+            == "error: data/raw/normal: no such folder: set scans.folder to where the scans are\n"
+        )
+    finally:
+        (project / "params.yaml").write_text(before)

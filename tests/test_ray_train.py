@@ -1,0 +1,52 @@
+"""Two real workers, and a training that is killed and goes on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from pipeline.checkpoints import load_tensors
+from tests.jobs import TRAIN
+from tests.processes import finish, kill_when, start
+from tests.test_training import same
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def undisturbed(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    finish(start("train", patches, folder), folder)
+    return folder
+
+
+def test_two_workers_train_and_log_every_epoch(undisturbed: Path) -> None:
+    state = load_tensors(undisturbed / "state.pt")
+    assert [metrics["epoch"] for metrics in state["history"]] == [1, 2, 3, 4]
+    assert state["history"][-1]["loss_con"] < state["history"][0]["loss_con"]
+    client = MlflowClient(f"sqlite:///{undisturbed / 'mlflow.db'}")
+    (run,) = client.search_runs(["1"])
+    curve = client.get_metric_history(run.info.run_id, "loss_g")
+    assert [point.value for point in curve] == [m["loss_g"] for m in state["history"]]
+
+
+def test_killed_and_resumed_equals_undisturbed(
+    undisturbed: Path, patches: Path, tmp_path: Path
+) -> None:
+    process = start("train", patches, tmp_path)
+    kill_when(process, lambda: any(tmp_path.glob("ray/train-*/checkpoint_*/checkpoint.pt")))
+    assert not (tmp_path / "state.pt").exists()
+    finish(start("train", patches, tmp_path), tmp_path)
+    expected, found = load_tensors(undisturbed / "state.pt"), load_tensors(tmp_path / "state.pt")
+    assert found["epoch"] == TRAIN.epochs
+    assert same(found, expected)
+    log = (tmp_path / "log.txt").read_text()
+    assert log.count("epoch 1 of 4") == 1  # the first epoch was not run again
+
+
+def test_running_statistics_are_shared_by_the_workers(undisturbed: Path) -> None:
+    networks = load_tensors(undisturbed / "state.pt")["model"]["networks"]
+    for network in networks.values():
+        for name, tensor in network.items():
+            assert torch.isfinite(tensor).all(), name

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import pyfunc
+from mlflow.tracking import MlflowClient
+
+from pipeline.models.skip_ganomaly.nets import NetShape
+from pipeline.models.skip_ganomaly.step import build_networks, network_state
+from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
+from pipeline.settings import load_settings
+from pipeline.tracking import Tracker
+from tests.imports import ROOT
+
+pytestmark = pytest.mark.slow  # making the store takes seconds
+
+SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
+SETTINGS = load_settings(ROOT / "params.yaml", ROOT / "presets.yaml")
+PATCHES = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    folder = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("DVC_ROOT", str(folder))
+        return Tracker.open()
+
+
+def small_model() -> TrainedModel:
+    networks = network_state(*build_networks(SHAPE, 0))
+    best = {"networks": networks, "epoch": 1, "criterion": 0.5}
+    return calibrated_model(SHAPE, best, 0.9, [PATCHES], 0.05, {})
+
+
+def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> None:
+    first = tracker.pipeline_run(SETTINGS, "data-a")
+    assert tracker.pipeline_run(SETTINGS, "data-a") == first
+    assert tracker.pipeline_run(SETTINGS, "data-b") != first
+    tracker.finish(first)
+    assert tracker.pipeline_run(SETTINGS, "data-a") != first
+    run = MlflowClient(tracker.uri).get_run(first)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.lambda_con"] == "sweep"
+    assert run.data.tags["skipscan.data"] == "data-a"
+
+
+def test_parameters_can_be_logged_again(tracker: Tracker) -> None:
+    run_id = tracker.child_run("parent", "params")
+    tracker.log_params(run_id, {f"p{number}": number for number in range(150)})
+    tracker.log_params(run_id, {"p0": 0, "new": 1})
+    assert len(MlflowClient(tracker.uri).get_run(run_id).data.params) == 151
+
+
+def test_undefined_metrics_are_left_out(tracker: Tracker) -> None:
+    run_id = tracker.child_run("parent", "metrics")
+    tracker.log_metrics(run_id, {"auc/knife": None, "auc/gun": 0.75})
+    assert MlflowClient(tracker.uri).get_run(run_id).data.metrics == {"auc/gun": 0.75}
+
+
+def test_only_missing_epochs_are_logged(tracker: Tracker) -> None:
+    run_id = tracker.child_run("parent", "history")
+    history = [{"epoch": float(epoch), "loss_g": 1.0 / epoch} for epoch in (1, 2, 3)]
+    tracker.log_metrics(run_id, history[0], 1)
+    tracker.log_missing_history(run_id, history)
+    points = MlflowClient(tracker.uri).get_metric_history(run_id, "loss_g")
+    assert [point.step for point in points] == [1, 2, 3]
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's and torch's own, on exporting
+def test_the_logged_model_scores_any_batch(tracker: Tracker) -> None:
+    run_id = tracker.child_run("parent", "model")
+    model = small_model()
+    tracker.log_model(run_id, ScoringModule(model), PATCHES[:4])
+    (logged,) = MlflowClient(tracker.uri).search_logged_models([experiment_of(tracker)])
+    loaded = pyfunc.load_model(logged.model_uri)
+    expected = model.calibration.scale(model.detector().score([PATCHES]).anomaly)
+    np.testing.assert_allclose(loaded.predict(PATCHES), expected, rtol=1e-4, atol=1e-5)
+    assert loaded.metadata.signature.inputs.inputs[0].type == np.dtype("uint8")
+    assert not list(Path(logged.artifact_location.removeprefix("file://")).rglob("*.pkl"))
+
+
+def experiment_of(tracker: Tracker) -> str:
+    experiment = MlflowClient(tracker.uri).get_experiment_by_name("skipscan")
+    assert experiment is not None
+    return str(experiment.experiment_id)
