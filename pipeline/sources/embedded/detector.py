@@ -23,7 +23,7 @@ DISPLAY_GAMMA = 0.46  # compresses the range of transmission into that of a scre
 THIN = 0.03  # optical depth below which the ratio says little and the colour turns neutral
 NEUTRAL_Z = 10.0
 
-# Colours from dark to white of one row: what of each effective atomic number.
+# For each effective atomic number, its colours at `LEVELS` of brightness, from opaque to air.
 LEVELS = (0.0, 0.12, 0.3, 0.5, 0.7, 0.88, 1.0)
 PALETTE: dict[float, tuple[tuple[int, int, int], ...]] = {
     7.6: (
