@@ -1,7 +1,5 @@
 """Stage `scans`: generate or find the scans, and give each its split."""
 
-import os
-
 from pipeline.catalogue import describe, write_catalogue
 from pipeline.settings import load_settings
 from pipeline.sources.embedded.coco import generate
@@ -14,8 +12,7 @@ def main() -> None:
     """Write data/scans."""
     settings = load_settings().scans
     if settings.source == "embedded":
-        workers = os.cpu_count() or 1
-        generate(SCANS / GENERATED, settings.seed, settings.count, workers)
+        generate(SCANS / GENERATED, settings.seed, settings.count)
     entries = open_source(settings, SCANS).entries()
     rows = write_catalogue(SCANS, entries, split_scans(entries, settings, settings.seed))
     print(describe(rows))
