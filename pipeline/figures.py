@@ -15,7 +15,6 @@ from pipeline.metrics import roc
 
 Patches = NDArray[np.uint8]
 DPI = 110
-HEAT_CEILING = 0.9  # of the heat map's opacity
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,14 @@ class Exemplars:
 
 @dataclass(frozen=True)
 class ScoredScan:
-    """A whole scan with its map of anomaly scores, (H, W), NaN where nothing was scored."""
+    """A whole scan and what was found in it.
+
+    Attributes:
+        title: what it is.
+        image: (H, W, 3) uint8.
+        heat: (H, W) anomaly scores over the stored threshold, NaN where nothing was scored.
+        threats: (H, W) True on the threats.
+    """
 
     title: str
     image: NDArray[np.uint8]
@@ -104,7 +110,7 @@ def draw_tsne(
         axes.scatter(
             points[mask, 0], points[mask, 1], s=7, color=colour, alpha=0.7, linewidths=0, label=name
         )
-    axes.set(xticks=[], yticks=[])
+    axes.set_axis_off()
     axes.set_title(f"t-SNE of f(x), {len(features)} test windows", fontsize=11)
     axes.legend(frameon=False, markerscale=2)
     _save(figure, path)
@@ -145,9 +151,9 @@ def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> None:
 
 
 def _overlay(axes: Axes, scan: ScoredScan) -> None:
-    """Heat over a grey scan: opaque where the score is high, clear at 0 and below."""
-    strength = np.clip(np.nan_to_num(scan.heat), 0, 1)
-    axes.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=strength * HEAT_CEILING)
+    """Heat over a grey scan: clear far below the threshold, strongest from the threshold on."""
+    strength = np.clip(np.nan_to_num(scan.heat), 0, 1) ** 2
+    axes.imshow(strength, cmap="YlOrRd", vmin=0, vmax=1, alpha=0.8 * strength)
     if scan.threats.any():
         axes.contour(scan.threats, levels=[0.5], colors=["#00d0ff"], linewidths=1.2)
 

@@ -67,7 +67,7 @@ def pick_scans(scorer: ScanScorer) -> list[ScoredScan]:
 
 
 def score_scan(row: CatalogueRow, scorer: ScanScorer) -> ScoredScan:
-    """One scan with the mean scaled score of the windows over each pixel."""
+    """One scan with the mean score of the windows over each pixel, over the threshold."""
     scan = scorer.source.read(row.entry())
     height, width = scan.image.shape[:2]
     windows = cut_windows(scan, scorer.rule)
@@ -77,6 +77,7 @@ def score_scan(row: CatalogueRow, scorer: ScanScorer) -> ScoredScan:
         threats |= region.mask
     heat = stitch(scores, windows.origins, scorer.rule.size, height, width)
     title = ", ".join(row.classes).replace("_", " ") or NORMAL
+    heat /= np.float32(scorer.calibration.scaled_threshold)
     return ScoredScan(f"{title} ({row.scan_id})", scan.image, heat, threats)
 
 

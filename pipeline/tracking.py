@@ -137,6 +137,8 @@ class Tracker:
                 signature=signature,
                 input_example=example,
                 serialization_format="pt2",
+                # Said here, or MLflow would load the model in a second process to find out.
+                pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
             )
 
     def finish(self, run_id: str, status: str = "FINISHED") -> None:
