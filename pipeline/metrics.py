@@ -81,23 +81,21 @@ def _bootstrap(
     _, scan = np.unique(scan_ids, return_inverse=True)
     scans = int(scan.max()) + 1
     order = np.argsort(scores, kind="stable")
-    _, group = np.unique(scores[order], return_inverse=True)  # equal scores share a group
-    generator = np.random.default_rng(seed)
-    found = [
-        _weighted_auc(draws[scan[order]], abnormal[order], group)
-        for draws in generator.multinomial(scans, np.full(scans, 1 / scans), size=samples)
-    ]
+    scan, abnormal = scan[order], abnormal[order]
+    _, starts = np.unique(scores[order], return_index=True)  # where a run of equal scores starts
+    draws = np.random.default_rng(seed).multinomial(scans, np.full(scans, 1 / scans), size=samples)
+    found = [_weighted_auc(drawn[scan], abnormal, starts) for drawn in draws]
     return np.array([value for value in found if value is not None])
 
 
 def _weighted_auc(
-    weights: NDArray[np.int64], abnormal: NDArray[np.bool_], group: NDArray[np.intp]
+    weights: NDArray[np.int64], abnormal: NDArray[np.bool_], starts: NDArray[np.intp]
 ) -> float | None:
     """AUC with a weight for each window, sorted by score; ties count half."""
-    positive = np.bincount(group, weights * abnormal)
-    negative = np.bincount(group, weights * ~abnormal)
-    pairs = positive.sum() * negative.sum()
+    positive = np.add.reduceat(weights * abnormal, starts)
+    negative = np.add.reduceat(weights * ~abnormal, starts)
+    pairs = int(positive.sum()) * int(negative.sum())
     if pairs == 0:
         return None
     below = np.cumsum(negative) - negative
-    return float((positive * (below + negative / 2)).sum() / pairs)
+    return float(positive @ (2 * below + negative)) / (2 * pairs)

@@ -103,7 +103,7 @@ def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> No
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), state, job.key)
         ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
-    job.tracker.log_metrics(job.run_id, metrics, int(metrics["epoch"]))
+    job.tracker.log_epoch(job.run_id, metrics)
 
 
 def describe_epoch(metrics: Metrics, epochs: int) -> str:

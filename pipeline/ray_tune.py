@@ -101,8 +101,8 @@ class TrackTrials(Callback):
     ) -> None:
         """Log an epoch of a trial in one call."""
         run_id = self._run(trial)
-        numbers = {name: result[name] for name in (*CURVES, self.objective_name)}
-        self.tracker.log_metrics(run_id, numbers, int(result["epoch"]))
+        names = ("epoch", *CURVES, self.objective_name)
+        self.tracker.log_epoch(run_id, {name: result[name] for name in names})
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any

@@ -69,11 +69,12 @@ class Tracker:
             "skipscan.open": "true",
             "skipscan.data": data,
             "skipscan.preset": settings.preset,
+            "mlflow.source.name": "dvc repro",
             "mlflow.source.git.commit": _git_commit(),
         }
         if name:
             tags["dvc.experiment"] = name
-        run_id = self._create(name or f"{settings.scans.source}-{settings.preset}", tags)
+        run_id = self._create(name or f"{settings.scans.source}-{settings.preset}-{key[:4]}", tags)
         self.log_params(run_id, {"preset": settings.preset, **_flat(_blocks(settings))})
         return run_id
 
@@ -99,12 +100,17 @@ class Tracker:
         for start in range(0, len(defined), MAX_METRICS):
             self._client().log_batch(run_id, metrics=defined[start : start + MAX_METRICS])
 
+    def log_epoch(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Log the metrics of an epoch as a step of the run's curves."""
+        values = {name: value for name, value in metrics.items() if name != "epoch"}
+        self.log_metrics(run_id, values, int(metrics["epoch"]))
+
     def log_missing_history(self, run_id: str, history: Sequence[Mapping[str, float]]) -> None:
         """Log training curves that are not in the run yet: the training may be an earlier run's."""
         logged = {metric.step for metric in self._client().get_metric_history(run_id, "loss_g")}
         for metrics in history:
             if metrics["epoch"] not in logged:
-                self.log_metrics(run_id, metrics, int(metrics["epoch"]))
+                self.log_epoch(run_id, metrics)
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Tag a run."""
@@ -112,7 +118,7 @@ class Tracker:
 
     def log_dataset(self, run_id: str, name: str, place: str, data: str) -> None:
         """Say which data a run stands on, by name, place and digest."""
-        dataset = Dataset(name=name, digest=data[:36], source_type="local", source=place)
+        dataset = Dataset(name=name, digest=data[:8], source_type="local", source=place)
         self._client().log_inputs(run_id, [DatasetInput(dataset)])
 
     def log_folder(self, run_id: str, folder: Path, name: str) -> None:
