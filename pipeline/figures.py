@@ -69,7 +69,8 @@ def draw_roc(path: Path, test: TestScores, table: AucTable) -> None:
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1))
     axes.set_title("ROC by window, AUC in the legend", fontsize=11)
-    axes.legend(loc="lower right", frameon=False)
+    if axes.lines[1:]:  # beside the diagonal
+        axes.legend(loc="lower right", frameon=False)
     _save(figure, path)
 
 

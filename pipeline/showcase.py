@@ -34,12 +34,10 @@ def pick_exemplars(
     """`count` random normal and as many abnormal patches, of the classes in turn."""
     generator = np.random.default_rng(seed)
     classes = sorted(set(test.labels.tolist()) - {NORMAL})
-    abnormal = [
-        generator.permutation(np.flatnonzero(test.labels == name))[: -(-count // len(classes))]
-        for name in classes
-    ]
-    rows = np.concatenate([_sample(np.flatnonzero(test.normal), count, generator), *abnormal])
-    rows = rows[: 2 * count]
+    normal = _sample(np.flatnonzero(test.normal), count, generator)
+    each = -(-count // max(len(classes), 1))  # rounded up, then cut to `count`
+    abnormal = [_sample(np.flatnonzero(test.labels == name), each, generator) for name in classes]
+    rows = np.concatenate([normal, np.concatenate([normal[:0], *abnormal])[:count]])
     patches = np.concatenate([store.read(row, row + 1) for row in rows.tolist()])
     titles = [
         f"{test.labels[row].replace('_', ' ')}\n{test.scores[ANOMALY][row]:.2f}" for row in rows
