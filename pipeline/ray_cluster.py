@@ -21,8 +21,12 @@ def ray_session() -> Iterator[None]:
     """Ray for the time of a `with` block; the workers import this checkout's `pipeline`."""
     runtime_env = {
         "py_modules": [str(Path(pipeline.__file__).parent)],
-        # Ray Train would log what a worker prints, and so show it twice.
-        "env_vars": {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"},
+        "env_vars": {
+            # Ray Train would log what a worker prints, and so show it twice.
+            "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+            # Workers import torch first, which takes longer than Ray's minute on a busy machine.
+            "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
+        },
     }
     if os.environ.get("RAY_ADDRESS"):
         ray.init(runtime_env=runtime_env)

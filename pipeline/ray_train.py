@@ -25,7 +25,7 @@ from pipeline.ray_cluster import read_state
 from pipeline.selection import load_validation
 from pipeline.splits import TRAIN, VALIDATION
 from pipeline.tracking import Tracker
-from pipeline.training import Metrics, State, TrainSettings, Worker, train
+from pipeline.training import Metrics, State, TrainSettings, Worker, shuffled_reader, train
 
 WORKER_FAILURES = 3  # restarts from the last checkpoint before the run counts as failed
 
@@ -54,6 +54,8 @@ def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> St
     The run is named after the job's key, so a rerun of the same job goes on from the last
     checkpoint in `storage`, and another job never meets it.
     """
+    # Said here in one line, rather than by each worker with a traceback.
+    shuffled_reader(job.settings, PatchStore(Path(job.patches), TRAIN), 0, workers)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},

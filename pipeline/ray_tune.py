@@ -26,7 +26,7 @@ from pipeline.selection import load_validation, objective
 from pipeline.settings import TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.tracking import Tracker
-from pipeline.training import Metrics, State, TrainSettings, Worker, train
+from pipeline.training import Metrics, State, TrainSettings, Worker, shuffled_reader, train
 
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 CURVES = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
@@ -63,6 +63,8 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
     Raises:
         InputError: no trial finished.
     """
+    settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), job.tune.epochs, job.tune.seed)
+    shuffled_reader(settings, PatchStore(Path(job.patches), TRAIN), 0, 1)  # fails in one line
     trainable = partial(run_trial, job=job)
     path = f"{storage}/tune-{job.key[:16]}"
     if Tuner.can_restore(path):

@@ -94,9 +94,7 @@ def train(
         InputError: there are less patches than a batch for each worker.
         TrainingDivergedError: a loss is not finite.
     """
-    require_divisible(settings.model.batch_size, worker.world_size)
-    batch_size = settings.model.batch_size // worker.world_size
-    reader = ShuffledReader(patches, batch_size, worker.rank, worker.world_size, settings.seed)
+    reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
     shape = net_shape(settings, patches)
     model = _build(settings, shape, worker)
     state = resume or {"epoch": 0, "history": [], "best": None}
@@ -142,6 +140,19 @@ def train_epoch(
     means = {name: float(total) / reader.batches_per_epoch for name, total in totals.items()}
     _require_finite(means, epoch)
     return {**means, "learning_rate": learning_rate}
+
+
+def shuffled_reader(
+    settings: TrainSettings, patches: PatchStore, rank: int, world_size: int
+) -> ShuffledReader:
+    """What one worker reads.
+
+    Raises:
+        InputError: the batch cannot be shared out, or there are too few patches for one.
+    """
+    batch_size = settings.model.batch_size
+    require_divisible(batch_size, world_size)
+    return ShuffledReader(patches, batch_size // world_size, rank, world_size, settings.seed)
 
 
 def net_shape(settings: TrainSettings, patches: PatchStore) -> NetShape:
