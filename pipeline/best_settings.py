@@ -41,8 +41,15 @@ def write_sweep(
 
 
 def read_best(folder: Path) -> dict[str, Any]:
-    """What `write_sweep` wrote to best.json."""
-    content: dict[str, Any] = json.loads((folder / BEST).read_text(encoding="utf-8"))
+    """What `write_sweep` wrote to best.json.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / BEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder / BEST}: no such file: run `dvc repro tune`") from None
     return content
 
 

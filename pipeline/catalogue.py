@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pipeline.errors import InputError
 from pipeline.files import file_digest, write_whole
 from pipeline.sources.base import ScanEntry
 
@@ -64,8 +65,15 @@ def write_catalogue(
 
 
 def read_catalogue(folder: Path) -> list[CatalogueRow]:
-    """The rows that `write_catalogue` wrote, in order."""
-    lines = (folder / CATALOGUE).read_text(encoding="utf-8").splitlines()
+    """The rows that `write_catalogue` wrote, in order.
+
+    Raises:
+        InputError: there are none.
+    """
+    path = folder / CATALOGUE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: run `dvc repro scans`")
+    lines = path.read_text(encoding="utf-8").splitlines()
     return [_row(json.loads(line)) for line in lines]
 
 

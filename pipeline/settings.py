@@ -197,12 +197,14 @@ def _one_line(error: ValidationError, params: Path) -> str:
     faults = error.errors()
     first = faults[0]
     # Where a value may be of several types, pydantic ends the place with the type it tried.
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     where = ".".join(str(part) for part in first["loc"] if part not in TRIED_TYPES)
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         what = "unknown parameter: remove it or correct its name"
     elif first["type"] in ("missing", "missing_argument"):
         what = "missing: give it a value, or null where the preset has one"
+    elif first["type"] == "value_error":  # one of ours, which starts with the parameter's name
+        return f"{params}: {where}.{first['ctx']['error']}{more}"
     else:
         what = f"{first['msg']}, got {first['input']!r}"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{params}: {where}: {what}{more}"

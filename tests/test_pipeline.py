@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
+from tests.conftest import make_sixray
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.slow
@@ -48,16 +50,20 @@ def would_run(folder: Path) -> list[str]:
     return [stage for stage in STAGES if f"Running stage '{stage}'" in plan]
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which `dvc repro` has run with the tiny preset, committed."""
-    folder = tmp_path_factory.mktemp("project") / "skipscan"
+def copy_checkout(folder: Path) -> Path:
     tracked = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").split("\n")
     for name in filter(None, tracked):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     params = folder / "params.yaml"
     params.write_text(params.read_text().replace("preset: demo", "preset: tiny"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which `dvc repro` has run with the tiny preset, committed."""
+    folder = copy_checkout(tmp_path_factory.mktemp("project") / "skipscan")
     run(folder, "git", "init", "-q")
     run(folder, "git", "config", "user.email", "test@example.com")
     run(folder, "git", "config", "user.name", "test")
@@ -154,14 +160,44 @@ def test_experiments_and_what_shows_them(project: Path) -> None:
     assert "auc/overall" in found.data.metrics
 
 
-def test_wrong_input_ends_with_one_line(project: Path) -> None:
-    before = (project / "params.yaml").read_text()
-    try:
-        change(project, "scans", "source", "sixray")
-        message = run(project, sys.executable, "-m", "stages.scans", fails=True)
-        assert (
-            message
-            == "error: data/raw/normal: no such folder: set scans.folder to where the scans are\n"
-        )
-    finally:
-        (project / "params.yaml").write_text(before)
+def test_a_folder_of_scans_and_masks_of_one_s_own(tmp_path: Path) -> None:
+    folder = copy_checkout(tmp_path / "skipscan")
+    make_sixray(folder / "mine")
+    for key, value in (("source", "sixray"), ("folder", "mine"), ("test_normal", 0)):
+        change(folder, "scans", key, value)
+    output = run(folder, sys.executable, "-m", "stages.scans")
+    assert "labelled_validation  gun " in output
+    larger = run(folder, sys.executable, "-m", "stages.extract", fails=True)
+    assert one_error(larger).startswith("error: mine/normal/n")
+    assert "64x48 pixels is smaller than a window of 64x64" in one_error(larger)
+    change(folder, "extract", "size", 16)
+    change(folder, "extract", "stride", 8)
+    table = run(folder, sys.executable, "-m", "stages.extract")
+    assert [line.split()[0] for line in table.splitlines() if "test " in line] == ["test"]
+    few = run(folder, sys.executable, "-m", "stages.train", fails=True)
+    assert one_error(few).endswith("best.json: no such file: run `dvc repro tune`")
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value", "message"),
+    [
+        ("scans", "source", "sixray", "data/raw/normal: no such folder: set scans.folder"),
+        ("scans", "sourse", "sixray", "params.yaml: scans.sourse: unknown parameter"),
+        ("extract", "size", 50, "params.yaml: extract.size: got 50, expected a power of 2"),
+        ("scans", "validation", 0, "params.yaml: scans.validation: got 0.0, expected more than 0"),
+    ],
+)
+def test_wrong_input_ends_with_one_line(
+    tmp_path: Path, block: str, key: str, value: object, message: str
+) -> None:
+    folder = copy_checkout(tmp_path / "skipscan")
+    change(folder, block, key, value)
+    output = run(folder, sys.executable, "-m", "stages.scans", fails=True)
+    assert re.search(message, one_error(output))
+
+
+def one_error(output: str) -> str:
+    """The error line of a stage that ended with one; progress bars aside, and no traceback."""
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    return line
