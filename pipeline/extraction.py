@@ -1,7 +1,5 @@
 """Scans to shards of patches: the whole `extract` stage, as a library."""
 
-import hashlib
-import inspect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -10,15 +8,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipeline import images, patch_store, windows
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
-from pipeline.files import digest
-from pipeline.patch_store import ShardAttributes, write_manifest, write_shard
+from pipeline.files import code_digest, digest
+from pipeline.patch_store import FORMAT, ShardAttributes, write_manifest, write_shard
 from pipeline.settings import ExtractSettings
 from pipeline.sources.base import ScanSource
 from pipeline.splits import SPLITS
 from pipeline.windows import NORMAL, Windows, cut_windows
+
+# The modules that decide a shard's bytes.
+DECIDING = ("pipeline.images", "pipeline.windows", "pipeline.patch_store")
 
 CutScan = tuple[CatalogueRow, Windows]
 
@@ -47,11 +47,11 @@ def extract_patches(
             splits[split] = _write_split(folder, split, mine, source, settings, classes, progress)
     _require_training_windows(splits)
     manifest = {
-        "format": patch_store.FORMAT,
+        "format": FORMAT,
         "settings": asdict(settings),
         "classes": list(classes),
         "channels": 3,
-        "data": digest([splits, classes]),
+        "data": digest([splits, classes, asdict(settings), code_digest(DECIDING)]),
         "splits": splits,
     }
     write_manifest(folder, manifest)
@@ -85,7 +85,7 @@ def _write_split(
             classes=classes,
             settings=asdict(settings),
             sources=digest([row.digests for row, _ in group]),
-            code=code_digest(),
+            code=code_digest(DECIDING),
         )
         name = f"{split}-{len(shards):05d}.h5"
         write_shard(folder / name, split, [(row.scan_id, cut) for row, cut in group], attributes)
@@ -130,12 +130,6 @@ def _cut(row: CatalogueRow, source: ScanSource, settings: ExtractSettings) -> Wi
         if row.files[0] in str(error):
             raise
         raise InputError(f"{row.files[0]}: {error}") from None
-
-
-def code_digest() -> str:
-    """SHA-256 of the modules that decide a shard's bytes, in hex."""
-    sources = [inspect.getsource(module) for module in (images, windows, patch_store)]
-    return hashlib.sha256("".join(sources).encode()).hexdigest()
 
 
 def _require_training_windows(splits: dict[str, dict[str, Any]]) -> None:

@@ -2,10 +2,12 @@
 
 import csv
 import hashlib
+import inspect
 import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_digest(modules: Sequence[str]) -> str:
+    """SHA-256 of the source of some modules, given by name, in hex."""
+    return digest([inspect.getsource(import_module(name)) for name in modules])
 
 
 def digest(content: Any) -> str:

@@ -5,7 +5,7 @@ there are any, else the label-free criterion of `pipeline.selection`.
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ray.tune.search.optuna import OptunaSearch
 from pipeline.best_settings import LOSS_NAMES, SweepResult
 from pipeline.checkpoints import save_checkpoint
 from pipeline.errors import InputError
+from pipeline.files import code_digest, digest
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.ray_cluster import read_state
@@ -26,7 +27,15 @@ from pipeline.selection import load_validation, objective
 from pipeline.settings import TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.tracking import Tracker
-from pipeline.training import Metrics, State, TrainSettings, Worker, shuffled_reader, train
+from pipeline.training import (
+    DECIDING,
+    Metrics,
+    State,
+    TrainSettings,
+    Worker,
+    shuffled_reader,
+    train,
+)
 
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 CURVES = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
@@ -55,6 +64,11 @@ class SweepJob:
 def sweep_objective(patches: Path) -> str:
     """The metric that a sweep over these patches maximises."""
     return objective(PatchStore(patches, LABELLED_VALIDATION))
+
+
+def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
+    """Digest of all that decides what a sweep finds; a rerun of the same key goes on with it."""
+    return digest([asdict(model), asdict(tune), data, code_digest((__name__, *DECIDING))])
 
 
 def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> SweepResult:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.errors import require
-from pipeline.files import digest
+from pipeline.files import code_digest, digest
 from pipeline.models.skip_ganomaly.nets import NetShape
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.models.skip_ganomaly.step import (
@@ -30,6 +30,18 @@ from pipeline.models.skip_ganomaly.step import (
 from pipeline.patch_store import PatchStore, ShuffledReader
 from pipeline.scoring import build_detector, to_tensor
 from pipeline.selection import CRITERION, Validation
+
+# The modules that decide what a training gives: after an edit to one, it starts anew.
+DECIDING = (
+    "pipeline.metrics",
+    "pipeline.models.skip_ganomaly.losses",
+    "pipeline.models.skip_ganomaly.nets",
+    "pipeline.models.skip_ganomaly.step",
+    "pipeline.patch_store",
+    "pipeline.scoring",
+    "pipeline.selection",
+    "pipeline.training",
+)
 
 PROGRESS_SECONDS = 15.0
 CPU = torch.device("cpu")
@@ -53,7 +65,7 @@ class TrainSettings:
 
     def key(self, data: str, world_size: int) -> str:
         """Digest of all that decides the result; a checkpoint of another key is refused."""
-        return digest([asdict(self), data, world_size])
+        return digest([asdict(self), data, world_size, code_digest(DECIDING)])
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from dataclasses import asdict
 
 from pipeline.best_settings import write_sweep
-from pipeline.files import digest
 from pipeline.patch_store import read_manifest
 from pipeline.ray_cluster import ray_session, storage_path
-from pipeline.ray_tune import SweepJob, run_sweep, sweep_objective
+from pipeline.ray_tune import SweepJob, run_sweep, sweep_key, sweep_objective
 from pipeline.settings import Settings, load_settings
 from pipeline.tracking import Tracker
 from stages.entry import PATCHES, SWEEP, run_stage
@@ -32,7 +31,7 @@ def sweep(settings: Settings) -> None:
         tune=settings.tune,
         patches=str(PATCHES.resolve()),
         objective=sweep_objective(PATCHES),
-        key=digest([asdict(settings.model), asdict(settings.tune), data]),
+        key=sweep_key(settings.model, settings.tune, data),
     )
     run_id = tracker.child_run(parent, "sweep")
     tracker.log_params(run_id, {"objective": job.objective, **asdict(settings.tune)})

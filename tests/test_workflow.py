@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.training import DECIDING
 from tests.imports import OURS, ROOT, import_closure, imported_names
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -36,6 +37,13 @@ def test_stages_form_one_chain_in_order() -> None:
 def test_each_stage_depends_on_its_own_block() -> None:
     for stage, content in STAGES.items():
         assert stage in content["params"]
+
+
+def test_a_training_is_keyed_by_the_code_that_decides_it() -> None:
+    without_say = {"errors", "files", "checkpoints", "settings", "splits", "base", "windows"}
+    closure = {Path(path) for path in import_closure("pipeline.training")}
+    deciding = {p for p in closure if p.stem not in {*without_say, "__init__"}}
+    assert set(DECIDING) == {".".join(path.with_suffix("").parts) for path in deciding}
 
 
 @pytest.mark.parametrize("module", BARE)
