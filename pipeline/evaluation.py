@@ -134,7 +134,7 @@ def histogram_rows(test: TestScores) -> Iterator[dict[str, Any]]:
         density, _ = np.histogram(scores[mask], edges, density=True)
         for left, right, value in zip(edges, edges[1:], density, strict=False):
             middle = float((left + right) / 2)
-            yield {"patches": name, "anomaly_score": middle, "density": float(value)}
+            yield {"class": name, "anomaly_score": middle, "density": float(value)}
 
 
 def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:

@@ -49,7 +49,7 @@ def write_report(
     write_table(folder / "auc.csv", list(rows[0]), rows)
     roc_columns = ("class", "false_positive_rate", "true_positive_rate")
     write_table(folder / "roc.csv", roc_columns, list(roc_rows(test, classes)))
-    columns = ("patches", "anomaly_score", "density")
+    columns = ("class", "anomaly_score", "density")
     write_table(folder / "histogram.csv", columns, list(histogram_rows(test)))
     return table
 

@@ -87,7 +87,7 @@ def test_histograms_are_densities() -> None:
     middles = sorted({row["anomaly_score"] for row in rows})
     width = middles[1] - middles[0]
     for kind in ("normal", "abnormal"):
-        total = sum(row["density"] for row in rows if row["patches"] == kind)
+        total = sum(row["density"] for row in rows if row["class"] == kind)
         assert total * width == pytest.approx(1)
 
 

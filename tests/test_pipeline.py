@@ -153,7 +153,7 @@ def test_experiments_and_what_shows_them(project: Path) -> None:
     assert "auc.overall" in run(project, "dvc", "metrics", "diff", "--all")
     run(project, "dvc", "plots", "show", "-o", "plots")
     page = (project / "plots" / "index.html").read_text()
-    assert all(name in page for name in ("roc per class", "score histogram", "exemplars.png"))
+    assert all(name in page for name in ("roc_per_class", "score_histogram", "losses", "exemplars.png"))
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     (found,) = client.search_runs(["1"], "tags.`dvc.experiment` = 'con50'")
     assert found.data.params["lambda_con"] == "50.0"
