@@ -22,6 +22,10 @@ FromSweep = Literal["sweep"]
 Source = Literal["embedded", "sixray", "cifar10"]
 Range = tuple[float, float]
 
+# What `scans.labelled_validation` is where it is null. The abnormal scans of one's own are few,
+# and all of them are for the test unless one says otherwise.
+LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
+
 STRICT = {"extra": "forbid"}
 TRIED_TYPES = ("float", "int", "literal['sweep']")
 
@@ -166,6 +170,10 @@ def load_settings(
         name: _fill(block, available[preset].get(name, {})) if isinstance(block, dict) else block
         for name, block in given.items()
     }
+    if isinstance(filled.get("scans"), dict):
+        generated = filled["scans"].get("source") == "embedded"
+        share = LABELLED_GENERATED if generated else LABELLED_OWN
+        filled["scans"].setdefault("labelled_validation", share)
     try:
         return TypeAdapter(Settings).validate_python(filled)
     except ValidationError as error:

@@ -153,7 +153,9 @@ def test_experiments_and_what_shows_them(project: Path) -> None:
     assert "auc.overall" in run(project, "dvc", "metrics", "diff", "--all")
     run(project, "dvc", "plots", "show", "-o", "plots")
     page = (project / "plots" / "index.html").read_text()
-    assert all(name in page for name in ("roc_per_class", "score_histogram", "losses", "exemplars.png"))
+    assert all(
+        name in page for name in ("roc_per_class", "score_histogram", "losses", "exemplars.png")
+    )
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     (found,) = client.search_runs(["1"], "tags.`dvc.experiment` = 'con50'")
     assert found.data.params["lambda_con"] == "50.0"
@@ -163,7 +165,12 @@ def test_experiments_and_what_shows_them(project: Path) -> None:
 def test_a_folder_of_scans_and_masks_of_one_s_own(tmp_path: Path) -> None:
     folder = copy_checkout(tmp_path / "skipscan")
     make_sixray(folder / "mine")
-    for key, value in (("source", "sixray"), ("folder", "mine"), ("test_normal", 0)):
+    for key, value in (
+        ("source", "sixray"),
+        ("folder", "mine"),
+        ("test_normal", 0),
+        ("labelled_validation", 0.3),
+    ):
         change(folder, "scans", key, value)
     output = run(folder, sys.executable, "-m", "stages.scans")
     assert "labelled_validation  gun " in output

@@ -43,6 +43,19 @@ def test_params_override_the_preset(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "given", "share"),
+    [("embedded", None, 0.3), ("sixray", None, 0), ("cifar10", None, 0), ("sixray", 0.2, 0.2)],
+)
+def test_no_labels_of_one_s_own_scans_are_used_unasked(
+    tmp_path: Path, source: str, given: float | None, share: float
+) -> None:
+    changes = {"scans__source": source, "scans__labelled_validation": given}
+    assert (
+        load_settings(with_changes(tmp_path, **changes), PRESETS).scans.labelled_validation == share
+    )
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"train__lambda_cno": 1}, "train.lambda_cno: unknown parameter"),
