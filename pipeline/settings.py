@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.bad_input import BadInputRule
 from pipeline.errors import InputError, require
 from pipeline.models.skip_ganomaly.settings import ModelSettings
 from pipeline.splits import SplitShares
@@ -41,6 +42,7 @@ class ScanSettings(SplitShares):
     seed: int
     count: int
     abnormal_class: str
+    bad_input: BadInputRule
 
     def __post_init__(self) -> None:
         super().__post_init__()

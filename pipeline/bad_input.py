@@ -1,0 +1,42 @@
+"""Bad files among good ones: each said in one line, all counted, then skipped or refused."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.errors import InputError
+
+BadInputRule = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True)
+class BadInput:
+    """A file that cannot be used.
+
+    Attributes:
+        file: its path, as the source gave it.
+        reason: what is wrong with it and what was expected, without the path.
+    """
+
+    file: str
+    reason: str
+
+
+def settle(found: Sequence[BadInput], rule: BadInputRule) -> None:
+    """Say every bad file on standard error, and how many there are.
+
+    Raises:
+        InputError: there are some, and the rule is ``fail``.
+    """
+    if not found:
+        return
+    for bad in found:
+        print(f"{'skipped' if rule == 'skip' else 'bad input'}: {bad.file}: {bad.reason}",
+              file=sys.stderr)  # fmt: skip
+    if rule == "fail":
+        raise InputError(
+            f"{len(found)} bad files, named above: mend or remove them, "
+            "or set scans.bad_input to skip"
+        )
+    print(f"skipped {len(found)} bad files", file=sys.stderr)

@@ -1,0 +1,23 @@
+import pytest
+
+from pipeline.bad_input import BadInput, settle
+from pipeline.errors import InputError
+
+FOUND = [BadInput("a.png", "not an image"), BadInput("b.png", "empty")]
+
+
+def test_skipping_says_each_and_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    settle(FOUND, "skip")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["skipped: a.png: not an image", "skipped: b.png: empty", "skipped 2 bad files"]
+
+
+def test_failing_says_each_and_raises(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="2 bad files, named above"):
+        settle(FOUND, "fail")
+    assert capsys.readouterr().err.splitlines()[0] == "bad input: a.png: not an image"
+
+
+def test_nothing_bad_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    settle([], "fail")
+    assert capsys.readouterr().err == ""
