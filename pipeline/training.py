@@ -18,6 +18,7 @@ from torch import nn
 
 from pipeline.errors import require
 from pipeline.files import code_digest, digest
+from pipeline.loading import ShuffledReader
 from pipeline.models.skip_ganomaly.nets import NetShape
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.models.skip_ganomaly.step import (
@@ -27,12 +28,13 @@ from pipeline.models.skip_ganomaly.step import (
     network_state,
     train_step,
 )
-from pipeline.patch_store import PatchStore, ShuffledReader
+from pipeline.patch_store import PatchStore
 from pipeline.scoring import build_detector, to_tensor
 from pipeline.selection import CRITERION, Validation
 
 # The modules that decide what a training gives: after an edit to one, it starts anew.
 DECIDING = (
+    "pipeline.loading",
     "pipeline.metrics",
     "pipeline.models.skip_ganomaly.losses",
     "pipeline.models.skip_ganomaly.nets",

@@ -13,7 +13,8 @@ from pipeline.sources.base import Image, Scan
 NORMAL = "normal"
 GRAZING = "grazing"  # touches a threat, too little of it to be called either way
 
-# Commercial pseudo-colour paints empty air white; anything that absorbs is darker in some channel.
+# Air is bright in every channel, be it grey, low and high energy, or commercial pseudo-colour's
+# white; anything that absorbs is darker in some channel.
 BACKGROUND_LEVEL = 240
 
 
@@ -49,11 +50,10 @@ class WindowRule:
 
 
 @dataclass(frozen=True)
-class Windows:
-    """The windows of one scan, in row-major order.
+class Places:
+    """Which windows of one scan are kept, in row-major order, and how they are labelled.
 
     Attributes:
-        pixels: (N, size, size, 3) uint8.
         origins: (N, 2) int32, (row, column) of each upper-left pixel.
         labels: N names: ``normal`` or an abnormal class.
         foreground: (N,) float32, share of foreground pixels, 0 to 1.
@@ -61,12 +61,18 @@ class Windows:
         background: how many were left out as empty.
     """
 
-    pixels: NDArray[np.uint8]
     origins: NDArray[np.int32]
     labels: tuple[str, ...]
     foreground: NDArray[np.float32]
     grazing: int
     background: int
+
+
+@dataclass(frozen=True)
+class Windows(Places):
+    """The same with `pixels`, (N, size, size, C) uint8."""
+
+    pixels: NDArray[np.uint8]
 
 
 def axis_origins(length: int, size: int, stride: int) -> list[int]:
@@ -91,22 +97,25 @@ def window_origins(height: int, width: int, size: int, stride: int) -> NDArray[n
         axis_origins(height, size, stride),
         axis_origins(width, size, stride),
     )
-    return np.array([(row, column) for row in rows for column in columns], dtype=np.int32)
+    grid = np.meshgrid(rows, columns, indexing="ij")
+    return np.stack(grid, axis=-1).reshape(-1, 2).astype(np.int32)
 
 
 def foreground_mask(image: Image) -> NDArray[np.bool_]:
-    """Where something absorbs: some channel below `BACKGROUND_LEVEL`. (H, W, 3) to (H, W)."""
-    return image.min(axis=2) < BACKGROUND_LEVEL
+    """Where something absorbs: some channel below `BACKGROUND_LEVEL`. (H, W, C) to (H, W)."""
+    air = (BACKGROUND_LEVEL,) * 4, (255,) * 4
+    return np.asarray(cv2.inRange(image, *air) == 0)  # 30 times as fast as a minimum over C
 
 
 def window_sums(
     mask: NDArray[np.bool_], origins: NDArray[np.int32], size: int
 ) -> NDArray[np.int64]:
     """How many True pixels each window holds, (N,), by a summed-area table."""
-    table = cv2.integral(mask.astype(np.uint8)).astype(np.int64)  # (H + 1, W + 1)
+    table = cv2.integral(mask.view(np.uint8))  # (H + 1, W + 1) int32
     top, left = origins[:, 0], origins[:, 1]
     bottom, right = top + size, left + size
-    return table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    sums = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    return sums.astype(np.int64)
 
 
 def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> list[str]:
@@ -129,8 +138,19 @@ def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> l
 
 def cut_windows(scan: Scan, rule: WindowRule) -> Windows:
     """Cut a scan by `rule`, leaving out empty background and windows that graze a threat."""
+    places = place_windows(scan, rule)
+    pixels = window_pixels(scan.image, places.origins, rule)
+    return Windows(**vars(places), pixels=pixels)
+
+
+def place_windows(scan: Scan, rule: WindowRule) -> Places:
+    """What `cut_windows` keeps, without the pixels.
+
+    Raises:
+        InputError: the scan is smaller than a window.
+    """
     if rule.mode == "whole":
-        return _whole(scan, rule)
+        return _place_whole(scan)
     height, width = scan.image.shape[:2]
     origins = window_origins(height, width, rule.size, rule.stride)
     labels = np.array(label_windows(scan, origins, rule))
@@ -138,10 +158,7 @@ def cut_windows(scan: Scan, rule: WindowRule) -> Windows:
     empty = foreground < rule.min_foreground
     grazing = (labels == GRAZING) & ~empty
     kept = np.flatnonzero(~empty & ~grazing)
-    views = np.lib.stride_tricks.sliding_window_view(scan.image, (rule.size, rule.size), (0, 1))
-    pixels = views[origins[kept, 0], origins[kept, 1]].transpose(0, 2, 3, 1)  # (N, 3, S, S) to last
-    return Windows(
-        pixels=np.ascontiguousarray(pixels),
+    return Places(
         origins=origins[kept],
         labels=tuple(labels[kept].tolist()),
         foreground=foreground[kept].astype(np.float32),
@@ -150,20 +167,36 @@ def cut_windows(scan: Scan, rule: WindowRule) -> Windows:
     )
 
 
-def _whole(scan: Scan, rule: WindowRule) -> Windows:
+def window_pixels(
+    image: Image, origins: NDArray[np.int32], rule: WindowRule
+) -> NDArray[np.uint8]:
+    """The windows at some origins, (N, size, size, C)."""
+    size = rule.size
+    if rule.mode == "whole":
+        return _resized(image, size)[None]
+    pixels = np.empty((len(origins), size, size, image.shape[2]), dtype=np.uint8)
+    for window, (row, column) in zip(pixels, origins.tolist(), strict=True):
+        window[:] = image[row : row + size, column : column + size]
+    return pixels
+
+
+def _place_whole(scan: Scan) -> Places:
     """The whole scan as one window, named by its largest threat."""
-    size = (rule.size, rule.size)
-    same = scan.image.shape[:2] == size
-    image = scan.image if same else cv2.resize(scan.image, size, interpolation=cv2.INTER_AREA)
     largest = max(scan.regions, key=lambda region: int(region.mask.sum()), default=None)
-    return Windows(
-        pixels=np.ascontiguousarray(image[None], dtype=np.uint8),
+    return Places(
         origins=np.zeros((1, 2), dtype=np.int32),
         labels=(largest.class_name if largest else NORMAL,),
         foreground=np.array([foreground_mask(scan.image).mean()], dtype=np.float32),
         grazing=0,
         background=0,
     )
+
+
+def _resized(image: Image, size: int) -> Image:
+    if image.shape[:2] == (size, size):
+        return image
+    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    return resized.reshape(size, size, image.shape[2])  # OpenCV drops a single channel's axis
 
 
 def stitch(
