@@ -1,26 +1,53 @@
-"""Scans to shards of patches: the whole `extract` stage, as a library."""
+"""Scans to shards of patches: the whole `extract` stage, as a library.
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+Shards are cut into a work folder, which DVC does not empty, and linked into the stage's output
+when all are there. So a killed run goes on with what is missing, and so does a run after a scan
+was added, a file mended, or a shard damaged.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from pipeline.bad_input import BadInputRule, settle
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
-from pipeline.files import code_digest, digest
-from pipeline.patch_store import FORMAT, ShardAttributes, write_manifest, write_shard
+from pipeline.files import digest
+from pipeline.patch_folder import publish, summarise
 from pipeline.settings import ExtractSettings
+from pipeline.shard_cutting import Recipe, ShardResult, cut_shard, deciding_code
+from pipeline.sharding import shard_groups
+from pipeline.shards import UNFINISHED
 from pipeline.sources.base import ScanSource
 from pipeline.splits import SPLITS
-from pipeline.windows import NORMAL, Windows, cut_windows
+from pipeline.windows import NORMAL
 
-# The modules that decide a shard's bytes.
-DECIDING = ("pipeline.images", "pipeline.windows", "pipeline.patch_store")
+# Ray takes about 10 s to start, and halves what is left on two cores.
+WORTH_RAY_SECONDS = 30.0
 
-CutScan = tuple[CatalogueRow, Windows]
+Job = tuple[str, Sequence[CatalogueRow]]  # a shard's split and its scans
+CutMany = Callable[[Recipe, Sequence[Job]], Iterator[ShardResult]]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How an extraction is done, beside what is extracted.
+
+    Attributes:
+        work: folder for finished shards, on the disk of the output.
+        bad_input: what becomes of scans that cannot be used.
+        reading: the parameters that decide how the source reads.
+        parallel: cuts many shards at once, for what takes long.
+    """
+
+    work: Path
+    bad_input: BadInputRule = "fail"
+    reading: Mapping[str, Any] | None = None
+    parallel: CutMany | None = None
 
 
 def extract_patches(
@@ -28,108 +55,89 @@ def extract_patches(
     rows: Sequence[CatalogueRow],
     source: ScanSource,
     settings: ExtractSettings,
+    how: Extraction,
 ) -> dict[str, Any]:
-    """Cut every scan of the catalogue and write its split's shards, then the manifest.
+    """Cut every scan of the catalogue into `folder`, shard by shard, then write the manifest.
 
     Returns:
-        The manifest: settings, classes, digest of the data, and for each split its shards and
-        how many windows of each class it has, left out as grazing and left out as background.
+        The manifest: settings, classes, channels, digest of the data, and for each split its
+        shards, its scans and how many windows of each class it has, left out as grazing and left
+        out as background.
 
     Raises:
-        InputError: a scan cannot be read or is smaller than a window, or no window is left to
-            train on.
+        InputError: a scan cannot be used, by the rule; no window is left to train on; the disk is
+            full.
     """
-    classes = (NORMAL, *sorted({name for row in rows for name in row.classes}))
-    splits = {}
-    with tqdm(total=len(rows), desc="windows", unit="scan") as progress:
-        for split in SPLITS:
-            mine = [row for row in rows if row.split == split]
-            splits[split] = _write_split(folder, split, mine, source, settings, classes, progress)
-    _require_training_windows(splits)
+    how.work.mkdir(parents=True, exist_ok=True)
+    for unfinished in how.work.glob(f".*{UNFINISHED}"):
+        unfinished.unlink()
+    recipe = _recipe(rows, source, settings, how)
+    jobs = [
+        (split, group)
+        for split in SPLITS
+        for group in shard_groups(
+            [row for row in rows if row.split == split], settings.scans_per_shard
+        )
+    ]
+    results = list(_cut_all(recipe, jobs, how.parallel, len(rows)))
+    settle([bad for result in results for bad in result.bad], how.bad_input)
     manifest = {
-        "format": FORMAT,
         "settings": asdict(settings),
-        "classes": list(classes),
-        "channels": 3,
-        "data": digest([splits, classes, asdict(settings), code_digest(DECIDING)]),
-        "splits": splits,
+        "classes": [NORMAL, *sorted({name for row in rows for name in row.classes})],
+        "channels": recipe.channels,
+        **summarise(results),
     }
-    write_manifest(folder, manifest)
+    _require_training_windows(manifest["splits"])
+    publish(folder, how.work, manifest, results)
     return manifest
 
 
-def describe(manifest: dict[str, Any]) -> str:
-    """A table of windows per split and class, for people."""
-    names = [*manifest["classes"], "grazing", "background"]
-    lines = [" ".join([f"{'split':<20}", *(f"{name:>12}" for name in names)])]
-    for split, counts in manifest["splits"].items():
-        found = [counts["classes"].get(name, counts.get(name, 0)) for name in names]
-        lines.append(" ".join([f"{split:<20}", *(f"{count:>12}" for count in found)]))
-    return "\n".join([*lines, "(grazing and background windows are left out)"])
+def _recipe(
+    rows: Sequence[CatalogueRow], source: ScanSource, settings: ExtractSettings, how: Extraction
+) -> Recipe:
+    channels, channels_of = _channels(rows, source)
+    return Recipe(
+        source=source,
+        rule=settings,
+        channels=channels,
+        channels_of=channels_of,
+        reading=digest(how.reading),
+        code=deciding_code(source),
+        folder=str(how.work.resolve()),
+        root=str(Path.cwd()),
+    )
 
 
-def _write_split(
-    folder: Path,
-    split: str,
-    rows: Sequence[CatalogueRow],
-    source: ScanSource,
-    settings: ExtractSettings,
-    classes: tuple[str, ...],
-    progress: "tqdm[Any]",
-) -> dict[str, Any]:
-    shards: list[dict[str, Any]] = []
-    counts: Counter[str] = Counter()
-    left_out: Counter[str] = Counter()
-    for group in _shard_groups(rows, source, settings, progress):
-        attributes = ShardAttributes(
-            classes=classes,
-            settings=asdict(settings),
-            sources=digest([row.digests for row, _ in group]),
-            code=code_digest(DECIDING),
-        )
-        name = f"{split}-{len(shards):05d}.h5"
-        write_shard(folder / name, split, [(row.scan_id, cut) for row, cut in group], attributes)
-        found = Counter(label for _, cut in group for label in cut.labels)
-        counts += found
-        left_out.update({"grazing": sum(cut.grazing for _, cut in group)})
-        left_out.update({"background": sum(cut.background for _, cut in group)})
-        shards.append({"file": name, "windows": found.total(), "sources": attributes.sources})
-    return {
-        "scans": len(rows),
-        "classes": dict(sorted(counts.items())),
-        **left_out,
-        "shards": shards,
-    }
-
-
-def _shard_groups(
-    rows: Sequence[CatalogueRow],
-    source: ScanSource,
-    settings: ExtractSettings,
-    progress: "tqdm[Any]",
-) -> Iterator[list[CutScan]]:
-    """Whole scans, until a shard is full; only one shard's windows are in memory at a time."""
-    group: list[CutScan] = []
-    windows_in_group = 0
+def _channels(rows: Sequence[CatalogueRow], source: ScanSource) -> tuple[int, str]:
+    """The set's number of channels, and the file it is taken from: the first that can be read."""
     for row in rows:
-        cut = _cut(row, source, settings)
-        group.append((row, cut))
-        windows_in_group += len(cut.labels)
-        progress.update()
-        if windows_in_group >= settings.shard_windows:
-            yield group
-            group, windows_in_group = [], 0
-    if group:
-        yield group
+        try:
+            return source.read(row.entry()).image.shape[2], row.files[0]
+        except InputError:
+            continue  # it is said when its shard is cut
+    return 3, "none"
 
 
-def _cut(row: CatalogueRow, source: ScanSource, settings: ExtractSettings) -> Windows:
-    try:
-        return cut_windows(source.read(row.entry()), settings)
-    except InputError as error:
-        if row.files[0] in str(error):
-            raise
-        raise InputError(f"{row.files[0]}: {error}") from None
+def _cut_all(
+    recipe: Recipe, jobs: Sequence[Job], parallel: CutMany | None, scans: int
+) -> Iterator[ShardResult]:
+    """Every shard in order: here, and by `parallel` from when what is left would take long."""
+    with tqdm(total=scans, desc="scans", unit="scan") as progress:
+        for result in _cut_here_first(recipe, jobs, parallel):
+            progress.update(len(result.scans))
+            yield result
+
+
+def _cut_here_first(
+    recipe: Recipe, jobs: Sequence[Job], parallel: CutMany | None
+) -> Iterator[ShardResult]:
+    started = time.monotonic()
+    for done, job in enumerate(jobs, 1):
+        yield cut_shard(recipe, *job)
+        seconds_left = (time.monotonic() - started) / done * (len(jobs) - done)
+        if parallel and seconds_left > WORTH_RAY_SECONDS:
+            yield from parallel(recipe, jobs[done:])
+            return
 
 
 def _require_training_windows(splits: dict[str, dict[str, Any]]) -> None:

@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.patch_store import BLOCK_ROWS, Patches, PatchStore
+from pipeline.patch_store import PatchStore
+from pipeline.shards import BLOCK_ROWS, Patches
 
 # Shuffling mixes this many blocks at a time: with 64x64x3 patches at most 100 MB a worker (the
 # blocks, and the pool that they are mixed in), the stated memory budget of reading.

@@ -5,7 +5,7 @@ module needs it; pydantic reads them strictly and refuses unknown keys.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -26,6 +26,9 @@ Range = tuple[float, float]
 # What `scans.labelled_validation` is where it is null. The abnormal scans of one's own are few,
 # and all of them are for the test unless one says otherwise.
 LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
+
+# What `extract.shard_scans` is where it is null.
+SHARD_SCANS, SHARD_WHOLE_SCANS = 16, 8192
 
 STRICT = {"extra": "forbid"}
 TRIED_TYPES = ("float", "int", "literal['sweep']")
@@ -55,11 +58,18 @@ class ExtractSettings(WindowRule):
 
     __pydantic_config__: ClassVar = STRICT
 
-    shard_windows: int = 4096
+    shard_scans: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.shard_windows >= 1, "shard_windows", self.shard_windows, "1 or more")
+        most = self.scans_per_shard
+        require(most >= 1, "shard_scans", most, "1 or more, or null")
+
+    @property
+    def scans_per_shard(self) -> int:
+        """How many scans share a shard at most: some thousand windows, as a rule."""
+        default = SHARD_SCANS if self.mode == "windows" else SHARD_WHOLE_SCANS
+        return default if self.shard_scans is None else self.shard_scans
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,13 @@ class Settings:
     tune: TuneSettings
     train: TrainBlock
     evaluate: EvaluateSettings
+
+
+def reading_settings(scans: ScanSettings) -> dict[str, Any]:
+    """The parameters of the `scans` block that may decide what a scan looks like, once read."""
+    others = {field.name for field in fields(SplitShares)}
+    others |= {"folder", "seed", "count", "bad_input"}
+    return {name: value for name, value in vars(scans).items() if name not in others}
 
 
 def load_settings(

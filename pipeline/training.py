@@ -42,6 +42,7 @@ DECIDING = (
     "pipeline.patch_store",
     "pipeline.scoring",
     "pipeline.selection",
+    "pipeline.shards",
     "pipeline.training",
 )
 

@@ -167,9 +167,7 @@ def place_windows(scan: Scan, rule: WindowRule) -> Places:
     )
 
 
-def window_pixels(
-    image: Image, origins: NDArray[np.int32], rule: WindowRule
-) -> NDArray[np.uint8]:
+def window_pixels(image: Image, origins: NDArray[np.int32], rule: WindowRule) -> NDArray[np.uint8]:
     """The windows at some origins, (N, size, size, C)."""
     size = rule.size
     if rule.mode == "whole":
@@ -196,7 +194,8 @@ def _resized(image: Image, size: int) -> Image:
     if image.shape[:2] == (size, size):
         return image
     resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    return resized.reshape(size, size, image.shape[2])  # OpenCV drops a single channel's axis
+    # OpenCV drops the axis of a single channel.
+    return np.asarray(resized, dtype=np.uint8).reshape(size, size, image.shape[2])
 
 
 def stitch(

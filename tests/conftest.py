@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
-from pipeline.extraction import extract_patches
+from pipeline.extraction import Extraction, extract_patches
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.settings import ExtractSettings
 from pipeline.sources.sixray import SixraySource
@@ -13,7 +13,7 @@ from pipeline.splits import SplitShares, split_scans
 from pipeline.training import TrainSettings
 
 SHARES = SplitShares(validation=0.25, test_normal=0.25, labelled_validation=0.3)
-EXTRACT = ExtractSettings(size=16, stride=8, shard_windows=60)
+EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)
 MODEL = ModelSettings(
     ngf=4, ndf=4, batch_size=8, learning_rate=2e-3, beta1=0.5, beta2=0.999, score_lambda=0.9
 )
@@ -62,5 +62,6 @@ def patches(
     sixray: Path, catalogue: list[CatalogueRow], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("patches")
-    extract_patches(folder, catalogue, SixraySource(sixray), EXTRACT)
+    work = Extraction(tmp_path_factory.mktemp("work"))
+    extract_patches(folder, catalogue, SixraySource(sixray), EXTRACT, work)
     return folder

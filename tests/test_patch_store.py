@@ -1,65 +1,17 @@
-import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
-from pipeline.extraction import extract_patches
-from pipeline.files import file_digest
-from pipeline.patch_store import (
-    PatchStore,
-    ShardAttributes,
-    ShuffledReader,
-    write_manifest,
-    write_shard,
-)
+from pipeline.patch_store import PatchStore
 from pipeline.sources.sixray import SixraySource
-from pipeline.splits import SPLITS, TEST, TRAIN
-from pipeline.windows import Windows, cut_windows
+from pipeline.splits import TEST, TRAIN
+from pipeline.windows import cut_windows
 from tests.conftest import EXTRACT
-
-
-def store_of(folder: Path, lengths: list[int]) -> PatchStore:
-    """A store with a shard per length, whose patches count up from 0 in their first two bytes."""
-    total = 0
-    shards = []
-    for number, length in enumerate(lengths):
-        pixels = np.zeros((length, 16, 16, 3), dtype=np.uint8)
-        ids = np.arange(total, total + length)
-        pixels[:, 0, 0, 0], pixels[:, 0, 0, 1] = ids % 256, ids // 256
-        total += length
-        windows = Windows(
-            pixels=pixels,
-            origins=np.zeros((length, 2), dtype=np.int32),
-            labels=("normal",) * length,
-            foreground=np.ones(length, dtype=np.float32),
-            grazing=0,
-            background=0,
-        )
-        name = f"train-{number}.h5"
-        attributes = ShardAttributes(("normal",), {"size": 16}, "d", "c")
-        write_shard(folder / name, "train", [(f"scan-{number}", windows)], attributes)
-        shards.append({"file": name, "windows": length})
-    manifest = {
-        "settings": {"size": 16},
-        "channels": 3,
-        "classes": ["normal"],
-        "splits": {"train": {"shards": shards}},
-    }
-    write_manifest(folder, manifest)
-    return PatchStore(folder, "train")
-
-
-def ids_of(batch: np.ndarray) -> list[int]:
-    found: list[int] = (
-        batch[:, 0, 0, 0].astype(int) + 256 * batch[:, 0, 0, 1].astype(int)
-    ).tolist()
-    return found
+from tests.stores import ids_of, store_of
 
 
 @pytest.fixture(scope="module")
@@ -74,52 +26,6 @@ def test_reads_across_shards(store: PatchStore) -> None:
     assert store.read(5, 5).shape == (0, 16, 16, 3)
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    world_size=st.integers(1, 5),
-    batch_size=st.integers(2, 40),
-    seed=st.integers(0, 99),
-    epoch=st.integers(0, 9),
-)
-def test_ranks_get_as_many_full_batches_and_no_patch_twice(
-    store: PatchStore, world_size: int, batch_size: int, seed: int, epoch: int
-) -> None:
-    seen: list[int] = []
-    for rank in range(world_size):
-        reader = ShuffledReader(store, batch_size, rank, world_size, seed)
-        batches = list(reader.epoch(epoch))
-        assert len(batches) == reader.batches_per_epoch > 0
-        assert all(len(batch) == batch_size for batch in batches)
-        seen += [number for batch in batches for number in ids_of(batch)]
-    assert len(seen) == len(set(seen))
-    left_out = 1023 - len(seen)
-    assert left_out < world_size * (batch_size + 2 * 1023 / (world_size * 16))
-
-
-def test_order_depends_on_seed_and_epoch_alone(store: PatchStore) -> None:
-    def order(seed: int, epoch: int) -> list[int]:
-        return ids_of(np.concatenate(list(ShuffledReader(store, 16, 0, 2, seed).epoch(epoch))))
-
-    assert order(1, 0) == order(1, 0)
-    assert order(1, 0) != order(1, 1)
-    assert order(1, 0) != order(2, 0)
-    assert order(1, 0) != sorted(order(1, 0))
-
-
-def test_too_few_patches_for_a_batch_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="7 train patches are less than a batch of 8"):
-        ShuffledReader(store_of(tmp_path, [7]), 8, 0, 1, 0)
-
-
-def test_the_same_input_gives_the_same_bytes(
-    sixray: Path, catalogue: list[CatalogueRow], patches: Path, tmp_path: Path
-) -> None:
-    extract_patches(tmp_path, catalogue, SixraySource(sixray), EXTRACT)
-    digests = {path.name: file_digest(path) for path in patches.iterdir()}
-    assert len(digests) > len(SPLITS)
-    assert digests == {path.name: file_digest(path) for path in tmp_path.iterdir()}
-
-
 def test_patches_are_the_windows_of_the_catalogue(
     sixray: Path, catalogue: list[CatalogueRow], patches: Path
 ) -> None:
@@ -131,17 +37,39 @@ def test_patches_are_the_windows_of_the_catalogue(
         np.testing.assert_array_equal(store.read(mine[0], mine[-1] + 1), windows.pixels)
         np.testing.assert_array_equal(store.origins[mine], windows.origins)
         assert tuple(store.labels[mine]) == windows.labels
-    manifest = json.loads((patches / "manifest.json").read_text())
-    assert manifest["splits"][TEST]["classes"] == dict(Counter(store.labels.tolist()))
-    assert manifest["splits"][TEST]["grazing"] > 0
+    counts = read_manifest(patches)["splits"][TEST]
+    assert counts["classes"] == dict(Counter(store.labels.tolist()))
+    assert counts["grazing"] > 0
 
 
-def test_a_shard_cut_short_is_named(tmp_path: Path) -> None:
+def test_more_shards_than_may_be_open(tmp_path: Path) -> None:
+    store = store_of(tmp_path, [2] * (OPEN_SHARDS + 5))
+    for _ in range(2):
+        assert ids_of(store.read(0, len(store))) == list(range(len(store)))
+
+
+def test_a_damaged_shard_is_named_with_what_rebuilds_it(tmp_path: Path) -> None:
     store = store_of(tmp_path, [64])
     shard = tmp_path / "train-0.h5"
     shard.write_bytes(shard.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"train-0\.h5: not a whole shard .*dvc repro -f extract"):
+    with pytest.raises(InputError, match=r"train-0\.h5: not a whole shard .*dvc repro -sf extract"):
         store.read(0, 1)
+
+
+def test_a_shard_that_is_not_the_manifest_s_is_refused(tmp_path: Path) -> None:
+    store_of(tmp_path / "other", [9])
+    store = store_of(tmp_path, [8])
+    (tmp_path / "other" / "train-0.h5").replace(tmp_path / "train-0.h5")
+    with pytest.raises(InputError, match=r"train-0\.h5: 9 patches, expected 8: run"):
+        store.read(0, 1)
+
+
+def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
+    store_of(tmp_path, [8])
+    manifest = {**read_manifest(tmp_path), "format": 1}
+    write_manifest(tmp_path, manifest)
+    with pytest.raises(InputError, match=r"manifest\.json: format 1, expected 2: run"):
+        PatchStore(tmp_path, TRAIN)
 
 
 def test_an_unfinished_folder_and_an_unknown_split_are_named(tmp_path: Path) -> None:

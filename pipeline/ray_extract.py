@@ -1,0 +1,66 @@
+"""Extraction on Ray: a task per shard, over every core of the machine or the cluster.
+
+It imports neither torch nor Ray's libraries, which would take every worker seconds and memory.
+"""
+
+import pickle
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import ray
+from ray.exceptions import RayTaskError
+
+from pipeline.catalogue import CatalogueRow
+from pipeline.errors import InputError
+from pipeline.shard_cutting import Recipe, ShardResult, cut_shard
+
+WAITING_TASKS = 2  # for each core, so that none is idle and the driver holds few
+
+
+def cut_on_ray(
+    recipe: Recipe, shards: Sequence[tuple[str, Sequence[CatalogueRow]]]
+) -> Iterator[ShardResult]:
+    """Cut shards, given as (split, rows), on the Ray session that is open; results come in order.
+
+    Raises:
+        InputError: as `cut_shard` does.
+    """
+    sent = ray.put(pickle.dumps(recipe))
+    at_once = WAITING_TASKS * _cores()
+    running: list[Any] = []
+    for split, rows in shards:
+        if len(running) == at_once:
+            yield _result(running.pop(0))
+        running.append(_cut.remote(sent, split, rows))
+    for task in running:
+        yield _result(task)
+
+
+def _cores() -> int:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return int(resources.get("CPU", 1))
+
+
+@ray.remote(num_cpus=1)
+def _cut(recipe: bytes, split: str, rows: Sequence[CatalogueRow]) -> ShardResult:
+    cv2.setNumThreads(1)  # the other cores have tasks of their own
+    return cut_shard(_open(recipe), split, rows)
+
+
+@lru_cache(maxsize=1)
+def _open(recipe: bytes) -> Recipe:
+    """The recipe, opened once in a worker: a source keeps what it has read of its labels."""
+    opened: Recipe = pickle.loads(recipe)  # noqa: S301  what our own driver sent
+    return opened
+
+
+def _result(task: Any) -> ShardResult:
+    try:
+        result: ShardResult = ray.get(task)
+    except RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise error.cause from None
+        raise
+    return result

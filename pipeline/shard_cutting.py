@@ -1,0 +1,215 @@
+"""One shard: the unit of work of extraction, done in this process or by a Ray worker.
+
+In memory are one scan, a few hundred of its windows, and the columns of one shard: with scans of
+2000x1500 pixels, Python and the libraries included, less than 1 GiB.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import chdir
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pipeline.bad_input import BadInput
+from pipeline.catalogue import CatalogueRow
+from pipeline.errors import InputError
+from pipeline.files import code_digest, digest, write_json
+from pipeline.shards import FORMAT, Patches, Shard, ShardAttributes, ShardWriter
+from pipeline.sources.base import Image, Scan, ScanSource
+from pipeline.windows import Places, WindowRule, place_windows, window_pixels
+
+# The modules that decide a shard's bytes, beside the source's own.
+DECIDING = (
+    "pipeline.images",
+    "pipeline.shard_cutting",
+    "pipeline.shards",
+    "pipeline.windows",
+)
+
+PIECE_WINDOWS = 256  # in memory at a time: 3 MB of 64x64x3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all shards of an extraction are made by.
+
+    Attributes:
+        source: reads the scans.
+        rule: cuts them.
+        channels: of every scan.
+        channels_of: the file that the number was taken from.
+        reading: digest of the parameters that decide how the source reads.
+        code: digest of the modules that decide the bytes.
+        folder: where shards are written, absolute.
+        root: what the scans' paths are relative to, absolute.
+    """
+
+    source: ScanSource
+    rule: WindowRule
+    channels: int
+    channels_of: str
+    reading: str
+    code: str
+    folder: str
+    root: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The window rule as a dict, without what a subclass of it adds."""
+        return {field.name: getattr(self.rule, field.name) for field in fields(WindowRule)}
+
+    def name(self, split: str, rows: Sequence[CatalogueRow]) -> str:
+        """A shard's name without its suffix: its split, and a digest of what it is made from."""
+        scans = [[row.scan_id, row.classes, row.digests] for row in rows]
+        made_from = [FORMAT, scans, self.settings, self.channels, self.reading, self.code]
+        return f"{split}-{digest(made_from)[:20]}"
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What became of one scan.
+
+    Attributes:
+        windows: how many of each class are in the shard.
+        grazing, background: how many were left out, and why.
+        skipped: why the whole scan was left out, None where it was not.
+    """
+
+    scan_id: str
+    file: str
+    digests: tuple[str, ...]
+    windows: dict[str, int]
+    grazing: int = 0
+    background: int = 0
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What became of one shard.
+
+    Attributes:
+        split: of all of its scans.
+        record: the name under which a later run looks for this result.
+        file: its name, in the recipe's folder.
+        windows: how many it holds; where none is left there is no file.
+        scans: what became of each.
+    """
+
+    split: str
+    record: str
+    file: str
+    windows: int
+    scans: tuple[ScanResult, ...]
+
+    @property
+    def bad(self) -> list[BadInput]:
+        """The scans that were left out."""
+        return [BadInput(scan.file, scan.skipped) for scan in self.scans if scan.skipped]
+
+
+def cut_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> ShardResult:
+    """Write the shard of `rows`, unless it is there, whole, from an earlier run.
+
+    Scans that cannot be used are left out, and said in the result. A shard that misses some is
+    made again by every run, since their files may have been mended.
+
+    Raises:
+        InputError: the disk is full, or the folder of the scans is gone.
+    """
+    record = Path(recipe.folder) / f"{recipe.name(split, rows)}.json"
+    finished = _finished(record)
+    if finished:
+        return finished
+    try:
+        with chdir(recipe.root):
+            result = _write_shard(recipe, split, rows, record.name)
+        write_json(record, asdict(result))
+    except OSError as error:
+        raise InputError(
+            f"{recipe.folder}: cannot be written ({error.strerror or error}): make room and run "
+            "`dvc repro` again; finished shards are kept"
+        ) from None
+    return result
+
+
+def _finished(record: Path) -> ShardResult | None:
+    """The result of an earlier run, if its shard is whole and misses no scan."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        scans = tuple(ScanResult(**scan) for scan in found["scans"])
+        result = ShardResult(**{**found, "scans": scans})
+        if result.bad:
+            return None
+        shard = Shard(record.with_name(result.file))
+        shard.verify()
+        shard.close()
+    except (FileNotFoundError, InputError):
+        return None
+    return result
+
+
+def _write_shard(
+    recipe: Recipe, split: str, rows: Sequence[CatalogueRow], record: str
+) -> ShardResult:
+    folder = Path(recipe.folder)
+    with ShardWriter(folder, recipe.rule.size, recipe.channels) as writer:
+        scans = tuple(_add_scan(writer, recipe, row) for row in rows)
+        kept = [row for row, scan in zip(rows, scans, strict=True) if scan.skipped is None]
+        file = f"{recipe.name(split, kept)}.h5"
+        if kept:
+            sources = digest([[row.scan_id, row.digests[0]] for row in kept])
+            attributes = ShardAttributes(
+                split, recipe.settings, recipe.channels, sources, recipe.code
+            )
+            writer.finish(folder / file, attributes)
+        return ShardResult(split, record, file, len(writer), scans)
+
+
+def _add_scan(writer: ShardWriter, recipe: Recipe, row: CatalogueRow) -> ScanResult:
+    file = row.files[0]
+    try:
+        scan = recipe.source.read(row.entry())
+        _require_channels(scan, recipe)
+        places = place_windows(scan, recipe.rule)
+        _require_windows(places)
+    except InputError as error:
+        if not Path(file).parent.is_dir():
+            raise InputError(
+                f"{Path(file).parent}: the folder is gone: bring it back and run `dvc repro` "
+                "again; finished shards are kept"
+            ) from None
+        reason = str(error).removeprefix(f"{file}: ")
+        return ScanResult(row.scan_id, file, row.digests, {}, skipped=reason)
+    writer.add_scan(row.scan_id, places, _pieces(scan.image, places, recipe.rule))
+    counts = dict(sorted(Counter(places.labels).items()))
+    return ScanResult(row.scan_id, file, row.digests, counts, places.grazing, places.background)
+
+
+def _pieces(image: Image, places: Places, rule: WindowRule) -> Iterator[Patches]:
+    for start in range(0, len(places.origins), PIECE_WINDOWS):
+        yield window_pixels(image, places.origins[start : start + PIECE_WINDOWS], rule)
+
+
+def _require_channels(scan: Scan, recipe: Recipe) -> None:
+    found = scan.image.shape[2]
+    if found != recipe.channels:
+        raise InputError(
+            f"{found} channels, but {recipe.channels_of} has {recipe.channels}: "
+            "a set has one number of channels, so take one of the two kinds out"
+        )
+
+
+def _require_windows(places: Places) -> None:
+    if not places.labels:
+        raise InputError(
+            f"no window is left: {places.background} are background and {places.grazing} graze a "
+            "threat: lower extract.min_foreground or extract.min_threat_share, or take it out"
+        )
+
+
+def deciding_code(source: ScanSource) -> str:
+    """Digest of the modules that decide a shard's bytes."""
+    return code_digest([*DECIDING, type(source).__module__])

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.loading import ShuffledReader
+from pipeline.patch_store import PatchStore
+from tests.stores import ids_of, store_of
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> PatchStore:
+    return store_of(tmp_path_factory.mktemp("store"), [300, 1, 450, 272])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    world_size=st.integers(1, 5),
+    batch_size=st.integers(2, 40),
+    seed=st.integers(0, 99),
+    epoch=st.integers(0, 9),
+)
+def test_ranks_get_as_many_full_batches_and_no_patch_twice(
+    store: PatchStore, world_size: int, batch_size: int, seed: int, epoch: int
+) -> None:
+    seen: list[int] = []
+    for rank in range(world_size):
+        reader = ShuffledReader(store, batch_size, rank, world_size, seed)
+        batches = list(reader.epoch(epoch))
+        assert len(batches) == reader.batches_per_epoch > 0
+        assert all(len(batch) == batch_size for batch in batches)
+        seen += [number for batch in batches for number in ids_of(batch)]
+    assert len(seen) == len(set(seen))
+    left_out = 1023 - len(seen)
+    assert left_out < world_size * (batch_size + 2 * 1023 / (world_size * 16))
+
+
+def test_order_depends_on_seed_and_epoch_alone(store: PatchStore) -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        return ids_of(np.concatenate(list(ShuffledReader(store, 16, 0, 2, seed).epoch(epoch))))
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1)
+    assert order(1, 0) != order(2, 0)
+    assert order(1, 0) != sorted(order(1, 0))
+
+
+def test_too_few_patches_for_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="7 train patches are less than a batch of 8"):
+        ShuffledReader(store_of(tmp_path, [7]), 8, 0, 1, 0)

@@ -1,0 +1,190 @@
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.shards import TYPES, Shard, ShardAttributes, ShardWriter
+from pipeline.windows import Places
+
+ROWS = 150
+
+
+def pixels_of(rows: int, channels: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (rows, 16, 16, channels), dtype=np.uint8)
+
+
+def places_of(rows: int) -> Places:
+    labels = tuple("knife" if row % 3 == 0 else "normal" for row in range(rows))
+    origins = np.arange(2 * rows, dtype=np.int32).reshape(rows, 2)
+    return Places(origins, labels, np.linspace(0, 1, rows, dtype=np.float32), 0, 0)
+
+
+def shard_of(folder: Path, channels: int = 3, piece: int = 40) -> Path:
+    """Two scans, of 100 and of 50 windows."""
+    path = folder / "train-0.h5"
+    attributes = ShardAttributes("train", {"size": 16}, channels, "sources", "code")
+    pixels = pixels_of(ROWS, channels)
+    with ShardWriter(folder, 16, channels) as writer:
+        for scan_id, rows in (("sçan a", pixels[:100]), ("b", pixels[100:])):
+            pieces = (rows[start : start + piece] for start in range(0, len(rows), piece))
+            writer.add_scan(scan_id, places_of(len(rows)), pieces)
+        assert len(writer) == ROWS
+        writer.finish(path, attributes)
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_what_was_written_is_read(tmp_path: Path, channels: int) -> None:
+    shard = Shard(shard_of(tmp_path, channels))
+    shard.verify()
+    assert len(shard) == ROWS
+    np.testing.assert_array_equal(shard.read(0, ROWS), pixels_of(ROWS, channels))
+    np.testing.assert_array_equal(shard.read(63, 130), pixels_of(ROWS, channels)[63:130])
+    assert shard.column("scans").tolist() == [0] * 100 + [1] * 50
+    assert [scan_id.decode() for scan_id in shard.column("scan_ids")] == ["sçan a", "b"]
+    labels = [shard.about["classes"][code] for code in shard.column("labels")]
+    assert tuple(labels) == places_of(100).labels + places_of(50).labels
+    assert shard.about["channels"] == channels
+    assert [path.name for path in tmp_path.iterdir()] == ["train-0.h5"]
+
+
+def test_the_bytes_do_not_depend_on_the_pieces(tmp_path: Path) -> None:
+    files = [shard_of(tmp_path / str(piece), piece=piece) for piece in (1, 40, 1000)]
+    assert len({path.read_bytes() for path in files}) == 1
+
+
+def test_a_shard_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), ShardWriter(tmp_path, 16, 3) as writer:
+        writer.add_scan("a", places_of(4), [pixels_of(4, 3)])
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
+    path = shard_of(tmp_path)
+    whole = path.read_bytes()
+    for length in (0, 1, 1000, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"train-0\.h5: not a whole shard .*: run `dvc repro"):
+            Shard(path).verify()
+
+
+def test_a_flipped_byte_anywhere_is_found_or_changes_nothing(tmp_path: Path) -> None:
+    path = shard_of(tmp_path)
+    whole, generator = path.read_bytes(), random.Random(0)
+    expected = content_of(path)
+    # Everywhere in what HDF5 writes about the data, and here and there in the data.
+    places = [*range(0, 800, 7), *(generator.randrange(len(whole)) for _ in range(200))]
+    refused = 0
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << generator.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            assert content_of(path) == expected
+        except InputError as error:
+            assert str(error).startswith(f"{path}: ")
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > len(places) / 2
+
+
+def content_of(path: Path) -> list[bytes]:
+    shard = Shard(path)
+    shard.verify()
+    names = sorted(TYPES.keys() - {"patches"})
+    return [shard.read(0, ROWS).tobytes(), *(shard.column(name).tobytes() for name in names)]
+
+
+def another_format(file: h5py.File) -> None:
+    file.attrs["format"] = 1
+
+
+def no_format(file: h5py.File) -> None:
+    del file.attrs["format"]
+
+
+def attribute_of_variable_length(file: h5py.File) -> None:
+    file.attrs["about"] = json.dumps({})
+
+
+def another_attribute(file: h5py.File) -> None:
+    file.attrs["more"] = 1
+
+
+def external_link(file: h5py.File) -> None:
+    del file["labels"]
+    file["labels"] = h5py.ExternalLink("/etc/hostname", "labels")
+
+
+def soft_link(file: h5py.File) -> None:
+    del file["labels"]
+    file["labels"] = h5py.SoftLink("/scans")
+
+
+def virtual_storage(file: h5py.File) -> None:
+    del file["labels"]
+    layout = h5py.VirtualLayout((ROWS,), np.uint8)
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "labels", (ROWS,))
+    file.create_virtual_dataset("labels", layout)
+
+
+def external_storage(file: h5py.File) -> None:
+    del file["labels"]
+    file.create_dataset("labels", (ROWS,), np.uint8, external=[("elsewhere.bin", 0, ROWS)])
+
+
+def object_type(file: h5py.File) -> None:
+    del file["scan_ids"]
+    file.create_dataset("scan_ids", (2,), h5py.string_dtype())
+
+
+def a_filter(file: h5py.File) -> None:
+    del file["labels"]
+    file.create_dataset("labels", (ROWS,), np.uint8, compression="gzip")
+
+
+def a_group(file: h5py.File) -> None:
+    del file["labels"]
+    file.create_group("labels")
+
+
+def another_dataset(file: h5py.File) -> None:
+    file["more"] = np.zeros(3)
+
+
+def a_dataset_less(file: h5py.File) -> None:
+    del file["origins"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (another_format, "shard format 1, expected 2"),
+        (no_format, "shard format None, expected 2"),
+        (attribute_of_variable_length, "attributes"),
+        (another_attribute, "attributes"),
+        (external_link, "labels is a link to elsewhere"),
+        (soft_link, "labels is a link to elsewhere"),
+        (virtual_storage, "/labels is of another storage or type"),
+        (external_storage, "/labels is of another storage or type"),
+        (object_type, "/scan_ids is of another storage or type"),
+        (a_filter, "/labels is of another storage or type"),
+        (a_group, "a group"),
+        (another_dataset, "it holds"),
+        (a_dataset_less, "it holds"),
+    ],
+)
+def test_what_no_shard_of_ours_holds_is_refused(
+    tmp_path: Path, change: Callable[[h5py.File], None], message: str
+) -> None:
+    path = shard_of(tmp_path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(InputError, match=rf"train-0\.h5: not a whole shard \({message}"):
+        Shard(path)
