@@ -68,17 +68,7 @@ def extract_patches(
         InputError: a scan cannot be used, by the rule; no window is left to train on; the disk is
             full.
     """
-    how.work.mkdir(parents=True, exist_ok=True)
-    for unfinished in how.work.glob(f".*{UNFINISHED}"):
-        unfinished.unlink()
-    recipe = _recipe(rows, source, settings, how)
-    jobs = [
-        (split, group)
-        for split in SPLITS
-        for group in shard_groups(
-            [row for row in rows if row.split == split], settings.scans_per_shard
-        )
-    ]
+    recipe, jobs = plan(rows, source, settings, how)
     results = list(_cut_all(recipe, jobs, how.parallel, len(rows)))
     settle([bad for result in results for bad in result.bad], how.bad_input)
     manifest = {
@@ -92,11 +82,15 @@ def extract_patches(
     return manifest
 
 
-def _recipe(
+def plan(
     rows: Sequence[CatalogueRow], source: ScanSource, settings: ExtractSettings, how: Extraction
-) -> Recipe:
+) -> tuple[Recipe, list[Job]]:
+    """How shards are made, and which scans make each; what a killed run left half done is gone."""
+    how.work.mkdir(parents=True, exist_ok=True)
+    for unfinished in how.work.glob(f".*{UNFINISHED}"):
+        unfinished.unlink()
     channels, channels_of = _channels(rows, source)
-    return Recipe(
+    recipe = Recipe(
         source=source,
         rule=settings,
         channels=channels,
@@ -106,6 +100,9 @@ def _recipe(
         folder=str(how.work.resolve()),
         root=str(Path.cwd()),
     )
+    by_split = {split: [row for row in rows if row.split == split] for split in SPLITS}
+    groups = {split: shard_groups(by_split[split], settings.scans_per_shard) for split in SPLITS}
+    return recipe, [(split, group) for split in SPLITS for group in groups[split]]
 
 
 def _channels(rows: Sequence[CatalogueRow], source: ScanSource) -> tuple[int, str]:

@@ -22,7 +22,6 @@ that has one is refused before anything in it is read.
 """
 
 import json
-import os
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -128,8 +127,6 @@ class ShardWriter:
         self._file.attrs["format"] = FORMAT
         self._file.attrs["about"] = np.bytes_(json.dumps(about, sort_keys=True))
         self._file.close()
-        with self._beside.open("rb") as file:
-            os.fsync(file)  # or a power cut might leave the name without the content
         self._beside.replace(path)
 
     def _write_waiting(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
-from pipeline.patch_store import PatchStore
+from pipeline.patch_store import OPEN_SHARDS, PatchStore, read_manifest, write_manifest
 from pipeline.sources.sixray import SixraySource
 from pipeline.splits import TEST, TRAIN
 from pipeline.windows import cut_windows

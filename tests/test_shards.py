@@ -1,5 +1,4 @@
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,9 +58,9 @@ def test_the_bytes_do_not_depend_on_the_pieces(tmp_path: Path) -> None:
 
 
 def test_a_shard_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), ShardWriter(tmp_path, 16, 3) as writer:
+    with ShardWriter(tmp_path, 16, 3) as writer:
         writer.add_scan("a", places_of(4), [pixels_of(4, 3)])
-        raise KeyError
+        assert len(list(tmp_path.iterdir())) == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -76,22 +75,21 @@ def test_a_shard_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
 
 def test_a_flipped_byte_anywhere_is_found_or_changes_nothing(tmp_path: Path) -> None:
     path = shard_of(tmp_path)
-    whole, generator = path.read_bytes(), random.Random(0)
+    whole, generator = path.read_bytes(), np.random.default_rng(0)
     expected = content_of(path)
     # Everywhere in what HDF5 writes about the data, and here and there in the data.
-    places = [*range(0, 800, 7), *(generator.randrange(len(whole)) for _ in range(200))]
-    refused = 0
+    places = [*range(0, 800, 7), *generator.integers(0, len(whole), 200).tolist()]
+    refusals = []
     for place in places:
         damaged = bytearray(whole)
-        damaged[place] ^= 1 << generator.randrange(8)
+        damaged[place] ^= 1 << int(generator.integers(8))
         path.write_bytes(damaged)
         try:
             assert content_of(path) == expected
         except InputError as error:
-            assert str(error).startswith(f"{path}: ")
-            assert "\n" not in str(error)
-            refused += 1
-    assert refused > len(places) / 2
+            refusals.append(str(error))
+    assert len(refusals) > len(places) / 2
+    assert all(text.startswith(f"{path}: ") and "\n" not in text for text in refusals)
 
 
 def content_of(path: Path) -> list[bytes]:

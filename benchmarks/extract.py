@@ -1,0 +1,162 @@
+"""How fast extraction is, beside a plain loop and a plain write of the same bytes.
+
+    python -m benchmarks.extract [--scans 160] [--rounds 3] [--folder FOLDER]
+
+Scans of 1200x900 are generated into a temporary folder below `--folder`, half PNG and half JPEG.
+Then, in turn and as often as `--rounds` says: all of their windows (64 pixels, stride 32) by a
+loop of one process (cv2.imread, slice, one row at a time into HDF5), by ours on all cores, and as
+bytes that are in memory into one file, scan by scan. None of them waits for the disk; it is waited
+for between them. Medians are compared. Ray is started once, before, and its start is said apart.
+Last, the most memory that a worker has had, scans of 2000x1500 included.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import ray
+from tqdm import tqdm
+
+from pipeline.catalogue import CatalogueRow
+from pipeline.extraction import Extraction, plan
+from pipeline.ray_cluster import ray_session
+from pipeline.ray_extract import cut_on_ray
+from pipeline.settings import ExtractSettings
+from pipeline.sources.base import ScanEntry
+from pipeline.sources.sixray import SixraySource
+from pipeline.windows import window_origins
+
+EXTRACT = ExtractSettings(size=64, stride=32, min_foreground=0)
+TIMES_THE_LOOP, OF_THE_WRITE, WORKER_BYTES = 5.0, 0.5, 2**30  # the bars
+SIDE = EXTRACT.size
+
+
+def main() -> int:
+    """Print the table; 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description="speed of extraction")
+    parser.add_argument("--scans", type=int, default=160)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path("work"))
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        return measure(Path(folder).resolve(), arguments.scans, arguments.rounds)
+
+
+def measure(folder: Path, scans: int, rounds: int) -> int:
+    """Generate, run all three in turn, and judge."""
+    rows = make_scans(folder / "small", scans, 1200, 900)
+    large = make_scans(folder / "large", 2 * (os.cpu_count() or 1), 2000, 1500)
+    started = time.perf_counter()
+    with ray_session():
+        cut(large, folder)  # starts the workers
+        start = time.perf_counter() - started
+        ways: dict[str, Callable[[], int]] = {
+            "plain loop": lambda: loop(rows, folder / "loop.h5"),
+            "ours": lambda: cut(rows, folder),
+            "plain write": lambda: write(rows, folder / "plain.bin"),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, way in ways.items():
+                rates[name].append(rate(way))
+        workers = peak_memory()
+    return judge({name: statistics.median(found) for name, found in rates.items()}, start, workers)
+
+
+def judge(rates: dict[str, float], start: float, workers: int) -> int:
+    """Print medians beside the bars."""
+    for name, found in rates.items():
+        print(f"{name:<12} {found:>9.0f} windows/s {found * SIDE**2 * 3 / 1e6:>7.0f} MB/s")
+    loops, share = rates["ours"] / rates["plain loop"], rates["ours"] / rates["plain write"]
+    print(f"ours / plain loop   {loops:.2f}   (bar {TIMES_THE_LOOP})")
+    print(f"ours / plain write  {share:.2f}   (bar {OF_THE_WRITE})")
+    print(f"peak memory of a worker {workers / 2**20:.0f} MiB   (bar {WORKER_BYTES / 2**20:.0f})")
+    print(f"{os.cpu_count()} cores; Ray's start and its workers' took {start:.1f} s, not counted")
+    met = loops >= TIMES_THE_LOOP and share >= OF_THE_WRITE and workers <= WORKER_BYTES
+    return int(not met)
+
+
+def rate(way: Callable[[], int]) -> float:
+    """Windows a second; what earlier rounds wrote is on the disk before the clock starts."""
+    os.sync()
+    started = time.perf_counter()
+    windows = way()
+    return windows / (time.perf_counter() - started)
+
+
+def cut(rows: list[CatalogueRow], folder: Path) -> int:
+    """Ours, on the open Ray session."""
+    work = folder / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    recipe, jobs = plan(rows, SixraySource(folder), EXTRACT, Extraction(work))
+    return sum(result.windows for result in cut_on_ray(recipe, jobs))
+
+
+def loop(rows: list[CatalogueRow], path: Path) -> int:
+    """What one would write first: one process, one row at a time."""
+    with h5py.File(path, "w") as file:
+        shape = (SIDE, SIDE, 3)
+        # Chunks of a row: three times as fast, row by row, as what h5py chooses by itself.
+        patches = file.create_dataset(
+            "patches", (0, *shape), np.uint8, maxshape=(None, *shape), chunks=(1, *shape)
+        )
+        for row in rows:
+            image = np.asarray(cv2.imread(row.files[0]))
+            height, width = image.shape[:2]
+            for top, left in window_origins(height, width, SIDE, EXTRACT.stride).tolist():
+                patches.resize(len(patches) + 1, axis=0)
+                patches[-1] = image[top : top + SIDE, left : left + SIDE]
+        return len(patches)
+
+
+def write(rows: list[CatalogueRow], path: Path) -> int:
+    """The bytes of as many windows, from memory that is ready, into one file."""
+    each = len(window_origins(900, 1200, SIDE, EXTRACT.stride))
+    block = np.random.default_rng(0).integers(0, 256, (each, SIDE, SIDE, 3), dtype=np.uint8)
+    with path.open("wb") as file:
+        for _ in rows:
+            file.write(block.data)
+    return each * len(rows)
+
+
+def make_scans(folder: Path, count: int, width: int, height: int) -> list[CatalogueRow]:
+    """Scans of clutter with some fine grain, every other one PNG."""
+    folder.mkdir()
+    rows = []
+    for number in tqdm(range(count), desc=f"{width}x{height}", unit="scan"):
+        generator = np.random.default_rng([width, number])
+        coarse = generator.integers(30, 255, (height // 50, width // 50, 3), dtype=np.uint8)
+        image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        grain = generator.integers(0, 6, image.shape, dtype=np.uint8)
+        path = folder / f"{number:04d}.{('png', 'jpg')[number % 2]}"
+        cv2.imwrite(str(path), np.maximum(image, grain) - grain)
+        entry = ScanEntry(path.stem, (path,), ())
+        rows.append(CatalogueRow(entry.scan_id, "train", (), (str(path),), (path.name,)))
+    return rows
+
+
+def peak_memory() -> int:
+    """The most resident memory in bytes that any worker has had."""
+    tasks = [_peak.remote() for _ in range(4 * (os.cpu_count() or 1))]
+    return max(ray.get(tasks))
+
+
+@ray.remote(num_cpus=1)
+def _peak() -> int:
+    time.sleep(0.1)  # so that every worker gets one
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())
