@@ -25,14 +25,13 @@ import cv2
 import h5py
 import numpy as np
 import ray
-from tqdm import tqdm
 
+from benchmarks.scans import make_scans
 from pipeline.catalogue import CatalogueRow
 from pipeline.extraction import Extraction, plan
 from pipeline.ray_cluster import ray_session
 from pipeline.ray_extract import cut_on_ray
 from pipeline.settings import ExtractSettings
-from pipeline.sources.base import ScanEntry
 from pipeline.sources.sixray import SixraySource
 from pipeline.windows import window_origins
 
@@ -128,22 +127,6 @@ def write(rows: list[CatalogueRow], path: Path) -> int:
         for _ in rows:
             file.write(block.data)
     return each * len(rows)
-
-
-def make_scans(folder: Path, count: int, width: int, height: int) -> list[CatalogueRow]:
-    """Scans of clutter with some fine grain, every other one PNG."""
-    folder.mkdir()
-    rows = []
-    for number in tqdm(range(count), desc=f"{width}x{height}", unit="scan"):
-        generator = np.random.default_rng([width, number])
-        coarse = generator.integers(30, 255, (height // 50, width // 50, 3), dtype=np.uint8)
-        image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        grain = generator.integers(0, 6, image.shape, dtype=np.uint8)
-        path = folder / f"{number:04d}.{('png', 'jpg')[number % 2]}"
-        cv2.imwrite(str(path), np.maximum(image, grain) - grain)
-        entry = ScanEntry(path.stem, (path,), ())
-        rows.append(CatalogueRow(entry.scan_id, "train", (), (str(path),), (path.name,)))
-    return rows
 
 
 def peak_memory() -> int:

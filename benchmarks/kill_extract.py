@@ -1,0 +1,152 @@
+"""Kill -9 at a random moment of an extraction, then a rerun: the same bytes, every time.
+
+    python -m benchmarks.kill_extract [--kills 100] [--ray] [--seed 0]
+
+Each time an extraction of generated scans starts from nothing in a process of its own, which is
+killed with all that it started. No file that bears a shard's name may then be less than a whole
+shard, and a second run has to leave what an undisturbed one left, byte for byte. `--ray` cuts on
+Ray, all but the first shard; then every other kill takes the driver alone, and its workers live on
+for a while.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import pipeline.extraction
+from benchmarks.scans import make_scans
+from pipeline.catalogue import read_catalogue, write_catalogue
+from pipeline.extraction import Extraction, extract_patches
+from pipeline.files import file_digest
+from pipeline.settings import ExtractSettings
+from pipeline.shards import Shard
+from pipeline.sources.base import ScanEntry
+from pipeline.sources.sixray import SixraySource
+
+EXTRACT = ExtractSettings(size=32, stride=16, shard_scans=4)
+SCANS = 96
+STARTED = "extraction starts"
+
+
+def main() -> int:
+    """Print what was found; 1 where a rerun left other bytes, or a shard was not whole."""
+    parser = argparse.ArgumentParser(description="extraction, killed and run again")
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--job", type=Path, help="(what is killed)")
+    arguments = parser.parse_args()
+    if arguments.job:
+        extract(arguments.job, arguments.ray)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        return kill_all(Path(folder), arguments.kills, arguments.ray, arguments.seed)
+
+
+def kill_all(folder: Path, kills: int, ray: bool, seed: int) -> int:
+    """Kill that often, and count."""
+    make_catalogue(folder)
+    chance = np.random.default_rng(seed)
+    started = time.monotonic()
+    extract(folder, ray)
+    seconds = time.monotonic() - started
+    expected = digests(folder / "patches")
+    outcomes = {"finished before it was killed": 0, "left a shard that is not whole": 0,
+                "rerun left other bytes": 0}  # fmt: skip
+    kept = []
+    for number in tqdm(range(kills), desc="kills", unit="kill"):
+        for name in ("patches", "work"):
+            shutil.rmtree(folder / name)
+        alone = ray and number % 2 == 1
+        finished = not kill_one(folder, ray, alone, chance.uniform(0, seconds))
+        outcomes["finished before it was killed"] += finished
+        outcomes["left a shard that is not whole"] += not shards_are_whole(folder)
+        kept.append(len(list(folder.glob("work/*.h5"))))
+        extract(folder, ray=False)
+        outcomes["rerun left other bytes"] += digests(folder / "patches") != expected
+    print(
+        f"{kills} kills of an extraction of {seconds:.1f} s{' on Ray' * ray}, {len(expected)} files"
+    )
+    print(f"killed runs had finished {min(kept)} to {max(kept)} shards")
+    for name, count in outcomes.items():
+        print(f"{name}: {count}")
+    wrong = outcomes["left a shard that is not whole"] + outcomes["rerun left other bytes"]
+    return int(wrong > 0)
+
+
+def kill_one(folder: Path, ray: bool, alone: bool, after: float) -> bool:
+    """Start an extraction and kill it; False if it was done before."""
+    command = [sys.executable, "-m", "benchmarks.kill_extract", "--job", str(folder)]
+    log = folder / "log.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, *["--ray"] * ray], stdout=output, stderr=output, start_new_session=True
+        )
+    while STARTED not in log.read_text(errors="replace"):
+        time.sleep(0.01)
+    time.sleep(after)
+    running = process.poll() is None
+    if alone:
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return running
+
+
+def extract(folder: Path, ray: bool) -> None:
+    """One extraction, here, of the catalogue in `folder`."""
+    source = SixraySource(folder / "scans")
+    rows = read_catalogue(folder)
+    (folder / "work").mkdir(exist_ok=True)
+    if not ray:
+        how = Extraction(folder / "work")
+        print(STARTED, flush=True)
+        extract_patches(folder / "patches", rows, source, EXTRACT, how)
+        return
+    # Importing Ray and torch takes seconds, which the other jobs can do without.
+    from pipeline.ray_cluster import ray_session  # noqa: PLC0415
+    from pipeline.ray_extract import cut_on_ray  # noqa: PLC0415
+
+    with ray_session():
+        pipeline.extraction.WORTH_RAY_SECONDS = 0.0
+        how = Extraction(folder / "work", parallel=cut_on_ray)
+        print(STARTED, flush=True)
+        extract_patches(folder / "patches", rows, source, EXTRACT, how)
+
+
+def make_catalogue(folder: Path) -> None:
+    """Scans, three in four of them for training."""
+    rows = make_scans(folder / "scans", SCANS, 500, 400)
+    entries = [ScanEntry(row.scan_id, tuple(map(Path, row.files)), ()) for row in rows]
+    splits = {row.scan_id: "validation" if n % 4 == 0 else "train" for n, row in enumerate(rows)}
+    write_catalogue(folder, entries, splits)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a folder."""
+    return {path.name: file_digest(path) for path in folder.iterdir()}
+
+
+def shards_are_whole(folder: Path) -> bool:
+    """Whether every file with a shard's name is one."""
+    try:
+        for path in [*folder.glob("work/*.h5"), *folder.glob("patches/*.h5")]:
+            Shard(path).verify()
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

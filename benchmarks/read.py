@@ -1,0 +1,140 @@
+"""How fast shuffled patches are read, beside one-row reads, memory, and what a training eats.
+
+    python -m benchmarks.read [--patches 32768] [--rounds 5] [--folder FOLDER]
+
+Patches of 64x64x3 are written as 16 shards into a temporary folder below `--folder`. Then, in turn
+and as often as `--rounds` says, batches of 64 in a random order: ours (checksums looked at), a row
+at a time from the same files (not looked at), and from one array in memory; and a training step of
+the paper's model (ngf = ndf = 64). Medians are compared. The files are in the system's cache.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from pipeline.loading import ShuffledReader
+from pipeline.models.skip_ganomaly.nets import NetShape
+from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
+from pipeline.patch_store import PatchStore, write_manifest
+from pipeline.scoring import to_tensor
+from pipeline.shards import FORMAT, ShardAttributes, ShardWriter
+from pipeline.windows import Places
+
+SIDE, BATCH, SHARDS = 64, 64, 16
+TIMES_THE_STEP = 20.0  # the bar
+MODEL = ModelSettings(
+    ngf=64, ndf=64, batch_size=BATCH, learning_rate=2e-3, beta1=0.5, beta2=0.999, score_lambda=0.9
+)
+LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=100)
+
+
+def main() -> int:
+    """Print the table; 1 where the bar is missed."""
+    parser = argparse.ArgumentParser(description="speed of reading")
+    parser.add_argument("--patches", type=int, default=32768)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=Path("work"))
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        return measure(make_store(Path(folder), arguments.patches), arguments.rounds)
+
+
+def measure(store: PatchStore, rounds: int) -> int:
+    """Run all in turn, and judge."""
+    reader = ShuffledReader(store, BATCH, rank=0, world_size=1, seed=0)
+    memory = np.concatenate(list(store.blocks()))
+    order = np.random.default_rng(0).permutation(len(memory))
+    model = paper_model()
+    ways: dict[str, Callable[[], int]] = {
+        "one row at a time": lambda: one_by_one(store, order[: len(order) // 4]),
+        "ours": lambda: sum(len(batch) for batch in reader.epoch(0)),
+        "memory": lambda: from_memory(memory, order),
+        "training step": lambda: step(model, memory[:BATCH]),
+    }
+    step(model, memory[:BATCH])  # the first is slower
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            rates[name].append(way() / (time.perf_counter() - started))
+    return judge({name: statistics.median(found) for name, found in rates.items()})
+
+
+def judge(rates: dict[str, float]) -> int:
+    """Print medians, and ours as a multiple of each."""
+    for name, found in rates.items():
+        print(f"{name:<18} {found:>9.0f} patches/s   ours / this {rates['ours'] / found:>9.2f}")
+    times = rates["ours"] / rates["training step"]
+    print(f"ours is {times:.0f} times what a training step eats   (bar {TIMES_THE_STEP:.0f})")
+    return int(times < TIMES_THE_STEP)
+
+
+def one_by_one(store: PatchStore, order: np.ndarray) -> int:
+    """Rows in a random order over all shards, which stay open."""
+    files = [h5py.File(path, "r") for path in sorted(store.folder.glob("*.h5"))]
+    each = len(store) // SHARDS
+    for start in range(0, len(order), BATCH):
+        np.stack([files[row // each]["patches"][row % each] for row in order[start:][:BATCH]])
+    return len(order)
+
+
+def from_memory(memory: np.ndarray, order: np.ndarray) -> int:
+    """Batches gathered from one array."""
+    for start in range(0, len(order), BATCH):
+        memory[order[start : start + BATCH]]
+    return len(order)
+
+
+def step(model: SkipGanomaly, batch: np.ndarray) -> int:
+    """One training step."""
+    train_step(model, to_tensor(batch, torch.device("cpu")), LOSSES)
+    return len(batch)
+
+
+def paper_model() -> SkipGanomaly:
+    """The model of section IV-B, as the training loop builds it."""
+    shape = NetShape(SIDE, 3, MODEL.ngf, MODEL.ndf, LOSSES.latent_dim)
+    generator, discriminator = build_networks(shape, seed=0)
+    for network in (generator, discriminator):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return build_model(generator, discriminator, MODEL, epochs=1)
+
+
+def make_store(folder: Path, patches: int) -> PatchStore:
+    """Shards of noise."""
+    each = patches // SHARDS
+    shards = []
+    for number in range(SHARDS):
+        generator = np.random.default_rng(number)
+        pixels = generator.integers(0, 256, (each, SIDE, SIDE, 3), dtype=np.uint8)
+        origins, foreground = np.zeros((each, 2), np.int32), np.ones(each, np.float32)
+        name = f"train-{number:02d}.h5"
+        with ShardWriter(folder, SIDE, 3) as writer:
+            writer.add_scan(name, Places(origins, ("normal",) * each, foreground, 0, 0), [pixels])
+            writer.finish(folder / name, ShardAttributes("train", {"size": SIDE}, 3, "", ""))
+        shards.append({"file": name, "windows": each})
+    write_manifest(
+        folder,
+        {
+            "format": FORMAT,
+            "settings": {"size": SIDE},
+            "channels": 3,
+            "classes": ["normal"],
+            "splits": {"train": {"shards": shards}},
+        },
+    )
+    return PatchStore(folder, "train")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

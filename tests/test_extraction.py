@@ -1,0 +1,259 @@
+import errno
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pipeline.extraction
+from pipeline.bad_input import BadInputRule
+from pipeline.catalogue import CatalogueRow
+from pipeline.errors import InputError
+from pipeline.extraction import Extraction, Job, extract_patches
+from pipeline.files import file_digest
+from pipeline.metrics import auc
+from pipeline.patch_folder import SCANS, describe
+from pipeline.patch_store import PatchStore
+from pipeline.scoring import build_detector
+from pipeline.selection import load_validation
+from pipeline.shard_cutting import Recipe, ShardResult, cut_shard
+from pipeline.sources.base import Scan, ScanEntry
+from pipeline.splits import SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.training import Worker, net_shape, train
+from pipeline.trivial_scores import TRIVIAL_SCORES
+from pipeline.windows import NORMAL
+from tests.arrays import ArraySource, clutter, make_set
+from tests.conftest import EXTRACT
+from tests.conftest import TRAIN as SETTINGS
+
+
+def extract(
+    folder: Path, rows: Sequence[CatalogueRow], bad_input: BadInputRule = "fail"
+) -> dict[str, Any]:
+    how = Extraction(folder / "work", bad_input)
+    return extract_patches(folder / "patches", rows, ArraySource(), EXTRACT, how)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: file_digest(path) for path in (folder / "patches").iterdir()}
+
+
+def shards(folder: Path) -> set[Path]:
+    return set((folder / "work").glob("*.h5"))
+
+
+def lines(text: str, start: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(start)]
+
+
+def test_the_same_input_gives_the_same_bytes_in_any_order(tmp_path: Path) -> None:
+    rows = make_set(tmp_path)
+    for name, given in (("a", rows), ("b", rows[::-1])):
+        extract(tmp_path / name, given)
+    assert len(digests(tmp_path / "a")) > len(SPLITS)
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_shards_cut_elsewhere_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed_over: list[Job] = []
+
+    def parallel(recipe: Recipe, jobs: Sequence[Job]) -> Iterator[ShardResult]:
+        handed_over.extend(jobs)
+        return (cut_shard(recipe, *job) for job in jobs)
+
+    rows = make_set(tmp_path)
+    extract(tmp_path / "a", rows)
+    how = Extraction(tmp_path / "b" / "work", parallel=parallel)
+    extract_patches(tmp_path / "b" / "patches", rows, ArraySource(), EXTRACT, how)
+    assert handed_over == []  # a small set is not worth it
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+    monkeypatch.setattr(pipeline.extraction, "WORTH_RAY_SECONDS", 0.0)
+    how = Extraction(tmp_path / "c" / "work", parallel=parallel)
+    extract_patches(tmp_path / "c" / "patches", rows, ArraySource(), EXTRACT, how)
+    assert len(handed_over) == len(shards(tmp_path / "c")) - 1
+    assert digests(tmp_path / "a") == digests(tmp_path / "c")
+
+
+def test_a_scan_that_is_added_leaves_the_other_shards_alone(tmp_path: Path) -> None:
+    rows = make_set(tmp_path, scans=18)
+    extract(tmp_path, rows[1:])
+    before = {path: path.stat().st_mtime_ns for path in shards(tmp_path)}
+    (old,) = {path.name for path in before} - {path.name for path in after_adding(tmp_path, rows)}
+    kept = {path: path.stat().st_mtime_ns for path in shards(tmp_path) if path in before}
+    assert kept == {path: when for path, when in before.items() if path.name != old}
+
+
+def after_adding(folder: Path, rows: list[CatalogueRow]) -> set[Path]:
+    extract(folder, rows)
+    assert digests(folder).keys() >= {path.name for path in shards(folder)}
+    return shards(folder)
+
+
+def test_a_run_goes_on_with_what_is_missing_or_damaged(tmp_path: Path) -> None:
+    rows = make_set(tmp_path)
+    extract(tmp_path, rows)
+    expected = digests(tmp_path)
+    missing, damaged, *others = sorted(shards(tmp_path))
+    when = {path: path.stat().st_mtime_ns for path in others}
+    missing.unlink()
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    (tmp_path / "work" / ".half.tmp").write_bytes(b"half a shard")
+    extract(tmp_path, rows)
+    assert digests(tmp_path) == expected
+    assert {path: path.stat().st_mtime_ns for path in others} == when
+    assert list((tmp_path / "work").glob(".*")) == []
+
+
+def test_other_settings_are_never_taken_for_these(tmp_path: Path) -> None:
+    rows = make_set(tmp_path)
+    first = extract(tmp_path, rows)
+    before = shards(tmp_path)
+    how = Extraction(tmp_path / "work", reading={"classes": "others"})
+    second = extract_patches(tmp_path / "patches", rows, ArraySource(), EXTRACT, how)
+    assert before.isdisjoint(shards(tmp_path))
+    assert first["data"] != second["data"]
+
+
+def test_a_line_for_every_scan_and_a_table(tmp_path: Path) -> None:
+    manifest = extract(tmp_path, make_set(tmp_path))
+    found = (tmp_path / "patches" / SCANS).read_text().splitlines()
+    assert len(found) == 12
+    assert all('"skipped": null' in line for line in found)
+    table = describe(manifest, 2.0).splitlines()
+    assert table[0].split() == [
+        "split", "scans", "skipped", "normal", "knife", "grazing", "background"
+    ]  # fmt: skip
+    windows = sum(sum(split["classes"].values()) for split in manifest["splits"].values())
+    assert table[-1] == (
+        f"12 scans and {windows} windows in 2.0 s: 6.0 scans/s, {windows / 2:.0f} windows/s"
+    )
+
+
+BAD = {
+    "s00": (clutter(0, 3, 15, 64), "a scan of 64x15 pixels is smaller than a window of 16x16"),
+    "s01": (clutter(1, 1), "1 channels, but {folder}/scans/s02.npy has 3: a set has one number"),
+    "s06": (np.full((48, 64, 3), 255, np.uint8), "no window is left: 35 are background and 0"),
+}
+
+
+@pytest.mark.parametrize("rule", ["fail", "skip"])
+def test_scans_that_cannot_be_used_are_named_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: BadInputRule
+) -> None:
+    changed = {name: image for name, (image, _) in BAD.items()}
+    rows = make_set(tmp_path, changed=changed)
+    (tmp_path / "scans" / "s07.npy").write_bytes(b"")
+    rows = [rows[2], *rows[:2], *rows[3:]]  # the first that can be read has three channels
+    if rule == "fail":
+        with pytest.raises(InputError, match=r"^4 bad files, named above"):
+            extract(tmp_path, rows, rule)
+        assert not (tmp_path / "patches").exists()
+    else:
+        assert extract(tmp_path, rows, rule)["splits"][TRAIN]["skipped"] == 4
+        assert set(PatchStore(tmp_path / "patches", TRAIN).scan_ids) == {"s02", "s08"}
+    said = capsys.readouterr().err
+    start = "skipped: " if rule == "skip" else "bad input: "
+    assert len(lines(said, start)) == 4
+    for name, (_, reason) in {**BAD, "s07": (None, "cannot be read")}.items():
+        expected = f"{start}{tmp_path}/scans/{name}.npy: {reason.format(folder=tmp_path)}"
+        assert len(lines(said, expected)) == 1
+
+
+def test_a_mended_scan_comes_in_at_the_next_run(tmp_path: Path) -> None:
+    rows = make_set(tmp_path)
+    extract(tmp_path / "whole", rows)
+    broken = tmp_path / "scans" / "s02.npy"
+    whole = broken.read_bytes()
+    broken.write_bytes(b"")
+    extract(tmp_path, rows, "skip")
+    assert digests(tmp_path) != digests(tmp_path / "whole")
+    broken.write_bytes(whole)
+    extract(tmp_path, rows, "skip")
+    assert digests(tmp_path) == digests(tmp_path / "whole")
+
+
+def test_no_scan_left_to_train_on(tmp_path: Path) -> None:
+    air = {f"s{number:02d}": np.full((48, 64, 3), 255, np.uint8) for number in range(12)}
+    with pytest.raises(InputError, match="no window is left in the train split"):
+        extract(tmp_path, make_set(tmp_path, changed=air), "skip")
+
+
+class VanishingSource(ArraySource):
+    """Its folder is gone from the third scan on."""
+
+    def __init__(self) -> None:
+        self.read_so_far = 0
+
+    def read(self, entry: ScanEntry) -> Scan:
+        self.read_so_far += 1
+        if self.read_so_far == 3:
+            folder = entry.files[0].parent
+            folder.rename(folder.with_name("gone"))
+        return super().read(entry)
+
+
+def test_a_folder_that_vanishes_ends_the_run_in_one_line(tmp_path: Path) -> None:
+    how = Extraction(tmp_path / "work", "skip")
+    rows = make_set(tmp_path)
+    with pytest.raises(
+        InputError, match=f"^{tmp_path}/scans: the folder is gone: .*again"
+    ) as error:
+        extract_patches(tmp_path / "patches", rows, VanishingSource(), EXTRACT, how)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "patches").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_in_one_line_and_no_half_shard(tmp_path: Path, small_disk: Path) -> None:
+    rows = make_set(tmp_path)
+    with pytest.raises(InputError, match=r"/disk/work: cannot be written \(.*make room") as error:
+        extract(small_disk, rows)
+    assert os.strerror(errno.ENOSPC) in str(error.value)
+    assert "\n" not in str(error.value)
+    left = list((small_disk / "work").iterdir())
+    assert not [path for path in left if path.name.startswith(".")]
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    extract(small_disk, rows)
+    extract(tmp_path, rows)
+    assert digests(small_disk) == digests(tmp_path)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_scans_of_one_or_two_channels_to_a_trained_detector(tmp_path: Path, channels: int) -> None:
+    manifest = extract(tmp_path, make_set(tmp_path, channels))
+    assert manifest["channels"] == channels
+    store = PatchStore(tmp_path / "patches", TRAIN)
+    assert store.read(0, 3).shape == (3, 16, 16, channels)
+    validation = PatchStore(tmp_path / "patches", VALIDATION)
+    state = train(
+        SETTINGS,
+        store,
+        load_validation(validation, seed=0, labelled=None),
+        Worker(),
+        lambda metrics, state: None,
+    )
+    networks, shape = state["best"]["networks"], net_shape(SETTINGS, store)
+    detector = build_detector(shape, networks, SETTINGS.model.score_lambda)
+    test = PatchStore(tmp_path / "patches", TEST)
+    scores = detector.score(test.blocks()).anomaly
+    normal = test.labels == NORMAL
+    assert np.isfinite(scores).all()
+    assert auc(scores[normal], scores[~normal]) is not None
+    for score in TRIVIAL_SCORES.values():
+        assert np.isfinite(score(test.read(0, len(test)))).all()
