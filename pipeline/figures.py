@@ -30,7 +30,7 @@ class Exemplars:
     """Patches for Figure 7.
 
     Attributes:
-        patches, reconstructions: (N, H, W, C) uint8.
+        patches, reconstructions: (N, H, W, C) uint8, C from 1 to 3.
         titles: N, what each is, and its score.
     """
 
@@ -45,7 +45,7 @@ class ScoredScan:
 
     Attributes:
         title: what it is.
-        image: (H, W, 3) uint8.
+        image: (H, W, C) uint8, C from 1 to 3.
         heat: (H, W) anomaly scores over the stored threshold, NaN where nothing was scored.
         threats: (H, W) True on the threats.
     """
@@ -54,6 +54,18 @@ class ScoredScan:
     image: NDArray[np.uint8]
     heat: NDArray[np.float32]
     threats: NDArray[np.bool_]
+
+
+def displayable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(..., C) as (..., 3) RGB: grey is repeated; low and high energy become red and blue.
+
+    So what lets the high energy through and stops the low, as metal does, is blue there too.
+    """
+    if image.shape[-1] == 2:
+        low, high = image[..., 0], image[..., 1]
+        middle = (low.astype(np.uint16) + high) // 2
+        return np.stack([low, middle.astype(np.uint8), high], axis=-1)
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
 def draw_roc(path: Path, test: TestScores, table: AucTable) -> None:
@@ -125,8 +137,8 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> None:
     residual = np.abs(exemplars.patches.astype(np.int16) - exemplars.reconstructions).mean(axis=3)
     ceiling = float(np.percentile(residual, 99.5)) or 1.0
     for column in range(columns):
-        grid[0, column].imshow(exemplars.patches[column])
-        grid[1, column].imshow(exemplars.reconstructions[column])
+        grid[0, column].imshow(displayable(exemplars.patches[column]))
+        grid[1, column].imshow(displayable(exemplars.reconstructions[column]))
         grid[2, column].imshow(residual[column], cmap="magma", vmin=0, vmax=ceiling)
         grid[0, column].set_title(exemplars.titles[column], fontsize=8)
     for axes in grid.flat:
@@ -142,7 +154,7 @@ def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> None:
     figure = Figure(figsize=(3.6 * columns, 5.6), layout="constrained")
     grid = figure.subplots(2, columns, squeeze=False)
     for column, scan in enumerate(scans):
-        grid[0, column].imshow(scan.image)
+        grid[0, column].imshow(displayable(scan.image))
         grid[0, column].set_title(scan.title, fontsize=10)
         grid[1, column].imshow(scan.image.mean(axis=2), cmap="gray", vmin=0, vmax=255)
         _overlay(grid[1, column], scan)

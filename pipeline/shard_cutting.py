@@ -120,13 +120,12 @@ def cut_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> Shard
         InputError: the disk is full, or the folder of the scans is gone.
     """
     record = Path(recipe.folder) / f"{recipe.name(split, rows)}.json"
-    finished = _finished(record)
-    if finished:
-        return finished
     try:
-        with chdir(recipe.root):
-            result = _write_shard(recipe, split, rows, record.name)
-        write_json(record, asdict(result))
+        result = _finished(record)
+        if result is None:
+            with chdir(recipe.root):
+                result = _write_shard(recipe, split, rows, record.name)
+            write_json(record, asdict(result))
     except OSError as error:
         raise InputError(
             f"{recipe.folder}: cannot be written ({error.strerror or error}): make room and run "
@@ -146,7 +145,7 @@ def _finished(record: Path) -> ShardResult | None:
         shard = Shard(record.with_name(result.file))
         shard.verify()
         shard.close()
-    except (FileNotFoundError, InputError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # missing, or damaged
         return None
     return result
 

@@ -22,9 +22,11 @@ that has one is refused before anything in it is read.
 """
 
 import json
+import os
+import re
 import zlib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,12 +71,28 @@ class ShardAttributes:
     code: str
 
 
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Errors that HDF5 wraps in many words of its own, as the system's."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        found = re.search(r"errno = (\d+)", str(error))
+        if not found:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
+
+
 class ShardWriter:
     """Writes a shard scan by scan; it is there after `finish`, whole, or not at all.
 
     Used in a `with` block, at whose end what is unfinished is removed.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
     """
 
+    @_system_errors()
     def __init__(self, folder: Path, side: int, channels: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._beside = folder / f".{uuid4().hex}{UNFINISHED}"
@@ -115,6 +133,7 @@ class ShardWriter:
                 self._write_waiting()
         self._scans.append((scan_id, places))
 
+    @_system_errors()
     def finish(self, path: Path, attributes: ShardAttributes) -> None:
         """Complete the shard and give it its name."""
         self._write_waiting()
@@ -129,6 +148,7 @@ class ShardWriter:
         self._file.close()
         self._beside.replace(path)
 
+    @_system_errors()
     def _write_waiting(self) -> None:
         if self._waiting:
             rows = np.concatenate(self._waiting) if self._waiting[1:] else self._waiting[0]

@@ -24,7 +24,10 @@ def dense_amount(patches: Patches) -> Scores:
 
 
 def metal_amount(patches: Patches) -> Scores:
-    """Mean of max(0.5 - red, 0), of values in [0, 1]: metal is painted blue, so it lacks red."""
+    """Mean of max(0.5 - red, 0), of values in [0, 1]: metal is painted blue, so it lacks red.
+
+    Without red it is the first channel that counts: grey, or the low energy, which metal stops.
+    """
     return _shortfall(patches[..., :1], METAL_LEVEL)
 
 

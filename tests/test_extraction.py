@@ -12,22 +12,24 @@ import pipeline.extraction
 from pipeline.bad_input import BadInputRule
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
+from pipeline.evaluation import score_test
 from pipeline.extraction import Extraction, Job, extract_patches
+from pipeline.figures import draw_exemplars, draw_scans
 from pipeline.files import file_digest
-from pipeline.metrics import auc
 from pipeline.patch_folder import SCANS, describe
 from pipeline.patch_store import PatchStore
-from pipeline.scoring import build_detector
+from pipeline.scoring import Calibration, build_detector
 from pipeline.selection import load_validation
 from pipeline.shard_cutting import Recipe, ShardResult, cut_shard
+from pipeline.showcase import ScanScorer, pick_exemplars, pick_scans
 from pipeline.sources.base import Scan, ScanEntry
 from pipeline.splits import SPLITS, TEST, TRAIN, VALIDATION
 from pipeline.training import Worker, net_shape, train
-from pipeline.trivial_scores import TRIVIAL_SCORES
-from pipeline.windows import NORMAL
 from tests.arrays import ArraySource, clutter, make_set
 from tests.conftest import EXTRACT
 from tests.conftest import TRAIN as SETTINGS
+
+CALIBRATION = Calibration(0.0, 1.0, 0.5, 0.05)
 
 
 def extract(
@@ -235,9 +237,9 @@ def test_a_full_disk_ends_in_one_line_and_no_half_shard(tmp_path: Path, small_di
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_scans_of_one_or_two_channels_to_a_trained_detector(tmp_path: Path, channels: int) -> None:
-    manifest = extract(tmp_path, make_set(tmp_path, channels))
-    assert manifest["channels"] == channels
+def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, channels: int) -> None:
+    rows = make_set(tmp_path, channels)
+    assert extract(tmp_path, rows)["channels"] == channels
     store = PatchStore(tmp_path / "patches", TRAIN)
     assert store.read(0, 3).shape == (3, 16, 16, channels)
     validation = PatchStore(tmp_path / "patches", VALIDATION)
@@ -251,9 +253,11 @@ def test_scans_of_one_or_two_channels_to_a_trained_detector(tmp_path: Path, chan
     networks, shape = state["best"]["networks"], net_shape(SETTINGS, store)
     detector = build_detector(shape, networks, SETTINGS.model.score_lambda)
     test = PatchStore(tmp_path / "patches", TEST)
-    scores = detector.score(test.blocks()).anomaly
-    normal = test.labels == NORMAL
-    assert np.isfinite(scores).all()
-    assert auc(scores[normal], scores[~normal]) is not None
-    for score in TRIVIAL_SCORES.values():
-        assert np.isfinite(score(test.read(0, len(test)))).all()
+    scores = score_test(test, detector, CALIBRATION)
+    assert all(np.isfinite(found).all() for found in scores.scores.values())
+    assert 0 < scores.normal.sum() < len(test)
+    draw_exemplars(tmp_path / "exemplars.png", pick_exemplars(test, scores, detector, 2, seed=0))
+    tested = [row for row in rows if row.split == TEST]
+    scorer = ScanScorer(tested, ArraySource(), EXTRACT, detector, CALIBRATION)
+    draw_scans(tmp_path / "scans.png", pick_scans(scorer))
+    assert {path.stem for path in tmp_path.glob("*.png")} == {"exemplars", "scans"}

@@ -10,6 +10,7 @@ from pipeline.windows import (
     NORMAL,
     WindowRule,
     cut_windows,
+    foreground_mask,
     label_windows,
     stitch,
     window_origins,
@@ -67,10 +68,11 @@ def test_window_sums_equal_plain_sums(seed: int) -> None:
     assert window_sums(mask, origins, 16).tolist() == plain
 
 
-def test_pixels_are_those_of_the_scan() -> None:
-    image = np.random.default_rng(0).integers(0, 200, (48, 64, 3), dtype=np.uint8)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_pixels_are_those_of_the_scan(channels: int) -> None:
+    image = np.random.default_rng(0).integers(0, 200, (48, 64, channels), dtype=np.uint8)
     windows = cut_windows(Scan("s", image, ()), RULE)
-    assert windows.pixels.shape == (35, 16, 16, 3)
+    assert windows.pixels.shape == (35, 16, 16, channels)
     for pixels, (row, column) in zip(windows.pixels, windows.origins, strict=True):
         np.testing.assert_array_equal(pixels, image[row : row + 16, column : column + 16])
 
@@ -108,10 +110,19 @@ def test_grazing_and_empty_windows_are_left_out_and_counted() -> None:
     assert set(windows.labels) == {NORMAL, "gun"}
 
 
-def test_whole_mode_gives_one_resized_window() -> None:
-    windows = cut_windows(scan_with(box(0, 0, 3, 3)), WindowRule(mode="whole", size=32))
-    assert windows.pixels.shape == (1, 32, 32, 3)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_whole_mode_gives_one_resized_window(channels: int) -> None:
+    scan = scan_with(box(0, 0, 3, 3))
+    scan = Scan("s", np.ascontiguousarray(scan.image[..., :channels]), scan.regions)
+    windows = cut_windows(scan, WindowRule(mode="whole", size=32))
+    assert windows.pixels.shape == (1, 32, 32, channels)
     assert windows.labels == ("gun",)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_foreground_is_darker_than_air_in_some_channel(channels: int) -> None:
+    image = np.random.default_rng(0).integers(230, 256, (48, 64, channels), dtype=np.uint8)
+    np.testing.assert_array_equal(foreground_mask(image), (image < 240).any(axis=2))
 
 
 def test_stitching_averages_overlapping_windows() -> None:

@@ -1,0 +1,51 @@
+"""Extraction on Ray itself, with Ray's own processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.catalogue import CatalogueRow
+from pipeline.errors import InputError
+from pipeline.extraction import Extraction, plan
+from pipeline.ray_cluster import ray_session
+from pipeline.ray_extract import cut_on_ray
+from pipeline.shard_cutting import ShardResult, cut_shard
+from pipeline.sources.sixray import SixraySource
+from tests.conftest import EXTRACT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[None]:
+    with ray_session():
+        yield
+
+
+def test_the_same_bytes_as_in_one_process(
+    session: None, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
+) -> None:
+    source = SixraySource(sixray)
+    recipe, jobs = plan(catalogue, source, EXTRACT, Extraction(tmp_path / "ray"))
+    there = list(cut_on_ray(recipe, jobs))
+    recipe, jobs = plan(catalogue, source, EXTRACT, Extraction(tmp_path / "here"))
+    here = [cut_shard(recipe, *job) for job in jobs]
+    assert there == here
+    assert len(contents(tmp_path / "here", here)) == len(jobs) > 4
+    assert contents(tmp_path / "ray", there) == contents(tmp_path / "here", here)
+
+
+def test_what_a_worker_refuses_is_said_in_one_line(
+    session: None, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
+) -> None:
+    recipe, jobs = plan(catalogue, SixraySource(sixray), EXTRACT, Extraction(tmp_path / "work"))
+    (tmp_path / "work").rmdir()
+    (tmp_path / "work").write_text("not a folder")
+    with pytest.raises(InputError, match=r"/work: cannot be written \(Not a directory\)") as error:
+        list(cut_on_ray(recipe, jobs))
+    assert "\n" not in str(error.value)
+
+
+def contents(folder: Path, results: list[ShardResult]) -> dict[str, bytes]:
+    return {result.file: (folder / result.file).read_bytes() for result in results}
