@@ -28,7 +28,7 @@ import ray
 
 from benchmarks.scans import make_scans
 from pipeline.catalogue import CatalogueRow
-from pipeline.extraction import Extraction, plan
+from pipeline.extraction import plan
 from pipeline.ray_cluster import ray_session
 from pipeline.ray_extract import cut_on_ray
 from pipeline.settings import ExtractSettings
@@ -98,7 +98,7 @@ def cut(rows: list[CatalogueRow], folder: Path) -> int:
     """Ours, on the open Ray session."""
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
-    recipe, jobs = plan(rows, SixraySource(folder), EXTRACT, Extraction(work))
+    recipe, jobs = plan(work, rows, SixraySource(folder), EXTRACT)
     return sum(result.windows for result in cut_on_ray(recipe, jobs))
 
 

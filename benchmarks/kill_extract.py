@@ -64,13 +64,12 @@ def kill_all(folder: Path, kills: int, ray: bool, seed: int) -> int:
                 "rerun left other bytes": 0}  # fmt: skip
     kept = []
     for number in tqdm(range(kills), desc="kills", unit="kill"):
-        for name in ("patches", "work"):
-            shutil.rmtree(folder / name)
+        shutil.rmtree(folder / "patches")
         alone = ray and number % 2 == 1
         finished = not kill_one(folder, ray, alone, chance.uniform(0, seconds))
         outcomes["finished before it was killed"] += finished
         outcomes["left a shard that is not whole"] += not shards_are_whole(folder)
-        kept.append(len(list(folder.glob("work/*.h5"))))
+        kept.append(len(list(folder.glob("patches/*.h5"))))
         extract(folder, ray=False)
         outcomes["rerun left other bytes"] += digests(folder / "patches") != expected
     print(
@@ -107,11 +106,9 @@ def extract(folder: Path, ray: bool) -> None:
     """One extraction, here, of the catalogue in `folder`."""
     source = SixraySource(folder / "scans")
     rows = read_catalogue(folder)
-    (folder / "work").mkdir(exist_ok=True)
     if not ray:
-        how = Extraction(folder / "work")
         print(STARTED, flush=True)
-        extract_patches(folder / "patches", rows, source, EXTRACT, how)
+        extract_patches(folder / "patches", rows, source, EXTRACT)
         return
     # Importing Ray and torch takes seconds, which the other jobs can do without.
     from pipeline.ray_cluster import ray_session  # noqa: PLC0415
@@ -119,7 +116,7 @@ def extract(folder: Path, ray: bool) -> None:
 
     with ray_session():
         pipeline.extraction.WORTH_RAY_SECONDS = 0.0
-        how = Extraction(folder / "work", parallel=cut_on_ray)
+        how = Extraction(parallel=cut_on_ray)
         print(STARTED, flush=True)
         extract_patches(folder / "patches", rows, source, EXTRACT, how)
 
@@ -140,7 +137,7 @@ def digests(folder: Path) -> dict[str, str]:
 def shards_are_whole(folder: Path) -> bool:
     """Whether every file with a shard's name is one."""
     try:
-        for path in [*folder.glob("work/*.h5"), *folder.glob("patches/*.h5")]:
+        for path in folder.glob("patches/*.h5"):
             Shard(path).verify()
     except ValueError as error:
         print(error, file=sys.stderr)

@@ -1,8 +1,8 @@
 """Scans to shards of patches: the whole `extract` stage, as a library.
 
-Shards are cut into a work folder, which DVC does not empty, and linked into the stage's output
-when all are there. So a killed run goes on with what is missing, and so does a run after a scan
-was added, a file mended, or a shard damaged.
+Shards are named after what they are made from, and DVC leaves the folder as it is before a run
+(`persist`). So a killed run goes on with what is missing, and so does a run after a scan was added,
+a file mended, or a shard damaged.
 """
 
 import time
@@ -17,11 +17,10 @@ from pipeline.bad_input import BadInputRule, settle
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
 from pipeline.files import digest
-from pipeline.patch_folder import publish, summarise
+from pipeline.patch_folder import begin, complete, summarise
 from pipeline.settings import ExtractSettings
 from pipeline.shard_cutting import Recipe, ShardResult, cut_shard, deciding_code
 from pipeline.sharding import shard_groups
-from pipeline.shards import UNFINISHED
 from pipeline.sources.base import ScanSource
 from pipeline.splits import SPLITS
 from pipeline.windows import NORMAL
@@ -38,16 +37,17 @@ class Extraction:
     """How an extraction is done, beside what is extracted.
 
     Attributes:
-        work: folder for finished shards, on the disk of the output.
         bad_input: what becomes of scans that cannot be used.
         reading: the parameters that decide how the source reads.
         parallel: cuts many shards at once, for what takes long.
     """
 
-    work: Path
     bad_input: BadInputRule = "fail"
     reading: Mapping[str, Any] | None = None
     parallel: CutMany | None = None
+
+
+DEFAULT = Extraction()
 
 
 def extract_patches(
@@ -55,7 +55,7 @@ def extract_patches(
     rows: Sequence[CatalogueRow],
     source: ScanSource,
     settings: ExtractSettings,
-    how: Extraction,
+    how: Extraction = DEFAULT,
 ) -> dict[str, Any]:
     """Cut every scan of the catalogue into `folder`, shard by shard, then write the manifest.
 
@@ -68,7 +68,8 @@ def extract_patches(
         InputError: a scan cannot be used, by the rule; no window is left to train on; the disk is
             full.
     """
-    recipe, jobs = plan(rows, source, settings, how)
+    begin(folder)
+    recipe, jobs = plan(folder, rows, source, settings, how.reading)
     results = list(_cut_all(recipe, jobs, how.parallel, len(rows)))
     settle([bad for result in results for bad in result.bad], how.bad_input)
     manifest = {
@@ -78,26 +79,27 @@ def extract_patches(
         **summarise(results),
     }
     _require_training_windows(manifest["splits"])
-    publish(folder, how.work, manifest, results)
+    complete(folder, manifest, results)
     return manifest
 
 
 def plan(
-    rows: Sequence[CatalogueRow], source: ScanSource, settings: ExtractSettings, how: Extraction
+    folder: Path,
+    rows: Sequence[CatalogueRow],
+    source: ScanSource,
+    settings: ExtractSettings,
+    reading: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, list[Job]]:
-    """How shards are made, and which scans make each; what a killed run left half done is gone."""
-    how.work.mkdir(parents=True, exist_ok=True)
-    for unfinished in how.work.glob(f".*{UNFINISHED}"):
-        unfinished.unlink()
+    """How shards are made, and which scans make each."""
     channels, channels_of = _channels(rows, source)
     recipe = Recipe(
         source=source,
         rule=settings,
         channels=channels,
         channels_of=channels_of,
-        reading=digest(how.reading),
+        reading=digest(reading),
         code=deciding_code(source),
-        folder=str(how.work.resolve()),
+        folder=str(folder.resolve()),
         root=str(Path.cwd()),
     )
     by_split = {split: [row for row in rows if row.split == split] for split in SPLITS}

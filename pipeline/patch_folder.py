@@ -1,10 +1,9 @@
 """The folder of patches: shards, what became of each scan, and the manifest that completes it."""
 
 import json
-import os
-import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,32 +25,33 @@ def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
     return {"format": FORMAT, "data": digest(splits), "splits": splits}
 
 
-def publish(
-    folder: Path, work: Path, manifest: dict[str, Any], results: Sequence[ShardResult]
-) -> None:
-    """Link the shards into `folder`, and nothing else; the manifest comes last.
-
-    The work folder keeps what `folder` is made of, under the same names, and nothing older.
+def begin(folder: Path) -> None:
+    """Make the folder, or take back that it is complete; shards that are whole stay.
 
     Raises:
         InputError: `folder` cannot be written.
     """
-    try:
+    with _said_in_one_line(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
-        _remove_others(folder, keep=set())
-        for result in results:
-            if result.windows:
-                _link(work / result.file, folder / result.file)
-        lines = [_line(scan, result) for result in results for scan in result.scans]
+        for unfinished in folder.glob(f".*{UNFINISHED}"):
+            unfinished.unlink()
+
+
+def complete(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResult]) -> None:
+    """Leave only these shards, write what became of each scan and, last, the manifest.
+
+    Raises:
+        InputError: `folder` cannot be written.
+    """
+    shards = {result.file for result in results if result.windows}
+    lines = [_line(scan, result) for result in results for scan in result.scans]
+    with _said_in_one_line(folder):
+        for path in folder.iterdir():
+            if path.name not in shards:
+                path.unlink()
         write_whole(folder / SCANS, "".join(json.dumps(line) + "\n" for line in lines).encode())
         write_manifest(folder, manifest)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}): make room and run "
-            "`dvc repro` again; finished shards are kept"
-        ) from None
-    _remove_others(work, keep={name for r in results for name in (r.file, r.record)})
 
 
 def describe(manifest: dict[str, Any], seconds: float) -> str:
@@ -94,17 +94,12 @@ def _line(scan: ScanResult, result: ShardResult) -> dict[str, Any]:
     return {"split": result.split, **asdict(scan), "shard": shard}
 
 
-def _link(source: Path, target: Path) -> None:
-    """The same file under a second name; a copy where the file system has no links."""
+@contextmanager
+def _said_in_one_line(folder: Path) -> Iterator[None]:
     try:
-        os.link(source, target)
-    except OSError:
-        beside = target.with_name(f".{target.name}{UNFINISHED}")
-        shutil.copyfile(source, beside)
-        beside.replace(target)
-
-
-def _remove_others(folder: Path, keep: set[str]) -> None:
-    for path in folder.iterdir():
-        if path.name not in keep:
-            path.unlink()
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror or error}): make room and run "
+            "`dvc repro` again; finished shards are kept"
+        ) from None

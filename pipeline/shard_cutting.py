@@ -4,18 +4,19 @@ In memory are one scan, a few hundred of its windows, and the columns of one sha
 2000x1500 pixels, Python and the libraries included, less than 1 GiB.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.bad_input import BadInput
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
-from pipeline.files import code_digest, digest, write_json
+from pipeline.files import code_digest, digest
 from pipeline.shards import FORMAT, Patches, Shard, ShardAttributes, ShardWriter
 from pipeline.sources.base import Image, Scan, ScanSource
 from pipeline.windows import Places, WindowRule, place_windows, window_pixels
@@ -92,14 +93,12 @@ class ShardResult:
 
     Attributes:
         split: of all of its scans.
-        record: the name under which a later run looks for this result.
         file: its name, in the recipe's folder.
         windows: how many it holds; where none is left there is no file.
         scans: what became of each.
     """
 
     split: str
-    record: str
     file: str
     windows: int
     scans: tuple[ScanResult, ...]
@@ -113,46 +112,53 @@ class ShardResult:
 def cut_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> ShardResult:
     """Write the shard of `rows`, unless it is there, whole, from an earlier run.
 
-    Scans that cannot be used are left out, and said in the result. A shard that misses some is
-    made again by every run, since their files may have been mended.
+    Scans that cannot be used are left out, and said in the result. The shard is then named after
+    the others, so that every run tries again: their files may have been mended.
 
     Raises:
         InputError: the disk is full, or the folder of the scans is gone.
     """
-    record = Path(recipe.folder) / f"{recipe.name(split, rows)}.json"
     try:
-        result = _finished(record)
-        if result is None:
-            with chdir(recipe.root):
-                result = _write_shard(recipe, split, rows, record.name)
-            write_json(record, asdict(result))
+        finished = _finished(recipe, split, rows)
+        if finished:
+            return finished
+        with chdir(recipe.root):
+            return _write_shard(recipe, split, rows)
     except OSError as error:
         raise InputError(
             f"{recipe.folder}: cannot be written ({error.strerror or error}): make room and run "
             "`dvc repro` again; finished shards are kept"
         ) from None
-    return result
 
 
-def _finished(record: Path) -> ShardResult | None:
-    """The result of an earlier run, if its shard is whole and misses no scan."""
-    try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-        scans = tuple(ScanResult(**scan) for scan in found["scans"])
-        result = ShardResult(**{**found, "scans": scans})
-        if result.bad:
-            return None
-        shard = Shard(record.with_name(result.file))
-        shard.verify()
-        shard.close()
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # missing, or damaged
+def _finished(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> ShardResult | None:
+    """What an earlier run made of just these scans, None where that is missing or damaged."""
+    path = Path(recipe.folder) / f"{recipe.name(split, rows)}.h5"
+    if not path.exists():
         return None
-    return result
+    try:
+        shard = Shard(path)
+        shard.verify()
+    except InputError:
+        return None
+    classes: list[str] = shard.about["classes"]
+    counts = np.zeros((len(rows), len(classes)), dtype=np.int64)
+    np.add.at(counts, (shard.column("scans"), shard.column("labels")), 1)
+    scans = [
+        ScanResult(row.scan_id, row.files[0], row.digests, _named(classes, found), *left_out)
+        for row, found, left_out in zip(
+            rows, counts.tolist(), shard.column("left_out").tolist(), strict=True
+        )
+    ]
+    shard.close()
+    return ShardResult(split, path.name, len(shard), tuple(scans))
 
 
-def _write_shard(
-    recipe: Recipe, split: str, rows: Sequence[CatalogueRow], record: str
-) -> ShardResult:
+def _named(classes: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
+    return {name: n for name, n in sorted(zip(classes, counts, strict=True)) if n}
+
+
+def _write_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> ShardResult:
     folder = Path(recipe.folder)
     with ShardWriter(folder, recipe.rule.size, recipe.channels) as writer:
         scans = tuple(_add_scan(writer, recipe, row) for row in rows)
@@ -164,7 +170,7 @@ def _write_shard(
                 split, recipe.settings, recipe.channels, sources, recipe.code
             )
             writer.finish(folder / file, attributes)
-        return ShardResult(split, record, file, len(writer), scans)
+        return ShardResult(split, file, len(writer), scans)
 
 
 def _add_scan(writer: ShardWriter, recipe: Recipe, row: CatalogueRow) -> ScanResult:

@@ -8,6 +8,7 @@ A shard holds whole scans of one split:
     origins (N, 2) int32            (row, column)
     foreground (N,) float32         share of foreground pixels, 0 to 1
     scan_ids (S,) fixed-length UTF-8
+    left_out (S, 2) int32           windows of the scan left out as grazing, as background
 
 Attributes: `format`, and `about`, a JSON object with `split`, `classes` (those of its own
 scans), `settings`, `channels`, `sources` (digest of the scans' images), `code` (digest of the
@@ -54,6 +55,7 @@ TYPES = {  # as NumPy writes them, all of them of fixed length
     "origins": "<i4",
     "foreground": "<f4",
     "scan_ids": "|S",
+    "left_out": "<i4",
 }
 UNFINISHED = ".tmp"
 
@@ -172,6 +174,7 @@ class ShardWriter:
             "origins": np.concatenate([places.origins for _, places in self._scans]),
             "foreground": np.concatenate([places.foreground for _, places in self._scans]),
             "scan_ids": np.array([scan_id.encode() for scan_id, _ in self._scans]),
+            "left_out": np.array([[p.grazing, p.background] for _, p in self._scans], np.int32),
         }
 
 

@@ -8,7 +8,6 @@ from pipeline.errors import InputError
 
 SCANS = Path("data/scans")
 PATCHES = Path("data/patches")
-SHARDS = Path("work/extract")  # outside of DVC's outputs: what a killed extraction goes on from
 SWEEP = Path("results/tune")
 TRAINED = Path("results/train")
 EVALUATED = Path("results/evaluate")

@@ -11,14 +11,13 @@ from pipeline.ray_extract import cut_on_ray
 from pipeline.settings import load_settings, reading_settings
 from pipeline.shard_cutting import Recipe, ShardResult
 from pipeline.sources.registry import open_source
-from stages.entry import PATCHES, SCANS, SHARDS, run_stage
+from stages.entry import PATCHES, SCANS, run_stage
 
 
 def main() -> None:
     """Write data/patches."""
     settings = load_settings()
     how = Extraction(
-        work=SHARDS,
         bad_input=settings.scans.bad_input,
         reading=reading_settings(settings.scans),
         parallel=on_ray,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
-from pipeline.extraction import Extraction, extract_patches
+from pipeline.extraction import extract_patches
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.settings import ExtractSettings
 from pipeline.sources.sixray import SixraySource
@@ -62,6 +62,5 @@ def patches(
     sixray: Path, catalogue: list[CatalogueRow], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("patches")
-    work = Extraction(tmp_path_factory.mktemp("work"))
-    extract_patches(folder, catalogue, SixraySource(sixray), EXTRACT, work)
+    extract_patches(folder, catalogue, SixraySource(sixray), EXTRACT)
     return folder

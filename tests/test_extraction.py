@@ -17,7 +17,7 @@ from pipeline.extraction import Extraction, Job, extract_patches
 from pipeline.figures import draw_exemplars, draw_scans
 from pipeline.files import file_digest
 from pipeline.patch_folder import SCANS, describe
-from pipeline.patch_store import PatchStore
+from pipeline.patch_store import MANIFEST, PatchStore
 from pipeline.scoring import Calibration, build_detector
 from pipeline.selection import load_validation
 from pipeline.shard_cutting import Recipe, ShardResult, cut_shard
@@ -35,7 +35,7 @@ CALIBRATION = Calibration(0.0, 1.0, 0.5, 0.05)
 def extract(
     folder: Path, rows: Sequence[CatalogueRow], bad_input: BadInputRule = "fail"
 ) -> dict[str, Any]:
-    how = Extraction(folder / "work", bad_input)
+    how = Extraction(bad_input)
     return extract_patches(folder / "patches", rows, ArraySource(), EXTRACT, how)
 
 
@@ -44,7 +44,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def shards(folder: Path) -> set[Path]:
-    return set((folder / "work").glob("*.h5"))
+    return set((folder / "patches").glob("*.h5"))
 
 
 def lines(text: str, start: str) -> list[str]:
@@ -68,12 +68,12 @@ def test_shards_cut_elsewhere_are_the_same(tmp_path: Path, monkeypatch: pytest.M
 
     rows = make_set(tmp_path)
     extract(tmp_path / "a", rows)
-    how = Extraction(tmp_path / "b" / "work", parallel=parallel)
+    how = Extraction(parallel=parallel)
     extract_patches(tmp_path / "b" / "patches", rows, ArraySource(), EXTRACT, how)
     assert handed_over == []  # a small set is not worth it
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
     monkeypatch.setattr(pipeline.extraction, "WORTH_RAY_SECONDS", 0.0)
-    how = Extraction(tmp_path / "c" / "work", parallel=parallel)
+    how = Extraction(parallel=parallel)
     extract_patches(tmp_path / "c" / "patches", rows, ArraySource(), EXTRACT, how)
     assert len(handed_over) == len(shards(tmp_path / "c")) - 1
     assert digests(tmp_path / "a") == digests(tmp_path / "c")
@@ -104,18 +104,18 @@ def test_a_run_goes_on_with_what_is_missing_or_damaged(tmp_path: Path) -> None:
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    (tmp_path / "work" / ".half.tmp").write_bytes(b"half a shard")
+    (tmp_path / "patches" / ".half.tmp").write_bytes(b"half a shard")
     extract(tmp_path, rows)
     assert digests(tmp_path) == expected
     assert {path: path.stat().st_mtime_ns for path in others} == when
-    assert list((tmp_path / "work").glob(".*")) == []
+    assert list((tmp_path / "patches").glob(".*")) == []
 
 
 def test_other_settings_are_never_taken_for_these(tmp_path: Path) -> None:
     rows = make_set(tmp_path)
     first = extract(tmp_path, rows)
     before = shards(tmp_path)
-    how = Extraction(tmp_path / "work", reading={"classes": "others"})
+    how = Extraction(reading={"classes": "others"})
     second = extract_patches(tmp_path / "patches", rows, ArraySource(), EXTRACT, how)
     assert before.isdisjoint(shards(tmp_path))
     assert first["data"] != second["data"]
@@ -154,7 +154,7 @@ def test_scans_that_cannot_be_used_are_named_and_counted(
     if rule == "fail":
         with pytest.raises(InputError, match=r"^4 bad files, named above"):
             extract(tmp_path, rows, rule)
-        assert not (tmp_path / "patches").exists()
+        assert not (tmp_path / "patches" / MANIFEST).exists()
     else:
         assert extract(tmp_path, rows, rule)["splits"][TRAIN]["skipped"] == 4
         assert set(PatchStore(tmp_path / "patches", TRAIN).scan_ids) == {"s02", "s08"}
@@ -200,14 +200,14 @@ class VanishingSource(ArraySource):
 
 
 def test_a_folder_that_vanishes_ends_the_run_in_one_line(tmp_path: Path) -> None:
-    how = Extraction(tmp_path / "work", "skip")
+    how = Extraction("skip")
     rows = make_set(tmp_path)
     with pytest.raises(
         InputError, match=f"^{tmp_path}/scans: the folder is gone: .*again"
     ) as error:
         extract_patches(tmp_path / "patches", rows, VanishingSource(), EXTRACT, how)
     assert "\n" not in str(error.value)
-    assert not (tmp_path / "patches").exists()
+    assert not (tmp_path / "patches" / MANIFEST).exists()
 
 
 @pytest.fixture
@@ -224,11 +224,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_ends_in_one_line_and_no_half_shard(tmp_path: Path, small_disk: Path) -> None:
     rows = make_set(tmp_path)
-    with pytest.raises(InputError, match=r"/disk/work: cannot be written \(.*make room") as error:
+    with pytest.raises(InputError, match=r"/disk/patches: cannot be written \(.*room") as error:
         extract(small_disk, rows)
     assert os.strerror(errno.ENOSPC) in str(error.value)
     assert "\n" not in str(error.value)
-    left = list((small_disk / "work").iterdir())
+    left = list((small_disk / "patches").iterdir())
     assert not [path for path in left if path.name.startswith(".")]
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     extract(small_disk, rows)
