@@ -95,6 +95,20 @@ def test_with_nothing_changed_nothing_runs(project: Path) -> None:
     assert "up to date" in run(project, "dvc", "repro")
 
 
+def test_only_a_damaged_shard_is_cut_again(project: Path) -> None:
+    shards = sorted((project / "data/patches").glob("*.h5"))
+    damaged, *others = shards
+    before = {path: path.read_bytes() for path in shards}
+    when = {path: path.stat().st_mtime_ns for path in others}
+    content = bytearray(before[damaged])
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    run(project, "dvc", "repro", "-sf", "extract")
+    assert {path: path.read_bytes() for path in shards} == before
+    assert {path: path.stat().st_mtime_ns for path in others} == when
+    assert "up to date" in run(project, "dvc", "repro")
+
+
 @pytest.mark.parametrize(
     ("block", "key", "value", "first"),
     [
@@ -175,8 +189,9 @@ def test_a_folder_of_scans_and_masks_of_one_s_own(tmp_path: Path) -> None:
     output = run(folder, sys.executable, "-m", "stages.scans")
     assert "labelled_validation  gun " in output
     larger = run(folder, sys.executable, "-m", "stages.extract", fails=True)
-    assert one_error(larger).startswith("error: mine/normal/n")
-    assert "64x48 pixels is smaller than a window of 64x64" in one_error(larger)
+    reason = "a scan of 64x48 pixels is smaller than a window of 64x64"
+    assert f"bad input: mine/normal/n00.png: {reason}" in larger
+    assert one_error(larger).startswith("error: 18 bad files, named above")
     change(folder, "extract", "size", 16)
     change(folder, "extract", "stride", 8)
     table = run(folder, sys.executable, "-m", "stages.extract")
