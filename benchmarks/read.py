@@ -4,8 +4,9 @@
 
 Patches of 64x64x3 are written as 16 shards into a temporary folder below `--folder`. Then, in turn
 and as often as `--rounds` says, batches of 64 in a random order: ours (checksums looked at), a row
-at a time from the same files (not looked at), and from one array in memory; and a training step of
-the paper's model (ngf = ndf = 64). Medians are compared. The files are in the system's cache.
+at a time from the same files (not looked at), ours through a torch loader of two processes, and
+from one array in memory; and a training step of the paper's model (ngf = ndf = 64). Medians are
+compared. The files are in the system's cache.
 """
 
 import argparse
@@ -19,8 +20,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
-from pipeline.loading import ShuffledReader
+from pipeline.loading import EpochDataset, ShuffledReader
 from pipeline.models.skip_ganomaly.nets import NetShape
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
@@ -58,6 +60,7 @@ def measure(store: PatchStore, rounds: int) -> int:
     ways: dict[str, Callable[[], int]] = {
         "one row at a time": lambda: one_by_one(store, order[: len(order) // 4]),
         "ours": lambda: sum(len(batch) for batch in reader.epoch(0)),
+        "ours, 2 loaders": lambda: through_loader(reader, 2),
         "memory": lambda: from_memory(memory, order),
         "training step": lambda: step(model, memory[:BATCH]),
     }
@@ -86,6 +89,12 @@ def one_by_one(store: PatchStore, order: np.ndarray) -> int:
     for start in range(0, len(order), BATCH):
         np.stack([files[row // each]["patches"][row % each] for row in order[start:][:BATCH]])
     return len(order)
+
+
+def through_loader(reader: ShuffledReader, workers: int) -> int:
+    """Ours, read by other processes; their start counts."""
+    loader = DataLoader(EpochDataset(reader, 0), batch_size=None, num_workers=workers)
+    return sum(len(batch) for batch in loader)
 
 
 def from_memory(memory: np.ndarray, order: np.ndarray) -> int:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
+from torch.utils.data import IterableDataset, get_worker_info
 
 from pipeline.errors import InputError
 from pipeline.patch_store import PatchStore
@@ -84,3 +86,25 @@ class ShuffledReader:
     def _read_block(self, block: int) -> Patches:
         start = self._block_starts[block]
         return self.store.read(start, min(start + self._block_rows, len(self.store)))
+
+
+class EpochDataset(IterableDataset[Patches]):
+    """One epoch of a reader for a torch `DataLoader` with ``batch_size=None``.
+
+    Each of W loader workers gives every W-th batch, and the loader takes from them in turn: the
+    order is the reader's, however many there are. They read aside of the training, which helps
+    where a GPU makes the step shorter than the reading; in all they are slower than the reader
+    alone, since every one reads every block and hands its batches to another process.
+    """
+
+    def __init__(self, reader: ShuffledReader, epoch: int) -> None:
+        self.reader = reader
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.reader.batches_per_epoch
+
+    def __iter__(self) -> Iterator[Patches]:
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        return islice(self.reader.epoch(self.epoch), first, None, step)
