@@ -171,7 +171,7 @@ def window_pixels(image: Image, origins: NDArray[np.int32], rule: WindowRule) ->
     """The windows at some origins, (N, size, size, C)."""
     size = rule.size
     if rule.mode == "whole":
-        return _resized(image, size)[None]
+        return _resized(image, size)[None][: len(origins)]
     pixels = np.empty((len(origins), size, size, image.shape[2]), dtype=np.uint8)
     for window, (row, column) in zip(pixels, origins.tolist(), strict=True):
         window[:] = image[row : row + size, column : column + size]
