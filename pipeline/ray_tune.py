@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune import Callback, Checkpoint, ResultGrid, Tuner
+from ray.tune import Callback, Checkpoint, Result, ResultGrid, Tuner
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from pipeline.best_settings import LOSS_NAMES, SweepResult
 from pipeline.checkpoints import save_checkpoint
-from pipeline.errors import InputError
 from pipeline.files import code_digest, digest
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
@@ -26,6 +24,7 @@ from pipeline.ray_cluster import read_state
 from pipeline.selection import load_validation, objective
 from pipeline.settings import TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
+from pipeline.sweep_results import SweepResult, TrialResult, rank
 from pipeline.tracking import Tracker
 from pipeline.training import (
     DECIDING,
@@ -85,7 +84,7 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
         tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
     else:
         tuner = _new_tuner(trainable, job, storage, TrackTrials(tracker, sweep_run, job.objective))
-    return _collect(tuner.fit())
+    return _collect(tuner.fit(), job.tune.epochs)
 
 
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
@@ -174,17 +173,42 @@ def _report(metrics: Metrics, state: State, job: SweepJob) -> None:
         tune.report(reported, checkpoint=Checkpoint.from_directory(folder))
 
 
-def _collect(grid: ResultGrid) -> SweepResult:
-    """Every trial's best epoch, best trial first; equal ones by their settings."""
-    rows = []
-    for result in (grid[index] for index in range(len(grid))):
-        curve = result.metrics_dataframe
-        if result.error is None and curve is not None and len(curve):
-            value = float(curve[OBJECTIVE].max())
-            epochs = int(curve["epoch"].max())
-            rows.append({**(result.config or {}), OBJECTIVE: value, "epochs": epochs})
-    if not rows:
-        raise InputError("tune: every trial failed: see the errors above, and narrow the ranges")
-    rows.sort(key=lambda row: (-row[OBJECTIVE], row["lambda_adv"]))
-    best = LossSettings(**{name: rows[0][name] for name in LOSS_NAMES})
-    return SweepResult(best, rows[0][OBJECTIVE], rows)
+def _collect(grid: ResultGrid, epochs: int) -> SweepResult:
+    """Every trial with its best epoch, best trial first."""
+    results = [grid[index] for index in range(len(grid))]
+    begins = [_began(result) for result in results]
+    first = min((began for began in begins if began is not None), default=0.0)
+    return rank([_trial(result, epochs, first) for result in results])
+
+
+def _trial(result: Result, epochs: int, first: float) -> TrialResult:
+    settings = LossSettings(**(result.config or {}))
+    reason = _one_line(result.error) if result.error else ""
+    curve = result.metrics_dataframe
+    began = _began(result)
+    if curve is None or began is None:
+        return TrialResult(settings, None, "failed", 0, 0.0, 0.0, 0.0, reason or "no epoch ended")
+    done = int(curve["epoch"].max())
+    return TrialResult(
+        settings,
+        objective=float(curve[OBJECTIVE].max()),
+        state="failed" if result.error else "finished" if done == epochs else "stopped",
+        epochs=done,
+        training_seconds=float(curve["seconds"].sum()),
+        started=began - first,
+        ended=float(curve["timestamp"].max()) - first,
+        reason=reason,
+    )
+
+
+def _began(result: Result) -> float | None:
+    """When a trial began, in seconds of the clock; None where no epoch of it ended."""
+    curve = result.metrics_dataframe
+    if curve is None or not len(curve):
+        return None
+    return float((curve["timestamp"] - curve["time_total_s"]).min())
+
+
+def _one_line(error: BaseException) -> str:
+    """The last line of a trial's error, which names what it raised."""
+    return str(error).strip().splitlines()[-1]

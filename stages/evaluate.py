@@ -1,6 +1,5 @@
 """Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
 
-from pipeline.best_settings import read_best
 from pipeline.catalogue import read_catalogue
 from pipeline.evaluation import flat_metrics, metrics_of, score_test
 from pipeline.files import read_numbers
@@ -11,6 +10,7 @@ from pipeline.settings import Settings, load_settings
 from pipeline.showcase import ScanScorer
 from pipeline.sources.registry import open_source
 from pipeline.splits import TEST
+from pipeline.sweep_results import read_best
 from pipeline.tracking import SWEEP_TAG, Tracker
 from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SCANS, SWEEP, TRAINED, run_stage
 

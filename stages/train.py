@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 
-from pipeline.best_settings import choose_losses, read_best
 from pipeline.files import write_table
 from pipeline.patch_store import PatchStore, read_manifest
 from pipeline.ray_cluster import ray_session, storage_path
@@ -10,6 +9,7 @@ from pipeline.ray_train import TrainJob, train_on_ray
 from pipeline.scoring import calibrated_model
 from pipeline.settings import load_settings
 from pipeline.splits import TRAIN, VALIDATION
+from pipeline.sweep_results import choose_losses, read_best
 from pipeline.tracking import Tracker
 from pipeline.training import TrainSettings, net_shape
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage

@@ -47,7 +47,11 @@ def sweep_job(patches: str, folder: Path) -> None:
     sweep_run = tracker.child_run("test", "sweep")
     with ray_session():
         result = run_sweep(job, str(folder / "ray"), tracker, sweep_run)
-    content = {"trials": result.trials, "best": asdict(result.best), "sweep_run": sweep_run}
+    content = {
+        "trials": [asdict(trial) for trial in result.trials],
+        "best": asdict(result.best),
+        "sweep_run": sweep_run,
+    }
     write_json(folder / "trials.json", content)
 
 

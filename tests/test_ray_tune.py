@@ -40,10 +40,13 @@ def test_a_sweep_killed_and_started_again(patches: Path, tmp_path: Path) -> None
     objectives = [trial["objective"] for trial in result["trials"]]
     assert objectives == sorted(objectives, reverse=True)
     for name, value in result["best"].items():
-        assert result["trials"][0][name] == value
+        assert result["trials"][0]["settings"][name] == value
+    assert {trial["state"] for trial in result["trials"]} <= {"finished", "stopped"}
     for trial in result["trials"]:
-        assert TUNE.lambda_con[0] <= trial["lambda_con"] <= TUNE.lambda_con[1]
-        assert trial["latent_dim"] in TUNE.latent_dim
+        assert 0 < trial["training_seconds"] < trial["ended"] - trial["started"]
+        settings = trial["settings"]
+        assert TUNE.lambda_con[0] <= settings["lambda_con"] <= TUNE.lambda_con[1]
+        assert settings["latent_dim"] in TUNE.latent_dim
 
     runs = trial_runs(tmp_path)
     assert len(runs) == TUNE.trials  # none was run, or logged, as another one

@@ -1,0 +1,142 @@
+"""What a sweep found, on disk, and which settings the training takes from it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import InputError
+from pipeline.files import write_json, write_table
+from pipeline.models.skip_ganomaly.settings import LossSettings
+from pipeline.settings import SWEEP, TrainBlock
+
+BEST = "best.json"
+TRIALS = "trials.csv"
+LOSS_NAMES = ("lambda_adv", "lambda_con", "lambda_lat", "latent_dim")
+COLUMNS = (
+    *LOSS_NAMES,
+    "objective",
+    "state",
+    "epochs",
+    "training_seconds",
+    "started",
+    "ended",
+    "reason",
+)
+
+TrialState = Literal["finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trial of a sweep.
+
+    Attributes:
+        settings: what was tried.
+        objective: of its best epoch; None where it ended before its first.
+        state: ``finished`` all epochs, was ``stopped`` early by the scheduler, or ``failed``.
+        epochs: how many it trained.
+        training_seconds: spent in training steps, of `ended` - `started`.
+        started, ended: seconds since the sweep's first trial began.
+        reason: why it failed, in one line; "" otherwise.
+    """
+
+    settings: LossSettings
+    objective: float | None
+    state: TrialState
+    epochs: int
+    training_seconds: float
+    started: float
+    ended: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """Every trial of a sweep, best first, failed ones last; at least one has an objective."""
+
+    trials: Sequence[TrialResult]
+
+    @property
+    def best(self) -> LossSettings:
+        """The settings that the training takes."""
+        return self.trials[0].settings
+
+    @property
+    def value(self) -> float:
+        """The best objective."""
+        value = self.trials[0].objective
+        assert value is not None
+        return value
+
+
+def rank(trials: Sequence[TrialResult]) -> SweepResult:
+    """Order the trials: best objective first, equal ones by their settings, failed ones last.
+
+    Raises:
+        InputError: none finished an epoch without failing.
+    """
+
+    def key(trial: TrialResult) -> tuple[bool, float, float]:
+        useless = trial.state == "failed" or trial.objective is None
+        return useless, -(trial.objective or 0.0), trial.settings.lambda_adv
+
+    ordered = sorted(trials, key=key)
+    if not ordered or key(ordered[0])[0]:
+        reason = f": {ordered[0].reason}" if ordered else ""
+        raise InputError(f"tune: every trial failed{reason}: narrow the ranges, or see the log")
+    return SweepResult(ordered)
+
+
+def write_sweep(
+    folder: Path, result: SweepResult | None, objective: str, run_id: str | None
+) -> None:
+    """Write best.json and trials.csv; `result` is None where the parameters ask for no sweep."""
+    write_table(
+        folder / TRIALS, COLUMNS, [_row(trial) for trial in result.trials] if result else []
+    )
+    content = {
+        "settings": asdict(result.best) if result else None,
+        "objective": objective,
+        "value": result.value if result else None,
+        "trials": len(result.trials) if result else 0,
+        "run_id": run_id,
+    }
+    write_json(folder / BEST, content)
+
+
+def read_best(folder: Path) -> dict[str, Any]:
+    """What `write_sweep` wrote to best.json.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / BEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder / BEST}: no such file: run `dvc repro tune`") from None
+    return content
+
+
+def choose_losses(block: TrainBlock, best: dict[str, Any]) -> LossSettings:
+    """Each setting as the `train` block has it, or from the sweep where it says ``sweep``.
+
+    Raises:
+        InputError: a setting says ``sweep`` and there was none.
+    """
+    chosen = {}
+    for name in LOSS_NAMES:
+        value = getattr(block, name)
+        if value == SWEEP and best["settings"] is None:
+            raise InputError(
+                f"params.yaml: train.{name}: it says sweep, but tune.trials is 0: "
+                "give it a number, or tune.trials 1 or more"
+            )
+        chosen[name] = best["settings"][name] if value == SWEEP else value
+    return LossSettings(**chosen)
+
+
+def _row(trial: TrialResult) -> dict[str, Any]:
+    fields = asdict(trial)
+    return {**fields.pop("settings"), **fields}
