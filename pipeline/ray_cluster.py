@@ -12,6 +12,7 @@ from ray.train import Checkpoint
 import pipeline
 from pipeline.checkpoints import load_checkpoint
 from pipeline.files import project_root
+from pipeline.ray_preflight import require_same_versions
 
 OBJECT_STORE_BYTES = 128 * 2**20  # nothing of ours goes through it but small messages
 
@@ -28,7 +29,8 @@ def ray_session() -> Iterator[None]:
             "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
         },
     }
-    if os.environ.get("RAY_ADDRESS"):
+    on_cluster = bool(os.environ.get("RAY_ADDRESS"))
+    if on_cluster:
         ray.init(runtime_env=runtime_env)
     else:
         # Ray Train asks the dashboard's State API, which listens on loopback, about its actors.
@@ -38,6 +40,8 @@ def ray_session() -> Iterator[None]:
             include_dashboard=True,
         )
     try:
+        if on_cluster:
+            require_same_versions()
         yield
     finally:
         ray.shutdown()

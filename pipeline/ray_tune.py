@@ -21,6 +21,7 @@ from pipeline.files import code_digest, digest
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.ray_cluster import read_state
+from pipeline.ray_preflight import require_place
 from pipeline.selection import load_validation, objective
 from pipeline.settings import TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
@@ -78,6 +79,7 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
     """
     settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), job.tune.epochs, job.tune.seed)
     shuffled_reader(settings, PatchStore(Path(job.patches), TRAIN), 0, 1)  # fails in one line
+    require_place("tune.concurrent", job.tune.concurrent, {"CPU": 1.0})
     trainable = partial(run_trial, job=job)
     path = f"{storage}/tune-{job.key[:16]}"
     if Tuner.can_restore(path):

@@ -58,7 +58,7 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
     [
         ("h5py", {"pipeline/patch_store.py"}),
         ("mlflow", {"pipeline/tracking.py"}),
-        ("ray", {"pipeline/ray_cluster.py", "pipeline/ray_train.py", "pipeline/ray_tune.py"}),
+        ("ray", {f"pipeline/ray_{n}.py" for n in ("cluster", "preflight", "train", "tune")}),
     ],
 )
 def test_libraries_with_one_owner(library: str, owners: set[str]) -> None:
