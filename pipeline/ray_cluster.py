@@ -34,7 +34,9 @@ def ray_session() -> Iterator[None]:
         ray.init(runtime_env=runtime_env)
     else:
         # Ray Train asks the dashboard's State API, which listens on loopback, about its actors.
+        # "local", or Ray would join a cluster that another run has started on this machine.
         ray.init(
+            "local",
             runtime_env=runtime_env,
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=True,
