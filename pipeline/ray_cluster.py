@@ -12,7 +12,7 @@ from ray.train import Checkpoint
 import pipeline
 from pipeline.checkpoints import load_checkpoint
 from pipeline.files import project_root
-from pipeline.ray_preflight import require_same_versions
+from pipeline.ray_preflight import installed_versions, require_same_versions
 
 OBJECT_STORE_BYTES = 128 * 2**20  # nothing of ours goes through it but small messages
 
@@ -43,7 +43,7 @@ def ray_session() -> Iterator[None]:
         )
     try:
         if on_cluster:
-            require_same_versions()
+            require_same_versions(installed_versions())
         yield
     finally:
         ray.shutdown()

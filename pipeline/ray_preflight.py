@@ -19,7 +19,7 @@ def require_place(parameter: str, count: int, each: Mapping[str, float]) -> None
     Raises:
         InputError: the nodes, if idle, have room for less; the message says for how many.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in _live_nodes()]
     room = sum(_fitting(node, each) for node in nodes)
     if room < count:
         asked = ", ".join(f"{amount:g} {name}" for name, amount in each.items() if amount)
@@ -30,21 +30,18 @@ def require_place(parameter: str, count: int, each: Mapping[str, float]) -> None
         )
 
 
-def require_same_versions() -> None:
-    """Refuse a cluster on which a node's packages differ from the driver's.
+def require_same_versions(wanted: Mapping[str, str]) -> None:
+    """Refuse a cluster on which a node's versions differ from `wanted`, the driver's.
 
     Raises:
         InputError: some do; the message names the first node, the package and both versions.
     """
-    here = installed_versions()
-    for node in ray.nodes():
-        if not node["Alive"]:
-            continue
+    for node in _live_nodes():
         there = _versions_on(node["NodeID"])
-        for name, wanted in here.items():
-            if there[name] != wanted:
+        for name, here in wanted.items():
+            if there[name] != here:
                 raise InputError(
-                    f"node {node['NodeManagerAddress']}: {name} {there[name]}, here {wanted}: "
+                    f"node {node['NodeManagerAddress']}: {name} {there[name]}, here {here}: "
                     "install requirements.lock on every node"
                 )
 
@@ -52,6 +49,11 @@ def require_same_versions() -> None:
 def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide a result, "none" where one is missing."""
     return {"Python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def _live_nodes() -> list[dict[str, Any]]:
+    every: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in every if node["Alive"]]
 
 
 def _versions_on(node_id: str) -> dict[str, str]:

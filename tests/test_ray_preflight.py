@@ -6,7 +6,6 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from pipeline import ray_preflight
 from pipeline.errors import InputError
 from pipeline.ray_preflight import installed_versions, require_place, require_same_versions
 
@@ -19,7 +18,7 @@ def two_nodes() -> Iterator[Cluster]:
     cluster.add_node(num_cpus=3)
     ray.init(address=cluster.address)
     yield cluster
-    ray.shutdown()
+    ray.shutdown()  # type: ignore[no-untyped-call]
     cluster.shutdown()
 
 
@@ -33,7 +32,7 @@ def test_what_fits_is_let_through() -> None:
 @pytest.mark.parametrize(
     ("count", "each", "message"),
     [
-        (5, {"CPU": 1.0}, "got 5, each of 1 CPU, expected 4 at most: .* 1 CPU; 3 CPU"),
+        (5, {"CPU": 1.0}, "got 5, each of 1 CPU, expected 4 at most: the cluster"),
         (2, {"CPU": 2.0}, "got 2, each of 2 CPU, expected 1 at most"),  # 4 CPUs, but not together
         (1, {"CPU": 1.0, "GPU": 0.5}, "each of 1 CPU, 0.5 GPU, expected 0 at most"),
     ],
@@ -46,10 +45,7 @@ def test_what_can_never_be_placed_is_refused(
 
 
 @pytest.mark.usefixtures("two_nodes")
-def test_a_node_of_another_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    require_same_versions()
-    other = {**installed_versions(), "torch": "1.2.0"}
-    monkeypatch.setattr(ray_preflight, "installed_versions", lambda: other)
-    monkeypatch.setattr(ray_preflight, "_versions_on", lambda _: installed_versions())
+def test_a_node_of_another_version_is_named() -> None:
+    require_same_versions(installed_versions())
     with pytest.raises(InputError, match=r"node .*: torch 2\.13.*, here 1\.2\.0: install"):
-        require_same_versions()
+        require_same_versions({**installed_versions(), "torch": "1.2.0"})
