@@ -18,8 +18,8 @@ def two_nodes() -> Iterator[Cluster]:
     cluster.add_node(num_cpus=3)
     ray.init(address=cluster.address)
     yield cluster
-    ray.shutdown()  # type: ignore[no-untyped-call]
-    cluster.shutdown()
+    ray.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.usefixtures("two_nodes")
