@@ -10,7 +10,7 @@ import ray
 from ray.train import Checkpoint
 
 import pipeline
-from pipeline.checkpoints import load_checkpoint
+from pipeline.checkpoints import CHECKPOINT, parse_checkpoint
 from pipeline.files import project_root
 from pipeline.ray_preflight import installed_versions, require_same_versions
 
@@ -56,5 +56,8 @@ def storage_path(storage: str) -> str:
 
 def read_state(checkpoint: Checkpoint, key: str) -> dict[str, Any]:
     """The training state in a Ray checkpoint; one of another key is refused."""
-    with checkpoint.as_directory() as folder:
-        return load_checkpoint(Path(folder), key)
+    # Read in place: the shared temporary folder that Ray would download to may be cut short where
+    # several workers of a node ask for it at once.
+    place = f"{checkpoint.path}/{CHECKPOINT}"
+    with checkpoint.filesystem.open_input_file(place) as file:
+        return parse_checkpoint(file.read(), place, key)
