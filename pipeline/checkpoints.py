@@ -34,14 +34,20 @@ def load_tensors(path: Path) -> dict[str, Any]:
 
 def parse_tensors(content: bytes, place: str) -> dict[str, Any]:
     """The same from the bytes of a file, which `place` names in errors."""
-    buffer = io.BytesIO(content)
     # What torch writes is a ZIP archive, whose directory is at its end, so this finds cut files.
-    if not zipfile.is_zipfile(buffer):
+    if not zipfile.is_zipfile(io.BytesIO(content)):
         raise InputError(f"{place}: not a whole checkpoint of ours: remove it, or train again")
     try:
-        tensors: dict[str, Any] = torch.load(buffer, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+        tensors: dict[str, Any] = torch.load(
+            io.BytesIO(content), map_location="cpu", weights_only=True
+        )
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{place}: not a whole checkpoint of ours: it holds more than plain data, "
+            "which is not loaded: remove it, or train again"
+        ) from None
+    except RuntimeError as error:
+        reason = str(error).split(". ")[0]
         raise InputError(f"{place}: not a whole checkpoint of ours: {reason}") from None
     return tensors
 
