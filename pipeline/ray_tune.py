@@ -26,7 +26,7 @@ from pipeline.selection import load_validation, objective
 from pipeline.settings import TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.sweep_results import SweepResult, TrialResult, rank
-from pipeline.tracking import Tracker
+from pipeline.tracking import Tracker, trial_run_name
 from pipeline.training import (
     DECIDING,
     Metrics,
@@ -38,7 +38,7 @@ from pipeline.training import (
 )
 
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
-CURVES = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
+LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
@@ -118,7 +118,7 @@ class TrackTrials(Callback):
     ) -> None:
         """Log an epoch of a trial in one call."""
         run_id = self._run(trial)
-        names = ("epoch", *CURVES, self.objective_name)
+        names = ("epoch", *LOGGED, self.objective_name)
         self.tracker.log_epoch(run_id, {name: result[name] for name in names})
 
     def on_trial_complete(
@@ -134,7 +134,7 @@ class TrackTrials(Callback):
         self.tracker.finish(self._run(trial), "FAILED")
 
     def _run(self, trial: Trial) -> str:
-        run_id = self.tracker.child_run(self.sweep_run, f"trial-{trial.trial_id}")
+        run_id = self.tracker.child_run(self.sweep_run, trial_run_name(trial.trial_id))
         self.tracker.log_params(run_id, trial.config)
         return run_id
 
@@ -154,6 +154,7 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             mode="max",
             num_samples=space.trials,
             max_concurrent_trials=space.concurrent,
+            trial_dirname_creator=trial_id,
             search_alg=OptunaSearch(seed=space.seed),
             scheduler=ASHAScheduler(
                 time_attr="epoch", max_t=space.epochs, reduction_factor=REDUCTION_FACTOR
@@ -166,6 +167,11 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
+
+
+def trial_id(trial: Trial) -> str:
+    """Names a trial's folder as MLflow names its run."""
+    return str(trial.trial_id)
 
 
 def _report(metrics: Metrics, state: State, job: SweepJob) -> None:
@@ -186,12 +192,16 @@ def _collect(grid: ResultGrid, epochs: int) -> SweepResult:
 def _trial(result: Result, epochs: int, first: float) -> TrialResult:
     settings = LossSettings(**(result.config or {}))
     reason = _one_line(result.error) if result.error else ""
+    trial = Path(result.path).name
     curve = result.metrics_dataframe
     began = _began(result)
     if curve is None or began is None:
-        return TrialResult(settings, None, "failed", 0, 0.0, 0.0, 0.0, reason or "no epoch ended")
+        reason = reason or "no epoch ended"
+        return TrialResult(trial, settings, None, "failed", 0, 0.0, 0.0, 0.0, reason)
     done = int(curve["epoch"].max())
+    names = ["epoch", *(name for name in LOGGED if name in curve)]
     return TrialResult(
+        trial,
         settings,
         objective=float(curve[OBJECTIVE].max()),
         state="failed" if result.error else "finished" if done == epochs else "stopped",
@@ -200,6 +210,7 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
         started=began - first,
         ended=float(curve["timestamp"].max()) - first,
         reason=reason,
+        curve=curve[names].astype(float).to_dict("records"),
     )
 
 

@@ -1,20 +1,24 @@
 """What a sweep found, on disk, and which settings the training takes from it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from pipeline.errors import InputError
-from pipeline.files import write_json, write_table
+from pipeline.files import read_rows, write_json, write_table
 from pipeline.models.skip_ganomaly.settings import LossSettings
 from pipeline.settings import SWEEP, TrainBlock
 
 BEST = "best.json"
 TRIALS = "trials.csv"
+CURVES = "curves.csv"
 LOSS_NAMES = ("lambda_adv", "lambda_con", "lambda_lat", "latent_dim")
 COLUMNS = (
+    "trial",
     *LOSS_NAMES,
     "objective",
     "state",
@@ -33,6 +37,7 @@ class TrialResult:
     """One trial of a sweep.
 
     Attributes:
+        trial: Ray Tune's id of it, by which MLflow names its run.
         settings: what was tried.
         objective: of its best epoch; None where it ended before its first.
         state: ``finished`` all epochs, was ``stopped`` early by the scheduler, or ``failed``.
@@ -40,8 +45,10 @@ class TrialResult:
         training_seconds: spent in training steps, of `ended` - `started`.
         started, ended: seconds since the sweep's first trial began.
         reason: why it failed, in one line; "" otherwise.
+        curve: the metrics of each epoch.
     """
 
+    trial: str
     settings: LossSettings
     objective: float | None
     state: TrialState
@@ -50,6 +57,7 @@ class TrialResult:
     started: float
     ended: float
     reason: str = ""
+    curve: Sequence[Mapping[str, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,12 @@ def write_sweep(
     write_table(
         folder / TRIALS, COLUMNS, [_row(trial) for trial in result.trials] if result else []
     )
+    curves = [
+        {"trial": trial.trial, **epoch}
+        for trial in (result.trials if result else ())
+        for epoch in trial.curve
+    ]
+    write_table(folder / CURVES, list(curves[0]) if curves else ["trial"], curves)
     content = {
         "settings": asdict(result.best) if result else None,
         "objective": objective,
@@ -104,6 +118,15 @@ def write_sweep(
         "run_id": run_id,
     }
     write_json(folder / BEST, content)
+
+
+def read_trials(folder: Path) -> list[TrialResult]:
+    """What `write_sweep` wrote to trials.csv and curves.csv, best trial first."""
+    curves: dict[str, list[dict[str, float]]] = {}
+    for row in read_rows(folder / CURVES):
+        trial = row.pop("trial")
+        curves.setdefault(trial, []).append({name: float(row[name]) for name in row})
+    return [_parse(row, curves.get(row["trial"], [])) for row in read_rows(folder / TRIALS)]
 
 
 def read_best(folder: Path) -> dict[str, Any]:
@@ -139,4 +162,21 @@ def choose_losses(block: TrainBlock, best: dict[str, Any]) -> LossSettings:
 
 def _row(trial: TrialResult) -> dict[str, Any]:
     fields = asdict(trial)
+    del fields["curve"]
     return {**fields.pop("settings"), **fields}
+
+
+def _parse(row: dict[str, str], curve: Sequence[Mapping[str, float]]) -> TrialResult:
+    lambda_adv, lambda_con, lambda_lat = (float(row[name]) for name in LOSS_NAMES[:3])
+    return TrialResult(
+        trial=row["trial"],
+        settings=LossSettings(lambda_adv, lambda_con, lambda_lat, int(row["latent_dim"])),
+        objective=float(row["objective"]) if row["objective"] else None,
+        state=TypeAdapter(TrialState).validate_python(row["state"]),
+        epochs=int(row["epochs"]),
+        training_seconds=float(row["training_seconds"]),
+        started=float(row["started"]),
+        ended=float(row["ended"]),
+        reason=row["reason"],
+        curve=curve,
+    )

@@ -27,7 +27,7 @@ def trial(
 ) -> TrialResult:
     settings = LossSettings(1, lambda_con, 1, 10)
     reason = "loss_g is nan in epoch 1" if state == "failed" else ""
-    return TrialResult(settings, objective, state, 2, 6.0, at, at + 10, reason)
+    return TrialResult(f"t{at:g}", settings, objective, state, 2, 6.0, at, at + 10, reason)
 
 
 def ruled_by_lambda_con() -> SweepResult:
@@ -51,8 +51,8 @@ def test_a_sweep_of_failures_names_the_reason() -> None:
 def test_every_trial_has_a_row(tmp_path: Path) -> None:
     write_sweep(tmp_path, rank([trial(0.7), trial(0.6, state="failed")]), "auc", "run")
     header, best, failed = (tmp_path / "trials.csv").read_text().splitlines()
-    assert header.startswith("lambda_adv,lambda_con,lambda_lat,latent_dim,objective,state")
-    assert best == "1,40,1,10,0.7,finished,2,6.0,0,10,"
+    assert header.startswith("trial,lambda_adv,lambda_con,lambda_lat,latent_dim,objective,state")
+    assert best == "t0,1,40,1,10,0.7,finished,2,6.0,0,10,"
     assert failed.endswith("loss_g is nan in epoch 1")
     assert json.loads((tmp_path / "best.json").read_text())["trials"] == 2
 
