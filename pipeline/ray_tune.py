@@ -4,16 +4,24 @@ The objective never sees the test part: it is the AUC on the labelled validation
 there are any, else the label-free criterion of `pipeline.selection`.
 """
 
+import random
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ray import tune
 from ray.tune import Callback, Checkpoint, Result, ResultGrid, Tuner
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.checkpoints import save_checkpoint
@@ -22,10 +30,11 @@ from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.ray_cluster import read_state
 from pipeline.ray_preflight import require_place
+from pipeline.search_space import Choices, Range, apply
 from pipeline.selection import load_validation, objective
-from pipeline.settings import TuneSettings
+from pipeline.settings import MUTABLE, TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
-from pipeline.sweep_results import SweepResult, TrialResult, rank
+from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
 from pipeline.tracking import Tracker, trial_run_name
 from pipeline.training import (
     DECIDING,
@@ -39,6 +48,7 @@ from pipeline.training import (
 
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
+KEPT_CHECKPOINTS = 2  # of a trial; under pbt another may be reading the one before
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
@@ -86,12 +96,13 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
         tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
     else:
         tuner = _new_tuner(trainable, job, storage, TrackTrials(tracker, sweep_run, job.objective))
-    return _collect(tuner.fit(), job.tune.epochs)
+    return _collect(tuner.fit(), job.tune)
 
 
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     """One trial: the training loop in this process, reporting to Tune after each epoch."""
-    settings = TrainSettings(job.model, LossSettings(**config), job.tune.epochs, job.tune.seed)
+    model, losses = apply(config, job.model)
+    settings = TrainSettings(model, losses, job.tune.epochs, job.tune.seed)
     folder = Path(job.patches)
     normals, labelled = PatchStore(folder, VALIDATION), PatchStore(folder, LABELLED_VALIDATION)
     checkpoint = tune.get_checkpoint()
@@ -140,33 +151,57 @@ class TrackTrials(Callback):
 
 
 def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) -> Tuner:
-    space = job.tune
+    asked = job.tune
     return Tuner(
         trainable,
-        param_space={
-            "lambda_adv": tune.loguniform(*space.lambda_adv),
-            "lambda_con": tune.loguniform(*space.lambda_con),
-            "lambda_lat": tune.loguniform(*space.lambda_lat),
-            "latent_dim": tune.choice(list(space.latent_dim)),
-        },
+        param_space={name: _domain(values, asked) for name, values in asked.space.items()},
         tune_config=tune.TuneConfig(
             metric=OBJECTIVE,
             mode="max",
-            num_samples=space.trials,
-            max_concurrent_trials=space.concurrent,
+            num_samples=1 if asked.sampler == "grid" else asked.trials,
+            max_concurrent_trials=asked.concurrent,
             trial_dirname_creator=trial_id,
-            search_alg=OptunaSearch(seed=space.seed),
-            scheduler=ASHAScheduler(
-                time_attr="epoch", max_t=space.epochs, reduction_factor=REDUCTION_FACTOR
-            ),
+            search_alg=_sampler(asked),
+            scheduler=_scheduler(asked),
         ),
         run_config=tune.RunConfig(
             name=f"tune-{job.key[:16]}",
             storage_path=storage,
             callbacks=[callback],
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
         ),
     )
+
+
+def _domain(values: Range | Choices, asked: TuneSettings) -> Any:
+    if not isinstance(values, Choices):
+        return tune.loguniform(*values)
+    choices = list(values.choices)
+    return tune.grid_search(choices) if asked.sampler == "grid" else tune.choice(choices)
+
+
+def _sampler(asked: TuneSettings) -> Searcher | SearchAlgorithm:
+    if asked.sampler == "optuna":
+        return OptunaSearch(seed=asked.seed)
+    return BasicVariantGenerator(random_state=asked.seed)
+
+
+def _scheduler(asked: TuneSettings) -> TrialScheduler:
+    if asked.scheduler == "asha":
+        return ASHAScheduler(
+            time_attr="epoch", max_t=asked.epochs, reduction_factor=REDUCTION_FACTOR
+        )
+    if asked.scheduler == "pbt":
+        # It draws from the global generators.
+        random.seed(asked.seed)
+        np.random.seed(asked.seed)
+        mutable = {name: v for name, v in asked.space.items() if name in MUTABLE}
+        return PopulationBasedTraining(
+            time_attr="epoch",
+            perturbation_interval=1,
+            hyperparam_mutations={name: _domain(v, asked) for name, v in mutable.items()},
+        )
+    return FIFOScheduler()  # type: ignore[no-untyped-call]
 
 
 def trial_id(trial: Trial) -> str:
@@ -181,16 +216,22 @@ def _report(metrics: Metrics, state: State, job: SweepJob) -> None:
         tune.report(reported, checkpoint=Checkpoint.from_directory(folder))
 
 
-def _collect(grid: ResultGrid, epochs: int) -> SweepResult:
-    """Every trial with its best epoch, best trial first."""
+def _collect(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
+    """Every trial with its best epoch, best trial first.
+
+    Raises:
+        InputError: more trials failed than were allowed to.
+    """
     results = [grid[index] for index in range(len(grid))]
     begins = [_began(result) for result in results]
     first = min((began for began in begins if began is not None), default=0.0)
-    return rank([_trial(result, epochs, first) for result in results])
+    ranked = rank([_trial(result, asked.epochs, first) for result in results])
+    require_enough(ranked, asked.max_failed)
+    return ranked
 
 
 def _trial(result: Result, epochs: int, first: float) -> TrialResult:
-    settings = LossSettings(**(result.config or {}))
+    settings = result.config or {}
     reason = _one_line(result.error) if result.error else ""
     trial = Path(result.path).name
     curve = result.metrics_dataframe

@@ -10,16 +10,14 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import InputError
 from pipeline.files import read_rows, write_json, write_table
-from pipeline.models.skip_ganomaly.settings import LossSettings
+from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.search_space import LOSS_NAMES, Values, apply
 from pipeline.settings import SWEEP, TrainBlock
 
 BEST = "best.json"
 TRIALS = "trials.csv"
 CURVES = "curves.csv"
-LOSS_NAMES = ("lambda_adv", "lambda_con", "lambda_lat", "latent_dim")
 COLUMNS = (
-    "trial",
-    *LOSS_NAMES,
     "objective",
     "state",
     "epochs",
@@ -49,7 +47,7 @@ class TrialResult:
     """
 
     trial: str
-    settings: LossSettings
+    settings: Values
     objective: float | None
     state: TrialState
     epochs: int
@@ -67,8 +65,8 @@ class SweepResult:
     trials: Sequence[TrialResult]
 
     @property
-    def best(self) -> LossSettings:
-        """The settings that the training takes."""
+    def best(self) -> Values:
+        """The settings that the training takes, by name."""
         return self.trials[0].settings
 
     @property
@@ -86,9 +84,9 @@ def rank(trials: Sequence[TrialResult]) -> SweepResult:
         InputError: none finished an epoch without failing.
     """
 
-    def key(trial: TrialResult) -> tuple[bool, float, float]:
+    def key(trial: TrialResult) -> tuple[bool, float, list[float]]:
         useless = trial.state == "failed" or trial.objective is None
-        return useless, -(trial.objective or 0.0), trial.settings.lambda_adv
+        return useless, -(trial.objective or 0.0), list(trial.settings.values())
 
     ordered = sorted(trials, key=key)
     if not ordered or key(ordered[0])[0]:
@@ -97,13 +95,27 @@ def rank(trials: Sequence[TrialResult]) -> SweepResult:
     return SweepResult(ordered)
 
 
+def require_enough(result: SweepResult, max_failed: float) -> None:
+    """Refuse a sweep of which more than a share `max_failed` failed.
+
+    Raises:
+        InputError: they did; the message has the last one's reason.
+    """
+    failed = [trial for trial in result.trials if trial.state == "failed"]
+    if len(failed) > max_failed * len(result.trials):
+        raise InputError(
+            f"tune: {len(failed)} of {len(result.trials)} trials failed, more than "
+            f"tune.max_failed ({max_failed:g}) allows: {failed[-1].reason}: narrow the ranges"
+        )
+
+
 def write_sweep(
     folder: Path, result: SweepResult | None, objective: str, run_id: str | None
 ) -> None:
     """Write best.json and trials.csv; `result` is None where the parameters ask for no sweep."""
-    write_table(
-        folder / TRIALS, COLUMNS, [_row(trial) for trial in result.trials] if result else []
-    )
+    names = list(result.best) if result else []
+    rows = [_row(trial) for trial in result.trials] if result else []
+    write_table(folder / TRIALS, ["trial", *names, *COLUMNS], rows)
     curves = [
         {"trial": trial.trial, **epoch}
         for trial in (result.trials if result else ())
@@ -111,7 +123,7 @@ def write_sweep(
     ]
     write_table(folder / CURVES, list(curves[0]) if curves else ["trial"], curves)
     content = {
-        "settings": asdict(result.best) if result else None,
+        "settings": dict(result.best) if result else None,
         "objective": objective,
         "value": result.value if result else None,
         "trials": len(result.trials) if result else 0,
@@ -142,22 +154,28 @@ def read_best(folder: Path) -> dict[str, Any]:
     return content
 
 
-def choose_losses(block: TrainBlock, best: dict[str, Any]) -> LossSettings:
-    """Each setting as the `train` block has it, or from the sweep where it says ``sweep``.
+def choose_settings(
+    model: ModelSettings, block: TrainBlock, best: dict[str, Any]
+) -> tuple[ModelSettings, LossSettings]:
+    """The settings to train with: of the `train` block, or the sweep's where it says ``sweep``.
+
+    What the sweep searched of the `model` block is taken from it as well, while any of the
+    `train` block's settings says ``sweep``.
 
     Raises:
         InputError: a setting says ``sweep`` and there was none.
     """
-    chosen = {}
-    for name in LOSS_NAMES:
-        value = getattr(block, name)
-        if value == SWEEP and best["settings"] is None:
-            raise InputError(
-                f"params.yaml: train.{name}: it says sweep, but tune.trials is 0: "
-                "give it a number, or tune.trials 1 or more"
-            )
-        chosen[name] = best["settings"][name] if value == SWEEP else value
-    return LossSettings(**chosen)
+    given = {name: getattr(block, name) for name in LOSS_NAMES}
+    asking = [name for name, value in given.items() if value == SWEEP]
+    if not asking:
+        return apply(given, model)
+    if best["settings"] is None:
+        raise InputError(
+            f"params.yaml: train.{asking[0]}: it says sweep, but tune.trials is 0: "
+            "give it a number, or tune.trials 1 or more"
+        )
+    numbers = {name: value for name, value in given.items() if value != SWEEP}
+    return apply({**best["settings"], **numbers}, model)
 
 
 def _row(trial: TrialResult) -> dict[str, Any]:
@@ -167,10 +185,9 @@ def _row(trial: TrialResult) -> dict[str, Any]:
 
 
 def _parse(row: dict[str, str], curve: Sequence[Mapping[str, float]]) -> TrialResult:
-    lambda_adv, lambda_con, lambda_lat = (float(row[name]) for name in LOSS_NAMES[:3])
     return TrialResult(
         trial=row["trial"],
-        settings=LossSettings(lambda_adv, lambda_con, lambda_lat, int(row["latent_dim"])),
+        settings={name: _number(row[name]) for name in row if name not in ("trial", *COLUMNS)},
         objective=float(row["objective"]) if row["objective"] else None,
         state=TypeAdapter(TrialState).validate_python(row["state"]),
         epochs=int(row["epochs"]),
@@ -180,3 +197,7 @@ def _parse(row: dict[str, str], curve: Sequence[Mapping[str, float]]) -> TrialRe
         reason=row["reason"],
         curve=curve,
     )
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)

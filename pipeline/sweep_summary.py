@@ -15,15 +15,15 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as drawn
 
 from pipeline.files import write_whole
-from pipeline.settings import TuneSettings
-from pipeline.sweep_results import LOSS_NAMES, SweepResult, TrialResult
+from pipeline.search_space import Choices, Range, Space
+from pipeline.sweep_results import SweepResult, TrialResult
 
 SUMMARY = "summary.txt"
 FIGURES = "figures"
 DPI = 110
 
 
-def write_summary(folder: Path, result: SweepResult, space: TuneSettings, objective: str) -> None:
+def write_summary(folder: Path, result: SweepResult, space: Space, objective: str) -> None:
     """Write summary.txt and the figures that the trials suffice for."""
     study = as_study(result, space)
     text = describe(result, study, objective)
@@ -47,9 +47,9 @@ def describe(result: SweepResult, study: optuna.Study, objective: str) -> str:
         + ", ".join(f"{state} {count}" for state, count in counts.items()),
         f"{'setting':<12} {'best':>10} {'importance':>12}",
     ]
-    for name in LOSS_NAMES:
+    for name, value in result.best.items():
         share = f"{important[name]:.2f}" if name in important else "not defined"
-        lines.append(f"{name:<12} {getattr(result.best, name):>10.4g} {share:>12}")
+        lines.append(f"{name:<12} {value:>10.4g} {share:>12}")
     if wall:
         lines.append(f"training took {training / wall:.0%} of the trials' {wall:.0f} s")
     lines += [
@@ -83,7 +83,7 @@ def draw_figures(folder: Path, study: optuna.Study, comparable: bool) -> None:
         figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
 
 
-def as_study(result: SweepResult, space: TuneSettings) -> optuna.Study:
+def as_study(result: SweepResult, space: Space) -> optuna.Study:
     """The trials as an Optuna study, in the order in which they began."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
@@ -92,7 +92,7 @@ def as_study(result: SweepResult, space: TuneSettings) -> optuna.Study:
     return study
 
 
-def _frozen(number: int, trial: TrialResult, space: TuneSettings) -> FrozenTrial:
+def _frozen(number: int, trial: TrialResult, space: Space) -> FrozenTrial:
     failed = trial.state == "failed" or trial.objective is None
     began = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
     return FrozenTrial(
@@ -102,21 +102,18 @@ def _frozen(number: int, trial: TrialResult, space: TuneSettings) -> FrozenTrial
         value=None if failed else trial.objective,
         datetime_start=began + timedelta(seconds=trial.started),
         datetime_complete=began + timedelta(seconds=trial.ended),
-        params={name: getattr(trial.settings, name) for name in LOSS_NAMES},
-        distributions=_distributions(space),
+        params=dict(trial.settings),
+        distributions={name: _distribution(values) for name, values in space.items()},
         user_attrs={},
         system_attrs={},
         intermediate_values={},
     )
 
 
-def _distributions(space: TuneSettings) -> dict[str, BaseDistribution]:
-    return {
-        "lambda_adv": FloatDistribution(space.lambda_adv[0], space.lambda_adv[1], log=True),
-        "lambda_con": FloatDistribution(space.lambda_con[0], space.lambda_con[1], log=True),
-        "lambda_lat": FloatDistribution(space.lambda_lat[0], space.lambda_lat[1], log=True),
-        "latent_dim": CategoricalDistribution(space.latent_dim),
-    }
+def _distribution(values: Range | Choices) -> BaseDistribution:
+    if isinstance(values, Choices):
+        return CategoricalDistribution(values.choices)
+    return FloatDistribution(*values, log=True)
 
 
 def _evaluator() -> optuna.importance.FanovaImportanceEvaluator:
@@ -129,4 +126,4 @@ def _comparable(result: SweepResult) -> bool:
 
 
 def _one_line(trial: TrialResult) -> str:
-    return ", ".join(f"{name} {getattr(trial.settings, name):.4g}" for name in LOSS_NAMES)
+    return ", ".join(f"{name} {value:.4g}" for name, value in trial.settings.items())

@@ -187,7 +187,7 @@ class Tracker:
     def log_trial(self, sweep_run: str, trial: TrialResult) -> None:
         """Log what is not there yet of one trial, in a run of its own nested in the sweep's."""
         run_id = self.child_run(sweep_run, trial_run_name(trial.trial))
-        self.log_params(run_id, asdict(trial.settings))
+        self.log_params(run_id, trial.settings)
         self.log_missing_history(run_id, trial.curve)
         self.set_tags(run_id, {"state": trial.state, "reason": trial.reason})
         self.finish(run_id, "FAILED" if trial.state == "failed" else "FINISHED")

@@ -29,7 +29,7 @@ def track(settings: Settings) -> None:
     tracker = Tracker.open()
     run_id = tracker.pipeline_run(settings, data)
     tracker.log_dataset(run_id, settings.scans.source, str(PATCHES), data)
-    tracker.log_params(run_id, model.provenance["losses"])
+    tracker.log_params(run_id, model.provenance["settings"])
     tracker.log_missing_history(run_id, read_numbers(TRAINED / HISTORY))
     metrics = json.loads((EVALUATED / METRICS).read_text(encoding="utf-8"))
     tracker.log_metrics(run_id, flat_metrics(metrics))

@@ -40,7 +40,7 @@ def sweep(settings: Settings) -> None:
         result = run_sweep(job, storage_path(settings.storage), tracker, run_id)
     tracker.log_metrics(run_id, {"objective": result.value})
     write_sweep(SWEEP, result, job.objective, run_id)
-    write_summary(SWEEP, result, settings.tune, job.objective)
+    write_summary(SWEEP, result, settings.tune.space, job.objective)
     tracker.log_folder(run_id, SWEEP, "sweep")
     tracker.finish(run_id)
     print((SWEEP / SUMMARY).read_text(encoding="utf-8"), end="")

@@ -18,6 +18,7 @@ from tests.imports import ROOT
 pytestmark = pytest.mark.slow
 
 STAGES = ["scans", "extract", "tune", "train", "evaluate"]
+SPACE = yaml.safe_load((ROOT / "params.yaml").read_text())["tune"]["space"]
 CLASSES = {"knife", "gun", "gun_part", "full_weapon", "overall"}
 
 
@@ -100,7 +101,7 @@ def test_with_nothing_changed_nothing_runs(project: Path) -> None:
     [
         ("evaluate", "normal_colour", "#000000", "evaluate"),
         ("train", "epochs", 1, "train"),
-        ("tune", "lambda_con", [5, 50], "tune"),
+        ("tune", "space", {**SPACE, "lambda_con": [5, 50]}, "tune"),
         ("model", "batch_size", 32, "tune"),
         ("extract", "stride", 48, "extract"),
         ("scans", "seed", 1, "scans"),

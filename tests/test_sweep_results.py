@@ -1,31 +1,35 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.models.skip_ganomaly.settings import LossSettings
-from pipeline.settings import TuneSettings
-from pipeline.sweep_results import SweepResult, TrialResult, TrialState, rank, write_sweep
+from pipeline.search_space import Choices, Space
+from pipeline.sweep_results import (
+    SweepResult,
+    TrialResult,
+    TrialState,
+    rank,
+    read_trials,
+    require_enough,
+    write_sweep,
+)
 from pipeline.sweep_summary import as_study, describe, importances, write_summary
 
-SPACE = TuneSettings(
-    trials=20,
-    epochs=2,
-    concurrent=1,
-    seed=0,
-    lambda_adv=(0.1, 10),
-    lambda_con=(4, 400),
-    lambda_lat=(0.1, 10),
-    latent_dim=(5, 10),
-)
+SPACE: Space = {
+    "lambda_adv": (0.1, 10),
+    "lambda_con": (4, 400),
+    "lambda_lat": (0.1, 10),
+    "latent_dim": Choices((5, 10)),
+}
 
 
 def trial(
     objective: float | None, lambda_con: float = 40, state: TrialState = "finished", at: float = 0
 ) -> TrialResult:
-    settings = LossSettings(1, lambda_con, 1, 10)
+    settings = {"lambda_adv": 1, "lambda_con": lambda_con, "lambda_lat": 1, "latent_dim": 10}
     reason = "loss_g is nan in epoch 1" if state == "failed" else ""
     return TrialResult(f"t{at:g}", settings, objective, state, 2, 6.0, at, at + 10, reason)
 
@@ -39,13 +43,30 @@ def ruled_by_lambda_con() -> SweepResult:
 
 def test_the_best_objective_comes_first_and_failed_trials_last() -> None:
     ranked = rank([trial(0.9, 7, "failed"), trial(0.6, 8), trial(None, 9), trial(0.7, 10)])
-    assert [found.settings.lambda_con for found in ranked.trials[:2]] == [10, 8]
-    assert (ranked.best.lambda_con, ranked.value) == (10, 0.7)
+    assert [found.settings["lambda_con"] for found in ranked.trials[:2]] == [10, 8]
+    assert (ranked.best["lambda_con"], ranked.value) == (10, 0.7)
 
 
 def test_a_sweep_of_failures_names_the_reason() -> None:
     with pytest.raises(InputError, match="every trial failed: loss_g is nan"):
         rank([trial(0.9, state="failed")])
+
+
+def test_a_sweep_may_lose_a_stated_share_of_its_trials() -> None:
+    ranked = rank([trial(0.7), trial(0.8), trial(None, state="failed")])
+    require_enough(ranked, 0.4)
+    with pytest.raises(InputError, match=r"1 of 3 trials failed, more than .*\(0.3\).*nan"):
+        require_enough(ranked, 0.3)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    curve = [{"epoch": 1.0, "loss_g": 2.5}, {"epoch": 2.0, "loss_g": 1.5}]
+    ranked = rank([replace(trial(0.7), curve=curve), trial(None, state="failed", at=5)])
+    write_sweep(tmp_path, ranked, "auc", "run")
+    assert read_trials(tmp_path) == [
+        ranked.trials[0],
+        replace(ranked.trials[1], curve=[]),
+    ]
 
 
 def test_every_trial_has_a_row(tmp_path: Path) -> None:
