@@ -23,7 +23,7 @@ def trial_runs(folder: Path) -> list[Run]:
 
 
 def finished_trials(folder: Path) -> int:
-    """How many trials are logged as finished; MLflow's client would migrate a store in the making."""
+    """How many trials are logged as finished. MLflow's own client would migrate the store."""
     try:
         with closing(sqlite3.connect(f"file:{folder / 'mlflow.db'}?mode=ro", uri=True)) as store:
             query = "select count(*) from runs where status = 'FINISHED' and name like 'trial-%'"
