@@ -29,15 +29,27 @@ def load_tensors(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file: run `dvc repro train`")
+    return parse_tensors(path.read_bytes(), str(path))
+
+
+def parse_tensors(content: bytes, place: str) -> dict[str, Any]:
+    """The same from the bytes of a file, which `place` names in errors."""
     # What torch writes is a ZIP archive, whose directory is at its end, so this finds cut files.
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a whole checkpoint of ours: remove it, or train again")
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        raise InputError(f"{place}: not a whole checkpoint of ours: remove it, or train again")
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a whole checkpoint of ours: {reason}") from None
-    return content
+        tensors: dict[str, Any] = torch.load(
+            io.BytesIO(content), map_location="cpu", weights_only=True
+        )
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{place}: not a whole checkpoint of ours: it holds more than plain data, "
+            "which is not loaded: remove it, or train again"
+        ) from None
+    except RuntimeError as error:
+        reason = str(error).split(". ")[0]
+        raise InputError(f"{place}: not a whole checkpoint of ours: {reason}") from None
+    return tensors
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], key: str) -> None:
@@ -45,17 +57,17 @@ def save_checkpoint(folder: Path, state: dict[str, Any], key: str) -> None:
     save_tensors(folder / CHECKPOINT, {"key": key, "state": state})
 
 
-def load_checkpoint(folder: Path, key: str) -> dict[str, Any]:
-    """Read a training state back.
+def parse_checkpoint(content: bytes, place: str, key: str) -> dict[str, Any]:
+    """The training state in the bytes of a checkpoint file, which `place` names in errors.
 
     Raises:
         InputError: it is not whole, or belongs to other settings or data.
     """
-    content = load_tensors(folder / CHECKPOINT)
-    if content["key"] != key:
+    tensors = parse_tensors(content, place)
+    if tensors["key"] != key:
         raise InputError(
-            f"{folder / CHECKPOINT}: a checkpoint of other settings or data "
-            f"({content['key'][:12]}, expected {key[:12]}): remove {folder} to start anew"
+            f"{place}: a checkpoint of other settings or data "
+            f"({tensors['key'][:12]}, expected {key[:12]}): remove it to start anew"
         )
-    state: dict[str, Any] = content["state"]
+    state: dict[str, Any] = tensors["state"]
     return state

@@ -34,10 +34,15 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
     write_whole(path, text.getvalue().encode())
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file, a dict per row."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def read_numbers(path: Path) -> list[dict[str, float]]:
     """Read a CSV file of numbers, a dict per row."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [{name: float(value) for name, value in row.items()} for row in read_rows(path)]
 
 
 def file_digest(path: Path) -> str:

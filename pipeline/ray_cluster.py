@@ -10,8 +10,9 @@ import ray
 from ray.train import Checkpoint
 
 import pipeline
-from pipeline.checkpoints import load_checkpoint
+from pipeline.checkpoints import CHECKPOINT, parse_checkpoint
 from pipeline.files import project_root
+from pipeline.ray_preflight import installed_versions, require_same_versions
 
 OBJECT_STORE_BYTES = 128 * 2**20  # nothing of ours goes through it but small messages
 
@@ -28,16 +29,21 @@ def ray_session() -> Iterator[None]:
             "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
         },
     }
-    if os.environ.get("RAY_ADDRESS"):
+    on_cluster = bool(os.environ.get("RAY_ADDRESS"))
+    if on_cluster:
         ray.init(runtime_env=runtime_env)
     else:
         # Ray Train asks the dashboard's State API, which listens on loopback, about its actors.
+        # "local", or Ray would join a cluster that another run has started on this machine.
         ray.init(
+            "local",
             runtime_env=runtime_env,
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=True,
         )
     try:
+        if on_cluster:
+            require_same_versions(installed_versions())
         yield
     finally:
         ray.shutdown()
@@ -50,5 +56,8 @@ def storage_path(storage: str) -> str:
 
 def read_state(checkpoint: Checkpoint, key: str) -> dict[str, Any]:
     """The training state in a Ray checkpoint; one of another key is refused."""
-    with checkpoint.as_directory() as folder:
-        return load_checkpoint(Path(folder), key)
+    # Read in place: the shared temporary folder that Ray would download to may be cut short where
+    # several workers of a node ask for it at once.
+    place = f"{checkpoint.path}/{CHECKPOINT}"
+    with checkpoint.filesystem.open_input_file(place) as file:
+        return parse_checkpoint(file.read(), place, key)

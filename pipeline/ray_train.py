@@ -22,6 +22,7 @@ from pipeline.checkpoints import save_checkpoint
 from pipeline.errors import InputError
 from pipeline.patch_store import PatchStore
 from pipeline.ray_cluster import read_state
+from pipeline.ray_preflight import require_place
 from pipeline.selection import load_validation
 from pipeline.splits import TRAIN, VALIDATION
 from pipeline.tracking import Tracker
@@ -56,10 +57,14 @@ def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> St
     """
     # Said here in one line, rather than by each worker with a traceback.
     shuffled_reader(job.settings, PatchStore(Path(job.patches), TRAIN), 0, workers)
+    each = {"CPU": 1.0, "GPU": float(use_gpu)}
+    require_place("train.workers", workers, each)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=use_gpu, resources_per_worker=each
+        ),
         run_config=RunConfig(
             name=f"train-{job.key[:16]}",
             storage_path=storage,

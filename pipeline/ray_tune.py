@@ -4,29 +4,38 @@ The objective never sees the test part: it is the AUC on the labelled validation
 there are any, else the label-free criterion of `pipeline.selection`.
 """
 
+import random
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ray import tune
-from ray.tune import Callback, Checkpoint, ResultGrid, Tuner
+from ray.tune import Callback, Checkpoint, Result, ResultGrid, Tuner
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from pipeline.best_settings import LOSS_NAMES, SweepResult
 from pipeline.checkpoints import save_checkpoint
-from pipeline.errors import InputError
 from pipeline.files import code_digest, digest
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.ray_cluster import read_state
+from pipeline.ray_preflight import require_place
+from pipeline.search_space import Choices, Range, apply
 from pipeline.selection import load_validation, objective
-from pipeline.settings import TuneSettings
+from pipeline.settings import MUTABLE, TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
-from pipeline.tracking import Tracker
+from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
+from pipeline.tracking import Tracker, trial_run_name
 from pipeline.training import (
     DECIDING,
     Metrics,
@@ -38,7 +47,8 @@ from pipeline.training import (
 )
 
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
-CURVES = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
+LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
+KEPT_CHECKPOINTS = 2  # of a trial; under pbt another may be reading the one before
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
@@ -79,18 +89,20 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
     """
     settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), job.tune.epochs, job.tune.seed)
     shuffled_reader(settings, PatchStore(Path(job.patches), TRAIN), 0, 1)  # fails in one line
+    require_place("tune.concurrent", job.tune.concurrent, {"CPU": 1.0})
     trainable = partial(run_trial, job=job)
     path = f"{storage}/tune-{job.key[:16]}"
     if Tuner.can_restore(path):
         tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
     else:
         tuner = _new_tuner(trainable, job, storage, TrackTrials(tracker, sweep_run, job.objective))
-    return _collect(tuner.fit())
+    return _collect(tuner.fit(), job.tune)
 
 
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     """One trial: the training loop in this process, reporting to Tune after each epoch."""
-    settings = TrainSettings(job.model, LossSettings(**config), job.tune.epochs, job.tune.seed)
+    model, losses = apply(config, job.model)
+    settings = TrainSettings(model, losses, job.tune.epochs, job.tune.seed)
     folder = Path(job.patches)
     normals, labelled = PatchStore(folder, VALIDATION), PatchStore(folder, LABELLED_VALIDATION)
     checkpoint = tune.get_checkpoint()
@@ -117,7 +129,7 @@ class TrackTrials(Callback):
     ) -> None:
         """Log an epoch of a trial in one call."""
         run_id = self._run(trial)
-        names = ("epoch", *CURVES, self.objective_name)
+        names = ("epoch", *LOGGED, self.objective_name)
         self.tracker.log_epoch(run_id, {name: result[name] for name in names})
 
     def on_trial_complete(
@@ -133,38 +145,68 @@ class TrackTrials(Callback):
         self.tracker.finish(self._run(trial), "FAILED")
 
     def _run(self, trial: Trial) -> str:
-        run_id = self.tracker.child_run(self.sweep_run, f"trial-{trial.trial_id}")
+        run_id = self.tracker.child_run(self.sweep_run, trial_run_name(trial.trial_id))
         self.tracker.log_params(run_id, trial.config)
         return run_id
 
 
 def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) -> Tuner:
-    space = job.tune
+    asked = job.tune
     return Tuner(
         trainable,
-        param_space={
-            "lambda_adv": tune.loguniform(*space.lambda_adv),
-            "lambda_con": tune.loguniform(*space.lambda_con),
-            "lambda_lat": tune.loguniform(*space.lambda_lat),
-            "latent_dim": tune.choice(list(space.latent_dim)),
-        },
+        param_space={name: _domain(values, asked) for name, values in asked.space.items()},
         tune_config=tune.TuneConfig(
             metric=OBJECTIVE,
             mode="max",
-            num_samples=space.trials,
-            max_concurrent_trials=space.concurrent,
-            search_alg=OptunaSearch(seed=space.seed),
-            scheduler=ASHAScheduler(
-                time_attr="epoch", max_t=space.epochs, reduction_factor=REDUCTION_FACTOR
-            ),
+            num_samples=1 if asked.sampler == "grid" else asked.trials,
+            max_concurrent_trials=asked.concurrent,
+            trial_dirname_creator=trial_id,
+            search_alg=_sampler(asked),
+            scheduler=_scheduler(asked),
         ),
         run_config=tune.RunConfig(
             name=f"tune-{job.key[:16]}",
             storage_path=storage,
             callbacks=[callback],
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
         ),
     )
+
+
+def _domain(values: Range | Choices, asked: TuneSettings) -> Any:
+    if not isinstance(values, Choices):
+        return tune.loguniform(*values)
+    choices = list(values.choices)
+    return tune.grid_search(choices) if asked.sampler == "grid" else tune.choice(choices)
+
+
+def _sampler(asked: TuneSettings) -> Searcher | SearchAlgorithm:
+    if asked.sampler == "optuna":
+        return OptunaSearch(seed=asked.seed)
+    return BasicVariantGenerator(random_state=asked.seed)
+
+
+def _scheduler(asked: TuneSettings) -> TrialScheduler:
+    if asked.scheduler == "asha":
+        return ASHAScheduler(
+            time_attr="epoch", max_t=asked.epochs, reduction_factor=REDUCTION_FACTOR
+        )
+    if asked.scheduler == "pbt":
+        # It draws from the global generators.
+        random.seed(asked.seed)
+        np.random.seed(asked.seed)
+        mutable = {name: v for name, v in asked.space.items() if name in MUTABLE}
+        return PopulationBasedTraining(
+            time_attr="epoch",
+            perturbation_interval=1,
+            hyperparam_mutations={name: _domain(v, asked) for name, v in mutable.items()},
+        )
+    return FIFOScheduler()  # type: ignore[no-untyped-call]
+
+
+def trial_id(trial: Trial) -> str:
+    """Names a trial's folder as MLflow names its run."""
+    return str(trial.trial_id)
 
 
 def _report(metrics: Metrics, state: State, job: SweepJob) -> None:
@@ -174,17 +216,53 @@ def _report(metrics: Metrics, state: State, job: SweepJob) -> None:
         tune.report(reported, checkpoint=Checkpoint.from_directory(folder))
 
 
-def _collect(grid: ResultGrid) -> SweepResult:
-    """Every trial's best epoch, best trial first; equal ones by their settings."""
-    rows = []
-    for result in (grid[index] for index in range(len(grid))):
-        curve = result.metrics_dataframe
-        if result.error is None and curve is not None and len(curve):
-            value = float(curve[OBJECTIVE].max())
-            epochs = int(curve["epoch"].max())
-            rows.append({**(result.config or {}), OBJECTIVE: value, "epochs": epochs})
-    if not rows:
-        raise InputError("tune: every trial failed: see the errors above, and narrow the ranges")
-    rows.sort(key=lambda row: (-row[OBJECTIVE], row["lambda_adv"]))
-    best = LossSettings(**{name: rows[0][name] for name in LOSS_NAMES})
-    return SweepResult(best, rows[0][OBJECTIVE], rows)
+def _collect(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
+    """Every trial with its best epoch, best trial first.
+
+    Raises:
+        InputError: more trials failed than were allowed to.
+    """
+    results = [grid[index] for index in range(len(grid))]
+    begins = [_began(result) for result in results]
+    first = min((began for began in begins if began is not None), default=0.0)
+    ranked = rank([_trial(result, asked.epochs, first) for result in results])
+    require_enough(ranked, asked.max_failed)
+    return ranked
+
+
+def _trial(result: Result, epochs: int, first: float) -> TrialResult:
+    settings = result.config or {}
+    reason = _one_line(result.error) if result.error else ""
+    trial = Path(result.path).name
+    curve = result.metrics_dataframe
+    began = _began(result)
+    if curve is None or began is None:
+        reason = reason or "no epoch ended"
+        return TrialResult(trial, settings, None, "failed", 0, 0.0, 0.0, 0.0, reason)
+    done = int(curve["epoch"].max())
+    names = ["epoch", *(name for name in LOGGED if name in curve)]
+    return TrialResult(
+        trial,
+        settings,
+        objective=float(curve[OBJECTIVE].max()),
+        state="failed" if result.error else "finished" if done == epochs else "stopped",
+        epochs=done,
+        training_seconds=float(curve["seconds"].sum()),
+        started=began - first,
+        ended=float(curve["timestamp"].max()) - first,
+        reason=reason,
+        curve=curve[names].astype(float).to_dict("records"),
+    )
+
+
+def _began(result: Result) -> float | None:
+    """When a trial began, in seconds of the clock; None where no epoch of it ended."""
+    curve = result.metrics_dataframe
+    if curve is None or not len(curve):
+        return None
+    return float((curve["timestamp"] - curve["time_total_s"]).min())
+
+
+def _one_line(error: BaseException) -> str:
+    """The last line of a trial's error, which names what it raised."""
+    return str(error).strip().splitlines()[-1]

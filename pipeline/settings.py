@@ -15,13 +15,17 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.bad_input import BadInputRule
 from pipeline.errors import InputError, require
 from pipeline.models.skip_ganomaly.settings import ModelSettings
+from pipeline.search_space import Choices, Range, check_space
 from pipeline.splits import SplitShares
 from pipeline.windows import WindowRule
 
 SWEEP: Literal["sweep"] = "sweep"
 FromSweep = Literal["sweep"]
 Source = Literal["embedded", "sixray", "cifar10"]
-Range = tuple[float, float]
+Sampler = Literal["optuna", "random", "grid"]
+Scheduler = Literal["asha", "pbt", "none"]
+# What population based training may change in a trial that goes on.
+MUTABLE = ("lambda_adv", "lambda_con", "lambda_lat", "learning_rate")
 
 # What `scans.labelled_validation` is where it is null. The abnormal scans of one's own are few,
 # and all of them are for the test unless one says otherwise.
@@ -74,7 +78,7 @@ class ExtractSettings(WindowRule):
 
 @dataclass(frozen=True)
 class TuneSettings:
-    """The `tune` block: the search space and the size of the sweep."""
+    """The `tune` block: the search space, and how and how long it is searched."""
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -82,25 +86,27 @@ class TuneSettings:
     epochs: int
     concurrent: int
     seed: int
-    lambda_adv: Range
-    lambda_con: Range
-    lambda_lat: Range
-    latent_dim: tuple[int, ...]
+    sampler: Sampler
+    scheduler: Scheduler
+    max_failed: float
+    space: dict[str, Range | Choices]
 
     def __post_init__(self) -> None:
         require(self.trials >= 0, "trials", self.trials, "0 or more")
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
         require(self.concurrent >= 1, "concurrent", self.concurrent, "1 or more")
-        for name in ("lambda_adv", "lambda_con", "lambda_lat"):
-            low, high = getattr(self, name)
-            require(0 < low < high, name, [low, high], "two numbers, 0 < low < high")
-        choices = self.latent_dim
-        require(
-            len(choices) > 0 and min(choices) >= 1,
-            "latent_dim",
-            choices,
-            "widths of 1 or more",
-        )
+        require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "a share from 0 to 1")
+        check_space(self.space)
+        if self.scheduler == "pbt":
+            # Its trials take over one another's networks, and go on from them.
+            alone = self.sampler == "random" and self.epochs > 1
+            got = f"{self.sampler}, {self.epochs} epochs"
+            require(alone, "scheduler", got, "sampler random and 2 epochs or more for pbt")
+            fixed = all(name in MUTABLE or _one_choice(v) for name, v in self.space.items())
+            require(fixed, "space", sorted(self.space), f"only {MUTABLE} to vary under pbt")
+        if self.sampler == "grid":
+            ranges = [name for name, v in self.space.items() if not isinstance(v, Choices)]
+            require(not ranges, "space", ranges, "choices for every setting under sampler grid")
 
 
 @dataclass(frozen=True)
@@ -197,6 +203,10 @@ def load_settings(
         return TypeAdapter(Settings).validate_python(filled)
     except ValidationError as error:
         raise InputError(_one_line(error, params)) from None
+
+
+def _one_choice(values: Range | Choices) -> bool:
+    return isinstance(values, Choices) and len(values.choices) == 1
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -4,29 +4,38 @@ The stages of one `dvc repro` are processes of their own, so they find their com
 the digest of the settings, the data and the experiment's name. A run is open until `evaluate`
 has completed it; a rerun after that gets a run of its own, and one after a kill goes on in the
 open one.
+
+A store that fails stops no work: it is said once, nothing more is sent there by this process, and
+`python -m stages.track` logs what is missing later, from the results on disk.
 """
 
+import functools
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import mlflow
 import mlflow.pytorch
 import numpy as np
 import torch
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.telemetry import set_telemetry_client
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
+from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
 from pipeline.files import digest, project_root
 from pipeline.settings import Settings
+from pipeline.sweep_results import TrialResult
 
 EXPERIMENT = "skipscan"
 KEY_TAG = "skipscan.key"
@@ -34,10 +43,36 @@ PARENT_TAG = "mlflow.parentRunId"
 SWEEP_TAG = "skipscan.sweep_run"
 MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
 
+# How long a server that does not answer may hold up the work. MLflow's own would be 14 minutes.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+UNLOGGED = ""  # the id of a run that could not be made; nothing is logged to it
+
+P = ParamSpec("P")
+_failed: set[str] = set()  # stores that have failed in this process
+
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or SQLite in the project's root; always absolute."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+def trial_run_name(trial: str) -> str:
+    """The name of a trial's run, by Ray Tune's id of the trial."""
+    return f"trial-{trial}"
+
+
+def logs(
+    method: "Callable[Concatenate[Tracker, P], None]",
+) -> "Callable[Concatenate[Tracker, P], None]":
+    """Of a `Tracker`'s method that logs to a run: do nothing where the run or the store failed."""
+
+    @functools.wraps(method)
+    def guarded(tracker: "Tracker", /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if UNLOGGED not in args[:1] and not tracker.failed:
+            with tracker.forgiving():
+                method(tracker, *args, **kwargs)
+
+    return guarded
 
 
 @dataclass(frozen=True)
@@ -50,15 +85,40 @@ class Tracker:
     def open(cls) -> "Tracker":
         """Open the store, and migrate or create it, once, before workers use it."""
         tracker = cls(tracking_uri())
-        if tracker._client().get_experiment_by_name(EXPERIMENT) is None:
-            # A server knows its own place for artifacts; a bare database needs to be told one.
-            local = tracker.uri.startswith("sqlite:")
-            place = (project_root() / "mlartifacts").as_uri() if local else None
-            tracker._client().create_experiment(EXPERIMENT, artifact_location=place)
+        with tracker.forgiving():
+            tracker._make_experiment()
         return tracker
 
+    @property
+    def failed(self) -> bool:
+        """Whether the store has failed in this process."""
+        return self.uri in _failed
+
+    @contextmanager
+    def forgiving(self) -> Iterator[None]:
+        """Take a failing store as something to say, not as an error."""
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            _failed.add(self.uri)
+            reason = str(error).strip().splitlines()[0][:200]
+            print(
+                f"MLflow at {self.uri} failed, so this run is not logged there: {reason}. The "
+                "results are kept; log them later with `python -m stages.track`",
+                file=sys.stderr,
+            )
+
     def pipeline_run(self, settings: Settings, data: str) -> str:
-        """The id of the open parent run of these settings and data; a new one where none is."""
+        """The id of the open parent run of these settings and data; a new one where none is.
+
+        `UNLOGGED` where the store fails.
+        """
+        if not self.failed:
+            with self.forgiving():
+                return self._pipeline_run(settings, data)
+        return UNLOGGED
+
+    def _pipeline_run(self, settings: Settings, data: str) -> str:
         name = os.environ.get("DVC_EXP_NAME", "")
         key = digest([asdict(settings), data, name])
         open_runs = self._find({KEY_TAG: key, "skipscan.open": "true"})
@@ -78,14 +138,24 @@ class Tracker:
         self.log_params(run_id, {"preset": settings.preset, **_flat(_blocks(settings))})
         return run_id
 
-    def child_run(self, parent: str, name: str, tags: Mapping[str, str] | None = None) -> str:
-        """The id of the run `name` nested in `parent`; a new one where none is."""
+    def child_run(self, parent: str, name: str) -> str:
+        """The id of the run `name` nested in `parent`; a new one where none is.
+
+        `UNLOGGED` where the store fails, or has failed to make the parent.
+        """
+        if parent != UNLOGGED and not self.failed:
+            with self.forgiving():
+                return self._child_run(parent, name)
+        return UNLOGGED
+
+    def _child_run(self, parent: str, name: str) -> str:
         found = self._find({PARENT_TAG: parent, "mlflow.runName": name})
         if found:
             self._client().update_run(found[0].info.run_id, status="RUNNING")
             return str(found[0].info.run_id)
-        return self._create(name, {PARENT_TAG: parent, **(tags or {})})
+        return self._create(name, {PARENT_TAG: parent})
 
+    @logs
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Log parameters; those that the run has already are left, since MLflow refuses changes."""
         known = self._client().get_run(run_id).data.params
@@ -93,6 +163,7 @@ class Tracker:
         for start in range(0, len(new), MAX_PARAMS):
             self._client().log_batch(run_id, params=new[start : start + MAX_PARAMS])
 
+    @logs
     def log_metrics(self, run_id: str, metrics: Mapping[str, float | None], step: int = 0) -> None:
         """Log what is defined of some metrics, in one call per thousand."""
         now = int(time.time() * 1000)
@@ -105,6 +176,7 @@ class Tracker:
         values = {name: value for name, value in metrics.items() if name != "epoch"}
         self.log_metrics(run_id, values, int(metrics["epoch"]))
 
+    @logs
     def log_missing_history(self, run_id: str, history: Sequence[Mapping[str, float]]) -> None:
         """Log training curves that are not in the run yet: the training may be an earlier run's."""
         logged = {metric.step for metric in self._client().get_metric_history(run_id, "loss_g")}
@@ -112,19 +184,31 @@ class Tracker:
             if metrics["epoch"] not in logged:
                 self.log_epoch(run_id, metrics)
 
+    def log_trial(self, sweep_run: str, trial: TrialResult) -> None:
+        """Log what is not there yet of one trial, in a run of its own nested in the sweep's."""
+        run_id = self.child_run(sweep_run, trial_run_name(trial.trial))
+        self.log_params(run_id, trial.settings)
+        self.log_missing_history(run_id, trial.curve)
+        self.set_tags(run_id, {"state": trial.state, "reason": trial.reason})
+        self.finish(run_id, "FAILED" if trial.state == "failed" else "FINISHED")
+
+    @logs
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Tag a run."""
         self._client().log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
 
+    @logs
     def log_dataset(self, run_id: str, name: str, place: str, data: str) -> None:
         """Say which data a run stands on, by name, place and digest."""
         dataset = Dataset(name=name, digest=data[:8], source_type="local", source=place)
         self._client().log_inputs(run_id, [DatasetInput(dataset)])
 
+    @logs
     def log_folder(self, run_id: str, folder: Path, name: str) -> None:
         """Log every file of a folder as artifacts under `name`."""
         self._client().log_artifacts(run_id, str(folder), name)
 
+    @logs
     def log_model(self, run_id: str, model: nn.Module, example: NDArray[np.uint8]) -> None:
         """Log a scoring module with its signature, exported without pickled code.
 
@@ -147,10 +231,18 @@ class Tracker:
                 pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
             )
 
+    @logs
     def finish(self, run_id: str, status: str = "FINISHED") -> None:
         """Close a run as FINISHED, FAILED or KILLED."""
         self.set_tags(run_id, {"skipscan.open": "false"})
         self._client().set_terminated(run_id, status)
+
+    def _make_experiment(self) -> None:
+        if self._client().get_experiment_by_name(EXPERIMENT) is None:
+            # A server knows its own place for artifacts; a bare database needs to be told one.
+            local = self.uri.startswith("sqlite:")
+            place = (project_root() / "mlartifacts").as_uri() if local else None
+            self._client().create_experiment(EXPERIMENT, artifact_location=place)
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         run = self._client().create_run(self._experiment_id(), tags=dict(tags), run_name=name)
@@ -162,11 +254,13 @@ class Tracker:
 
     def _experiment_id(self) -> str:
         experiment = self._client().get_experiment_by_name(EXPERIMENT)
-        assert experiment is not None  # made by `open`
+        if experiment is None:  # `open` met a store that failed
+            raise MlflowException(f"no experiment {EXPERIMENT!r}")
         return str(experiment.experiment_id)
 
     def _client(self) -> MlflowClient:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **PATIENCE}.items():
+            os.environ.setdefault(name, value)
         set_telemetry_client()  # asks the variable again: importing mlflow has asked it before
         return MlflowClient(self.uri)
 

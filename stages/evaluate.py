@@ -1,18 +1,16 @@
 """Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
 
-from pipeline.best_settings import read_best
 from pipeline.catalogue import read_catalogue
-from pipeline.evaluation import flat_metrics, metrics_of, score_test
-from pipeline.files import read_numbers
+from pipeline.evaluation import score_test
 from pipeline.patch_store import PatchStore
 from pipeline.report import FIGURES, TABLE, write_figures, write_report
-from pipeline.scoring import ScoringModule, TrainedModel
-from pipeline.settings import Settings, load_settings
+from pipeline.scoring import TrainedModel
+from pipeline.settings import load_settings
 from pipeline.showcase import ScanScorer
 from pipeline.sources.registry import open_source
 from pipeline.splits import TEST
-from pipeline.tracking import SWEEP_TAG, Tracker
-from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SCANS, SWEEP, TRAINED, run_stage
+from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED, run_stage
+from stages.track import track
 
 
 def main() -> None:
@@ -33,26 +31,7 @@ def main() -> None:
     )
     write_figures(EVALUATED / FIGURES, store, test, table, scorer, settings.evaluate)
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="")
-    metrics = metrics_of(table, test, model.calibration)
-    track(settings, model, store, flat_metrics(metrics))
-
-
-def track(
-    settings: Settings, model: TrainedModel, store: PatchStore, metrics: dict[str, float | None]
-) -> None:
-    """Complete the pipeline's run, also with what an earlier run trained, and close it."""
-    data = model.provenance["data"]
-    tracker = Tracker.open()
-    run_id = tracker.pipeline_run(settings, data)
-    tracker.log_dataset(run_id, settings.scans.source, str(PATCHES), data)
-    tracker.log_params(run_id, model.provenance["losses"])
-    tracker.log_missing_history(run_id, read_numbers(TRAINED / HISTORY))
-    tracker.log_metrics(run_id, metrics)
-    best = read_best(SWEEP)
-    tracker.set_tags(run_id, {SWEEP_TAG: best["run_id"] or "none", "objective": best["objective"]})
-    tracker.log_folder(run_id, EVALUATED, "evaluation")
-    tracker.log_model(run_id, ScoringModule(model), store.read(0, 4))
-    tracker.finish(run_id)
+    track(settings)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 
-from pipeline.best_settings import choose_losses, read_best
 from pipeline.files import write_table
 from pipeline.patch_store import PatchStore, read_manifest
 from pipeline.ray_cluster import ray_session, storage_path
@@ -10,6 +9,7 @@ from pipeline.ray_train import TrainJob, train_on_ray
 from pipeline.scoring import calibrated_model
 from pipeline.settings import load_settings
 from pipeline.splits import TRAIN, VALIDATION
+from pipeline.sweep_results import choose_settings, read_best
 from pipeline.tracking import Tracker
 from pipeline.training import TrainSettings, net_shape
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
@@ -19,12 +19,13 @@ def main() -> None:
     """Write results/train."""
     settings = load_settings()
     block = settings.train
-    losses = choose_losses(block, read_best(SWEEP))
-    training = TrainSettings(settings.model, losses, block.epochs, block.seed)
+    model_settings, losses = choose_settings(settings.model, block, read_best(SWEEP))
+    training = TrainSettings(model_settings, losses, block.epochs, block.seed)
     data = read_manifest(PATCHES)["data"]
     tracker = Tracker.open()
     run_id = tracker.pipeline_run(settings, data)
-    tracker.log_params(run_id, asdict(losses))
+    chosen = {**asdict(model_settings), **asdict(losses)}
+    tracker.log_params(run_id, chosen)
     job = TrainJob(
         settings=training,
         patches=str(PATCHES.resolve()),
@@ -37,10 +38,10 @@ def main() -> None:
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),
         state["best"],
-        settings.model.score_lambda,
+        model_settings.score_lambda,
         PatchStore(PATCHES, VALIDATION).blocks(),
         block.false_alarm_rate,
-        {"losses": asdict(losses), "data": data, "key": job.key},
+        {"settings": chosen, "data": data, "key": job.key},
     )
     model.save(TRAINED / MODEL)
     history = state["history"]

@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 
-from pipeline.best_settings import write_sweep
 from pipeline.patch_store import read_manifest
 from pipeline.ray_cluster import ray_session, storage_path
 from pipeline.ray_tune import SweepJob, run_sweep, sweep_key, sweep_objective
 from pipeline.settings import Settings, load_settings
+from pipeline.sweep_results import write_sweep
+from pipeline.sweep_summary import SUMMARY, write_summary
 from pipeline.tracking import Tracker
 from stages.entry import PATCHES, SWEEP, run_stage
 
@@ -38,9 +39,11 @@ def sweep(settings: Settings) -> None:
     with ray_session():
         result = run_sweep(job, storage_path(settings.storage), tracker, run_id)
     tracker.log_metrics(run_id, {"objective": result.value})
-    tracker.finish(run_id)
     write_sweep(SWEEP, result, job.objective, run_id)
-    print(f"best {job.objective} {result.value:.3f}: {asdict(result.best)}")
+    write_summary(SWEEP, result, settings.tune.space, job.objective)
+    tracker.log_folder(run_id, SWEEP, "sweep")
+    tracker.finish(run_id)
+    print((SWEEP / SUMMARY).read_text(encoding="utf-8"), end="")
 
 
 if __name__ == "__main__":

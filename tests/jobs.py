@@ -2,11 +2,15 @@
 
 python -m tests.jobs train PATCHES FOLDER    trains on two workers, leaves FOLDER/state.pt
 python -m tests.jobs sweep PATCHES FOLDER    sweeps four trials, leaves FOLDER/trials.json
+python -m tests.jobs grid PATCHES FOLDER     the same over a grid, of which half fails
+python -m tests.jobs pbt PATCHES FOLDER      the same, population based
 """
 
 import os
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from pipeline.checkpoints import save_tensors
@@ -14,6 +18,7 @@ from pipeline.files import write_json
 from pipeline.ray_cluster import ray_session
 from pipeline.ray_train import TrainJob, train_on_ray
 from pipeline.ray_tune import SweepJob, run_sweep, sweep_objective
+from pipeline.search_space import Choices
 from pipeline.settings import TuneSettings
 from pipeline.tracking import Tracker
 from pipeline.training import TrainSettings
@@ -25,10 +30,34 @@ TUNE = TuneSettings(
     epochs=2,
     concurrent=1,
     seed=0,
-    lambda_adv=(0.1, 10),
-    lambda_con=(4, 400),
-    lambda_lat=(0.1, 10),
-    latent_dim=(5, 10),
+    sampler="optuna",
+    scheduler="asha",
+    max_failed=0.5,
+    space={
+        "lambda_adv": (0.1, 10),
+        "lambda_con": (4, 400),
+        "lambda_lat": (0.1, 10),
+        "latent_dim": Choices((5, 10)),
+    },
+)
+
+ONE = {"lambda_adv": Choices((1,)), "lambda_lat": Choices((1,)), "latent_dim": Choices((10,))}
+# Half of its trials fail: at the second learning rate no loss stays finite.
+GRID = replace(
+    TUNE,
+    epochs=1,
+    sampler="grid",
+    scheduler="none",
+    space={**ONE, "lambda_con": Choices((4, 40)), "learning_rate": Choices((2e-3, 1e30))},
+)
+PBT = replace(
+    TUNE,
+    trials=2,
+    epochs=3,
+    concurrent=2,
+    sampler="random",
+    scheduler="pbt",
+    space={**ONE, "lambda_con": (4, 400)},
 )
 
 
@@ -41,13 +70,17 @@ def train_job(patches: str, folder: Path) -> None:
     save_tensors(folder / "state.pt", state)
 
 
-def sweep_job(patches: str, folder: Path) -> None:
+def sweep_job(patches: str, folder: Path, asked: TuneSettings = TUNE) -> None:
     tracker = open_tracker(folder)
-    job = SweepJob(MODEL, TUNE, patches, sweep_objective(Path(patches)), "key")
+    job = SweepJob(MODEL, asked, patches, sweep_objective(Path(patches)), "key")
     sweep_run = tracker.child_run("test", "sweep")
     with ray_session():
         result = run_sweep(job, str(folder / "ray"), tracker, sweep_run)
-    content = {"trials": result.trials, "best": asdict(result.best), "sweep_run": sweep_run}
+    content = {
+        "trials": [asdict(trial) for trial in result.trials],
+        "best": dict(result.best),
+        "sweep_run": sweep_run,
+    }
     write_json(folder / "trials.json", content)
 
 
@@ -57,4 +90,10 @@ def open_tracker(folder: Path) -> Tracker:
 
 
 if __name__ == "__main__":
-    {"train": train_job, "sweep": sweep_job}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))
+    jobs: dict[str, Callable[[str, Path], None]] = {
+        "train": train_job,
+        "sweep": sweep_job,
+        "grid": partial(sweep_job, asked=GRID),
+        "pbt": partial(sweep_job, asked=PBT),
+    }
+    jobs[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))

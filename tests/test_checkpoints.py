@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.checkpoints import CHECKPOINT, load_checkpoint, load_tensors, save_checkpoint
+from pipeline.checkpoints import CHECKPOINT, load_tensors, parse_checkpoint, save_checkpoint
 from pipeline.errors import InputError
 
 
@@ -15,7 +15,7 @@ class Trap:
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, {"epoch": 3, "weights": torch.arange(4)}, "key")
-    state = load_checkpoint(tmp_path, "key")
+    state = parse_checkpoint((tmp_path / CHECKPOINT).read_bytes(), "here", "key")
     assert state["epoch"] == 3
     assert torch.equal(state["weights"], torch.arange(4))
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
@@ -24,9 +24,9 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, {"epoch": 3}, "one")
     with pytest.raises(
-        InputError, match=r"checkpoint of other settings or data \(one, expected two"
+        InputError, match=r"here: a checkpoint of other settings or data \(one, expected two"
     ):
-        load_checkpoint(tmp_path, "two")
+        parse_checkpoint((tmp_path / CHECKPOINT).read_bytes(), "here", "two")
 
 
 def test_pickled_code_is_refused_and_not_run(

@@ -18,17 +18,18 @@ from tests.imports import ROOT
 pytestmark = pytest.mark.slow
 
 STAGES = ["scans", "extract", "tune", "train", "evaluate"]
+SPACE = yaml.safe_load((ROOT / "params.yaml").read_text())["tune"]["space"]
 CLASSES = {"knife", "gun", "gun_part", "full_weapon", "overall"}
 
 
-def run(folder: Path, *command: str, fails: bool = False) -> str:
+def run(folder: Path, *command: str, fails: bool = False, mlflow: str | None = None) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     unset = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "RAY_ADDRESS")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     found = subprocess.run(
         command,
         cwd=folder,
-        env={**environment, "PATH": path},
+        env={**environment, "PATH": path, **({"MLFLOW_TRACKING_URI": mlflow} if mlflow else {})},
         capture_output=True,
         text=True,
         check=False,
@@ -114,7 +115,7 @@ def test_only_a_damaged_shard_is_cut_again(project: Path) -> None:
     [
         ("evaluate", "normal_colour", "#000000", "evaluate"),
         ("train", "epochs", 1, "train"),
-        ("tune", "lambda_con", [5, 50], "tune"),
+        ("tune", "space", {**SPACE, "lambda_con": [5, 50]}, "tune"),
         ("model", "batch_size", 32, "tune"),
         ("extract", "stride", 48, "extract"),
         ("scans", "seed", 1, "scans"),
@@ -174,6 +175,22 @@ def test_experiments_and_what_shows_them(project: Path) -> None:
     (found,) = client.search_runs(["1"], "tags.`dvc.experiment` = 'con50'")
     assert found.data.params["lambda_con"] == "50.0"
     assert "auc/overall" in found.data.metrics
+
+
+def test_a_store_that_was_gone_is_made_up_for(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "skipscan"
+    shutil.copytree(project, folder, ignore=shutil.ignore_patterns("mlflow.db", "work"))
+    for stage in ("stages.tune", "stages.train", "stages.evaluate"):
+        output = run(folder, sys.executable, "-m", stage, mlflow="http://127.0.0.1:9")
+        assert output.count("MLflow at http://127.0.0.1:9 failed") == 1
+    run(folder, sys.executable, "-m", "stages.track")
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    runs = {run.info.run_name: run for run in client.search_runs(["1"])}
+    assert sorted(name.split("-")[0] for name in runs) == ["embedded", "sweep", "trial", "trial"]
+    (parent,) = [run for name, run in runs.items() if name.startswith("embedded")]
+    assert "auc/overall" in parent.data.metrics
+    assert [p.step for p in client.get_metric_history(parent.info.run_id, "loss_g")] == [1, 2]
+    assert all("loss_g" in r.data.metrics for name, r in runs.items() if name.startswith("trial"))
 
 
 def test_a_folder_of_scans_and_masks_of_one_s_own(tmp_path: Path) -> None:

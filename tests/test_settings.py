@@ -67,7 +67,12 @@ def test_no_labels_of_one_s_own_scans_are_used_unasked(
         ({"train__workers": 0}, "train.workers: got 0, expected 1 or more"),
         ({"scans__source": "sixrey"}, "scans.source: .*got 'sixrey'"),
         ({"scans__validation": 1.5}, "scans.validation: got 1.5"),
-        ({"tune__lambda_con": [9, 3]}, "tune.lambda_con: got .*low < high"),
+        ({"tune__space": {"lambda_con": [9, 3]}}, "tune.space.lambda_con: got .*low < high"),
+        ({"tune__space": {"lambda_cno": [3, 9]}}, "tune.space: got 'lambda_cno', expected one of"),
+        ({"tune__space": {"lambda_con": [3, 9]}}, "tune.space: .*expected lambda_adv too"),
+        ({"tune__space": {"lambda_con": "wide"}}, "tune.space.lambda_con.*got 'wide'"),
+        ({"tune__sampler": "grid"}, "tune.space: got .*expected choices for every setting"),
+        ({"tune__scheduler": "pbt"}, "tune.scheduler: .*expected sampler random"),
         ({"model__batch_size": 1}, "model.batch_size: got 1"),
     ],
 )

@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from pipeline.models.skip_ganomaly.nets import NetShape
 from pipeline.models.skip_ganomaly.step import build_networks, network_state
 from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
 from pipeline.settings import load_settings
-from pipeline.tracking import Tracker
+from pipeline.tracking import UNLOGGED, Tracker
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.slow  # making the store takes seconds
@@ -79,6 +80,28 @@ def test_the_logged_model_scores_any_batch(tracker: Tracker) -> None:
     np.testing.assert_allclose(loaded.predict(PATCHES), expected, rtol=1e-4, atol=1e-5)
     assert loaded.metadata.signature.inputs.inputs[0].type == np.dtype("uint8")
     assert not list(Path(logged.artifact_location.removeprefix("file://")).rglob("*.pkl"))
+
+
+def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        gone = Tracker.open()
+        run_id = gone.pipeline_run(SETTINGS, "data")
+        gone.log_metrics(gone.child_run(run_id, "sweep"), {"auc": 0.5})
+        gone.log_model(run_id, ScoringModule(small_model()), PATCHES[:4])
+        gone.finish(run_id)
+    assert run_id == UNLOGGED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"MLflow at {gone.uri} failed, so this run is not logged there: ")
+    assert line.endswith("log them later with `python -m stages.track`")
+
+
+def test_a_run_that_was_not_made_is_left_alone_when_the_store_is_back(tracker: Tracker) -> None:
+    tracker.log_metrics(UNLOGGED, {"auc": 0.5})
+    assert tracker.child_run(UNLOGGED, "sweep") == UNLOGGED
 
 
 def experiment_of(tracker: Tracker) -> str:

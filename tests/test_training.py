@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.checkpoints import load_checkpoint, save_checkpoint
+from pipeline.checkpoints import CHECKPOINT, parse_checkpoint, save_checkpoint
 from pipeline.errors import InputError
 from pipeline.models.skip_ganomaly.settings import LossSettings
 from pipeline.patch_store import PatchStore
@@ -69,7 +69,7 @@ def test_resumed_equals_uninterrupted(
         save_checkpoint(tmp_path / str(state["epoch"]), state, "key")
 
     whole = train(TRAIN, store, validation, Worker(), keep)
-    halfway = load_checkpoint(tmp_path / "1", "key")
+    halfway = parse_checkpoint((tmp_path / "1" / CHECKPOINT).read_bytes(), "here", "key")
     resumed, rest = run(patches, validation, resume=halfway)
     assert len(rest) == 1
     assert same(resumed, whole)

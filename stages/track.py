@@ -1,0 +1,57 @@
+"""Completes the MLflow run of the results on disk: `python -m stages.track`, and after `evaluate`.
+
+What is logged already is left, so it can be run again after a store that had failed is back.
+"""
+
+import json
+
+from pipeline.evaluation import flat_metrics
+from pipeline.files import read_numbers
+from pipeline.patch_store import PatchStore
+from pipeline.report import METRICS
+from pipeline.scoring import ScoringModule, TrainedModel
+from pipeline.settings import Settings, load_settings
+from pipeline.splits import TEST
+from pipeline.sweep_results import read_best, read_trials
+from pipeline.tracking import SWEEP_TAG, UNLOGGED, Tracker
+from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
+
+
+def main() -> None:
+    """Log what is missing of the results on disk."""
+    track(load_settings())
+
+
+def track(settings: Settings) -> None:
+    """Complete the pipeline's run, also with what an earlier run trained, and close it."""
+    model = TrainedModel.load(TRAINED / MODEL)
+    data = model.provenance["data"]
+    tracker = Tracker.open()
+    run_id = tracker.pipeline_run(settings, data)
+    tracker.log_dataset(run_id, settings.scans.source, str(PATCHES), data)
+    tracker.log_params(run_id, model.provenance["settings"])
+    tracker.log_missing_history(run_id, read_numbers(TRAINED / HISTORY))
+    metrics = json.loads((EVALUATED / METRICS).read_text(encoding="utf-8"))
+    tracker.log_metrics(run_id, flat_metrics(metrics))
+    tracker.set_tags(run_id, track_sweep(tracker, run_id))
+    tracker.log_folder(run_id, EVALUATED, "evaluation")
+    tracker.log_model(run_id, ScoringModule(model), PatchStore(PATCHES, TEST).read(0, 4))
+    tracker.finish(run_id)
+
+
+def track_sweep(tracker: Tracker, run_id: str) -> dict[str, str]:
+    """Tags that name the sweep's run and objective; a sweep that was not logged is logged."""
+    best = read_best(SWEEP)
+    sweep_run = best["run_id"]
+    if sweep_run == UNLOGGED:
+        sweep_run = tracker.child_run(run_id, "sweep")
+        tracker.log_metrics(sweep_run, {"objective": best["value"]})
+        for trial in read_trials(SWEEP):
+            tracker.log_trial(sweep_run, trial)
+        tracker.log_folder(sweep_run, SWEEP, "sweep")
+        tracker.finish(sweep_run)
+    return {SWEEP_TAG: sweep_run or "none", "objective": best["objective"]}
+
+
+if __name__ == "__main__":
+    run_stage(main)

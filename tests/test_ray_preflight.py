@@ -1,0 +1,51 @@
+"""What is refused before a job starts, on a cluster of two real nodes."""
+
+from collections.abc import Iterator
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from pipeline.errors import InputError
+from pipeline.ray_preflight import installed_versions, require_place, require_same_versions
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Cluster]:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
+    cluster.add_node(num_cpus=3)
+    ray.init(address=cluster.address)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.usefixtures("two_nodes")
+def test_what_fits_is_let_through() -> None:
+    require_place("train.workers", 4, {"CPU": 1.0, "GPU": 0.0})
+    require_place("train.workers", 1, {"CPU": 2.0})
+
+
+@pytest.mark.usefixtures("two_nodes")
+@pytest.mark.parametrize(
+    ("count", "each", "message"),
+    [
+        (5, {"CPU": 1.0}, "got 5, each of 1 CPU, expected 4 at most: the cluster"),
+        (2, {"CPU": 2.0}, "got 2, each of 2 CPU, expected 1 at most"),  # 4 CPUs, but not together
+        (1, {"CPU": 1.0, "GPU": 0.5}, "each of 1 CPU, 0.5 GPU, expected 0 at most"),
+    ],
+)
+def test_what_can_never_be_placed_is_refused(
+    count: int, each: dict[str, float], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        require_place("train.workers", count, each)
+
+
+@pytest.mark.usefixtures("two_nodes")
+def test_a_node_of_another_version_is_named() -> None:
+    require_same_versions(installed_versions())
+    with pytest.raises(InputError, match=r"node .*: torch 2\.13.*, here 1\.2\.0: install"):
+        require_same_versions({**installed_versions(), "torch": "1.2.0"})

@@ -1,0 +1,44 @@
+from typing import Any
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.search_space import apply
+from pipeline.settings import TrainBlock
+from pipeline.sweep_results import choose_settings
+from tests.conftest import MODEL
+
+VALUES = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 10}
+
+
+def block(**given: float) -> TrainBlock:
+    settings: dict[str, Any] = dict.fromkeys(VALUES, "sweep") | given
+    return TrainBlock(**settings, epochs=1, seed=0, workers=1, use_gpu=False, false_alarm_rate=0.1)
+
+
+def test_values_go_where_they_belong() -> None:
+    model, losses = apply({**VALUES, "learning_rate": 1e-3, "ngf": 2}, MODEL)
+    assert (model.learning_rate, model.ngf, model.ndf) == (1e-3, 2, MODEL.ndf)
+    assert (losses.lambda_con, losses.latent_dim) == (40, 10)
+
+
+def test_a_value_that_its_setting_does_not_allow_is_refused() -> None:
+    with pytest.raises(InputError, match="beta1: got 2, expected from 0 to below 1"):
+        apply({**VALUES, "beta1": 2}, MODEL)
+
+
+def test_the_training_takes_from_the_sweep_what_it_does_not_say_itself() -> None:
+    best = {"settings": {**VALUES, "learning_rate": 1e-3}}
+    model, losses = choose_settings(MODEL, block(lambda_con=50.0), best)
+    assert (losses.lambda_con, losses.lambda_adv, model.learning_rate) == (50, 1, 1e-3)
+
+
+def test_a_training_that_says_all_itself_takes_nothing_from_the_sweep() -> None:
+    best = {"settings": {**VALUES, "learning_rate": 1e-3}}
+    model, losses = choose_settings(MODEL, block(**dict.fromkeys(VALUES, 7)), best)
+    assert (losses.lambda_con, model) == (7, MODEL)
+
+
+def test_without_a_sweep_there_is_nothing_to_take() -> None:
+    with pytest.raises(InputError, match=r"train\.lambda_adv: it says sweep, but tune.trials is 0"):
+        choose_settings(MODEL, block(), {"settings": None})

@@ -1,0 +1,101 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.search_space import Choices, Space
+from pipeline.sweep_results import (
+    SweepResult,
+    TrialResult,
+    TrialState,
+    rank,
+    read_trials,
+    require_enough,
+    write_sweep,
+)
+from pipeline.sweep_summary import as_study, describe, importances, write_summary
+
+SPACE: Space = {
+    "lambda_adv": (0.1, 10),
+    "lambda_con": (4, 400),
+    "lambda_lat": (0.1, 10),
+    "latent_dim": Choices((5, 10)),
+}
+
+
+def trial(
+    objective: float | None, lambda_con: float = 40, state: TrialState = "finished", at: float = 0
+) -> TrialResult:
+    settings = {"lambda_adv": 1, "lambda_con": lambda_con, "lambda_lat": 1, "latent_dim": 10}
+    reason = "loss_g is nan in epoch 1" if state == "failed" else ""
+    return TrialResult(f"t{at:g}", settings, objective, state, 2, 6.0, at, at + 10, reason)
+
+
+def ruled_by_lambda_con() -> SweepResult:
+    generator = np.random.default_rng(0)
+    weights = 10 ** generator.uniform(0.7, 2.5, size=20)
+    trials = [trial(0.5 + 0.1 * np.log10(w), w, at=10 * i) for i, w in enumerate(weights)]
+    return rank([*trials, trial(None, state="failed", at=200)])
+
+
+def test_the_best_objective_comes_first_and_failed_trials_last() -> None:
+    ranked = rank([trial(0.9, 7, "failed"), trial(0.6, 8), trial(None, 9), trial(0.7, 10)])
+    assert [found.settings["lambda_con"] for found in ranked.trials[:2]] == [10, 8]
+    assert (ranked.best["lambda_con"], ranked.value) == (10, 0.7)
+
+
+def test_a_sweep_of_failures_names_the_reason() -> None:
+    with pytest.raises(InputError, match="every trial failed: loss_g is nan"):
+        rank([trial(0.9, state="failed")])
+
+
+def test_a_sweep_may_lose_a_stated_share_of_its_trials() -> None:
+    ranked = rank([trial(0.7), trial(0.8), trial(None, state="failed")])
+    require_enough(ranked, 0.4)
+    with pytest.raises(InputError, match=r"1 of 3 trials failed, more than .*\(0.3\).*nan"):
+        require_enough(ranked, 0.3)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    curve = [{"epoch": 1.0, "loss_g": 2.5}, {"epoch": 2.0, "loss_g": 1.5}]
+    ranked = rank([replace(trial(0.7), curve=curve), trial(None, state="failed", at=5)])
+    write_sweep(tmp_path, ranked, "auc", "run")
+    assert read_trials(tmp_path) == [
+        ranked.trials[0],
+        replace(ranked.trials[1], curve=[]),
+    ]
+
+
+def test_every_trial_has_a_row(tmp_path: Path) -> None:
+    write_sweep(tmp_path, rank([trial(0.7), trial(0.6, state="failed")]), "auc", "run")
+    header, best, failed = (tmp_path / "trials.csv").read_text().splitlines()
+    assert header.startswith("trial,lambda_adv,lambda_con,lambda_lat,latent_dim,objective,state")
+    assert best == "t0,1,40,1,10,0.7,finished,2,6.0,0,10,"
+    assert failed.endswith("loss_g is nan in epoch 1")
+    assert json.loads((tmp_path / "best.json").read_text())["trials"] == 2
+
+
+def test_the_setting_that_decides_is_the_important_one() -> None:
+    shares = importances(as_study(ruled_by_lambda_con(), SPACE))
+    assert shares["lambda_con"] > 0.9
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
+    result = ruled_by_lambda_con()
+    text = describe(result, as_study(result, SPACE), "labelled_auc")
+    assert "of 21 trials: finished 20, stopped 0, failed 1" in text
+    assert "training took 60% of the trials' 210 s" in text
+    assert "failed: lambda_adv 1, lambda_con 40, lambda_lat 1, latent_dim 10: loss_g is nan" in text
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_figures_are_drawn_for_as_many_trials_as_there_are(tmp_path: Path, count: int) -> None:
+    result = SweepResult(ruled_by_lambda_con().trials[:count])
+    write_summary(tmp_path, result, SPACE, "labelled_auc")
+    found = {path.stem for path in (tmp_path / "figures").iterdir()}
+    compared = {"parallel_coordinates", "importances"} if count > 1 else set()
+    assert found == {"history", "timeline"} | compared
