@@ -18,7 +18,7 @@ from pipeline.patch_store import (
     write_manifest,
     write_shard,
 )
-from pipeline.sources.sixray import SixraySource
+from pipeline.sources.masks import SIXRAY, MasksSource
 from pipeline.splits import SPLITS, TEST, TRAIN
 from pipeline.windows import Windows, cut_windows
 from tests.conftest import EXTRACT
@@ -114,7 +114,7 @@ def test_too_few_patches_for_a_batch_are_refused(tmp_path: Path) -> None:
 def test_the_same_input_gives_the_same_bytes(
     sixray: Path, catalogue: list[CatalogueRow], patches: Path, tmp_path: Path
 ) -> None:
-    extract_patches(tmp_path, catalogue, SixraySource(sixray), EXTRACT)
+    extract_patches(tmp_path, catalogue, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT)
     digests = {path.name: file_digest(path) for path in patches.iterdir()}
     assert len(digests) > len(SPLITS)
     assert digests == {path.name: file_digest(path) for path in tmp_path.iterdir()}
@@ -124,7 +124,7 @@ def test_patches_are_the_windows_of_the_catalogue(
     sixray: Path, catalogue: list[CatalogueRow], patches: Path
 ) -> None:
     store = PatchStore(patches, TEST)
-    source = SixraySource(sixray)
+    source = MasksSource(sixray, SIXRAY, stretched=True)
     for row in (row for row in catalogue if row.split == TEST):
         windows = cut_windows(source.read(row.entry()), EXTRACT)
         mine = np.flatnonzero(store.scan_ids == row.scan_id)
