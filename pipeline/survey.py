@@ -24,7 +24,7 @@ from pipeline.files import write_table
 from pipeline.sources.base import Image, ScanEntry, ScanSource
 
 HASH_SIDE = 16  # 256 bits
-NEAR_BITS = 20  # near-duplicates differ in no more of the 256; see docs/formats.md
+NEAR_BITS = 40  # near-duplicates differ in no more of the 256: docs/formats.md
 BLOCK = 4096  # hashes compared at a time
 
 Bits = NDArray[np.bool_]  # (HASH_SIDE**2,)
