@@ -75,7 +75,7 @@ class MasksSource:
     def _regions(self, path: Path, image: Pixels) -> Iterator[Region]:
         mask, (height, width) = read_index_mask(path), image.shape[:2]
         if self.stretched:
-            stretched = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+            stretched = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
             mask = stretched.astype(np.uint8, copy=False)
         elif mask.shape != (height, width):
             raise InputError(
