@@ -80,3 +80,9 @@ def test_near_duplicates_across_splits_are_listed(tmp_path: Path) -> None:
     assert header == "scan,split,near,near_split,bits"
     assert line.startswith("normal/2,train,normal/again,test,")
     assert write_near_duplicates(tmp_path / "near.csv", found, dict.fromkeys(splits, TRAIN)) == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 3), (20, 30_000, 1), (3, 2, 2)])
+def test_scans_of_any_shape_have_a_likeness(shape: tuple[int, int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert perceptual_hash(image).shape == (HASH_SIDE**2,)

@@ -14,7 +14,7 @@ from pipeline.files import digest
 from pipeline.sources.base import Mask, ScanEntry
 from pipeline.sources.classes import ClassMap
 from pipeline.sources.detections import DetectionSource, Labels, mask_of
-from pipeline.sources.folders import find_files
+from pipeline.sources.folders import find_files, find_images
 
 Record = dict[str, Any]  # one JSON object
 
@@ -61,8 +61,8 @@ class CocoSource(DetectionSource):
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each annotation by itself."""
         if self._found is None:  # in another process than the one that listed the folder
-            self.listing()
-        found = (self._found or {})[entry.files[0]]
+            self._found, _ = _read_folder(self.folder, find_images(self.folder)[0])
+        found = self._found[entry.files[0]]
         if found.size != size:
             shown = "{}x{}, not {}x{}".format(*size, *found.size)
             raise InputError(f"{found.path}: {found.name} is {shown}: annotate it as it is")

@@ -7,6 +7,7 @@ and object, and no more than one scan's masks are in memory.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,9 @@ def mask_of(found: Detections, size: tuple[int, int]) -> Mask:
 
 
 def _pixels(start: float, stop: float, length: int) -> slice:
-    """The pixels of an axis between two edges, one at least."""
-    first = min(max(round(start), 0), length - 1)
-    return slice(first, max(round(stop), first + 1))
+    """The pixels of an axis whose centres lie between two edges, or else the one at their middle."""
+    first, end = (min(max(ceil(edge - 0.5), 0), length) for edge in (start, stop))
+    if first < end:
+        return slice(first, end)
+    middle = min(max(floor((start + stop) / 2), 0), length - 1)
+    return slice(middle, middle + 1)
