@@ -111,7 +111,7 @@ def mask_of(found: Detections, size: tuple[int, int]) -> Mask:
 
 
 def _pixels(start: float, stop: float, length: int) -> slice:
-    """The pixels of an axis whose centres lie between two edges, or else the one at their middle."""
+    """The pixels whose centres lie between two edges of an axis, or else the one at the middle."""
     first, end = (min(max(ceil(edge - 0.5), 0), length) for edge in (start, stop))
     if first < end:
         return slice(first, end)
