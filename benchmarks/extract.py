@@ -32,7 +32,7 @@ from pipeline.extraction import plan
 from pipeline.ray_cluster import ray_session
 from pipeline.ray_extract import cut_on_ray
 from pipeline.settings import ExtractSettings
-from pipeline.sources.sixray import SixraySource
+from pipeline.sources.masks import SIXRAY, MasksSource
 from pipeline.windows import window_origins
 
 EXTRACT = ExtractSettings(size=64, stride=32, min_foreground=0)
@@ -98,7 +98,7 @@ def cut(rows: list[CatalogueRow], folder: Path) -> int:
     """Ours, on the open Ray session."""
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
-    recipe, jobs = plan(work, rows, SixraySource(folder), EXTRACT)
+    recipe, jobs = plan(work, rows, MasksSource(folder, SIXRAY, stretched=True), EXTRACT)
     return sum(result.windows for result in cut_on_ray(recipe, jobs))
 
 

@@ -30,7 +30,7 @@ from pipeline.files import file_digest
 from pipeline.settings import ExtractSettings
 from pipeline.shards import Shard
 from pipeline.sources.base import ScanEntry
-from pipeline.sources.sixray import SixraySource
+from pipeline.sources.masks import SIXRAY, MasksSource
 
 EXTRACT = ExtractSettings(size=32, stride=16, shard_scans=4)
 SCANS = 96
@@ -104,7 +104,7 @@ def kill_one(folder: Path, ray: bool, alone: bool, after: float) -> bool:
 
 def extract(folder: Path, ray: bool) -> None:
     """One extraction, here, of the catalogue in `folder`."""
-    source = SixraySource(folder / "scans")
+    source = MasksSource(folder / "scans", SIXRAY, stretched=True)
     rows = read_catalogue(folder)
     if not ray:
         print(STARTED, flush=True)

@@ -130,7 +130,7 @@ def make_store(folder: Path, patches: int) -> PatchStore:
         name = f"train-{number:02d}.h5"
         with ShardWriter(folder, SIDE, 3) as writer:
             writer.add_scan(name, Places(origins, ("normal",) * each, foreground, 0, 0), [pixels])
-            writer.finish(folder / name, ShardAttributes("train", {"size": SIDE}, 3, "", ""))
+            writer.finish(folder / name, ShardAttributes("train", {"size": SIDE}, 3, "", "", ""))
         shards.append({"file": name, "windows": each})
     write_manifest(
         folder,

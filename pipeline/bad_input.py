@@ -23,6 +23,11 @@ class BadInput:
     reason: str
 
 
+def as_bad(file: object, error: InputError) -> BadInput:
+    """What an `InputError` about a file says, without the path that it starts with."""
+    return BadInput(str(file), str(error).removeprefix(f"{file}: "))
+
+
 def settle(found: Sequence[BadInput], rule: BadInputRule) -> None:
     """Say every bad file on standard error, and how many there are.
 

@@ -28,7 +28,8 @@ class CatalogueRow:
         split: one of `pipeline.splits.SPLITS`.
         classes: its abnormal classes, sorted; empty for a normal scan.
         files: paths as the source gave them.
-        digests: SHA-256 of each file, in hex.
+        digests: SHA-256 of each file, in hex, and of its records in a file that it shares with
+            other scans, where it does.
     """
 
     scan_id: str
@@ -55,7 +56,7 @@ def write_catalogue(
             splits[entry.scan_id],
             entry.classes,
             tuple(str(path) for path in entry.files),
-            tuple(digests[path] for path in entry.files),
+            (*(digests[path] for path in entry.files), *filter(None, [entry.records])),
         )
         for entry in entries
     ]

@@ -1,60 +1,139 @@
-"""Reading images: the one place that decides how a file becomes uint8 RGB."""
+"""Reading images: the one place that decides how a file becomes uint8.
 
+Pillow reads every format. It gives size and mode from the header, so that a bomb is refused before
+it is decoded; it raises for a file that is cut short, where OpenCV fills in grey; and it knows
+palettes, transparency and EXIF.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import InputError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+MAX_PIXELS = 64_000_000  # of one image; about half a GiB while it is decoded
+
+# Changes with what `read_image` makes of a file.
+PIXEL_RULE = (
+    "1: 8 bits as they are, of 16 the high byte, 1 bit as 0 and 255; grey is one channel, colour "
+    "and palette are RGB, two grey pages of a TIFF are low and high energy; transparency lies "
+    "over white, where nothing absorbs; EXIF orientation is applied"
+)
+
+Pixels = NDArray[np.uint8]
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Read an image as (H, W, 3) uint8 RGB; grey is repeated, alpha dropped.
-
-    Raises:
-        InputError: the file is missing or is not an image that can be decoded.
-    """
-    return np.ascontiguousarray(_decode(path, cv2.IMREAD_COLOR)[:, :, ::-1])
+class _RefusedError(ValueError):
+    """A picture that the rule does not cover."""
 
 
-def read_index_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask of class indices as (H, W) uint8.
-
-    Raises:
-        InputError: the file is missing or is not an 8-bit mask of one channel.
-    """
-    mask = _decode(path, cv2.IMREAD_UNCHANGED)
-    if mask.ndim != 2 or mask.dtype != np.uint8:
-        raise InputError(
-            f"{path}: expected a mask of one 8-bit channel, got shape {mask.shape} and "
-            f"{mask.dtype}: save it as 8-bit grey PNG"
-        )
-    return mask
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files right in `folder`, sorted by name.
+def read_image(path: Path) -> Pixels:
+    """Read an image as (H, W, C) uint8 by `PIXEL_RULE`; C is 1, 2 or 3.
 
     Raises:
-        InputError: the folder is missing or holds no image.
+        InputError: the file cannot be read or decoded, has more than `MAX_PIXELS`, or is of a
+            kind that the rule does not cover: floating point, 32 bits, CMYK, several pictures.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder: set scans.folder to where the scans are")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise InputError(f"{folder}: no image in it: expected files {', '.join(IMAGE_SUFFIXES)}")
-    return found
+    return _open(path, _channels)
 
 
-def _decode(path: Path, flags: int) -> NDArray[np.uint8]:
+def read_index_mask(path: Path) -> Pixels:
+    """Read a mask of class indices as (H, W) uint8; of a palette image the indices.
+
+    Raises:
+        InputError: the file cannot be read or is not an 8-bit mask of one channel.
+    """
+    return _open(path, _indices)
+
+
+def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:
+    """Check an image's size by its header, then decode it."""
     try:
-        encoded = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(image)
+            return np.ascontiguousarray(decode(image))
+    except _RefusedError as error:
+        reason = str(error)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        reason = f"more than {MAX_PIXELS:,} pixels: cut it into smaller scans"
+    except UnidentifiedImageError:
+        reason = f"not an image that can be decoded: expected {', '.join(FORMATS)}"
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    decoded = cv2.imdecode(encoded, flags) if encoded.size else None
-    if decoded is None:
-        raise InputError(f"{path}: not an image that can be decoded: replace or remove it")
-    return np.asarray(decoded, dtype=decoded.dtype)
+        reason = f"cannot be read: {error.strerror or error}"
+    except Exception as error:  # Pillow's decoders raise what they like
+        reason = f"not an image that can be decoded: {error}"
+    raise InputError(f"{path}: {' '.join(reason.split())}")
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _RefusedError(
+            f"{width}x{height} are more than {MAX_PIXELS:,} pixels: cut it into smaller scans"
+        )
+
+
+def _channels(image: Image.Image) -> Pixels:
+    pages = getattr(image, "n_frames", 1)
+    if pages == 1:
+        return _page(image)
+    if image.format != "TIFF" or pages != 2:
+        raise _RefusedError(f"{pages} pictures in one file, expected 1, or 2 grey pages of a TIFF")
+    low, high = (_page_at(image, number) for number in (0, 1))
+    if low.shape[2] != 1 or low.shape != high.shape:
+        raise _RefusedError(f"pages of shape {low.shape} and {high.shape}, expected 2 alike, grey")
+    return np.concatenate([low, high], axis=2)
+
+
+def _page_at(image: Image.Image, number: int) -> Pixels:
+    image.seek(number)
+    _check_size(image)
+    return _page(image)
+
+
+def _page(image: Image.Image) -> Pixels:
+    """The page that an image is at, (H, W, C)."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):
+        return (np.asarray(upright)[:, :, None] >> 8).astype(np.uint8)
+    if upright.mode in ("P", "PA") or "transparency" in upright.info:
+        upright = upright.convert(_plain_mode(upright))
+    elif upright.mode == "1":
+        upright = upright.convert("L")
+    values = np.asarray(upright)
+    if upright.mode in ("L", "RGB"):
+        return values.reshape(*values.shape[:2], -1)
+    if upright.mode in ("LA", "RGBA"):
+        return _over_white(values)
+    raise _RefusedError(
+        f"pixels of kind {upright.mode}, expected 8 or 16 bits of grey or RGB: save it as such"
+    )
+
+
+def _plain_mode(image: Image.Image) -> str:
+    """What a palette, or a colour that stands for transparency, is spelled out to."""
+    grey = image.mode in ("1", "L")
+    if "transparency" in image.info or image.mode == "PA":
+        return "LA" if grey else "RGBA"
+    return "RGB"
+
+
+def _over_white(values: Pixels) -> Pixels:
+    """Channels with alpha last, (H, W, C + 1), over white, (H, W, C)."""
+    alpha = values[:, :, -1:].astype(np.uint16)
+    if not alpha.any():
+        raise _RefusedError("every pixel is transparent: save it without an alpha channel")
+    return ((values[:, :, :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _indices(image: Image.Image) -> Pixels:
+    if image.mode not in ("L", "P"):
+        raise _RefusedError(
+            f"expected a mask of one 8-bit channel, got pixels of kind {image.mode}: "
+            "save it as 8-bit grey PNG"
+        )
+    return np.asarray(image)

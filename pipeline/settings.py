@@ -4,6 +4,7 @@ Each block is a plain dataclass that stands in the module it belongs to, or here
 module needs it; pydantic reads them strictly and refuses unknown keys.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.windows import WindowRule
 
 SWEEP: Literal["sweep"] = "sweep"
 FromSweep = Literal["sweep"]
-Source = Literal["embedded", "sixray", "cifar10"]
+Source = Literal["embedded", "coco", "voc", "yolo", "masks", "sixray", "class_folders", "cifar10"]
 Sampler = Literal["optuna", "random", "grid"]
 Scheduler = Literal["asha", "pbt", "none"]
 # What population based training may change in a trial that goes on.
@@ -49,11 +50,14 @@ class ScanSettings(SplitShares):
     seed: int
     count: int
     abnormal_class: str
+    classes: dict[str | int, str]
     bad_input: BadInputRule
+    group: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.count >= 1, "count", self.count, "1 or more")
+        require(_is_pattern(self.group), "group", self.group, "a regular expression, or null")
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,14 @@ def load_settings(
 
 def _one_choice(values: Range | Choices) -> bool:
     return isinstance(values, Choices) and len(values.choices) == 1
+
+
+def _is_pattern(text: str | None) -> bool:
+    try:
+        re.compile(text or "")
+    except re.error:
+        return False
+    return True
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

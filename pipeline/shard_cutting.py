@@ -17,6 +17,7 @@ from pipeline.bad_input import BadInput
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
 from pipeline.files import code_digest, digest
+from pipeline.images import PIXEL_RULE
 from pipeline.shards import FORMAT, Patches, Shard, ShardAttributes, ShardWriter
 from pipeline.sources.base import Image, Scan, ScanSource
 from pipeline.windows import Places, WindowRule, place_windows, window_pixels
@@ -167,7 +168,7 @@ def _write_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> Sh
         if kept:
             sources = digest([[row.scan_id, row.digests[0]] for row in kept])
             attributes = ShardAttributes(
-                split, recipe.settings, recipe.channels, sources, recipe.code
+                split, recipe.settings, recipe.channels, PIXEL_RULE, sources, recipe.code
             )
             writer.finish(folder / file, attributes)
         return ShardResult(split, file, len(writer), scans)

@@ -11,7 +11,8 @@ A shard holds whole scans of one split:
     left_out (S, 2) int32           windows of the scan left out as grazing, as background
 
 Attributes: `format`, and `about`, a JSON object with `split`, `classes` (those of its own
-scans), `settings`, `channels`, `sources` (digest of the scans' images), `code` (digest of the
+scans), `settings`, `channels`, `pixels` (the rule by which files
+become uint8), `sources` (digest of the scans' images), `code` (digest of the
 modules that decide the bytes) and `columns` (the CRC-32 of every dataset but the patches). Nothing
 in it depends on when, where or by how many workers it was written: the same input gives the same
 bytes.
@@ -69,6 +70,7 @@ class ShardAttributes:
     split: str
     settings: dict[str, Any]
     channels: int
+    pixels: str
     sources: str
     code: str
 

@@ -1,5 +1,6 @@
 """Which scan goes where, decided by whole scan before anything is cut."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,19 +37,39 @@ class SplitShares:
         require(self.validation > 0, "validation", self.validation, "more than 0")
 
 
-def split_scans(entries: Sequence[ScanEntry], shares: SplitShares, seed: int) -> dict[str, str]:
+@dataclass(frozen=True)
+class Bag:
+    """Scans that belong together, and so in one split.
+
+    Attributes:
+        key: what they have in common.
+        scans: in order of their ids.
+        classes: the abnormal classes of all of them, sorted.
+    """
+
+    key: str
+    scans: tuple[ScanEntry, ...]
+    classes: tuple[str, ...]
+
+
+def split_scans(
+    entries: Sequence[ScanEntry], shares: SplitShares, seed: int, group: str | None = None
+) -> dict[str, str]:
     """Give every scan one split: a dict from scan id to split name.
 
-    Abnormal scans never train. Classes are spread evenly: each combination of classes is shared
+    Scans for whose ids the regular expression `group` finds the same (by its first group, or as a
+    whole) are one bag and stay together; a scan that it does not match is a bag by itself.
+    Abnormal bags never train. Classes are spread evenly: each combination of classes is shared
     out by itself. A set's official parts are kept where it has them.
 
     Raises:
-        InputError: no normal scan is left to train or to validate on, or two scans share an id.
+        InputError: no normal scan is left to train or to validate on, two scans share an id, or
+            `group` matches none.
     """
     _refuse_repeated_ids(entries)
-    strata: dict[tuple[str, ...], list[ScanEntry]] = {}
-    for entry in sorted(entries, key=lambda entry: entry.scan_id):
-        strata.setdefault(entry.classes, []).append(entry)
+    strata: dict[tuple[str, ...], list[Bag]] = {}
+    for bag in make_bags(entries, group):
+        strata.setdefault(bag.classes, []).append(bag)
     splits: dict[str, str] = {}
     for index, classes in enumerate(sorted(strata)):
         generator = np.random.default_rng([seed, index])
@@ -58,8 +79,29 @@ def split_scans(entries: Sequence[ScanEntry], shares: SplitShares, seed: int) ->
     return splits
 
 
-def _split_normal(entries: Sequence[ScanEntry], shares: SplitShares) -> dict[str, str]:
-    testing, learning = _official_parts(entries) or _divide(entries, shares.test_normal)
+def make_bags(entries: Sequence[ScanEntry], group: str | None = None) -> list[Bag]:
+    """The scans by bag, in order of the bags' keys."""
+    matches = {
+        entry.scan_id: re.search(group, entry.scan_id) if group else None for entry in entries
+    }
+    if group and entries and not any(matches.values()):
+        raise InputError(
+            f"scans.group: {group!r} is found in no scan's id, such as {entries[0].scan_id!r}"
+        )
+    members: dict[tuple[bool, str], list[ScanEntry]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.scan_id):
+        match = matches[entry.scan_id]
+        found = match and (match[1] if match.re.groups else match[0])
+        key = entry.scan_id if found is None else found
+        members.setdefault((found is None, key), []).append(entry)
+    return [
+        Bag(key, tuple(scans), tuple(sorted({name for scan in scans for name in scan.classes})))
+        for (_, key), scans in sorted(members.items())
+    ]
+
+
+def _split_normal(bags: Sequence[Bag], shares: SplitShares) -> dict[str, str]:
+    testing, learning = _official_parts(bags) or _divide(bags, shares.test_normal)
     validation, train = _divide(learning, shares.validation)
     labelled, test = _divide(testing, shares.labelled_validation)
     return _assign(
@@ -72,31 +114,36 @@ def _split_normal(entries: Sequence[ScanEntry], shares: SplitShares) -> dict[str
     )
 
 
-def _split_abnormal(entries: Sequence[ScanEntry], shares: SplitShares) -> dict[str, str]:
-    labelled, test = _divide(entries, shares.labelled_validation)
+def _split_abnormal(bags: Sequence[Bag], shares: SplitShares) -> dict[str, str]:
+    labelled, test = _divide(bags, shares.labelled_validation)
     return _assign({LABELLED_VALIDATION: labelled, TEST: test})
 
 
-def _official_parts(
-    entries: Sequence[ScanEntry],
-) -> tuple[Sequence[ScanEntry], Sequence[ScanEntry]] | None:
-    """The entries of the test and of the training part; None where the set has no parts."""
-    if not any(entry.part for entry in entries):
+def _official_parts(bags: Sequence[Bag]) -> tuple[Sequence[Bag], Sequence[Bag]] | None:
+    """The bags of the test and of the training part; None where the set has no parts.
+
+    A bag with a scan in either part is for the test.
+    """
+    if not any(scan.part for bag in bags for scan in bag.scans):
         return None
-    testing = [entry for entry in entries if entry.part == "test"]
-    return testing, [entry for entry in entries if entry.part == "train"]
+    tested = [any(scan.part == "test" for scan in bag.scans) for bag in bags]
+    testing = [bag for bag, is_tested in zip(bags, tested, strict=True) if is_tested]
+    learning = [bag for bag, is_tested in zip(bags, tested, strict=True) if not is_tested]
+    return testing, learning
 
 
-def _divide(
-    entries: Sequence[ScanEntry], share: float
-) -> tuple[Sequence[ScanEntry], Sequence[ScanEntry]]:
-    """The first `share` of the entries, rounded, and the others."""
-    first = round(share * len(entries))
-    return entries[:first], entries[first:]
+def _divide(bags: Sequence[Bag], share: float) -> tuple[Sequence[Bag], Sequence[Bag]]:
+    """The first bags, with a `share` of the scans as nearly as bags allow, and the others."""
+    counts = np.cumsum([0, *(len(bag.scans) for bag in bags)])
+    wanted = round(share * int(counts[-1]))
+    first = int(np.abs(counts - wanted).argmin())
+    return bags[:first], bags[first:]
 
 
-def _assign(groups: dict[str, Sequence[ScanEntry]]) -> dict[str, str]:
-    return {entry.scan_id: split for split, group in groups.items() for entry in group}
+def _assign(groups: dict[str, Sequence[Bag]]) -> dict[str, str]:
+    return {
+        scan.scan_id: split for split, bags in groups.items() for bag in bags for scan in bag.scans
+    }
 
 
 def _refuse_repeated_ids(entries: Sequence[ScanEntry]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError, require
-from pipeline.sources.base import Image, Scan
+from pipeline.sources.base import IGNORED, Image, Scan
 
 NORMAL = "normal"
 GRAZING = "grazing"  # touches a threat, too little of it to be called either way
@@ -121,7 +121,8 @@ def window_sums(
 def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> list[str]:
     """Name each window: an abnormal class, ``grazing`` or ``normal``.
 
-    Where several threats qualify, the one that covers most of the window names it.
+    Where several threats qualify, the one that covers most of the window names it. What touches
+    an ignored object and no threat counts as grazing.
     """
     labels = np.full(len(origins), NORMAL, dtype=object)
     most = np.zeros(len(origins), dtype=np.int64)
@@ -130,6 +131,7 @@ def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> l
         enough = (covered >= rule.min_window_share * rule.size**2) | (
             covered >= rule.min_threat_share * max(int(region.mask.sum()), 1)
         )
+        enough &= region.class_name != IGNORED
         labels[(covered > 0) & (most == 0) & ~enough] = GRAZING
         winner = (covered > 0) & enough & (covered > most)
         labels[winner], most[winner] = region.class_name, covered[winner]
@@ -180,12 +182,14 @@ def window_pixels(image: Image, origins: NDArray[np.int32], rule: WindowRule) ->
 
 def _place_whole(scan: Scan) -> Places:
     """The whole scan as one window, named by its largest threat."""
-    largest = max(scan.regions, key=lambda region: int(region.mask.sum()), default=None)
+    threats = [region for region in scan.regions if region.class_name != IGNORED]
+    largest = max(threats, key=lambda region: int(region.mask.sum()), default=None)
+    kept = 0 if scan.regions and not threats else 1  # an ignored object alone: neither
     return Places(
-        origins=np.zeros((1, 2), dtype=np.int32),
-        labels=(largest.class_name if largest else NORMAL,),
-        foreground=np.array([foreground_mask(scan.image).mean()], dtype=np.float32),
-        grazing=0,
+        origins=np.zeros((kept, 2), dtype=np.int32),
+        labels=(largest.class_name if largest else NORMAL,)[:kept],
+        foreground=np.array([foreground_mask(scan.image).mean()][:kept], dtype=np.float32),
+        grazing=1 - kept,
         background=0,
     )
 

@@ -1,11 +1,15 @@
 """Stage `scans`: generate or find the scans, and give each its split."""
 
+from pipeline.bad_input import settle
 from pipeline.catalogue import describe, write_catalogue
 from pipeline.settings import load_settings
 from pipeline.sources.embedded.coco import generate
 from pipeline.sources.registry import GENERATED, open_source
 from pipeline.splits import split_scans
+from pipeline.survey import survey, write_near_duplicates
 from stages.entry import SCANS, run_stage
+
+NEAR_DUPLICATES = "near_duplicates.csv"
 
 
 def main() -> None:
@@ -13,9 +17,14 @@ def main() -> None:
     settings = load_settings().scans
     if settings.source == "embedded":
         generate(SCANS / GENERATED, settings.seed, settings.count)
-    entries = open_source(settings, SCANS).entries()
-    rows = write_catalogue(SCANS, entries, split_scans(entries, settings, settings.seed))
-    print(describe(rows))
+    source = open_source(settings, SCANS)
+    listing = source.listing()
+    found = survey(source, listing.entries)
+    settle([*listing.bad, *found.bad], settings.bad_input)
+    splits = split_scans(found.entries, settings, settings.seed, settings.group)
+    print(describe(write_catalogue(SCANS, found.entries, splits)))
+    near = write_near_duplicates(SCANS / NEAR_DUPLICATES, found, splits)
+    print(f"{near} pairs of near-duplicates across splits: {SCANS / NEAR_DUPLICATES}")
 
 
 if __name__ == "__main__":

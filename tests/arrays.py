@@ -7,13 +7,13 @@ import numpy as np
 
 from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
 from pipeline.errors import InputError
-from pipeline.sources.base import Region, Scan, ScanEntry
+from pipeline.sources.base import Listing, Region, Scan, ScanEntry
 
 
 class ArraySource:
     """Reads ``<name>.npy``; of a scan with a class, the upper left quarter is the region."""
 
-    def entries(self) -> list[ScanEntry]:
+    def listing(self) -> Listing:
         raise NotImplementedError
 
     def read(self, entry: ScanEntry) -> Scan:

@@ -8,7 +8,7 @@ from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
 from pipeline.extraction import extract_patches
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.settings import ExtractSettings
-from pipeline.sources.sixray import SixraySource
+from pipeline.sources.masks import SIXRAY, MasksSource
 from pipeline.splits import SplitShares, split_scans
 from pipeline.training import TrainSettings
 
@@ -52,7 +52,7 @@ def sixray(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def catalogue(sixray: Path, tmp_path_factory: pytest.TempPathFactory) -> list[CatalogueRow]:
     folder = tmp_path_factory.mktemp("scans")
-    entries = SixraySource(sixray).entries()
+    entries = MasksSource(sixray, SIXRAY, stretched=True).listing().entries
     write_catalogue(folder, entries, split_scans(entries, SHARES, seed=0))
     return read_catalogue(folder)
 
@@ -62,5 +62,5 @@ def patches(
     sixray: Path, catalogue: list[CatalogueRow], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("patches")
-    extract_patches(folder, catalogue, SixraySource(sixray), EXTRACT)
+    extract_patches(folder, catalogue, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT)
     return folder

@@ -9,7 +9,7 @@ from pipeline.shards import FORMAT, ShardAttributes, ShardWriter
 from pipeline.splits import TRAIN
 from pipeline.windows import Places
 
-ABOUT = ShardAttributes(TRAIN, {"size": 16}, 3, "sources", "code")
+ABOUT = ShardAttributes(TRAIN, {"size": 16}, 3, "pixels", "sources", "code")
 
 
 def store_of(folder: Path, lengths: list[int]) -> PatchStore:

@@ -25,7 +25,7 @@ from pipeline.report import write_figures, write_report
 from pipeline.scoring import Calibration, Detector
 from pipeline.settings import EvaluateSettings
 from pipeline.showcase import ScanScorer
-from pipeline.sources.sixray import SixraySource
+from pipeline.sources.masks import SIXRAY, MasksSource
 from pipeline.splits import TEST, VALIDATION
 from pipeline.trivial_scores import TRIVIAL_SCORES
 from tests.conftest import EXTRACT
@@ -113,7 +113,9 @@ def test_the_whole_report(
     assert set(test.scores) == {ANOMALY, "residual", "latent", *TRIVIAL_SCORES}
     table = write_report(tmp_path, store, test, CALIBRATION, SETTINGS, "heading")
     rows = [row for row in catalogue if row.split == split]
-    scorer = ScanScorer(rows, SixraySource(sixray), EXTRACT, detector, CALIBRATION)
+    scorer = ScanScorer(
+        rows, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT, detector, CALIBRATION
+    )
     write_figures(tmp_path / "figures", store, test, table, scorer, SETTINGS)
     figures = {path.stem for path in (tmp_path / "figures").iterdir()}
     assert figures == {"roc", "histogram", "tsne", "exemplars", "scans"}

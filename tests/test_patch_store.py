@@ -7,7 +7,7 @@ import pytest
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
 from pipeline.patch_store import OPEN_SHARDS, PatchStore, read_manifest, write_manifest
-from pipeline.sources.sixray import SixraySource
+from pipeline.sources.masks import SIXRAY, MasksSource
 from pipeline.splits import TEST, TRAIN
 from pipeline.windows import cut_windows
 from tests.conftest import EXTRACT
@@ -30,7 +30,7 @@ def test_patches_are_the_windows_of_the_catalogue(
     sixray: Path, catalogue: list[CatalogueRow], patches: Path
 ) -> None:
     store = PatchStore(patches, TEST)
-    source = SixraySource(sixray)
+    source = MasksSource(sixray, SIXRAY, stretched=True)
     for row in (row for row in catalogue if row.split == TEST):
         windows = cut_windows(source.read(row.entry()), EXTRACT)
         mine = np.flatnonzero(store.scan_ids == row.scan_id)

@@ -11,7 +11,7 @@ from pipeline.extraction import plan
 from pipeline.ray_cluster import ray_session
 from pipeline.ray_extract import cut_on_ray
 from pipeline.shard_cutting import ShardResult, cut_shard
-from pipeline.sources.sixray import SixraySource
+from pipeline.sources.masks import SIXRAY, MasksSource
 from tests.conftest import EXTRACT
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def session() -> Iterator[None]:
 def test_the_same_bytes_as_in_one_process(
     session: None, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
 ) -> None:
-    source = SixraySource(sixray)
+    source = MasksSource(sixray, SIXRAY, stretched=True)
     recipe, jobs = plan(tmp_path / "ray", catalogue, source, EXTRACT)
     there = list(cut_on_ray(recipe, jobs))
     recipe, jobs = plan(tmp_path / "here", catalogue, source, EXTRACT)
@@ -39,7 +39,9 @@ def test_the_same_bytes_as_in_one_process(
 def test_what_a_worker_refuses_is_said_in_one_line(
     session: None, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
 ) -> None:
-    recipe, jobs = plan(tmp_path / "patches", catalogue, SixraySource(sixray), EXTRACT)
+    recipe, jobs = plan(
+        tmp_path / "patches", catalogue, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT
+    )
     (tmp_path / "patches").write_text("not a folder")
     with pytest.raises(InputError, match=r"/patches: cannot be written \(.*make room") as error:
         list(cut_on_ray(recipe, jobs))

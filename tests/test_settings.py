@@ -1,10 +1,13 @@
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from pipeline.errors import InputError
-from pipeline.settings import load_settings
+from pipeline.settings import Source, load_settings
+from pipeline.sources.registry import open_source
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "presets.yaml"
@@ -55,6 +58,17 @@ def test_no_labels_of_one_s_own_scans_are_used_unasked(
     )
 
 
+def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None:
+    lines = re.findall(r"^\{source: .*\}", (ROOT / "README.md").read_text(), flags=re.M)
+    found = set()
+    for line in lines:
+        changes = {f"scans__{name}": value for name, value in yaml.safe_load(line).items()}
+        settings = load_settings(with_changes(tmp_path, **changes), PRESETS).scans
+        open_source(settings, tmp_path)
+        found.add(settings.source)
+    assert found == set(get_args(Source)) - {"embedded"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -66,6 +80,9 @@ def test_no_labels_of_one_s_own_scans_are_used_unasked(
         ({"train__lambda_con": -1}, "train.lambda_con: got -1"),
         ({"train__workers": 0}, "train.workers: got 0, expected 1 or more"),
         ({"scans__source": "sixrey"}, "scans.source: .*got 'sixrey'"),
+        ({"scans__group": "("}, r"scans.group: got '\(', expected a regular expression"),
+        ({"scans__classes": {"gun": 3}}, "scans.classes.gun: .*got 3"),
+        ({"scans__bad_input": "ignore"}, "scans.bad_input: .*got 'ignore'"),
         ({"scans__validation": 1.5}, "scans.validation: got 1.5"),
         ({"tune__space": {"lambda_con": [9, 3]}}, "tune.space.lambda_con: got .*low < high"),
         ({"tune__space": {"lambda_cno": [3, 9]}}, "tune.space: got 'lambda_cno', expected one of"),

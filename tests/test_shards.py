@@ -26,7 +26,7 @@ def places_of(rows: int) -> Places:
 def shard_of(folder: Path, channels: int = 3, piece: int = 40) -> Path:
     """Two scans, of 100 and of 50 windows."""
     path = folder / "train-0.h5"
-    attributes = ShardAttributes("train", {"size": 16}, channels, "sources", "code")
+    attributes = ShardAttributes("train", {"size": 16}, channels, "pixels", "sources", "code")
     pixels = pixels_of(ROWS, channels)
     with ShardWriter(folder, 16, channels) as writer:
         for scan_id, rows in (("sçan a", pixels[:100]), ("b", pixels[100:])):

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from pipeline.errors import InputError
 from pipeline.patch_store import PatchStore
 from pipeline.sources.base import ScanEntry
-from pipeline.splits import LABELLED_VALIDATION, SPLITS, TEST, TRAIN, VALIDATION, split_scans
+from pipeline.sources.cifar10 import PARTS
+from pipeline.splits import (
+    LABELLED_VALIDATION,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    make_bags,
+    split_scans,
+)
 from tests.conftest import SHARES
 
 
@@ -81,3 +90,65 @@ def test_no_normal_scan_is_refused() -> None:
 def test_repeated_ids_are_refused() -> None:
     with pytest.raises(InputError, match="'n0' stands for two scans"):
         split_scans([*entries_of(5, 0), ScanEntry("n0", (), ())], SHARES, 0)
+
+
+BY_BAG = r"^(bag\d+)-"
+
+
+@st.composite
+def bags_of_views(draw: st.DrawFn) -> list[ScanEntry]:
+    """Bags of 1 to 4 views, in no order. Any view may show a threat, but for the first 12 bags'."""
+    views = [
+        ScanEntry(
+            f"bag{bag:02d}-view{view}", (), ("gun",) if bag >= 12 and draw(st.booleans()) else ()
+        )
+        for bag in range(draw(st.integers(20, 40)))
+        for view in range(draw(st.integers(1, 4)))
+    ]
+    return draw(st.permutations(views))
+
+
+@given(entries=bags_of_views(), seed=st.integers(0, 99))
+def test_no_bag_is_in_two_splits_and_no_view_of_an_abnormal_one_trains(
+    entries: list[ScanEntry], seed: int
+) -> None:
+    splits = split_scans(entries, SHARES, seed, BY_BAG)
+    assert splits.keys() == {entry.scan_id for entry in entries}
+    assert splits == split_scans(entries[::-1], SHARES, seed, BY_BAG)
+    for bag in make_bags(entries, BY_BAG):
+        (split,) = {splits[scan.scan_id] for scan in bag.scans}
+        assert split in ((LABELLED_VALIDATION, TEST) if bag.classes else SPLITS)
+
+
+@given(entries=bags_of_views(), seed=st.integers(0, 99))
+def test_shares_of_bags_are_kept_as_nearly_as_bags_allow(
+    entries: list[ScanEntry], seed: int
+) -> None:
+    splits = split_scans(entries, SHARES, seed, BY_BAG)
+    for abnormal in (False, True):
+        bags = [bag for bag in make_bags(entries, BY_BAG) if bool(bag.classes) == abnormal]
+        found = [splits[scan.scan_id] for bag in bags for scan in bag.scans]
+        tested = sum(split in (LABELLED_VALIDATION, TEST) for split in found)
+        wanted = len(found) if abnormal else SHARES.test_normal * len(found)
+        assert abs(tested - wanted) <= 2.5  # half of the largest bag, and half for rounding
+        labelled = found.count(LABELLED_VALIDATION)
+        assert abs(labelled - SHARES.labelled_validation * tested) <= 2.5
+
+
+def test_what_the_pattern_does_not_match_stands_alone() -> None:
+    entries = [*entries_of(8, 0), ScanEntry("bag1-a", (), ()), ScanEntry("bag1-b", (), ())]
+    assert [len(bag.scans) for bag in make_bags(entries, BY_BAG)] == [2, *[1] * 8]
+    assert [bag.key for bag in make_bags(entries, "^n")] == ["n", "bag1-a", "bag1-b"]
+    with pytest.raises(InputError, match=r"scans\.group: '\^case' is found in no scan's id"):
+        split_scans(entries, SHARES, 0, "^case")
+
+
+def test_a_bag_with_a_scan_in_either_part_is_for_the_test() -> None:
+    entries = [
+        ScanEntry(f"{part}/bag{number}-a", (), (), part)
+        for part, numbers in zip(PARTS, (range(20), range(19, 39)), strict=True)
+        for number in numbers
+    ]
+    splits = split_scans(entries, SHARES, 0, r"bag\d+")
+    assert splits["train/bag19-a"] == splits["test/bag19-a"]
+    assert splits["train/bag19-a"] in (LABELLED_VALIDATION, TEST)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.sources.base import Region, Scan
+from pipeline.sources.base import IGNORED, Region, Scan
 from pipeline.windows import (
     GRAZING,
     NORMAL,
@@ -136,3 +136,22 @@ def test_stitching_averages_overlapping_windows() -> None:
 def test_a_side_that_the_network_cannot_take_is_refused(size: int) -> None:
     with pytest.raises(InputError, match="a power of 2"):
         WindowRule(size=size)
+
+
+def test_what_touches_an_ignored_object_is_neither_normal_nor_abnormal() -> None:
+    regions = (Region("gun", box(0, 0, 16, 16)), Region(IGNORED, box(0, 8, 16, 24)))
+    scan = Scan("s", scan_with(None).image, regions)
+    origins = np.array([(0, 0), (0, 8), (0, 16), (0, 40), (24, 16)])
+    expected = ["gun", "gun", GRAZING, NORMAL, NORMAL]
+    assert label_windows(scan, origins, RULE) == expected
+    turned = Scan("s", scan.image, regions[::-1])
+    assert label_windows(turned, origins, RULE) == expected
+
+
+def test_a_whole_scan_with_an_ignored_object_alone_is_left_out() -> None:
+    rule = WindowRule(mode="whole", size=16)
+    ignored, gun = Region(IGNORED, box(0, 0, 40, 40)), Region("gun", box(0, 0, 4, 4))
+    image = scan_with(None).image
+    cut = cut_windows(Scan("s", image, (ignored,)), rule)
+    assert (len(cut.pixels), cut.labels, cut.grazing) == (0, (), 1)
+    assert cut_windows(Scan("s", image, (ignored, gun)), rule).labels == ("gun",)

@@ -1,25 +1,30 @@
 """What a scan source gives: scans with their regions, and a listing made without reading pixels."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]  # (H, W, 3), RGB, 0 to 255, white where nothing absorbs
+from pipeline.bad_input import BadInput
+
+# (H, W, C), 0 to 255, bright where nothing absorbs. C is 1 (grey), 2 (low and high energy) or 3
+# (RGB), the same in all scans of a set.
+Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]  # (H, W), True on the object
 
 Part = Literal["train", "test"]
 
+IGNORED = "ignored"  # the class of an object that makes a window neither normal nor abnormal
+
 
 @dataclass(frozen=True)
 class Region:
-    """One abnormal object in a scan.
+    """One abnormal object in a scan, or one to be ignored.
 
     Attributes:
-        class_name: the abnormal class, for instance ``knife``.
+        class_name: the abnormal class, for instance ``knife``, or `IGNORED`.
         mask: (H, W) bool, True on the object's pixels; a box is a filled rectangle.
     """
 
@@ -33,8 +38,8 @@ class Scan:
 
     Attributes:
         scan_id: unique within its source.
-        image: (H, W, 3) uint8 RGB.
-        regions: the abnormal objects, none in a normal scan.
+        image: (H, W, C) uint8.
+        regions: the abnormal and the ignored objects, none in a normal scan.
     """
 
     scan_id: str
@@ -48,25 +53,41 @@ class ScanEntry:
 
     Attributes:
         scan_id: unique within its source.
-        files: the files that it is read from, for their digests.
+        files: the files that are its own, for their digests; the image first.
         classes: its abnormal classes, sorted; empty for a normal scan.
         part: the set's own part that it belongs to, where the set has official parts.
+        records: digest of its records in a file that it shares with other scans, where it does.
     """
 
     scan_id: str
     files: tuple[Path, ...]
     classes: tuple[str, ...]
     part: Part | None = None
+    records: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source found.
+
+    Attributes:
+        entries: every scan that can be taken, sorted by id.
+        bad: every file that cannot, and why.
+    """
+
+    entries: list[ScanEntry]
+    bad: list[BadInput] = field(default_factory=list)
 
 
 class ScanSource(Protocol):
     """Turns a folder into scans."""
 
-    def entries(self) -> Sequence[ScanEntry]:
-        """Every scan of the folder, sorted by id.
+    def listing(self) -> Listing:
+        """Every scan of the folder, found without reading pixels.
 
         Raises:
-            InputError: the folder is missing, empty or not laid out as the source expects.
+            InputError: the folder is missing, empty or not laid out as the source expects, or
+                `scans.classes` does not say what a class is.
         """
         ...
 

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bad_input import BadInput, as_bad
 from pipeline.errors import InputError
-from pipeline.images import list_images, read_rgb
-from pipeline.sources.base import Part, Region, Scan, ScanEntry
+from pipeline.images import read_image
+from pipeline.sources.base import Listing, Part, Region, Scan, ScanEntry
+from pipeline.sources.folders import find_images, without_repeats
 
 # In the order of the official labels, with the names of the paper's Table I.
 CLASSES = (
@@ -56,37 +58,50 @@ class Cifar10Source:
                 f"scans.abnormal_class: unknown class {abnormal_class!r}, expected one of {CLASSES}"
             )
 
-    def entries(self) -> list[ScanEntry]:
-        """Every image, sorted by id ``<part>/<class>/<number or name>``."""
+    def listing(self) -> Listing:
+        """Every image, by id ``<part>/<class>/<number or name>``."""
         if not self.folder.is_dir():
             raise InputError(f"{self.folder}: no such folder: set scans.folder to CIFAR-10's")
         batches = _batch_files(self.folder)
-        found = self._batch_entries(batches) if batches else self._folder_entries()
-        return sorted(found, key=lambda entry: entry.scan_id)
+        found, bad = self._batch_entries(batches) if batches else self._folder_entries()
+        entries, repeats = without_repeats(found)
+        return Listing(entries, [*bad, *repeats])
 
     def read(self, entry: ScanEntry) -> Scan:
         """Read one image; in the class left out, the whole image is the region."""
         path, name = entry.files[0], entry.scan_id.rsplit("/", 1)[1]
         is_batch = path.suffix in ("", ".bin")
-        image = _read_batch(path)[0][int(name.rsplit("-", 1)[1])] if is_batch else read_rgb(path)
+        image = _read_batch(path)[0][int(name.rsplit("-", 1)[1])] if is_batch else read_image(path)
         whole = np.ones(image.shape[:2], dtype=np.bool_)
         return Scan(entry.scan_id, image, tuple(Region(name, whole) for name in entry.classes))
 
-    def _batch_entries(self, batches: dict[Part, list[Path]]) -> list[ScanEntry]:
-        return [
-            self._entry(part, CLASSES[label], f"{path.stem}-{number:05d}", path)
-            for part, paths in batches.items()
-            for path in paths
-            for number, label in enumerate(_read_batch(path)[1].tolist())
-        ]
+    def _batch_entries(
+        self, batches: dict[Part, list[Path]]
+    ) -> tuple[list[ScanEntry], list[BadInput]]:
+        found: list[ScanEntry] = []
+        bad = []
+        for part, path in ((part, path) for part, paths in batches.items() for path in paths):
+            try:
+                labels = _read_batch(path)[1].tolist()
+            except InputError as error:
+                bad.append(as_bad(path, error))
+                continue
+            found += [
+                self._entry(part, CLASSES[label], f"{path.stem}-{number:05d}", path)
+                for number, label in enumerate(labels)
+            ]
+        return found, bad
 
-    def _folder_entries(self) -> list[ScanEntry]:
-        return [
-            self._entry(part, ALIASES.get(folder.name, folder.name), path.stem, path)
-            for part in PARTS
-            for folder in _class_folders(self.folder / part)
-            for path in list_images(folder)
-        ]
+    def _folder_entries(self) -> tuple[list[ScanEntry], list[BadInput]]:
+        found: list[ScanEntry] = []
+        bad: list[BadInput] = []
+        for part in PARTS:
+            for folder in _class_folders(self.folder / part):
+                images, more = find_images(folder)
+                bad += more
+                class_name = ALIASES.get(folder.name, folder.name)
+                found += [self._entry(part, class_name, path.stem, path) for path in images]
+        return found, bad
 
     def _entry(self, part: Part, class_name: str, name: str, path: Path) -> ScanEntry:
         abnormal = (class_name,) if class_name == self.abnormal_class else ()
@@ -124,12 +139,21 @@ def _class_folders(folder: Path) -> list[Path]:
 def _read_batch(path: Path) -> Batch:
     """One official batch; the last ones read are kept, since images are read one by one."""
     rows, labels = _read_binary(path) if path.suffix == ".bin" else _read_pickled(path)
+    highest = max(labels.tolist(), default=0)
+    if len(rows) != len(labels) or highest >= len(CLASSES):
+        raise InputError(
+            f"{path}: {len(rows)} images with {len(labels)} labels up to {highest}, "
+            "expected a label from 0 to 9 each"
+        )
     images = rows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)  # planes of (R, G, B) to RGB
     return np.ascontiguousarray(images), labels
 
 
 def _read_binary(path: Path) -> Batch:
-    raw = np.fromfile(path, dtype=np.uint8)
+    try:
+        raw = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     row = 1 + 3 * SIDE * SIDE
     if raw.size == 0 or raw.size % row:
         raise InputError(f"{path}: {raw.size} bytes, expected a multiple of {row}: truncated?")
@@ -142,17 +166,25 @@ def _read_pickled(path: Path) -> Batch:
         content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
         rows = np.asarray(content[b"data"], dtype=np.uint8).reshape(-1, 3 * SIDE * SIDE)
         return rows, np.asarray(content[b"labels"], dtype=np.uint8)
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not an official CIFAR-10 batch: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except Exception as error:  # a pickle can make unpickling raise anything
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not an official CIFAR-10 batch: {reason}") from None
 
 
 class _ArrayUnpickler(pickle.Unpickler):
     """Builds arrays and plain containers, and refuses whatever else a pickle asks for."""
 
+    ALLOWED = (
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("_codecs", "encode"),
+    )
+
     def find_class(self, module: str, name: str) -> Any:
-        allowed = {"_reconstruct", "ndarray", "dtype"}
-        if module.split(".", maxsplit=1)[0] == "numpy" and name in allowed:
-            return super().find_class(module, name)
-        if (module, name) == ("_codecs", "encode"):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
+        asked = module.replace("numpy.core.", "numpy._core."), name  # its place before NumPy 2
+        if asked not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
+        return super().find_class(*asked)

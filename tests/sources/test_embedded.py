@@ -213,7 +213,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_reads_back_bit_for_bit(tmp_path: Path, scans: list[Scan]) -> None:
     write_annotations(tmp_path, [write_scan(tmp_path, scan) for scan in scans])
     source = EmbeddedSource(tmp_path)
-    entries = source.entries()
+    entries = source.listing().entries
     assert [entry.scan_id for entry in entries] == [scan.scan_id for scan in scans]
     for entry, scan in zip(entries, scans, strict=True):
         read = source.read(entry)
@@ -274,33 +274,33 @@ def test_another_seed_keeps_nothing(folder: Path) -> None:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: no such folder.*run the scans stage"):
-        EmbeddedSource(tmp_path / "nowhere").entries()
+        EmbeddedSource(tmp_path / "nowhere").listing()
 
 
 def test_missing_annotations_are_named(folder: Path) -> None:
     (folder / "annotations.json").unlink()
     with pytest.raises(InputError, match=r"annotations\.json: missing.*run the scans stage"):
-        EmbeddedSource(folder).entries()
+        EmbeddedSource(folder).listing()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"images": 3}', '{"images": [], "categories": []}'])
 def test_broken_annotations_are_named(folder: Path, text: str) -> None:
     (folder / "annotations.json").write_text(text)
     with pytest.raises(InputError, match=r"annotations\.json: not .*expected COCO"):
-        EmbeddedSource(folder).entries()
+        EmbeddedSource(folder).listing()
 
 
 def test_a_listed_image_that_is_missing_is_named(folder: Path) -> None:
     (folder / "images" / "00001.png").unlink()
     with pytest.raises(InputError, match=r"00001\.png: missing, but listed"):
-        EmbeddedSource(folder).entries()
+        EmbeddedSource(folder).listing()
 
 
 def test_an_unreadable_image_is_named(folder: Path) -> None:
     (folder / "images" / "00000.png").write_bytes(b"no picture")
     source = EmbeddedSource(folder)
     with pytest.raises(InputError, match=r"00000\.png"):
-        source.read(source.entries()[0])
+        source.read(source.listing().entries[0])
 
 
 def changed(folder: Path, change: str) -> None:
@@ -333,4 +333,4 @@ def test_annotations_that_do_not_fit_are_named(folder: Path, change: str, messag
     changed(folder, change)
     source = EmbeddedSource(folder)
     with pytest.raises(InputError, match=message):
-        source.read(source.entries()[1])
+        source.read(source.listing().entries[1])

@@ -17,9 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.errors import InputError
-from pipeline.files import write_whole
-from pipeline.images import read_rgb
-from pipeline.sources.base import Image, Mask, Region, Scan, ScanEntry
+from pipeline.files import digest, write_whole
+from pipeline.images import read_image
+from pipeline.sources.base import Image, Listing, Mask, Region, Scan, ScanEntry
 from pipeline.sources.embedded.generator import CYCLE, begin_scan, finish_scan
 
 IMAGES = "images"
@@ -155,7 +155,7 @@ class EmbeddedSource:
         self._regions: dict[str, list[Record]] | None = None
         self._names: dict[int, str] = {}
 
-    def entries(self) -> list[ScanEntry]:
+    def listing(self) -> Listing:
         """Every scan of the folder, sorted by id.
 
         Raises:
@@ -164,9 +164,9 @@ class EmbeddedSource:
         entries = []
         for scan_id, found in sorted(self._read_annotations().items()):
             classes = tuple(sorted({self._names[item["category_id"]] for item in found}))
-            files = (self._folder / IMAGES / f"{scan_id}.png", self._folder / ANNOTATIONS)
-            entries.append(ScanEntry(scan_id, files, classes))
-        return entries
+            path = self._folder / IMAGES / f"{scan_id}.png"
+            entries.append(ScanEntry(scan_id, (path,), classes, records=digest(found)))
+        return Listing(entries)
 
     def read(self, entry: ScanEntry) -> Scan:
         """Read one scan.
@@ -175,7 +175,7 @@ class EmbeddedSource:
             InputError: its image is missing or unreadable, or a mask does not fit it.
         """
         path = entry.files[0]
-        image = read_rgb(path)
+        image = read_image(path)
         regions = []
         for item in self._read_annotations()[entry.scan_id]:
             try:

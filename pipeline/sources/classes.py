@@ -1,0 +1,49 @@
+"""What the classes of a set are to SkipScan: normal, an abnormal class, or ignored."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pipeline.errors import InputError, require
+from pipeline.sources.base import IGNORED
+from pipeline.windows import NORMAL
+
+IGNORE = "ignore"
+OTHERS = "*"
+
+
+class ClassMap:
+    """The parameter ``scans.classes``: from a set's class names to what they mean here.
+
+    A meaning is ``normal``, ``ignore`` or the abnormal class's name; the key ``*`` is for every
+    class that is not named. An object of a normal class is no threat. An ignored one is none
+    either, but no window that it touches counts as normal.
+    """
+
+    def __init__(self, meanings: Mapping[str | int, str]) -> None:
+        self._meanings = {str(name): meaning for name, meaning in meanings.items()}
+        for name, meaning in self._meanings.items():
+            right = bool(meaning) and meaning != IGNORED
+            require(right, f"scans.classes.{name}", meaning, "normal, ignore or an abnormal class")
+
+    def meaning(self, name: str) -> str:
+        """`NORMAL`, `IGNORED` or an abnormal class; of a class that `check` has passed."""
+        meaning = self._meanings.get(name, self._meanings.get(OTHERS, ""))
+        return IGNORED if meaning == IGNORE else meaning
+
+    def abnormal(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The abnormal classes among some of the set's, sorted."""
+        meanings = {self.meaning(name) for name in names}
+        return tuple(sorted(meanings - {NORMAL, IGNORED}))
+
+    def check(self, names: Iterable[str], folder: Path) -> None:
+        """Refuse classes that the parameter does not speak of.
+
+        Raises:
+            InputError: names them all.
+        """
+        unknown = sorted(name for name in set(names) if not self.meaning(name))
+        if unknown:
+            raise InputError(
+                f"scans.classes: says nothing of {', '.join(unknown)} in {folder}: give each "
+                f"normal, ignore or an abnormal class, or do so for all others with '{OTHERS}'"
+            )

@@ -1,0 +1,35 @@
+"""What a source says of bad files, as the `scans` stage does it."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.bad_input import BadInput, settle
+from pipeline.errors import InputError
+from pipeline.sources.base import ScanSource
+from pipeline.survey import survey
+
+
+def kept_and_bad(source: ScanSource) -> tuple[list[str], list[BadInput]]:
+    """The ids that are left, and everything that was found bad."""
+    listing = source.listing()
+    found = survey(source, listing.entries)
+    return [entry.scan_id for entry in found.entries], [*listing.bad, *found.bad]
+
+
+def assert_one_bad(
+    source: ScanSource, capsys: pytest.CaptureFixture[str], file: Path | str, *reasons: str
+) -> list[str]:
+    """One file is bad and named with the reason, by either rule; gives the ids that are left."""
+    kept, bad = kept_and_bad(source)
+    capsys.readouterr()
+    settle(bad, "skip")
+    line, count = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"skipped: {file}: ")
+    assert count == "skipped 1 bad files"
+    with pytest.raises(InputError, match="1 bad files, named above"):
+        settle(bad, "fail")
+    assert capsys.readouterr().err.splitlines() == [line.replace("skipped", "bad input", 1)]
+    for reason in reasons:
+        assert reason in line
+    return kept

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.sources.base import IGNORED
+from pipeline.sources.classes import ClassMap
+from pipeline.windows import NORMAL
+
+WORDS = st.text("abcxyz", min_size=1, max_size=4)
+MEANINGS = st.sampled_from(["normal", "ignore", "gun", "knife"])
+
+
+@given(meanings=st.dictionaries(WORDS, MEANINGS), names=st.sets(WORDS), others=MEANINGS)
+def test_every_class_has_the_meaning_that_it_or_the_star_says(
+    meanings: dict[str | int, str], names: set[str], others: str
+) -> None:
+    classes = ClassMap({**meanings, "*": others})
+    classes.check(names, Path())
+    said = {name: meanings.get(name, others) for name in names}
+    assert classes.abnormal(names) == tuple(sorted({*said.values()} - {"normal", "ignore"}))
+    for name, meaning in said.items():
+        assert classes.meaning(name) == (IGNORED if meaning == "ignore" else meaning)
+
+
+@given(meanings=st.dictionaries(WORDS, MEANINGS), names=st.sets(WORDS))
+def test_classes_that_are_not_named_are_refused_all_at_once(
+    meanings: dict[str | int, str], names: set[str]
+) -> None:
+    unknown = sorted(names - meanings.keys())
+    if not unknown:
+        ClassMap(meanings).check(names, Path("set"))
+        return
+    with pytest.raises(InputError, match=f"nothing of {', '.join(unknown)} in set: give each"):
+        ClassMap(meanings).check(names, Path("set"))
+
+
+def test_numbers_are_names_and_a_meaning_is_a_word() -> None:
+    assert ClassMap({3: "normal"}).meaning("3") == NORMAL
+    for wrong in ("", IGNORED):
+        with pytest.raises(InputError, match=r"scans\.classes\.gun: got .*, expected normal, ign"):
+            ClassMap({"gun": wrong})

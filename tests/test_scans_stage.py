@@ -1,0 +1,72 @@
+"""The `scans` stage as a process, over a set with two bad files."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.catalogue import read_catalogue
+from tests.conftest import write_image
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with nine scans in YOLO's layout; one is cut short, one has a wrong label."""
+    generator = np.random.default_rng(0)
+    for number in range(9):
+        image = generator.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        write_image(tmp_path / "set" / "images" / f"bag{number // 2}_{number}.png", image)
+    cut = tmp_path / "set" / "images" / "bag4_8.png"
+    cut.write_bytes(cut.read_bytes()[:900])
+    (tmp_path / "set" / "labels").mkdir()
+    (tmp_path / "set" / "labels" / "bag3_6.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "set" / "labels" / "bag2_4.txt").write_text("0 0.5 0.5 0.2\n")
+    (tmp_path / "set" / "classes.txt").write_text("gun\n")
+    return tmp_path
+
+
+def run(project: Path, **scans: object) -> subprocess.CompletedProcess[str]:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["scans"] |= {"source": "yolo", "folder": "set", "classes": {"gun": "gun"}, **scans}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    (project / "presets.yaml").write_text((ROOT / "presets.yaml").read_text())
+    return subprocess.run(
+        [sys.executable, "-m", "stages.scans"],
+        cwd=project,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_bad_files_are_named_and_skipped(project: Path) -> None:
+    done = run(project, bad_input="skip", group=r"bag\d+", validation=0.5)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("skipped")]
+    assert lines[0].startswith("skipped: set/labels/bag2_4.txt: line 1: Invalid YOLO annotation")
+    assert lines[1].startswith("skipped: set/images/bag4_8.png: ")
+    assert lines[2:] == ["skipped 2 bad files"]
+    rows = read_catalogue(project / "data" / "scans")
+    assert len(rows) == 7
+    splits = {row.scan_id.split("_")[0]: row.split for row in rows}
+    assert all(splits[row.scan_id.split("_")[0]] == row.split for row in rows)
+    assert splits["images/bag3"] == "test"
+    assert "0 pairs of near-duplicates across splits: data/scans/near_dup" in done.stdout
+
+
+def test_bad_files_are_named_and_the_stage_fails(project: Path) -> None:
+    done = run(project)
+    assert done.returncode == 1
+    *_, last = done.stderr.splitlines()
+    assert last == (
+        "error: 2 bad files, named above: mend or remove them, or set scans.bad_input to skip"
+    )
+    assert done.stderr.count("bad input: set/") == 2
+    assert "Traceback" not in done.stderr
+    assert not (project / "data").exists()
