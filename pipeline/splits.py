@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 
@@ -71,9 +72,10 @@ def split_scans(
     for bag in make_bags(entries, group):
         strata.setdefault(bag.classes, []).append(bag)
     splits: dict[str, str] = {}
-    for index, classes in enumerate(sorted(strata)):
-        generator = np.random.default_rng([seed, index])
-        shuffled = [strata[classes][i] for i in generator.permutation(len(strata[classes]))]
+    for classes, bags in strata.items():
+        # By hash, not by a permutation: a scan that is added then leaves the others in their order,
+        # so at most one of them passes each border between two splits.
+        shuffled = sorted(bags, key=lambda bag: sha256(f"{seed}/{bag.key}".encode()).digest())
         splits |= _split_abnormal(shuffled, shares) if classes else _split_normal(shuffled, shares)
     _require_normals(splits)
     return splits

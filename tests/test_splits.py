@@ -57,6 +57,17 @@ def test_the_order_of_the_scans_does_not_matter_and_the_seed_does() -> None:
     assert split_scans(entries, SHARES, 1) != split_scans(entries, SHARES, 2)
 
 
+@given(normal=st.integers(8, 60), abnormal=st.integers(0, 20), seed=st.integers(0, 999))
+def test_a_scan_that_is_added_moves_three_others_at_most(
+    normal: int, abnormal: int, seed: int
+) -> None:
+    entries = entries_of(normal, abnormal)
+    before = split_scans(entries, SHARES, seed)
+    for classes in ((), ("gun",)):
+        after = split_scans([*entries, ScanEntry("added", (), classes)], SHARES, seed)
+        assert sum(after[scan_id] != split for scan_id, split in before.items()) <= 3
+
+
 def test_official_parts_are_kept() -> None:
     entries = [
         ScanEntry(f"{part}{number}", (), (), part)
