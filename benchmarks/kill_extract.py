@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import pipeline.extraction
 from benchmarks.scans import make_scans
-from pipeline.catalogue import read_catalogue, write_catalogue
+from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
 from pipeline.extraction import Extraction, extract_patches
 from pipeline.files import file_digest
 from pipeline.settings import ExtractSettings
@@ -56,9 +56,7 @@ def kill_all(folder: Path, kills: int, ray: bool, seed: int) -> int:
     """Kill that often, and count."""
     make_catalogue(folder)
     chance = np.random.default_rng(seed)
-    started = time.monotonic()
-    extract(folder, ray)
-    seconds = time.monotonic() - started
+    seconds = extract(folder, ray)
     expected = digests(folder / "patches")
     outcomes = {"finished before it was killed": 0, "left a shard that is not whole": 0,
                 "rerun left other bytes": 0}  # fmt: skip
@@ -94,22 +92,18 @@ def kill_one(folder: Path, ray: bool, alone: bool, after: float) -> bool:
         time.sleep(0.01)
     time.sleep(after)
     running = process.poll() is None
-    if alone:
-        process.kill()
-    else:
-        os.killpg(process.pid, signal.SIGKILL)
+    if running:
+        (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
     process.wait()
     return running
 
 
-def extract(folder: Path, ray: bool) -> None:
-    """One extraction, here, of the catalogue in `folder`."""
+def extract(folder: Path, ray: bool) -> float:
+    """One extraction, here, of the catalogue in `folder`; the seconds that it took."""
     source = MasksSource(folder / "scans", SIXRAY, stretched=True)
     rows = read_catalogue(folder)
     if not ray:
-        print(STARTED, flush=True)
-        extract_patches(folder / "patches", rows, source, EXTRACT)
-        return
+        return timed(folder, rows, source, Extraction())
     # Importing Ray and torch takes seconds, which the other jobs can do without.
     from pipeline.ray_cluster import ray_session  # noqa: PLC0415
     from pipeline.ray_extract import cut_on_ray  # noqa: PLC0415
@@ -117,8 +111,15 @@ def extract(folder: Path, ray: bool) -> None:
     with ray_session():
         pipeline.extraction.WORTH_RAY_SECONDS = 0.0
         how = Extraction(parallel=cut_on_ray)
-        print(STARTED, flush=True)
-        extract_patches(folder / "patches", rows, source, EXTRACT, how)
+        return timed(folder, rows, source, how)
+
+
+def timed(folder: Path, rows: list[CatalogueRow], source: MasksSource, how: Extraction) -> float:
+    """The extraction, with neither the imports nor Ray's start."""
+    print(STARTED, flush=True)
+    started = time.monotonic()
+    extract_patches(folder / "patches", rows, source, EXTRACT, how)
+    return time.monotonic() - started
 
 
 def make_catalogue(folder: Path) -> None:

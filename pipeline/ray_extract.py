@@ -16,7 +16,7 @@ from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
 from pipeline.shard_cutting import Recipe, ShardResult, cut_shard
 
-WAITING_TASKS = 2  # for each core, so that none is idle and the driver holds few
+WAITING_TASKS = 8  # for each core, so that none is idle behind a long one
 
 
 def cut_on_ray(

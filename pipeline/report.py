@@ -72,4 +72,4 @@ def write_figures(
     exemplars = pick_exemplars(store, test, scorer.detector, settings.exemplars, seed)
     draw_exemplars(folder / "exemplars.png", exemplars)
     if scorer.rule.mode == "windows":
-        draw_scans(folder / "scans.png", pick_scans(scorer))
+        draw_scans(folder / "scans.png", pick_scans(scorer, test))

@@ -56,11 +56,16 @@ def pick_features(
     return detector.features(patches), test.normal[rows]
 
 
-def pick_scans(scorer: ScanScorer) -> list[ScoredScan]:
-    """The first test scan of each combination of classes, with heat; normal comes first."""
+def pick_scans(scorer: ScanScorer, test: TestScores) -> list[ScoredScan]:
+    """The first test scan of each combination of classes, with heat; normal comes first.
+
+    Scans that extraction left out have no scores, and are left out here.
+    """
+    scored = set(test.scan_ids.tolist())
     first: dict[tuple[str, ...], CatalogueRow] = {}
     for row in scorer.rows:
-        first.setdefault(row.classes, row)
+        if row.scan_id in scored:
+            first.setdefault(row.classes, row)
     return [score_scan(row, scorer) for _, row in sorted(first.items())]
 
 

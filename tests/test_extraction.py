@@ -257,7 +257,8 @@ def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, chan
     assert all(np.isfinite(found).all() for found in scores.scores.values())
     assert 0 < scores.normal.sum() < len(test)
     draw_exemplars(tmp_path / "exemplars.png", pick_exemplars(test, scores, detector, 2, seed=0))
-    tested = [row for row in rows if row.split == TEST]
+    left_out = CatalogueRow("bad", TEST, (), ("no such file",), ("",))
+    tested = [left_out, *(row for row in rows if row.split == TEST)]
     scorer = ScanScorer(tested, ArraySource(), EXTRACT, detector, CALIBRATION)
-    draw_scans(tmp_path / "scans.png", pick_scans(scorer))
+    draw_scans(tmp_path / "scans.png", pick_scans(scorer, scores))
     assert {path.stem for path in tmp_path.glob("*.png")} == {"exemplars", "scans"}

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.catalogue import CatalogueRow
@@ -12,6 +12,7 @@ def groups_of(ids: set[str] | list[str], most: int) -> list[tuple[str, ...]]:
     return [tuple(row.scan_id for row in group) for group in shard_groups(rows, most)]
 
 
+@settings(deadline=None)
 @given(IDS, st.integers(1, 9))
 def test_every_scan_is_in_one_group_of_at_most_so_many(ids: set[str], most: int) -> None:
     groups = groups_of(ids, most)
@@ -19,11 +20,13 @@ def test_every_scan_is_in_one_group_of_at_most_so_many(ids: set[str], most: int)
     assert all(0 < len(group) <= most for group in groups)
 
 
+@settings(deadline=None)
 @given(IDS, st.integers(1, 9))
 def test_the_order_of_the_rows_does_not_matter(ids: set[str], most: int) -> None:
     assert groups_of(sorted(ids), most) == groups_of(sorted(ids, reverse=True), most)
 
 
+@settings(deadline=None)
 @given(IDS, st.integers(1, 9), st.text(max_size=6))
 def test_a_scan_that_is_added_changes_one_group_at_most(
     ids: set[str], most: int, added: str
