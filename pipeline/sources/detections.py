@@ -73,7 +73,8 @@ class DetectionSource(ABC):
             )
             for image, labels in scans.items()
         )
-        return Listing(entries, [*bad, *more, *repeats])
+        # The folder is walked for images and for labels, so some is found twice.
+        return Listing(entries, list(dict.fromkeys([*bad, *more, *repeats])))
 
     def read(self, entry: ScanEntry) -> Scan:
         """Read one scan; objects of normal classes are left out."""
