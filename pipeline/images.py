@@ -24,6 +24,8 @@ PIXEL_RULE = (
     "over white, where nothing absorbs; EXIF orientation is applied"
 )
 
+EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # a tag of TIFF, and its value for what Pillow would drop
+
 Pixels = NDArray[np.uint8]
 
 
@@ -97,6 +99,8 @@ def _page_at(image: Image.Image, number: int) -> Pixels:
 
 def _page(image: Image.Image) -> Pixels:
     """The page that an image is at, (H, W, C)."""
+    if UNSPECIFIED in getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ()):
+        raise _RefusedError("a channel of no stated meaning: save low and high energy as two pages")
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16"):
         return (np.asarray(upright)[:, :, None] >> 8).astype(np.uint8)

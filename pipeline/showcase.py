@@ -11,7 +11,7 @@ from pipeline.evaluation import ANOMALY, TestScores
 from pipeline.figures import Exemplars, ScoredScan
 from pipeline.patch_store import PatchStore
 from pipeline.scoring import Calibration, Detector
-from pipeline.sources.base import ScanSource
+from pipeline.sources.base import IGNORED, ScanSource
 from pipeline.windows import NORMAL, WindowRule, cut_windows, stitch
 
 Rows = NDArray[np.intp]
@@ -77,7 +77,7 @@ def score_scan(row: CatalogueRow, scorer: ScanScorer) -> ScoredScan:
     scores = scorer.calibration.scale(scorer.detector.score([windows.pixels]).anomaly)
     threats = np.zeros((height, width), dtype=np.bool_)
     for region in scan.regions:
-        threats |= region.mask
+        threats |= region.mask & (region.class_name != IGNORED)
     heat = stitch(scores, windows.origins, scorer.rule.size, height, width)
     title = ", ".join(row.classes).replace("_", " ") or NORMAL
     heat /= np.float32(scorer.calibration.scaled_threshold)

@@ -3,6 +3,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
 from pipeline.extraction import extract_patches
@@ -11,6 +12,9 @@ from pipeline.settings import ExtractSettings
 from pipeline.sources.masks import SIXRAY, MasksSource
 from pipeline.splits import SplitShares, split_scans
 from pipeline.training import TrainSettings
+
+settings.register_profile("skipscan", deadline=None)  # the machine may be busy
+settings.load_profile("skipscan")
 
 SHARES = SplitShares(validation=0.25, test_normal=0.25, labelled_validation=0.3)
 EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)

@@ -197,12 +197,12 @@ def test_what_the_rule_does_not_cover_is_named(tmp_path: Path, name: str, reason
     assert "\n" not in str(error.value)
 
 
-def odd_channels(path: Path, count: int) -> None:
+def odd_channels(path: Path, count: int, *extra: tuple[int, int, int]) -> None:
     """A TIFF with `count` samples a pixel, written tag by tag."""
     height, width = 4, 5
     tags = [
         (256, 3, width), (257, 3, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 200),
-        (277, 3, count), (278, 3, height), (279, 4, width * height * count),
+        (277, 3, count), (278, 3, height), (279, 4, width * height * count), *extra,
     ]  # fmt: skip
     entries = b"".join(
         tag.to_bytes(2, "little") + kind.to_bytes(2, "little") + (1).to_bytes(4, "little")
@@ -218,6 +218,12 @@ def test_odd_channel_counts_are_refused(tmp_path: Path, count: int) -> None:
     odd_channels(tmp_path / "odd.tif", count)
     with pytest.raises(InputError, match=r"odd\.tif: not an image that can be decoded"):
         read_image(tmp_path / "odd.tif")
+
+
+def test_a_channel_of_no_stated_meaning_is_not_dropped(tmp_path: Path) -> None:
+    odd_channels(tmp_path / "two.tif", 2, (338, 3, 0))
+    with pytest.raises(InputError, match=r"two\.tif: a channel of no stated meaning"):
+        read_image(tmp_path / "two.tif")
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:

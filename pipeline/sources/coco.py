@@ -13,7 +13,7 @@ from pipeline.errors import InputError
 from pipeline.files import digest
 from pipeline.sources.base import Mask, ScanEntry
 from pipeline.sources.classes import ClassMap
-from pipeline.sources.detections import DetectionSource, Labels, mask_of
+from pipeline.sources.detections import DetectionSource, Labels, check_reach, mask_of
 from pipeline.sources.folders import find_files, find_images
 
 Record = dict[str, Any]  # one JSON object
@@ -62,7 +62,9 @@ class CocoSource(DetectionSource):
         """Each annotation by itself."""
         if self._found is None:  # in another process than the one that listed the folder
             self._found, _ = _read_folder(self.folder, find_images(self.folder)[0])
-        found = self._found[entry.files[0]]
+        found = self._found.get(entry.files[0])
+        if found is None:
+            raise InputError(f"{entry.files[0]}: no longer annotated: run `dvc repro scans`")
         if found.size != size:
             shown = "{}x{}, not {}x{}".format(*size, *found.size)
             raise InputError(f"{found.path}: {found.name} is {shown}: annotate it as it is")
@@ -84,6 +86,7 @@ def _mask(record: Record, size: tuple[int, int]) -> Mask:
         polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
             raise ValueError("an empty or odd polygon, expected x and y of 3 points or more")
+        check_reach((value for polygon in polygons for value in polygon), size)
     with_mask = bool(segmentation)
     return mask_of(
         coco_annotations_to_detections([record], size, with_mask, use_iscrowd=False), size

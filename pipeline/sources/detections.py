@@ -20,6 +20,8 @@ from pipeline.sources.classes import ClassMap
 from pipeline.sources.folders import find_images, id_below, without_repeats
 from pipeline.windows import NORMAL
 
+FAR = 10
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -71,7 +73,8 @@ class DetectionSource(ABC):
             )
             for image, labels in scans.items()
         )
-        return Listing(entries, [*bad, *more, *repeats])
+        # The folder is walked for images and for labels, so some is found twice.
+        return Listing(entries, list(dict.fromkeys([*bad, *more, *repeats])))
 
     def read(self, entry: ScanEntry) -> Scan:
         """Read one scan; objects of normal classes are left out."""
@@ -83,6 +86,16 @@ class DetectionSource(ABC):
             if self.classes.meaning(name) != NORMAL
         ]
         return Scan(entry.scan_id, image, tuple(regions))
+
+
+def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
+    """Refuse a polygon that reaches far out of the image, before its corners become integers.
+
+    Raises:
+        ValueError: a coordinate is more than `FAR` times the image's longer side from its corner.
+    """
+    if any(abs(value) > FAR * max(size) for value in values):
+        raise ValueError("a polygon that reaches far out of the image")
 
 
 def mask_of(found: Detections, size: tuple[int, int]) -> Mask:

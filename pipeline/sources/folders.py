@@ -83,7 +83,7 @@ def id_below(folder: Path, path: Path) -> str:
 
 
 def _why_not(path: Path, root: Path) -> str | None:
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path.name):
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in str(path)):
         return "a name with control characters, or that is not UTF-8: rename it"
     if not path.is_symlink():
         return None

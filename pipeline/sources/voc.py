@@ -10,7 +10,7 @@ from supervision.dataset.formats.pascal_voc import detections_from_xml_obj
 from pipeline.bad_input import BadInput, as_bad
 from pipeline.errors import InputError
 from pipeline.sources.base import Mask, ScanEntry
-from pipeline.sources.detections import DetectionSource, Labels, mask_of
+from pipeline.sources.detections import DetectionSource, Labels, check_reach, mask_of
 from pipeline.sources.folders import find_files
 
 IMAGES, ANNOTATIONS = "JPEGImages", "Annotations"
@@ -50,8 +50,11 @@ class VocSource(DetectionSource):
             alone = Element("annotation")
             alone.append(found)
             try:
+                check_reach(
+                    (float(corner.text or 0) for corner in found.iterfind("polygon/*")), size
+                )
                 yield _name(found), mask_of(detections_from_xml_obj(alone, [], size)[0], size)
-            except ValueError as error:
+            except (ValueError, TypeError, IndexError) as error:  # of a polygon without its corners
                 raise InputError(f"{path}: object {number}: {error}") from None
 
 

@@ -12,7 +12,7 @@ from pipeline.bad_input import BadInput, as_bad
 from pipeline.errors import InputError
 from pipeline.sources.base import Mask, ScanEntry
 from pipeline.sources.classes import ClassMap
-from pipeline.sources.detections import DetectionSource, Labels, mask_of
+from pipeline.sources.detections import DetectionSource, Labels, check_reach, mask_of
 from pipeline.sources.folders import find_files
 
 BOX_VALUES = 6  # class, centre, size, and the confidence that some tools add; more are a polygon
@@ -65,6 +65,7 @@ class YoloSource(DetectionSource):
                 continue
             polygon = size is not None and len(line.split()) > BOX_VALUES
             try:
+                check_reach(map(float, line.split()[1:]), (1, 1))
                 found = yolo_annotations_to_detections([line], size or (1, 1), with_masks=polygon)
             except ValueError as error:
                 raise InputError(f"{path}: line {number}: {error}") from None

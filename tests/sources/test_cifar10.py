@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
@@ -133,6 +133,7 @@ def test_a_batch_of_another_content_is_named(
     assert_one_bad(Cifar10Source(tmp_path, "car"), capsys, path, str(path))
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=60), st.integers(0, 1000))
 def test_whatever_a_pickle_holds_it_is_named(junk: bytes, at: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -52,6 +52,13 @@ def test_names_that_break_a_line_or_a_text_are_bad(
     assert_one_bad(source_of(folder), capsys, shown, "control characters, or that is not UTF-8")
 
 
+def test_a_folder_s_name_that_breaks_a_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_scan(folder / "normal" / "two\nlines" / "a.png")
+    assert_one_bad(source_of(folder), capsys, str(path).replace("\n", "\\n"), "control characters")
+
+
 def test_a_loop_of_links(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     link = folder / "normal" / "up"
     link.symlink_to(folder)

@@ -125,3 +125,9 @@ def test_labels_that_are_no_text_or_have_no_image(
     labelled(folder, "a", GUN)
     path = labelled(folder, "d", GUN)
     assert_one_bad(YoloSource(folder, CLASSES), capsys, path, "no image for it")
+
+
+def test_a_link_is_named_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "images" / "up").symlink_to(folder)
+    link = folder / "images" / "up"
+    assert_one_bad(YoloSource(folder, CLASSES), capsys, link, "a link to a folder")
