@@ -178,7 +178,7 @@ class Settings:
 def reading_settings(scans: ScanSettings) -> dict[str, Any]:
     """The parameters of the `scans` block that may decide what a scan looks like, once read."""
     others = {field.name for field in fields(SplitShares)}
-    others |= {"folder", "seed", "count", "bad_input"}
+    others |= {"folder", "seed", "count", "group", "bad_input"}
     return {name: value for name, value in vars(scans).items() if name not in others}
 
 

@@ -27,6 +27,9 @@ DECIDING = (
     "pipeline.images",
     "pipeline.shard_cutting",
     "pipeline.shards",
+    "pipeline.sources.classes",
+    "pipeline.sources.detections",
+    "pipeline.sources.folders",
     "pipeline.windows",
 )
 
