@@ -12,6 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import InputError
+from pipeline.models.skip_ganomaly.convolutions import (
+    DoublingConv2d,
+    FromPointConv2d,
+    HalvingConv2d,
+    WholeMapConv2d,
+)
 
 LEAK = 0.2  # slope of LeakyReLU, as in DCGAN and the authors' code
 MAX_WIDENING = 8  # widths grow 1, 2, 4, 8, 8 ...: the authors' code; the text gives no widths
@@ -65,27 +71,24 @@ class Generator(nn.Module):
         inner = widths[-1]
         self.encoder = nn.ModuleList(
             [
-                nn.Conv2d(shape.channels, widths[0], 4, 2, 1, bias=False),
+                HalvingConv2d(shape.channels, widths[0]),
                 *(_down(narrow, wide) for narrow, wide in pairwise(widths)),
                 nn.Sequential(
                     nn.LeakyReLU(LEAK),
-                    nn.Conv2d(inner, shape.latent_dim, 2, 2, bias=False),
+                    WholeMapConv2d(inner, shape.latent_dim, 2),
                 ),
             ]
         )
         self.decoder = nn.ModuleList(
             [
-                _up(nn.ConvTranspose2d(shape.latent_dim, inner, 2, 2, bias=False), inner),
+                _up(FromPointConv2d(shape.latent_dim, inner, 2), inner),
                 *(
-                    _up(
-                        nn.ConvTranspose2d(2 * wide, narrow, 4, 2, 1, bias=False),
-                        narrow,
-                    )
+                    _up(DoublingConv2d(2 * wide, narrow), narrow)
                     for wide, narrow in pairwise(widths[::-1])
                 ),
                 nn.Sequential(
                     nn.ReLU(),
-                    nn.ConvTranspose2d(2 * widths[0], shape.channels, 4, 2, 1),
+                    DoublingConv2d(2 * widths[0], shape.channels, bias=True),
                     nn.Tanh(),
                 ),
             ]
@@ -116,10 +119,10 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
         self.features = nn.Sequential(
-            nn.Conv2d(shape.channels, widths[0], 4, 2, 1, bias=False),
+            HalvingConv2d(shape.channels, widths[0]),
             *(_down(narrow, wide) for narrow, wide in pairwise(widths)),
             nn.LeakyReLU(LEAK),
-            nn.Conv2d(widths[-1], shape.latent_dim, 4, bias=False),
+            WholeMapConv2d(widths[-1], shape.latent_dim, 4),
             nn.Flatten(),  # (N, d, 1, 1) to (N, d)
         )
         self.classifier = nn.Linear(shape.latent_dim, 1, bias=False)
@@ -144,8 +147,7 @@ def initialise(module: nn.Module) -> None:
 
 def _down(narrow: int, wide: int) -> nn.Sequential:
     """Activation, 4x4 convolution that halves the side, batch-norm."""
-    convolution = nn.Conv2d(narrow, wide, 4, 2, 1, bias=False)
-    return nn.Sequential(nn.LeakyReLU(LEAK), convolution, nn.BatchNorm2d(wide))
+    return nn.Sequential(nn.LeakyReLU(LEAK), HalvingConv2d(narrow, wide), nn.BatchNorm2d(wide))
 
 
 def _up(convolution: nn.ConvTranspose2d, narrow: int) -> nn.Sequential:
