@@ -73,6 +73,27 @@ class FromPointConv2d(nn.ConvTranspose2d):
         return rows.view(-1, side, side, channels).permute(0, 3, 1, 2)
 
 
+def join(skip: Tensor, x: Tensor) -> Tensor:
+    """Both along the channels. Their gradients are dense: batch-norm is slow on strided ones."""
+    joined: Tensor = _Join.apply(skip, x)
+    return joined
+
+
+class _Join(torch.autograd.Function):
+    """`torch.cat`, but for the layout of the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, skip: Tensor, x: Tensor) -> Tensor:
+        ctx.sizes = skip.shape[1], x.shape[1]
+        return torch.cat([skip, x], dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        parts = gradient.split(ctx.sizes, dim=1)
+        return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
+
+
 class _Columns(torch.autograd.Function):
     """What each place of a 4x4 kernel of stride 2 sees, as rows."""
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
 
-import torch
 from torch import Tensor, nn
 
 from pipeline.errors import InputError
@@ -17,6 +16,7 @@ from pipeline.models.skip_ganomaly.convolutions import (
     FromPointConv2d,
     HalvingConv2d,
     WholeMapConv2d,
+    join,
 )
 
 LEAK = 0.2  # slope of LeakyReLU, as in DCGAN and the authors' code
@@ -103,7 +103,7 @@ class Generator(nn.Module):
             skips.append(x)
         x = self.decoder[0](skips.pop())
         for level in self.decoder[1:]:
-            x = level(torch.cat([skips.pop(), x], dim=1))
+            x = level(join(skips.pop(), x))
         return x
 
 

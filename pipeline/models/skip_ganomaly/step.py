@@ -88,7 +88,7 @@ def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[st
     through_d = weights.lambda_adv * losses.adversarial + weights.lambda_lat * losses.latent
     (gradient,) = torch.autograd.grad(through_d, seen, retain_graph=True)
     loss_d = discriminator_loss(real_logits, fake_logits)
-    loss_d.backward()
+    loss_d.backward(inputs=list(model.discriminator.parameters()))  # not back to `seen` again
     # The contextual term reaches x_hat directly, the other two through D.
     ((weights.lambda_con * losses.contextual) + (x_hat * gradient).sum()).backward()
     for optimiser in model.optimisers:
