@@ -69,9 +69,7 @@ class TextbookDiscriminator(nn.Module):
             convolution = nn.Conv2d(narrow, wide, 4, 2, 1, bias=False)
             layers += [convolution, nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, inplace=True)]
         self.features = nn.Sequential(*layers, nn.Conv2d(widths[-1], latent_dim, 4, bias=False))
-        self.classifier = nn.Sequential(
-            nn.Conv2d(latent_dim, 1, 3, 1, 1, bias=False), nn.Sigmoid()
-        )
+        self.classifier = nn.Sequential(nn.Conv2d(latent_dim, 1, 3, 1, 1, bias=False), nn.Sigmoid())
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one rival over the rounds: the median, and the middle half's ends."""
+    """Seconds of one rival over the rounds: the median, and the ends of the middle half."""
 
     median: float
     low: float
@@ -18,6 +18,30 @@ class Timing:
 
     def __str__(self) -> str:
         return f"{self.median * 1e3:.0f} ms ({self.low * 1e3:.0f} to {self.high * 1e3:.0f})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of `make bench`: what was found, of what is compared, against its bar."""
+
+    what: str
+    found: float
+    bar: float
+    detail: str
+
+    @classmethod
+    def ratio(cls, what: str, textbook: Timing, ours: Timing, bar: float, floor: float) -> "Row":
+        """How many times as fast as the textbook, and how near to the floor, in seconds."""
+        detail = f"textbook {textbook}, ours {ours}, floor {floor * 1e3:.0f} ms"
+        return cls(what, textbook.median / ours.median, bar, detail)
+
+
+def print_rows(rows: list[Row]) -> None:
+    """A line each."""
+    for row in rows:
+        verdict = "met" if row.found >= row.bar else "not met"
+        verdict = f"bar {row.bar:.2f} {verdict}"
+        print(f"{row.what:<34} {row.found:6.2f}  {verdict:<17} {row.detail}", flush=True)
 
 
 def alternate(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
@@ -31,9 +55,11 @@ def alternate(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str,
             started = time.perf_counter()
             rival()
             seconds[name].append(time.perf_counter() - started)
-    return {name: _summary(sorted(values)) for name, values in seconds.items()}
+    return {name: summary(values) for name, values in seconds.items()}
 
 
-def _summary(values: list[float]) -> Timing:
-    quarter = len(values) // 4
-    return Timing(median(values), values[quarter], values[-1 - quarter])
+def summary(seconds: list[float]) -> Timing:
+    """Median and middle half of some seconds."""
+    ordered = sorted(seconds)
+    quarter = len(ordered) // 4
+    return Timing(median(ordered), ordered[quarter], ordered[-1 - quarter])

@@ -193,8 +193,6 @@ def _build(settings: TrainSettings, shape: NetShape, worker: Worker) -> SkipGano
     networks = build_networks(shape, settings.seed)
     for network in networks:
         network.to(worker.device)
-        # The layout that CPU and CUDA convolutions run fastest in.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     generator, discriminator = (worker.wrap(network) for network in networks)
     return build_model(generator, discriminator, settings.model, settings.epochs)
 

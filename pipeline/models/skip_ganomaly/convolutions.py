@@ -28,7 +28,8 @@ class HalvingConv2d(nn.Conv2d):
         if x.device.type != "cpu" or x.shape[3] > 2 * SMALL_SIDE:
             return super().forward(x)
         n, _, h, w = x.shape
-        rows = _Columns.apply(x) @ _matrix(self.weight).t()
+        seen: Tensor = _Columns.apply(x)  # type: ignore[no-untyped-call]
+        rows = seen @ _matrix(self.weight).t()
         return rows.view(n, h // 2, w // 2, -1).permute(0, 3, 1, 2)
 
 
@@ -45,7 +46,7 @@ class DoublingConv2d(nn.ConvTranspose2d):
             return super().forward(x, output_size)
         n, c, h, w = x.shape
         rows = x.permute(0, 2, 3, 1).reshape(-1, c) @ _matrix(self.weight)
-        y: Tensor = _Overlay.apply(rows.view(n, h, w, -1))
+        y: Tensor = _Overlay.apply(rows.view(n, h, w, -1))  # type: ignore[no-untyped-call]
         return y if self.bias is None else y + self.bias.view(1, -1, 1, 1)
 
 
@@ -75,7 +76,7 @@ class FromPointConv2d(nn.ConvTranspose2d):
 
 def join(skip: Tensor, x: Tensor) -> Tensor:
     """Both along the channels. Their gradients are dense: batch-norm is slow on strided ones."""
-    joined: Tensor = _Join.apply(skip, x)
+    joined: Tensor = _Join.apply(skip, x)  # type: ignore[no-untyped-call]
     return joined
 
 

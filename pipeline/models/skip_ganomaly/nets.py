@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.errors import InputError
@@ -93,7 +94,7 @@ class Generator(nn.Module):
                 ),
             ]
         )
-        self.apply(initialise)
+        _finish(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x, (N, C, S, S) in [-1, 1], as x_hat of the same shape and range."""
@@ -126,7 +127,7 @@ class Discriminator(nn.Module):
             nn.Flatten(),  # (N, d, 1, 1) to (N, d)
         )
         self.classifier = nn.Linear(shape.latent_dim, 1, bias=False)
-        self.apply(initialise)
+        _finish(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of "real", (N,), and features f(x), (N, d), of x (N, C, S, S) in [-1, 1]."""
@@ -143,6 +144,12 @@ def initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
+
+
+def _finish(network: nn.Module) -> None:
+    """Draw the weights, and lay them out as convolutions run fastest, channels last."""
+    network.apply(initialise)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _down(narrow: int, wide: int) -> nn.Sequential:
