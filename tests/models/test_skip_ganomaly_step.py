@@ -1,8 +1,17 @@
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytest
 import torch
 from torch import nn
 
+from pipeline.models.skip_ganomaly.convolutions import (
+    DoublingConv2d,
+    FromPointConv2d,
+    HalvingConv2d,
+    WholeMapConv2d,
+)
 from pipeline.models.skip_ganomaly.losses import (
     contextual_loss,
     discriminator_loss,
@@ -25,10 +34,28 @@ def batch() -> torch.Tensor:
     return torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
 
 
+@contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Every convolution as torch's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for ours in (HalvingConv2d, WholeMapConv2d):
+            patch.setattr(ours, "forward", nn.Conv2d.forward)
+        for transposed in (DoublingConv2d, FromPointConv2d):
+            patch.setattr(transposed, "forward", nn.ConvTranspose2d.forward)
+        yield
+
+
 def textbook_gradients(
     generator: nn.Module, discriminator: nn.Module, x: torch.Tensor
 ) -> list[torch.Tensor]:
-    """Plain gradients, each loss with forward passes of its own."""
+    """Plain gradients, each loss with forward passes of its own, torch's own convolutions."""
+    with plain_convolutions():
+        return _textbook_gradients(generator, discriminator, x)
+
+
+def _textbook_gradients(
+    generator: nn.Module, discriminator: nn.Module, x: torch.Tensor
+) -> list[torch.Tensor]:
     x_hat = generator(x)
     logits, features_hat = discriminator(x_hat)
     _, features = discriminator(x)
