@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -17,6 +19,7 @@ from pipeline.models.skip_ganomaly.nets import initialise
 
 LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)
 CONTEXTUAL_WEIGHT = 50.0
+SCORE_BATCH = 64
 
 
 class TextbookGenerator(nn.Module):
@@ -121,3 +124,19 @@ def textbook_step(model: Textbook, x: Tensor) -> None:
     loss = bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))
     (loss + mse(fake_features, real_features)).backward()
     optimiser_d.step()
+
+
+@torch.no_grad()
+def textbook_scores(
+    generator: nn.Module, discriminator: nn.Module, pixels: NDArray[np.uint8]
+) -> Tensor:
+    """Scores of (N, S, S, C) patches, from networks in evaluation mode, a batch at a time."""
+    scores = []
+    for start in range(0, len(pixels), SCORE_BATCH):
+        batch = torch.from_numpy(pixels[start : start + SCORE_BATCH])
+        x = batch.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+        x_hat = generator(x)
+        difference = discriminator(x)[1] - discriminator(x_hat)[1]
+        residuals = (x - x_hat).square().mean(dim=(1, 2, 3))
+        scores.append(0.9 * residuals + 0.1 * difference.square().mean(dim=(1, 2, 3)))
+    return torch.cat(scores)

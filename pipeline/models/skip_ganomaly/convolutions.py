@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 SMALL_SIDE = 4  # of the smaller map: up to here the product wins
 FEW_CHANNELS = 4  # ... and for a transposed convolution to an image at any size
 
 
 class HalvingConv2d(nn.Conv2d):
-    """4x4, stride 2, padding 1, no bias: (N, C, H, W) to (N, K, H / 2, W / 2)."""
+    """4x4, stride 2, padding 1: (N, C, H, W) to (N, K, H / 2, W / 2)."""
 
     def __init__(self, narrow: int, wide: int) -> None:
         super().__init__(narrow, wide, 4, 2, 1, bias=False)
@@ -29,7 +29,7 @@ class HalvingConv2d(nn.Conv2d):
             return super().forward(x)
         n, _, h, w = x.shape
         seen: Tensor = _Columns.apply(x)  # type: ignore[no-untyped-call]
-        rows = seen @ _matrix(self.weight).t()
+        rows = linear(seen, _matrix(self.weight), self.bias)
         return rows.view(n, h // 2, w // 2, -1).permute(0, 3, 1, 2)
 
 
@@ -47,18 +47,18 @@ class DoublingConv2d(nn.ConvTranspose2d):
         n, c, h, w = x.shape
         rows = x.permute(0, 2, 3, 1).reshape(-1, c) @ _matrix(self.weight)
         y: Tensor = _Overlay.apply(rows.view(n, h, w, -1))  # type: ignore[no-untyped-call]
-        return y if self.bias is None else y + self.bias.view(1, -1, 1, 1)
+        return _add(y, self.bias)
 
 
 class WholeMapConv2d(nn.Conv2d):
-    """A kernel as large as the map, no bias: (N, C, S, S) to (N, K, 1, 1)."""
+    """A kernel as large as the map: (N, C, S, S) to (N, K, 1, 1)."""
 
     def __init__(self, channels: int, features: int, side: int) -> None:
         super().__init__(channels, features, side, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """The product."""
-        return (_matrix(x) @ _matrix(self.weight).t())[:, :, None, None]
+        return linear(_matrix(x), _matrix(self.weight), self.bias)[:, :, None, None]
 
 
 class FromPointConv2d(nn.ConvTranspose2d):
@@ -71,7 +71,7 @@ class FromPointConv2d(nn.ConvTranspose2d):
         """The product."""
         side, channels = self.kernel_size[0], self.out_channels
         rows = x.flatten(1) @ _matrix(self.weight)
-        return rows.view(-1, side, side, channels).permute(0, 3, 1, 2)
+        return _add(rows.view(-1, side, side, channels).permute(0, 3, 1, 2), self.bias)
 
 
 def join(skip: Tensor, x: Tensor) -> Tensor:
@@ -142,6 +142,10 @@ def overlay(rows: Tensor) -> Tensor:
             padded[:, a : a + h, :, b : b + w] += taps[:, :, :, a, :, b].transpose(2, 3)
     whole = padded.view(n, 2 * h + 2, 2 * w + 2, wide // 16)
     return whole[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+
+
+def _add(y: Tensor, bias: Tensor | None) -> Tensor:
+    return y if bias is None else y + bias.view(1, -1, 1, 1)
 
 
 def _matrix(weight: Tensor) -> Tensor:

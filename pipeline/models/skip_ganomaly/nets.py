@@ -7,9 +7,11 @@ something open, the authors' released code decides, and the line says so.
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.errors import InputError
 from pipeline.models.skip_ganomaly.convolutions import (
@@ -144,6 +146,19 @@ def initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """For scoring alone: let each convolution do what the batch-norm after it does.
+
+    The network has to be in evaluation mode; its state can't be loaded any more.
+    """
+    for block in network.modules():
+        if isinstance(block, nn.Sequential) and isinstance(block[-1], nn.BatchNorm2d):
+            transposed = isinstance(block[-2], nn.ConvTranspose2d)
+            convolution = cast(nn.Conv2d, block[-2])  # or a transposed one
+            block[-2] = fuse_conv_bn_eval(convolution, block[-1], transposed)
+            del block[-1]
 
 
 def _finish(network: nn.Module) -> None:
