@@ -17,10 +17,10 @@ from benchmarks.floor import SIDES, WIDTH, measure_machine, paper_shape, score_w
 from benchmarks.textbook import TextbookDiscriminator, TextbookGenerator, textbook_scores
 from benchmarks.timing import Row, alternate, print_rows
 from pipeline.models.skip_ganomaly.step import build_networks, network_state
-from pipeline.scoring import SCORE_BATCH, build_detector
+from pipeline.scoring import build_detector
 
 BARS = {32: 2.0, 64: 1.8}
-PATCHES = 2 * SCORE_BATCH
+PATCHES = 256
 
 
 def their_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:

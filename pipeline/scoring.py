@@ -21,7 +21,7 @@ from pipeline.models.skip_ganomaly.nets import (
 )
 
 Patches = NDArray[np.uint8]  # (N, H, W, C)
-SCORE_BATCH = 256  # patches at once; at 64 pixels and ngf = 64 about 2 GB
+SCORE_BATCH = 64  # patches at once: of 16 to 256 the fastest (benchmarks/README.md)
 
 MODEL_FORMAT = 1
 
