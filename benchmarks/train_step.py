@@ -1,12 +1,13 @@
 """The textbook training step against ours: medians of alternating runs, and their ratio.
 
-    python -m benchmarks.train_step [--rounds 7] [--threads 2]
+    python -m benchmarks.train_step [--rounds 7] [--threads 2] [--precision float32]
 
-Float32, batch 64, ngf = ndf = 64. `floor` is what `benchmarks.floor` says cannot be gone under.
+The textbook in float32; batch 64, ngf = ndf = 64. `floor` is that of float32 (`benchmarks.floor`).
 """
 
 import argparse
 from collections.abc import Callable
+from typing import get_args
 
 import torch
 
@@ -21,7 +22,7 @@ from benchmarks.floor import (
 )
 from benchmarks.textbook import BETAS, LEARNING_RATE, Textbook, textbook_step
 from benchmarks.timing import Row, alternate, print_rows
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings, Precision
 from pipeline.models.skip_ganomaly.step import build_model, build_networks, train_step
 
 BARS = {32: 4.0, 64: 3.0}
@@ -34,26 +35,30 @@ def their_step(side: int) -> Callable[[], object]:
     return lambda: textbook_step(model, x)
 
 
-def our_step(side: int, batch: int = BATCH) -> Callable[[], object]:
+def our_step(side: int, precision: Precision) -> Callable[[], object]:
     """A training step of the pipeline on one batch, over and over."""
     networks = build_networks(paper_shape(side), seed=0)
-    settings = ModelSettings(WIDTH, WIDTH, batch, LEARNING_RATE, *BETAS, score_lambda=0.9)
-    model = build_model(*networks, settings, epochs=1)
-    x = some_patches(side, batch).contiguous(memory_format=torch.channels_last)
+    model = build_model(*networks, model_settings(WIDTH, precision), epochs=1)
+    x = some_patches(side).contiguous(memory_format=torch.channels_last)
     return lambda: train_step(model, x, LOSSES)
 
 
-def some_patches(side: int, batch: int = BATCH) -> torch.Tensor:
+def model_settings(width: int, precision: Precision = "float32") -> ModelSettings:
+    """The textbook's optimiser, at ngf = ndf = `width`."""
+    return ModelSettings(width, width, BATCH, LEARNING_RATE, *BETAS, 0.9, precision)
+
+
+def some_patches(side: int) -> torch.Tensor:
     """(N, 3, S, S) in [-1, 1]."""
-    return torch.rand(batch, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return torch.rand(BATCH, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def measure(rounds: int) -> list[Row]:
+def measure(rounds: int, precision: Precision = "float32") -> list[Row]:
     """One row per patch size."""
     machine = measure_machine()
     rows = []
     for side in SIDES:
-        found = alternate({"textbook": their_step(side), "ours": our_step(side)}, rounds)
+        found = alternate({"textbook": their_step(side), "ours": our_step(side, precision)}, rounds)
         floor = step_work(paper_shape(side), BATCH).seconds(machine)
         what = f"training step, {side} px"
         rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
@@ -65,9 +70,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="the textbook training step against ours")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print_rows(measure(arguments.rounds))
+    print_rows(measure(arguments.rounds, arguments.precision))
 
 
 if __name__ == "__main__":

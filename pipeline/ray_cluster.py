@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray.train import Checkpoint
 
 import pipeline
@@ -41,6 +42,15 @@ def ray_session() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def share_cores(processes: int) -> None:
+    """Let torch compute on this process's share of the node's cores.
+
+    Ray leaves it one thread for each CPU that was asked for, and so idles cores where fewer
+    processes than cores are at work.
+    """
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
 
 
 def storage_path(storage: str) -> str:

@@ -22,7 +22,7 @@ from pipeline.errors import InputError
 from pipeline.files import code_digest, digest
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
-from pipeline.ray_cluster import read_state
+from pipeline.ray_cluster import read_state, share_cores
 from pipeline.selection import load_validation, objective
 from pipeline.settings import TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
@@ -91,6 +91,7 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     """One trial: the training loop in this process, reporting to Tune after each epoch."""
     settings = TrainSettings(job.model, LossSettings(**config), job.tune.epochs, job.tune.seed)
+    share_cores(job.tune.concurrent)
     folder = Path(job.patches)
     normals, labelled = PatchStore(folder, VALIDATION), PatchStore(folder, LABELLED_VALIDATION)
     checkpoint = tune.get_checkpoint()

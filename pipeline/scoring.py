@@ -150,7 +150,10 @@ def calibrated_model(
 
 def to_tensor(patches: Patches, device: torch.device) -> Tensor:
     """uint8 (N, H, W, C) in 0 to 255, to float32 (N, C, H, W) in [-1, 1], the range of tanh."""
-    return normalise(torch.from_numpy(patches).to(device))
+    pixels = torch.from_numpy(patches)
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()  # so that the copy goes on beside the step before
+    return normalise(pixels.to(device, non_blocking=True))
 
 
 def normalise(pixels: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ from pipeline.selection import CRITERION, Validation
 # The modules that decide what a training gives: after an edit to one, it starts anew.
 DECIDING = (
     "pipeline.metrics",
+    "pipeline.models.skip_ganomaly.convolutions",
     "pipeline.models.skip_ganomaly.losses",
     "pipeline.models.skip_ganomaly.nets",
     "pipeline.models.skip_ganomaly.step",

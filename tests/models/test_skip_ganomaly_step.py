@@ -1,6 +1,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -116,3 +117,14 @@ def test_the_learning_rate_is_constant_and_then_falls_towards_zero() -> None:
         model.schedules[0].step()
     assert rates == [1.0, 1.0, 1.0, 0.5]
     assert model.optimisers[0].defaults["betas"] == (0.5, 0.999)
+
+
+def test_bfloat16_losses_stay_near_those_of_float32() -> None:
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        model = build_model(*build_networks(SHAPE, 0), replace(MODEL, precision=precision), 1)
+        losses = [train_step(model, batch().float(), LOSSES) for _ in range(3)]
+        found[precision] = torch.tensor([list(each.values()) for each in losses])
+        assert all(p.dtype == torch.float32 for p in model.generator.parameters())
+    assert not torch.equal(found["float32"], found["bfloat16"])  # it really is another precision
+    torch.testing.assert_close(found["bfloat16"], found["float32"], rtol=0.02, atol=0.01)

@@ -1,0 +1,108 @@
+"""An epoch from HDF5 shards against the same steps fed from memory: patches a second, as a ratio.
+
+    python -m benchmarks.epoch [--rounds 5] [--threads 2]
+
+Shards of 64-pixel patches at the demo's width, whose step is so short that reading weighs most.
+Measured is as much of an epoch as one filling of the reader's buffer gives.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.floor import BATCH, LATENT_DIM
+from benchmarks.timing import Row, alternate, print_rows
+from benchmarks.train_step import LOSSES, model_settings
+from pipeline.models.skip_ganomaly.nets import NetShape
+from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
+from pipeline.patch_store import (
+    BLOCK_ROWS,
+    BUFFER_BLOCKS,
+    PatchStore,
+    ShardAttributes,
+    ShuffledReader,
+    write_manifest,
+    write_shard,
+)
+from pipeline.scoring import to_tensor
+from pipeline.splits import TRAIN
+from pipeline.windows import NORMAL, Windows
+
+SIDE, SHARDS, SHARD_WINDOWS = 64, 4, 2048
+DEMO_WIDTH = 8
+BATCHES = BUFFER_BLOCKS * BLOCK_ROWS // BATCH
+BAR = 0.95
+CPU = torch.device("cpu")
+
+
+def write_patches(folder: Path) -> None:
+    """Shards of noise, which no cache can compress."""
+    generator = np.random.default_rng(0)
+    shards = []
+    for number in range(SHARDS):
+        name = f"train-{number}.h5"
+        pixels = generator.integers(0, 256, (SHARD_WINDOWS, SIDE, SIDE, 3), dtype=np.uint8)
+        windows = Windows(
+            pixels=pixels,
+            origins=np.zeros((SHARD_WINDOWS, 2), dtype=np.int32),
+            labels=(NORMAL,) * SHARD_WINDOWS,
+            foreground=np.ones(SHARD_WINDOWS, dtype=np.float32),
+            grazing=0,
+            background=0,
+        )
+        attributes = ShardAttributes((NORMAL,), {"size": SIDE}, sources="", code="")
+        write_shard(folder / name, TRAIN, [(name, windows)], attributes)
+        shards.append({"file": name, "windows": SHARD_WINDOWS})
+    manifest = {"settings": {"size": SIDE}, "channels": 3, "classes": [NORMAL]}
+    write_manifest(folder, {**manifest, "splits": {TRAIN: {"shards": shards}}})
+
+
+def epoch(
+    model: SkipGanomaly, batches: Callable[[], Iterable[NDArray[np.uint8]]]
+) -> Callable[[], object]:
+    """The first steps of an epoch."""
+
+    def run() -> None:
+        for batch in islice(batches(), BATCHES):
+            train_step(model, to_tensor(batch, CPU), LOSSES)
+
+    return run
+
+
+def measure(rounds: int) -> list[Row]:
+    """The row."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_patches(Path(folder))
+        reader = ShuffledReader(PatchStore(Path(folder), TRAIN), BATCH, 0, 1, seed=0)
+        shape = NetShape(SIDE, 3, DEMO_WIDTH, DEMO_WIDTH, LATENT_DIM)
+        model = build_model(*build_networks(shape, 0), model_settings(DEMO_WIDTH), epochs=1)
+        held = [batch.copy() for batch in islice(reader.epoch(0), BATCHES)]
+        rivals = {
+            "memory": epoch(model, partial(iter, held)),
+            "shards": epoch(model, partial(reader.epoch, 0)),
+        }
+        found = alternate(rivals, rounds)
+    detail = f"memory {found['memory']}, shards {found['shards']}, {BATCHES} batches"
+    ratio = found["memory"].median / found["shards"].median
+    return [Row(f"epoch from shards, {SIDE} px", ratio, BAR, detail)]
+
+
+def main() -> None:
+    """Print the rows."""
+    parser = argparse.ArgumentParser(description="an epoch from shards against one from memory")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print_rows(measure(arguments.rounds))
+
+
+if __name__ == "__main__":
+    main()
