@@ -60,7 +60,7 @@ def measure(rounds: int, precision: Precision = "float32") -> list[Row]:
     for side in SIDES:
         found = alternate({"textbook": their_step(side), "ours": our_step(side, precision)}, rounds)
         floor = step_work(paper_shape(side), BATCH).seconds(machine)
-        what = f"training step, {side} px"
+        what = f"training step, {side} px, {precision}"
         rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
     return rows
 
