@@ -62,7 +62,7 @@ def _model(side: int, parallel: bool) -> SkipGanomaly:
     if not parallel:
         return build_model(*networks, model_settings(WIDTH), epochs=1)
     generator, discriminator = (
-        DistributedDataParallel(network, broadcast_buffers=False) for network in networks
+        DistributedDataParallel(network, forward_sync_buffers=False) for network in networks
     )
     return build_model(generator, discriminator, model_settings(WIDTH), epochs=1)
 

@@ -1,12 +1,11 @@
 """An epoch from HDF5 shards against the same steps fed from memory: patches a second, as a ratio.
 
-    python -m benchmarks.epoch [--rounds 5] [--threads 2]
+    python -m benchmarks.epoch [--threads 2] [--cpu-time]
 
 Shards of 64-pixel patches at the demo's width, whose step is so short that reading weighs most.
 Measured is as much of an epoch as one filling of the reader's buffer gives.
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.floor import BATCH, LATENT_DIM
-from benchmarks.timing import Row, alternate, print_rows
+from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
 from benchmarks.train_step import LOSSES, model_settings
 from pipeline.models.skip_ganomaly.nets import NetShape
 from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
@@ -76,7 +75,7 @@ def epoch(
     return run
 
 
-def measure(rounds: int) -> list[Row]:
+def measure(rounds: int, clock: Clock) -> list[Row]:
     """The row."""
     with tempfile.TemporaryDirectory() as folder:
         write_patches(Path(folder))
@@ -88,20 +87,16 @@ def measure(rounds: int) -> list[Row]:
             "memory": epoch(model, partial(iter, held)),
             "shards": epoch(model, partial(reader.epoch, 0)),
         }
-        found = alternate(rivals, rounds)
+        found = alternate(rivals, rounds, clock)
     detail = f"memory {found['memory']}, shards {found['shards']}, {BATCHES} batches"
     ratio = found["memory"].median / found["shards"].median
     return [Row(f"epoch from shards, {SIDE} px", ratio, BAR, detail)]
 
 
 def main() -> None:
-    """Print the rows."""
-    parser = argparse.ArgumentParser(description="an epoch from shards against one from memory")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print_rows(measure(arguments.rounds))
+    """Print the row."""
+    given = arguments("an epoch from shards against one from memory")
+    print_rows(measure(given.rounds, given.clock))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """What a training step and a scoring cannot go under: FLOPs and bytes over what the machine does.
 
-    python -m benchmarks.floor
+    python -m benchmarks.floor [--threads 2] [--cpu-time]
 
 The mathematics of a step needs 3 passes of G and 7 of D (forward; gradient of the input; gradient
 of the weights): D sees x and x_hat, its loss goes back through both, and G's loss back through
 D(x_hat) to x_hat alone. Scoring needs 1 and 2. Taps that only meet padding are not counted.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.timing import Clock, arguments, seconds_of
 from pipeline.models.skip_ganomaly.convolutions import DoublingConv2d, HalvingConv2d
 from pipeline.models.skip_ganomaly.nets import NetShape
 from pipeline.models.skip_ganomaly.step import build_networks
@@ -62,13 +61,13 @@ def score_work(shape: NetShape, batch: int) -> Work:
     return _passes(shape, batch, SCORE_PASSES)
 
 
-def measure_machine(size: int = 2048, rounds: int = 10) -> Machine:
+def measure_machine(clock: Clock, size: int = 2048, rounds: int = 10) -> Machine:
     """The best of some products of two matrices, and of some copies of 128 MB."""
     left, right = torch.randn(2, size, size).unbind()
     source = torch.randn(32 * 2**20)
     target = torch.empty_like(source)
-    product = min(_seconds(lambda: torch.mm(left, right)) for _ in range(rounds))
-    copy = min(_seconds(lambda: target.copy_(source)) for _ in range(rounds))
+    product = min(seconds_of(lambda: torch.mm(left, right), clock) for _ in range(rounds))
+    copy = min(seconds_of(lambda: target.copy_(source), clock) for _ in range(rounds))
     return Machine(2 * size**3 / product, 2 * source.nbytes / copy)
 
 
@@ -100,15 +99,14 @@ def _forward(network: nn.Module, shape: NetShape, batch: int) -> Work:
     return Work(flops, moved)
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
-
-
 def main() -> None:
     """Print the floors."""
-    machine = measure_machine()
+    print_floors(arguments("what cannot be gone under").clock)
+
+
+def print_floors(clock: Clock) -> None:
+    """Of the paper's networks."""
+    machine = measure_machine(clock)
     print(
         f"{torch.get_num_threads()} threads: {machine.flops / 1e9:.0f} GFLOP/s in float32, ", end=""
     )

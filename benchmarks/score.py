@@ -1,21 +1,19 @@
 """Scoring in the textbook order against ours: medians of alternating runs, and their ratio.
 
-    python -m benchmarks.score [--rounds 7] [--threads 2]
+    python -m benchmarks.score [--threads 2] [--cpu-time]
 
 Both start from the same uint8 patches. The textbook: modules in evaluation mode, no gradient,
 G(x), D(x), D(x_hat), batches of 64. Float32, ngf = ndf = 64.
 """
 
-import argparse
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.floor import SIDES, WIDTH, measure_machine, paper_shape, score_work
 from benchmarks.textbook import TextbookDiscriminator, TextbookGenerator, textbook_scores
-from benchmarks.timing import Row, alternate, print_rows
+from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
 from pipeline.models.skip_ganomaly.step import build_networks, network_state
 from pipeline.scoring import build_detector
 
@@ -38,14 +36,16 @@ def our_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
     return lambda: detector.score([pixels])
 
 
-def measure(rounds: int) -> list[Row]:
+def measure(rounds: int, clock: Clock) -> list[Row]:
     """One row per patch size."""
-    machine = measure_machine()
+    machine = measure_machine(clock)
     rows = []
     for side in SIDES:
         generator = np.random.default_rng(0)
         pixels = generator.integers(0, 256, (PATCHES, side, side, 3), dtype=np.uint8)
-        found = alternate({"textbook": their_scoring(pixels), "ours": our_scoring(pixels)}, rounds)
+        found = alternate(
+            {"textbook": their_scoring(pixels), "ours": our_scoring(pixels)}, rounds, clock
+        )
         floor = score_work(paper_shape(side), PATCHES).seconds(machine)
         what = f"scoring {PATCHES} patches, {side} px"
         rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
@@ -54,12 +54,8 @@ def measure(rounds: int) -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    parser = argparse.ArgumentParser(description="the textbook scoring against ours")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print_rows(measure(arguments.rounds))
+    given = arguments("the textbook scoring against ours")
+    print_rows(measure(given.rounds, given.clock))
 
 
 if __name__ == "__main__":

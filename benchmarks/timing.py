@@ -1,11 +1,18 @@
 """Timing by alternation: rivals take turns in one process, so that a busy machine meets all."""
 
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import torch
+
 WARM_UP = 2
+
+Clock = Callable[[], float]
+wall_time: Clock = time.perf_counter
+cpu_time: Clock = time.process_time  # not stretched by others at work; for one thread
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,9 @@ def print_rows(rows: list[Row]) -> None:
         print(f"{row.what:<34} {row.found:6.2f}  {verdict:<17} {row.detail}", flush=True)
 
 
-def alternate(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
+def alternate(
+    rivals: dict[str, Callable[[], object]], rounds: int, clock: Clock = wall_time
+) -> dict[str, Timing]:
     """Time each rival once a round, in turn, after warming all of them up."""
     for rival in rivals.values():
         for _ in range(WARM_UP):
@@ -52,10 +61,29 @@ def alternate(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str,
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
     for _ in range(rounds):
         for name, rival in rivals.items():
-            started = time.perf_counter()
-            rival()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(seconds_of(rival, clock))
     return {name: summary(values) for name, values in seconds.items()}
+
+
+def seconds_of(action: Callable[[], object], clock: Clock) -> float:
+    """How long an action takes by a clock."""
+    started = clock()
+    action()
+    return clock() - started
+
+
+def arguments(description: str, **more: Sequence[str]) -> argparse.Namespace:
+    """Rounds, threads and clock from the command line, and a choice for each of `more`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu-time", dest="clock", action="store_const", const=cpu_time)
+    parser.set_defaults(clock=wall_time)
+    for name, choices in more.items():
+        parser.add_argument(f"--{name}", choices=choices, default=choices[0])
+    found = parser.parse_args()
+    torch.set_num_threads(found.threads)
+    return found
 
 
 def summary(seconds: list[float]) -> Timing:

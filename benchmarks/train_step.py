@@ -1,11 +1,10 @@
 """The textbook training step against ours: medians of alternating runs, and their ratio.
 
-    python -m benchmarks.train_step [--rounds 7] [--threads 2] [--precision float32]
+    python -m benchmarks.train_step [--threads 2] [--cpu-time] [--precision float32]
 
 The textbook in float32; batch 64, ngf = ndf = 64. `floor` is that of float32 (`benchmarks.floor`).
 """
 
-import argparse
 from collections.abc import Callable
 from typing import get_args
 
@@ -21,7 +20,7 @@ from benchmarks.floor import (
     step_work,
 )
 from benchmarks.textbook import BETAS, LEARNING_RATE, Textbook, textbook_step
-from benchmarks.timing import Row, alternate, print_rows
+from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings, Precision
 from pipeline.models.skip_ganomaly.step import build_model, build_networks, train_step
 
@@ -53,12 +52,14 @@ def some_patches(side: int) -> torch.Tensor:
     return torch.rand(BATCH, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def measure(rounds: int, precision: Precision = "float32") -> list[Row]:
+def measure(rounds: int, precision: Precision, clock: Clock) -> list[Row]:
     """One row per patch size."""
-    machine = measure_machine()
+    machine = measure_machine(clock)
     rows = []
     for side in SIDES:
-        found = alternate({"textbook": their_step(side), "ours": our_step(side, precision)}, rounds)
+        found = alternate(
+            {"textbook": their_step(side), "ours": our_step(side, precision)}, rounds, clock
+        )
         floor = step_work(paper_shape(side), BATCH).seconds(machine)
         what = f"training step, {side} px, {precision}"
         rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
@@ -67,13 +68,8 @@ def measure(rounds: int, precision: Precision = "float32") -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    parser = argparse.ArgumentParser(description="the textbook training step against ours")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print_rows(measure(arguments.rounds, arguments.precision))
+    given = arguments("the textbook training step against ours", precision=get_args(Precision))
+    print_rows(measure(given.rounds, given.precision, given.clock))
 
 
 if __name__ == "__main__":

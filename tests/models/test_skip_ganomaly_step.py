@@ -145,7 +145,7 @@ def shared_step(rank: int, folder: str) -> None:
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
     )
     generator, discriminator = (
-        DistributedDataParallel(network.double(), broadcast_buffers=False)
+        DistributedDataParallel(network.double(), forward_sync_buffers=False)
         for network in build_networks(SHAPE, 0)
     )
     model = build_model(generator, discriminator, MODEL, epochs=4)
