@@ -34,6 +34,7 @@ def ray_session() -> Iterator[None]:
     else:
         # Ray Train asks the dashboard's State API, which listens on loopback, about its actors.
         ray.init(
+            address="local",  # and not another user's, or one that a killed run left behind
             runtime_env=runtime_env,
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=True,

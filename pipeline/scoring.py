@@ -165,7 +165,7 @@ def score_terms(generator: nn.Module, discriminator: nn.Module, x: Tensor) -> tu
     """R and L of patches x, (N,) each, from networks in evaluation mode."""
     x_hat = generator(x)
     # In evaluation mode a patch's features do not depend on its batch: one pass for both.
-    features, features_hat = discriminator(torch.cat([x, x_hat]))[1].split(len(x))
+    features, features_hat = discriminator(torch.cat([x, x_hat]))[1].chunk(2)
     return residual(x, x_hat), latent_distance(features, features_hat)
 
 
