@@ -1,12 +1,13 @@
 # make demo   installs, runs the whole workflow on generated scans, prints the AUC table
 # make test   installs, then lint, types and every test
 # make fast   the fast tests alone (no install)
+# make bench  prints what is fast, and by how much, with its bars
 # make mlflow opens the tracking pages on this machine
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo test check fast mlflow trivial
+.PHONY: install demo test check fast mlflow trivial bench
 
 install: .venv/installed
 
@@ -40,3 +41,6 @@ mlflow: install
 
 trivial: install
 	python -m benchmarks.trivial_scores
+
+bench: install
+	python -m benchmarks

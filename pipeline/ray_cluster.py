@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray.train import Checkpoint
 
 import pipeline
@@ -34,9 +35,9 @@ def ray_session() -> Iterator[None]:
         ray.init(runtime_env=runtime_env)
     else:
         # Ray Train asks the dashboard's State API, which listens on loopback, about its actors.
-        # "local", or Ray would join a cluster that another run has started on this machine.
+        # "local", or Ray would join another's cluster, or one that a killed run left behind.
         ray.init(
-            "local",
+            address="local",
             runtime_env=runtime_env,
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=True,
@@ -47,6 +48,15 @@ def ray_session() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def share_cores(processes: int) -> None:
+    """Let torch compute on this process's share of the node's cores.
+
+    Ray leaves it one thread for each CPU that was asked for, and so idles cores where fewer
+    processes than cores are at work.
+    """
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
 
 
 def storage_path(storage: str) -> str:

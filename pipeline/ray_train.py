@@ -21,7 +21,7 @@ from torch import nn
 from pipeline.checkpoints import save_checkpoint
 from pipeline.errors import InputError
 from pipeline.patch_store import PatchStore
-from pipeline.ray_cluster import read_state
+from pipeline.ray_cluster import read_state, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.selection import load_validation
 from pipeline.splits import TRAIN, VALIDATION
@@ -83,6 +83,7 @@ def train_worker(config: dict[str, Any]) -> None:
     """What each Ray worker runs."""
     job: TrainJob = config["job"]
     context = ray.train.get_context()
+    share_cores(context.get_local_world_size())
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),

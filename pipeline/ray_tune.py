@@ -28,7 +28,7 @@ from pipeline.checkpoints import save_checkpoint
 from pipeline.files import code_digest, digest
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
-from pipeline.ray_cluster import read_state
+from pipeline.ray_cluster import read_state, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.search_space import Choices, Range, apply
 from pipeline.selection import load_validation, objective
@@ -48,7 +48,7 @@ from pipeline.training import (
 
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
-KEPT_CHECKPOINTS = 2  # of a trial; under pbt another may be reading the one before
+KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
@@ -96,13 +96,16 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
         tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
     else:
         tuner = _new_tuner(trainable, job, storage, TrackTrials(tracker, sweep_run, job.objective))
-    return _collect(tuner.fit(), job.tune)
+    result = _collect(tuner.fit(), job.tune)
+    tracker.kill_others(sweep_run, [trial_run_name(trial.trial) for trial in result.trials])
+    return result
 
 
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     """One trial: the training loop in this process, reporting to Tune after each epoch."""
     model, losses = apply(config, job.model)
     settings = TrainSettings(model, losses, job.tune.epochs, job.tune.seed)
+    share_cores(job.tune.concurrent)
     folder = Path(job.patches)
     normals, labelled = PatchStore(folder, VALIDATION), PatchStore(folder, LABELLED_VALIDATION)
     checkpoint = tune.get_checkpoint()
@@ -168,7 +171,10 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             name=f"tune-{job.key[:16]}",
             storage_path=storage,
             callbacks=[callback],
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
+            # Under pbt any of them may be taken over by another trial.
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=None if asked.scheduler == "pbt" else KEPT_CHECKPOINTS
+            ),
         ),
     )
 

@@ -13,10 +13,15 @@ from torch import Tensor, nn
 from pipeline.checkpoints import load_tensors, save_tensors
 from pipeline.errors import InputError
 from pipeline.models.skip_ganomaly.losses import latent_distance, residual
-from pipeline.models.skip_ganomaly.nets import Discriminator, Generator, NetShape
+from pipeline.models.skip_ganomaly.nets import (
+    Discriminator,
+    Generator,
+    NetShape,
+    fold_batch_norm,
+)
 
 Patches = NDArray[np.uint8]  # (N, H, W, C)
-SCORE_BATCH = 256  # patches at once; at 64 pixels and ngf = 64 about 2 GB
+SCORE_BATCH = 64  # patches at once: of 16 to 256 the fastest (benchmarks/README.md)
 
 MODEL_FORMAT = 1
 
@@ -106,10 +111,7 @@ class Detector:
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
         """R and L of one batch, (2, N)."""
         x = to_tensor(patches, self.device)
-        x_hat = self.generator(x)
-        # In evaluation mode a patch's features do not depend on its batch: one pass for both.
-        features, features_hat = self.discriminator(torch.cat([x, x_hat]))[1].chunk(2)
-        scores = torch.stack([residual(x, x_hat), latent_distance(features, features_hat)])
+        scores = torch.stack(score_terms(self.generator, self.discriminator, x))
         return scores.double().cpu().numpy()
 
 
@@ -148,12 +150,23 @@ def calibrated_model(
 
 def to_tensor(patches: Patches, device: torch.device) -> Tensor:
     """uint8 (N, H, W, C) in 0 to 255, to float32 (N, C, H, W) in [-1, 1], the range of tanh."""
-    return normalise(torch.from_numpy(patches).to(device))
+    pixels = torch.from_numpy(patches)
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()  # so that the copy goes on beside the step before
+    return normalise(pixels.to(device, non_blocking=True))
 
 
 def normalise(pixels: Tensor) -> Tensor:
     """The same for a tensor; channels stay last in memory, which convolutions run fastest in."""
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def score_terms(generator: nn.Module, discriminator: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """R and L of patches x, (N,) each, from networks in evaluation mode."""
+    x_hat = generator(x)
+    # In evaluation mode a patch's features do not depend on its batch: one pass for both.
+    features, features_hat = discriminator(torch.cat([x, x_hat]))[1].chunk(2)
+    return residual(x, x_hat), latent_distance(features, features_hat)
 
 
 class ScoringModule(nn.Module):
@@ -169,10 +182,8 @@ class ScoringModule(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Equations 5 and 6."""
-        x = normalise(pixels)
-        x_hat = self.generator(x)
-        latent = latent_distance(self.discriminator(x)[1], self.discriminator(x_hat)[1])
-        anomaly = self.score_lambda * residual(x, x_hat) + (1 - self.score_lambda) * latent
+        residuals, latents = score_terms(self.generator, self.discriminator, normalise(pixels))
+        anomaly = self.score_lambda * residuals + (1 - self.score_lambda) * latents
         bounds = self.calibration
         return (anomaly - bounds.minimum) / (bounds.maximum - bounds.minimum)
 
@@ -231,10 +242,12 @@ def build_detector(
     score_lambda: float,
     device: torch.device | None = None,
 ) -> Detector:
-    """New networks of `shape` with the weights in `networks`."""
+    """New networks of `shape` with the weights in `networks`, batch-norm folded into them."""
     generator, discriminator = Generator(shape), Discriminator(shape)
     generator.load_state_dict(networks["generator"])
     discriminator.load_state_dict(networks["discriminator"])
+    for network in (generator, discriminator):
+        fold_batch_norm(network.eval())
     return Detector(generator, discriminator, score_lambda, device)
 
 

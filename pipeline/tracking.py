@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -191,6 +191,13 @@ class Tracker:
         self.log_missing_history(run_id, trial.curve)
         self.set_tags(run_id, {"state": trial.state, "reason": trial.reason})
         self.finish(run_id, "FAILED" if trial.state == "failed" else "FINISHED")
+
+    @logs
+    def kill_others(self, parent: str, names: Collection[str]) -> None:
+        """Close the runs nested in `parent` that are none of `names`: a kill left them behind."""
+        for run in self._find({PARENT_TAG: parent}):
+            if run.info.run_name not in names:
+                self._client().set_terminated(run.info.run_id, "KILLED")
 
     @logs
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:

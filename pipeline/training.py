@@ -36,6 +36,7 @@ from pipeline.selection import CRITERION, Validation
 DECIDING = (
     "pipeline.loading",
     "pipeline.metrics",
+    "pipeline.models.skip_ganomaly.convolutions",
     "pipeline.models.skip_ganomaly.losses",
     "pipeline.models.skip_ganomaly.nets",
     "pipeline.models.skip_ganomaly.step",
@@ -196,8 +197,6 @@ def _build(settings: TrainSettings, shape: NetShape, worker: Worker) -> SkipGano
     networks = build_networks(shape, settings.seed)
     for network in networks:
         network.to(worker.device)
-        # The layout that CPU and CUDA convolutions run fastest in.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     generator, discriminator = (worker.wrap(network) for network in networks)
     return build_model(generator, discriminator, settings.model, settings.epochs)
 

@@ -71,6 +71,7 @@ def train_job(patches: str, folder: Path) -> None:
 
 
 def sweep_job(patches: str, folder: Path, asked: TuneSettings = TUNE) -> None:
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1"  # Tune's own is 10 s, as long as these sweeps take
     tracker = open_tracker(folder)
     job = SweepJob(MODEL, asked, patches, sweep_objective(Path(patches)), "key")
     sweep_run = tracker.child_run("test", "sweep")

@@ -9,7 +9,11 @@ from ray.cluster_utils import Cluster
 from pipeline.errors import InputError
 from pipeline.ray_preflight import installed_versions, require_place, require_same_versions
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # Ray's own test cluster leaves a socket to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")

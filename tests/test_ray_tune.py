@@ -1,8 +1,6 @@
 """A real sweep, killed and started again, with its trials nested in MLflow."""
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,24 +20,27 @@ def trial_runs(folder: Path) -> list[Run]:
     return [run for run in runs if run.info.run_name.startswith("trial-")]
 
 
-def finished_trials(folder: Path) -> int:
-    """How many trials are logged as finished. MLflow's own client would migrate the store."""
-    try:
-        with closing(sqlite3.connect(f"file:{folder / 'mlflow.db'}?mode=ro", uri=True)) as store:
-            query = "select count(*) from runs where status = 'FINISHED' and name like 'trial-%'"
-            return int(store.execute(query).fetchone()[0])
-    except sqlite3.OperationalError:  # it is still being made
-        return 0
+def trials_in_snapshot(folder: Path) -> set[str]:
+    """The trials that Ray Tune has written down as ended, from which it goes on."""
+    ended: set[str] = set()
+    for path in folder.glob("ray/tune-*/experiment_state-*.json"):
+        for trial, _ in json.loads(path.read_text())["trial_data"]:
+            fields = json.loads(trial)
+            if fields["status"] == "TERMINATED":
+                ended.add(str(fields["trial_id"]))
+    return ended
 
 
 def test_a_sweep_killed_and_started_again(patches: Path, tmp_path: Path) -> None:
     process = start("sweep", patches, tmp_path)
-    kill_when(process, lambda: finished_trials(tmp_path) >= 2)
-    before = {run.info.run_id for run in trial_runs(tmp_path) if run.info.status == "FINISHED"}
+    kill_when(process, lambda: bool(trials_in_snapshot(tmp_path)))
+    before = trials_in_snapshot(tmp_path)
+    assert len(before) < TUNE.trials
     finish(start("sweep", patches, tmp_path), tmp_path)
 
     result = json.loads((tmp_path / "trials.json").read_text())
     assert len(result["trials"]) == TUNE.trials
+    assert before <= {trial["trial"] for trial in result["trials"]}  # none was run as another one
     objectives = [trial["objective"] for trial in result["trials"]]
     assert objectives == sorted(objectives, reverse=True)
     for name, value in result["best"].items():
@@ -51,14 +52,14 @@ def test_a_sweep_killed_and_started_again(patches: Path, tmp_path: Path) -> None
         assert 4 <= settings["lambda_con"] <= 400
         assert settings["latent_dim"] in (5, 10)
 
-    runs = trial_runs(tmp_path)
-    assert len(runs) == TUNE.trials  # none was run, or logged, as another one
-    assert before <= {run.info.run_id for run in runs}
-    for run in runs:
+    runs = {run.info.run_name: run for run in trial_runs(tmp_path)}
+    for trial in result["trials"]:
+        run = runs.pop(f"trial-{trial['trial']}")
         assert run.info.status == "FINISHED"
         assert run.data.tags["mlflow.parentRunId"] == result["sweep_run"]
         assert run.data.metrics["objective"] == run.data.metrics[LABELLED]
         assert "lambda_con" in run.data.params
+    assert all(run.info.status == "KILLED" for run in runs.values())
 
 
 def test_a_grid_of_which_half_fails(patches: Path, tmp_path: Path) -> None:

@@ -3,7 +3,12 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError
-from pipeline.models.skip_ganomaly.nets import Discriminator, Generator, NetShape
+from pipeline.models.skip_ganomaly.nets import (
+    Discriminator,
+    Generator,
+    NetShape,
+    fold_batch_norm,
+)
 from pipeline.models.skip_ganomaly.step import build_networks
 
 
@@ -95,3 +100,19 @@ def test_the_seed_alone_decides_the_weights() -> None:
 def test_sides_that_do_not_halve_to_one_are_refused(side: int) -> None:
     with pytest.raises(InputError, match=f"got {side}"):
         shape_of(side)
+
+
+@pytest.mark.parametrize("side", [16, 32])
+def test_folded_networks_give_the_same(side: int) -> None:
+    x = torch.rand(6, 3, side, side, dtype=torch.float64) * 2 - 1
+    generator, discriminator = (network.double() for network in build_networks(shape_of(side), 0))
+    discriminator(generator(x))  # running statistics of their own
+    with torch.no_grad():
+        x_hat = generator.eval()(x)
+        logits, features = discriminator.eval()(x)
+        for network in (generator, discriminator):
+            fold_batch_norm(network)
+            assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+        torch.testing.assert_close(generator(x), x_hat, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(discriminator(x)[0], logits, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(discriminator(x)[1], features, rtol=1e-10, atol=1e-10)

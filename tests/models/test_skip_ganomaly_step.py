@@ -1,8 +1,22 @@
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
+import torch.distributed
 from torch import nn
+from torch.multiprocessing.spawn import spawn
+from torch.nn.parallel import DistributedDataParallel
 
+from pipeline.models.skip_ganomaly.convolutions import (
+    DoublingConv2d,
+    FromPointConv2d,
+    HalvingConv2d,
+    WholeMapConv2d,
+)
 from pipeline.models.skip_ganomaly.losses import (
     contextual_loss,
     discriminator_loss,
@@ -25,10 +39,28 @@ def batch() -> torch.Tensor:
     return torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
 
 
+@contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Every convolution as torch's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for ours in (HalvingConv2d, WholeMapConv2d):
+            patch.setattr(ours, "forward", nn.Conv2d.forward)
+        for transposed in (DoublingConv2d, FromPointConv2d):
+            patch.setattr(transposed, "forward", nn.ConvTranspose2d.forward)
+        yield
+
+
 def textbook_gradients(
     generator: nn.Module, discriminator: nn.Module, x: torch.Tensor
 ) -> list[torch.Tensor]:
-    """Plain gradients, each loss with forward passes of its own."""
+    """Plain gradients, each loss with forward passes of its own, torch's own convolutions."""
+    with plain_convolutions():
+        return _textbook_gradients(generator, discriminator, x)
+
+
+def _textbook_gradients(
+    generator: nn.Module, discriminator: nn.Module, x: torch.Tensor
+) -> list[torch.Tensor]:
     x_hat = generator(x)
     logits, features_hat = discriminator(x_hat)
     _, features = discriminator(x)
@@ -89,3 +121,47 @@ def test_the_learning_rate_is_constant_and_then_falls_towards_zero() -> None:
         model.schedules[0].step()
     assert rates == [1.0, 1.0, 1.0, 0.5]
     assert model.optimisers[0].defaults["betas"] == (0.5, 0.999)
+
+
+def test_bfloat16_losses_stay_near_those_of_float32() -> None:
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        model = build_model(*build_networks(SHAPE, 0), replace(MODEL, precision=precision), 1)
+        losses = [train_step(model, batch().float(), LOSSES) for _ in range(3)]
+        found[precision] = torch.tensor([list(each.values()) for each in losses])
+        assert all(p.dtype == torch.float32 for p in model.generator.parameters())
+    assert not torch.equal(found["float32"], found["bfloat16"])  # it really is another precision
+    torch.testing.assert_close(found["bfloat16"], found["float32"], rtol=0.02, atol=0.01)
+
+
+def gradients_of(model: SkipGanomaly) -> list[torch.Tensor]:
+    networks = (model.generator, model.discriminator)
+    return [p.grad.clone() for net in networks for p in net.parameters() if p.grad is not None]
+
+
+def shared_step(rank: int, folder: str) -> None:
+    """One of two workers' step, each on its own half of the batch."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
+    generator, discriminator = (
+        DistributedDataParallel(network.double(), forward_sync_buffers=False)
+        for network in build_networks(SHAPE, 0)
+    )
+    model = build_model(generator, discriminator, MODEL, epochs=4)
+    train_step(model, batch().chunk(2)[rank], LOSSES)
+    torch.save(gradients_of(model), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_data_parallel_gradients_are_the_mean_of_each_worker_s(tmp_path: Path) -> None:
+    spawn(shared_step, (str(tmp_path),), nprocs=2)
+    alone = []
+    for half in batch().chunk(2):
+        model = double_model()
+        train_step(model, half, LOSSES)
+        alone.append(gradients_of(model))
+    for rank in range(2):
+        for found, first, second in zip(torch.load(tmp_path / f"{rank}.pt"), *alone, strict=True):
+            torch.testing.assert_close(found, (first + second) / 2, rtol=1e-10, atol=1e-12)

@@ -7,11 +7,20 @@ something open, the authors' released code decides, and the line says so.
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.errors import InputError
+from pipeline.models.skip_ganomaly.convolutions import (
+    DoublingConv2d,
+    FromPointConv2d,
+    HalvingConv2d,
+    WholeMapConv2d,
+    join,
+)
 
 LEAK = 0.2  # slope of LeakyReLU, as in DCGAN and the authors' code
 MAX_WIDENING = 8  # widths grow 1, 2, 4, 8, 8 ...: the authors' code; the text gives no widths
@@ -65,32 +74,29 @@ class Generator(nn.Module):
         inner = widths[-1]
         self.encoder = nn.ModuleList(
             [
-                nn.Conv2d(shape.channels, widths[0], 4, 2, 1, bias=False),
+                HalvingConv2d(shape.channels, widths[0]),
                 *(_down(narrow, wide) for narrow, wide in pairwise(widths)),
                 nn.Sequential(
                     nn.LeakyReLU(LEAK),
-                    nn.Conv2d(inner, shape.latent_dim, 2, 2, bias=False),
+                    WholeMapConv2d(inner, shape.latent_dim, 2),
                 ),
             ]
         )
         self.decoder = nn.ModuleList(
             [
-                _up(nn.ConvTranspose2d(shape.latent_dim, inner, 2, 2, bias=False), inner),
+                _up(FromPointConv2d(shape.latent_dim, inner, 2), inner),
                 *(
-                    _up(
-                        nn.ConvTranspose2d(2 * wide, narrow, 4, 2, 1, bias=False),
-                        narrow,
-                    )
+                    _up(DoublingConv2d(2 * wide, narrow), narrow)
                     for wide, narrow in pairwise(widths[::-1])
                 ),
                 nn.Sequential(
                     nn.ReLU(),
-                    nn.ConvTranspose2d(2 * widths[0], shape.channels, 4, 2, 1),
+                    DoublingConv2d(2 * widths[0], shape.channels, bias=True),
                     nn.Tanh(),
                 ),
             ]
         )
-        self.apply(initialise)
+        _finish(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x, (N, C, S, S) in [-1, 1], as x_hat of the same shape and range."""
@@ -100,7 +106,7 @@ class Generator(nn.Module):
             skips.append(x)
         x = self.decoder[0](skips.pop())
         for level in self.decoder[1:]:
-            x = level(torch.cat([skips.pop(), x], dim=1))
+            x = level(join(skips.pop(), x))
         return x
 
 
@@ -116,14 +122,14 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
         self.features = nn.Sequential(
-            nn.Conv2d(shape.channels, widths[0], 4, 2, 1, bias=False),
+            HalvingConv2d(shape.channels, widths[0]),
             *(_down(narrow, wide) for narrow, wide in pairwise(widths)),
             nn.LeakyReLU(LEAK),
-            nn.Conv2d(widths[-1], shape.latent_dim, 4, bias=False),
+            WholeMapConv2d(widths[-1], shape.latent_dim, 4),
             nn.Flatten(),  # (N, d, 1, 1) to (N, d)
         )
         self.classifier = nn.Linear(shape.latent_dim, 1, bias=False)
-        self.apply(initialise)
+        _finish(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of "real", (N,), and features f(x), (N, d), of x (N, C, S, S) in [-1, 1]."""
@@ -142,10 +148,28 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+def fold_batch_norm(network: nn.Module) -> None:
+    """For scoring alone: let each convolution do what the batch-norm after it does.
+
+    The network has to be in evaluation mode; its state can't be loaded any more.
+    """
+    for block in network.modules():
+        if isinstance(block, nn.Sequential) and isinstance(block[-1], nn.BatchNorm2d):
+            transposed = isinstance(block[-2], nn.ConvTranspose2d)
+            convolution = cast(nn.Conv2d, block[-2])  # or a transposed one
+            block[-2] = fuse_conv_bn_eval(convolution, block[-1], transposed)
+            del block[-1]
+
+
+def _finish(network: nn.Module) -> None:
+    """Draw the weights, and lay them out as convolutions run fastest, channels last."""
+    network.apply(initialise)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def _down(narrow: int, wide: int) -> nn.Sequential:
     """Activation, 4x4 convolution that halves the side, batch-norm."""
-    convolution = nn.Conv2d(narrow, wide, 4, 2, 1, bias=False)
-    return nn.Sequential(nn.LeakyReLU(LEAK), convolution, nn.BatchNorm2d(wide))
+    return nn.Sequential(nn.LeakyReLU(LEAK), HalvingConv2d(narrow, wide), nn.BatchNorm2d(wide))
 
 
 def _up(convolution: nn.ConvTranspose2d, narrow: int) -> nn.Sequential:

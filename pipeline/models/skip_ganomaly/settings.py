@@ -1,9 +1,11 @@
 """What defines a Skip-GANomaly model and its training step."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pipeline.errors import require
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class ModelSettings:
         beta1: of Adam.
         beta2: of Adam.
         score_lambda: lambda of Equation 5, the residual's weight in the anomaly score.
+        precision: of the products in training; weights, losses and scores are float32 always.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -29,6 +32,7 @@ class ModelSettings:
     beta1: float
     beta2: float
     score_lambda: float
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         for name in ("ngf", "ndf"):

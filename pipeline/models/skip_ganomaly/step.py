@@ -16,7 +16,7 @@ from pipeline.models.skip_ganomaly.losses import (
     latent_loss,
 )
 from pipeline.models.skip_ganomaly.nets import Discriminator, Generator, NetShape
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings, Precision
 
 
 @dataclass
@@ -27,6 +27,7 @@ class SkipGanomaly:
     discriminator: nn.Module
     optimisers: tuple[Adam, Adam]  # of G, of D
     schedules: tuple[LambdaLR, LambdaLR]
+    precision: Precision
 
     def state(self) -> dict[str, Any]:
         """Everything that a later process needs to go on."""
@@ -52,7 +53,7 @@ def build_model(
     """Give two networks their optimisers (section IV-B) and schedules."""
     optimisers = (_adam(generator, settings), _adam(discriminator, settings))
     schedules = (_decay(optimisers[0], epochs), _decay(optimisers[1], epochs))
-    return SkipGanomaly(generator, discriminator, optimisers, schedules)
+    return SkipGanomaly(generator, discriminator, optimisers, schedules, settings.precision)
 
 
 def build_networks(shape: NetShape, seed: int) -> tuple[Generator, Discriminator]:
@@ -75,10 +76,11 @@ def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[st
     """
     for optimiser in model.optimisers:
         optimiser.zero_grad(set_to_none=True)
-    x_hat = model.generator(x)
-    seen = x_hat.detach().requires_grad_()  # where G's graph and D's meet
-    real_logits, real_features = model.discriminator(x)
-    fake_logits, fake_features = model.discriminator(seen)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=model.precision == "bfloat16"):
+        x_hat = model.generator(x).to(x.dtype)
+        seen = x_hat.detach().requires_grad_()  # where G's graph and D's meet
+        real_logits, real_features = (output.to(x.dtype) for output in model.discriminator(x))
+        fake_logits, fake_features = (output.to(x.dtype) for output in model.discriminator(seen))
 
     losses = GeneratorLosses(
         adversarial=generator_adversarial_loss(fake_logits),
@@ -88,7 +90,7 @@ def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[st
     through_d = weights.lambda_adv * losses.adversarial + weights.lambda_lat * losses.latent
     (gradient,) = torch.autograd.grad(through_d, seen, retain_graph=True)
     loss_d = discriminator_loss(real_logits, fake_logits)
-    loss_d.backward()
+    loss_d.backward(inputs=list(model.discriminator.parameters()))  # not back to `seen` again
     # The contextual term reaches x_hat directly, the other two through D.
     ((weights.lambda_con * losses.contextual) + (x_hat * gradient).sum()).backward()
     for optimiser in model.optimisers:

@@ -1,0 +1,72 @@
+"""An epoch from HDF5 shards against the same steps fed from memory: patches a second, as a ratio.
+
+    python -m benchmarks.epoch [--threads 2] [--cpu-time]
+
+Shards of 64-pixel patches at the demo's width, whose step is so short that reading weighs most.
+Measured is as much of an epoch as one filling of the reader's buffer gives.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.floor import BATCH, LATENT_DIM
+from benchmarks.read import make_store
+from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
+from benchmarks.train_step import LOSSES, model_settings
+from pipeline.loading import BUFFER_BLOCKS, ShuffledReader
+from pipeline.models.skip_ganomaly.nets import NetShape
+from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
+from pipeline.scoring import to_tensor
+from pipeline.shards import BLOCK_ROWS
+
+SIDE, PATCHES = 64, 8192
+DEMO_WIDTH = 8
+BATCHES = BUFFER_BLOCKS * BLOCK_ROWS // BATCH
+BAR = 0.95
+CPU = torch.device("cpu")
+
+
+def epoch(
+    model: SkipGanomaly, batches: Callable[[], Iterable[NDArray[np.uint8]]]
+) -> Callable[[], object]:
+    """The first steps of an epoch."""
+
+    def run() -> None:
+        for batch in islice(batches(), BATCHES):
+            train_step(model, to_tensor(batch, CPU), LOSSES)
+
+    return run
+
+
+def measure(rounds: int, clock: Clock) -> list[Row]:
+    """The row."""
+    with tempfile.TemporaryDirectory() as folder:
+        reader = ShuffledReader(make_store(Path(folder), PATCHES), BATCH, 0, 1, seed=0)
+        shape = NetShape(SIDE, 3, DEMO_WIDTH, DEMO_WIDTH, LATENT_DIM)
+        model = build_model(*build_networks(shape, 0), model_settings(DEMO_WIDTH), epochs=1)
+        held = [batch.copy() for batch in islice(reader.epoch(0), BATCHES)]
+        rivals = {
+            "memory": epoch(model, partial(iter, held)),
+            "shards": epoch(model, partial(reader.epoch, 0)),
+        }
+        found = alternate(rivals, rounds, clock)
+    detail = f"memory {found['memory']}, shards {found['shards']}, {BATCHES} batches"
+    ratio = found["memory"].median / found["shards"].median
+    return [Row(f"epoch from shards, {SIDE} px", ratio, BAR, detail)]
+
+
+def main() -> None:
+    """Print the row."""
+    given = arguments("an epoch from shards against one from memory")
+    print_rows(measure(given.rounds, given.clock))
+
+
+if __name__ == "__main__":
+    main()

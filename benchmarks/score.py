@@ -1,0 +1,62 @@
+"""Scoring in the textbook order against ours: medians of alternating runs, and their ratio.
+
+    python -m benchmarks.score [--threads 2] [--cpu-time]
+
+Both start from the same uint8 patches. The textbook: modules in evaluation mode, no gradient,
+G(x), D(x), D(x_hat), batches of 64. Float32, ngf = ndf = 64.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.floor import SIDES, WIDTH, measure_machine, paper_shape, score_work
+from benchmarks.textbook import TextbookDiscriminator, TextbookGenerator, textbook_scores
+from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
+from pipeline.models.skip_ganomaly.step import build_networks, network_state
+from pipeline.scoring import build_detector
+
+BARS = {32: 2.0, 64: 1.8}
+PATCHES = 256
+
+
+def their_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
+    """The textbook's scores of these patches."""
+    side = pixels.shape[1]
+    generator = TextbookGenerator(side, WIDTH).eval()
+    discriminator = TextbookDiscriminator(side, WIDTH).eval()
+    return lambda: textbook_scores(generator, discriminator, pixels)
+
+
+def our_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
+    """The pipeline's scores of these patches."""
+    shape = paper_shape(pixels.shape[1])
+    detector = build_detector(shape, network_state(*build_networks(shape, seed=0)), 0.9)
+    return lambda: detector.score([pixels])
+
+
+def measure(rounds: int, clock: Clock) -> list[Row]:
+    """One row per patch size."""
+    machine = measure_machine(clock)
+    rows = []
+    for side in SIDES:
+        generator = np.random.default_rng(0)
+        pixels = generator.integers(0, 256, (PATCHES, side, side, 3), dtype=np.uint8)
+        found = alternate(
+            {"textbook": their_scoring(pixels), "ours": our_scoring(pixels)}, rounds, clock
+        )
+        floor = score_work(paper_shape(side), PATCHES).seconds(machine)
+        what = f"scoring {PATCHES} patches, {side} px"
+        rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
+    return rows
+
+
+def main() -> None:
+    """Print the rows."""
+    given = arguments("the textbook scoring against ours")
+    print_rows(measure(given.rounds, given.clock))
+
+
+if __name__ == "__main__":
+    main()
