@@ -67,7 +67,7 @@ class YoloSource(DetectionSource):
             try:
                 check_reach(map(float, line.split()[1:]), (1, 1))
                 found = yolo_annotations_to_detections([line], size or (1, 1), with_masks=polygon)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise InputError(f"{path}: line {number}: {error}") from None
             index = int(np.asarray(found.class_id)[0])
             if index not in self._names:

@@ -87,6 +87,7 @@ def test_a_label_file_beside_its_image(folder: Path) -> None:
         ("0 0.4 0.3 0.4", "line 2: Invalid YOLO annotation line"),
         ("5 0.4 0.3 0.4 0.4", "line 2: class 5, expected one of"),
         ("-1 0.4 0.3 0.4 0.4", "line 2: class -1, expected one of"),
+        (f"{10**30} 0.4 0.3 0.4 0.4", "line 2: "),
         ("gun 0.4 0.3 0.4 0.4", "line 2: Invalid class id 'gun'"),
         ("0 nan 0.3 0.4 0.4", "line 2: Invalid box"),
         ("0 0.4 0.3 0.4 wide", "line 2: "),
