@@ -104,7 +104,7 @@ def train(
 
     Returns:
         The last state: `epoch` (how many are done), `model`, `rng`, `history` (metrics of each
-        epoch) and `best` (networks, epoch and criterion of the best epoch).
+        epoch), `best` (networks, epoch and criterion of the best epoch) and `settings`.
 
     Raises:
         InputError: there are less patches than a batch for each worker.
@@ -113,7 +113,7 @@ def train(
     reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
     shape = net_shape(settings, patches)
     model = _build(settings, shape, worker)
-    state = resume or {"epoch": 0, "history": [], "best": None}
+    state = resume or {"epoch": 0, "history": [], "best": None, "settings": asdict(settings)}
     if resume:
         model.load_state(resume["model"])
         torch.set_rng_state(resume["rng"])
@@ -214,6 +214,7 @@ def _advance(state: State, model: SkipGanomaly, metrics: Metrics, networks: Stat
         "rng": torch.get_rng_state(),
         "history": [*state["history"], metrics],
         "best": best,
+        "settings": state["settings"],
     }
 
 

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def test_resumed_equals_uninterrupted(
 
     whole = train(TRAIN, store, validation, Worker(), keep)
     halfway = parse_checkpoint((tmp_path / "1" / CHECKPOINT).read_bytes(), "here", "key")
+    assert halfway["settings"] == asdict(TRAIN)
     resumed, rest = run(patches, validation, resume=halfway)
     assert len(rest) == 1
     assert same(resumed, whole)
