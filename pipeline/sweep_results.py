@@ -112,7 +112,7 @@ def require_enough(result: SweepResult, max_failed: float) -> None:
 def write_sweep(
     folder: Path, result: SweepResult | None, objective: str, run_id: str | None
 ) -> None:
-    """Write best.json and trials.csv; `result` is None where the parameters ask for no sweep."""
+    """Write best.json, trials.csv and curves.csv; a `result` of None stands for no sweep."""
     names = list(result.best) if result else []
     rows = [_row(trial) for trial in result.trials] if result else []
     write_table(folder / TRIALS, ["trial", *names, *COLUMNS], rows)
