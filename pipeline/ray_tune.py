@@ -30,6 +30,7 @@ from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.ray_cluster import read_state, share_cores
 from pipeline.ray_preflight import require_place
+from pipeline.ray_snapshots import can_go_on
 from pipeline.search_space import Choices, Range, apply
 from pipeline.selection import load_validation, objective
 from pipeline.settings import MUTABLE, TuneSettings
@@ -92,7 +93,7 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
     require_place("tune.concurrent", job.tune.concurrent, {"CPU": 1.0})
     trainable = partial(run_trial, job=job)
     path = f"{storage}/tune-{job.key[:16]}"
-    if Tuner.can_restore(path):
+    if can_go_on(path):
         tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
     else:
         tuner = _new_tuner(trainable, job, storage, TrackTrials(tracker, sweep_run, job.objective))

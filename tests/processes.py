@@ -26,15 +26,24 @@ def start(job: str, patches: Path, folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def finish(process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    assert process.wait(SECONDS) == 0, (folder / "log.txt").read_text()[-4000:]
+    try:
+        process.wait(SECONDS)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert process.returncode == 0, (folder / "log.txt").read_text()[-4000:]
 
 
 def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> None:
     """Kill -9 the process and all that it started, as soon as `ready`."""
     deadline = time.monotonic() + SECONDS
-    while not ready():
-        assert process.poll() is None, "the job ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        while not ready():
+            assert process.poll() is None, "the job ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:  # a test that fails leaves nothing running beside the next one
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -24,7 +24,9 @@ def trials_in_snapshot(folder: Path) -> set[str]:
     """The trials that Ray Tune has written down as ended, from which it goes on."""
     ended: set[str] = set()
     for path in folder.glob("ray/tune-*/experiment_state-*.json"):
-        for trial, _ in json.loads(path.read_text())["trial_data"]:
+        text = path.read_text()
+        # Ray overwrites it in place, so it may be met half written: then it says nothing yet.
+        for trial, _ in json.loads(text)["trial_data"] if text.endswith("}") else ():
             fields = json.loads(trial)
             if fields["status"] == "TERMINATED":
                 ended.add(str(fields["trial_id"]))

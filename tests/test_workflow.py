@@ -62,7 +62,10 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
         ("mlflow", {"pipeline/tracking.py"}),
         (
             "ray",
-            {f"pipeline/ray_{n}.py" for n in ("cluster", "extract", "preflight", "train", "tune")},
+            {
+                f"pipeline/ray_{name}.py"
+                for name in ("cluster", "extract", "preflight", "snapshots", "train", "tune")
+            },
         ),
     ],
 )
