@@ -4,7 +4,6 @@ Each block is a plain dataclass that stands in the module it belongs to, or here
 module needs it; pydantic reads them strictly and refuses unknown keys.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.bad_input import BadInputRule
+from pipeline.bags import BagColumn, check_group
 from pipeline.errors import InputError, require
 from pipeline.models.skip_ganomaly.settings import ModelSettings
 from pipeline.search_space import Choices, Range, check_space
@@ -36,7 +36,7 @@ LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
 SHARD_SCANS, SHARD_WHOLE_SCANS = 16, 8192
 
 STRICT = {"extra": "forbid"}
-TRIED_TYPES = ("float", "int", "literal['sweep']")
+TRIED_TYPES = ("float", "int", "literal['sweep']", "str", "BagColumn")
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class ScanSettings(SplitShares):
     abnormal_class: str
     classes: dict[str | int, str]
     bad_input: BadInputRule
-    group: str | None = None
+    group: str | BagColumn | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.count >= 1, "count", self.count, "1 or more")
-        require(_is_pattern(self.group), "group", self.group, "a regular expression, or null")
+        check_group(self.group)
 
 
 @dataclass(frozen=True)
@@ -213,14 +213,6 @@ def _one_choice(values: Range | Choices) -> bool:
     return isinstance(values, Choices) and len(values.choices) == 1
 
 
-def _is_pattern(text: str | None) -> bool:
-    try:
-        re.compile(text or "")
-    except re.error:
-        return False
-    return True
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -244,8 +236,9 @@ def _fill(block: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]
 def _one_line(error: ValidationError, params: Path) -> str:
     """The first fault of a validation, and how many more there are."""
     faults = error.errors()
-    first = faults[0]
-    # Where a value may be of several types, pydantic ends the place with the type it tried.
+    # Where a value may be of several types, there is a fault for each, whose place ends with the
+    # type that was tried; the deepest is of the type that was meant.
+    first = max(faults, key=lambda fault: len(fault["loc"]))
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     where = ".".join(str(part) for part in first["loc"] if part not in TRIED_TYPES)
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):

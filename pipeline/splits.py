@@ -1,12 +1,12 @@
 """Which scan goes where, decided by whole scan before anything is cut."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 
+from pipeline.bags import Bag, make_bags
 from pipeline.errors import InputError, require
 from pipeline.sources.base import ScanEntry
 
@@ -38,68 +38,30 @@ class SplitShares:
         require(self.validation > 0, "validation", self.validation, "more than 0")
 
 
-@dataclass(frozen=True)
-class Bag:
-    """Scans that belong together, and so in one split.
-
-    Attributes:
-        key: what they have in common.
-        scans: in order of their ids.
-        classes: the abnormal classes of all of them, sorted.
-    """
-
-    key: str
-    scans: tuple[ScanEntry, ...]
-    classes: tuple[str, ...]
-
-
 def split_scans(
-    entries: Sequence[ScanEntry], shares: SplitShares, seed: int, group: str | None = None
+    entries: Sequence[ScanEntry], shares: SplitShares, seed: int, bags: Mapping[str, str]
 ) -> dict[str, str]:
     """Give every scan one split: a dict from scan id to split name.
 
-    Scans for whose ids the regular expression `group` finds the same (by its first group, or as a
-    whole) are one bag and stay together; a scan that it does not match is a bag by itself.
-    Abnormal bags never train. Classes are spread evenly: each combination of classes is shared
-    out by itself. A set's official parts are kept where it has them.
+    Scans that `bags` gives the same name, by their ids, stay together; a scan that it does not
+    name is a bag by itself. Abnormal bags never train. Classes are spread evenly: each combination
+    of classes is shared out by itself. A set's official parts are kept where it has them.
 
     Raises:
-        InputError: no normal scan is left to train or to validate on, two scans share an id, or
-            `group` matches none.
+        InputError: no normal scan is left to train or to validate on, or two scans share an id.
     """
     _refuse_repeated_ids(entries)
     strata: dict[tuple[str, ...], list[Bag]] = {}
-    for bag in make_bags(entries, group):
+    for bag in make_bags(entries, bags):
         strata.setdefault(bag.classes, []).append(bag)
     splits: dict[str, str] = {}
-    for classes, bags in strata.items():
+    for classes, members in strata.items():
         # By hash, not by a permutation: a scan that is added then leaves the others in their order,
         # so at most one of them passes each border between two splits.
-        shuffled = sorted(bags, key=lambda bag: sha256(f"{seed}/{bag.key}".encode()).digest())
+        shuffled = sorted(members, key=lambda bag: sha256(f"{seed}/{bag.key}".encode()).digest())
         splits |= _split_abnormal(shuffled, shares) if classes else _split_normal(shuffled, shares)
     _require_normals(splits)
     return splits
-
-
-def make_bags(entries: Sequence[ScanEntry], group: str | None = None) -> list[Bag]:
-    """The scans by bag, in order of the bags' keys."""
-    matches = {
-        entry.scan_id: re.search(group, entry.scan_id) if group else None for entry in entries
-    }
-    if group and entries and not any(matches.values()):
-        raise InputError(
-            f"scans.group: {group!r} is found in no scan's id, such as {entries[0].scan_id!r}"
-        )
-    members: dict[tuple[bool, str], list[ScanEntry]] = {}
-    for entry in sorted(entries, key=lambda entry: entry.scan_id):
-        match = matches[entry.scan_id]
-        found = match and (match[1] if match.re.groups else match[0])
-        key = entry.scan_id if found is None else found
-        members.setdefault((found is None, key), []).append(entry)
-    return [
-        Bag(key, tuple(scans), tuple(sorted({name for scan in scans for name in scan.classes})))
-        for (_, key), scans in sorted(members.items())
-    ]
 
 
 def _split_normal(bags: Sequence[Bag], shares: SplitShares) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """Stage `scans`: generate or find the scans, and give each its split."""
 
+from pathlib import Path
+
 from pipeline.bad_input import settle
+from pipeline.bags import bag_names
 from pipeline.catalogue import describe, write_catalogue
 from pipeline.settings import load_settings
 from pipeline.sources.embedded.coco import generate
@@ -21,8 +24,11 @@ def main() -> None:
     listing = source.listing()
     found = survey(source, listing.entries)
     settle([*listing.bad, *found.bad], settings.bad_input)
-    splits = split_scans(found.entries, settings, settings.seed, settings.group)
+    bags = bag_names(found.entries, settings.group, Path(settings.folder))
+    splits = split_scans(found.entries, settings, settings.seed, bags)
     print(describe(write_catalogue(SCANS, found.entries, splits)))
+    if settings.group:
+        print(f"{len(bags)} of {len(found.entries)} scans are in {len(set(bags.values()))} bags")
     near = write_near_duplicates(SCANS / NEAR_DUPLICATES, found, splits)
     print(f"{near} pairs of near-duplicates across splits: {SCANS / NEAR_DUPLICATES}")
 

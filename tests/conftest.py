@@ -57,7 +57,7 @@ def sixray(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def catalogue(sixray: Path, tmp_path_factory: pytest.TempPathFactory) -> list[CatalogueRow]:
     folder = tmp_path_factory.mktemp("scans")
     entries = MasksSource(sixray, SIXRAY, stretched=True).listing().entries
-    write_catalogue(folder, entries, split_scans(entries, SHARES, seed=0))
+    write_catalogue(folder, entries, split_scans(entries, SHARES, 0, {}))
     return read_catalogue(folder)
 
 

@@ -81,6 +81,7 @@ def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None
         ({"train__workers": 0}, "train.workers: got 0, expected 1 or more"),
         ({"scans__source": "sixrey"}, "scans.source: .*got 'sixrey'"),
         ({"scans__group": "("}, r"scans.group: got '\(', expected a regular expression"),
+        ({"scans__group": {"table": "b.csv", "scan": "id"}}, "scans.group.*bag: missing"),
         ({"scans__classes": {"gun": 3}}, "scans.classes.gun: .*got 3"),
         ({"scans__bad_input": "ignore"}, "scans.bad_input: .*got 'ignore'"),
         ({"scans__validation": 1.5}, "scans.validation: got 1.5"),

@@ -90,7 +90,7 @@ def test_the_split_of_the_paper() -> None:
         for number in range(count)
     ]
     shares = SplitShares(validation=0.05, test_normal=0.25, labelled_validation=0)
-    splits = split_scans(entries, shares, 0)
+    splits = split_scans(entries, shares, 0, {})
     abnormal = {entry.scan_id for entry in entries if entry.classes}
     counts = Counter((split, scan_id in abnormal) for scan_id, split in splits.items())
     assert counts["train", False] + counts["validation", False] == 45_000

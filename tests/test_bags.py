@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.bags import BagColumn, bag_names, make_bags
+from pipeline.errors import InputError
+from pipeline.sources.base import ScanEntry
+
+COLUMN = BagColumn("bags.csv", scan="file", bag="bag")
+
+
+def entries_of(*scan_ids: str) -> list[ScanEntry]:
+    return [ScanEntry(scan_id, (), ()) for scan_id in scan_ids]
+
+
+ENTRIES = entries_of("images/a_1", "images/b.2", "more/a_1", "more/c")
+
+
+def test_no_group() -> None:
+    assert bag_names(ENTRIES, None, Path()) == {}
+    assert [bag.key for bag in make_bags(ENTRIES, {})] == sorted(e.scan_id for e in ENTRIES)
+
+
+def test_a_pattern_names_by_its_first_group_or_whole() -> None:
+    entries = entries_of("bag1-a", "bag1-b", "n1")
+    assert bag_names(entries, r"^(bag\d+)-", Path()) == {"bag1-a": "bag1", "bag1-b": "bag1"}
+    assert bag_names(entries, "^n", Path()) == {"n1": "n"}
+    assert bag_names(entries, "^n|(bag)", Path()) == {"bag1-a": "bag", "bag1-b": "bag"}
+    bags = make_bags(entries, {"bag1-a": "n1", "bag1-b": "n1"})
+    assert [(bag.key, len(bag.scans)) for bag in bags] == [("n1", 2), ("n1", 1)]
+    with pytest.raises(InputError, match=r"scans\.group: '\^case' is found in no scan's id"):
+        bag_names(entries, "^case", Path())
+
+
+def by_table(folder: Path, *lines: str) -> dict[str, str]:
+    (folder / COLUMN.table).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return bag_names(ENTRIES, COLUMN, folder)
+
+
+def test_a_column_names_scans_by_id_file_or_the_end_of_either(tmp_path: Path) -> None:
+    table = ["bag,date,file", "x,1,images/a_1.png", "x,1,b.2", "y,1,c.jpg", "z,1,no-such-scan"]
+    assert by_table(tmp_path, *table) == {"images/a_1": "x", "images/b.2": "x", "more/c": "y"}
+
+
+def test_a_scan_without_a_bag_in_the_table_stands_alone(tmp_path: Path) -> None:
+    assert by_table(tmp_path, "file,bag", "c,", "b.2.png,x") == {"images/b.2": "x"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["file,bag", "a_1.png,x"], r"line 2: 'a_1.png' is the end of \['images/a_1', 'more/a_1'"),
+        (["file,bag", "c,x", "c.png,y"], "line 3: 'more/c' is in bag 'x' too"),
+        (["file,bag", "d,x"], "no row of its column 'file' names a scan and a bag: expected ids"),
+        (["file,case", "c,x"], r"no column 'bag': it has \['file', 'case'\]"),
+    ],
+)
+def test_a_table_that_cannot_be_used(lines: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        by_table(tmp_path, *lines)
+
+
+def test_a_table_that_is_missing_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"bags\.csv: cannot be read \(No such file"):
+        bag_names(ENTRIES, COLUMN, tmp_path)
+    (tmp_path / "bags.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"bags\.csv: expected a CSV file in UTF-8"):
+        bag_names(ENTRIES, COLUMN, tmp_path)
