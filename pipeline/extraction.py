@@ -70,7 +70,9 @@ def extract_patches(
     """
     begin(folder)
     recipe, jobs = plan(folder, rows, source, settings, how.reading)
-    results = list(_cut_all(recipe, jobs, how.parallel, len(rows)))
+    place = {row.scan_id: number for number, (_, group) in enumerate(jobs) for row in group}
+    found = _cut_all(recipe, jobs, how.parallel, len(rows))
+    results = sorted(found, key=lambda result: place[result.scans[0].scan_id])
     settle([bad for result in results for bad in result.bad], how.bad_input)
     manifest = {
         "settings": asdict(settings),
@@ -120,7 +122,7 @@ def _channels(rows: Sequence[CatalogueRow], source: ScanSource) -> tuple[int, st
 def _cut_all(
     recipe: Recipe, jobs: Sequence[Job], parallel: CutMany | None, scans: int
 ) -> Iterator[ShardResult]:
-    """Every shard in order: here, and by `parallel` from when what is left would take long."""
+    """Every shard: in order here, and by `parallel` from when what is left would take long."""
     with tqdm(total=scans, desc="scans", unit="scan") as progress:
         for result in _cut_here_first(recipe, jobs, parallel):
             progress.update(len(result.scans))

@@ -6,6 +6,7 @@ It imports neither torch nor Ray's libraries, which would take every worker seco
 import pickle
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -22,20 +23,22 @@ WAITING_TASKS = 8  # for each core, so that none is idle behind a long one
 def cut_on_ray(
     recipe: Recipe, shards: Sequence[tuple[str, Sequence[CatalogueRow]]]
 ) -> Iterator[ShardResult]:
-    """Cut shards, given as (split, rows), on the Ray session that is open; results come in order.
+    """Cut shards, given as (split, rows), on the Ray session that is open.
+
+    The largest are begun first, so that none keeps one core busy at the end; results come as they
+    are ready.
 
     Raises:
         InputError: as `cut_shard` does.
     """
     sent = ray.put(pickle.dumps(recipe))
-    at_once = WAITING_TASKS * _cores()
-    running: list[Any] = []
-    for split, rows in shards:
-        if len(running) == at_once:
-            yield _result(running.pop(0))
-        running.append(_cut.remote(sent, split, rows))
-    for task in running:
-        yield _result(task)
+    waiting = iter(sorted(shards, key=lambda shard: len(shard[1]), reverse=True))
+    running = [_cut.remote(sent, *shard) for shard in islice(waiting, WAITING_TASKS * _cores())]
+    while running:
+        ready, running = ray.wait(running)
+        running += [_cut.remote(sent, *shard) for shard in islice(waiting, len(ready))]
+        for task in ready:
+            yield _result(task)
 
 
 def _cores() -> int:

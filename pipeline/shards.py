@@ -133,7 +133,7 @@ class ShardWriter:
         for piece in pieces:
             self._checksums += _checksums(piece)
             self._waiting.append(piece)
-            if sum(map(len, self._waiting)) >= BLOCK_ROWS:
+            if len(piece) >= CHUNK_ROWS or len(self._waiting) >= BLOCK_ROWS:
                 self._write_waiting()
         self._scans.append((scan_id, places))
 
@@ -154,12 +154,12 @@ class ShardWriter:
 
     @_system_errors()
     def _write_waiting(self) -> None:
-        if self._waiting:
-            rows = np.concatenate(self._waiting) if self._waiting[1:] else self._waiting[0]
-            self._waiting.clear()
+        *small, last = self._waiting or [np.empty((0, *self._patches.shape[1:]), np.uint8)]
+        for rows in ([np.concatenate(small)] if small else []) + [last]:
             start = len(self._patches)
             self._patches.resize(start + len(rows), axis=0)
             self._patches[start:] = rows
+        self._waiting.clear()
 
     def _classes(self) -> list[str]:
         found = {label for _, places in self._scans for label in places.labels}

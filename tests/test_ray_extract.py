@@ -28,9 +28,9 @@ def test_the_same_bytes_as_in_one_process(
 ) -> None:
     source = MasksSource(sixray, SIXRAY, stretched=True)
     recipe, jobs = plan(tmp_path / "ray", catalogue, source, EXTRACT)
-    there = list(cut_on_ray(recipe, jobs))
+    there = sorted(cut_on_ray(recipe, jobs), key=lambda result: result.file)
     recipe, jobs = plan(tmp_path / "here", catalogue, source, EXTRACT)
-    here = [cut_shard(recipe, *job) for job in jobs]
+    here = sorted((cut_shard(recipe, *job) for job in jobs), key=lambda result: result.file)
     assert there == here
     assert len(contents(tmp_path / "here", here)) == len(jobs) > 4
     assert contents(tmp_path / "ray", there) == contents(tmp_path / "here", here)
