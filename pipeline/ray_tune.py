@@ -25,10 +25,13 @@ from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.checkpoints import save_checkpoint
+from pipeline.errors import last_line
 from pipeline.files import code_digest, digest
+from pipeline.locks import alone_on
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
-from pipeline.ray_cluster import read_state, share_cores
+from pipeline.ray_checkpoints import newest_state, patiently
+from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.ray_snapshots import can_go_on
 from pipeline.search_space import Choices, Range, apply
@@ -50,6 +53,7 @@ from pipeline.training import (
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
 KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
+TRIAL_FAILURES = 2  # restarts of a trial from its last checkpoint: its node may have died
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
@@ -92,12 +96,15 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
     shuffled_reader(settings, PatchStore(Path(job.patches), TRAIN), 0, 1)  # fails in one line
     require_place("tune.concurrent", job.tune.concurrent, {"CPU": 1.0})
     trainable = partial(run_trial, job=job)
-    path = f"{storage}/tune-{job.key[:16]}"
-    if can_go_on(path):
-        tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
-    else:
-        tuner = _new_tuner(trainable, job, storage, TrackTrials(tracker, sweep_run, job.objective))
-    result = _collect(tuner.fit(), job.tune)
+    name = f"tune-{job.key[:16]}"
+    path = f"{storage}/{name}"
+    with alone_on(storage, name):
+        if can_go_on(path):
+            tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
+        else:
+            callback = TrackTrials(tracker, sweep_run, job.objective)
+            tuner = _new_tuner(trainable, job, storage, callback)
+        result = _collect(apart_from_signals(tuner.fit), job.tune)
     tracker.kill_others(sweep_run, [trial_run_name(trial.trial) for trial in result.trials])
     return result
 
@@ -116,7 +123,7 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
         load_validation(normals, settings.seed, labelled),
         Worker(),
         partial(_report, job=job),
-        resume=read_state(checkpoint, job.key) if checkpoint else None,
+        resume=_resumed(checkpoint, job.key) if checkpoint else None,
     )
 
 
@@ -127,6 +134,7 @@ class TrackTrials(Callback):
         self.tracker = tracker
         self.sweep_run = sweep_run
         self.objective_name = objective_name
+        self.runs: dict[str, str] = {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -149,9 +157,12 @@ class TrackTrials(Callback):
         self.tracker.finish(self._run(trial), "FAILED")
 
     def _run(self, trial: Trial) -> str:
-        run_id = self.tracker.child_run(self.sweep_run, trial_run_name(trial.trial_id))
-        self.tracker.log_params(run_id, trial.config)
-        return run_id
+        """The id of the trial's run, asked of MLflow once."""
+        if trial.trial_id not in self.runs:
+            run_id = self.tracker.child_run(self.sweep_run, trial_run_name(trial.trial_id))
+            self.tracker.log_params(run_id, trial.config)
+            self.runs[trial.trial_id] = run_id
+        return self.runs[trial.trial_id]
 
 
 def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) -> Tuner:
@@ -172,6 +183,7 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             name=f"tune-{job.key[:16]}",
             storage_path=storage,
             callbacks=[callback],
+            failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),
             # Under pbt any of them may be taken over by another trial.
             checkpoint_config=tune.CheckpointConfig(
                 num_to_keep=None if asked.scheduler == "pbt" else KEPT_CHECKPOINTS
@@ -216,11 +228,19 @@ def trial_id(trial: Trial) -> str:
     return str(trial.trial_id)
 
 
+def _resumed(checkpoint: Checkpoint, key: str) -> State | None:
+    """The state in a trial's checkpoint, or in the one before where that is not whole."""
+    folder, _, name = checkpoint.path.rpartition("/")
+    return newest_state(checkpoint.filesystem, folder, key, last=name)
+
+
 def _report(metrics: Metrics, state: State, job: SweepJob) -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), state, job.key)
         reported = {**metrics, OBJECTIVE: metrics[job.objective]}
-        tune.report(reported, checkpoint=Checkpoint.from_directory(folder))
+        checkpoint = Checkpoint.from_directory(folder)
+        place = tune.get_context().get_storage().trial_fs_path
+        patiently(lambda: tune.report(reported, checkpoint=checkpoint), place)
 
 
 def _collect(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
@@ -239,7 +259,7 @@ def _collect(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
 
 def _trial(result: Result, epochs: int, first: float) -> TrialResult:
     settings = result.config or {}
-    reason = _one_line(result.error) if result.error else ""
+    reason = last_line(result.error) if result.error else ""
     trial = Path(result.path).name
     curve = result.metrics_dataframe
     began = _began(result)
@@ -268,8 +288,3 @@ def _began(result: Result) -> float | None:
     if curve is None or not len(curve):
         return None
     return float((curve["timestamp"] - curve["time_total_s"]).min())
-
-
-def _one_line(error: BaseException) -> str:
-    """The last line of a trial's error, which names what it raised."""
-    return str(error).strip().splitlines()[-1]

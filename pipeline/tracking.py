@@ -123,7 +123,7 @@ class Tracker:
         key = digest([asdict(settings), data, name])
         open_runs = self._find({KEY_TAG: key, "skipscan.open": "true"})
         if open_runs:
-            return str(open_runs[0].info.run_id)
+            return self._reopen(open_runs[0])
         tags = {
             KEY_TAG: key,
             "skipscan.open": "true",
@@ -150,10 +150,7 @@ class Tracker:
 
     def _child_run(self, parent: str, name: str) -> str:
         found = self._find({PARENT_TAG: parent, "mlflow.runName": name})
-        if found:
-            self._client().update_run(found[0].info.run_id, status="RUNNING")
-            return str(found[0].info.run_id)
-        return self._create(name, {PARENT_TAG: parent})
+        return self._reopen(found[0]) if found else self._create(name, {PARENT_TAG: parent})
 
     @logs
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
@@ -198,6 +195,25 @@ class Tracker:
         for run in self._find({PARENT_TAG: parent}):
             if run.info.run_name not in names:
                 self._client().set_terminated(run.info.run_id, "KILLED")
+
+    @contextmanager
+    def killed_with_us(self, run_id: str) -> Iterator[None]:
+        """Close a run, and what is open in it, as KILLED where a signal ends a `with` block.
+
+        A rerun opens it again.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.kill(run_id)
+            raise
+
+    @logs
+    def kill(self, run_id: str) -> None:
+        """Close a run as KILLED, after the open ones nested in it."""
+        for run in self._find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
+            self.kill(run.info.run_id)
+        self._client().set_terminated(run_id, "KILLED")
 
     @logs
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -251,12 +267,18 @@ class Tracker:
             place = (project_root() / "mlartifacts").as_uri() if local else None
             self._client().create_experiment(EXPERIMENT, artifact_location=place)
 
+    def _reopen(self, run: Run) -> str:
+        """A kill may have left it as KILLED."""
+        self._client().update_run(run.info.run_id, status="RUNNING")
+        return str(run.info.run_id)
+
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         run = self._client().create_run(self._experiment_id(), tags=dict(tags), run_name=name)
         return str(run.info.run_id)
 
-    def _find(self, tags: Mapping[str, str]) -> list[Run]:
-        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    def _find(self, tags: Mapping[str, str], *more: str) -> list[Run]:
+        conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+        condition = " and ".join([*conditions, *more])
         return list(self._client().search_runs([self._experiment_id()], condition))
 
     def _experiment_id(self) -> str:

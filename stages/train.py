@@ -33,7 +33,7 @@ def main() -> None:
         tracker=tracker,
         run_id=run_id,
     )
-    with ray_session():
+    with tracker.killed_with_us(run_id), ray_session():
         state = train_on_ray(job, block.workers, block.use_gpu, storage_path(settings.storage))
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),

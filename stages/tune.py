@@ -36,7 +36,7 @@ def sweep(settings: Settings) -> None:
     )
     run_id = tracker.child_run(parent, "sweep")
     tracker.log_params(run_id, {"objective": job.objective, **asdict(settings.tune)})
-    with ray_session():
+    with tracker.killed_with_us(parent), ray_session():
         result = run_sweep(job, storage_path(settings.storage), tracker, run_id)
     tracker.log_metrics(run_id, {"objective": result.value})
     write_sweep(SWEEP, result, job.objective, run_id)
