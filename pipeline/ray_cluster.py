@@ -48,7 +48,14 @@ def ray_session() -> Iterator[None]:
         if on_cluster:
             require_same_versions(installed_versions())
         yield
-    finally:
+    except KeyboardInterrupt:
+        # The process ends now, and what it has on Ray with it. Shut down in order, Ray Tune would
+        # see its trials die meanwhile, and write down that they failed.
+        raise
+    except BaseException:
+        ray.shutdown()
+        raise
+    else:
         ray.shutdown()
 
 

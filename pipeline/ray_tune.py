@@ -6,6 +6,7 @@ there are any, else the label-free criterion of `pipeline.selection`.
 
 import random
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -86,8 +87,16 @@ def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
     return digest([asdict(model), asdict(tune), data, code_digest((__name__, *DECIDING))])
 
 
-def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> SweepResult:
+def run_sweep(
+    job: SweepJob,
+    storage: str,
+    tracker: Tracker,
+    sweep_run: str,
+    trial: Callable[..., None] | None = None,
+) -> SweepResult:
     """Run the sweep, or what is left of it: it is named after its key.
+
+    `trial` stands in for `run_trial` where the sweep itself is measured.
 
     Raises:
         InputError: no trial finished.
@@ -95,7 +104,7 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
     settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), job.tune.epochs, job.tune.seed)
     shuffled_reader(settings, PatchStore(Path(job.patches), TRAIN), 0, 1)  # fails in one line
     require_place("tune.concurrent", job.tune.concurrent, {"CPU": 1.0})
-    trainable = partial(run_trial, job=job)
+    trainable = partial(trial or run_trial, job=job)
     name = f"tune-{job.key[:16]}"
     path = f"{storage}/{name}"
     with alone_on(storage, name):
@@ -122,7 +131,7 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
         PatchStore(folder, TRAIN),
         load_validation(normals, settings.seed, labelled),
         Worker(),
-        partial(_report, job=job),
+        partial(report_epoch, job=job),
         resume=_resumed(checkpoint, job.key) if checkpoint else None,
     )
 
@@ -234,7 +243,8 @@ def _resumed(checkpoint: Checkpoint, key: str) -> State | None:
     return newest_state(checkpoint.filesystem, folder, key, last=name)
 
 
-def _report(metrics: Metrics, state: State, job: SweepJob) -> None:
+def report_epoch(metrics: Metrics, state: State, job: SweepJob) -> None:
+    """Tell Tune the metrics of an epoch, with the checkpoint to go on from."""
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), state, job.key)
         reported = {**metrics, OBJECTIVE: metrics[job.objective]}

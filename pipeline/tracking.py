@@ -49,6 +49,7 @@ UNLOGGED = ""  # the id of a run that could not be made; nothing is logged to it
 
 P = ParamSpec("P")
 _failed: set[str] = set()  # stores that have failed in this process
+_opened: "dict[str, Tracker]" = {}  # runs that this process has opened, and not closed
 
 
 def tracking_uri() -> str:
@@ -73,6 +74,19 @@ def logs(
                 method(tracker, *args, **kwargs)
 
     return guarded
+
+
+@contextmanager
+def closing_runs() -> Iterator[None]:
+    """Of a stage's `main`: close as KILLED what it has opened, where a signal ends it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for run_id, tracker in list(_opened.items()):
+            _failed.add(tracker.uri)  # no other thread opens or logs more
+            with tracker.forgiving():
+                tracker.kill(run_id)
+        raise
 
 
 @dataclass(frozen=True)
@@ -196,21 +210,8 @@ class Tracker:
             if run.info.run_name not in names:
                 self._client().set_terminated(run.info.run_id, "KILLED")
 
-    @contextmanager
-    def killed_with_us(self, run_id: str) -> Iterator[None]:
-        """Close a run, and what is open in it, as KILLED where a signal ends a `with` block.
-
-        A rerun opens it again.
-        """
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.kill(run_id)
-            raise
-
-    @logs
     def kill(self, run_id: str) -> None:
-        """Close a run as KILLED, after the open ones nested in it."""
+        """Close a run as KILLED, after the open ones nested in it. A rerun opens them again."""
         for run in self._find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
             self.kill(run.info.run_id)
         self._client().set_terminated(run_id, "KILLED")
@@ -259,6 +260,7 @@ class Tracker:
         """Close a run as FINISHED, FAILED or KILLED."""
         self.set_tags(run_id, {"skipscan.open": "false"})
         self._client().set_terminated(run_id, status)
+        _opened.pop(run_id, None)
 
     def _make_experiment(self) -> None:
         if self._client().get_experiment_by_name(EXPERIMENT) is None:
@@ -269,11 +271,13 @@ class Tracker:
 
     def _reopen(self, run: Run) -> str:
         """A kill may have left it as KILLED."""
+        _opened[run.info.run_id] = self
         self._client().update_run(run.info.run_id, status="RUNNING")
         return str(run.info.run_id)
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         run = self._client().create_run(self._experiment_id(), tags=dict(tags), run_name=name)
+        _opened[run.info.run_id] = self
         return str(run.info.run_id)
 
     def _find(self, tags: Mapping[str, str], *more: str) -> list[Run]:

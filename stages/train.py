@@ -10,11 +10,12 @@ from pipeline.scoring import calibrated_model
 from pipeline.settings import load_settings
 from pipeline.splits import TRAIN, VALIDATION
 from pipeline.sweep_results import choose_settings, read_best
-from pipeline.tracking import Tracker
+from pipeline.tracking import Tracker, closing_runs
 from pipeline.training import TrainSettings, net_shape
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
 
 
+@closing_runs()
 def main() -> None:
     """Write results/train."""
     settings = load_settings()
@@ -33,7 +34,7 @@ def main() -> None:
         tracker=tracker,
         run_id=run_id,
     )
-    with tracker.killed_with_us(run_id), ray_session():
+    with ray_session():
         state = train_on_ray(job, block.workers, block.use_gpu, storage_path(settings.storage))
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),

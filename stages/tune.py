@@ -8,10 +8,11 @@ from pipeline.ray_tune import SweepJob, run_sweep, sweep_key, sweep_objective
 from pipeline.settings import Settings, load_settings
 from pipeline.sweep_results import write_sweep
 from pipeline.sweep_summary import SUMMARY, write_summary
-from pipeline.tracking import Tracker
+from pipeline.tracking import Tracker, closing_runs
 from stages.entry import PATCHES, SWEEP, run_stage
 
 
+@closing_runs()
 def main() -> None:
     """Write results/tune."""
     settings = load_settings()
@@ -36,7 +37,7 @@ def sweep(settings: Settings) -> None:
     )
     run_id = tracker.child_run(parent, "sweep")
     tracker.log_params(run_id, {"objective": job.objective, **asdict(settings.tune)})
-    with tracker.killed_with_us(parent), ray_session():
+    with ray_session():
         result = run_sweep(job, storage_path(settings.storage), tracker, run_id)
     tracker.log_metrics(run_id, {"objective": result.value})
     write_sweep(SWEEP, result, job.objective, run_id)

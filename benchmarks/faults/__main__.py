@@ -46,17 +46,29 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="how often the driver is killed")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         project = Project.make(Path(folder) / "skipscan")
-        for name in given.rows.split(","):
-            started = time.monotonic()
-            times = given.kills if name == "driver" else given.times
-            for outcome in ROWS[name](project, times, np.random.default_rng(given.seed)):
-                print(outcome.line, flush=True)
-                wrong += bool(outcome.wrong)
-            print(f"  {name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        try:
+            wrong = sum(try_row(project, name, given) for name in given.rows.split(","))
+        finally:
+            project.kill_all()
     return int(wrong > 0)
+
+
+def try_row(project: Project, name: str, given: argparse.Namespace) -> int:
+    """Print a row's lines; how many say that something did not hold."""
+    started = time.monotonic()
+    times = given.kills if name == "driver" else given.times
+    wrong = 0
+    try:
+        for outcome in ROWS[name](project, times, np.random.default_rng(given.seed)):
+            print(outcome.line, flush=True)
+            wrong += bool(outcome.wrong)
+    except RuntimeError as error:  # of what stands around the fault; the other rows are tried
+        print(f"{name}: {error}", flush=True)
+        wrong += 1
+    print(f"  {name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    return wrong
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.faults.kills import check_end
 from benchmarks.faults.outcome import Outcome
-from benchmarks.faults.project import Project, Undisturbed
+from benchmarks.faults.project import CHANGES, Project, Undisturbed
 from pipeline.checkpoints import load_tensors, save_tensors
 
 REFUSED_SECONDS = 25
@@ -175,7 +175,7 @@ def sweeps(project: Project, times: int, _chance: np.random.Generator) -> Iterat
             if not outcome.check(stage.wait() == 0, "ended badly"):
                 print(stage.said()[-3000:])
         trials = [run for run in project.runs() if run.info.run_name.startswith("trial-")]
-        outcome.check(len(trials) == 6, "a run was lost")
+        outcome.check(len(trials) == 2 * CHANGES["tune"]["trials"], "a run was lost")
         outcome.check(all(run.info.status == "FINISHED" for run in trials), "a run was left open")
     project.change("tune", seed=0)
     yield outcome
