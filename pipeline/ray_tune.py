@@ -34,7 +34,7 @@ from pipeline.patch_store import PatchStore
 from pipeline.ray_checkpoints import newest_state, patiently
 from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
-from pipeline.ray_snapshots import can_go_on
+from pipeline.ray_snapshots import KeepScheduler, can_go_on
 from pipeline.search_space import Choices, Range, apply
 from pipeline.selection import load_validation, objective
 from pipeline.settings import MUTABLE, TuneSettings
@@ -176,6 +176,7 @@ class TrackTrials(Callback):
 
 def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) -> Tuner:
     asked = job.tune
+    scheduler = _scheduler(asked)
     return Tuner(
         trainable,
         param_space={name: _domain(values, asked) for name, values in asked.space.items()},
@@ -186,12 +187,12 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             max_concurrent_trials=asked.concurrent,
             trial_dirname_creator=trial_id,
             search_alg=_sampler(asked),
-            scheduler=_scheduler(asked),
+            scheduler=scheduler,
         ),
         run_config=tune.RunConfig(
             name=f"tune-{job.key[:16]}",
             storage_path=storage,
-            callbacks=[callback],
+            callbacks=[callback, KeepScheduler(scheduler)],
             failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),
             # Under pbt any of them may be taken over by another trial.
             checkpoint_config=tune.CheckpointConfig(

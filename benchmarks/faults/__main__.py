@@ -9,6 +9,7 @@ fill up are mounted in memory, for which it has to run as root.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -46,6 +47,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="how often the driver is killed")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         project = Project.make(Path(folder) / "skipscan")
         try:
