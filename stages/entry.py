@@ -55,5 +55,6 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 def _exit(number: int) -> None:
     name = signal.Signals(number).name
+    sys.stdout.flush()
     print(f"stopped by {name}: run it again and it goes on", file=sys.stderr, flush=True)
     os._exit(128 + number)  # what threads of libraries still do is not waited for

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import InputError
 from pipeline.locks import alone_on
 from tests.imports import ROOT
 
 HOLD = """
 import sys, time
+from pipeline.errors import InputError
 from pipeline.locks import alone_on
 with alone_on(sys.argv[1], "job"):
     print("held", flush=True)
@@ -44,4 +46,11 @@ def test_other_jobs_do_not_wait(tmp_path: Path) -> None:
 
 def test_an_address_is_not_locked() -> None:
     with alone_on("s3://bucket", "job"), alone_on("s3://bucket", "job"):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    cannot = pytest.raises(InputError, match=r"job.lock: .*: make the storage writable")
+    with cannot, alone_on(str(tmp_path / "file"), "job"):
         pass
