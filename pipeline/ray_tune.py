@@ -168,9 +168,9 @@ class TrackTrials(Callback):
     def _run(self, trial: Trial) -> str:
         """The id of the trial's run, asked of MLflow once."""
         if trial.trial_id not in self.runs:
-            run_id = self.tracker.child_run(self.sweep_run, trial_run_name(trial.trial_id))
-            self.tracker.log_params(run_id, trial.config)
-            self.runs[trial.trial_id] = run_id
+            self.runs[trial.trial_id] = self.tracker.child_run(
+                self.sweep_run, trial_run_name(trial.trial_id), trial.config
+            )
         return self.runs[trial.trial_id]
 
 

@@ -49,6 +49,7 @@ UNLOGGED = ""  # the id of a run that could not be made; nothing is logged to it
 
 P = ParamSpec("P")
 _failed: set[str] = set()  # stores that have failed in this process
+_experiments: dict[str, str] = {}  # the id of ours in each store that this process has used
 _opened: "dict[str, Tracker]" = {}  # runs that this process has opened, and not closed
 
 
@@ -152,25 +153,35 @@ class Tracker:
         self.log_params(run_id, {"preset": settings.preset, **_flat(_blocks(settings))})
         return run_id
 
-    def child_run(self, parent: str, name: str) -> str:
-        """The id of the run `name` nested in `parent`; a new one where none is.
+    def child_run(self, parent: str, name: str, params: Mapping[str, Any] | None = None) -> str:
+        """The id of the run `name` nested in `parent`, with `params`; a new one where none is.
 
         `UNLOGGED` where the store fails, or has failed to make the parent.
         """
         if parent != UNLOGGED and not self.failed:
             with self.forgiving():
-                return self._child_run(parent, name)
+                return self._child_run(parent, name, params or {})
         return UNLOGGED
 
-    def _child_run(self, parent: str, name: str) -> str:
+    def _child_run(self, parent: str, name: str, params: Mapping[str, Any]) -> str:
         found = self._find({PARENT_TAG: parent, "mlflow.runName": name})
-        return self._reopen(found[0]) if found else self._create(name, {PARENT_TAG: parent})
+        if found:
+            run_id = self._reopen(found[0])
+            self.log_params(run_id, params)
+        else:
+            run_id = self._create(name, {PARENT_TAG: parent})
+            self._log_new_params(run_id, params)
+        return run_id
 
     @logs
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Log parameters; those that the run has already are left, since MLflow refuses changes."""
         known = self._client().get_run(run_id).data.params
-        new = [Param(name, str(value)) for name, value in params.items() if name not in known]
+        new = {name: value for name, value in params.items() if name not in known}
+        self._log_new_params(run_id, new)
+
+    def _log_new_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        new = [Param(name, str(value)) for name, value in params.items()]
         for start in range(0, len(new), MAX_PARAMS):
             self._client().log_batch(run_id, params=new[start : start + MAX_PARAMS])
 
@@ -197,8 +208,7 @@ class Tracker:
 
     def log_trial(self, sweep_run: str, trial: TrialResult) -> None:
         """Log what is not there yet of one trial, in a run of its own nested in the sweep's."""
-        run_id = self.child_run(sweep_run, trial_run_name(trial.trial))
-        self.log_params(run_id, trial.settings)
+        run_id = self.child_run(sweep_run, trial_run_name(trial.trial), trial.settings)
         self.log_missing_history(run_id, trial.curve)
         self.set_tags(run_id, {"state": trial.state, "reason": trial.reason})
         self.finish(run_id, "FAILED" if trial.state == "failed" else "FINISHED")
@@ -258,9 +268,13 @@ class Tracker:
     @logs
     def finish(self, run_id: str, status: str = "FINISHED") -> None:
         """Close a run as FINISHED, FAILED or KILLED."""
-        self.set_tags(run_id, {"skipscan.open": "false"})
         self._client().set_terminated(run_id, status)
         _opened.pop(run_id, None)
+
+    def complete(self, run_id: str) -> None:
+        """Close the run of a pipeline for good: a rerun gets another."""
+        self.set_tags(run_id, {"skipscan.open": "false"})
+        self.finish(run_id)
 
     def _make_experiment(self) -> None:
         if self._client().get_experiment_by_name(EXPERIMENT) is None:
@@ -283,13 +297,22 @@ class Tracker:
     def _find(self, tags: Mapping[str, str], *more: str) -> list[Run]:
         conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
         condition = " and ".join([*conditions, *more])
-        return list(self._client().search_runs([self._experiment_id()], condition))
+        page = self._client().search_runs([self._experiment_id()], condition)
+        found = list(page)
+        while page.token:
+            page = self._client().search_runs(
+                [self._experiment_id()], condition, page_token=page.token
+            )
+            found += page
+        return found
 
     def _experiment_id(self) -> str:
-        experiment = self._client().get_experiment_by_name(EXPERIMENT)
-        if experiment is None:  # `open` met a store that failed
-            raise MlflowException(f"no experiment {EXPERIMENT!r}")
-        return str(experiment.experiment_id)
+        if self.uri not in _experiments:
+            experiment = self._client().get_experiment_by_name(EXPERIMENT)
+            if experiment is None:  # `open` met a store that failed
+                raise MlflowException(f"no experiment {EXPERIMENT!r}")
+            _experiments[self.uri] = str(experiment.experiment_id)
+        return _experiments[self.uri]
 
     def _client(self) -> MlflowClient:
         for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **PATIENCE}.items():

@@ -37,7 +37,7 @@ def track(settings: Settings) -> None:
     tracker.set_tags(run_id, track_sweep(tracker, run_id))
     tracker.log_folder(run_id, EVALUATED, "evaluation")
     tracker.log_model(run_id, ScoringModule(model), PatchStore(PATCHES, TEST).read(0, 4))
-    tracker.finish(run_id)
+    tracker.complete(run_id)
 
 
 def track_sweep(tracker: Tracker, run_id: str) -> dict[str, str]:

@@ -39,7 +39,7 @@ def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> 
     first = tracker.pipeline_run(SETTINGS, "data-a")
     assert tracker.pipeline_run(SETTINGS, "data-a") == first
     assert tracker.pipeline_run(SETTINGS, "data-b") != first
-    tracker.finish(first)
+    tracker.complete(first)
     assert tracker.pipeline_run(SETTINGS, "data-a") != first
     run = MlflowClient(tracker.uri).get_run(first)
     assert run.info.status == "FINISHED"
@@ -122,7 +122,7 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
         run_id = gone.pipeline_run(SETTINGS, "data")
         gone.log_metrics(gone.child_run(run_id, "sweep"), {"auc": 0.5})
         gone.log_model(run_id, ScoringModule(small_model()), PATCHES[:4])
-        gone.finish(run_id)
+        gone.complete(run_id)
     assert run_id == UNLOGGED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"MLflow at {gone.uri} failed, so this run is not logged there: ")
