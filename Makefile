@@ -2,12 +2,13 @@
 # make test   installs, then lint, types and every test
 # make fast   the fast tests alone (no install)
 # make bench  prints what is fast, and by how much, with its bars
+# make faults kills, fills and cuts while it runs, and prints what held (root; 40 minutes)
 # make mlflow opens the tracking pages on this machine
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo test check fast mlflow trivial bench
+.PHONY: install demo test check fast mlflow trivial bench faults
 
 install: .venv/installed
 
@@ -44,3 +45,6 @@ trivial: install
 
 bench: install
 	python -m benchmarks
+
+faults: install
+	python -m benchmarks.faults

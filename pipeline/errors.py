@@ -13,3 +13,8 @@ def require(holds: bool, name: str, got: object, expected: str) -> None:
     """Raise an `InputError` that names the parameter, what it was and what was expected."""
     if not holds:
         raise InputError(f"{name}: got {got!r}, expected {expected}")
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an error that another process raised: it names what was raised there."""
+    return str(error).strip().splitlines()[-1]

@@ -1,20 +1,21 @@
 """Connecting to Ray: the cluster that `RAY_ADDRESS` names, or a local one for this process."""
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import ray
 import torch
-from ray.train import Checkpoint
 
 import pipeline
-from pipeline.checkpoints import CHECKPOINT, parse_checkpoint
 from pipeline.files import project_root
 from pipeline.ray_preflight import installed_versions, require_same_versions
 
+T = TypeVar("T")
 OBJECT_STORE_BYTES = 128 * 2**20  # nothing of ours goes through it but small messages
 
 
@@ -31,23 +32,50 @@ def ray_session() -> Iterator[None]:
         },
     }
     on_cluster = bool(os.environ.get("RAY_ADDRESS"))
-    if on_cluster:
-        ray.init(runtime_env=runtime_env)
-    else:
-        # Ray Train asks the dashboard's State API, which listens on loopback, about its actors.
-        # "local", or Ray would join another's cluster, or one that a killed run left behind.
-        ray.init(
-            address="local",
-            runtime_env=runtime_env,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=True,
-        )
     try:
+        with _keeping_sigterm():
+            if on_cluster:
+                ray.init(runtime_env=runtime_env)
+            else:
+                # Ray Train asks the dashboard's State API, on loopback, about its actors. "local",
+                # or Ray would join another's cluster, or one that a killed run left behind.
+                ray.init(
+                    address="local",
+                    runtime_env=runtime_env,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=True,
+                )
         if on_cluster:
             require_same_versions(installed_versions())
         yield
-    finally:
+    except KeyboardInterrupt:
+        # The process ends now, and what it has on Ray with it. Shut down in order, Ray Tune would
+        # see its trials die meanwhile, and write down that they failed.
+        raise
+    except BaseException:
         ray.shutdown()
+        raise
+    else:
+        ray.shutdown()
+
+
+@contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Give back the handler of SIGTERM, which Ray's start takes, to end the process on the spot."""
+    handler = signal.getsignal(signal.SIGTERM)
+    ended = False
+    try:
+        yield
+    except SystemExit:
+        ended = True
+    signal.signal(signal.SIGTERM, handler)
+    if ended:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def apart_from_signals(work: Callable[[], T]) -> T:
+    """Do the work in a thread: in the main one, Ray's libraries take Ctrl-C for themselves."""
+    return ThreadPoolExecutor(1).submit(work).result()
 
 
 def share_cores(processes: int) -> None:
@@ -62,12 +90,3 @@ def share_cores(processes: int) -> None:
 def storage_path(storage: str) -> str:
     """The storage parameter as Ray wants it: an address as it is, a folder as an absolute path."""
     return storage if "://" in storage else str(project_root() / storage)
-
-
-def read_state(checkpoint: Checkpoint, key: str) -> dict[str, Any]:
-    """The training state in a Ray checkpoint; one of another key is refused."""
-    # Read in place: the shared temporary folder that Ray would download to may be cut short where
-    # several workers of a node ask for it at once.
-    place = f"{checkpoint.path}/{CHECKPOINT}"
-    with checkpoint.filesystem.open_input_file(place) as file:
-        return parse_checkpoint(file.read(), place, key)

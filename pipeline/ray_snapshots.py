@@ -3,12 +3,35 @@
 import json
 import pickle
 from collections import defaultdict
+from typing import Any
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem
-from ray.tune import Tuner
+from ray.tune import Callback, Tuner
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 TUNER = "tuner.pkl"
 STATE, SAMPLERS = "experiment_state", ("search_gen_state", "basic-variant-state")
+CALLBACKS = "callback-states"
+
+
+class KeepScheduler(Callback):
+    """Puts into a sweep's snapshot what ASHA knows of its trials, which Tune leaves out.
+
+    Without it, a sweep that goes on would compare with the trials after the kill alone, and so stop
+    others than an undisturbed one.
+    """
+
+    def __init__(self, scheduler: TrialScheduler) -> None:
+        self.scheduler = scheduler  # Tune pickles both together, so it stays the one in use
+
+    def get_state(self) -> dict[str, Any]:
+        """What to write down."""
+        known = vars(self.scheduler) if isinstance(self.scheduler, ASHAScheduler) else {}
+        return {"scheduler": dict(known)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over what was written down."""
+        vars(self.scheduler).update(state["scheduler"])
 
 
 def can_go_on(sweep: str) -> bool:
@@ -40,10 +63,10 @@ def _driver(file: FileInfo) -> str:
 
 
 def _complete(files: list[FileInfo]) -> bool:
-    """Whether a snapshot has both the trials and the sampler; the tuner's own file stands alone."""
+    """Whether a snapshot has trials, sampler and scheduler; the tuner's own file stands alone."""
     names = [file.base_name for file in files]
-    trials = any(name.startswith(STATE) for name in names)
-    return names == [TUNER] or (trials and any(name.startswith(SAMPLERS) for name in names))
+    kinds = (STATE, SAMPLERS, CALLBACKS)
+    return names == [TUNER] or all(any(n.startswith(kind) for n in names) for kind in kinds)
 
 
 def _is_whole(filesystem: FileSystem, file: FileInfo) -> bool:

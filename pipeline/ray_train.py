@@ -1,12 +1,14 @@
 """Data-parallel training: the loop of `pipeline.training` under Ray Train."""
 
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray.train
 import ray.train.torch
+from pyarrow.fs import FileSystem
 from ray.train import (
     Checkpoint,
     CheckpointConfig,
@@ -14,14 +16,17 @@ from ray.train import (
     LoggingConfig,
     RunConfig,
     ScalingConfig,
+    TrainingFailedError,
 )
 from ray.train.torch import TorchTrainer
 from torch import nn
 
 from pipeline.checkpoints import save_checkpoint
-from pipeline.errors import InputError
+from pipeline.errors import InputError, last_line
+from pipeline.locks import alone_on
 from pipeline.patch_store import PatchStore
-from pipeline.ray_cluster import read_state, share_cores
+from pipeline.ray_checkpoints import drop_unusable_list, newest_state, patiently
+from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.selection import load_validation
 from pipeline.splits import TRAIN, VALIDATION
@@ -59,6 +64,8 @@ def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> St
     shuffled_reader(job.settings, PatchStore(Path(job.patches), TRAIN), 0, workers)
     each = {"CPU": 1.0, "GPU": float(use_gpu)}
     require_place("train.workers", workers, each)
+    name = f"train-{job.key[:16]}"
+    filesystem, folder = FileSystem.from_uri(f"{storage}/{name}")
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
@@ -66,17 +73,23 @@ def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> St
             num_workers=workers, use_gpu=use_gpu, resources_per_worker=each
         ),
         run_config=RunConfig(
-            name=f"train-{job.key[:16]}",
+            name=name,
             storage_path=storage,
             failure_config=FailureConfig(max_failures=WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )
-    result = trainer.fit()
-    if result.checkpoint is None:
+    with alone_on(storage, name):
+        drop_unusable_list(filesystem, folder)
+        try:
+            apart_from_signals(trainer.fit)
+        except TrainingFailedError as error:
+            raise InputError(f"train: {last_line(error)}") from error
+    state = newest_state(filesystem, folder, job.key)
+    if state is None:
         raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
-    return read_state(result.checkpoint, job.key)
+    return state
 
 
 def train_worker(config: dict[str, Any]) -> None:
@@ -90,7 +103,9 @@ def train_worker(config: dict[str, Any]) -> None:
         device=ray.train.torch.get_device(),
         wrap=_data_parallel,
     )
-    checkpoint = ray.train.get_checkpoint()
+    # Not Ray's own list of checkpoints, which lacks those that were written just before a kill.
+    storage = context.get_storage()
+    resume = newest_state(storage.storage_filesystem, storage.experiment_fs_path, job.key)
     validation = PatchStore(Path(job.patches), VALIDATION)
     train(
         job.settings,
@@ -98,7 +113,7 @@ def train_worker(config: dict[str, Any]) -> None:
         load_validation(validation, job.settings.seed, labelled=None),
         worker,
         lambda metrics, state: _report(job, worker, metrics, state),
-        resume=read_state(checkpoint, job.key) if checkpoint else None,
+        resume=resume,
     )
 
 
@@ -110,8 +125,21 @@ def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> No
     print(describe_epoch(metrics, job.settings.epochs), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), state, job.key)
-        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+        ray.train.report(
+            metrics,
+            checkpoint=Checkpoint.from_directory(folder),
+            # In the order of epochs, and never one that Ray has in its list already.
+            checkpoint_dir_name=f"epoch-{state['epoch']:06d}-{time.time_ns()}",
+            checkpoint_upload_fn=_upload,
+        )
     job.tracker.log_epoch(job.run_id, metrics)
+
+
+def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    storage = ray.train.get_context().get_storage()
+    place = storage.build_checkpoint_path_from_name(name)
+    patiently(lambda: storage.persist_current_checkpoint(checkpoint, name), place)
+    return Checkpoint(place, storage.storage_filesystem)
 
 
 def describe_epoch(metrics: Metrics, epochs: int) -> str:

@@ -6,6 +6,7 @@ there are any, else the label-free criterion of `pipeline.selection`.
 
 import random
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,12 +26,15 @@ from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.checkpoints import save_checkpoint
+from pipeline.errors import last_line
 from pipeline.files import code_digest, digest
+from pipeline.locks import alone_on
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
-from pipeline.ray_cluster import read_state, share_cores
+from pipeline.ray_checkpoints import newest_state, patiently
+from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
-from pipeline.ray_snapshots import can_go_on
+from pipeline.ray_snapshots import KeepScheduler, can_go_on
 from pipeline.search_space import Choices, Range, apply
 from pipeline.selection import load_validation, objective
 from pipeline.settings import MUTABLE, TuneSettings
@@ -50,6 +54,7 @@ from pipeline.training import (
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
 KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
+TRIAL_FAILURES = 2  # restarts of a trial from its last checkpoint: its node may have died
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
@@ -82,8 +87,16 @@ def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
     return digest([asdict(model), asdict(tune), data, code_digest((__name__, *DECIDING))])
 
 
-def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> SweepResult:
+def run_sweep(
+    job: SweepJob,
+    storage: str,
+    tracker: Tracker,
+    sweep_run: str,
+    trial: Callable[..., None] | None = None,
+) -> SweepResult:
     """Run the sweep, or what is left of it: it is named after its key.
+
+    `trial` stands in for `run_trial` where the sweep itself is measured.
 
     Raises:
         InputError: no trial finished.
@@ -91,13 +104,16 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
     settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), job.tune.epochs, job.tune.seed)
     shuffled_reader(settings, PatchStore(Path(job.patches), TRAIN), 0, 1)  # fails in one line
     require_place("tune.concurrent", job.tune.concurrent, {"CPU": 1.0})
-    trainable = partial(run_trial, job=job)
-    path = f"{storage}/tune-{job.key[:16]}"
-    if can_go_on(path):
-        tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
-    else:
-        tuner = _new_tuner(trainable, job, storage, TrackTrials(tracker, sweep_run, job.objective))
-    result = _collect(tuner.fit(), job.tune)
+    trainable = partial(trial or run_trial, job=job)
+    name = f"tune-{job.key[:16]}"
+    path = f"{storage}/{name}"
+    with alone_on(storage, name):
+        if can_go_on(path):
+            tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
+        else:
+            callback = TrackTrials(tracker, sweep_run, job.objective)
+            tuner = _new_tuner(trainable, job, storage, callback)
+        result = _collect(apart_from_signals(tuner.fit), job.tune)
     tracker.kill_others(sweep_run, [trial_run_name(trial.trial) for trial in result.trials])
     return result
 
@@ -115,8 +131,8 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
         PatchStore(folder, TRAIN),
         load_validation(normals, settings.seed, labelled),
         Worker(),
-        partial(_report, job=job),
-        resume=read_state(checkpoint, job.key) if checkpoint else None,
+        partial(report_epoch, job=job),
+        resume=_resumed(checkpoint, job.key) if checkpoint else None,
     )
 
 
@@ -127,6 +143,7 @@ class TrackTrials(Callback):
         self.tracker = tracker
         self.sweep_run = sweep_run
         self.objective_name = objective_name
+        self.runs: dict[str, str] = {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -149,13 +166,17 @@ class TrackTrials(Callback):
         self.tracker.finish(self._run(trial), "FAILED")
 
     def _run(self, trial: Trial) -> str:
-        run_id = self.tracker.child_run(self.sweep_run, trial_run_name(trial.trial_id))
-        self.tracker.log_params(run_id, trial.config)
-        return run_id
+        """The id of the trial's run, asked of MLflow once."""
+        if trial.trial_id not in self.runs:
+            self.runs[trial.trial_id] = self.tracker.child_run(
+                self.sweep_run, trial_run_name(trial.trial_id), trial.config
+            )
+        return self.runs[trial.trial_id]
 
 
 def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) -> Tuner:
     asked = job.tune
+    scheduler = _scheduler(asked)
     return Tuner(
         trainable,
         param_space={name: _domain(values, asked) for name, values in asked.space.items()},
@@ -166,12 +187,13 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             max_concurrent_trials=asked.concurrent,
             trial_dirname_creator=trial_id,
             search_alg=_sampler(asked),
-            scheduler=_scheduler(asked),
+            scheduler=scheduler,
         ),
         run_config=tune.RunConfig(
             name=f"tune-{job.key[:16]}",
             storage_path=storage,
-            callbacks=[callback],
+            callbacks=[callback, KeepScheduler(scheduler)],
+            failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),
             # Under pbt any of them may be taken over by another trial.
             checkpoint_config=tune.CheckpointConfig(
                 num_to_keep=None if asked.scheduler == "pbt" else KEPT_CHECKPOINTS
@@ -216,11 +238,20 @@ def trial_id(trial: Trial) -> str:
     return str(trial.trial_id)
 
 
-def _report(metrics: Metrics, state: State, job: SweepJob) -> None:
+def _resumed(checkpoint: Checkpoint, key: str) -> State | None:
+    """The state in a trial's checkpoint, or in the one before where that is not whole."""
+    folder, _, name = checkpoint.path.rpartition("/")
+    return newest_state(checkpoint.filesystem, folder, key, last=name)
+
+
+def report_epoch(metrics: Metrics, state: State, job: SweepJob) -> None:
+    """Tell Tune the metrics of an epoch, with the checkpoint to go on from."""
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), state, job.key)
         reported = {**metrics, OBJECTIVE: metrics[job.objective]}
-        tune.report(reported, checkpoint=Checkpoint.from_directory(folder))
+        checkpoint = Checkpoint.from_directory(folder)
+        place = tune.get_context().get_storage().trial_fs_path
+        patiently(lambda: tune.report(reported, checkpoint=checkpoint), place)
 
 
 def _collect(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
@@ -239,7 +270,7 @@ def _collect(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
 
 def _trial(result: Result, epochs: int, first: float) -> TrialResult:
     settings = result.config or {}
-    reason = _one_line(result.error) if result.error else ""
+    reason = last_line(result.error) if result.error else ""
     trial = Path(result.path).name
     curve = result.metrics_dataframe
     began = _began(result)
@@ -268,8 +299,3 @@ def _began(result: Result) -> float | None:
     if curve is None or not len(curve):
         return None
     return float((curve["timestamp"] - curve["time_total_s"]).min())
-
-
-def _one_line(error: BaseException) -> str:
-    """The last line of a trial's error, which names what it raised."""
-    return str(error).strip().splitlines()[-1]

@@ -49,6 +49,8 @@ UNLOGGED = ""  # the id of a run that could not be made; nothing is logged to it
 
 P = ParamSpec("P")
 _failed: set[str] = set()  # stores that have failed in this process
+_experiments: dict[str, str] = {}  # the id of ours in each store that this process has used
+_opened: "dict[str, Tracker]" = {}  # runs that this process has opened, and not closed
 
 
 def tracking_uri() -> str:
@@ -73,6 +75,19 @@ def logs(
                 method(tracker, *args, **kwargs)
 
     return guarded
+
+
+@contextmanager
+def closing_runs() -> Iterator[None]:
+    """Of a stage's `main`: close as KILLED what it has opened, where a signal ends it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for run_id, tracker in list(_opened.items()):
+            _failed.add(tracker.uri)  # no other thread opens or logs more
+            with tracker.forgiving():
+                tracker.kill(run_id)
+        raise
 
 
 @dataclass(frozen=True)
@@ -123,7 +138,7 @@ class Tracker:
         key = digest([asdict(settings), data, name])
         open_runs = self._find({KEY_TAG: key, "skipscan.open": "true"})
         if open_runs:
-            return str(open_runs[0].info.run_id)
+            return self._reopen(open_runs[0])
         tags = {
             KEY_TAG: key,
             "skipscan.open": "true",
@@ -138,28 +153,35 @@ class Tracker:
         self.log_params(run_id, {"preset": settings.preset, **_flat(_blocks(settings))})
         return run_id
 
-    def child_run(self, parent: str, name: str) -> str:
-        """The id of the run `name` nested in `parent`; a new one where none is.
+    def child_run(self, parent: str, name: str, params: Mapping[str, Any] | None = None) -> str:
+        """The id of the run `name` nested in `parent`, with `params`; a new one where none is.
 
         `UNLOGGED` where the store fails, or has failed to make the parent.
         """
         if parent != UNLOGGED and not self.failed:
             with self.forgiving():
-                return self._child_run(parent, name)
+                return self._child_run(parent, name, params or {})
         return UNLOGGED
 
-    def _child_run(self, parent: str, name: str) -> str:
+    def _child_run(self, parent: str, name: str, params: Mapping[str, Any]) -> str:
         found = self._find({PARENT_TAG: parent, "mlflow.runName": name})
         if found:
-            self._client().update_run(found[0].info.run_id, status="RUNNING")
-            return str(found[0].info.run_id)
-        return self._create(name, {PARENT_TAG: parent})
+            run_id = self._reopen(found[0])
+            self.log_params(run_id, params)
+        else:
+            run_id = self._create(name, {PARENT_TAG: parent})
+            self._log_new_params(run_id, params)
+        return run_id
 
     @logs
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Log parameters; those that the run has already are left, since MLflow refuses changes."""
         known = self._client().get_run(run_id).data.params
-        new = [Param(name, str(value)) for name, value in params.items() if name not in known]
+        new = {name: value for name, value in params.items() if name not in known}
+        self._log_new_params(run_id, new)
+
+    def _log_new_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        new = [Param(name, str(value)) for name, value in params.items()]
         for start in range(0, len(new), MAX_PARAMS):
             self._client().log_batch(run_id, params=new[start : start + MAX_PARAMS])
 
@@ -186,8 +208,7 @@ class Tracker:
 
     def log_trial(self, sweep_run: str, trial: TrialResult) -> None:
         """Log what is not there yet of one trial, in a run of its own nested in the sweep's."""
-        run_id = self.child_run(sweep_run, trial_run_name(trial.trial))
-        self.log_params(run_id, trial.settings)
+        run_id = self.child_run(sweep_run, trial_run_name(trial.trial), trial.settings)
         self.log_missing_history(run_id, trial.curve)
         self.set_tags(run_id, {"state": trial.state, "reason": trial.reason})
         self.finish(run_id, "FAILED" if trial.state == "failed" else "FINISHED")
@@ -198,6 +219,12 @@ class Tracker:
         for run in self._find({PARENT_TAG: parent}):
             if run.info.run_name not in names:
                 self._client().set_terminated(run.info.run_id, "KILLED")
+
+    def kill(self, run_id: str) -> None:
+        """Close a run as KILLED, after the open ones nested in it. A rerun opens them again."""
+        for run in self._find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
+            self.kill(run.info.run_id)
+        self._client().set_terminated(run_id, "KILLED")
 
     @logs
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -241,8 +268,13 @@ class Tracker:
     @logs
     def finish(self, run_id: str, status: str = "FINISHED") -> None:
         """Close a run as FINISHED, FAILED or KILLED."""
-        self.set_tags(run_id, {"skipscan.open": "false"})
         self._client().set_terminated(run_id, status)
+        _opened.pop(run_id, None)
+
+    def complete(self, run_id: str) -> None:
+        """Close the run of a pipeline for good: a rerun gets another."""
+        self.set_tags(run_id, {"skipscan.open": "false"})
+        self.finish(run_id)
 
     def _make_experiment(self) -> None:
         if self._client().get_experiment_by_name(EXPERIMENT) is None:
@@ -251,19 +283,36 @@ class Tracker:
             place = (project_root() / "mlartifacts").as_uri() if local else None
             self._client().create_experiment(EXPERIMENT, artifact_location=place)
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> str:
-        run = self._client().create_run(self._experiment_id(), tags=dict(tags), run_name=name)
+    def _reopen(self, run: Run) -> str:
+        """A kill may have left it as KILLED."""
+        _opened[run.info.run_id] = self
+        self._client().update_run(run.info.run_id, status="RUNNING")
         return str(run.info.run_id)
 
-    def _find(self, tags: Mapping[str, str]) -> list[Run]:
-        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-        return list(self._client().search_runs([self._experiment_id()], condition))
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        run = self._client().create_run(self._experiment_id(), tags=dict(tags), run_name=name)
+        _opened[run.info.run_id] = self
+        return str(run.info.run_id)
+
+    def _find(self, tags: Mapping[str, str], *more: str) -> list[Run]:
+        conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+        condition = " and ".join([*conditions, *more])
+        page = self._client().search_runs([self._experiment_id()], condition)
+        found = list(page)
+        while page.token:
+            page = self._client().search_runs(
+                [self._experiment_id()], condition, page_token=page.token
+            )
+            found += page
+        return found
 
     def _experiment_id(self) -> str:
-        experiment = self._client().get_experiment_by_name(EXPERIMENT)
-        if experiment is None:  # `open` met a store that failed
-            raise MlflowException(f"no experiment {EXPERIMENT!r}")
-        return str(experiment.experiment_id)
+        if self.uri not in _experiments:
+            experiment = self._client().get_experiment_by_name(EXPERIMENT)
+            if experiment is None:  # `open` met a store that failed
+                raise MlflowException(f"no experiment {EXPERIMENT!r}")
+            _experiments[self.uri] = str(experiment.experiment_id)
+        return _experiments[self.uri]
 
     def _client(self) -> MlflowClient:
         for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **PATIENCE}.items():

@@ -9,10 +9,12 @@ from pipeline.settings import load_settings
 from pipeline.showcase import ScanScorer
 from pipeline.sources.registry import open_source
 from pipeline.splits import TEST
+from pipeline.tracking import closing_runs
 from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED, run_stage
 from stages.track import track
 
 
+@closing_runs()
 def main() -> None:
     """Write results/evaluate and complete the pipeline's MLflow run."""
     settings = load_settings()

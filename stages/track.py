@@ -13,10 +13,11 @@ from pipeline.scoring import ScoringModule, TrainedModel
 from pipeline.settings import Settings, load_settings
 from pipeline.splits import TEST
 from pipeline.sweep_results import read_best, read_trials
-from pipeline.tracking import SWEEP_TAG, UNLOGGED, Tracker
+from pipeline.tracking import SWEEP_TAG, UNLOGGED, Tracker, closing_runs
 from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
 
 
+@closing_runs()
 def main() -> None:
     """Log what is missing of the results on disk."""
     track(load_settings())
@@ -36,7 +37,7 @@ def track(settings: Settings) -> None:
     tracker.set_tags(run_id, track_sweep(tracker, run_id))
     tracker.log_folder(run_id, EVALUATED, "evaluation")
     tracker.log_model(run_id, ScoringModule(model), PatchStore(PATCHES, TEST).read(0, 4))
-    tracker.finish(run_id)
+    tracker.complete(run_id)
 
 
 def track_sweep(tracker: Tracker, run_id: str) -> dict[str, str]:

@@ -10,11 +10,12 @@ from pipeline.scoring import calibrated_model
 from pipeline.settings import load_settings
 from pipeline.splits import TRAIN, VALIDATION
 from pipeline.sweep_results import choose_settings, read_best
-from pipeline.tracking import Tracker
+from pipeline.tracking import Tracker, closing_runs
 from pipeline.training import TrainSettings, net_shape
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
 
 
+@closing_runs()
 def main() -> None:
     """Write results/train."""
     settings = load_settings()

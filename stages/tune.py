@@ -8,10 +8,11 @@ from pipeline.ray_tune import SweepJob, run_sweep, sweep_key, sweep_objective
 from pipeline.settings import Settings, load_settings
 from pipeline.sweep_results import write_sweep
 from pipeline.sweep_summary import SUMMARY, write_summary
-from pipeline.tracking import Tracker
+from pipeline.tracking import Tracker, closing_runs
 from stages.entry import PATCHES, SWEEP, run_stage
 
 
+@closing_runs()
 def main() -> None:
     """Write results/tune."""
     settings = load_settings()

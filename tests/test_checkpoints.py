@@ -1,11 +1,15 @@
 import pickle
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, strategies
 
 from pipeline.checkpoints import CHECKPOINT, load_tensors, parse_checkpoint, save_checkpoint
 from pipeline.errors import InputError
+
+WEIGHTS = torch.arange(100)
 
 
 class Trap:
@@ -38,3 +42,24 @@ def test_pickled_code_is_refused_and_not_run(
         with pytest.raises(InputError, match=f"{name}: not a whole checkpoint of ours"):
             load_tensors(tmp_path / name)
     assert capsys.readouterr().out == ""
+
+
+@given(data=strategies.data())
+def test_what_is_cut_short_or_damaged_is_refused(data: strategies.DataObject) -> None:
+    whole = checkpoint_bytes()
+    end = data.draw(strategies.integers(0, len(whole) - 1))
+    with pytest.raises(InputError, match="here: not a whole checkpoint of ours"):
+        parse_checkpoint(whole[:end], "here", "key")
+    damaged = bytearray(whole)
+    damaged[end] ^= data.draw(strategies.integers(1, 255))
+    try:
+        state = parse_checkpoint(bytes(damaged), "here", "key")
+    except InputError:
+        return
+    assert torch.equal(state["weights"], WEIGHTS)  # the byte was one that says nothing
+
+
+def checkpoint_bytes() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder), {"weights": WEIGHTS}, "key")
+        return (Path(folder) / CHECKPOINT).read_bytes()

@@ -1,10 +1,13 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from pipeline.ray_snapshots import can_go_on
+from pipeline.ray_snapshots import KeepScheduler, can_go_on
 
 WHOLE = pickle.dumps({"state": 1})
 
@@ -16,10 +19,11 @@ def make_snapshot(folder: Path, day: int) -> dict[str, Path]:
         "trials": f"experiment_state-{time}.json",
         "sampler": f"search_gen_state-{time}.json",
         "searcher": f"searcher-state-{time}.pkl",
+        "scheduler": f"callback-states-{time}.pkl",
     }
     files = {kind: folder / name for kind, name in names.items()}
     files["trials"].write_text(json.dumps({"trial_data": {}}))
-    for kind in ("sampler", "searcher"):
+    for kind in ("sampler", "searcher", "scheduler"):
         files[kind].write_bytes(WHOLE)
     return files
 
@@ -33,7 +37,7 @@ def test_a_sweep_killed_before_its_first_snapshot(tmp_path: Path) -> None:
     assert not can_go_on(str(tmp_path))
 
 
-@pytest.mark.parametrize("kind", ["trials", "sampler", "searcher"])
+@pytest.mark.parametrize("kind", ["trials", "sampler", "searcher", "scheduler"])
 def test_a_snapshot_cut_short_gives_way_to_the_one_before(kind: str, tmp_path: Path) -> None:
     (tmp_path / "tuner.pkl").write_bytes(WHOLE)
     older, newer = make_snapshot(tmp_path, 1), make_snapshot(tmp_path, 2)
@@ -43,9 +47,10 @@ def test_a_snapshot_cut_short_gives_way_to_the_one_before(kind: str, tmp_path: P
     assert not any(path.exists() for path in newer.values())
 
 
-def test_a_snapshot_without_its_sampler(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sampler", "scheduler"])
+def test_a_snapshot_without_one_of_its_files(kind: str, tmp_path: Path) -> None:
     (tmp_path / "tuner.pkl").write_bytes(WHOLE)
-    make_snapshot(tmp_path, 1)["sampler"].unlink()
+    make_snapshot(tmp_path, 1)[kind].unlink()
     assert not can_go_on(str(tmp_path))
 
 
@@ -53,3 +58,22 @@ def test_the_tuner_cut_short(tmp_path: Path) -> None:
     (tmp_path / "tuner.pkl").write_bytes(WHOLE[:-1])
     make_snapshot(tmp_path, 1)
     assert not can_go_on(str(tmp_path))
+
+
+def test_a_scheduler_that_goes_on_compares_with_the_trials_before_the_kill() -> None:
+    def scheduler() -> ASHAScheduler:
+        return ASHAScheduler(
+            time_attr="epoch", metric="objective", mode="max", max_t=4, reduction_factor=2
+        )
+
+    controller: Any = None  # which ASHA does not ask
+    first, second = Trial("run", stub=True), Trial("run", stub=True)
+    before, after = scheduler(), scheduler()
+    before.on_trial_add(controller, first)
+    before.on_trial_result(controller, first, {"epoch": 1, "objective": 0.9})
+    state = pickle.loads(pickle.dumps(KeepScheduler(before).get_state()))
+    KeepScheduler(after).set_state(state)
+    after.on_trial_add(controller, first)
+    after.on_trial_add(controller, second)
+    decision = after.on_trial_result(controller, second, {"epoch": 1, "objective": 0.1})
+    assert decision == TrialScheduler.STOP

@@ -38,6 +38,7 @@ def test_killed_and_resumed_equals_undisturbed(
     # Ray goes on from the checkpoints in its list, which it writes after the checkpoint itself.
     kill_when(process, lambda: any(tmp_path.glob("ray/train-*/checkpoint_manager_snapshot.json")))
     assert not (tmp_path / "state.pt").exists()
+    cut_short = leave_one_cut_short(tmp_path)
     said_before = len((tmp_path / "log.txt").read_text())
     finish(start("train", patches, tmp_path), tmp_path)
     expected, found = load_tensors(undisturbed / "state.pt"), load_tensors(tmp_path / "state.pt")
@@ -46,6 +47,16 @@ def test_killed_and_resumed_equals_undisturbed(
     said = (tmp_path / "log.txt").read_text()[said_before:]
     assert "epoch 4 of 4" in said
     assert "epoch 1 of 4" not in said  # it was not run again
+    assert f"{cut_short}: not a whole checkpoint of ours" in said
+
+
+def leave_one_cut_short(folder: Path) -> Path:
+    """What a kill while a checkpoint is written leaves, later than the others."""
+    whole = next(folder.glob("ray/train-*/epoch-*/checkpoint.pt"))
+    cut_short = whole.parents[1] / "epoch-000099-0" / whole.name
+    cut_short.parent.mkdir()
+    cut_short.write_bytes(whole.read_bytes()[:-1])
+    return cut_short
 
 
 def test_running_statistics_are_shared_by_the_workers(undisturbed: Path) -> None:

@@ -10,7 +10,7 @@ from pipeline.models.skip_ganomaly.nets import NetShape
 from pipeline.models.skip_ganomaly.step import build_networks, network_state
 from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
 from pipeline.settings import load_settings
-from pipeline.tracking import UNLOGGED, Tracker
+from pipeline.tracking import PARENT_TAG, UNLOGGED, Tracker, closing_runs
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.slow  # making the store takes seconds
@@ -39,12 +39,42 @@ def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> 
     first = tracker.pipeline_run(SETTINGS, "data-a")
     assert tracker.pipeline_run(SETTINGS, "data-a") == first
     assert tracker.pipeline_run(SETTINGS, "data-b") != first
-    tracker.finish(first)
+    tracker.complete(first)
     assert tracker.pipeline_run(SETTINGS, "data-a") != first
     run = MlflowClient(tracker.uri).get_run(first)
     assert run.info.status == "FINISHED"
     assert run.data.params["train.lambda_con"] == "sweep"
     assert run.data.tags["skipscan.data"] == "data-a"
+
+
+def test_a_signal_closes_what_is_open_as_killed_and_a_rerun_opens_it_again(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.tracking._opened", {})
+    monkeypatch.setattr("pipeline.tracking._failed", set())
+
+    @closing_runs()
+    def stage() -> None:
+        sweep = tracker.child_run(tracker.pipeline_run(SETTINGS, "data-k"), "sweep")
+        tracker.finish(tracker.child_run(sweep, "trial-done"))
+        tracker.child_run(sweep, "trial-running")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stage()
+    monkeypatch.setattr("pipeline.tracking._failed", set())
+    client = MlflowClient(tracker.uri)
+    again = tracker.pipeline_run(SETTINGS, "data-k")
+    sweep = client.search_runs([experiment_of(tracker)], f"tags.`{PARENT_TAG}` = '{again}'")[0]
+    assert sweep.info.status == "KILLED"
+    trials = client.search_runs(
+        [experiment_of(tracker)], f"tags.`{PARENT_TAG}` = '{sweep.info.run_id}'"
+    )
+    states = {run.info.run_name: run.info.status for run in trials}
+    assert states == {"trial-done": "FINISHED", "trial-running": "KILLED"}
+    assert tracker.child_run(again, "sweep") == sweep.info.run_id
+    for run_id in (again, sweep.info.run_id):
+        assert client.get_run(run_id).info.status == "RUNNING"
 
 
 def test_parameters_can_be_logged_again(tracker: Tracker) -> None:
@@ -92,7 +122,7 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
         run_id = gone.pipeline_run(SETTINGS, "data")
         gone.log_metrics(gone.child_run(run_id, "sweep"), {"auc": 0.5})
         gone.log_model(run_id, ScoringModule(small_model()), PATCHES[:4])
-        gone.finish(run_id)
+        gone.complete(run_id)
     assert run_id == UNLOGGED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"MLflow at {gone.uri} failed, so this run is not logged there: ")

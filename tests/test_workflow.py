@@ -64,7 +64,15 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
             "ray",
             {
                 f"pipeline/ray_{name}.py"
-                for name in ("cluster", "extract", "preflight", "snapshots", "train", "tune")
+                for name in (
+                    "checkpoints",
+                    "cluster",
+                    "extract",
+                    "preflight",
+                    "snapshots",
+                    "train",
+                    "tune",
+                )
             },
         ),
     ],

@@ -1,0 +1,126 @@
+"""What the sweep itself costs: many trials whose objective is a formula, and nothing else.
+
+    python -m benchmarks.sweep_scale [--trials 1000] [--sampler optuna]
+
+The trials go through `run_sweep` as real ones do, each in a Ray worker, with a checkpoint, and a
+run in MLflow (SQLite); what they leave out is the training. Says the wall time a trial, the calls
+to MLflow and the seconds spent in them, and how much memory the driver has grown by.
+"""
+
+import argparse
+import math
+import os
+import resource
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlflow.tracking import MlflowClient
+
+import pipeline.tracking
+from benchmarks.read import make_store
+from pipeline.models.skip_ganomaly.settings import ModelSettings
+from pipeline.ray_cluster import ray_session
+from pipeline.ray_tune import LOGGED, SweepJob, report_epoch, run_sweep
+from pipeline.search_space import Choices
+from pipeline.selection import LABELLED
+from pipeline.settings import Sampler, TuneSettings
+from pipeline.tracking import Tracker
+
+CONCURRENT = 2
+PATCHES = 256
+CALLS: Counter[str] = Counter()  # to MLflow's client, by name
+SECONDS: dict[str, float] = defaultdict(float)
+MODEL = ModelSettings(8, 8, 64, 2e-3, 0.5, 0.999, 0.9)
+
+
+class CountingClient(MlflowClient):
+    """MLflow's client, with its calls counted and timed."""
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        return value if name.startswith("_") or not callable(value) else counted(name, value)
+
+
+def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call, counted and timed."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        started = time.monotonic()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            CALLS[name] += 1
+            SECONDS[name] += time.monotonic() - started
+
+    return run
+
+
+def formula(config: dict[str, Any], job: SweepJob) -> None:
+    """A trial of one epoch; its objective is best at lambda_con 40 and lambda_adv 1."""
+    off = math.log(config["lambda_con"] / 40) ** 2 + math.log(config["lambda_adv"]) ** 2
+    metrics = {"epoch": 1.0, **dict.fromkeys(LOGGED, 0.0), LABELLED: math.exp(-off)}
+    report_epoch(metrics, {"epoch": 1}, job)
+
+
+def sweep(folder: Path, trials: int, sampler: Sampler) -> float:
+    """Run it; its seconds, without Ray's start."""
+    make_store(folder / "patches", PATCHES)
+    asked = TuneSettings(
+        trials=trials,
+        epochs=1,
+        concurrent=CONCURRENT,
+        seed=0,
+        sampler=sampler,
+        scheduler="asha",
+        max_failed=0.0,
+        space={
+            "lambda_adv": (0.1, 10),
+            "lambda_con": (4, 400),
+            "lambda_lat": Choices((1,)),
+            "latent_dim": Choices((100,)),
+        },
+    )
+    job = SweepJob(MODEL, asked, str(folder / "patches"), LABELLED, "scale")
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
+    tracker = Tracker.open()
+    sweep_run = tracker.child_run("scale", "sweep")
+    CALLS.clear()
+    SECONDS.clear()
+    with ray_session():
+        started = time.monotonic()
+        run_sweep(job, str(folder / "ray"), tracker, sweep_run, trial=formula)
+        return time.monotonic() - started
+
+
+def megabytes() -> float:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Print what was found."""
+    parser = argparse.ArgumentParser(description="many trials of a trivial objective")
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--sampler", default="optuna")
+    given = parser.parse_args()
+    pipeline.tracking.MlflowClient = CountingClient  # type: ignore[attr-defined]
+    before = megabytes()
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = sweep(Path(folder), given.trials, given.sampler)
+    in_mlflow = sum(SECONDS.values())
+    calls = sum(CALLS.values())
+    print(f"{given.trials} trials of a formula, {given.sampler}, {CONCURRENT} at a time")
+    print(f"overhead       {seconds / given.trials:8.3f} s of wall time a trial")
+    print(f"MLflow         {calls / given.trials:8.1f} calls a trial, {in_mlflow / seconds:.0%}")
+    print(f"driver         {megabytes():8.0f} MB at most, {before:.0f} before the sweep")
+    for name, count in CALLS.most_common():
+        each = 1000 * SECONDS[name] / count
+        print(f"  {name:24} {count / given.trials:5.1f} a trial, {each:5.1f} ms each")
+
+
+if __name__ == "__main__":
+    main()

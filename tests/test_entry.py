@@ -1,0 +1,62 @@
+"""How a stage ends: wrong input, and signals."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.imports import ROOT
+
+STAGE = """
+import sys, time
+from pipeline.errors import InputError
+from stages.entry import run_stage
+
+def main():
+    try:
+        print("works", flush=True)
+        {what}
+    except KeyboardInterrupt:
+        {then}
+
+run_stage(main)
+"""
+
+
+def start(what: str, then: str = "raise") -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", STAGE.format(what=what, then=then)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "works\n"
+    return process
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_one_line(number: signal.Signals, status: int) -> None:
+    process = start("time.sleep(60)")
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert said == f"stopped by {number.name}: run it again and it goes on\n"
+
+
+def test_a_second_signal_ends_what_will_not_stop() -> None:
+    process = start("time.sleep(60)", 'print("stops", flush=True); time.sleep(60)')
+    assert process.stdout is not None
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "stops\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+
+
+def test_wrong_input_is_one_line() -> None:
+    process = start("raise InputError('file: wrong')")
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (1, "error: file: wrong\n")
