@@ -1,6 +1,7 @@
 """Data-parallel training: the loop of `pipeline.training` under Ray Train."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from ray.train import (
     LoggingConfig,
     RunConfig,
     ScalingConfig,
+    UserCallback,
 )
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 from torch import nn
 
 from pipeline.checkpoints import save_checkpoint
@@ -23,8 +25,9 @@ from pipeline.errors import InputError
 from pipeline.patch_store import PatchStore
 from pipeline.ray_cluster import read_state, share_cores
 from pipeline.ray_preflight import require_place
-from pipeline.selection import load_validation
-from pipeline.splits import TRAIN, VALIDATION
+from pipeline.resources import WorkerRange, WorkerResources
+from pipeline.selection import Validation, load_validation
+from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.tracking import Tracker
 from pipeline.training import Metrics, State, TrainSettings, Worker, shuffled_reader, train
 
@@ -38,8 +41,10 @@ class TrainJob:
     Attributes:
         settings: what to train.
         patches: absolute folder of the patches.
-        key: of settings, data and world size; checkpoints of another key are refused.
+        key: of settings, data and workers; checkpoints of another key are refused.
         tracker, run_id: the MLflow run for the curves.
+        labelled: whether validation scores the labelled scans too, which only a sweep may see.
+        beside: how many jobs like this one share the cores.
     """
 
     settings: TrainSettings
@@ -47,43 +52,68 @@ class TrainJob:
     key: str
     tracker: Tracker
     run_id: str
+    labelled: bool = False
+    beside: int = 1
 
 
-def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> State:
+def train_on_ray(
+    job: TrainJob, workers: int | WorkerRange, resources: WorkerResources, storage: str
+) -> State:
     """Train on `workers` Ray workers and return the last state.
 
     The run is named after the job's key, so a rerun of the same job goes on from the last
     checkpoint in `storage`, and another job never meets it.
     """
-    # Said here in one line, rather than by each worker with a traceback.
-    shuffled_reader(job.settings, PatchStore(Path(job.patches), TRAIN), 0, workers)
-    each = {"CPU": 1.0, "GPU": float(use_gpu)}
-    require_place("train.workers", workers, each)
+    counts = workers.counts if isinstance(workers, WorkerRange) else [workers]
+    for count in counts:  # said here in one line, rather than by each worker with a traceback
+        shuffled_reader(job.settings, PatchStore(Path(job.patches), TRAIN), 0, count)
+    require_place("train.workers", counts[0], resources.each)
+    checkpoint = fit(job, workers, resources, storage, f"train-{job.key[:16]}")
+    if checkpoint is None:
+        raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
+    return read_state(checkpoint, job.key)
+
+
+def fit(
+    job: TrainJob,
+    workers: int | WorkerRange,
+    resources: WorkerResources,
+    storage: str,
+    name: str,
+    callbacks: Sequence[UserCallback] = (),
+) -> Checkpoint | None:
+    """Run the job under the name `name`, or what is left of it in `storage`; the last checkpoint.
+
+    Where a number of workers is asked for, it waits until there is room for all of them.
+    """
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
+        # NCCL does not let several workers share a GPU.
+        torch_config=TorchConfig(backend="gloo" if resources.gpus < 1 else "nccl"),
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker=each
+            num_workers=(workers.min, workers.max) if isinstance(workers, WorkerRange) else workers,
+            use_gpu=resources.gpus > 0,
+            resources_per_worker=resources.each,
         ),
         run_config=RunConfig(
-            name=f"train-{job.key[:16]}",
+            name=name,
             storage_path=storage,
             failure_config=FailureConfig(max_failures=WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),
+            callbacks=list(callbacks),
         ),
     )
-    result = trainer.fit()
-    if result.checkpoint is None:
-        raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
-    return read_state(result.checkpoint, job.key)
+    checkpoint: Checkpoint | None = trainer.fit().checkpoint
+    return checkpoint
 
 
 def train_worker(config: dict[str, Any]) -> None:
     """What each Ray worker runs."""
     job: TrainJob = config["job"]
     context = ray.train.get_context()
-    share_cores(context.get_local_world_size())
+    share_cores(context.get_local_world_size() * job.beside)
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
@@ -91,15 +121,21 @@ def train_worker(config: dict[str, Any]) -> None:
         wrap=_data_parallel,
     )
     checkpoint = ray.train.get_checkpoint()
-    validation = PatchStore(Path(job.patches), VALIDATION)
     train(
         job.settings,
         PatchStore(Path(job.patches), TRAIN),
-        load_validation(validation, job.settings.seed, labelled=None),
+        open_validation(job),
         worker,
         lambda metrics, state: _report(job, worker, metrics, state),
         resume=read_state(checkpoint, job.key) if checkpoint else None,
     )
+
+
+def open_validation(job: TrainJob) -> Validation:
+    """What the job is validated on."""
+    folder = Path(job.patches)
+    labelled = PatchStore(folder, LABELLED_VALIDATION) if job.labelled else None
+    return load_validation(PatchStore(folder, VALIDATION), job.settings.seed, labelled)
 
 
 def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> None:

@@ -34,7 +34,7 @@ def main() -> None:
         run_id=run_id,
     )
     with ray_session():
-        state = train_on_ray(job, block.workers, block.use_gpu, storage_path(settings.storage))
+        state = train_on_ray(job, block.workers, block, storage_path(settings.storage))
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),
         state["best"],
