@@ -27,6 +27,7 @@ from pipeline.ray_cluster import read_state, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.resources import WorkerRange, WorkerResources
 from pipeline.selection import Validation, load_validation
+from pipeline.shared_patches import SharedPatches, open_store
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.tracking import Tracker
 from pipeline.training import Metrics, State, TrainSettings, Worker, shuffled_reader, train
@@ -45,6 +46,7 @@ class TrainJob:
         tracker, run_id: the MLflow run for the curves.
         labelled: whether validation scores the labelled scans too, which only a sweep may see.
         beside: how many jobs like this one share the cores.
+        shared: where the patches are for nodes that cannot read their folder.
     """
 
     settings: TrainSettings
@@ -54,6 +56,11 @@ class TrainJob:
     run_id: str
     labelled: bool = False
     beside: int = 1
+    shared: SharedPatches | None = None
+
+    def open(self, split: str) -> PatchStore:
+        """The patches of a split, on the node that this runs on."""
+        return open_store(Path(self.patches), split, self.shared)
 
 
 def train_on_ray(
@@ -66,7 +73,7 @@ def train_on_ray(
     """
     counts = workers.counts if isinstance(workers, WorkerRange) else [workers]
     for count in counts:  # said here in one line, rather than by each worker with a traceback
-        shuffled_reader(job.settings, PatchStore(Path(job.patches), TRAIN), 0, count)
+        shuffled_reader(job.settings, job.open(TRAIN), 0, count)
     require_place("train.workers", counts[0], resources.each)
     checkpoint = fit(job, workers, resources, storage, f"train-{job.key[:16]}")
     if checkpoint is None:
@@ -123,7 +130,7 @@ def train_worker(config: dict[str, Any]) -> None:
     checkpoint = ray.train.get_checkpoint()
     train(
         job.settings,
-        PatchStore(Path(job.patches), TRAIN),
+        job.open(TRAIN),
         open_validation(job),
         worker,
         lambda metrics, state: _report(job, worker, metrics, state),
@@ -133,9 +140,8 @@ def train_worker(config: dict[str, Any]) -> None:
 
 def open_validation(job: TrainJob) -> Validation:
     """What the job is validated on."""
-    folder = Path(job.patches)
-    labelled = PatchStore(folder, LABELLED_VALIDATION) if job.labelled else None
-    return load_validation(PatchStore(folder, VALIDATION), job.settings.seed, labelled)
+    labelled = job.open(LABELLED_VALIDATION) if job.labelled else None
+    return load_validation(job.open(VALIDATION), job.settings.seed, labelled)
 
 
 def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> None:

@@ -40,6 +40,7 @@ from pipeline.ray_train import TrainJob, fit, open_validation
 from pipeline.search_space import Choices, Range, apply
 from pipeline.selection import objective
 from pipeline.settings import MUTABLE, TuneSettings
+from pipeline.shared_patches import SharedPatches
 from pipeline.splits import LABELLED_VALIDATION, TRAIN
 from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
 from pipeline.tracking import UNLOGGED, Tracker, trial_run_name
@@ -56,7 +57,7 @@ from pipeline.training import (
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
 KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
-NEXT_TO_NOTHING = {"CPU": 0, "memory": 1}  # a byte; Tune does not let a trial ask for nothing
+NEXT_TO_NOTHING = {"CPU": 0.0, "memory": 1.0}  # a byte; Tune does not let a trial ask for nothing
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
@@ -70,6 +71,7 @@ class SweepJob:
         patches: absolute folder of the patches.
         objective: the metric that is maximised, `LABELLED` or `CRITERION` of selection.
         key: of all that decides the sweep's result.
+        shared: where the patches are for nodes that cannot read their folder.
     """
 
     model: ModelSettings
@@ -77,6 +79,7 @@ class SweepJob:
     patches: str
     objective: str
     key: str
+    shared: SharedPatches | None = None
 
 
 def sweep_objective(patches: Path) -> str:
@@ -126,7 +129,7 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     checkpoint = tune.get_checkpoint()
     train(
         training.settings,
-        PatchStore(Path(job.patches), TRAIN),
+        training.open(TRAIN),
         open_validation(training),
         Worker(device=torch.device("cuda" if job.tune.gpus else "cpu")),
         partial(_report, job=job),
@@ -169,6 +172,7 @@ def _training(config: dict[str, Any], job: SweepJob) -> TrainJob:
         run_id=UNLOGGED,
         labelled=True,
         beside=job.tune.concurrent,
+        shared=job.shared,
     )
 
 

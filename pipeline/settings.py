@@ -173,12 +173,16 @@ class Settings:
 
     preset: str
     storage: str
+    cache_gb: float
     scans: ScanSettings
     extract: ExtractSettings
     model: ModelSettings
     tune: TuneSettings
     train: TrainBlock
     evaluate: EvaluateSettings
+
+    def __post_init__(self) -> None:
+        require(0 < self.cache_gb < float("inf"), "cache_gb", self.cache_gb, "more than 0")
 
 
 def reading_settings(scans: ScanSettings) -> dict[str, Any]:
@@ -260,7 +264,7 @@ def _one_line(error: ValidationError, params: Path) -> str:
     elif first["type"] in ("missing", "missing_argument"):
         what = "missing: give it a value, or null where the preset has one"
     elif first["type"] == "value_error":  # one of ours, which starts with the parameter's name
-        return f"{params}: {where}.{first['ctx']['error']}{more}"
+        return f"{params}: {where}{'.' if where else ''}{first['ctx']['error']}{more}"
     else:
         what = f"{first['msg']}, got {first['input']!r}"
     return f"{params}: {where}: {what}{more}"

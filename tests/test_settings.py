@@ -74,6 +74,7 @@ def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None
     ("changes", "message"),
     [
         ({"train__lambda_cno": 1}, "train.lambda_cno: unknown parameter"),
+        ({"cache_gb": 0}, "cache_gb: got 0.0, expected more than 0"),
         ({"extra": 1}, "extra: unknown parameter"),
         ({"preset": "dmeo"}, "preset: got 'dmeo', expected one of"),
         ({"extract__size": 48}, "extract.size: got 48, expected a power of 2"),
