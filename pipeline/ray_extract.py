@@ -6,14 +6,17 @@ It imports neither torch nor Ray's libraries, which would take every worker seco
 import pickle
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import cv2
 import ray
 from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
+from pipeline.ray_preflight import is_shared
 from pipeline.shard_cutting import Recipe, ShardResult, cut_shard
 
 WAITING_TASKS = 8  # for each core, so that none is idle behind a long one
@@ -24,16 +27,22 @@ def cut_on_ray(
 ) -> Iterator[ShardResult]:
     """Cut shards, given as (split, rows), on the Ray session that is open; results come in order.
 
+    Where some node does not see the folder of the shards, this node alone cuts them.
+
     Raises:
         InputError: as `cut_shard` does.
     """
     sent = ray.put(pickle.dumps(recipe))
+    cut: Any = _cut
+    if not is_shared(Path(recipe.folder)):
+        here = ray.get_runtime_context().get_node_id()
+        cut = _cut.options(scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False))
     at_once = WAITING_TASKS * _cores()
     running: list[Any] = []
     for split, rows in shards:
         if len(running) == at_once:
             yield _result(running.pop(0))
-        running.append(_cut.remote(sent, split, rows))
+        running.append(cut.remote(sent, split, rows))
     for task in running:
         yield _result(task)
 

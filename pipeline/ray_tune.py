@@ -40,7 +40,7 @@ from pipeline.ray_train import TrainJob, fit, open_validation
 from pipeline.search_space import Choices, Range, apply
 from pipeline.selection import objective
 from pipeline.settings import MUTABLE, TuneSettings
-from pipeline.shared_patches import SharedPatches
+from pipeline.shared_patches import SharedPatches, open_store
 from pipeline.splits import LABELLED_VALIDATION, TRAIN
 from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
 from pipeline.tracking import UNLOGGED, Tracker, trial_run_name
@@ -100,8 +100,8 @@ def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> 
     """
     asked = job.tune
     settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), asked.epochs, asked.seed)
-    # Fails in one line.
-    shuffled_reader(settings, PatchStore(Path(job.patches), TRAIN), 0, asked.workers)
+    patches = open_store(Path(job.patches), TRAIN, job.shared)
+    shuffled_reader(settings, patches, 0, asked.workers)  # fails in one line
     require_place(
         "tune.concurrent times tune.workers", asked.concurrent * asked.workers, asked.each
     )
