@@ -70,6 +70,9 @@ def sweep(folder: Path, trials: int, sampler: Sampler) -> float:
     """Run it; its seconds, without Ray's start."""
     make_store(folder / "patches", PATCHES)
     asked = TuneSettings(
+        cpus=1,
+        gpus=0,
+        workers=1,
         trials=trials,
         epochs=1,
         concurrent=CONCURRENT,

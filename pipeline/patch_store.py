@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
+class NoRoomError(InputError):
+    """There is no room to open a shard while so many others are open."""
+
+
 class PatchStore:
     """The patches of one split, over all of its shards, in a fixed order.
 
-    Shards are opened at the first read, in the process that reads, `OPEN_SHARDS` at a time.
+    Shards are opened at the first read, in the process that reads, `OPEN_SHARDS` at a time, or
+    less of them where `open_shard` has no room for more.
     """
 
-    def __init__(self, folder: Path, split: str) -> None:
+    def __init__(
+        self, folder: Path, split: str, open_shard: Callable[[Path], Shard] = Shard
+    ) -> None:
         manifest = read_manifest(folder)
         if manifest.get("format") != FORMAT:
             raise InputError(
@@ -58,6 +65,7 @@ class PatchStore:
         shards = manifest["splits"][split]["shards"]
         self.folder = folder
         self.split = split
+        self._open_file = open_shard
         self.side: int = manifest["settings"]["size"]
         self.channels: int = manifest["channels"]
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
@@ -115,15 +123,23 @@ class PatchStore:
             start = end
 
     def _shard(self, number: int) -> Shard:
-        if number not in self._open:
-            if len(self._open) == OPEN_SHARDS:
-                self._open.popitem(last=False)[1].close()
-            self._open[number] = self._open_shard(number)
+        while number not in self._open:
+            try:
+                if len(self._open) == OPEN_SHARDS:
+                    self._close_oldest()
+                self._open[number] = self._open_shard(number)
+            except NoRoomError:
+                if not self._open:
+                    raise
+                self._close_oldest()
         self._open.move_to_end(number)
         return self._open[number]
 
+    def _close_oldest(self) -> None:
+        self._open.popitem(last=False)[1].close()
+
     def _open_shard(self, number: int) -> Shard:
-        shard = Shard(self._paths[number])
+        shard = self._open_file(self._paths[number])
         expected = self._starts[number + 1] - self._starts[number]
         if len(shard) != expected:
             raise InputError(

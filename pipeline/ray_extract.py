@@ -7,14 +7,17 @@ import pickle
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import cv2
 import ray
 from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
+from pipeline.ray_preflight import is_shared
 from pipeline.shard_cutting import Recipe, ShardResult, cut_shard
 
 WAITING_TASKS = 8  # for each core, so that none is idle behind a long one
@@ -28,15 +31,21 @@ def cut_on_ray(
     The largest are begun first, so that none keeps one core busy at the end; results come as they
     are ready.
 
+    Where some node does not see the folder of the shards, this node alone cuts them.
+
     Raises:
         InputError: as `cut_shard` does.
     """
     sent = ray.put(pickle.dumps(recipe))
+    cut: Any = _cut
+    if not is_shared(Path(recipe.folder)):
+        here = ray.get_runtime_context().get_node_id()
+        cut = _cut.options(scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False))
     waiting = iter(sorted(shards, key=lambda shard: len(shard[1]), reverse=True))
-    running = [_cut.remote(sent, *shard) for shard in islice(waiting, WAITING_TASKS * _cores())]
+    running = [cut.remote(sent, *shard) for shard in islice(waiting, WAITING_TASKS * _cores())]
     while running:
         ready, running = ray.wait(running)
-        running += [_cut.remote(sent, *shard) for shard in islice(waiting, len(ready))]
+        running += [cut.remote(sent, *shard) for shard in islice(waiting, len(ready))]
         for task in ready:
             yield _result(task)
 

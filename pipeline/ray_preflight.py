@@ -1,14 +1,19 @@
 """What is found out before a job starts on Ray: that it can be placed, and who runs what."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.errors import InputError
+from pipeline.shards import UNFINISHED
+
+T = TypeVar("T")
 
 PACKAGES = ("h5py", "numpy", "torch")  # beside Ray and Python, which Ray compares itself
 
@@ -37,13 +42,29 @@ def require_same_versions(wanted: Mapping[str, str]) -> None:
         InputError: some do; the message names the first node, the package and both versions.
     """
     for node in _live_nodes():
-        there = _versions_on(node["NodeID"])
+        there = _ask(node["NodeID"], installed_versions)
         for name, here in wanted.items():
             if there[name] != here:
                 raise InputError(
                     f"node {node['NodeManagerAddress']}: {name} {there[name]}, here {here}: "
                     "install requirements.lock on every node"
                 )
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether every node sees what is in `folder` here.
+
+    True as well of a folder that cannot be written, which is for whoever writes there to say.
+    """
+    marker = folder.resolve() / f".{uuid4().hex}{UNFINISHED}"
+    try:
+        marker.touch()
+    except OSError:
+        return True
+    try:
+        return all(_ask(node["NodeID"], marker.exists) for node in _live_nodes())
+    finally:
+        marker.unlink()
 
 
 def installed_versions() -> dict[str, str]:
@@ -56,11 +77,16 @@ def _live_nodes() -> list[dict[str, Any]]:
     return [node for node in every if node["Alive"]]
 
 
-def _versions_on(node_id: str) -> dict[str, str]:
+def _ask(node_id: str, question: Callable[[], T]) -> T:
+    """What a function returns on a node."""
     pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
-    task: Any = ray.remote(num_cpus=0)(installed_versions)
-    found: dict[str, str] = ray.get(task.options(scheduling_strategy=pinned).remote())
-    return found
+    task: Any = ray.remote(num_cpus=0)(_call)
+    answer: T = ray.get(task.options(scheduling_strategy=pinned).remote(question))
+    return answer
+
+
+def _call(question: Callable[[], T]) -> T:
+    return question()
 
 
 def _version(package: str) -> str:

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from ray.train import (
     RunConfig,
     ScalingConfig,
     TrainingFailedError,
+    UserCallback,
 )
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 from torch import nn
 
 from pipeline.checkpoints import save_checkpoint
@@ -28,8 +30,10 @@ from pipeline.patch_store import PatchStore
 from pipeline.ray_checkpoints import drop_unusable_list, newest_state, patiently
 from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
-from pipeline.selection import load_validation
-from pipeline.splits import TRAIN, VALIDATION
+from pipeline.resources import WorkerRange, WorkerResources
+from pipeline.selection import Validation, load_validation
+from pipeline.shared_patches import SharedPatches, open_store
+from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.tracking import Tracker
 from pipeline.training import Metrics, State, TrainSettings, Worker, shuffled_reader, train
 
@@ -43,8 +47,11 @@ class TrainJob:
     Attributes:
         settings: what to train.
         patches: absolute folder of the patches.
-        key: of settings, data and world size; checkpoints of another key are refused.
+        key: of settings, data and workers; checkpoints of another key are refused.
         tracker, run_id: the MLflow run for the curves.
+        labelled: whether validation scores the labelled scans too, which only a sweep may see.
+        beside: how many jobs like this one share the cores.
+        shared: where the patches are for nodes that cannot read their folder.
     """
 
     settings: TrainSettings
@@ -52,25 +59,61 @@ class TrainJob:
     key: str
     tracker: Tracker
     run_id: str
+    labelled: bool = False
+    beside: int = 1
+    shared: SharedPatches | None = None
+
+    def open(self, split: str) -> PatchStore:
+        """The patches of a split, on the node that this runs on."""
+        return open_store(Path(self.patches), split, self.shared)
 
 
-def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> State:
+def train_on_ray(
+    job: TrainJob, workers: int | WorkerRange, resources: WorkerResources, storage: str
+) -> State:
     """Train on `workers` Ray workers and return the last state.
 
     The run is named after the job's key, so a rerun of the same job goes on from the last
     checkpoint in `storage`, and another job never meets it.
     """
-    # Said here in one line, rather than by each worker with a traceback.
-    shuffled_reader(job.settings, PatchStore(Path(job.patches), TRAIN), 0, workers)
-    each = {"CPU": 1.0, "GPU": float(use_gpu)}
-    require_place("train.workers", workers, each)
+    counts = workers.counts if isinstance(workers, WorkerRange) else [workers]
+    for count in counts:  # said here in one line, rather than by each worker with a traceback
+        shuffled_reader(job.settings, job.open(TRAIN), 0, count)
+    require_place("train.workers", counts[0], resources.each)
     name = f"train-{job.key[:16]}"
+    with alone_on(storage, name):
+        try:
+            apart_from_signals(lambda: fit(job, workers, resources, storage, name))
+        except TrainingFailedError as error:
+            raise InputError(f"train: {last_line(error)}") from error
     filesystem, folder = FileSystem.from_uri(f"{storage}/{name}")
+    state = newest_state(filesystem, folder, job.key)
+    if state is None:
+        raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
+    return state
+
+
+def fit(
+    job: TrainJob,
+    workers: int | WorkerRange,
+    resources: WorkerResources,
+    storage: str,
+    name: str,
+    callbacks: Sequence[UserCallback] = (),
+) -> None:
+    """Run the job under the name `name`, or what is left of it in `storage`.
+
+    Where a number of workers is asked for, it waits until there is room for all of them.
+    """
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
+        # NCCL does not let several workers share a GPU.
+        torch_config=TorchConfig(backend="gloo" if resources.gpus < 1 else "nccl"),
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker=each
+            num_workers=(workers.min, workers.max) if isinstance(workers, WorkerRange) else workers,
+            use_gpu=resources.gpus > 0,
+            resources_per_worker=resources.each,
         ),
         run_config=RunConfig(
             name=name,
@@ -78,25 +121,18 @@ def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> St
             failure_config=FailureConfig(max_failures=WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),
+            callbacks=list(callbacks),
         ),
     )
-    with alone_on(storage, name):
-        drop_unusable_list(filesystem, folder)
-        try:
-            apart_from_signals(trainer.fit)
-        except TrainingFailedError as error:
-            raise InputError(f"train: {last_line(error)}") from error
-    state = newest_state(filesystem, folder, job.key)
-    if state is None:
-        raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
-    return state
+    drop_unusable_list(*FileSystem.from_uri(f"{storage}/{name}"))
+    trainer.fit()
 
 
 def train_worker(config: dict[str, Any]) -> None:
     """What each Ray worker runs."""
     job: TrainJob = config["job"]
     context = ray.train.get_context()
-    share_cores(context.get_local_world_size())
+    share_cores(context.get_local_world_size() * job.beside)
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
@@ -106,15 +142,20 @@ def train_worker(config: dict[str, Any]) -> None:
     # Not Ray's own list of checkpoints, which lacks those that were written just before a kill.
     storage = context.get_storage()
     resume = newest_state(storage.storage_filesystem, storage.experiment_fs_path, job.key)
-    validation = PatchStore(Path(job.patches), VALIDATION)
     train(
         job.settings,
-        PatchStore(Path(job.patches), TRAIN),
-        load_validation(validation, job.settings.seed, labelled=None),
+        job.open(TRAIN),
+        open_validation(job),
         worker,
         lambda metrics, state: _report(job, worker, metrics, state),
         resume=resume,
     )
+
+
+def open_validation(job: TrainJob) -> Validation:
+    """What the job is validated on."""
+    labelled = job.open(LABELLED_VALIDATION) if job.labelled else None
+    return load_validation(job.open(VALIDATION), job.settings.seed, labelled)
 
 
 def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> None:

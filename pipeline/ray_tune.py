@@ -1,4 +1,7 @@
-"""The sweep: Ray Tune over the loss weights and the latent size, one worker a trial.
+"""The sweep: Ray Tune over the loss weights and the latent size.
+
+A trial of one worker is trained in the trial itself, one of several under Ray Train: by the same
+loop.
 
 The objective never sees the test part: it is the AUC on the labelled validation scans where
 there are any, else the label-free criterion of `pipeline.selection`.
@@ -13,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ray import tune
 from ray.tune import Callback, Checkpoint, Result, ResultGrid, Tuner
 from ray.tune.experiment import Trial
+from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import (
     ASHAScheduler,
     FIFOScheduler,
@@ -35,12 +40,14 @@ from pipeline.ray_checkpoints import newest_state, patiently
 from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.ray_snapshots import KeepScheduler, can_go_on
+from pipeline.ray_train import TrainJob, fit, open_validation
 from pipeline.search_space import Choices, Range, apply
-from pipeline.selection import load_validation, objective
+from pipeline.selection import objective
 from pipeline.settings import MUTABLE, TuneSettings
-from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
+from pipeline.shared_patches import SharedPatches, open_store
+from pipeline.splits import LABELLED_VALIDATION, TRAIN
 from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
-from pipeline.tracking import Tracker, trial_run_name
+from pipeline.tracking import UNLOGGED, Tracker, trial_run_name
 from pipeline.training import (
     DECIDING,
     Metrics,
@@ -55,6 +62,7 @@ OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
 KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
 TRIAL_FAILURES = 2  # restarts of a trial from its last checkpoint: its node may have died
+NEXT_TO_NOTHING = {"CPU": 0.0, "memory": 1.0}  # a byte; Tune does not let a trial ask for nothing
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
@@ -68,6 +76,7 @@ class SweepJob:
         patches: absolute folder of the patches.
         objective: the metric that is maximised, `LABELLED` or `CRITERION` of selection.
         key: of all that decides the sweep's result.
+        shared: where the patches are for nodes that cannot read their folder.
     """
 
     model: ModelSettings
@@ -75,6 +84,7 @@ class SweepJob:
     patches: str
     objective: str
     key: str
+    shared: SharedPatches | None = None
 
 
 def sweep_objective(patches: Path) -> str:
@@ -101,38 +111,80 @@ def run_sweep(
     Raises:
         InputError: no trial finished.
     """
-    settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), job.tune.epochs, job.tune.seed)
-    shuffled_reader(settings, PatchStore(Path(job.patches), TRAIN), 0, 1)  # fails in one line
-    require_place("tune.concurrent", job.tune.concurrent, {"CPU": 1.0})
-    trainable = partial(trial or run_trial, job=job)
+    asked = job.tune
+    settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), asked.epochs, asked.seed)
+    patches = open_store(Path(job.patches), TRAIN, job.shared)
+    shuffled_reader(settings, patches, 0, asked.workers)  # fails in one line
+    require_place(
+        "tune.concurrent times tune.workers", asked.concurrent * asked.workers, asked.each
+    )
     name = f"tune-{job.key[:16]}"
     path = f"{storage}/{name}"
+    trainable = _trainable(job, path, trial or run_trial)
     with alone_on(storage, name):
         if can_go_on(path):
             tuner = Tuner.restore(path, trainable=trainable, restart_errored=True)
         else:
             callback = TrackTrials(tracker, sweep_run, job.objective)
             tuner = _new_tuner(trainable, job, storage, callback)
-        result = _collect(apart_from_signals(tuner.fit), job.tune)
-    tracker.kill_others(sweep_run, [trial_run_name(trial.trial) for trial in result.trials])
+        result = _collect(apart_from_signals(tuner.fit), asked)
+    runs = [trial_run_name(trial.trial) for trial in result.trials]
+    tracker.kill_others(sweep_run, runs)
+    tracker.tag_best(sweep_run, runs[0])
     return result
 
 
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     """One trial: the training loop in this process, reporting to Tune after each epoch."""
-    model, losses = apply(config, job.model)
-    settings = TrainSettings(model, losses, job.tune.epochs, job.tune.seed)
-    share_cores(job.tune.concurrent)
-    folder = Path(job.patches)
-    normals, labelled = PatchStore(folder, VALIDATION), PatchStore(folder, LABELLED_VALIDATION)
+    training = _training(config, job)
+    share_cores(training.beside)
     checkpoint = tune.get_checkpoint()
     train(
-        settings,
-        PatchStore(folder, TRAIN),
-        load_validation(normals, settings.seed, labelled),
-        Worker(),
+        training.settings,
+        training.open(TRAIN),
+        open_validation(training),
+        Worker(device=torch.device("cuda" if job.tune.gpus else "cpu")),
         partial(report_epoch, job=job),
         resume=_resumed(checkpoint, job.key) if checkpoint else None,
+    )
+
+
+def run_parallel_trial(config: dict[str, Any], job: SweepJob, sweep: str) -> None:
+    """One trial under Ray Train, whose checkpoints are in the trial's folder of `sweep`."""
+    asked, folder = job.tune, f"{sweep}/{tune.get_context().get_trial_id()}"
+    fit(_training(config, job), asked.workers, asked, folder, "train", [TellTune(job.objective)])
+
+
+class TellTune(TuneReportCallback):
+    """Reports to Tune what Ray Train's first worker reports."""
+
+    def __init__(self, objective_name: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.objective_name = objective_name
+
+    def after_report(
+        self,
+        run_context: Any,
+        metrics: list[dict[str, Any]],
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        """Report an epoch."""
+        reported = {**metrics[0], OBJECTIVE: metrics[0][self.objective_name]}
+        super().after_report(run_context, [reported], checkpoint)
+
+
+def _training(config: dict[str, Any], job: SweepJob) -> TrainJob:
+    """What a trial trains. Its epochs are logged to MLflow by `TrackTrials`."""
+    model, losses = apply(config, job.model)
+    return TrainJob(
+        settings=TrainSettings(model, losses, job.tune.epochs, job.tune.seed),
+        patches=job.patches,
+        key=job.key,
+        tracker=Tracker(UNLOGGED),
+        run_id=UNLOGGED,
+        labelled=True,
+        beside=job.tune.concurrent,
+        shared=job.shared,
     )
 
 
@@ -172,6 +224,14 @@ class TrackTrials(Callback):
                 self.sweep_run, trial_run_name(trial.trial_id), trial.config
             )
         return self.runs[trial.trial_id]
+
+
+def _trainable(job: SweepJob, sweep: str, trial: Callable[..., None]) -> Any:
+    """What Tune runs for each trial, with what it asks of a node."""
+    if job.tune.workers == 1:
+        return tune.with_resources(partial(trial, job=job), job.tune.each)
+    parallel = partial(run_parallel_trial, job=job, sweep=sweep)
+    return tune.with_resources(parallel, NEXT_TO_NOTHING)  # its workers ask for themselves
 
 
 def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) -> Tuner:

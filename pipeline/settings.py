@@ -16,6 +16,7 @@ from pipeline.bad_input import BadInputRule
 from pipeline.bags import BagColumn, check_group
 from pipeline.errors import InputError, require
 from pipeline.models.skip_ganomaly.settings import ModelSettings
+from pipeline.resources import WorkerRange, WorkerResources
 from pipeline.search_space import Choices, Range, check_space
 from pipeline.splits import SplitShares
 from pipeline.windows import WindowRule
@@ -36,7 +37,7 @@ LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
 SHARD_SCANS, SHARD_WHOLE_SCANS = 16, 8192
 
 STRICT = {"extra": "forbid"}
-TRIED_TYPES = ("float", "int", "literal['sweep']", "str", "BagColumn")
+TRIED_TYPES = ("float", "int", "literal['sweep']", "str", "BagColumn", "WorkerRange")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class ExtractSettings(WindowRule):
 
 
 @dataclass(frozen=True)
-class TuneSettings:
+class TuneSettings(WorkerResources):
     """The `tune` block: the search space, and how and how long it is searched."""
 
     __pydantic_config__: ClassVar = STRICT
@@ -89,6 +90,7 @@ class TuneSettings:
     trials: int
     epochs: int
     concurrent: int
+    workers: int
     seed: int
     sampler: Sampler
     scheduler: Scheduler
@@ -96,16 +98,19 @@ class TuneSettings:
     space: dict[str, Range | Choices]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.trials >= 0, "trials", self.trials, "0 or more")
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
         require(self.concurrent >= 1, "concurrent", self.concurrent, "1 or more")
+        require(self.workers >= 1, "workers", self.workers, "1 or more")
         require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "a share from 0 to 1")
         check_space(self.space)
         if self.scheduler == "pbt":
             # Its trials take over one another's networks, and go on from them.
-            alone = self.sampler == "random" and self.epochs > 1
-            got = f"{self.sampler}, {self.epochs} epochs"
-            require(alone, "scheduler", got, "sampler random and 2 epochs or more for pbt")
+            alone = self.sampler == "random" and self.epochs > 1 and self.workers == 1
+            got = f"{self.sampler}, {self.epochs} epochs, {self.workers} workers"
+            expected = "sampler random, 2 epochs or more and 1 worker for pbt"
+            require(alone, "scheduler", got, expected)
             fixed = all(name in MUTABLE or _one_choice(v) for name, v in self.space.items())
             require(fixed, "space", sorted(self.space), f"only {MUTABLE} to vary under pbt")
         if self.sampler == "grid":
@@ -114,7 +119,7 @@ class TuneSettings:
 
 
 @dataclass(frozen=True)
-class TrainBlock:
+class TrainBlock(WorkerResources):
     """The `train` block; a setting that says ``sweep`` is taken from what `tune` found best."""
 
     __pydantic_config__: ClassVar = STRICT
@@ -125,17 +130,18 @@ class TrainBlock:
     latent_dim: int | FromSweep
     epochs: int
     seed: int
-    workers: int
-    use_gpu: bool
+    workers: int | WorkerRange
     false_alarm_rate: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("lambda_adv", "lambda_con", "lambda_lat", "latent_dim"):
             value = getattr(self, name)
             right = value == SWEEP or 0 <= value < float("inf")
             require(right, name, value, "a finite number, 0 or more, or sweep")
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
-        require(self.workers >= 1, "workers", self.workers, "1 or more")
+        right = isinstance(self.workers, WorkerRange) or self.workers >= 1
+        require(right, "workers", self.workers, "1 or more")
         rate = self.false_alarm_rate
         require(0 < rate < 1, "false_alarm_rate", rate, "a share between 0 and 1")
 
@@ -167,12 +173,16 @@ class Settings:
 
     preset: str
     storage: str
+    cache_gb: float
     scans: ScanSettings
     extract: ExtractSettings
     model: ModelSettings
     tune: TuneSettings
     train: TrainBlock
     evaluate: EvaluateSettings
+
+    def __post_init__(self) -> None:
+        require(0 < self.cache_gb < float("inf"), "cache_gb", self.cache_gb, "more than 0")
 
 
 def reading_settings(scans: ScanSettings) -> dict[str, Any]:
@@ -237,8 +247,9 @@ def _one_line(error: ValidationError, params: Path) -> str:
     """The first fault of a validation, and how many more there are."""
     faults = error.errors()
     # Where a value may be of several types, there is a fault for each, whose place ends with the
-    # type that was tried; the deepest is of the type that was meant.
-    first = max(faults, key=lambda fault: len(fault["loc"]))
+    # type that was tried. The one that got as far as our own rule, or else deepest, was meant.
+    deepest = max(faults, key=lambda fault: len(fault["loc"]))
+    first = next((fault for fault in faults if fault["type"] == "value_error"), deepest)
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     where = ".".join(str(part) for part in first["loc"] if part not in TRIED_TYPES)
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
@@ -246,7 +257,7 @@ def _one_line(error: ValidationError, params: Path) -> str:
     elif first["type"] in ("missing", "missing_argument"):
         what = "missing: give it a value, or null where the preset has one"
     elif first["type"] == "value_error":  # one of ours, which starts with the parameter's name
-        return f"{params}: {where}.{first['ctx']['error']}{more}"
+        return f"{params}: {where}{'.' if where else ''}{first['ctx']['error']}{more}"
     else:
         what = f"{first['msg']}, got {first['input']!r}"
     return f"{params}: {where}: {what}{more}"

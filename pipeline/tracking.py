@@ -41,6 +41,7 @@ EXPERIMENT = "skipscan"
 KEY_TAG = "skipscan.key"
 PARENT_TAG = "mlflow.parentRunId"
 SWEEP_TAG = "skipscan.sweep_run"
+BEST_TAG = "skipscan.best"  # "true" of the best trial of a sweep
 MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
 
 # How long a server that does not answer may hold up the work. MLflow's own would be 14 minutes.
@@ -225,6 +226,14 @@ class Tracker:
         for run in self._find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
             self.kill(run.info.run_id)
         self._client().set_terminated(run_id, "KILLED")
+
+    @logs
+    def tag_best(self, sweep_run: str, best: str) -> None:
+        """Tag the run named `best` as the best of those nested in the sweep's, and no other."""
+        for run in self._find({PARENT_TAG: sweep_run, BEST_TAG: "true"}):
+            self._client().delete_tag(run.info.run_id, BEST_TAG)
+        for run in self._find({PARENT_TAG: sweep_run, "mlflow.runName": best}):
+            self.set_tags(run.info.run_id, {BEST_TAG: "true"})
 
     @logs
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:

@@ -29,6 +29,7 @@ from pipeline.models.skip_ganomaly.step import (
     train_step,
 )
 from pipeline.patch_store import PatchStore
+from pipeline.resources import WorkerRange
 from pipeline.scoring import build_detector, to_tensor
 from pipeline.selection import CRITERION, Validation
 
@@ -67,9 +68,14 @@ class TrainSettings:
     epochs: int
     seed: int
 
-    def key(self, data: str, world_size: int) -> str:
-        """Digest of all that decides the result; a checkpoint of another key is refused."""
-        return digest([asdict(self), data, world_size, code_digest(DECIDING)])
+    def key(self, data: str, workers: int | WorkerRange) -> str:
+        """Digest of all that decides the result; a checkpoint of another key is refused.
+
+        Of a range of workers it is the range that counts: a training goes on with more or less of
+        them, and how many there were in each epoch decides its result as well.
+        """
+        asked = [workers.min, workers.max] if isinstance(workers, WorkerRange) else workers
+        return digest([asdict(self), data, asked, code_digest(DECIDING)])
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,7 @@ def train(
         _average_buffers(model, worker)
         seconds = time.monotonic() - started
         metrics: Metrics = {"epoch": epoch + 1, **losses, "seconds": seconds}
+        metrics["workers"] = worker.world_size
         networks = network_state(model.generator, model.discriminator)
         if worker.rank == 0:
             detector = build_detector(shape, networks, settings.model.score_lambda, worker.device)

@@ -13,7 +13,7 @@ from pipeline.scoring import ScoringModule, TrainedModel
 from pipeline.settings import Settings, load_settings
 from pipeline.splits import TEST
 from pipeline.sweep_results import read_best, read_trials
-from pipeline.tracking import SWEEP_TAG, UNLOGGED, Tracker, closing_runs
+from pipeline.tracking import SWEEP_TAG, UNLOGGED, Tracker, closing_runs, trial_run_name
 from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
 
 
@@ -47,8 +47,10 @@ def track_sweep(tracker: Tracker, run_id: str) -> dict[str, str]:
     if sweep_run == UNLOGGED:
         sweep_run = tracker.child_run(run_id, "sweep")
         tracker.log_metrics(sweep_run, {"objective": best["value"]})
-        for trial in read_trials(SWEEP):
+        trials = read_trials(SWEEP)
+        for trial in trials:
             tracker.log_trial(sweep_run, trial)
+        tracker.tag_best(sweep_run, trial_run_name(trials[0].trial))
         tracker.log_folder(sweep_run, SWEEP, "sweep")
         tracker.finish(sweep_run)
     return {SWEEP_TAG: sweep_run or "none", "objective": best["objective"]}

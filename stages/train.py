@@ -8,6 +8,7 @@ from pipeline.ray_cluster import ray_session, storage_path
 from pipeline.ray_train import TrainJob, train_on_ray
 from pipeline.scoring import calibrated_model
 from pipeline.settings import load_settings
+from pipeline.shared_patches import share_patches
 from pipeline.splits import TRAIN, VALIDATION
 from pipeline.sweep_results import choose_settings, read_best
 from pipeline.tracking import Tracker, closing_runs
@@ -27,15 +28,17 @@ def main() -> None:
     run_id = tracker.pipeline_run(settings, data)
     chosen = {**asdict(model_settings), **asdict(losses)}
     tracker.log_params(run_id, chosen)
+    storage = storage_path(settings.storage)
     job = TrainJob(
         settings=training,
         patches=str(PATCHES.resolve()),
         key=training.key(data, block.workers),
         tracker=tracker,
         run_id=run_id,
+        shared=share_patches(PATCHES, storage, settings.cache_gb),
     )
     with ray_session():
-        state = train_on_ray(job, block.workers, block.use_gpu, storage_path(settings.storage))
+        state = train_on_ray(job, block.workers, block, storage)
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),
         state["best"],

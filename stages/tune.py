@@ -6,6 +6,7 @@ from pipeline.patch_store import read_manifest
 from pipeline.ray_cluster import ray_session, storage_path
 from pipeline.ray_tune import SweepJob, run_sweep, sweep_key, sweep_objective
 from pipeline.settings import Settings, load_settings
+from pipeline.shared_patches import share_patches
 from pipeline.sweep_results import write_sweep
 from pipeline.sweep_summary import SUMMARY, write_summary
 from pipeline.tracking import Tracker, closing_runs
@@ -28,17 +29,19 @@ def sweep(settings: Settings) -> None:
     data = read_manifest(PATCHES)["data"]
     tracker = Tracker.open()
     parent = tracker.pipeline_run(settings, data)
+    storage = storage_path(settings.storage)
     job = SweepJob(
         model=settings.model,
         tune=settings.tune,
         patches=str(PATCHES.resolve()),
         objective=sweep_objective(PATCHES),
         key=sweep_key(settings.model, settings.tune, data),
+        shared=share_patches(PATCHES, storage, settings.cache_gb),
     )
     run_id = tracker.child_run(parent, "sweep")
     tracker.log_params(run_id, {"objective": job.objective, **asdict(settings.tune)})
     with ray_session():
-        result = run_sweep(job, storage_path(settings.storage), tracker, run_id)
+        result = run_sweep(job, storage, tracker, run_id)
     tracker.log_metrics(run_id, {"objective": result.value})
     write_sweep(SWEEP, result, job.objective, run_id)
     write_summary(SWEEP, result, settings.tune.space, job.objective)

@@ -13,11 +13,11 @@ from tests.imports import ROOT
 SECONDS = 240
 
 
-def start(job: str, patches: Path, folder: Path) -> "subprocess.Popen[bytes]":
+def start(job: str, patches: Path, folder: Path, *storage: str) -> "subprocess.Popen[bytes]":
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.jobs", job, str(patches), str(folder)],
+            [sys.executable, "-m", "tests.jobs", job, str(patches), str(folder), *storage],
             cwd=ROOT,
             stdout=log,
             stderr=log,

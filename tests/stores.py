@@ -9,6 +9,7 @@ from pipeline.shards import FORMAT, ShardAttributes, ShardWriter
 from pipeline.splits import TRAIN
 from pipeline.windows import Places
 
+DATA = "0123456789abcdef0123"
 ABOUT = ShardAttributes(TRAIN, {"size": 16}, 3, "pixels", "sources", "code")
 
 
@@ -35,6 +36,7 @@ def store_of(folder: Path, lengths: list[int]) -> PatchStore:
         shards.append({"file": name, "windows": length})
     manifest = {
         "format": FORMAT,
+        "data": DATA,
         "settings": {"size": 16},
         "channels": 3,
         "classes": ["normal"],

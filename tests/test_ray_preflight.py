@@ -1,13 +1,19 @@
 """What is refused before a job starts, on a cluster of two real nodes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 
 from pipeline.errors import InputError
-from pipeline.ray_preflight import installed_versions, require_place, require_same_versions
+from pipeline.ray_preflight import (
+    installed_versions,
+    is_shared,
+    require_place,
+    require_same_versions,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -53,3 +59,10 @@ def test_a_node_of_another_version_is_named() -> None:
     require_same_versions(installed_versions())
     with pytest.raises(InputError, match=r"node .*: torch 2\.13.*, here 1\.2\.0: install"):
         require_same_versions({**installed_versions(), "torch": "1.2.0"})
+
+
+@pytest.mark.usefixtures("two_nodes")
+def test_nodes_of_one_machine_share_its_folders(tmp_path: Path) -> None:
+    assert is_shared(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert is_shared(tmp_path / "missing")

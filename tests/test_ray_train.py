@@ -64,3 +64,9 @@ def test_running_statistics_are_shared_by_the_workers(undisturbed: Path) -> None
     for network in networks.values():
         for name, tensor in network.items():
             assert torch.isfinite(tensor).all(), name
+
+
+def test_as_many_workers_as_there_is_room_for(patches: Path, tmp_path: Path) -> None:
+    finish(start("elastic", patches, tmp_path), tmp_path)
+    state = load_tensors(tmp_path / "state.pt")
+    assert [(m["epoch"], m["workers"]) for m in state["history"]] == [(n, 2) for n in (1, 2, 3, 4)]

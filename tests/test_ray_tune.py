@@ -7,6 +7,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from pipeline.checkpoints import load_tensors
 from pipeline.selection import LABELLED
 from tests.jobs import TUNE
 from tests.processes import finish, kill_when, start
@@ -82,3 +83,15 @@ def test_trials_that_take_over_one_another(patches: Path, tmp_path: Path) -> Non
     trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
     assert [trial["state"] for trial in trials] == ["finished"] * 2
     assert all(trial["epochs"] == 3 for trial in trials)
+
+
+def test_trials_of_two_workers(patches: Path, tmp_path: Path) -> None:
+    finish(start("parallel", patches, tmp_path), tmp_path)
+    trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
+    assert {trial["state"] for trial in trials} <= {"finished", "stopped"}
+    assert trials[0]["epochs"] == TUNE.epochs
+    checkpoints = list(tmp_path.glob("ray/tune-*/*/train/checkpoint_*/checkpoint.pt"))
+    assert len(checkpoints) >= TUNE.trials
+    for path in checkpoints:
+        assert all(m["workers"] == 2 for m in load_tensors(path)["state"]["history"])
+    assert {run.info.status for run in trial_runs(tmp_path)} == {"FINISHED"}

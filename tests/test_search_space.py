@@ -13,7 +13,7 @@ VALUES = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 10}
 
 def block(**given: float) -> TrainBlock:
     settings: dict[str, Any] = dict.fromkeys(VALUES, "sweep") | given
-    return TrainBlock(**settings, epochs=1, seed=0, workers=1, use_gpu=False, false_alarm_rate=0.1)
+    return TrainBlock(**settings, epochs=1, seed=0, workers=1, cpus=1, gpus=0, false_alarm_rate=0.1)
 
 
 def test_values_go_where_they_belong() -> None:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pipeline.errors import InputError
+from pipeline.resources import WorkerRange
 from pipeline.settings import Source, load_settings
 from pipeline.sources.registry import open_source
 
@@ -73,12 +74,18 @@ def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None
     ("changes", "message"),
     [
         ({"train__lambda_cno": 1}, "train.lambda_cno: unknown parameter"),
+        ({"cache_gb": 0}, "cache_gb: got 0.0, expected more than 0"),
         ({"extra": 1}, "extra: unknown parameter"),
         ({"preset": "dmeo"}, "preset: got 'dmeo', expected one of"),
         ({"extract__size": 48}, "extract.size: got 48, expected a power of 2"),
         ({"train__lambda_con": "many"}, "train.lambda_con: .*got 'many'"),
         ({"train__lambda_con": -1}, "train.lambda_con: got -1"),
         ({"train__workers": 0}, "train.workers: got 0, expected 1 or more"),
+        ({"train__workers": {"min": 2, "max": 2}}, "train.workers.min: got 2, expected from 1 to"),
+        ({"train__workers": "many"}, "train.workers: .*got 'many'"),
+        ({"train__cpus": 0}, "train.cpus: got 0.0, expected more than 0"),
+        ({"tune__gpus": 2}, "tune.gpus: got 2.0, expected 0 to 1"),
+        ({"tune__workers": 0}, "tune.workers: got 0, expected 1 or more"),
         ({"scans__source": "sixrey"}, "scans.source: .*got 'sixrey'"),
         ({"scans__group": "("}, r"scans.group: got '\(', expected a regular expression"),
         ({"scans__group": {"table": "b.csv", "scan": "id"}}, "scans.group.*bag: missing"),
@@ -112,3 +119,11 @@ def test_files_that_are_not_settings_are_named(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(InputError, match=r"list\.yaml: expected a mapping"):
         load_settings(tmp_path / "list.yaml", PRESETS)
+
+
+def test_workers_by_number_or_by_range(tmp_path: Path) -> None:
+    path = with_changes(tmp_path, train__workers={"min": 1, "max": 4}, train__gpus=0.5)
+    train = load_settings(path, PRESETS).train
+    assert isinstance(train.workers, WorkerRange)
+    assert list(train.workers.counts) == [1, 2, 3, 4]
+    assert train.each == {"CPU": 1, "GPU": 0.5}

@@ -41,8 +41,8 @@ def test_each_stage_depends_on_its_own_block() -> None:
 
 
 def test_a_training_is_keyed_by_the_code_that_decides_it() -> None:
-    without_say = {"bad_input", "errors", "files", "checkpoints", "settings", "splits", "base",
-                   "windows"}  # fmt: skip
+    without_say = {"bad_input", "errors", "files", "checkpoints", "resources", "settings",
+                   "splits", "base", "windows"}  # fmt: skip
     closure = {Path(path) for path in import_closure("pipeline.training")}
     deciding = {p for p in closure if p.stem not in {*without_say, "__init__"}}
     assert set(DECIDING) == {".".join(path.with_suffix("").parts) for path in deciding}

@@ -1,0 +1,103 @@
+"""The deploy files, each against the schema or the validator that exists for it."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+from tests.imports import ROOT
+
+DEPLOY = ROOT / "deploy"
+
+# The fields of KubeRay's API that the manifest may use, by type: what its reference lists. The
+# operator's own schema of a RayJob repeats Kubernetes' schema of a pod, which is validated apart.
+RAY_JOB = {"entrypoint", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "backoffLimit",
+           "submissionMode", "rayClusterSpec"}  # fmt: skip
+RAY_CLUSTER = {"rayVersion", "headGroupSpec", "workerGroupSpecs"}
+HEAD_GROUP = {"rayStartParams", "template"}
+WORKER_GROUP = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+
+
+def ray_job() -> tuple[dict[str, Any], dict[str, Any]]:
+    job, policy = yaml.safe_load_all((DEPLOY / "ray-job.yaml").read_text())
+    return job, policy
+
+
+def groups() -> list[dict[str, Any]]:
+    cluster = ray_job()[0]["spec"]["rayClusterSpec"]
+    return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+
+
+def locked(package: str) -> str:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    (version,) = [line.split("==")[1] for line in lines if line.startswith(f"{package}==")]
+    return version
+
+
+def test_the_ray_cluster_fits_ray_s_own_schema() -> None:
+    found = find_spec("ray")
+    assert found is not None
+    assert found.origin is not None
+    schema = json.loads((Path(found.origin).parent / "autoscaler/ray-schema.json").read_text())
+    cluster = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
+    jsonschema.validate(cluster, schema)
+    assert cluster["max_workers"] == len(cluster["provider"]["worker_ips"])
+
+
+def test_the_ray_cluster_s_dashboard_is_on_loopback() -> None:
+    cluster = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
+    (start,) = [line for line in cluster["head_start_ray_commands"] if "ray start" in line]
+    assert "--dashboard-host=127.0.0.1" in start
+    for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
+        assert any("RAY_AUTH_MODE=token ray start" in line for line in cluster[commands])
+
+
+def test_the_job_has_only_fields_of_kuberay_s_api() -> None:
+    job, _ = ray_job()
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    assert job["spec"].keys() <= RAY_JOB
+    assert cluster.keys() == RAY_CLUSTER
+    assert cluster["headGroupSpec"].keys() <= HEAD_GROUP
+    assert all(group.keys() <= WORKER_GROUP for group in cluster["workerGroupSpecs"])
+    assert cluster["rayVersion"] == locked("ray")
+
+
+def test_the_job_s_pods_and_policy_fit_kubernetes_schemas() -> None:
+    version = kubernetes_validate.latest_version()
+    for group in groups():
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, **group["template"]}
+        kubernetes_validate.validate(pod, version, strict=True)
+        for name, value in group["rayStartParams"].items():
+            assert isinstance(value, str), name
+    kubernetes_validate.validate(ray_job()[1], version, strict=True)
+
+
+def test_the_dashboard_that_the_operator_asks_is_closed_to_others() -> None:
+    policy = ray_job()[1]["spec"]
+    assert policy["podSelector"]["matchLabels"] == {"ray.io/is-ray-node": "yes"}
+    nodes, operator = policy["ingress"]
+    assert nodes == {"from": [{"podSelector": policy["podSelector"]}]}
+    assert operator["ports"] == [{"port": 8265}]
+    assert "podSelector" in operator["from"][0]
+
+
+def test_the_container_file_has_nothing_that_hadolint_finds() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    found = subprocess.run(
+        [hadolint, DEPLOY / "Containerfile"], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_what_the_container_file_copies_is_there() -> None:
+    for line in (DEPLOY / "Containerfile").read_text().splitlines():
+        if line.startswith("COPY"):
+            *sources, _ = line.split()[1:]
+            assert all((ROOT / source).exists() for source in sources), line

@@ -1,0 +1,179 @@
+"""Shared patches and a node's copies; a folder of its own stands for the shared storage."""
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.patch_store import MANIFEST, PatchStore, write_manifest
+from pipeline.shard_cache import ShardCache
+from pipeline.shared_patches import SharedPatches, open_store, share_patches
+from tests.stores import DATA, ids_of, store_of
+
+LENGTHS = [300, 200, 400, 100]
+TOTAL = sum(LENGTHS)
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SharedPatches:
+    """Uploaded patches whose folder is on none of the nodes, and an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    store_of(tmp_path / "patches", LENGTHS)
+    found = share_patches(tmp_path / "patches", str(tmp_path / "storage"), cache_gb=1)
+    assert found is not None
+    return found
+
+
+def sizes(shared: SharedPatches) -> list[int]:
+    return [path.stat().st_size for path in sorted(Path(shared.address).glob("*.h5"))]
+
+
+def copies(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "cache").rglob("*.h5"))
+
+
+def cached(shared: SharedPatches, tmp_path: Path, budget: int) -> PatchStore:
+    cache = ShardCache(shared.address, shared.data, budget, tmp_path / "cache")
+    return PatchStore(cache.folder, "train", cache.open)
+
+
+def read_all(address: str, root: Path, budget: int) -> None:
+    """What a worker of the node does: it reads every patch, in small pieces out of order."""
+    cache = ShardCache(address, DATA, budget, root)
+    store = PatchStore(cache.folder, "train", cache.open)
+    for start in np.random.default_rng().permutation(np.arange(0, TOTAL, 25)).tolist():
+        assert ids_of(store.read(start, start + 25)) == list(range(start, start + 25))
+
+
+def test_on_one_machine_nothing_is_uploaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    store_of(tmp_path / "patches", LENGTHS)
+    assert share_patches(tmp_path / "patches", str(tmp_path / "storage"), 1) is None
+    assert not (tmp_path / "storage").exists()
+
+
+def test_only_what_is_missing_is_uploaded(shared: SharedPatches, tmp_path: Path) -> None:
+    there = Path(shared.address)
+    (there / MANIFEST).unlink()  # as if killed before the last shard
+    (there / "train-2.h5").unlink()
+    before = {path: path.stat().st_mtime_ns for path in there.glob("*.h5")}
+    share_patches(tmp_path / "patches", str(tmp_path / "storage"), 1)
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    assert {path.name for path in there.iterdir()} == {
+        path.name for path in (tmp_path / "patches").iterdir()
+    }
+
+
+def test_storage_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    store_of(tmp_path / "patches", LENGTHS)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/patches/0123456789abcdef: cannot be written"):
+        share_patches(tmp_path / "patches", str(tmp_path / "file"), 1)
+
+
+def test_a_folder_that_is_readable_is_read_in_place(shared: SharedPatches, tmp_path: Path) -> None:
+    assert ids_of(open_store(tmp_path / "patches", "train", shared).read(0, 5)) == list(range(5))
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("other", [None, "other"])
+def test_a_folder_of_other_patches_or_none_is_not(
+    shared: SharedPatches, tmp_path: Path, other: str | None
+) -> None:
+    if other:
+        write_manifest(tmp_path / "elsewhere", {"data": other})
+    store = open_store(tmp_path / "elsewhere", "train", shared)
+    assert ids_of(store.read(0, TOTAL)) == list(range(TOTAL))
+    assert copies(tmp_path) == [f"train-{number}.h5" for number in range(4)]
+
+
+def test_only_the_shards_that_are_read_are_copied(shared: SharedPatches, tmp_path: Path) -> None:
+    cached(shared, tmp_path, 10**9).read(310, 320)
+    assert copies(tmp_path) == ["train-1.h5"]
+
+
+def test_the_one_not_opened_for_longest_gives_way(shared: SharedPatches, tmp_path: Path) -> None:
+    store = cached(shared, tmp_path, sum(sizes(shared)) - 1)
+    for start in (0, 310, 510):
+        store.read(start, start + 10)
+    store = cached(shared, tmp_path, sum(sizes(shared)) - 1)  # whose shards are not in use
+    store.read(0, 10)
+    store.read(950, 960)
+    assert copies(tmp_path) == ["train-0.h5", "train-2.h5", "train-3.h5"]
+
+
+def test_what_is_in_use_stays_and_the_parameter_is_named(
+    shared: SharedPatches, tmp_path: Path
+) -> None:
+    budget = max(sizes(shared))
+    using = cached(shared, tmp_path, budget)
+    using.read(510, 520)
+    with pytest.raises(InputError, match=r"cache_gb: .* no room for train-0\.h5 .*: raise it"):
+        cached(shared, tmp_path, budget).read(0, 10)
+    assert copies(tmp_path) == ["train-2.h5"]
+    assert ids_of(using.read(0, 5)) == list(range(5))  # its own give way
+
+
+def test_a_damaged_shared_shard_is_named_and_not_kept(
+    shared: SharedPatches, tmp_path: Path
+) -> None:
+    damaged = Path(shared.address) / "train-0.h5"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match=r"train-0\.h5: damaged: remove"):
+        cached(shared, tmp_path, 10**9).read(0, 10)
+    assert not list((tmp_path / "cache").rglob("*train-0.h5*[!k]"))
+
+
+def test_a_missing_shared_shard_is_named(shared: SharedPatches, tmp_path: Path) -> None:
+    (Path(shared.address) / "train-0.h5").unlink()
+    with pytest.raises(InputError, match=r"train-0\.h5: no copy made"):
+        cached(shared, tmp_path, 10**9).read(0, 10)
+
+
+def test_patches_that_are_nowhere_are_named(shared: SharedPatches, tmp_path: Path) -> None:
+    (Path(shared.address) / MANIFEST).unlink()
+    with pytest.raises(InputError, match=r"manifest\.json: cannot be read"):
+        open_store(tmp_path / "elsewhere", "train", shared)
+
+
+def test_what_a_killed_copy_left_is_not_taken_for_a_shard(
+    shared: SharedPatches, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache" / DATA[:16]
+    folder.mkdir(parents=True)
+    (folder / ".train-0.h5.tmp").write_bytes(b"half")
+    (folder / ".gone.h5.tmp").write_bytes(b"half" * 10**6)
+    store = cached(shared, tmp_path, sum(sizes(shared)))
+    assert ids_of(store.read(0, TOTAL)) == list(range(TOTAL))
+    assert not list(folder.glob(".*.tmp"))
+
+
+def test_workers_of_a_node_share_a_small_cache(shared: SharedPatches, tmp_path: Path) -> None:
+    budget = 3 * max(sizes(shared))
+    context = multiprocessing.get_context("fork")
+    workers = [
+        context.Process(target=read_all, args=(shared.address, tmp_path / "cache", budget))
+        for _ in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.h5")) <= budget
+
+
+def test_the_shared_manifest_lists_sizes_and_digests(shared: SharedPatches) -> None:
+    shards = json.loads((Path(shared.address) / MANIFEST).read_text())["splits"]["train"]["shards"]
+    assert [shard["bytes"] for shard in shards] == sizes(shared)
