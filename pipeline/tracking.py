@@ -41,6 +41,7 @@ EXPERIMENT = "skipscan"
 KEY_TAG = "skipscan.key"
 PARENT_TAG = "mlflow.parentRunId"
 SWEEP_TAG = "skipscan.sweep_run"
+KIND_TAG = "skipscan.kind"  # pipeline, sweep or trial: the pages show the newest 100 runs
 BEST_TAG = "skipscan.best"  # "true" of the best trial of a sweep
 MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
 
@@ -126,6 +127,7 @@ class Tracker:
         if open_runs:
             return str(open_runs[0].info.run_id)
         tags = {
+            KIND_TAG: "pipeline",
             KEY_TAG: key,
             "skipscan.open": "true",
             "skipscan.data": data,
@@ -154,7 +156,8 @@ class Tracker:
         if found:
             self._client().update_run(found[0].info.run_id, status="RUNNING")
             return str(found[0].info.run_id)
-        return self._create(name, {PARENT_TAG: parent})
+        kind = name.partition("-")[0]  # of "sweep", and of a trial's name
+        return self._create(name, {PARENT_TAG: parent, KIND_TAG: kind})
 
     @logs
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
