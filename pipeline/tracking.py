@@ -41,6 +41,7 @@ EXPERIMENT = "skipscan"
 KEY_TAG = "skipscan.key"
 PARENT_TAG = "mlflow.parentRunId"
 SWEEP_TAG = "skipscan.sweep_run"
+KIND_TAG = "skipscan.kind"  # pipeline, sweep or trial: the pages show the newest 100 runs
 BEST_TAG = "skipscan.best"  # "true" of the best trial of a sweep
 MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
 
@@ -141,6 +142,7 @@ class Tracker:
         if open_runs:
             return self._reopen(open_runs[0])
         tags = {
+            KIND_TAG: "pipeline",
             KEY_TAG: key,
             "skipscan.open": "true",
             "skipscan.data": data,
@@ -170,7 +172,8 @@ class Tracker:
             run_id = self._reopen(found[0])
             self.log_params(run_id, params)
         else:
-            run_id = self._create(name, {PARENT_TAG: parent})
+            kind = name.partition("-")[0]  # of "sweep", and of a trial's name
+            run_id = self._create(name, {PARENT_TAG: parent, KIND_TAG: kind})
             self._log_new_params(run_id, params)
         return run_id
 

@@ -9,6 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.checkpoints import load_tensors
 from pipeline.selection import LABELLED
+from pipeline.tracking import BEST_TAG
 from tests.jobs import TUNE
 from tests.processes import finish, kill_when, start
 
@@ -63,6 +64,8 @@ def test_a_sweep_killed_and_started_again(patches: Path, tmp_path: Path) -> None
         assert run.data.metrics["objective"] == run.data.metrics[LABELLED]
         assert "lambda_con" in run.data.params
     assert all(run.info.status == "KILLED" for run in runs.values())
+    (best,) = [run for run in trial_runs(tmp_path) if BEST_TAG in run.data.tags]
+    assert best.info.run_name == f"trial-{result['trials'][0]['trial']}"
 
 
 def test_a_grid_of_which_half_fails(patches: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pipeline.models.skip_ganomaly.nets import NetShape
 from pipeline.models.skip_ganomaly.step import build_networks, network_state
 from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
 from pipeline.settings import load_settings
-from pipeline.tracking import PARENT_TAG, UNLOGGED, Tracker, closing_runs
+from pipeline.tracking import BEST_TAG, PARENT_TAG, UNLOGGED, Tracker, closing_runs
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.slow  # making the store takes seconds
@@ -82,6 +82,18 @@ def test_parameters_can_be_logged_again(tracker: Tracker) -> None:
     tracker.log_params(run_id, {f"p{number}": number for number in range(150)})
     tracker.log_params(run_id, {"p0": 0, "new": 1})
     assert len(MlflowClient(tracker.uri).get_run(run_id).data.params) == 151
+
+
+def test_one_trial_is_tagged_as_the_best(tracker: Tracker) -> None:
+    runs = {name: tracker.child_run("tagged sweep", name) for name in ("trial-a", "trial-b")}
+    for run_id in runs.values():
+        tracker.finish(run_id)
+    tracker.tag_best("tagged sweep", "trial-a")
+    tracker.tag_best("tagged sweep", "trial-b")
+    found = {name: MlflowClient(tracker.uri).get_run(run_id) for name, run_id in runs.items()}
+    assert BEST_TAG not in found["trial-a"].data.tags
+    assert found["trial-b"].data.tags[BEST_TAG] == "true"
+    assert found["trial-b"].info.status == "FINISHED"
 
 
 def test_undefined_metrics_are_left_out(tracker: Tracker) -> None:
