@@ -7,7 +7,7 @@ there are any, else the label-free criterion of `pipeline.selection`.
 import random
 import tempfile
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from pipeline.ray_cluster import read_state, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.ray_snapshots import can_go_on
 from pipeline.search_space import Choices, Range, apply
-from pipeline.selection import load_validation, objective
+from pipeline.selection import Validation, load_validation, objective
 from pipeline.settings import MUTABLE, TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
@@ -107,17 +107,23 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     model, losses = apply(config, job.model)
     settings = TrainSettings(model, losses, job.tune.epochs, job.tune.seed)
     share_cores(job.tune.concurrent)
-    folder = Path(job.patches)
-    normals, labelled = PatchStore(folder, VALIDATION), PatchStore(folder, LABELLED_VALIDATION)
+    patches, validation = _open(Path(job.patches), settings.seed)
     checkpoint = tune.get_checkpoint()
     train(
         settings,
-        PatchStore(folder, TRAIN),
-        load_validation(normals, settings.seed, labelled),
+        patches,
+        validation,
         Worker(),
         partial(_report, job=job),
         resume=read_state(checkpoint, job.key) if checkpoint else None,
     )
+
+
+@lru_cache(maxsize=1)
+def _open(folder: Path, seed: int) -> tuple[PatchStore, Validation]:
+    """What every trial reads, opened once by a process, which goes from trial to trial."""
+    normals, labelled = PatchStore(folder, VALIDATION), PatchStore(folder, LABELLED_VALIDATION)
+    return PatchStore(folder, TRAIN), load_validation(normals, seed, labelled)
 
 
 class TrackTrials(Callback):
@@ -164,6 +170,7 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             mode="max",
             num_samples=1 if asked.sampler == "grid" else asked.trials,
             max_concurrent_trials=asked.concurrent,
+            reuse_actors=True,  # starting one takes longer than a short epoch
             trial_dirname_creator=trial_id,
             search_alg=_sampler(asked),
             scheduler=_scheduler(asked),
