@@ -89,21 +89,29 @@ def measure(rounds: int, settings: ModelSettings, clock: Clock) -> list[Row]:
     machine = measure_machine(clock)
     rows = []
     for side in SIDES:
-        ours = our_step(side, settings)
+        rivals = {"textbook": their_step(side), "ours": our_step(side, settings)}
         if settings.compile:
-            print_compiling(ours, side)
-        found = alternate({"textbook": their_step(side), "ours": ours}, rounds, clock)
+            print_compiling(rivals["ours"], side)
+            rivals["uncompiled"] = our_step(side, replace(settings, compile=False))
+        found = alternate(rivals, rounds, clock)
         floor = step_work(paper_shape(side), BATCH).seconds(machine)
-        how = f"{settings.precision}{', compiled' if settings.compile else ''}"
-        what = f"training step, {side} px, {how}"
+        what = f"training step, {side} px, {settings.precision}"
         rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
+        if settings.compile:
+            ratio = found["uncompiled"].median / found["ours"].median
+            print(
+                f"compiled, {side} px: {ratio:.2f} times as fast as {found['uncompiled']}",
+                flush=True,
+            )
     return rows
 
 
 def print_compiling(step: Callable[[], object], side: int) -> None:
-    """What the first step takes, and the processor time of the compilers that it starts."""
-    seconds, processor = seconds_of(step, wall_time), seconds_of_processors()
-    print(f"compiling, {side} px: {seconds:.0f} s, {processor:.0f} s of processors in all so far")
+    """What the first step takes, also of processors, with the compilers that it starts."""
+    before = seconds_of_processors()
+    seconds = seconds_of(step, wall_time)
+    used = seconds_of_processors() - before
+    print(f"compiling, {side} px: {seconds:.0f} s, {used:.0f} s of processors", flush=True)
 
 
 def seconds_of_processors() -> float:

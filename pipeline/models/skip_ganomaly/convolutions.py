@@ -152,11 +152,16 @@ _overlay_call.register_fake(overlay)
 
 
 def _columns(x: Tensor) -> Tensor:
-    return _columns_call(x) if torch.compiler.is_compiling() else columns(x)
+    return _columns_call(x) if _compiling() else columns(x)
 
 
 def _overlay(rows: Tensor) -> Tensor:
-    return _overlay_call(rows) if torch.compiler.is_compiling() else overlay(rows)
+    return _overlay_call(rows) if _compiling() else overlay(rows)
+
+
+def _compiling() -> bool:
+    # An exported model has to run where these calls are not known.
+    return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
 
 
 def _add(y: Tensor, bias: Tensor | None) -> Tensor:
