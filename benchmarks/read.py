@@ -14,8 +14,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -29,7 +30,8 @@ from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_
 from pipeline.patch_store import PatchStore, write_manifest
 from pipeline.scoring import to_tensor
 from pipeline.shards import FORMAT, ShardAttributes, ShardWriter
-from pipeline.windows import Places
+from pipeline.splits import TRAIN
+from pipeline.windows import NORMAL, Places
 
 SIDE, BATCH, SHARDS = 64, 64, 16
 TIMES_THE_STEP = 20.0  # the bar
@@ -120,29 +122,34 @@ def paper_model() -> SkipGanomaly:
 
 
 def make_store(folder: Path, patches: int) -> PatchStore:
-    """Shards of noise."""
-    each = patches // SHARDS
-    shards = []
-    for number in range(SHARDS):
-        generator = np.random.default_rng(number)
-        pixels = generator.integers(0, 256, (each, SIDE, SIDE, 3), dtype=np.uint8)
-        origins, foreground = np.zeros((each, 2), np.int32), np.ones(each, np.float32)
-        name = f"train-{number:02d}.h5"
-        with ShardWriter(folder, SIDE, 3) as writer:
-            writer.add_scan(name, Places(origins, ("normal",) * each, foreground, 0, 0), [pixels])
-            writer.finish(folder / name, ShardAttributes("train", {"size": SIDE}, 3, "", "", ""))
-        shards.append({"file": name, "windows": each})
-    write_manifest(
-        folder,
-        {
-            "format": FORMAT,
-            "settings": {"size": SIDE},
-            "channels": 3,
-            "classes": ["normal"],
-            "splits": {"train": {"shards": shards}},
-        },
-    )
-    return PatchStore(folder, "train")
+    """Shards of noise, all of it normal and for the training."""
+    shards = [write_shard(folder, TRAIN, i, (NORMAL,) * (patches // SHARDS)) for i in range(SHARDS)]
+    write_splits(folder, {TRAIN: shards})
+    return PatchStore(folder, TRAIN)
+
+
+def write_shard(folder: Path, split: str, number: int, labels: tuple[str, ...]) -> dict[str, Any]:
+    """One shard of noise, a patch for each label; what the manifest says of it."""
+    count, name = len(labels), f"{split}-{number:02d}.h5"
+    generator = np.random.default_rng(number)
+    pixels = generator.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
+    origins, foreground = np.zeros((count, 2), np.int32), np.ones(count, np.float32)
+    with ShardWriter(folder, SIDE, 3) as writer:
+        writer.add_scan(name, Places(origins, labels, foreground, 0, 0), [pixels])
+        writer.finish(folder / name, ShardAttributes(split, {"size": SIDE}, 3, "", "", ""))
+    return {"file": name, "windows": count}
+
+
+def write_splits(folder: Path, splits: Mapping[str, list[dict[str, Any]]]) -> None:
+    """The manifest of such shards."""
+    manifest = {
+        "format": FORMAT,
+        "settings": {"size": SIDE},
+        "channels": 3,
+        "classes": [NORMAL],
+        "splits": {split: {"shards": shards} for split, shards in splits.items()},
+    }
+    write_manifest(folder, manifest)
 
 
 if __name__ == "__main__":

@@ -90,9 +90,11 @@ class Textbook:
     optimisers: tuple[Adam, Adam]
 
     @classmethod
-    def build(cls, side: int, width: int) -> "Textbook":
+    def build(cls, side: int, width: int, device: torch.device | None = None) -> "Textbook":
         """Networks of ngf = ndf = `width`, with plain Adam."""
         networks = TextbookGenerator(side, width), TextbookDiscriminator(side, width)
+        for network in networks:
+            network.to(device)
         first, second = (
             Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS, foreach=False)
             for network in networks

@@ -1,11 +1,16 @@
 """The textbook training step against ours: medians of alternating runs, and their ratio.
 
     python -m benchmarks.train_step [--threads 2] [--cpu-time] [--precision float32]
+    python -m benchmarks.train_step --compile yes    also what compiling takes
+    python -m benchmarks.train_step --device cuda --precision bfloat16 --compile yes
 
 The textbook in float32; batch 64, ngf = ndf = 64. `floor` is that of float32 (`benchmarks.floor`).
+On CUDA, 32 pixels alone and no floor, but ours at larger batches too.
 """
 
+import resource
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 import torch
@@ -20,56 +25,133 @@ from benchmarks.floor import (
     step_work,
 )
 from benchmarks.textbook import BETAS, LEARNING_RATE, Textbook, textbook_step
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
+from benchmarks.timing import Clock, Row, alternate, arguments, print_rows, seconds_of, wall_time
+from pipeline.models.skip_ganomaly.precision import products
 from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings, Precision
 from pipeline.models.skip_ganomaly.step import build_model, build_networks, train_step
 
 BARS = {32: 4.0, 64: 3.0}
 LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=LATENT_DIM)
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CUDA_BAR, CUDA_SIDE, CUDA_BATCHES = 10.0, 32, (64, 256, 1024, 4096)
 
 
-def their_step(side: int) -> Callable[[], object]:
+def their_step(side: int, device: torch.device = CPU) -> Callable[[], object]:
     """The textbook's step on one batch, over and over."""
-    model, x = Textbook.build(side, WIDTH), some_patches(side)
-    return lambda: textbook_step(model, x)
+    model, x = Textbook.build(side, WIDTH, device), some_patches(side).to(device)
+
+    def step() -> None:
+        with products("float32"):
+            textbook_step(model, x)
+        _finish(device)
+
+    return step
 
 
-def our_step(side: int, precision: Precision) -> Callable[[], object]:
+def our_step(
+    side: int, settings: ModelSettings, device: torch.device = CPU
+) -> Callable[[], object]:
     """A training step of the pipeline on one batch, over and over."""
     networks = build_networks(paper_shape(side), seed=0)
-    model = build_model(*networks, model_settings(WIDTH, precision), epochs=1)
-    x = some_patches(side).contiguous(memory_format=torch.channels_last)
-    return lambda: train_step(model, x, LOSSES)
+    for network in networks:
+        network.to(device)
+    model = build_model(*networks, settings, epochs=1)
+    x = some_patches(side, settings.batch_size).to(device, memory_format=torch.channels_last)
+
+    def step() -> None:
+        train_step(model, x, LOSSES)
+        _finish(device)
+
+    return step
 
 
-def model_settings(width: int, precision: Precision = "float32") -> ModelSettings:
+def _finish(device: torch.device) -> None:
+    """Wait for what CUDA has been told to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def model_settings(
+    width: int, precision: Precision = "float32", *, use_compiler: bool = False
+) -> ModelSettings:
     """The textbook's optimiser, at ngf = ndf = `width`."""
-    return ModelSettings(width, width, BATCH, LEARNING_RATE, *BETAS, 0.9, precision)
+    betas, rate = BETAS, LEARNING_RATE
+    return ModelSettings(width, width, BATCH, rate, *betas, 0.9, precision, use_compiler)
 
 
-def some_patches(side: int) -> torch.Tensor:
+def some_patches(side: int, count: int = BATCH) -> torch.Tensor:
     """(N, 3, S, S) in [-1, 1]."""
-    return torch.rand(BATCH, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def measure(rounds: int, precision: Precision, clock: Clock) -> list[Row]:
+def measure(rounds: int, settings: ModelSettings, clock: Clock) -> list[Row]:
     """One row per patch size."""
     machine = measure_machine(clock)
     rows = []
     for side in SIDES:
-        found = alternate(
-            {"textbook": their_step(side), "ours": our_step(side, precision)}, rounds, clock
-        )
+        rivals = {"textbook": their_step(side), "ours": our_step(side, settings)}
+        if settings.compile:
+            print_compiling(rivals["ours"], side)
+            rivals["uncompiled"] = our_step(side, replace(settings, compile=False))
+        found = alternate(rivals, rounds, clock)
         floor = step_work(paper_shape(side), BATCH).seconds(machine)
-        what = f"training step, {side} px, {precision}"
+        what = f"training step, {side} px, {settings.precision}"
         rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
+        if settings.compile:
+            ratio = found["uncompiled"].median / found["ours"].median
+            print(
+                f"compiled, {side} px: {ratio:.2f} times as fast as {found['uncompiled']}",
+                flush=True,
+            )
     return rows
+
+
+def print_compiling(step: Callable[[], object], side: int) -> None:
+    """What the first step takes, also of processors, with the compilers that it starts."""
+    before = seconds_of_processors()
+    seconds = seconds_of(step, wall_time)
+    used = seconds_of_processors() - before
+    print(f"compiling, {side} px: {seconds:.0f} s, {used:.0f} s of processors", flush=True)
+
+
+def seconds_of_processors() -> float:
+    """Of this process and those that it has started and that ended."""
+    both = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(used.ru_utime + used.ru_stime for used in both)
+
+
+def measure_cuda(rounds: int, settings: ModelSettings) -> list[Row]:
+    """The row of a GPU, and below it patches a second at the best batch."""
+    ours = our_step(CUDA_SIDE, settings, CUDA)
+    rivals = {"textbook": their_step(CUDA_SIDE, CUDA), "ours": ours}
+    found = alternate(rivals, rounds, wall_time)
+    rates = {}
+    for batch in CUDA_BATCHES:
+        step = our_step(CUDA_SIDE, replace(settings, batch_size=batch), CUDA)
+        rates[batch] = batch / alternate({"ours": step}, rounds, wall_time)["ours"].median
+    best = max(rates, key=lambda batch: rates[batch])
+    ratio = found["textbook"].median / found["ours"].median
+    detail = (
+        f"textbook {found['textbook']}, ours {found['ours']}, "
+        f"{rates[best]:.0f} patches/s in batches of {best}"
+    )
+    what = f"training step, {torch.cuda.get_device_name()}, {settings.precision}"
+    return [Row(what, ratio, CUDA_BAR, detail)]
 
 
 def main() -> None:
     """Print the rows."""
-    given = arguments("the textbook training step against ours", precision=get_args(Precision))
-    print_rows(measure(given.rounds, given.precision, given.clock))
+    given = arguments(
+        "the textbook training step against ours",
+        precision=get_args(Precision),
+        compile=("no", "yes"),
+        device=("cpu", "cuda"),
+    )
+    settings = model_settings(WIDTH, given.precision, use_compiler=given.compile == "yes")
+    if given.device == "cuda":
+        print_rows(measure_cuda(given.rounds, settings))
+    else:
+        print_rows(measure(given.rounds, settings, given.clock))
 
 
 if __name__ == "__main__":

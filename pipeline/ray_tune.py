@@ -11,7 +11,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,12 @@ from pipeline.ray_checkpoints import newest_state, patiently
 from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.ray_snapshots import KeepScheduler, can_go_on
-from pipeline.ray_train import TrainJob, fit, open_validation
+from pipeline.ray_train import TrainJob, fit
 from pipeline.search_space import Choices, Range, apply
-from pipeline.selection import objective
+from pipeline.selection import Validation, load_validation, objective
 from pipeline.settings import MUTABLE, TuneSettings
 from pipeline.shared_patches import SharedPatches, open_store
-from pipeline.splits import LABELLED_VALIDATION, TRAIN
+from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
 from pipeline.tracking import UNLOGGED, Tracker, trial_run_name
 from pipeline.training import (
@@ -138,11 +138,12 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     """One trial: the training loop in this process, reporting to Tune after each epoch."""
     training = _training(config, job)
     share_cores(training.beside)
+    patches, validation = _open(Path(job.patches), job.shared, job.tune.seed)
     checkpoint = tune.get_checkpoint()
     train(
         training.settings,
-        training.open(TRAIN),
-        open_validation(training),
+        patches,
+        validation,
         Worker(device=torch.device("cuda" if job.tune.gpus else "cpu")),
         partial(report_epoch, job=job),
         resume=_resumed(checkpoint, job.key) if checkpoint else None,
@@ -186,6 +187,14 @@ def _training(config: dict[str, Any], job: SweepJob) -> TrainJob:
         beside=job.tune.concurrent,
         shared=job.shared,
     )
+
+
+@lru_cache(maxsize=1)
+def _open(folder: Path, shared: SharedPatches | None, seed: int) -> tuple[PatchStore, Validation]:
+    """What every trial reads, opened once by a process, which goes from trial to trial."""
+    parts = (TRAIN, VALIDATION, LABELLED_VALIDATION)
+    patches, normals, labelled = (open_store(folder, split, shared) for split in parts)
+    return patches, load_validation(normals, seed, labelled)
 
 
 class TrackTrials(Callback):
@@ -245,6 +254,7 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             mode="max",
             num_samples=1 if asked.sampler == "grid" else asked.trials,
             max_concurrent_trials=asked.concurrent,
+            reuse_actors=True,  # starting one takes longer than a short epoch
             trial_dirname_creator=trial_id,
             search_alg=_sampler(asked),
             scheduler=scheduler,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.checkpoints import load_tensors, save_tensors
 from pipeline.errors import InputError
+from pipeline.models.skip_ganomaly.compiling import compiled
 from pipeline.models.skip_ganomaly.losses import latent_distance, residual
 from pipeline.models.skip_ganomaly.nets import (
     Discriminator,
@@ -19,6 +20,7 @@ from pipeline.models.skip_ganomaly.nets import (
     NetShape,
     fold_batch_norm,
 )
+from pipeline.models.skip_ganomaly.precision import products
 
 Patches = NDArray[np.uint8]  # (N, H, W, C)
 SCORE_BATCH = 64  # patches at once: of 16 to 256 the fastest (benchmarks/README.md)
@@ -80,8 +82,11 @@ class Detector:
         discriminator: nn.Module,
         score_lambda: float,
         device: torch.device | None = None,
+        *,
+        use_compiler: bool = False,
     ) -> None:
         self.device = device or torch.device("cpu")
+        self.use_compiler = use_compiler
         self.generator = generator.eval().to(self.device)
         self.discriminator = discriminator.eval().to(self.device)
         self.score_lambda = score_lambda
@@ -111,7 +116,11 @@ class Detector:
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
         """R and L of one batch, (2, N)."""
         x = to_tensor(patches, self.device)
-        scores = torch.stack(score_terms(self.generator, self.discriminator, x))
+        # A last batch is shorter, and compiling for its size would outlast what it saves.
+        full = self.use_compiler and len(x) == SCORE_BATCH
+        terms = compiled(score_terms) if full else score_terms
+        with products("float32"):
+            scores = torch.stack(terms(self.generator, self.discriminator, x))
         return scores.double().cpu().numpy()
 
 
@@ -206,9 +215,11 @@ class TrainedModel:
     calibration: Calibration
     provenance: dict[str, Any]
 
-    def detector(self, device: torch.device | None = None) -> Detector:
+    def detector(self, *, use_compiler: bool = False) -> Detector:
         """Networks with these weights, ready to score."""
-        return build_detector(self.shape, self.networks, self.score_lambda, device)
+        return build_detector(
+            self.shape, self.networks, self.score_lambda, use_compiler=use_compiler
+        )
 
     def save(self, path: Path) -> None:
         """Write the model, whole or not at all."""
@@ -241,6 +252,8 @@ def build_detector(
     networks: dict[str, Any],
     score_lambda: float,
     device: torch.device | None = None,
+    *,
+    use_compiler: bool = False,
 ) -> Detector:
     """New networks of `shape` with the weights in `networks`, batch-norm folded into them."""
     generator, discriminator = Generator(shape), Discriminator(shape)
@@ -248,7 +261,7 @@ def build_detector(
     discriminator.load_state_dict(networks["discriminator"])
     for network in (generator, discriminator):
         fold_batch_norm(network.eval())
-    return Detector(generator, discriminator, score_lambda, device)
+    return Detector(generator, discriminator, score_lambda, device, use_compiler=use_compiler)
 
 
 def _batches(blocks: Iterable[Patches]) -> Iterable[Patches]:

@@ -37,9 +37,11 @@ from pipeline.selection import CRITERION, Validation
 DECIDING = (
     "pipeline.loading",
     "pipeline.metrics",
+    "pipeline.models.skip_ganomaly.compiling",
     "pipeline.models.skip_ganomaly.convolutions",
     "pipeline.models.skip_ganomaly.losses",
     "pipeline.models.skip_ganomaly.nets",
+    "pipeline.models.skip_ganomaly.precision",
     "pipeline.models.skip_ganomaly.step",
     "pipeline.patch_store",
     "pipeline.scoring",
@@ -134,7 +136,13 @@ def train(
         metrics["workers"] = worker.world_size
         networks = network_state(model.generator, model.discriminator)
         if worker.rank == 0:
-            detector = build_detector(shape, networks, settings.model.score_lambda, worker.device)
+            detector = build_detector(
+                shape,
+                networks,
+                settings.model.score_lambda,
+                worker.device,
+                use_compiler=settings.model.compile,
+            )
             metrics |= validate(detector)
         state = _advance(state, model, metrics, networks)
         report(metrics, state)

@@ -19,7 +19,7 @@ def main() -> None:
     """Write results/evaluate and complete the pipeline's MLflow run."""
     settings = load_settings()
     model = TrainedModel.load(TRAINED / MODEL)
-    detector = model.detector()
+    detector = model.detector(use_compiler=settings.model.compile)
     store = PatchStore(PATCHES, TEST)
     test = score_test(store, detector, model.calibration)
     heading = f"{settings.scans.source}, preset {settings.preset}, seed {settings.train.seed}"

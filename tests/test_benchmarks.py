@@ -9,10 +9,12 @@ from torch import nn
 
 from benchmarks.floor import Machine, Work, score_work, step_work
 from benchmarks.scaling import EFFICIENCY, Assumed
+from benchmarks.sweep import Shares
 from benchmarks.textbook import Textbook, TextbookGenerator, textbook_scores, textbook_step
 from benchmarks.timing import alternate
 from pipeline.models.skip_ganomaly.nets import NetShape
 from pipeline.models.skip_ganomaly.step import build_networks
+from pipeline.sweep_results import TrialResult
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 
@@ -85,6 +87,13 @@ def test_the_smallest_batch_reaches_the_efficiency(gpus: int) -> None:
     if batch > 1:
         less = assumed.step((batch - 1) * per_patch)
         assert less / (less + wait) < EFFICIENCY
+
+
+def test_the_share_of_a_sweep_is_of_both_places() -> None:
+    trials = [TrialResult("t", {}, 0.5, "finished", 1, 6.0, start, start + 8.0) for start in (0, 2)]
+    shares = Shares.of(trials, seconds=20)
+    assert shares.trials == 12 / (2 * 10)
+    assert shares.process == 12 / (2 * 20)
 
 
 def test_rivals_take_turns() -> None:

@@ -8,9 +8,14 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.checkpoints import load_tensors
-from pipeline.selection import LABELLED
+from pipeline.patch_store import PatchStore
+from pipeline.search_space import apply
+from pipeline.selection import LABELLED, load_validation
+from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.tracking import BEST_TAG
-from tests.jobs import TUNE
+from pipeline.training import TrainSettings, Worker, train
+from tests.conftest import MODEL
+from tests.jobs import GRID, TUNE
 from tests.processes import finish, kill_when, start
 
 pytestmark = pytest.mark.slow
@@ -79,6 +84,21 @@ def test_a_grid_of_which_half_fails(patches: Path, tmp_path: Path) -> None:
         assert "in epoch 1: lower model.learning_rate" in trial["reason"]
     states = sorted(run.info.status for run in trial_runs(tmp_path))
     assert states == ["FAILED"] * 2 + ["FINISHED"] * 2
+
+
+def test_a_trial_is_what_it_is_alone(patches: Path, tmp_path: Path) -> None:
+    """Trials share a process, one after the other; of that they may not see anything."""
+    finish(start("grid", patches, tmp_path), tmp_path)
+    trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
+    stores = [PatchStore(patches, split) for split in (TRAIN, VALIDATION, LABELLED_VALIDATION)]
+    validation = load_validation(stores[1], GRID.seed, stores[2])
+    for trial in trials[:2]:
+        model, losses = apply(trial["settings"], MODEL)
+        settings = TrainSettings(model, losses, GRID.epochs, GRID.seed)
+        (alone,) = train(settings, stores[0], validation, Worker(), lambda *_: None)["history"]
+        (there,) = trial["curve"]
+        for name in ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d"):
+            assert there[name] == pytest.approx(alone[name], rel=1e-5), name
 
 
 def test_trials_that_take_over_one_another(patches: Path, tmp_path: Path) -> None:

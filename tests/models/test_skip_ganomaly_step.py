@@ -24,6 +24,8 @@ from pipeline.models.skip_ganomaly.losses import (
     latent_loss,
 )
 from pipeline.models.skip_ganomaly.nets import NetShape
+from pipeline.models.skip_ganomaly.precision import products
+from pipeline.models.skip_ganomaly.settings import Precision
 from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
 from tests.conftest import LOSSES, MODEL
 
@@ -134,12 +136,35 @@ def test_bfloat16_losses_stay_near_those_of_float32() -> None:
     torch.testing.assert_close(found["bfloat16"], found["float32"], rtol=0.02, atol=0.01)
 
 
+@pytest.mark.parametrize(("precision", "tf32"), [("float32", False), ("tf32", True)])
+def test_cuda_s_products_are_as_exact_as_asked(precision: Precision, tf32: bool) -> None:
+    def flags() -> tuple[bool, bool]:
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before = flags()
+    with products(precision):
+        assert flags() == (tf32, tf32)
+    assert flags() == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("precision", "bound"), [("tf32", 2e-3), ("bfloat16", 0.02)])
+def test_losses_on_cuda_stay_near_those_of_float32(precision: Precision, bound: float) -> None:
+    found = {}
+    for each in ("float32", precision):
+        networks = [network.cuda() for network in build_networks(SHAPE, 0)]
+        model = build_model(networks[0], networks[1], replace(MODEL, precision=each), 1)
+        losses = [train_step(model, batch().float().cuda(), LOSSES) for _ in range(3)]
+        found[each] = torch.tensor([list(step.values()) for step in losses])
+    torch.testing.assert_close(found[precision], found["float32"], rtol=bound, atol=bound / 2)
+
+
 def gradients_of(model: SkipGanomaly) -> list[torch.Tensor]:
     networks = (model.generator, model.discriminator)
     return [p.grad.clone() for net in networks for p in net.parameters() if p.grad is not None]
 
 
-def shared_step(rank: int, folder: str) -> None:
+def shared_step(rank: int, folder: str, use_compiler: bool) -> None:
     """One of two workers' step, each on its own half of the batch."""
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
@@ -148,15 +173,22 @@ def shared_step(rank: int, folder: str) -> None:
         DistributedDataParallel(network.double(), forward_sync_buffers=False)
         for network in build_networks(SHAPE, 0)
     )
-    model = build_model(generator, discriminator, MODEL, epochs=4)
+    settings = replace(MODEL, compile=use_compiler)
+    model = build_model(generator, discriminator, settings, epochs=4)
     train_step(model, batch().chunk(2)[rank], LOSSES)
     torch.save(gradients_of(model), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_data_parallel_gradients_are_the_mean_of_each_worker_s(tmp_path: Path) -> None:
-    spawn(shared_step, (str(tmp_path),), nprocs=2)
+@pytest.mark.parametrize("use_compiler", [False, True])
+def test_data_parallel_gradients_are_the_mean_of_each_worker_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_compiler: bool
+) -> None:
+    # The way of the gradients is the same if compiling fails, which is sooner done.
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    spawn(shared_step, (str(tmp_path), use_compiler), nprocs=2)
     alone = []
     for half in batch().chunk(2):
         model = double_model()

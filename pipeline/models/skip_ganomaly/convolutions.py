@@ -101,13 +101,13 @@ class _Columns(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.shape = x.shape
-        return columns(x)
+        return _columns(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         n, _, h, w = ctx.shape
-        return overlay(gradient.view(n, h // 2, w // 2, -1))
+        return _overlay(gradient.view(n, h // 2, w // 2, -1))
 
 
 class _Overlay(torch.autograd.Function):
@@ -115,13 +115,13 @@ class _Overlay(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ARG004
-        return overlay(rows)
+        return _overlay(rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         n, _, h, w = gradient.shape
-        return columns(gradient).view(n, h // 2, w // 2, -1)
+        return _columns(gradient).view(n, h // 2, w // 2, -1)
 
 
 def columns(x: Tensor) -> Tensor:
@@ -142,6 +142,26 @@ def overlay(rows: Tensor) -> Tensor:
             padded[:, a : a + h, :, b : b + w] += taps[:, :, :, a, :, b].transpose(2, 3)
     whole = padded.view(n, 2 * h + 2, 2 * w + 2, wide // 16)
     return whole[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+
+
+# To the compiler these are calls: it would take many minutes over the index arithmetic in them.
+_columns_call = torch.library.custom_op("skipscan::columns", columns, mutates_args=())
+_overlay_call = torch.library.custom_op("skipscan::overlay", overlay, mutates_args=())
+_columns_call.register_fake(columns)
+_overlay_call.register_fake(overlay)
+
+
+def _columns(x: Tensor) -> Tensor:
+    return _columns_call(x) if _compiling() else columns(x)
+
+
+def _overlay(rows: Tensor) -> Tensor:
+    return _overlay_call(rows) if _compiling() else overlay(rows)
+
+
+def _compiling() -> bool:
+    # An exported model has to run where these calls are not known.
+    return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
 
 
 def _add(y: Tensor, bias: Tensor | None) -> Tensor:

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pipeline.errors import require
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class ModelSettings:
         beta2: of Adam.
         score_lambda: lambda of Equation 5, the residual's weight in the anomaly score.
         precision: of the products in training; weights, losses and scores are float32 always.
+            tf32 is CUDA's; elsewhere it is the same as float32.
+        compile: run the step and the scoring through torch's compiler; rounding differs.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -33,6 +35,7 @@ class ModelSettings:
     beta2: float
     score_lambda: float
     precision: Precision = "float32"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("ngf", "ndf"):

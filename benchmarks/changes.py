@@ -1,0 +1,86 @@
+"""What each change to the step and to scoring saves: ours beside ours with that change undone.
+
+    python -m benchmarks.changes [--threads 1] [--cpu-time] [--side 32]
+
+Medians of alternating runs in one process, float32, ngf = ndf = 64; a step of 64 patches, scoring
+of 256. What is undone is undone alone, so the figures are not to be added up.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from benchmarks.floor import WIDTH
+from benchmarks.score import PATCHES, our_scoring
+from benchmarks.timing import Timing, alternate, arguments
+from benchmarks.train_step import model_settings, our_step
+from pipeline import scoring
+from pipeline.models.skip_ganomaly import convolutions, nets
+
+
+@contextmanager
+def torch_convolutions() -> Iterator[None]:
+    """Every map counts as large, so that no convolution runs as a product."""
+    with patch.multiple(convolutions, SMALL_SIDE=0, FEW_CHANNELS=0):
+        yield
+
+
+@contextmanager
+def plain_join() -> Iterator[None]:
+    """Gradients after a join are strided."""
+    with patch.object(nets, "join", lambda skip, x: torch.cat([skip, x], dim=1)):
+        yield
+
+
+@contextmanager
+def large_batches() -> Iterator[None]:
+    """All patches scored at once."""
+    with patch.object(scoring, "SCORE_BATCH", PATCHES):
+        yield
+
+
+STEP = {"small maps as products": torch_convolutions, "dense gradients after a join": plain_join}
+SCORE = {"small maps as products": torch_convolutions, "batches of 64, not 256": large_batches}
+
+
+def undone(
+    action: Callable[[], object], undo: Callable[[], AbstractContextManager[None]]
+) -> Callable[[], object]:
+    """The action while a change is undone."""
+
+    def run() -> None:
+        with undo():
+            action()
+
+    return run
+
+
+def print_saved(what: str, found: dict[str, Timing]) -> None:
+    """A line for each change."""
+    ours = found.pop("ours")
+    for name, without in found.items():
+        saved = (without.median - ours.median) * 1e3
+        print(f"{what}: {name:<30} saves {saved:>5.0f} ms   ours {ours}, without {without}")
+
+
+def main() -> None:
+    """Print the table."""
+    given = arguments("what each change saves", side=("32", "64"))
+    side = int(given.side)
+    step = our_step(side, model_settings(WIDTH))
+    rivals = {"ours": step, **{name: undone(step, undo) for name, undo in STEP.items()}}
+    print_saved(f"step, {side} px", alternate(rivals, given.rounds, given.clock))
+    bf16 = our_step(side, model_settings(WIDTH, "bfloat16"))
+    found = alternate({"ours": bf16, "bfloat16 products": step}, given.rounds, given.clock)
+    print_saved(f"step, {side} px", found)
+    pixels = np.random.default_rng(0).integers(0, 256, (PATCHES, side, side, 3), dtype=np.uint8)
+    score = our_scoring(pixels)
+    rivals = {"ours": score, **{name: undone(score, undo) for name, undo in SCORE.items()}}
+    print_saved(f"scoring, {side} px", alternate(rivals, given.rounds, given.clock))
+
+
+if __name__ == "__main__":
+    main()

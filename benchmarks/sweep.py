@@ -1,0 +1,120 @@
+"""A sweep of 8 trials, 2 at once: the share of its time that goes into training steps.
+
+    python -m benchmarks.sweep [--epochs 2]
+
+The pipeline's own sweep on Ray, at the demo's width and its number of patches, on noise. The bar
+is on the time from the first trial's start to the last one's end, of both places that trials run
+in. Ray's own start, which a sweep pays once, is printed beside it.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.read import SHARDS, write_shard, write_splits
+from benchmarks.timing import Row, print_rows
+from benchmarks.train_step import model_settings
+from pipeline.ray_cluster import ray_session
+from pipeline.ray_tune import SweepJob, run_sweep, sweep_objective
+from pipeline.search_space import Choices
+from pipeline.settings import TuneSettings
+from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
+from pipeline.sweep_results import TrialResult
+from pipeline.tracking import Tracker
+from pipeline.windows import NORMAL
+
+BAR = 0.8
+TRIALS, CONCURRENT, EPOCHS = 8, 2, 2
+PATCHES, HELD_OUT = 16384, 512  # to train on; to validate on, of each kind
+WIDTH = 8  # the demo's
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of what the trials' places have of time, how much is spent in training steps."""
+
+    trials: float  # from the first trial's start to the last one's end
+    process: float  # from before Ray's start to after the sweep
+
+    @classmethod
+    def of(cls, trials: list[TrialResult], seconds: float) -> "Shares":
+        """From the trials' own figures and the seconds of the whole sweep."""
+        training = sum(trial.training_seconds for trial in trials)
+        span = max(trial.ended for trial in trials)
+        return cls(training / (CONCURRENT * span), training / (CONCURRENT * seconds))
+
+
+def measure(epochs: int = EPOCHS) -> list[Row]:
+    """The row."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_patches(folder)
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
+        tracker = Tracker.open()
+        job = SweepJob(
+            model_settings(WIDTH), settings(epochs), name, sweep_objective(folder), key="benchmark"
+        )
+        started = time.perf_counter()
+        with ray_session():
+            run = tracker.child_run("benchmark", "sweep")
+            result = run_sweep(job, str(folder / "ray"), tracker, run)
+        seconds = time.perf_counter() - started
+    trials = list(result.trials)
+    shares = Shares.of(trials, seconds)
+    detail = (
+        f"{sum(t.training_seconds for t in trials):.0f} s of training in {len(trials)} trials; "
+        f"{shares.process:.2f} of the {seconds:.0f} s with Ray's start and end"
+    )
+    return [Row(f"sweep, {CONCURRENT} trials at once", shares.trials, BAR, detail)]
+
+
+def settings(epochs: int) -> TuneSettings:
+    """Every trial trains to its end, so that the work is the same each time."""
+    return TuneSettings(
+        cpus=1,
+        gpus=0,
+        workers=1,
+        trials=TRIALS,
+        epochs=epochs,
+        concurrent=CONCURRENT,
+        seed=0,
+        sampler="random",
+        scheduler="none",
+        max_failed=0,
+        space={
+            "lambda_adv": (0.1, 10),
+            "lambda_con": (4, 400),
+            "lambda_lat": (0.1, 10),
+            "latent_dim": Choices((25, 50, 100, 200)),
+        },
+    )
+
+
+def make_patches(folder: Path) -> None:
+    """Noise to train and to validate on, and as much that is called abnormal."""
+    normal = (NORMAL,) * (PATCHES // SHARDS)
+    held_out = (NORMAL,) * HELD_OUT
+    write_splits(
+        folder,
+        {
+            TRAIN: [write_shard(folder, TRAIN, number, normal) for number in range(SHARDS)],
+            VALIDATION: [write_shard(folder, VALIDATION, SHARDS, held_out)],
+            LABELLED_VALIDATION: [
+                write_shard(folder, LABELLED_VALIDATION, 0, (*held_out, *("noise",) * HELD_OUT))
+            ],
+        },
+    )
+
+
+def main() -> None:
+    """Print the row."""
+    parser = argparse.ArgumentParser(description="the share of a sweep that is training")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    print_rows(measure(parser.parse_args().epochs))
+
+
+if __name__ == "__main__":
+    main()
