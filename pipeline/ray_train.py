@@ -66,30 +66,48 @@ def train_on_ray(job: TrainJob, workers: int, use_gpu: bool, storage: str) -> St
     require_place("train.workers", workers, each)
     name = f"train-{job.key[:16]}"
     filesystem, folder = FileSystem.from_uri(f"{storage}/{name}")
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config={"job": job},
-        scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker=each
-        ),
-        run_config=RunConfig(
-            name=name,
-            storage_path=storage,
-            failure_config=FailureConfig(max_failures=WORKER_FAILURES),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            logging_config=LoggingConfig(log_level="WARNING"),
-        ),
+    scaling = ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=each)
+    run_config = RunConfig(
+        name=name,
+        storage_path=storage,
+        failure_config=FailureConfig(max_failures=WORKER_FAILURES),
+        checkpoint_config=CheckpointConfig(num_to_keep=2),
+        logging_config=LoggingConfig(log_level="WARNING"),
     )
-    with alone_on(storage, name):
+
+    def fit() -> None:
         drop_unusable_list(filesystem, folder)
-        try:
-            apart_from_signals(trainer.fit)
-        except TrainingFailedError as error:
-            raise InputError(f"train: {last_line(error)}") from error
+        _fit(
+            TorchTrainer(
+                train_worker,
+                train_loop_config={"job": job},
+                scaling_config=scaling,
+                run_config=run_config,
+            )
+        )
+
+    with alone_on(storage, name):
+        patiently(fit, folder)
     state = newest_state(filesystem, folder, job.key)
     if state is None:
         raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
     return state
+
+
+def _fit(trainer: TorchTrainer) -> None:
+    """Train.
+
+    Raises:
+        OSError: Ray could not write its list of checkpoints.
+        InputError: the workers failed too often.
+    """
+    try:
+        apart_from_signals(trainer.fit)
+    except TrainingFailedError as error:
+        reason = getattr(error, "controller_failure", None)
+        if isinstance(reason, OSError):
+            raise reason from None
+        raise InputError(f"train: {last_line(error)}") from error
 
 
 def train_worker(config: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from pipeline.files import digest, file_digest
 from pipeline.sweep_results import read_best
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 400  # after which a stage is taken to hang
+SECONDS = 900  # after which a stage is taken to hang
 UNSET = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "RAY_ADDRESS")
 # Short, and the same again whatever its trials' timing: one trial at a time, in the order drawn.
 CHANGES: dict[str, dict[str, Any]] = {
