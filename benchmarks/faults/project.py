@@ -117,7 +117,7 @@ class Project:
         """Back to where the stage can start from nothing."""
         for name in ("work", "results", "mlartifacts"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for path in self.folder.glob("mlflow.db*"):
+        for path in self.folder.glob("mlflow*.db*"):
             path.unlink()
         if stage == "train":
             shutil.copytree(self.folder / NO_SWEEP, self.folder / RESULTS["tune"])
@@ -180,9 +180,20 @@ class Project:
             self.found[asked] = Undisturbed(stage, self.result(stage), seconds)
         return self.found[asked]
 
-    def runs(self, uri: str | None = None) -> list[Run]:
-        """Every run of MLflow."""
-        client = MlflowClient(uri or f"sqlite:///{self.folder / 'mlflow.db'}")
+    def mlflow(self) -> MlflowClient:
+        """A client of MLflow's database as it is now.
+
+        Of a copy, since MLflow keeps files open that `clean` has removed.
+        """
+        copy = self.folder / f"mlflow-{time.monotonic_ns()}.db"
+        shutil.copy(self.folder / "mlflow.db", copy)
+        return MlflowClient(f"sqlite:///{copy}")
+
+    def runs(self) -> list[Run]:
+        """Every run of MLflow's database; none where there is no database yet."""
+        if not (self.folder / "mlflow.db").exists():
+            return []
+        client = self.mlflow()
         experiment = client.get_experiment_by_name("skipscan")
         return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
