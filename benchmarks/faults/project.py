@@ -23,6 +23,9 @@ from pipeline.sweep_results import read_best
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 900  # after which a stage is taken to hang
+ONE_HOST = ("--node-ip-address=127.0.0.1", f"--object-store-memory={128 * 2**20}")
+WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # a node that joins would not find it
+NODE_SECONDS = 180  # a node takes to start at most
 UNSET = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "RAY_ADDRESS")
 # Short, and the same again whatever its trials' timing: one trial at a time, in the order drawn.
 CHANGES: dict[str, dict[str, Any]] = {
@@ -236,11 +239,14 @@ def cluster(folder: Path, nodes: int) -> Iterator[tuple[str, list["subprocess.Po
         for number, option in enumerate(options):
             with (folder / f"log-node-{number}.txt").open("wb") as log:
                 command = [str(Path(sys.executable).with_name("ray")), "start", "--block"]
-                command += [*option, f"--object-store-memory={128 * 2**20}"]
+                command += [*option, *ONE_HOST]
+                environment = {**os.environ, **WITHOUT_TOKEN}
                 started.append(
-                    subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+                    subprocess.Popen(
+                        command, stdout=log, stderr=log, start_new_session=True, env=environment
+                    )
                 )
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + NODE_SECONDS
             while "Ray runtime started" not in (folder / f"log-node-{number}.txt").read_text():
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"node {number} of the cluster did not start")
