@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,12 +81,9 @@ def train_on_ray(
         shuffled_reader(job.settings, job.open(TRAIN), 0, count)
     require_place("train.workers", counts[0], resources.each)
     name = f"train-{job.key[:16]}"
-    with alone_on(storage, name):
-        try:
-            apart_from_signals(lambda: fit(job, workers, resources, storage, name))
-        except TrainingFailedError as error:
-            raise InputError(f"train: {last_line(error)}") from error
     filesystem, folder = FileSystem.from_uri(f"{storage}/{name}")
+    with alone_on(storage, name):
+        patiently(lambda: _attempt(lambda: fit(job, workers, resources, storage, name)), folder)
     state = newest_state(filesystem, folder, job.key)
     if state is None:
         raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
@@ -126,6 +123,22 @@ def fit(
     )
     drop_unusable_list(*FileSystem.from_uri(f"{storage}/{name}"))
     trainer.fit()
+
+
+def _attempt(training: Callable[[], None]) -> None:
+    """Train.
+
+    Raises:
+        OSError: Ray could not write its list of checkpoints.
+        InputError: the workers failed too often.
+    """
+    try:
+        apart_from_signals(training)
+    except TrainingFailedError as error:
+        reason = getattr(error, "controller_failure", None)
+        if isinstance(reason, OSError):
+            raise reason from None
+        raise InputError(f"train: {last_line(error)}") from error
 
 
 def train_worker(config: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ A store that fails stops no work: it is said once, nothing more is sent there by
 
 import functools
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -39,6 +40,7 @@ from pipeline.sweep_results import TrialResult
 
 EXPERIMENT = "skipscan"
 KEY_TAG = "skipscan.key"
+PROCESS_TAG = "skipscan.process"  # which has opened a run last
 PARENT_TAG = "mlflow.parentRunId"
 SWEEP_TAG = "skipscan.sweep_run"
 KIND_TAG = "skipscan.kind"  # pipeline, sweep or trial: the pages show the newest 100 runs
@@ -52,7 +54,7 @@ UNLOGGED = ""  # the id of a run that could not be made; nothing is logged to it
 P = ParamSpec("P")
 _failed: set[str] = set()  # stores that have failed in this process
 _experiments: dict[str, str] = {}  # the id of ours in each store that this process has used
-_opened: "dict[str, Tracker]" = {}  # runs that this process has opened, and not closed
+_used: "set[Tracker]" = set()  # that this process has opened
 
 
 def tracking_uri() -> str:
@@ -85,11 +87,16 @@ def closing_runs() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        for run_id, tracker in list(_opened.items()):
-            _failed.add(tracker.uri)  # no other thread opens or logs more
-            with tracker.forgiving():
-                tracker.kill(run_id)
+        for tracker in _used:
+            if not tracker.failed:
+                _failed.add(tracker.uri)  # no other thread opens or logs more
+                with tracker.forgiving():
+                    tracker.kill_ours()
         raise
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()} {os.getpid()}"
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ class Tracker:
     def open(cls) -> "Tracker":
         """Open the store, and migrate or create it, once, before workers use it."""
         tracker = cls(tracking_uri())
+        _used.add(tracker)
         with tracker.forgiving():
             tracker._make_experiment()
         return tracker
@@ -118,7 +126,7 @@ class Tracker:
             yield
         except (MlflowException, SQLAlchemyError, OSError) as error:
             _failed.add(self.uri)
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
             print(
                 f"MLflow at {self.uri} failed, so this run is not logged there: {reason}. The "
                 "results are kept; log them later with `python -m stages.track`",
@@ -224,6 +232,14 @@ class Tracker:
             if run.info.run_name not in names:
                 self._client().set_terminated(run.info.run_id, "KILLED")
 
+    def kill_ours(self) -> None:
+        """Close as KILLED what this process has opened and not closed.
+
+        Found by a tag: the id of a run may be lost to a signal while it is made.
+        """
+        for run in self._find({PROCESS_TAG: _this_process()}, "attributes.status = 'RUNNING'"):
+            self.kill(run.info.run_id)
+
     def kill(self, run_id: str) -> None:
         """Close a run as KILLED, after the open ones nested in it. A rerun opens them again."""
         for run in self._find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
@@ -281,7 +297,6 @@ class Tracker:
     def finish(self, run_id: str, status: str = "FINISHED") -> None:
         """Close a run as FINISHED, FAILED or KILLED."""
         self._client().set_terminated(run_id, status)
-        _opened.pop(run_id, None)
 
     def complete(self, run_id: str) -> None:
         """Close the run of a pipeline for good: a rerun gets another."""
@@ -297,13 +312,13 @@ class Tracker:
 
     def _reopen(self, run: Run) -> str:
         """A kill may have left it as KILLED."""
-        _opened[run.info.run_id] = self
+        self._client().set_tag(run.info.run_id, PROCESS_TAG, _this_process())
         self._client().update_run(run.info.run_id, status="RUNNING")
         return str(run.info.run_id)
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
-        run = self._client().create_run(self._experiment_id(), tags=dict(tags), run_name=name)
-        _opened[run.info.run_id] = self
+        tags = {**tags, PROCESS_TAG: _this_process()}
+        run = self._client().create_run(self._experiment_id(), tags=tags, run_name=name)
         return str(run.info.run_id)
 
     def _find(self, tags: Mapping[str, str], *more: str) -> list[Run]:

@@ -50,7 +50,7 @@ def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> 
 def test_a_signal_closes_what_is_open_as_killed_and_a_rerun_opens_it_again(
     tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tracking._opened", {})
+    monkeypatch.setattr("pipeline.tracking._used", {tracker})
     monkeypatch.setattr("pipeline.tracking._failed", set())
 
     @closing_runs()

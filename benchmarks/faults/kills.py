@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.faults.outcome import Outcome
-from benchmarks.faults.project import Project, Running, Undisturbed, cluster, kill_node
+from benchmarks.faults.project import (
+    WITHOUT_TOKEN,
+    Project,
+    Running,
+    Undisturbed,
+    cluster,
+    kill_node,
+)
 
 GRACE_SECONDS = 10
 
@@ -77,7 +84,7 @@ def node(project: Project, times: int, chance: np.random.Generator) -> Iterator[
         for _ in range(times):
             project.clean(stage)
             with cluster(project.folder, 3) as (address, nodes):
-                running = project.stage(stage, RAY_ADDRESS=address)
+                running = project.stage(stage, RAY_ADDRESS=address, **WITHOUT_TOKEN)
                 running.wait_for(lambda: project.checkpoints(stage))  # noqa: B023
                 time.sleep(chance.uniform(0, 4))
                 outcome.tried += running.process.poll() is None

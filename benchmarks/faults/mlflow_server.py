@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
-from mlflow.tracking import MlflowClient
 
 from benchmarks.faults.kills import check_end
 from benchmarks.faults.outcome import Outcome
@@ -75,10 +74,9 @@ def train(
 def later(outcome: Outcome, project: Project) -> None:
     """Log to a good store, and look whether the curve is whole there."""
     project.must(sys.executable, "-m", "stages.track")
-    uri = f"sqlite:///{project.folder / 'mlflow.db'}"
     runs = [run for run in project.runs() if "loss_g" in run.data.metrics]
     if outcome.check(len(runs) == 1, "was not logged later"):
-        curve = MlflowClient(uri).get_metric_history(runs[0].info.run_id, "loss_g")
+        curve = project.mlflow().get_metric_history(runs[0].info.run_id, "loss_g")
         outcome.check([point.step for point in curve] == [1, 2, 3, 4, 5, 6], "curve not whole")
 
 

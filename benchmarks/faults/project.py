@@ -22,7 +22,10 @@ from pipeline.files import digest, file_digest
 from pipeline.sweep_results import read_best
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 400  # after which a stage is taken to hang
+SECONDS = 900  # after which a stage is taken to hang
+ONE_HOST = ("--node-ip-address=127.0.0.1", f"--object-store-memory={128 * 2**20}")
+WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # a node that joins would not find it
+NODE_SECONDS = 180  # a node takes to start at most
 UNSET = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "RAY_ADDRESS")
 # Short, and the same again whatever its trials' timing: one trial at a time, in the order drawn.
 CHANGES: dict[str, dict[str, Any]] = {
@@ -117,7 +120,7 @@ class Project:
         """Back to where the stage can start from nothing."""
         for name in ("work", "results", "mlartifacts"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for path in self.folder.glob("mlflow.db*"):
+        for path in self.folder.glob("mlflow*.db*"):
             path.unlink()
         if stage == "train":
             shutil.copytree(self.folder / NO_SWEEP, self.folder / RESULTS["tune"])
@@ -180,9 +183,20 @@ class Project:
             self.found[asked] = Undisturbed(stage, self.result(stage), seconds)
         return self.found[asked]
 
-    def runs(self, uri: str | None = None) -> list[Run]:
-        """Every run of MLflow."""
-        client = MlflowClient(uri or f"sqlite:///{self.folder / 'mlflow.db'}")
+    def mlflow(self) -> MlflowClient:
+        """A client of MLflow's database as it is now.
+
+        Of a copy, since MLflow keeps files open that `clean` has removed.
+        """
+        copy = self.folder / f"mlflow-{time.monotonic_ns()}.db"
+        shutil.copy(self.folder / "mlflow.db", copy)
+        return MlflowClient(f"sqlite:///{copy}")
+
+    def runs(self) -> list[Run]:
+        """Every run of MLflow's database; none where there is no database yet."""
+        if not (self.folder / "mlflow.db").exists():
+            return []
+        client = self.mlflow()
         experiment = client.get_experiment_by_name("skipscan")
         return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
@@ -225,11 +239,14 @@ def cluster(folder: Path, nodes: int) -> Iterator[tuple[str, list["subprocess.Po
         for number, option in enumerate(options):
             with (folder / f"log-node-{number}.txt").open("wb") as log:
                 command = [str(Path(sys.executable).with_name("ray")), "start", "--block"]
-                command += [*option, f"--object-store-memory={128 * 2**20}"]
+                command += [*option, *ONE_HOST]
+                environment = {**os.environ, **WITHOUT_TOKEN}
                 started.append(
-                    subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+                    subprocess.Popen(
+                        command, stdout=log, stderr=log, start_new_session=True, env=environment
+                    )
                 )
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + NODE_SECONDS
             while "Ray runtime started" not in (folder / f"log-node-{number}.txt").read_text():
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"node {number} of the cluster did not start")
