@@ -21,8 +21,10 @@ from benchmarks.floor import (
 )
 from benchmarks.textbook import BETAS, LEARNING_RATE, Textbook, textbook_step
 from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings, Precision
-from pipeline.models.skip_ganomaly.step import build_model, build_networks, train_step
+from pipeline.models.gan import build_gan
+from pipeline.models.settings import LossSettings, ModelSettings, Precision
+from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.skip_ganomaly.step import train_step
 
 BARS = {32: 4.0, 64: 3.0}
 LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=LATENT_DIM)
@@ -37,7 +39,7 @@ def their_step(side: int) -> Callable[[], object]:
 def our_step(side: int, precision: Precision) -> Callable[[], object]:
     """A training step of the pipeline on one batch, over and over."""
     networks = build_networks(paper_shape(side), seed=0)
-    model = build_model(*networks, model_settings(WIDTH, precision), epochs=1)
+    model = build_gan(networks, model_settings(WIDTH, precision), epochs=1)
     x = some_patches(side).contiguous(memory_format=torch.channels_last)
     return lambda: train_step(model, x, LOSSES)
 

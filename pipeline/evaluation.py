@@ -15,7 +15,6 @@ from pipeline.windows import NORMAL
 
 OVERALL = "overall"
 ANOMALY = "anomaly_score"
-MODEL_SCORES = (ANOMALY, "residual", "latent")
 CURVE_POINTS = 200  # of a ROC curve in a plot file
 BINS = 50
 
@@ -54,8 +53,7 @@ def score_test(store: PatchStore, detector: Detector, calibration: Calibration) 
     found: PatchScores = detector.score(store.blocks())
     scores = {
         ANOMALY: calibration.scale(found.anomaly),
-        "residual": found.residual,
-        "latent": found.latent,
+        **found.terms,
         **_trivial(store.blocks()),
     }
     return TestScores(store.labels, store.scan_ids, scores)

@@ -6,6 +6,7 @@ there are any, else the label-free criterion of `pipeline.selection`.
 
 import random
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,8 @@ from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.checkpoints import save_checkpoint
 from pipeline.files import code_digest, digest
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.models.interface import method_of
+from pipeline.models.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.ray_cluster import read_state, share_cores
 from pipeline.ray_preflight import require_place
@@ -38,17 +40,16 @@ from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
 from pipeline.tracking import Tracker, trial_run_name
 from pipeline.training import (
-    DECIDING,
     Metrics,
     State,
     TrainSettings,
     Worker,
+    deciding,
     shuffled_reader,
     train,
 )
 
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
-LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
 KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
@@ -79,7 +80,7 @@ def sweep_objective(patches: Path) -> str:
 
 def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
     """Digest of all that decides what a sweep finds; a rerun of the same key goes on with it."""
-    return digest([asdict(model), asdict(tune), data, code_digest((__name__, *DECIDING))])
+    return digest([asdict(model), asdict(tune), data, code_digest((__name__, *deciding(model)))])
 
 
 def run_sweep(job: SweepJob, storage: str, tracker: Tracker, sweep_run: str) -> SweepResult:
@@ -133,7 +134,7 @@ class TrackTrials(Callback):
     ) -> None:
         """Log an epoch of a trial in one call."""
         run_id = self._run(trial)
-        names = ("epoch", *LOGGED, self.objective_name)
+        names = ("epoch", *_curve_names(result), self.objective_name)
         self.tracker.log_epoch(run_id, {name: result[name] for name in names})
 
     def on_trial_complete(
@@ -158,7 +159,11 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
     asked = job.tune
     return Tuner(
         trainable,
-        param_space={name: _domain(values, asked) for name, values in asked.space.items()},
+        param_space={
+            name: _domain(values, asked)
+            for name, values in asked.space.items()
+            if name not in method_of(job.model).unused_lambdas()
+        },
         tune_config=tune.TuneConfig(
             metric=OBJECTIVE,
             mode="max",
@@ -247,7 +252,7 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
         reason = reason or "no epoch ended"
         return TrialResult(trial, settings, None, "failed", 0, 0.0, 0.0, 0.0, reason)
     done = int(curve["epoch"].max())
-    names = ["epoch", *(name for name in LOGGED if name in curve)]
+    names = ["epoch", *_curve_names(curve)]
     return TrialResult(
         trial,
         settings,
@@ -260,6 +265,11 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
         reason=reason,
         curve=curve[names].astype(float).to_dict("records"),
     )
+
+
+def _curve_names(metrics: Iterable[str]) -> list[str]:
+    """What of a trial's metrics its curves show: the losses, which the method names, and so on."""
+    return [name for name in metrics if name.startswith("loss_") or name in ("seconds", OBJECTIVE)]
 
 
 def _began(result: Result) -> float | None:

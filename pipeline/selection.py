@@ -43,8 +43,7 @@ class Validation:
         against = detector.score([self.implanted])
         metrics = {
             CRITERION: _required_auc(scores.anomaly, against.anomaly),
-            "validation_residual": float(scores.residual.mean()),
-            "validation_latent": float(scores.latent.mean()),
+            **{f"validation_{name}": float(term.mean()) for name, term in scores.terms.items()},
         }
         if self.labelled is not None and self.labelled_abnormal is not None:
             anomaly = detector.score([self.labelled]).anomaly

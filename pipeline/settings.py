@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.bad_input import BadInputRule
 from pipeline.errors import InputError, require
-from pipeline.models.skip_ganomaly.settings import ModelSettings
+from pipeline.models.settings import ModelSettings
 from pipeline.search_space import Choices, Range, check_space
 from pipeline.splits import SplitShares
 from pipeline.windows import WindowRule

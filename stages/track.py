@@ -35,7 +35,11 @@ def track(settings: Settings) -> None:
     tracker.log_metrics(run_id, flat_metrics(metrics))
     tracker.set_tags(run_id, track_sweep(tracker, run_id))
     tracker.log_folder(run_id, EVALUATED, "evaluation")
-    tracker.log_model(run_id, ScoringModule(model), PatchStore(PATCHES, TEST).read(0, 4))
+    module = ScoringModule(model)
+    if module.scorer.exportable:
+        tracker.log_model(run_id, module, PatchStore(PATCHES, TEST).read(0, 4))
+    else:
+        tracker.log_file(run_id, TRAINED / MODEL, "weights")
     tracker.finish(run_id)
 
 

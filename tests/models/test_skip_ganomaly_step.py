@@ -11,28 +11,26 @@ from torch import nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.models.skip_ganomaly.convolutions import (
+from pipeline.models.convolutions import (
     DoublingConv2d,
     FromPointConv2d,
     HalvingConv2d,
     WholeMapConv2d,
 )
-from pipeline.models.skip_ganomaly.losses import (
-    contextual_loss,
-    discriminator_loss,
-    generator_adversarial_loss,
-    latent_loss,
-)
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
+from pipeline.models.gan import Gan, build_gan
+from pipeline.models.losses import discriminator_loss, generator_adversarial_loss
+from pipeline.models.nets import NetShape
+from pipeline.models.skip_ganomaly.losses import contextual_loss, latent_loss
+from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.skip_ganomaly.step import train_step
 from tests.conftest import LOSSES, MODEL
 
 SHAPE = NetShape(side=32, channels=3, ngf=4, ndf=4, latent_dim=6)
 
 
-def double_model() -> SkipGanomaly:
-    generator, discriminator = (network.double() for network in build_networks(SHAPE, 0))
-    return build_model(generator, discriminator, MODEL, epochs=4)
+def double_model() -> Gan:
+    networks = {name: network.double() for name, network in build_networks(SHAPE, 0).items()}
+    return build_gan(networks, MODEL, epochs=4)
 
 
 def batch() -> torch.Tensor:
@@ -126,7 +124,7 @@ def test_the_learning_rate_is_constant_and_then_falls_towards_zero() -> None:
 def test_bfloat16_losses_stay_near_those_of_float32() -> None:
     found = {}
     for precision in ("float32", "bfloat16"):
-        model = build_model(*build_networks(SHAPE, 0), replace(MODEL, precision=precision), 1)
+        model = build_gan(build_networks(SHAPE, 0), replace(MODEL, precision=precision), 1)
         losses = [train_step(model, batch().float(), LOSSES) for _ in range(3)]
         found[precision] = torch.tensor([list(each.values()) for each in losses])
         assert all(p.dtype == torch.float32 for p in model.generator.parameters())
@@ -134,7 +132,7 @@ def test_bfloat16_losses_stay_near_those_of_float32() -> None:
     torch.testing.assert_close(found["bfloat16"], found["float32"], rtol=0.02, atol=0.01)
 
 
-def gradients_of(model: SkipGanomaly) -> list[torch.Tensor]:
+def gradients_of(model: Gan) -> list[torch.Tensor]:
     networks = (model.generator, model.discriminator)
     return [p.grad.clone() for net in networks for p in net.parameters() if p.grad is not None]
 
@@ -144,11 +142,11 @@ def shared_step(rank: int, folder: str) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
     )
-    generator, discriminator = (
-        DistributedDataParallel(network.double(), forward_sync_buffers=False)
-        for network in build_networks(SHAPE, 0)
-    )
-    model = build_model(generator, discriminator, MODEL, epochs=4)
+    networks = {
+        name: DistributedDataParallel(network.double(), forward_sync_buffers=False)
+        for name, network in build_networks(SHAPE, 0).items()
+    }
+    model = build_gan(networks, MODEL, epochs=4)
     train_step(model, batch().chunk(2)[rank], LOSSES)
     torch.save(gradients_of(model), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()

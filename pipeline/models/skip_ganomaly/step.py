@@ -1,69 +1,15 @@
 """One training step of Skip-GANomaly: both networks move once, on the same forward passes."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch
-from torch import Tensor, nn
-from torch.optim import Adam
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor
 
-from pipeline.models.skip_ganomaly.losses import (
-    GeneratorLosses,
-    contextual_loss,
-    discriminator_loss,
-    generator_adversarial_loss,
-    latent_loss,
-)
-from pipeline.models.skip_ganomaly.nets import Discriminator, Generator, NetShape
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings, Precision
+from pipeline.models.gan import Gan
+from pipeline.models.losses import discriminator_loss, generator_adversarial_loss
+from pipeline.models.settings import LossSettings
+from pipeline.models.skip_ganomaly.losses import GeneratorLosses, contextual_loss, latent_loss
 
 
-@dataclass
-class SkipGanomaly:
-    """The two networks, their optimisers and their learning-rate schedules."""
-
-    generator: nn.Module
-    discriminator: nn.Module
-    optimisers: tuple[Adam, Adam]  # of G, of D
-    schedules: tuple[LambdaLR, LambdaLR]
-    precision: Precision
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a later process needs to go on."""
-        return {
-            "networks": network_state(self.generator, self.discriminator),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "schedules": [schedule.state_dict() for schedule in self.schedules],
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        unwrap(self.generator).load_state_dict(state["networks"]["generator"])
-        unwrap(self.discriminator).load_state_dict(state["networks"]["discriminator"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
-            schedule.load_state_dict(saved)
-
-
-def build_model(
-    generator: nn.Module, discriminator: nn.Module, settings: ModelSettings, epochs: int
-) -> SkipGanomaly:
-    """Give two networks their optimisers (section IV-B) and schedules."""
-    optimisers = (_adam(generator, settings), _adam(discriminator, settings))
-    schedules = (_decay(optimisers[0], epochs), _decay(optimisers[1], epochs))
-    return SkipGanomaly(generator, discriminator, optimisers, schedules, settings.precision)
-
-
-def build_networks(shape: NetShape, seed: int) -> tuple[Generator, Discriminator]:
-    """G and D with weights drawn from `seed` alone; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Generator(shape), Discriminator(shape)
-
-
-def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
+def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
     """Move G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
 
     D sees x and x_hat once; both losses and all gradients come from those passes, and then both
@@ -74,9 +20,8 @@ def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[st
     Returns:
         The mean losses of the batch, detached scalars, by name.
     """
-    for optimiser in model.optimisers:
-        optimiser.zero_grad(set_to_none=True)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=model.precision == "bfloat16"):
+    model.zero_grad()
+    with model.autocast(x):
         x_hat = model.generator(x).to(x.dtype)
         seen = x_hat.detach().requires_grad_()  # where G's graph and D's meet
         real_logits, real_features = (output.to(x.dtype) for output in model.discriminator(x))
@@ -93,8 +38,7 @@ def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[st
     loss_d.backward(inputs=list(model.discriminator.parameters()))  # not back to `seen` again
     # The contextual term reaches x_hat directly, the other two through D.
     ((weights.lambda_con * losses.contextual) + (x_hat * gradient).sum()).backward()
-    for optimiser in model.optimisers:
-        optimiser.step()
+    model.step()
     return {
         "loss_g": losses.total(weights).detach(),
         "loss_adv": losses.adversarial.detach(),
@@ -102,36 +46,3 @@ def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[st
         "loss_lat": losses.latent.detach(),
         "loss_d": loss_d.detach(),
     }
-
-
-def network_state(generator: nn.Module, discriminator: nn.Module) -> dict[str, Any]:
-    """The weights and buffers of both networks, without a data-parallel wrapper's prefix."""
-    return {
-        "generator": unwrap(generator).state_dict(),
-        "discriminator": unwrap(discriminator).state_dict(),
-    }
-
-
-def unwrap(module: nn.Module) -> nn.Module:
-    """The network inside a data-parallel wrapper, or the module itself."""
-    inner = getattr(module, "module", module)
-    assert isinstance(inner, nn.Module)
-    return inner
-
-
-def _adam(network: nn.Module, settings: ModelSettings) -> Adam:
-    betas = (settings.beta1, settings.beta2)
-    return Adam(network.parameters(), lr=settings.learning_rate, betas=betas, fused=True)
-
-
-def _decay(optimiser: Adam, epochs: int) -> LambdaLR:
-    """The "lambda decay" of section IV-B.
-
-    The text gives no shape, and the authors' code never runs its own; this is the usual one:
-    constant for half of the epochs, then linearly towards 0.
-    """
-    constant = epochs / 2
-    return LambdaLR(
-        optimiser,
-        lambda epoch: 1.0 if epoch < constant else (epochs - epoch) / (epochs - constant),
-    )
