@@ -33,7 +33,7 @@ from pipeline.patch_store import PatchStore
 from pipeline.ray_cluster import read_state, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.ray_snapshots import can_go_on
-from pipeline.search_space import Choices, Range, apply
+from pipeline.search_space import Choices, Range, Space, apply
 from pipeline.selection import load_validation, objective
 from pipeline.settings import MUTABLE, TuneSettings
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
@@ -157,13 +157,11 @@ class TrackTrials(Callback):
 
 def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) -> Tuner:
     asked = job.tune
+    unused = method_of(job.model).unused_lambdas()
+    space = {name: values for name, values in asked.space.items() if name not in unused}
     return Tuner(
         trainable,
-        param_space={
-            name: _domain(values, asked)
-            for name, values in asked.space.items()
-            if name not in method_of(job.model).unused_lambdas()
-        },
+        param_space={name: _domain(values, asked) for name, values in space.items()},
         tune_config=tune.TuneConfig(
             metric=OBJECTIVE,
             mode="max",
@@ -171,7 +169,7 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             max_concurrent_trials=asked.concurrent,
             trial_dirname_creator=trial_id,
             search_alg=_sampler(asked),
-            scheduler=_scheduler(asked),
+            scheduler=_scheduler(asked, space),
         ),
         run_config=tune.RunConfig(
             name=f"tune-{job.key[:16]}",
@@ -198,7 +196,7 @@ def _sampler(asked: TuneSettings) -> Searcher | SearchAlgorithm:
     return BasicVariantGenerator(random_state=asked.seed)
 
 
-def _scheduler(asked: TuneSettings) -> TrialScheduler:
+def _scheduler(asked: TuneSettings, space: Space) -> TrialScheduler:
     if asked.scheduler == "asha":
         return ASHAScheduler(
             time_attr="epoch", max_t=asked.epochs, reduction_factor=REDUCTION_FACTOR
@@ -207,7 +205,7 @@ def _scheduler(asked: TuneSettings) -> TrialScheduler:
         # It draws from the global generators.
         random.seed(asked.seed)
         np.random.seed(asked.seed)
-        mutable = {name: v for name, v in asked.space.items() if name in MUTABLE}
+        mutable = {name: v for name, v in space.items() if name in MUTABLE}
         return PopulationBasedTraining(
             time_attr="epoch",
             perturbation_interval=1,

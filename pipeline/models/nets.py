@@ -123,6 +123,7 @@ class Decoder(nn.Module):
 
     def __init__(self, shape: NetShape) -> None:
         super().__init__()
+        self.latent_dim = shape.latent_dim
         widths = _widths(shape)[::-1]
         first = FromPointConv2d(shape.latent_dim, widths[0], 4)
         self.levels = nn.Sequential(

@@ -5,5 +5,5 @@ Imports none of them, so that settings are read without loading torch.
 
 from typing import Literal
 
-MethodName = Literal["skip_ganomaly"]
+MethodName = Literal["skip_ganomaly", "ganomaly", "egbad", "anogan"]
 DEFAULT_METHOD: MethodName = "skip_ganomaly"

@@ -114,3 +114,24 @@ def test_folded_networks_give_the_same(side: int) -> None:
         torch.testing.assert_close(generator(x), x_hat, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(discriminator(x)[0], logits, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(discriminator(x)[1], features, rtol=1e-10, atol=1e-10)
+
+
+def test_without_skips_only_the_bottleneck_reaches_the_output() -> None:
+    generator = Generator(shape_of(32, skips=False)).eval()
+    names = [name for name, _ in generator.named_parameters()]
+    assert names == [name for name, _ in Generator(shape_of(32)).named_parameters()]
+    generator.encoder[-1].register_forward_hook(lambda _module, _input, z: torch.zeros_like(z))
+    with torch.no_grad():
+        first, second = generator(torch.rand(2, 3, 32, 32) * 2 - 1)
+    assert torch.equal(first, second)
+
+
+def test_f_from_the_layer_before() -> None:
+    shape = shape_of(32, feature_layer="penultimate")
+    last, penultimate = (Discriminator(s).eval() for s in (shape_of(32), shape))
+    penultimate.load_state_dict(last.state_dict())
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    logits, features = penultimate(x)
+    assert features.shape == (2, 16 * 8 * 4)
+    assert torch.equal(logits, last(x)[0])
+    assert torch.equal(features, last.features[:-2](x).flatten(1))

@@ -1,6 +1,4 @@
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +9,6 @@ from torch import nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.models.convolutions import (
-    DoublingConv2d,
-    FromPointConv2d,
-    HalvingConv2d,
-    WholeMapConv2d,
-)
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.losses import discriminator_loss, generator_adversarial_loss
 from pipeline.models.nets import NetShape
@@ -24,6 +16,7 @@ from pipeline.models.skip_ganomaly.losses import contextual_loss, latent_loss
 from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.models.skip_ganomaly.step import train_step
 from tests.conftest import LOSSES, MODEL
+from tests.models.plain import plain_convolutions
 
 SHAPE = NetShape(side=32, channels=3, ngf=4, ndf=4, latent_dim=6)
 
@@ -35,17 +28,6 @@ def double_model() -> Gan:
 
 def batch() -> torch.Tensor:
     return torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
-
-
-@contextmanager
-def plain_convolutions() -> Iterator[None]:
-    """Every convolution as torch's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for ours in (HalvingConv2d, WholeMapConv2d):
-            patch.setattr(ours, "forward", nn.Conv2d.forward)
-        for transposed in (DoublingConv2d, FromPointConv2d):
-            patch.setattr(transposed, "forward", nn.ConvTranspose2d.forward)
-        yield
 
 
 def textbook_gradients(
