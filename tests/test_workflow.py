@@ -25,6 +25,7 @@ BARE = (
     "pipeline.scoring",
     "pipeline.selection",
     "pipeline.evaluation",
+    "pipeline.reference_protocol",
 )
 METHODS = get_args(MethodName)
 ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
@@ -68,6 +69,14 @@ def test_no_method_needs_another(method: str) -> None:
         for imported in imported_names(name.replace(".", "/") + ".py"):
             others = [other for other in METHODS if f"models.{other}." in imported]
             assert others in ([], [method])
+
+
+@pytest.mark.parametrize("stage", ["scans", "extract", "tune", "train"])
+def test_no_stage_but_evaluate_can_reach_the_test_part(stage: str) -> None:
+    closure = import_closure(f"stages.{stage}")
+    assert "pipeline/reference_protocol.py" not in closure
+    if stage in ("tune", "train"):
+        assert not any("pipeline.splits.TEST" in imported_names(path) for path in closure)
 
 
 @pytest.mark.parametrize("module", BARE)
