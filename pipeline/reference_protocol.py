@@ -9,14 +9,16 @@ worth; they stand beside the honest one of the very same training.
 Nothing of the honest path imports this module.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.checkpoints import load_tensors, save_tensors
 from pipeline.evaluation import ANOMALY, TestScores
 from pipeline.metrics import auc
 from pipeline.models.interface import method_of
@@ -26,11 +28,26 @@ from pipeline.patch_store import PatchStore
 from pipeline.protocols import HONEST, IN_ORDER, Protocol
 from pipeline.scoring import Patches, build_detector, to_tensor
 from pipeline.selection import CRITERION, Validation
-from pipeline.training import Metrics, State, TrainSettings, Worker, net_shape, train
+from pipeline.training import CPU, Metrics, State, TrainSettings, Worker, net_shape, train
 from pipeline.windows import NORMAL
 
 Scores = dict[str, NDArray[np.float64]]  # the anomaly score and its terms, (N,) each
-Best = dict[Protocol, dict[str, Any]]  # of each protocol: the best epoch, its value and networks
+Best = dict[Protocol, dict[str, Any]]  # the best epoch so far, what it was picked by, its networks
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A protocol's best epoch.
+
+    Attributes:
+        epoch: its number, from 1.
+        value: what it was picked by: the honest criterion, or the AUC on the test set.
+        scores: of the test set, as the protocol scores.
+    """
+
+    epoch: int
+    value: float
+    scores: TestScores
 
 
 @dataclass(frozen=True)
@@ -53,23 +70,26 @@ class LabelledTest:
         patches = np.concatenate([store.read(0, 0), *store.blocks()])
         return cls(patches, store.labels, store.scan_ids)
 
+    def scored(self, scores: Scores) -> TestScores:
+        """With scores of the patches."""
+        return TestScores(self.labels, self.scan_ids, scores)
+
     @property
     def normal(self) -> NDArray[np.bool_]:
         """(N,) True where a patch is normal."""
         return np.asarray(self.labels == NORMAL)
 
 
-def train_by_protocols(
+def run_protocols(
     settings: TrainSettings,
     patches: PatchStore,
     validation: Validation,
     test: LabelledTest,
     protocols: Sequence[Protocol],
-    keep: Callable[[Metrics, State], None],
-    resume: State | None = None,
-    worker: Worker | None = None,
-) -> Best:
-    """Train once, and pick each protocol's best epoch: the reference ones' on the test set.
+    checkpoint: Path,
+    device: torch.device = CPU,
+) -> dict[Protocol, Picked]:
+    """Train once, and pick and score each protocol's best epoch: the reference ones' on the test.
 
     Args:
         settings: what to train.
@@ -77,46 +97,32 @@ def train_by_protocols(
         validation: what chooses the honest epoch.
         test: what the reference protocols choose by.
         protocols: which ones.
-        keep: called after every epoch with its metrics (each protocol's AUC among them) and with
-            all that `resume` takes.
-        resume: what `keep` was given, to go on from.
-        worker: where it computes, alone.
+        checkpoint: where to go on from, and what is kept for that after every epoch.
+        device: where to compute.
     """
-    worker = worker or Worker()
     shape = net_shape(settings, patches)
-    best: Best = dict(resume["best"]) if resume else {}
+    resume = load_tensors(checkpoint) if checkpoint.exists() else {"training": None, "best": {}}
+    best: Best = resume["best"]
 
     def after_epoch(metrics: Metrics, state: State) -> None:
         networks = state["model"]["networks"]
-        values = {protocol: metrics[CRITERION] for protocol in protocols if protocol == HONEST}
         for protocol in protocols:
+            value = metrics[CRITERION]
             if protocol != HONEST:
-                scores = score_by(protocol, shape, networks, settings, test, worker.device)
-                found = auc(scores[ANOMALY][test.normal], scores[ANOMALY][~test.normal])
-                values[protocol] = 0.5 if found is None else found
-            if protocol not in best or values[protocol] > best[protocol]["value"]:
-                best[protocol] = {
-                    "epoch": int(metrics["epoch"]),
-                    "value": values[protocol],
-                    "networks": _copy(networks),
-                }
-        picked_by = {f"picked_by/{protocol}": value for protocol, value in values.items()}
-        keep(metrics | picked_by, {"train": state, "best": best})
+                value = _test_auc(score_by(protocol, shape, networks, settings, test, device), test)
+            print(f"epoch {metrics['epoch']:.0f}, {protocol} picks by {value:.4f}", flush=True)
+            if protocol not in best or value > best[protocol]["value"]:
+                epoch = int(metrics["epoch"])
+                best[protocol] = {"epoch": epoch, "value": value, "networks": _copy(networks)}
+        save_tensors(checkpoint, {"training": state, "best": best})
 
-    resumed = resume["train"] if resume else None
-    train(settings, patches, validation, worker, after_epoch, resumed)
-    return best
-
-
-def scores_of_best(
-    best: Best, settings: TrainSettings, shape: NetShape, test: LabelledTest, device: torch.device
-) -> dict[Protocol, TestScores]:
-    """Each protocol's scores of the test set by its own best epoch."""
+    worker = Worker(device=device)
+    train(settings, patches, validation, worker, after_epoch, resume["training"])
     return {
-        protocol: TestScores(
-            test.labels,
-            test.scan_ids,
-            score_by(protocol, shape, chosen["networks"], settings, test, device),
+        protocol: Picked(
+            chosen["epoch"],
+            chosen["value"],
+            test.scored(score_by(protocol, shape, chosen["networks"], settings, test, device)),
         )
         for protocol, chosen in best.items()
     }
@@ -139,6 +145,11 @@ def score_by(
     scores = _reference_scores(shape, networks, settings.model, test.patches[order], device)
     back = np.argsort(order)
     return {name: values[back] for name, values in scores.items()}
+
+
+def _test_auc(scores: Scores, test: LabelledTest) -> float:
+    found = auc(scores[ANOMALY][test.normal], scores[ANOMALY][~test.normal])
+    return 0.5 if found is None else found
 
 
 def _order(protocol: Protocol, test: LabelledTest, seed: int) -> NDArray[np.intp]:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.bad_input import BadInputRule
 from pipeline.errors import InputError, require
 from pipeline.models.settings import ModelSettings
+from pipeline.protocols import HONEST, Protocol
 from pipeline.search_space import Choices, Range, check_space
 from pipeline.splits import SplitShares
 from pipeline.windows import WindowRule
@@ -142,7 +143,7 @@ class TrainBlock:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """The `evaluate` block: the intervals and the figures."""
+    """The `evaluate` block: intervals, figures, and what protocol stands beside the honest one."""
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -152,6 +153,7 @@ class EvaluateSettings:
     normal_colour: str
     abnormal_colour: str
     seed: int
+    protocol: Protocol = HONEST
 
     def __post_init__(self) -> None:
         require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")

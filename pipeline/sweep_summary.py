@@ -103,7 +103,7 @@ def _frozen(number: int, trial: TrialResult, space: Space) -> FrozenTrial:
         datetime_start=began + timedelta(seconds=trial.started),
         datetime_complete=began + timedelta(seconds=trial.ended),
         params=dict(trial.settings),
-        distributions={name: _distribution(values) for name, values in space.items()},
+        distributions={name: _distribution(space[name]) for name in trial.settings},
         user_attrs={},
         system_attrs={},
         intermediate_values={},

@@ -27,7 +27,7 @@ from pipeline.scoring import Calibration, Detector
 from pipeline.settings import EvaluateSettings
 from pipeline.showcase import ScanScorer
 from pipeline.sources.masks import SIXRAY, MasksSource
-from pipeline.splits import TEST, VALIDATION
+from pipeline.splits import TEST, TRAIN, VALIDATION
 from pipeline.trivial_scores import TRIVIAL_SCORES
 from tests.conftest import EXTRACT, MODEL
 
@@ -110,8 +110,8 @@ def test_the_whole_report(
     tmp_path: Path,
 ) -> None:
     store = PatchStore(patches, split)
-    test = score_test(store, detector, CALIBRATION)
-    assert set(test.scores) == {ANOMALY, "residual", "latent", *TRIVIAL_SCORES}
+    test = score_test(store, detector, CALIBRATION, PatchStore(patches, TRAIN))
+    assert set(test.scores) == {ANOMALY, "residual", "latent", "pca", *TRIVIAL_SCORES}
     table = write_report(tmp_path, store, test, CALIBRATION, SETTINGS, "heading")
     rows = [row for row in catalogue if row.split == split]
     scorer = ScanScorer(

@@ -4,21 +4,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
-from pipeline.checkpoints import load_tensors, save_tensors
+from pipeline.checkpoints import save_tensors
 from pipeline.evaluation import ANOMALY
-from pipeline.metrics import auc
+from pipeline.files import read_rows
 from pipeline.models.gan import network_state
 from pipeline.models.nets import NetShape
 from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.patch_store import PatchStore
+from pipeline.protocol_report import LEAK, leaking_metrics, write_protocols
 from pipeline.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
-from pipeline.reference_protocol import (
-    LabelledTest,
-    score_by,
-    scores_of_best,
-    train_by_protocols,
-)
+from pipeline.reference_protocol import LabelledTest, Picked, run_protocols, score_by
 from pipeline.selection import CRITERION, load_validation
 from pipeline.splits import TEST, VALIDATION
 from pipeline.splits import TRAIN as TRAIN_SPLIT
@@ -90,65 +87,89 @@ def test_part(patches: Path) -> LabelledTest:
 
 
 def run(
-    patches: Path,
-    test: LabelledTest,
-    settings: TrainSettings,
-    resume: State | None = None,
-) -> tuple[dict[Protocol, dict[str, object]], list[tuple[Metrics, State]]]:
-    kept: list[tuple[Metrics, State]] = []
-    best = train_by_protocols(
+    patches: Path, test: LabelledTest, settings: TrainSettings, checkpoint: Path
+) -> dict[Protocol, Picked]:
+    normals = PatchStore(patches, VALIDATION)
+    return run_protocols(
         settings,
         PatchStore(patches, TRAIN_SPLIT),
-        load_validation(PatchStore(patches, VALIDATION), settings.seed, labelled=None),
+        load_validation(normals, settings.seed, labelled=None),
         test,
         ALL,
-        lambda metrics, state: kept.append((metrics, {**state, "best": dict(state["best"])})),
-        resume,
+        checkpoint,
     )
-    return best, kept
 
 
-def test_each_protocol_picks_its_own_best_epoch(patches: Path, test_part: LabelledTest) -> None:
-    settings = replace(TRAIN, epochs=3)
-    best, kept = run(patches, test_part, settings)
-    store = PatchStore(patches, TRAIN_SPLIT)
-    for protocol in ALL:
-        values = [metrics[f"picked_by/{protocol}"] for metrics, _ in kept]
-        assert best[protocol]["value"] == max(values)
-        assert best[protocol]["epoch"] == 1 + values.index(max(values))
-    assert [m[CRITERION] for m, _ in kept] == [m[f"picked_by/{HONEST}"] for m, _ in kept]
-    found = scores_of_best(best, settings, net_shape(settings, store), test_part, CPU)
-    for protocol in (IN_ORDER, SHUFFLED):
-        scores = found[protocol].scores[ANOMALY]
-        value = auc(scores[test_part.normal], scores[~test_part.normal])
-        assert value == pytest.approx(best[protocol]["value"])
-
-
-def test_the_honest_epoch_is_that_of_a_training_that_has_no_test_part(
-    patches: Path, test_part: LabelledTest
+def test_each_protocol_picks_and_scores_its_own_best_epoch(
+    patches: Path, test_part: LabelledTest, tmp_path: Path
 ) -> None:
-    best, _ = run(patches, test_part, TRAIN)
-    validation = load_validation(PatchStore(patches, VALIDATION), TRAIN.seed, labelled=None)
+    settings = replace(TRAIN, epochs=3)
+    found = run(patches, test_part, settings, tmp_path / "state.pt")
+    shape = net_shape(settings, PatchStore(patches, TRAIN_SPLIT))
+    values: dict[Protocol, list[float]] = {protocol: [] for protocol in ALL}
+
+    def after_epoch(metrics: Metrics, state: State) -> None:
+        values[HONEST].append(metrics[CRITERION])
+        for protocol in (IN_ORDER, SHUFFLED):
+            networks = state["model"]["networks"]
+            scores = score_by(protocol, shape, networks, settings, test_part, CPU)[ANOMALY]
+            labels = ~test_part.normal
+            values[protocol].append(float(roc_auc_score(labels, scores)))
+
+    validation = load_validation(PatchStore(patches, VALIDATION), settings.seed, labelled=None)
     store = PatchStore(patches, TRAIN_SPLIT)
-    alone = train(TRAIN, store, validation, Worker(), lambda metrics, state: None)
-    assert best[HONEST]["epoch"] == alone["best"]["epoch"]
-    assert same(best[HONEST]["networks"], alone["best"]["networks"])
+    alone = train(settings, store, validation, Worker(), after_epoch)
+    for protocol, picked in found.items():
+        assert picked.value == pytest.approx(max(values[protocol]))
+        assert picked.epoch == 1 + values[protocol].index(max(values[protocol]))
+        if protocol != HONEST:
+            scores = picked.scores.scores[ANOMALY]
+            assert roc_auc_score(~test_part.normal, scores) == pytest.approx(picked.value)
+    # The honest figures are those of a training that never sees the test part.
+    networks = alone["best"]["networks"]
+    honest = score_by(HONEST, shape, networks, settings, test_part, CPU)
+    np.testing.assert_array_equal(found[HONEST].scores.scores[ANOMALY], honest[ANOMALY])
 
 
 def test_resumed_equals_uninterrupted(
-    patches: Path, test_part: LabelledTest, tmp_path: Path
+    patches: Path, test_part: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, kept = run(patches, test_part, TRAIN)
-    halfway: State = {}
+    whole = run(patches, test_part, TRAIN, tmp_path / "whole.pt")
 
-    def keep(metrics: Metrics, state: State) -> None:
-        if not halfway:
-            save_tensors(tmp_path / "halfway.pt", state)
-            halfway.update(load_tensors(tmp_path / "halfway.pt"))
+    def save_and_stop(path: Path, state: State) -> None:
+        save_tensors(path, state)
+        raise KeyboardInterrupt
 
-    validation = load_validation(PatchStore(patches, VALIDATION), TRAIN.seed, labelled=None)
-    store = PatchStore(patches, TRAIN_SPLIT)
-    train_by_protocols(TRAIN, store, validation, test_part, ALL, keep)
-    resumed, rest = run(patches, test_part, TRAIN, halfway)
-    assert len(rest) == len(kept) - 1
-    assert same(resumed, whole)
+    monkeypatch.setattr("pipeline.reference_protocol.save_tensors", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(patches, test_part, TRAIN, tmp_path / "cut.pt")
+    monkeypatch.undo()
+    resumed = run(patches, test_part, TRAIN, tmp_path / "cut.pt")
+    for protocol, picked in whole.items():
+        assert (resumed[protocol].epoch, resumed[protocol].value) == (picked.epoch, picked.value)
+        for name, values in picked.scores.scores.items():
+            np.testing.assert_array_equal(resumed[protocol].scores.scores[name], values)
+
+
+def test_the_report_marks_what_leaks(tmp_path: Path) -> None:
+    test = made_up()
+    networks = network_state(build_networks(SHAPE, 1))
+    found = {
+        protocol: Picked(
+            2, 0.6, test.scored(score_by(protocol, SHAPE, networks, SETTINGS, test, CPU))
+        )
+        for protocol in (HONEST, IN_ORDER)
+    }
+    write_protocols(tmp_path, found, ("gun",), samples=10, seed=0)
+    rows = read_rows(tmp_path / "protocols.csv")
+    assert {(row["protocol"], row["labels_leak"]) for row in rows} == {
+        (HONEST, "False"),
+        (IN_ORDER, "True"),
+    }
+    leaking = leaking_metrics(tmp_path, ANOMALY)
+    assert leaking.keys() == {f"labels_leak/{IN_ORDER}/{name}" for name in ("gun", "overall")}
+    honest, reference = (tmp_path / "protocols.txt").read_text().split("\n\n")[:2]
+    assert LEAK in reference
+    assert LEAK not in honest
+    write_protocols(tmp_path, {}, ("gun",), samples=10, seed=0)
+    assert leaking_metrics(tmp_path, ANOMALY) == {}

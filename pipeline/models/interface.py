@@ -62,17 +62,19 @@ class Method:
         train_step: moves the networks once on a batch (N, C, S, S) in [-1, 1]; returns its losses
             by name, `loss_g` and `loss_d` among them.
         scorer: what scores patches by those networks, which are in evaluation mode.
-        options: which loss weights, and which of `METHOD_OPTIONS`, it has.
+        lambdas: the loss weights that it has, by name, as its paper sets them.
+        options: which of `METHOD_OPTIONS` it has.
     """
 
     build_networks: Callable[[NetShape, int], dict[str, nn.Module]]
     train_step: Callable[[Gan, Tensor, LossSettings], dict[str, Tensor]]
     scorer: Callable[[Mapping[str, nn.Module], ModelSettings], Scorer]
-    options: frozenset[str]
+    lambdas: Mapping[str, float]
+    options: frozenset[str] = frozenset()
 
     def unused_lambdas(self) -> set[str]:
         """The loss weights that it does not have."""
-        return set(LAMBDAS) - self.options
+        return set(LAMBDAS) - set(self.lambdas)
 
     def effective(self, losses: LossSettings) -> LossSettings:
         """The settings with 0 for each weight that it does not have."""

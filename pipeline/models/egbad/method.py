@@ -41,4 +41,4 @@ class EgbadScorer(Scorer):
         return z
 
 
-METHOD = Method(build_networks, train_step, EgbadScorer, options=frozenset())
+METHOD = Method(build_networks, train_step, EgbadScorer, lambdas={})

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pipeline.models.ganomaly.nets import build_networks
 from pipeline.models.ganomaly.step import train_step
-from pipeline.models.interface import LAMBDAS, Method, Scorer
+from pipeline.models.interface import Method, Scorer
 from pipeline.models.losses import l1_distance, mean_square, residual
 from pipeline.models.settings import ModelSettings
 
@@ -47,4 +47,9 @@ class GanomalyScorer(Scorer):
         return z
 
 
-METHOD = Method(build_networks, train_step, GanomalyScorer, options=frozenset(LAMBDAS))
+METHOD = Method(
+    build_networks,
+    train_step,
+    GanomalyScorer,
+    lambdas={"lambda_adv": 1, "lambda_con": 50, "lambda_lat": 1},
+)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from pipeline.models.interface import LAMBDAS, Method, Scorer
+from pipeline.models.interface import Method, Scorer
 from pipeline.models.losses import latent_distance, mean_square, residual
 from pipeline.models.nets import features_of_both
 from pipeline.models.settings import ModelSettings
@@ -48,5 +48,6 @@ METHOD = Method(
     build_networks,
     train_step,
     SkipGanomalyScorer,
-    options=frozenset({*LAMBDAS, "skips", "feature_layer"}),
+    lambdas={"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1},
+    options=frozenset({"skips", "feature_layer"}),
 )
