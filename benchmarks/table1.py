@@ -51,7 +51,8 @@ class Size:
         ngf: width of the first layers, of ndf too.
         latent_dim, epochs, batch_size, learning_rate: of the training.
         search_steps: of AnoGAN's search.
-        share: of the training, validation and test images that are used.
+        share: of the training and validation images that are used.
+        test_share: of the test images that are.
     """
 
     ngf: int = 64
@@ -61,6 +62,7 @@ class Size:
     learning_rate: float = 2e-3
     search_steps: int = 500
     share: float = 1.0
+    test_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,12 @@ class Cell:
     method: MethodName
     seed: int
     size: Size
+    protocols: tuple[Protocol, ...] = get_args(Protocol)
+
+    def described(self) -> dict[str, Any]:
+        """As a line of `cells.jsonl` has it."""
+        described: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return described
 
     def settings(self) -> TrainSettings:
         """What is trained."""
@@ -113,7 +121,7 @@ class Cifar:
     """CIFAR-10 as the `cifar10` source reads it; images are read once for all cases."""
 
     folder: Path
-    share: float
+    size: Size
     images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     def case(self, abnormal_class: str) -> tuple[ArrayStore, ArrayStore, LabelledTest]:
@@ -123,7 +131,8 @@ class Cifar:
         parts: dict[str, list[str]] = {TRAIN: [], VALIDATION: [], TEST: []}
         for scan_id, split in split_scans(list(entries.values()), SHARES, seed=0).items():
             parts[split].append(scan_id)
-        used = {split: self._some(ids) for split, ids in parts.items()}
+        shares = {TRAIN: self.size.share, VALIDATION: self.size.share, TEST: self.size.test_share}
+        used = {split: _some(ids, shares[split]) for split, ids in parts.items()}
         for scan_id in (scan_id for ids in used.values() for scan_id in ids):
             if scan_id not in self.images:
                 self.images[scan_id] = source.read(entries[scan_id]).image
@@ -131,10 +140,6 @@ class Cifar:
         labels = np.array([(entries[i].classes or (NORMAL,))[0] for i in used[TEST]])
         train, validation = (ArrayStore(self.folder, s, found[s]) for s in (TRAIN, VALIDATION))
         return train, validation, LabelledTest(found[TEST], labels, np.array(used[TEST]))
-
-    def _some(self, ids: list[str]) -> list[str]:
-        count = max(1, round(self.share * len(ids)))
-        return [ids[i] for i in np.linspace(0, len(ids) - 1, count).astype(int)]
 
     def _stack(self, ids: list[str]) -> Patches:
         images = [self.images[scan_id] for scan_id in ids]
@@ -145,24 +150,23 @@ def run_cell(cell: Cell, data: Cifar, out: Path, device: torch.device) -> dict[s
     """Train and score one cell, from where it was left."""
     settings = cell.settings()
     train, validation, test = data.case(cell.case)
-    key = digest([settings.key("cifar10", 1), asdict(cell)])
+    key = digest([settings.key("cifar10", 1), cell.described()])
     checkpoint = out / "unfinished" / f"{key[:16]}.pt"
     print(f"{cell.case}, {cell.method}, seed {cell.seed}", flush=True)
     started = time.monotonic()
     normals = load_validation(validation, cell.seed, labelled=None)
-    protocols = get_args(Protocol)
-    found = run_protocols(settings, train, normals, test, protocols, checkpoint, device)
+    found = run_protocols(settings, train, normals, test, cell.protocols, checkpoint, device)
     row: dict[str, Any] = {
-        **asdict(cell),
+        **cell.described(),
         "key": key,
         "counts": [len(train), len(validation), len(test.labels)],
-        "protocols": {},
+        "found": {},
         "seconds": round(time.monotonic() - started, 1),  # of this process
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
     }
     for protocol, picked in found.items():
-        row["protocols"][protocol] = {
+        row["found"][protocol] = {
             "epoch": picked.epoch,
             "auc": {
                 name: asdict(auc_by_scan(values, ~test.normal, test.scan_ids, SAMPLES, cell.seed))
@@ -197,9 +201,10 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         cells = []
         for case in cases:
             found = [
-                row["protocols"][protocol]["auc"][ANOMALY]["auc"]
+                row["found"][protocol]["auc"][ANOMALY]["auc"]
                 for row in rows
                 if (row["method"], json.dumps(row["size"]), row["case"]) == (method, size, case)
+                and protocol in row["found"]
             ]
             text = f"{np.mean(found):.3f} ({min(found):.3f} {max(found):.3f})" if found else ""
             cells.append(f"{text:>20}")
@@ -209,6 +214,12 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "reference_2019 and reference_2019_shuffled let the test's labels leak"
 
 
+def _some(ids: list[str], share: float) -> list[str]:
+    """A share of them, evenly spread."""
+    count = max(1, round(share * len(ids)))
+    return [ids[i] for i in np.linspace(0, len(ids) - 1, count).astype(int)]
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="CIFAR-10, one class left out, all methods")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10, as scans.folder")
@@ -216,6 +227,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     methods = get_args(MethodName)
     parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
+    protocols = get_args(Protocol)
+    parser.add_argument("--protocols", nargs="+", choices=protocols, default=protocols)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, value in vars(Size()).items():
@@ -227,11 +240,12 @@ def main() -> None:
     """Run what is not done yet, then print the table."""
     given = _arguments()
     size = Size(**{name: getattr(given, name) for name in vars(Size())})
-    data = Cifar(given.data, size.share)
+    data = Cifar(given.data, size)
     for seed, case, method in product(given.seeds, given.cases, given.methods):
-        cell = Cell(case, method, seed, size)
-        done = [{name: row[name] for name in asdict(cell)} for row in read_cells(given.out)]
-        if asdict(cell) not in done:
+        cell = Cell(case, method, seed, size, tuple(given.protocols))
+        described = cell.described()
+        done = [{name: row[name] for name in described} for row in read_cells(given.out)]
+        if described not in done:
             add_cell(given.out, run_cell(cell, data, given.out, torch.device(given.device)))
     print("\n".join(table(read_cells(given.out))))
 

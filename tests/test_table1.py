@@ -49,7 +49,7 @@ def test_every_method_has_a_cell_with_all_protocols_and_is_run_once(
     for row in rows:
         assert row["counts"] == [76, 14, 30]
         for protocol in ("honest", "reference_2019", "reference_2019_shuffled"):
-            estimate = row["protocols"][protocol]["auc"]["anomaly_score"]
+            estimate = row["found"][protocol]["auc"]["anomaly_score"]
             assert estimate["low"] <= estimate["auc"] <= estimate["high"]
     assert "let the test's labels leak" in capsys.readouterr().out
     assert not list((tmp_path / "unfinished").iterdir())
@@ -63,7 +63,7 @@ def test_a_cell_that_was_cut_short_goes_on_to_the_same_figures(
     cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = Cell("car", METHODS[0], 0, Size(ngf=2, latent_dim=4, epochs=2, batch_size=8))
-    data, cpu = Cifar(cifar, 1.0), torch.device("cpu")
+    data, cpu = Cifar(cifar, cell.size), torch.device("cpu")
     whole = run_cell(cell, data, tmp_path / "whole", cpu)
 
     def save_and_stop(path: Path, state: dict[str, object]) -> None:
