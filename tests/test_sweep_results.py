@@ -92,6 +92,13 @@ def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
     assert "failed: lambda_adv 1, lambda_con 40, lambda_lat 1, latent_dim 10: loss_g is nan" in text
 
 
+def test_trials_too_alike_to_tell_what_decides_have_no_importances(tmp_path: Path) -> None:
+    result = rank([trial(0.7), trial(0.7 + 1e-12, at=1)])
+    write_summary(tmp_path, result, SPACE, "labelled_auc")
+    assert importances(as_study(result, SPACE)) == {}
+    assert "not defined" in (tmp_path / "summary.txt").read_text()
+
+
 def test_what_a_method_does_not_have_was_not_searched(tmp_path: Path) -> None:
     trials = [
         replace(trial(value), settings={"latent_dim": 5 * n}) for n, value in ((1, 0.7), (2, 0.8))
