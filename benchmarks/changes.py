@@ -18,7 +18,8 @@ from benchmarks.score import PATCHES, our_scoring
 from benchmarks.timing import Timing, alternate, arguments
 from benchmarks.train_step import model_settings, our_step
 from pipeline import scoring
-from pipeline.models.skip_ganomaly import convolutions, nets
+from pipeline.models import convolutions
+from pipeline.models.skip_ganomaly import nets
 
 
 @contextmanager

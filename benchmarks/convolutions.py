@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from benchmarks.floor import BATCH
 from benchmarks.timing import Clock, Timing, alternate, arguments
-from pipeline.models.skip_ganomaly import convolutions
-from pipeline.models.skip_ganomaly.convolutions import DoublingConv2d, HalvingConv2d
+from pipeline.models import convolutions
+from pipeline.models.convolutions import DoublingConv2d, HalvingConv2d
 
 HALVING = ((64, 128, 16), (128, 256, 8), (256, 512, 4))  # channels in and out, side of the input
 DOUBLING = ((1024, 256, 2), (512, 128, 4), (256, 64, 8), (128, 3, 16))

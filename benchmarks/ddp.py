@@ -20,7 +20,9 @@ from torch.nn.parallel import DistributedDataParallel
 from benchmarks.floor import BATCH, WIDTH, paper_shape
 from benchmarks.timing import Row, Timing, print_rows, summary
 from benchmarks.train_step import LOSSES, model_settings, some_patches
-from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
+from pipeline.models.gan import Gan, build_gan
+from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.skip_ganomaly.step import train_step
 
 BAR = 1.8
 WORKERS = 2
@@ -57,17 +59,18 @@ def _worker(rank: int, folder: str, side: int, rounds: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-def _model(side: int, parallel: bool) -> SkipGanomaly:
+def _model(side: int, parallel: bool) -> Gan:
     networks = build_networks(paper_shape(side), seed=0)
     if not parallel:
-        return build_model(*networks, model_settings(WIDTH), epochs=1)
-    generator, discriminator = (
-        DistributedDataParallel(network, forward_sync_buffers=False) for network in networks
-    )
-    return build_model(generator, discriminator, model_settings(WIDTH), epochs=1)
+        return build_gan(networks, model_settings(WIDTH), epochs=1)
+    shared = {
+        name: DistributedDataParallel(network, forward_sync_buffers=False)
+        for name, network in networks.items()
+    }
+    return build_gan(shared, model_settings(WIDTH), epochs=1)
 
 
-def _turn(model: SkipGanomaly, x: torch.Tensor) -> list[float]:
+def _turn(model: Gan, x: torch.Tensor) -> list[float]:
     seconds = []
     for _ in range(STEPS):
         started = time.perf_counter()

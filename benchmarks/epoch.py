@@ -21,8 +21,10 @@ from benchmarks.read import make_store
 from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
 from benchmarks.train_step import LOSSES, model_settings
 from pipeline.loading import BUFFER_BLOCKS, ShuffledReader
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
+from pipeline.models.gan import Gan, build_gan
+from pipeline.models.nets import NetShape
+from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.skip_ganomaly.step import train_step
 from pipeline.scoring import to_tensor
 from pipeline.shards import BLOCK_ROWS
 
@@ -33,9 +35,7 @@ BAR = 0.95
 CPU = torch.device("cpu")
 
 
-def epoch(
-    model: SkipGanomaly, batches: Callable[[], Iterable[NDArray[np.uint8]]]
-) -> Callable[[], object]:
+def epoch(model: Gan, batches: Callable[[], Iterable[NDArray[np.uint8]]]) -> Callable[[], object]:
     """The first steps of an epoch."""
 
     def run() -> None:
@@ -50,7 +50,7 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         reader = ShuffledReader(make_store(Path(folder), PATCHES), BATCH, 0, 1, seed=0)
         shape = NetShape(SIDE, 3, DEMO_WIDTH, DEMO_WIDTH, LATENT_DIM)
-        model = build_model(*build_networks(shape, 0), model_settings(DEMO_WIDTH), epochs=1)
+        model = build_gan(build_networks(shape, 0), model_settings(DEMO_WIDTH), epochs=1)
         held = [batch.copy() for batch in islice(reader.epoch(0), BATCHES)]
         rivals = {
             "memory": epoch(model, partial(iter, held)),

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Clock, arguments, seconds_of
-from pipeline.models.skip_ganomaly.convolutions import DoublingConv2d, HalvingConv2d
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.step import build_networks
+from pipeline.models.convolutions import DoublingConv2d, HalvingConv2d
+from pipeline.models.nets import NetShape
+from pipeline.models.skip_ganomaly.nets import build_networks
 
 BATCH, WIDTH, LATENT_DIM = 64, 64, 100  # the paper's
 SIDES = (32, 64)
@@ -52,7 +52,7 @@ def paper_shape(side: int) -> NetShape:
 def step_work(shape: NetShape, batch: int) -> Work:
     """Of one training step."""
     work = _passes(shape, batch, STEP_PASSES)
-    weights = sum(p.numel() for net in build_networks(shape, 0) for p in net.parameters())
+    weights = sum(p.numel() for net in build_networks(shape, 0).values() for p in net.parameters())
     return Work(work.flops, work.moved + ADAM_TRANSFERS * FLOAT_BYTES * weights)
 
 
@@ -72,7 +72,7 @@ def measure_machine(clock: Clock, size: int = 2048, rounds: int = 10) -> Machine
 
 
 def _passes(shape: NetShape, batch: int, passes: tuple[int, int]) -> Work:
-    found = [_forward(network, shape, batch) for network in build_networks(shape, 0)]
+    found = [_forward(network, shape, batch) for network in build_networks(shape, 0).values()]
     return Work(
         sum(count * work.flops for count, work in zip(passes, found, strict=True)),
         sum(count * work.moved for count, work in zip(passes, found, strict=True)),

@@ -24,9 +24,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from pipeline.loading import EpochDataset, ShuffledReader
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
-from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
+from pipeline.models.gan import Gan, build_gan
+from pipeline.models.nets import NetShape
+from pipeline.models.settings import LossSettings, ModelSettings
+from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.skip_ganomaly.step import train_step
 from pipeline.patch_store import PatchStore, write_manifest
 from pipeline.scoring import to_tensor
 from pipeline.shards import FORMAT, ShardAttributes, ShardWriter
@@ -106,19 +108,16 @@ def from_memory(memory: np.ndarray, order: np.ndarray) -> int:
     return len(order)
 
 
-def step(model: SkipGanomaly, batch: np.ndarray) -> int:
+def step(model: Gan, batch: np.ndarray) -> int:
     """One training step."""
     train_step(model, to_tensor(batch, torch.device("cpu")), LOSSES)
     return len(batch)
 
 
-def paper_model() -> SkipGanomaly:
+def paper_model() -> Gan:
     """The model of section IV-B, as the training loop builds it."""
     shape = NetShape(SIDE, 3, MODEL.ngf, MODEL.ndf, LOSSES.latent_dim)
-    generator, discriminator = build_networks(shape, seed=0)
-    for network in (generator, discriminator):
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return build_model(generator, discriminator, MODEL, epochs=1)
+    return build_gan(build_networks(shape, seed=0), MODEL, epochs=1)
 
 
 def make_store(folder: Path, patches: int) -> PatchStore:

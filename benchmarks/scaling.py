@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 from benchmarks.floor import BATCH, FLOAT_BYTES, SIDES, paper_shape, step_work
-from pipeline.models.skip_ganomaly.step import build_networks
+from pipeline.models.skip_ganomaly.nets import build_networks
 
 GPUS = (8, 64, 512)
 EFFICIENCY = 0.9
@@ -58,7 +58,9 @@ def main() -> None:
     for side in SIDES:
         shape = paper_shape(side)
         per_patch = step_work(shape, BATCH).flops / BATCH
-        weights = sum(p.numel() for net in build_networks(shape, 0) for p in net.parameters())
+        weights = sum(
+            p.numel() for net in build_networks(shape, 0).values() for p in net.parameters()
+        )
         sent = FLOAT_BYTES * weights
         for gpus in GPUS:
             wait = assumed.all_reduce(sent, gpus)

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from benchmarks.floor import SIDES, WIDTH, measure_machine, paper_shape, score_work
 from benchmarks.textbook import TextbookDiscriminator, TextbookGenerator, textbook_scores
 from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
-from pipeline.models.skip_ganomaly.step import build_networks, network_state
+from benchmarks.train_step import model_settings
+from pipeline.models.gan import network_state
+from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.scoring import build_detector
 
 BARS = {32: 2.0, 64: 1.8}
@@ -32,7 +34,9 @@ def their_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
 def our_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
     """The pipeline's scores of these patches."""
     shape = paper_shape(pixels.shape[1])
-    detector = build_detector(shape, network_state(*build_networks(shape, seed=0)), 0.9)
+    detector = build_detector(
+        shape, network_state(build_networks(shape, seed=0)), model_settings(WIDTH)
+    )
     return lambda: detector.score([pixels])
 
 

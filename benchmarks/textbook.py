@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from pipeline.models.skip_ganomaly.nets import initialise
+from pipeline.models.nets import initialise
 
 LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)
 CONTEXTUAL_WEIGHT = 50.0

@@ -26,9 +26,11 @@ from benchmarks.floor import (
 )
 from benchmarks.textbook import BETAS, LEARNING_RATE, Textbook, textbook_step
 from benchmarks.timing import Clock, Row, alternate, arguments, print_rows, seconds_of, wall_time
-from pipeline.models.skip_ganomaly.precision import products
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings, Precision
-from pipeline.models.skip_ganomaly.step import build_model, build_networks, train_step
+from pipeline.models.gan import build_gan
+from pipeline.models.precision import products
+from pipeline.models.settings import LossSettings, ModelSettings, Precision
+from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.skip_ganomaly.step import train_step
 
 BARS = {32: 4.0, 64: 3.0}
 LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=LATENT_DIM)
@@ -53,9 +55,9 @@ def our_step(
 ) -> Callable[[], object]:
     """A training step of the pipeline on one batch, over and over."""
     networks = build_networks(paper_shape(side), seed=0)
-    for network in networks:
+    for network in networks.values():
         network.to(device)
-    model = build_model(*networks, settings, epochs=1)
+    model = build_gan(networks, settings, epochs=1)
     x = some_patches(side, settings.batch_size).to(device, memory_format=torch.channels_last)
 
     def step() -> None:

@@ -1,6 +1,6 @@
 """What a trained model finds on the test part, beside scores that need no model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from pipeline.metrics import AucEstimate, auc_by_scan, roc
 from pipeline.patch_store import PatchStore
+from pipeline.principal_components import PrincipalComponents
 from pipeline.scoring import Calibration, Detector, PatchScores
 from pipeline.trivial_scores import TRIVIAL_SCORES
 from pipeline.windows import NORMAL
 
 OVERALL = "overall"
 ANOMALY = "anomaly_score"
-MODEL_SCORES = (ANOMALY, "residual", "latent")
+PCA = "pca"
 CURVE_POINTS = 200  # of a ROC curve in a plot file
 BINS = 50
 
@@ -49,13 +50,23 @@ class TestScores:
         return ~self.normal if class_name == OVERALL else np.asarray(self.labels == class_name)
 
 
-def score_test(store: PatchStore, detector: Detector, calibration: Calibration) -> TestScores:
-    """Score the test patches by the model and by every trivial score."""
+def score_test(
+    store: PatchStore, detector: Detector, calibration: Calibration, normals: PatchStore
+) -> TestScores:
+    """Score the test patches by the model, and by what needs none.
+
+    Args:
+        store: the test patches.
+        detector: the model ...
+        calibration: ... and what its scores are scaled by.
+        normals: the training normals, whose principal components are one of the other scores.
+    """
+    components = PrincipalComponents.fit(normals)
     found: PatchScores = detector.score(store.blocks())
     scores = {
         ANOMALY: calibration.scale(found.anomaly),
-        "residual": found.residual,
-        "latent": found.latent,
+        **found.terms,
+        PCA: _joined(components.residual(block) for block in store.blocks()),
         **_trivial(store.blocks()),
     }
     return TestScores(store.labels, store.scan_ids, scores)
@@ -101,7 +112,7 @@ def describe(table: AucTable, test: TestScores, heading: str) -> str:
     classes = list(next(iter(table.values())))
     lines = [heading, "".join([f"{'AUC':<20}", *(f"{name:>20}" for name in classes)])]
     for score, row in table.items():
-        if score == next(iter(TRIVIAL_SCORES)):
+        if score == PCA:
             lines.append("-- without any model")
         lines.append("".join([f"{score:<20}", *(f"{_cell(row[name]):>20}" for name in classes)]))
     counts = {name: int(test.abnormal(name).sum()) for name in classes}
@@ -165,9 +176,11 @@ def _auc(test: TestScores, score: str, class_name: str, samples: int, seed: int)
 
 def _trivial(blocks: Iterator[NDArray[np.uint8]]) -> dict[str, Scores]:
     parts = [{name: score(block) for name, score in TRIVIAL_SCORES.items()} for block in blocks]
-    return {
-        name: np.concatenate([np.empty(0), *(p[name] for p in parts)]) for name in TRIVIAL_SCORES
-    }
+    return {name: _joined(p[name] for p in parts) for name in TRIVIAL_SCORES}
+
+
+def _joined(parts: Iterable[Scores]) -> Scores:
+    return np.concatenate([np.empty(0), *parts])
 
 
 def _share(alarms: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float | None:

@@ -9,7 +9,7 @@ there are any, else the label-free criterion of `pipeline.selection`.
 
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -34,14 +34,15 @@ from pipeline.checkpoints import save_checkpoint
 from pipeline.errors import last_line
 from pipeline.files import code_digest, digest
 from pipeline.locks import alone_on
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.models.interface import method_of
+from pipeline.models.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.ray_checkpoints import newest_state, patiently
 from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.ray_snapshots import KeepScheduler, can_go_on
 from pipeline.ray_train import TrainJob, fit
-from pipeline.search_space import Choices, Range, apply
+from pipeline.search_space import Choices, Range, Space, apply
 from pipeline.selection import Validation, load_validation, objective
 from pipeline.settings import MUTABLE, TuneSettings
 from pipeline.shared_patches import SharedPatches, open_store
@@ -49,17 +50,16 @@ from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
 from pipeline.tracking import UNLOGGED, Tracker, trial_run_name
 from pipeline.training import (
-    DECIDING,
     Metrics,
     State,
     TrainSettings,
     Worker,
+    deciding,
     shuffled_reader,
     train,
 )
 
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
-LOGGED = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds", OBJECTIVE)
 KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
 TRIAL_FAILURES = 2  # restarts of a trial from its last checkpoint: its node may have died
 NEXT_TO_NOTHING = {"CPU": 0.0, "memory": 1.0}  # a byte; Tune does not let a trial ask for nothing
@@ -94,7 +94,7 @@ def sweep_objective(patches: Path) -> str:
 
 def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
     """Digest of all that decides what a sweep finds; a rerun of the same key goes on with it."""
-    return digest([asdict(model), asdict(tune), data, code_digest((__name__, *DECIDING))])
+    return digest([asdict(model), asdict(tune), data, code_digest((__name__, *deciding(model)))])
 
 
 def run_sweep(
@@ -211,7 +211,7 @@ class TrackTrials(Callback):
     ) -> None:
         """Log an epoch of a trial in one call."""
         run_id = self._run(trial)
-        names = ("epoch", *LOGGED, self.objective_name)
+        names = ("epoch", *_curve_names(result), self.objective_name)
         self.tracker.log_epoch(run_id, {name: result[name] for name in names})
 
     def on_trial_complete(
@@ -245,10 +245,12 @@ def _trainable(job: SweepJob, sweep: str, trial: Callable[..., None]) -> Any:
 
 def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) -> Tuner:
     asked = job.tune
-    scheduler = _scheduler(asked)
+    unused = method_of(job.model).unused_lambdas()
+    space = {name: values for name, values in asked.space.items() if name not in unused}
+    scheduler = _scheduler(asked, space)
     return Tuner(
         trainable,
-        param_space={name: _domain(values, asked) for name, values in asked.space.items()},
+        param_space={name: _domain(values, asked) for name, values in space.items()},
         tune_config=tune.TuneConfig(
             metric=OBJECTIVE,
             mode="max",
@@ -285,7 +287,7 @@ def _sampler(asked: TuneSettings) -> Searcher | SearchAlgorithm:
     return BasicVariantGenerator(random_state=asked.seed)
 
 
-def _scheduler(asked: TuneSettings) -> TrialScheduler:
+def _scheduler(asked: TuneSettings, space: Space) -> TrialScheduler:
     if asked.scheduler == "asha":
         return ASHAScheduler(
             time_attr="epoch", max_t=asked.epochs, reduction_factor=REDUCTION_FACTOR
@@ -294,7 +296,7 @@ def _scheduler(asked: TuneSettings) -> TrialScheduler:
         # It draws from the global generators.
         random.seed(asked.seed)
         np.random.seed(asked.seed)
-        mutable = {name: v for name, v in asked.space.items() if name in MUTABLE}
+        mutable = {name: v for name, v in space.items() if name in MUTABLE}
         return PopulationBasedTraining(
             time_attr="epoch",
             perturbation_interval=1,
@@ -348,7 +350,7 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
         reason = reason or "no epoch ended"
         return TrialResult(trial, settings, None, "failed", 0, 0.0, 0.0, 0.0, reason)
     done = int(curve["epoch"].max())
-    names = ["epoch", *(name for name in LOGGED if name in curve)]
+    names = ["epoch", *_curve_names(curve)]
     return TrialResult(
         trial,
         settings,
@@ -361,6 +363,11 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
         reason=reason,
         curve=curve[names].astype(float).to_dict("records"),
     )
+
+
+def _curve_names(metrics: Iterable[str]) -> list[str]:
+    """What of a trial's metrics its curves show: the losses, which the method names, and so on."""
+    return [name for name in metrics if name.startswith("loss_") or name in ("seconds", OBJECTIVE)]
 
 
 def _began(result: Result) -> float | None:

@@ -1,4 +1,7 @@
-"""Anomaly scores of patches (section III-D), from trained networks in evaluation mode."""
+"""Anomaly scores of patches, from trained networks in evaluation mode, whatever the method.
+
+Equations are those of Skip-GANomaly (section III-D).
+"""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,20 +15,16 @@ from torch import Tensor, nn
 
 from pipeline.checkpoints import load_tensors, save_tensors
 from pipeline.errors import InputError
-from pipeline.models.skip_ganomaly.compiling import compiled
-from pipeline.models.skip_ganomaly.losses import latent_distance, residual
-from pipeline.models.skip_ganomaly.nets import (
-    Discriminator,
-    Generator,
-    NetShape,
-    fold_batch_norm,
-)
-from pipeline.models.skip_ganomaly.precision import products
+from pipeline.models.compiling import compiled
+from pipeline.models.interface import Scorer, method_of
+from pipeline.models.nets import NetShape, fold_batch_norm
+from pipeline.models.precision import products
+from pipeline.models.settings import ModelSettings
 
 Patches = NDArray[np.uint8]  # (N, H, W, C)
 SCORE_BATCH = 64  # patches at once: of 16 to 256 the fastest (benchmarks/README.md)
 
-MODEL_FORMAT = 1
+MODEL_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,11 @@ class PatchScores:
     """Scores of N patches, each (N,) float64, higher means more abnormal.
 
     Attributes:
-        residual: R, mean |x - x_hat| with values in [-1, 1] (Equation 2).
-        latent: L, Euclidean norm of f(x) - f(x_hat) (Equation 3).
-        anomaly: A = lambda R + (1 - lambda) L (Equation 5).
+        terms: what the method's anomaly score is made of, by name.
+        anomaly: A, their weighted sum (Equation 5).
     """
 
-    residual: NDArray[np.float64]
-    latent: NDArray[np.float64]
+    terms: dict[str, NDArray[np.float64]]
     anomaly: NDArray[np.float64]
 
 
@@ -77,51 +74,48 @@ class Detector:
     """Trained networks that score patches. Batch-norm uses its running statistics."""
 
     def __init__(
-        self,
-        generator: nn.Module,
-        discriminator: nn.Module,
-        score_lambda: float,
-        device: torch.device | None = None,
-        *,
-        use_compiler: bool = False,
+        self, scorer: Scorer, device: torch.device | None = None, *, use_compiler: bool = False
     ) -> None:
         self.device = device or torch.device("cpu")
         self.use_compiler = use_compiler
-        self.generator = generator.eval().to(self.device)
-        self.discriminator = discriminator.eval().to(self.device)
-        self.score_lambda = score_lambda
+        self.scorer = scorer.eval().to(self.device)
 
     def score(self, blocks: Iterable[Patches]) -> PatchScores:
         """Score blocks of patches, (N, H, W, C) uint8 each, as one row of scores."""
+        names, weights = zip(*self.scorer.weights.items(), strict=True)
         parts = [self._score_batch(batch) for batch in _batches(blocks)]
-        empty = np.empty((2, 0))
-        residuals, latents = np.concatenate([empty, *parts], axis=1)
-        anomaly = self.score_lambda * residuals + (1 - self.score_lambda) * latents  # Equation 5
-        return PatchScores(residuals, latents, anomaly)
+        rows = np.concatenate([np.empty((len(names), 0)), *parts], axis=1)
+        anomaly = (np.array(weights)[:, None] * rows).sum(axis=0)  # Equation 5
+        return PatchScores(dict(zip(names, rows, strict=True)), anomaly)
 
     @torch.inference_mode()
     def reconstruct(self, patches: Patches) -> Patches:
         """x_hat of some patches, back in uint8."""
-        x_hat = self.generator(to_tensor(patches, self.device))
+        x_hat = self.scorer.reconstruct(to_tensor(patches, self.device))
         pixels = ((x_hat + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return pixels.permute(0, 2, 3, 1).cpu().numpy()  # (N, C, H, W) to (N, H, W, C)
 
     @torch.inference_mode()
     def features(self, patches: Patches) -> NDArray[np.float32]:
-        """f(x) of some patches, (N, d)."""
-        found: Tensor = self.discriminator(to_tensor(patches, self.device))[1]
-        return found.cpu().numpy()
+        """The method's description of some patches, (N, any length)."""
+        return self.scorer.features(to_tensor(patches, self.device)).cpu().numpy()
 
     @torch.inference_mode()
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
-        """R and L of one batch, (2, N)."""
+        """The terms of one batch, (terms, N)."""
         x = to_tensor(patches, self.device)
         # A last batch is shorter, and compiling for its size would outlast what it saves.
         full = self.use_compiler and len(x) == SCORE_BATCH
         terms = compiled(score_terms) if full else score_terms
         with products("float32"):
-            scores = torch.stack(terms(self.generator, self.discriminator, x))
+            scores = terms(self.scorer, x)
         return scores.double().cpu().numpy()
+
+
+def score_terms(scorer: Scorer, x: Tensor) -> Tensor:
+    """The terms of patches x, (N, C, S, S) in [-1, 1], as rows: (terms, N)."""
+    terms = scorer.terms(x)
+    return torch.stack([terms[name] for name in scorer.weights])
 
 
 def calibrate(anomaly: NDArray[np.float64], false_alarm_rate: float) -> Calibration:
@@ -143,18 +137,16 @@ def calibrate(anomaly: NDArray[np.float64], false_alarm_rate: float) -> Calibrat
 def calibrated_model(
     shape: NetShape,
     best: dict[str, Any],
-    score_lambda: float,
+    settings: ModelSettings,
     validation: Iterable[Patches],
     false_alarm_rate: float,
     provenance: dict[str, Any],
 ) -> "TrainedModel":
     """The best epoch's networks with bounds and threshold from validation normals."""
-    detector = build_detector(shape, best["networks"], score_lambda)
+    detector = build_detector(shape, best["networks"], settings)
     calibration = calibrate(detector.score(validation).anomaly, false_alarm_rate)
     chosen = {"epoch": best["epoch"], "criterion": best["criterion"]}
-    return TrainedModel(
-        shape, best["networks"], score_lambda, calibration, {**provenance, **chosen}
-    )
+    return TrainedModel(shape, best["networks"], settings, calibration, {**provenance, **chosen})
 
 
 def to_tensor(patches: Patches, device: torch.device) -> Tensor:
@@ -170,29 +162,17 @@ def normalise(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def score_terms(generator: nn.Module, discriminator: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """R and L of patches x, (N,) each, from networks in evaluation mode."""
-    x_hat = generator(x)
-    # In evaluation mode a patch's features do not depend on its batch: one pass for both.
-    features, features_hat = discriminator(torch.cat([x, x_hat]))[1].chunk(2)
-    return residual(x, x_hat), latent_distance(features, features_hat)
-
-
 class ScoringModule(nn.Module):
     """uint8 patches (N, H, W, C) to scaled anomaly scores (N,): one module to deploy."""
 
     def __init__(self, model: "TrainedModel") -> None:
         super().__init__()
-        detector = model.detector()
-        self.generator = detector.generator
-        self.discriminator = detector.discriminator
-        self.score_lambda = model.score_lambda
+        self.scorer = model.detector().scorer
         self.calibration = model.calibration
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Equations 5 and 6."""
-        residuals, latents = score_terms(self.generator, self.discriminator, normalise(pixels))
-        anomaly = self.score_lambda * residuals + (1 - self.score_lambda) * latents
+        anomaly = self.scorer(normalise(pixels))
         bounds = self.calibration
         return (anomaly - bounds.minimum) / (bounds.maximum - bounds.minimum)
 
@@ -204,22 +184,20 @@ class TrainedModel:
     Attributes:
         shape: what the networks are built from.
         networks: their weights, by network.
-        score_lambda: lambda of Equation 5.
+        settings: the method, and how it scores.
         calibration: bounds and threshold.
         provenance: settings, best epoch and its criterion, digest of the data.
     """
 
     shape: NetShape
     networks: dict[str, Any]
-    score_lambda: float
+    settings: ModelSettings
     calibration: Calibration
     provenance: dict[str, Any]
 
-    def detector(self, *, use_compiler: bool = False) -> Detector:
+    def detector(self) -> Detector:
         """Networks with these weights, ready to score."""
-        return build_detector(
-            self.shape, self.networks, self.score_lambda, use_compiler=use_compiler
-        )
+        return build_detector(self.shape, self.networks, self.settings)
 
     def save(self, path: Path) -> None:
         """Write the model, whole or not at all."""
@@ -241,7 +219,7 @@ class TrainedModel:
         return cls(
             NetShape(**content["shape"]),
             content["networks"],
-            content["score_lambda"],
+            ModelSettings(**content["settings"]),
             Calibration(**content["calibration"]),
             content["provenance"],
         )
@@ -250,18 +228,16 @@ class TrainedModel:
 def build_detector(
     shape: NetShape,
     networks: dict[str, Any],
-    score_lambda: float,
+    settings: ModelSettings,
     device: torch.device | None = None,
-    *,
-    use_compiler: bool = False,
 ) -> Detector:
     """New networks of `shape` with the weights in `networks`, batch-norm folded into them."""
-    generator, discriminator = Generator(shape), Discriminator(shape)
-    generator.load_state_dict(networks["generator"])
-    discriminator.load_state_dict(networks["discriminator"])
-    for network in (generator, discriminator):
+    method = method_of(settings)
+    built = method.build_networks(shape, 0)
+    for name, network in built.items():
+        network.load_state_dict(networks[name])
         fold_batch_norm(network.eval())
-    return Detector(generator, discriminator, score_lambda, device, use_compiler=use_compiler)
+    return Detector(method.scorer(built, settings), device, use_compiler=settings.compile)
 
 
 def _batches(blocks: Iterable[Patches]) -> Iterable[Patches]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 from pipeline.errors import require
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.models.settings import LossSettings, ModelSettings
 
 LOSS_NAMES = tuple(field.name for field in fields(LossSettings))
 MODEL_NAMES = tuple(field.name for field in fields(ModelSettings))
@@ -49,9 +49,11 @@ def check_space(space: Space) -> None:
 def apply(values: Values, model: ModelSettings) -> tuple[ModelSettings, LossSettings]:
     """The settings of a trial: `model` with what of it was searched, and the loss settings.
 
+    A loss weight that has no value is 0: a sweep leaves out those that the method does not have.
+
     Raises:
         InputError: a value is out of the range that its setting allows.
     """
     searched: dict[str, Any] = {n: value for n, value in values.items() if n in MODEL_NAMES}
-    losses: dict[str, Any] = {name: values[name] for name in LOSS_NAMES}
+    losses: dict[str, Any] = {name: values.get(name, 0) for name in LOSS_NAMES}
     return replace(model, **searched), LossSettings(**losses)

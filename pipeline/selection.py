@@ -43,8 +43,7 @@ class Validation:
         against = detector.score([self.implanted])
         metrics = {
             CRITERION: _required_auc(scores.anomaly, against.anomaly),
-            "validation_residual": float(scores.residual.mean()),
-            "validation_latent": float(scores.latent.mean()),
+            **{f"validation_{name}": float(term.mean()) for name, term in scores.terms.items()},
         }
         if self.labelled is not None and self.labelled_abnormal is not None:
             anomaly = detector.score([self.labelled]).anomaly
@@ -61,12 +60,12 @@ def objective(labelled: PatchStore) -> str:
 
 def load_validation(normals: PatchStore, seed: int, labelled: PatchStore | None) -> Validation:
     """Read up to `MAX_PATCHES` validation normals, and of `labelled` as many of each kind."""
-    patches = _read_rows(normals, _spread(np.arange(len(normals))))
+    patches = _read_rows(normals, spread(np.arange(len(normals))))
     implanted = implant(patches, np.random.default_rng([seed, len(patches)]))
     if labelled is None or objective(labelled) == CRITERION:
         return Validation(patches, implanted)
     normal = labelled.is_normal()
-    rows = np.sort(np.concatenate([_spread(np.flatnonzero(kind)) for kind in (normal, ~normal)]))
+    rows = np.sort(np.concatenate([spread(np.flatnonzero(kind)) for kind in (normal, ~normal)]))
     return Validation(patches, implanted, _read_rows(labelled, rows), ~normal[rows])
 
 
@@ -89,16 +88,16 @@ def implant(patches: Patches, generator: np.random.Generator) -> Patches:
     return implanted
 
 
+def spread(rows: NDArray[np.intp], most: int = MAX_PATCHES) -> NDArray[np.intp]:
+    """At most so many of the rows, evenly spread over all of them."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+
+
 def _required_auc(normal: NDArray[np.float64], abnormal: NDArray[np.float64]) -> float:
     found = auc(normal, abnormal)
     return 0.5 if found is None else found
-
-
-def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """At most `MAX_PATCHES` of the rows, evenly spread over all of them."""
-    if len(rows) <= MAX_PATCHES:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, MAX_PATCHES).astype(np.intp)]
 
 
 def _read_rows(store: PatchStore, rows: NDArray[np.intp]) -> Patches:

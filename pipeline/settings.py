@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.bad_input import BadInputRule
 from pipeline.bags import BagColumn, check_group
 from pipeline.errors import InputError, require
-from pipeline.models.skip_ganomaly.settings import ModelSettings
+from pipeline.models.settings import ModelSettings
+from pipeline.protocols import HONEST, Protocol
 from pipeline.resources import WorkerRange, WorkerResources
 from pipeline.search_space import Choices, Range, check_space
 from pipeline.splits import SplitShares
@@ -148,7 +149,7 @@ class TrainBlock(WorkerResources):
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """The `evaluate` block: the intervals and the figures."""
+    """The `evaluate` block: intervals, figures, and what protocol stands beside the honest one."""
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -158,6 +159,7 @@ class EvaluateSettings:
     normal_colour: str
     abnormal_colour: str
     seed: int
+    protocol: Protocol = HONEST
 
     def __post_init__(self) -> None:
         require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")

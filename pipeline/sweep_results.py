@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import InputError
 from pipeline.files import read_rows, write_json, write_table
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.models.settings import LossSettings, ModelSettings
 from pipeline.search_space import LOSS_NAMES, Values, apply
 from pipeline.settings import SWEEP, TrainBlock
 

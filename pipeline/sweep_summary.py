@@ -30,7 +30,7 @@ def write_summary(folder: Path, result: SweepResult, space: Space, objective: st
     write_whole(folder / SUMMARY, (text + "\n").encode())
     with warnings.catch_warnings(), mpl.rc_context({"backend": "agg"}):
         warnings.simplefilter("ignore")  # "experimental", and axes on which all trials agree
-        draw_figures(folder / FIGURES, study, _comparable(result))
+        draw_figures(folder / FIGURES, study, _comparable(result) and bool(importances(study)))
 
 
 def describe(result: SweepResult, study: optuna.Study, objective: str) -> str:
@@ -61,8 +61,14 @@ def describe(result: SweepResult, study: optuna.Study, objective: str) -> str:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Share of the objective's variance that each setting explains (fANOVA), adding up to 1."""
-    return dict(optuna.importance.get_param_importances(study, evaluator=_evaluator()))
+    """Share of the objective's variance that each setting explains (fANOVA), adding up to 1.
+
+    None where there is no variance: fANOVA's trees may see none in two or three trials.
+    """
+    try:
+        return dict(optuna.importance.get_param_importances(study, evaluator=_evaluator()))
+    except RuntimeError:
+        return {}
 
 
 def draw_figures(folder: Path, study: optuna.Study, comparable: bool) -> None:
@@ -103,7 +109,7 @@ def _frozen(number: int, trial: TrialResult, space: Space) -> FrozenTrial:
         datetime_start=began + timedelta(seconds=trial.started),
         datetime_complete=began + timedelta(seconds=trial.ended),
         params=dict(trial.settings),
-        distributions={name: _distribution(values) for name, values in space.items()},
+        distributions={name: _distribution(space[name]) for name in trial.settings},
         user_attrs={},
         system_attrs={},
         intermediate_values={},

@@ -271,6 +271,11 @@ class Tracker:
         self._client().log_artifacts(run_id, str(folder), name)
 
     @logs
+    def log_file(self, run_id: str, path: Path, name: str) -> None:
+        """Log a file as an artifact under `name`."""
+        self._client().log_artifact(run_id, str(path), name)
+
+    @logs
     def log_model(self, run_id: str, model: nn.Module, example: NDArray[np.uint8]) -> None:
         """Log a scoring module with its signature, exported without pickled code.
 

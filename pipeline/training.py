@@ -19,30 +19,27 @@ from torch import nn
 from pipeline.errors import require
 from pipeline.files import code_digest, digest
 from pipeline.loading import ShuffledReader
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
-from pipeline.models.skip_ganomaly.step import (
-    SkipGanomaly,
-    build_model,
-    build_networks,
-    network_state,
-    train_step,
-)
+from pipeline.models.gan import Gan, build_gan, network_state
+from pipeline.models.interface import Method, method_modules, method_of
+from pipeline.models.nets import NetShape
+from pipeline.models.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.resources import WorkerRange
 from pipeline.scoring import build_detector, to_tensor
 from pipeline.selection import CRITERION, Validation
 
-# The modules that decide what a training gives: after an edit to one, it starts anew.
+# The modules that decide what a training gives, beside the method's own: after an edit to one,
+# it starts anew.
 DECIDING = (
     "pipeline.loading",
     "pipeline.metrics",
-    "pipeline.models.skip_ganomaly.compiling",
-    "pipeline.models.skip_ganomaly.convolutions",
-    "pipeline.models.skip_ganomaly.losses",
-    "pipeline.models.skip_ganomaly.nets",
-    "pipeline.models.skip_ganomaly.precision",
-    "pipeline.models.skip_ganomaly.step",
+    "pipeline.models.compiling",
+    "pipeline.models.convolutions",
+    "pipeline.models.gan",
+    "pipeline.models.interface",
+    "pipeline.models.losses",
+    "pipeline.models.nets",
+    "pipeline.models.precision",
     "pipeline.patch_store",
     "pipeline.scoring",
     "pipeline.selection",
@@ -77,7 +74,12 @@ class TrainSettings:
         them, and how many there were in each epoch decides its result as well.
         """
         asked = [workers.min, workers.max] if isinstance(workers, WorkerRange) else workers
-        return digest([asdict(self), data, asked, code_digest(DECIDING)])
+        return digest([asdict(self), data, asked, code_digest(deciding(self.model))])
+
+
+def deciding(settings: ModelSettings) -> tuple[str, ...]:
+    """The modules that decide what a training with these settings gives."""
+    return (*DECIDING, *method_modules(settings.method))
 
 
 @dataclass(frozen=True)
@@ -111,38 +113,31 @@ def train(
     """Train for `settings.epochs`, or what is left of them after `resume`.
 
     Returns:
-        The last state: `epoch` (how many are done), `model`, `rng`, `history` (metrics of each
-        epoch), `best` (networks, epoch and criterion of the best epoch) and `settings`.
+        The last state: `epoch` (how many are done), `model`, `history` (metrics of each epoch),
+        `best` (networks, epoch and criterion of the best epoch) and `settings`.
 
     Raises:
         InputError: there are less patches than a batch for each worker.
         TrainingDivergedError: a loss is not finite.
     """
     reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
-    shape = net_shape(settings, patches)
-    model = _build(settings, shape, worker)
+    method, shape = method_of(settings.model), net_shape(settings, patches)
+    model = _build(settings, method, shape, worker)
     state = resume or {"epoch": 0, "history": [], "best": None, "settings": asdict(settings)}
     if resume:
         model.load_state(resume["model"])
-        torch.set_rng_state(resume["rng"])
-    else:
-        torch.manual_seed(settings.seed + worker.rank)
     for epoch in range(state["epoch"], settings.epochs):
         started = time.monotonic()
-        losses = train_epoch(model, reader, epoch, settings.losses, worker)
+        # Anew for each epoch, so that what a step draws does not depend on where it was resumed.
+        torch.manual_seed(_seed(settings.seed, epoch, worker.rank))
+        losses = train_epoch(method, model, reader, epoch, settings.losses, worker)
         _average_buffers(model, worker)
         seconds = time.monotonic() - started
         metrics: Metrics = {"epoch": epoch + 1, **losses, "seconds": seconds}
         metrics["workers"] = worker.world_size
-        networks = network_state(model.generator, model.discriminator)
+        networks = network_state(model.networks)
         if worker.rank == 0:
-            detector = build_detector(
-                shape,
-                networks,
-                settings.model.score_lambda,
-                worker.device,
-                use_compiler=settings.model.compile,
-            )
+            detector = build_detector(shape, networks, settings.model, worker.device)
             metrics |= validate(detector)
         state = _advance(state, model, metrics, networks)
         report(metrics, state)
@@ -150,19 +145,20 @@ def train(
 
 
 def train_epoch(
-    model: SkipGanomaly,
+    method: Method,
+    model: Gan,
     reader: ShuffledReader,
     epoch: int,
     weights: LossSettings,
     worker: Worker,
 ) -> Metrics:
     """One pass over this rank's patches; the mean of each loss."""
-    model.generator.train()
-    model.discriminator.train()
+    for network in model.networks.values():
+        network.train()
     totals: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=worker.device))
     batches = _with_progress(reader.epoch(epoch), reader.batches_per_epoch, epoch, worker.rank)
     for batch in batches:
-        losses = train_step(model, to_tensor(batch, worker.device), weights)
+        losses = method.train_step(model, to_tensor(batch, worker.device), weights)
         for name, value in losses.items():
             totals[name] += value
     learning_rate = float(model.schedules[0].get_last_lr()[0])
@@ -194,6 +190,8 @@ def net_shape(settings: TrainSettings, patches: PatchStore) -> NetShape:
         ngf=settings.model.ngf,
         ndf=settings.model.ndf,
         latent_dim=settings.losses.latent_dim,
+        skips=settings.model.skips,
+        feature_layer=settings.model.feature_layer,
     )
 
 
@@ -208,15 +206,18 @@ def require_divisible(batch_size: int, workers: int) -> None:
     )
 
 
-def _build(settings: TrainSettings, shape: NetShape, worker: Worker) -> SkipGanomaly:
-    networks = build_networks(shape, settings.seed)
-    for network in networks:
-        network.to(worker.device)
-    generator, discriminator = (worker.wrap(network) for network in networks)
-    return build_model(generator, discriminator, settings.model, settings.epochs)
+def _build(settings: TrainSettings, method: Method, shape: NetShape, worker: Worker) -> Gan:
+    networks = method.build_networks(shape, settings.seed)
+    placed = {name: worker.wrap(network.to(worker.device)) for name, network in networks.items()}
+    return build_gan(placed, settings.model, settings.epochs)
 
 
-def _advance(state: State, model: SkipGanomaly, metrics: Metrics, networks: State) -> State:
+def _seed(*numbers: int) -> int:
+    """One seed from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _advance(state: State, model: Gan, metrics: Metrics, networks: State) -> State:
     """The state after one more epoch; an epoch as good as the best so far does not replace it."""
     criterion = metrics.get(CRITERION)  # rank 0 alone validates, and rank 0's state is kept
     best = state["best"]
@@ -226,7 +227,6 @@ def _advance(state: State, model: SkipGanomaly, metrics: Metrics, networks: Stat
     return {
         "epoch": int(metrics["epoch"]),
         "model": model.state(),
-        "rng": torch.get_rng_state(),
         "history": [*state["history"], metrics],
         "best": best,
         "settings": state["settings"],
@@ -237,11 +237,11 @@ def _clone(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
-def _average_buffers(model: SkipGanomaly, worker: Worker) -> None:
+def _average_buffers(model: Gan, worker: Worker) -> None:
     """Average batch-norm's running statistics over the ranks, so that all hold one model."""
     if worker.world_size == 1:
         return
-    for network in (model.generator, model.discriminator):
+    for network in model.networks.values():
         for buffer in network.buffers():
             if buffer.is_floating_point():
                 torch.distributed.all_reduce(buffer)

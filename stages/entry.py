@@ -15,6 +15,7 @@ PATCHES = Path("data/patches")
 SWEEP = Path("results/tune")
 TRAINED = Path("results/train")
 EVALUATED = Path("results/evaluate")
+PROTOCOLS = Path("work/protocols")  # what a killed training by protocols goes on from
 
 MODEL = "model.pt"
 HISTORY = "history.csv"

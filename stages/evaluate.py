@@ -2,15 +2,24 @@
 
 from pipeline.catalogue import read_catalogue
 from pipeline.evaluation import score_test
+from pipeline.files import digest
+from pipeline.models.settings import LossSettings
 from pipeline.patch_store import PatchStore
+from pipeline.protocol_report import write_protocols
+from pipeline.protocols import HONEST, Protocol
+from pipeline.reference_protocol import LabelledTest, Picked, run_protocols
 from pipeline.report import FIGURES, TABLE, write_figures, write_report
 from pipeline.scoring import TrainedModel
-from pipeline.settings import load_settings
+from pipeline.search_space import LOSS_NAMES
+from pipeline.selection import load_validation
+from pipeline.settings import Settings, load_settings
 from pipeline.showcase import ScanScorer
 from pipeline.sources.registry import open_source
-from pipeline.splits import TEST
+from pipeline.splits import TEST, TRAIN, VALIDATION
 from pipeline.tracking import closing_runs
-from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED, run_stage
+from pipeline.training import TrainSettings
+from pipeline.windows import NORMAL
+from stages.entry import EVALUATED, MODEL, PATCHES, PROTOCOLS, SCANS, TRAINED, run_stage
 from stages.track import track
 
 
@@ -19,9 +28,9 @@ def main() -> None:
     """Write results/evaluate and complete the pipeline's MLflow run."""
     settings = load_settings()
     model = TrainedModel.load(TRAINED / MODEL)
-    detector = model.detector(use_compiler=settings.model.compile)
+    detector = model.detector()
     store = PatchStore(PATCHES, TEST)
-    test = score_test(store, detector, model.calibration)
+    test = score_test(store, detector, model.calibration, PatchStore(PATCHES, TRAIN))
     heading = f"{settings.scans.source}, preset {settings.preset}, seed {settings.train.seed}"
     table = write_report(EVALUATED, store, test, model.calibration, settings.evaluate, heading)
     scorer = ScanScorer(
@@ -31,9 +40,36 @@ def main() -> None:
         detector=detector,
         calibration=model.calibration,
     )
+    classes = tuple(name for name in store.classes if name != NORMAL)
+    sampling = (settings.evaluate.bootstrap, settings.evaluate.seed)
+    write_protocols(EVALUATED, score_by_protocols(settings, model, store), classes, *sampling)
     write_figures(EVALUATED / FIGURES, store, test, table, scorer, settings.evaluate)
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="")
     track(settings)
+
+
+def score_by_protocols(
+    settings: Settings, model: TrainedModel, store: PatchStore
+) -> dict[Protocol, Picked]:
+    """The protocol that is asked for and the honest one, of one more training with equal settings.
+
+    Nothing where only the honest one is asked for.
+    """
+    asked = settings.evaluate.protocol
+    if asked == HONEST:
+        return {}
+    chosen, data = model.provenance["settings"], model.provenance["data"]
+    losses = LossSettings(**{name: chosen[name] for name in LOSS_NAMES})
+    training = TrainSettings(model.settings, losses, settings.train.epochs, settings.train.seed)
+    key = digest([training.key(data, 1), asked])
+    return run_protocols(
+        training,
+        PatchStore(PATCHES, TRAIN),
+        load_validation(PatchStore(PATCHES, VALIDATION), training.seed, labelled=None),
+        LabelledTest.read(store),
+        (HONEST, asked),
+        PROTOCOLS / f"{key[:16]}.pt",
+    )
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ What is logged already is left, so it can be run again after a store that had fa
 
 import json
 
-from pipeline.evaluation import flat_metrics
+from pipeline.evaluation import ANOMALY, flat_metrics
 from pipeline.files import read_numbers
 from pipeline.patch_store import PatchStore
+from pipeline.protocol_report import leaking_metrics
 from pipeline.report import METRICS
 from pipeline.scoring import ScoringModule, TrainedModel
 from pipeline.settings import Settings, load_settings
@@ -33,10 +34,14 @@ def track(settings: Settings) -> None:
     tracker.log_params(run_id, model.provenance["settings"])
     tracker.log_missing_history(run_id, read_numbers(TRAINED / HISTORY))
     metrics = json.loads((EVALUATED / METRICS).read_text(encoding="utf-8"))
-    tracker.log_metrics(run_id, flat_metrics(metrics))
+    tracker.log_metrics(run_id, flat_metrics(metrics) | leaking_metrics(EVALUATED, ANOMALY))
     tracker.set_tags(run_id, track_sweep(tracker, run_id))
     tracker.log_folder(run_id, EVALUATED, "evaluation")
-    tracker.log_model(run_id, ScoringModule(model), PatchStore(PATCHES, TEST).read(0, 4))
+    module = ScoringModule(model)
+    if module.scorer.exportable:
+        tracker.log_model(run_id, module, PatchStore(PATCHES, TEST).read(0, 4))
+    else:
+        tracker.log_file(run_id, TRAINED / MODEL, "weights")
     tracker.complete(run_id)
 
 

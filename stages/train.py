@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from pipeline.files import write_table
+from pipeline.models.interface import method_of
 from pipeline.patch_store import PatchStore, read_manifest
 from pipeline.ray_cluster import ray_session, storage_path
 from pipeline.ray_train import TrainJob, train_on_ray
@@ -21,7 +22,8 @@ def main() -> None:
     """Write results/train."""
     settings = load_settings()
     block = settings.train
-    model_settings, losses = choose_settings(settings.model, block, read_best(SWEEP))
+    model_settings, chosen_losses = choose_settings(settings.model, block, read_best(SWEEP))
+    losses = method_of(model_settings).effective(chosen_losses)
     training = TrainSettings(model_settings, losses, block.epochs, block.seed)
     data = read_manifest(PATCHES)["data"]
     tracker = Tracker.open()
@@ -42,7 +44,7 @@ def main() -> None:
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),
         state["best"],
-        model_settings.score_lambda,
+        model_settings,
         PatchStore(PATCHES, VALIDATION).blocks(),
         block.false_alarm_rate,
         {"settings": chosen, "data": data, "key": job.key},

@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
 from pipeline.extraction import extract_patches
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings
+from pipeline.models.settings import LossSettings, ModelSettings
 from pipeline.settings import ExtractSettings
 from pipeline.sources.masks import SIXRAY, MasksSource
 from pipeline.splits import SplitShares, split_scans

@@ -2,9 +2,13 @@
 
 import ast
 from pathlib import Path
+from typing import get_args
+
+from pipeline.models.registry import MethodName
 
 ROOT = Path(__file__).parents[1]
 OURS = ("pipeline", "stages")
+LOOKS_UP_METHODS = "pipeline.models.interface"  # it imports them by their names
 
 
 def import_closure(module: str) -> set[str]:
@@ -18,6 +22,8 @@ def import_closure(module: str) -> set[str]:
             continue
         found.add(path)
         waiting += _parents(name)
+        if name == LOOKS_UP_METHODS:
+            waiting += [f"pipeline.models.{method}.method" for method in get_args(MethodName)]
         waiting += imported_names(path)
     return found
 

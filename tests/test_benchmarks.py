@@ -12,8 +12,8 @@ from benchmarks.scaling import EFFICIENCY, Assumed
 from benchmarks.sweep import Shares
 from benchmarks.textbook import Textbook, TextbookGenerator, textbook_scores, textbook_step
 from benchmarks.timing import alternate
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.step import build_networks
+from pipeline.models.nets import NetShape
+from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.sweep_results import TrialResult
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
@@ -43,7 +43,7 @@ def counted(network: nn.Module) -> float:
 
 
 def test_the_floor_counts_the_taps_that_meet_pixels() -> None:
-    generator, discriminator = (counted(network) for network in build_networks(SHAPE, 0))
+    generator, discriminator = (counted(network) for network in build_networks(SHAPE, 0).values())
     assert step_work(SHAPE, 2).flops == 2 * (3 * generator + 7 * discriminator)
     assert score_work(SHAPE, 2).flops == 2 * (generator + 2 * discriminator)
 

@@ -18,17 +18,18 @@ from pipeline.evaluation import (
     roc_rows,
     score_test,
 )
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.step import build_networks
+from pipeline.models.nets import NetShape
+from pipeline.models.skip_ganomaly.method import SkipGanomalyScorer
+from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.patch_store import PatchStore
 from pipeline.report import write_figures, write_report
 from pipeline.scoring import Calibration, Detector
 from pipeline.settings import EvaluateSettings
 from pipeline.showcase import ScanScorer
 from pipeline.sources.masks import SIXRAY, MasksSource
-from pipeline.splits import TEST, VALIDATION
+from pipeline.splits import TEST, TRAIN, VALIDATION
 from pipeline.trivial_scores import TRIVIAL_SCORES
-from tests.conftest import EXTRACT
+from tests.conftest import EXTRACT, MODEL
 
 CALIBRATION = Calibration(minimum=0, maximum=1, threshold=0.8, false_alarm_rate=0.05)
 SETTINGS = EvaluateSettings(
@@ -47,7 +48,7 @@ def made_up(classes: tuple[str, ...], count: int = 60) -> TestScores:
 @pytest.fixture(scope="module")
 def detector() -> Detector:
     shape = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
-    return Detector(*build_networks(shape, 0), score_lambda=0.9)
+    return Detector(SkipGanomalyScorer(build_networks(shape, 0), MODEL))
 
 
 def test_every_class_stands_against_all_normal_windows() -> None:
@@ -109,8 +110,8 @@ def test_the_whole_report(
     tmp_path: Path,
 ) -> None:
     store = PatchStore(patches, split)
-    test = score_test(store, detector, CALIBRATION)
-    assert set(test.scores) == {ANOMALY, "residual", "latent", *TRIVIAL_SCORES}
+    test = score_test(store, detector, CALIBRATION, PatchStore(patches, TRAIN))
+    assert set(test.scores) == {ANOMALY, "residual", "latent", "pca", *TRIVIAL_SCORES}
     table = write_report(tmp_path, store, test, CALIBRATION, SETTINGS, "heading")
     rows = [row for row in catalogue if row.split == split]
     scorer = ScanScorer(

@@ -251,9 +251,9 @@ def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, chan
         lambda metrics, state: None,
     )
     networks, shape = state["best"]["networks"], net_shape(SETTINGS, store)
-    detector = build_detector(shape, networks, SETTINGS.model.score_lambda)
+    detector = build_detector(shape, networks, SETTINGS.model)
     test = PatchStore(tmp_path / "patches", TEST)
-    scores = score_test(test, detector, CALIBRATION)
+    scores = score_test(test, detector, CALIBRATION, store)
     assert all(np.isfinite(found).all() for found in scores.scores.values())
     assert 0 < scores.normal.sum() < len(test)
     draw_exemplars(tmp_path / "exemplars.png", pick_exemplars(test, scores, detector, 2, seed=0))

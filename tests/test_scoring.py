@@ -1,12 +1,15 @@
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.errors import InputError
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.step import build_networks, network_state
+from pipeline.models.gan import network_state
+from pipeline.models.nets import NetShape
+from pipeline.models.skip_ganomaly.method import SkipGanomalyScorer
+from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.scoring import (
     Calibration,
     Detector,
@@ -16,6 +19,7 @@ from pipeline.scoring import (
     calibrated_model,
     to_tensor,
 )
+from tests.conftest import MODEL
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 CPU = torch.device("cpu")
@@ -27,32 +31,34 @@ def some_patches(count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    generator, discriminator = build_networks(SHAPE, 0)
+    networks = build_networks(SHAPE, 0)
     with torch.no_grad():  # running statistics that differ from a batch's own
         for _ in range(3):
-            discriminator(generator(to_tensor(some_patches(16), CPU)))
-    return Detector(generator, discriminator, score_lambda=0.9)
+            networks["discriminator"](networks["generator"](to_tensor(some_patches(16), CPU)))
+    return Detector(SkipGanomalyScorer(networks, MODEL))
 
 
 @pytest.fixture(scope="module")
 def model(detector: Detector) -> TrainedModel:
-    networks = network_state(detector.generator, detector.discriminator)
+    scorer = cast(SkipGanomalyScorer, detector.scorer)
+    networks = network_state({"generator": scorer.generator, "discriminator": scorer.discriminator})
     best = {"networks": networks, "epoch": 2, "criterion": 0.7}
-    return calibrated_model(SHAPE, best, 0.9, [some_patches(40)], 0.05, {"data": "d"})
+    return calibrated_model(SHAPE, best, MODEL, [some_patches(40)], 0.05, {"data": "d"})
 
 
 def test_equation_5_patch_by_patch(detector: Detector) -> None:
     patches = some_patches(7)
     scores = detector.score([patches[:3], patches[3:]])
+    scorer = cast(SkipGanomalyScorer, detector.scorer)
     for row, patch in enumerate(patches):
         x = torch.from_numpy(patch.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
         with torch.no_grad():
-            x_hat = detector.generator(x)
-            f, f_hat = detector.discriminator(x)[1], detector.discriminator(x_hat)[1]
+            x_hat = scorer.generator(x)
+            f, f_hat = scorer.discriminator(x)[1], scorer.discriminator(x_hat)[1]
         residual = (x - x_hat).abs().mean().item()
         latent = (f - f_hat).square().sum().sqrt().item()
-        assert scores.residual[row] == pytest.approx(residual, rel=1e-5)
-        assert scores.latent[row] == pytest.approx(latent, rel=1e-4)
+        assert scores.terms["residual"][row] == pytest.approx(residual, rel=1e-5)
+        assert scores.terms["latent"][row] == pytest.approx(latent, rel=1e-4)
         assert scores.anomaly[row] == pytest.approx(0.9 * residual + 0.1 * latent, rel=1e-4)
 
 

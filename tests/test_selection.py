@@ -2,12 +2,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.step import build_networks
+from pipeline.models.nets import NetShape
+from pipeline.models.skip_ganomaly.method import SkipGanomalyScorer
+from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.patch_store import PatchStore
 from pipeline.scoring import Detector
 from pipeline.selection import CRITERION, LABELLED, implant, load_validation, objective
 from pipeline.splits import LABELLED_VALIDATION, VALIDATION
+from tests.conftest import MODEL
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 
@@ -37,8 +39,7 @@ def test_labels_are_the_objective_only_where_both_kinds_are_there(patches: Path)
 
 
 def test_metrics_name_what_they_are(patches: Path) -> None:
-    generator, discriminator = build_networks(SHAPE, 0)
-    detector = Detector(generator, discriminator, 0.9)
+    detector = Detector(SkipGanomalyScorer(build_networks(SHAPE, 0), MODEL))
     normals, labelled = (PatchStore(patches, name) for name in (VALIDATION, LABELLED_VALIDATION))
     plain = load_validation(normals, 0, None)(detector)
     both = load_validation(normals, 0, labelled)(detector)

@@ -92,6 +92,21 @@ def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
     assert "failed: lambda_adv 1, lambda_con 40, lambda_lat 1, latent_dim 10: loss_g is nan" in text
 
 
+def test_trials_too_alike_to_tell_what_decides_have_no_importances(tmp_path: Path) -> None:
+    result = rank([trial(0.7), trial(0.7 + 1e-12, at=1)])
+    write_summary(tmp_path, result, SPACE, "labelled_auc")
+    assert importances(as_study(result, SPACE)) == {}
+    assert "not defined" in (tmp_path / "summary.txt").read_text()
+
+
+def test_what_a_method_does_not_have_was_not_searched(tmp_path: Path) -> None:
+    trials = [
+        replace(trial(value), settings={"latent_dim": 5 * n}) for n, value in ((1, 0.7), (2, 0.8))
+    ]
+    write_summary(tmp_path, rank(trials), SPACE, "labelled_auc")
+    assert "lambda_con" not in (tmp_path / "summary.txt").read_text()
+
+
 @pytest.mark.parametrize("count", [1, 20])
 def test_figures_are_drawn_for_as_many_trials_as_there_are(tmp_path: Path, count: int) -> None:
     result = SweepResult(ruled_by_lambda_con().trials[:count])

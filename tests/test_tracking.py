@@ -6,11 +6,13 @@ import pytest
 from mlflow import pyfunc
 from mlflow.tracking import MlflowClient
 
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.step import build_networks, network_state
+from pipeline.models.gan import network_state
+from pipeline.models.nets import NetShape
+from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
 from pipeline.settings import load_settings
 from pipeline.tracking import BEST_TAG, PARENT_TAG, UNLOGGED, Tracker, closing_runs
+from tests.conftest import MODEL
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.slow  # making the store takes seconds
@@ -30,9 +32,9 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 
 
 def small_model() -> TrainedModel:
-    networks = network_state(*build_networks(SHAPE, 0))
+    networks = network_state(build_networks(SHAPE, 0))
     best = {"networks": networks, "epoch": 1, "criterion": 0.5}
-    return calibrated_model(SHAPE, best, 0.9, [PATCHES], 0.05, {})
+    return calibrated_model(SHAPE, best, MODEL, [PATCHES], 0.05, {})
 
 
 def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> None:

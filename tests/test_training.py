@@ -7,7 +7,7 @@ import torch
 
 from pipeline.checkpoints import CHECKPOINT, parse_checkpoint, save_checkpoint
 from pipeline.errors import InputError
-from pipeline.models.skip_ganomaly.settings import LossSettings
+from pipeline.models.settings import LossSettings
 from pipeline.patch_store import PatchStore
 from pipeline.selection import CRITERION, Validation, load_validation
 from pipeline.splits import TRAIN as TRAIN_SPLIT

@@ -1,12 +1,16 @@
 """What holds of the project as a whole: the DAG's deps, the layers, and quiet imports."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from pipeline.models.interface import method_modules
+from pipeline.models.registry import MethodName
 from pipeline.training import DECIDING
 from tests.imports import OURS, ROOT, import_closure, imported_names
 
@@ -14,14 +18,16 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 OUR_FILES = sorted(p.relative_to(ROOT) for name in OURS for p in (ROOT / name).rglob("*.py"))
 MODULES = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in OUR_FILES]
 BARE = (
-    "pipeline.models.skip_ganomaly.step",
+    "pipeline.models.interface",
     "pipeline.training",
     "pipeline.loading",
     "pipeline.patch_store",
     "pipeline.scoring",
     "pipeline.selection",
     "pipeline.evaluation",
+    "pipeline.reference_protocol",
 )
+METHODS = get_args(MethodName)
 ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
 
 
@@ -42,10 +48,35 @@ def test_each_stage_depends_on_its_own_block() -> None:
 
 def test_a_training_is_keyed_by_the_code_that_decides_it() -> None:
     without_say = {"bad_input", "errors", "files", "checkpoints", "resources", "settings",
-                   "splits", "base", "windows"}  # fmt: skip
+                   "splits", "base", "windows", "registry"}  # fmt: skip
     closure = {Path(path) for path in import_closure("pipeline.training")}
     deciding = {p for p in closure if p.stem not in {*without_say, "__init__"}}
-    assert set(DECIDING) == {".".join(path.with_suffix("").parts) for path in deciding}
+    modules = {".".join(path.with_suffix("").parts) for path in deciding}
+    of_methods = {module for method in METHODS for module in method_modules(method)}
+    assert set(DECIDING) == modules - of_methods
+
+
+def test_only_the_registry_and_a_method_s_own_folder_name_it() -> None:
+    named = re.compile("|".join(METHODS))
+    for path in OUR_FILES:
+        inside = path.parent.name in METHODS or path.as_posix() == "pipeline/models/registry.py"
+        assert inside or not named.search((ROOT / path).read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("method", get_args(MethodName))
+def test_no_method_needs_another(method: str) -> None:
+    for name in method_modules(method):
+        for imported in imported_names(name.replace(".", "/") + ".py"):
+            others = [other for other in METHODS if f"models.{other}." in imported]
+            assert others in ([], [method])
+
+
+@pytest.mark.parametrize("stage", ["scans", "extract", "tune", "train"])
+def test_no_stage_but_evaluate_can_reach_the_test_part(stage: str) -> None:
+    closure = import_closure(f"stages.{stage}")
+    assert "pipeline/reference_protocol.py" not in closure
+    if stage in ("tune", "train"):
+        assert not any("pipeline.splits.TEST" in imported_names(path) for path in closure)
 
 
 @pytest.mark.parametrize("module", BARE)

@@ -9,14 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.step import (
-    SkipGanomaly,
-    build_model,
-    build_networks,
-    network_state,
-    train_step,
-)
+from pipeline.models.gan import Gan, build_gan, network_state
+from pipeline.models.nets import NetShape
+from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.skip_ganomaly.step import train_step
 from pipeline.scoring import SCORE_BATCH, build_detector
 from tests.conftest import LOSSES, MODEL
 from tests.imports import ROOT
@@ -35,16 +31,15 @@ assert torch.equal(found, plain)
 """
 
 
-def new_model(*, use_compiler: bool) -> SkipGanomaly:
-    networks = build_networks(SHAPE, 0)
-    return build_model(*networks, replace(MODEL, compile=use_compiler), epochs=4)
+def new_model(*, use_compiler: bool) -> Gan:
+    return build_gan(build_networks(SHAPE, 0), replace(MODEL, compile=use_compiler), epochs=4)
 
 
 def batch() -> torch.Tensor:
     return torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def losses_of_steps(model: SkipGanomaly) -> torch.Tensor:
+def losses_of_steps(model: Gan) -> torch.Tensor:
     """(3, 5): the losses of three steps."""
     return torch.tensor([list(train_step(model, batch(), LOSSES).values()) for _ in range(3)])
 
@@ -71,9 +66,9 @@ def test_compiled_is_plain_but_for_rounding(
     patches = np.random.default_rng(0).integers(
         0, 256, (SCORE_BATCH + 3, 16, 16, 3), dtype=np.uint8
     )
-    networks = network_state(plain.generator, plain.discriminator)
+    networks = network_state(plain.networks)
     as_is, faster = (
-        build_detector(SHAPE, networks, 0.9, use_compiler=each).score([patches])
+        build_detector(SHAPE, networks, replace(MODEL, compile=each)).score([patches])
         for each in (False, True)
     )
     np.testing.assert_allclose(faster.anomaly, as_is.anomaly, rtol=1e-4)
@@ -93,6 +88,6 @@ def test_without_a_compiler_the_result_is_that_of_plain_steps(
 
 
 def test_an_exported_network_needs_no_call_of_ours() -> None:
-    generator, _ = build_networks(SHAPE, 0)
+    generator = build_networks(SHAPE, 0)["generator"]
     exported = torch.export.export(generator.eval(), (batch(),))
     assert not [node for node in exported.graph.nodes if "skipscan" in str(node.target)]

@@ -2,15 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models.skip_ganomaly.losses import (
-    GeneratorLosses,
-    contextual_loss,
+from pipeline.models.losses import (
     discriminator_loss,
     generator_adversarial_loss,
     latent_distance,
-    latent_loss,
     residual,
 )
+from pipeline.models.skip_ganomaly.losses import GeneratorLosses, contextual_loss, latent_loss
 from tests.conftest import LOSSES
 
 GENERATOR = np.random.default_rng(0)

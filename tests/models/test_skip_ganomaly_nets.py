@@ -1,18 +1,15 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from pipeline.errors import InputError
-from pipeline.models.skip_ganomaly.nets import (
-    Discriminator,
-    Generator,
-    NetShape,
-    fold_batch_norm,
-)
-from pipeline.models.skip_ganomaly.step import build_networks
+from pipeline.models.nets import Discriminator, NetShape, fold_batch_norm
+from pipeline.models.skip_ganomaly.nets import Generator, build_networks
 
 
-def shape_of(side: int, **changes: int) -> NetShape:
+def shape_of(side: int, **changes: Any) -> NetShape:
     return NetShape(
         **{"side": side, "channels": 3, "ngf": 8, "ndf": 8, "latent_dim": 12, **changes}
     )
@@ -64,7 +61,7 @@ def test_every_skip_reaches_the_output() -> None:
 @pytest.mark.parametrize("side", [32, 64])
 def test_no_weight_is_dead(side: int) -> None:
     shape = shape_of(side)
-    generator, discriminator = build_networks(shape, 0)
+    generator, discriminator = build_networks(shape, 0).values()
     x = torch.randn(4, 3, side, side)
     logits, _ = discriminator(generator(x))
     logits.square().sum().backward()
@@ -77,7 +74,7 @@ def test_no_weight_is_dead(side: int) -> None:
 
 
 def test_initialisation_really_applied() -> None:
-    for network in build_networks(shape_of(64, ngf=32, ndf=32), seed=1):
+    for network in build_networks(shape_of(64, ngf=32, ndf=32), seed=1).values():
         for module in network.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 assert abs(module.weight.std().item() - 0.02) < 0.002
@@ -89,7 +86,7 @@ def test_initialisation_really_applied() -> None:
 
 
 def test_the_seed_alone_decides_the_weights() -> None:
-    first, again, other = (build_networks(shape_of(32), seed)[0] for seed in (5, 5, 6))
+    first, again, other = (build_networks(shape_of(32), seed)["generator"] for seed in (5, 5, 6))
     assert all(
         torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)
     )
@@ -105,7 +102,8 @@ def test_sides_that_do_not_halve_to_one_are_refused(side: int) -> None:
 @pytest.mark.parametrize("side", [16, 32])
 def test_folded_networks_give_the_same(side: int) -> None:
     x = torch.rand(6, 3, side, side, dtype=torch.float64) * 2 - 1
-    generator, discriminator = (network.double() for network in build_networks(shape_of(side), 0))
+    networks = build_networks(shape_of(side), 0).values()
+    generator, discriminator = (network.double() for network in networks)
     discriminator(generator(x))  # running statistics of their own
     with torch.no_grad():
         x_hat = generator.eval()(x)
@@ -116,3 +114,24 @@ def test_folded_networks_give_the_same(side: int) -> None:
         torch.testing.assert_close(generator(x), x_hat, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(discriminator(x)[0], logits, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(discriminator(x)[1], features, rtol=1e-10, atol=1e-10)
+
+
+def test_without_skips_only_the_bottleneck_reaches_the_output() -> None:
+    generator = Generator(shape_of(32, skips=False)).eval()
+    names = [name for name, _ in generator.named_parameters()]
+    assert names == [name for name, _ in Generator(shape_of(32)).named_parameters()]
+    generator.encoder[-1].register_forward_hook(lambda _module, _input, z: torch.zeros_like(z))
+    with torch.no_grad():
+        first, second = generator(torch.rand(2, 3, 32, 32) * 2 - 1)
+    assert torch.equal(first, second)
+
+
+def test_f_from_the_layer_before() -> None:
+    shape = shape_of(32, feature_layer="penultimate")
+    last, penultimate = (Discriminator(s).eval() for s in (shape_of(32), shape))
+    penultimate.load_state_dict(last.state_dict())
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    logits, features = penultimate(x)
+    assert features.shape == (2, 16 * 8 * 4)
+    assert torch.equal(logits, last(x)[0])
+    assert torch.equal(features, last.features[:-2](x).flatten(1))

@@ -1,6 +1,4 @@
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,45 +9,26 @@ from torch import nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.models.skip_ganomaly.convolutions import (
-    DoublingConv2d,
-    FromPointConv2d,
-    HalvingConv2d,
-    WholeMapConv2d,
-)
-from pipeline.models.skip_ganomaly.losses import (
-    contextual_loss,
-    discriminator_loss,
-    generator_adversarial_loss,
-    latent_loss,
-)
-from pipeline.models.skip_ganomaly.nets import NetShape
-from pipeline.models.skip_ganomaly.precision import products
-from pipeline.models.skip_ganomaly.settings import Precision
-from pipeline.models.skip_ganomaly.step import SkipGanomaly, build_model, build_networks, train_step
+from pipeline.models.gan import Gan, build_gan
+from pipeline.models.losses import discriminator_loss, generator_adversarial_loss
+from pipeline.models.nets import NetShape
+from pipeline.models.settings import Precision
+from pipeline.models.skip_ganomaly.losses import contextual_loss, latent_loss
+from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.skip_ganomaly.step import train_step
 from tests.conftest import LOSSES, MODEL
+from tests.models.plain import plain_convolutions
 
 SHAPE = NetShape(side=32, channels=3, ngf=4, ndf=4, latent_dim=6)
 
 
-def double_model() -> SkipGanomaly:
-    generator, discriminator = (network.double() for network in build_networks(SHAPE, 0))
-    return build_model(generator, discriminator, MODEL, epochs=4)
+def double_model() -> Gan:
+    networks = {name: network.double() for name, network in build_networks(SHAPE, 0).items()}
+    return build_gan(networks, MODEL, epochs=4)
 
 
 def batch() -> torch.Tensor:
     return torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
-
-
-@contextmanager
-def plain_convolutions() -> Iterator[None]:
-    """Every convolution as torch's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for ours in (HalvingConv2d, WholeMapConv2d):
-            patch.setattr(ours, "forward", nn.Conv2d.forward)
-        for transposed in (DoublingConv2d, FromPointConv2d):
-            patch.setattr(transposed, "forward", nn.ConvTranspose2d.forward)
-        yield
 
 
 def textbook_gradients(
@@ -128,7 +107,7 @@ def test_the_learning_rate_is_constant_and_then_falls_towards_zero() -> None:
 def test_bfloat16_losses_stay_near_those_of_float32() -> None:
     found = {}
     for precision in ("float32", "bfloat16"):
-        model = build_model(*build_networks(SHAPE, 0), replace(MODEL, precision=precision), 1)
+        model = build_gan(build_networks(SHAPE, 0), replace(MODEL, precision=precision), 1)
         losses = [train_step(model, batch().float(), LOSSES) for _ in range(3)]
         found[precision] = torch.tensor([list(each.values()) for each in losses])
         assert all(p.dtype == torch.float32 for p in model.generator.parameters())
@@ -136,30 +115,19 @@ def test_bfloat16_losses_stay_near_those_of_float32() -> None:
     torch.testing.assert_close(found["bfloat16"], found["float32"], rtol=0.02, atol=0.01)
 
 
-@pytest.mark.parametrize(("precision", "tf32"), [("float32", False), ("tf32", True)])
-def test_cuda_s_products_are_as_exact_as_asked(precision: Precision, tf32: bool) -> None:
-    def flags() -> tuple[bool, bool]:
-        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-
-    before = flags()
-    with products(precision):
-        assert flags() == (tf32, tf32)
-    assert flags() == before
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(("precision", "bound"), [("tf32", 2e-3), ("bfloat16", 0.02)])
 def test_losses_on_cuda_stay_near_those_of_float32(precision: Precision, bound: float) -> None:
     found = {}
     for each in ("float32", precision):
-        networks = [network.cuda() for network in build_networks(SHAPE, 0)]
-        model = build_model(networks[0], networks[1], replace(MODEL, precision=each), 1)
+        networks = {name: network.cuda() for name, network in build_networks(SHAPE, 0).items()}
+        model = build_gan(networks, replace(MODEL, precision=each), 1)
         losses = [train_step(model, batch().float().cuda(), LOSSES) for _ in range(3)]
         found[each] = torch.tensor([list(step.values()) for step in losses])
     torch.testing.assert_close(found[precision], found["float32"], rtol=bound, atol=bound / 2)
 
 
-def gradients_of(model: SkipGanomaly) -> list[torch.Tensor]:
+def gradients_of(model: Gan) -> list[torch.Tensor]:
     networks = (model.generator, model.discriminator)
     return [p.grad.clone() for net in networks for p in net.parameters() if p.grad is not None]
 
@@ -169,12 +137,11 @@ def shared_step(rank: int, folder: str, use_compiler: bool) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
     )
-    generator, discriminator = (
-        DistributedDataParallel(network.double(), forward_sync_buffers=False)
-        for network in build_networks(SHAPE, 0)
-    )
-    settings = replace(MODEL, compile=use_compiler)
-    model = build_model(generator, discriminator, settings, epochs=4)
+    networks = {
+        name: DistributedDataParallel(network.double(), forward_sync_buffers=False)
+        for name, network in build_networks(SHAPE, 0).items()
+    }
+    model = build_gan(networks, replace(MODEL, compile=use_compiler), epochs=4)
     train_step(model, batch().chunk(2)[rank], LOSSES)
     torch.save(gradients_of(model), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()

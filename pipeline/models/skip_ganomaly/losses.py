@@ -1,15 +1,14 @@
-"""The losses (section III-C) and the anomaly score (section III-D).
+"""The losses of Skip-GANomaly (section III-C).
 
 x and x_hat are (N, C, S, S) in [-1, 1]; f(x) and f(x_hat) are (N, d); logits are (N,).
 """
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pipeline.models.skip_ganomaly.settings import LossSettings
+from pipeline.models.losses import latent_distance, residual
+from pipeline.models.settings import LossSettings
 
 
 @dataclass(frozen=True)
@@ -27,44 +26,6 @@ class GeneratorLosses:
             + weights.lambda_con * self.contextual
             + weights.lambda_lat * self.latent
         )
-
-
-def generator_adversarial_loss(fake_logits: Tensor) -> Tensor:
-    """Equation 1, for G: mean of -log D(x_hat).
-
-    Deviation: Equation 1 read literally has G minimise log(1 - D(x_hat)), which has hardly any
-    gradient while D wins; the authors' code maximises log D(x_hat) instead, as is usual.
-    """
-    return binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
-
-
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Equation 1, for D, which maximises it: mean of -log D(x) - log(1 - D(x_hat)).
-
-    Deviation from the authors' code, which adds the latent loss once more here: in the text the
-    discriminator plays Equation 1 only.
-    """
-    real = binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))
-    fake = binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))
-    return real + fake
-
-
-def residual(x: Tensor, x_hat: Tensor) -> Tensor:
-    """R of each patch, (N,): mean |x - x_hat| over its pixels (Equation 2).
-
-    A mean, not the sum that the norm is: the sum would outweigh the other terms ten-thousandfold
-    at lambda_con = 40, and the authors' code takes the mean.
-    """
-    return (x - x_hat).abs().mean(dim=(1, 2, 3))
-
-
-def latent_distance(features: Tensor, features_hat: Tensor) -> Tensor:
-    """L of each patch, (N,): Euclidean norm of f(x) - f(x_hat) (Equation 3).
-
-    Deviation from the authors' code, which takes the mean of squares. Where both agree exactly
-    the gradient is taken as 0.
-    """
-    return torch.linalg.vector_norm(features - features_hat, dim=1)
 
 
 def contextual_loss(x: Tensor, x_hat: Tensor) -> Tensor:

@@ -1,77 +1,20 @@
 """One training step of Skip-GANomaly: both networks move once, on the same forward passes."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 import torch.distributed
 from torch import Tensor, nn
-from torch.optim import Adam
-from torch.optim.lr_scheduler import LambdaLR
 
-from pipeline.models.skip_ganomaly.compiling import compiled
-from pipeline.models.skip_ganomaly.losses import (
-    GeneratorLosses,
-    contextual_loss,
-    discriminator_loss,
-    generator_adversarial_loss,
-    latent_loss,
-)
-from pipeline.models.skip_ganomaly.nets import Discriminator, Generator, NetShape
-from pipeline.models.skip_ganomaly.precision import products
-from pipeline.models.skip_ganomaly.settings import LossSettings, ModelSettings, Precision
+from pipeline.models.compiling import compiled
+from pipeline.models.gan import Gan, unwrap
+from pipeline.models.losses import discriminator_loss, generator_adversarial_loss
+from pipeline.models.precision import autocast
+from pipeline.models.settings import LossSettings, Precision
+from pipeline.models.skip_ganomaly.losses import GeneratorLosses, contextual_loss, latent_loss
 
 Lambdas = tuple[float, ...] | tuple[Tensor, ...]  # adv, con, lat
 
 
-@dataclass
-class SkipGanomaly:
-    """The two networks, their optimisers and their learning-rate schedules."""
-
-    generator: nn.Module
-    discriminator: nn.Module
-    optimisers: tuple[Adam, Adam]  # of G, of D
-    schedules: tuple[LambdaLR, LambdaLR]
-    precision: Precision
-    compile: bool
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a later process needs to go on."""
-        return {
-            "networks": network_state(self.generator, self.discriminator),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "schedules": [schedule.state_dict() for schedule in self.schedules],
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        unwrap(self.generator).load_state_dict(state["networks"]["generator"])
-        unwrap(self.discriminator).load_state_dict(state["networks"]["discriminator"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
-            schedule.load_state_dict(saved)
-
-
-def build_model(
-    generator: nn.Module, discriminator: nn.Module, settings: ModelSettings, epochs: int
-) -> SkipGanomaly:
-    """Give two networks their optimisers (section IV-B) and schedules."""
-    optimisers = (_adam(generator, settings), _adam(discriminator, settings))
-    schedules = (_decay(optimisers[0], epochs), _decay(optimisers[1], epochs))
-    return SkipGanomaly(
-        generator, discriminator, optimisers, schedules, settings.precision, settings.compile
-    )
-
-
-def build_networks(shape: NetShape, seed: int) -> tuple[Generator, Discriminator]:
-    """G and D with weights drawn from `seed` alone; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Generator(shape), Discriminator(shape)
-
-
-def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
+def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
     """Move G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
 
     D sees x and x_hat once; both losses and all gradients come from those passes, and then both
@@ -82,13 +25,9 @@ def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[st
     Returns:
         The mean losses of the batch, detached scalars, by name.
     """
-    for optimiser in model.optimisers:
-        optimiser.zero_grad(set_to_none=True)
     back = _compiled_backward if model.compile else _backward
-    with products(model.precision):
+    with model.step():
         losses, loss_d = back(model, x, weights)
-    for optimiser in model.optimisers:
-        optimiser.step()
     return {
         "loss_g": losses.total(weights).detach(),
         "loss_adv": losses.adversarial.detach(),
@@ -98,9 +37,7 @@ def train_step(model: SkipGanomaly, x: Tensor, weights: LossSettings) -> dict[st
     }
 
 
-def _backward(
-    model: SkipGanomaly, x: Tensor, weights: LossSettings
-) -> tuple[GeneratorLosses, Tensor]:
+def _backward(model: Gan, x: Tensor, weights: LossSettings) -> tuple[GeneratorLosses, Tensor]:
     """The losses; each parameter gets its gradient."""
     lambdas = weights.lambda_adv, weights.lambda_con, weights.lambda_lat
     passes = _passes(model.generator, model.discriminator, x, lambdas, model.precision)
@@ -111,7 +48,7 @@ def _backward(
 
 
 def _compiled_backward(
-    model: SkipGanomaly, x: Tensor, weights: LossSettings
+    model: Gan, x: Tensor, weights: LossSettings
 ) -> tuple[GeneratorLosses, Tensor]:
     """The same by the compiler, to which all of it is one function."""
     networks = unwrap(model.generator), unwrap(model.discriminator)
@@ -152,7 +89,7 @@ def _passes(
     precision: Precision,
 ) -> tuple[Tensor, GeneratorLosses, Tensor, Tensor]:
     """x_hat, the losses of G and of D, and the gradient by x_hat of what reaches G through D."""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with autocast(x, precision):
         x_hat = generator(x).to(x.dtype)
         real_logits, real_features = (output.to(x.dtype) for output in discriminator(x))
         fake_logits, fake_features = (output.to(x.dtype) for output in discriminator(x_hat))
@@ -176,36 +113,3 @@ def _average(gradients: list[Tensor]) -> None:
     parts = flat.split([gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view(gradient.shape))
-
-
-def network_state(generator: nn.Module, discriminator: nn.Module) -> dict[str, Any]:
-    """The weights and buffers of both networks, without a data-parallel wrapper's prefix."""
-    return {
-        "generator": unwrap(generator).state_dict(),
-        "discriminator": unwrap(discriminator).state_dict(),
-    }
-
-
-def unwrap(module: nn.Module) -> nn.Module:
-    """The network inside a data-parallel wrapper, or the module itself."""
-    inner = getattr(module, "module", module)
-    assert isinstance(inner, nn.Module)
-    return inner
-
-
-def _adam(network: nn.Module, settings: ModelSettings) -> Adam:
-    betas = (settings.beta1, settings.beta2)
-    return Adam(network.parameters(), lr=settings.learning_rate, betas=betas, fused=True)
-
-
-def _decay(optimiser: Adam, epochs: int) -> LambdaLR:
-    """The "lambda decay" of section IV-B.
-
-    The text gives no shape, and the authors' code never runs its own; this is the usual one:
-    constant for half of the epochs, then linearly towards 0.
-    """
-    constant = epochs / 2
-    return LambdaLR(
-        optimiser,
-        lambda epoch: 1.0 if epoch < constant else (epochs - epoch) / (epochs - constant),
-    )

@@ -1,11 +1,19 @@
-"""What defines a Skip-GANomaly model and its training step."""
+"""What defines a model and its training step, whatever the method.
+
+A method that has no use for one of `METHOD_OPTIONS` refuses all but its default; loss weights that
+it has no use for count as 0 (`pipeline.models.interface`).
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from pipeline.errors import require
+from pipeline.models.registry import DEFAULT_METHOD, MethodName
 
 Precision = Literal["float32", "tf32", "bfloat16"]
+FeatureLayer = Literal["last", "penultimate"]
+
+METHOD_OPTIONS = ("compile", "skips", "feature_layer", "search_steps")
 
 
 @dataclass(frozen=True)
@@ -19,10 +27,15 @@ class ModelSettings:
         learning_rate: of Adam, before its decay.
         beta1: of Adam.
         beta2: of Adam.
-        score_lambda: lambda of Equation 5, the residual's weight in the anomaly score.
+        score_lambda: lambda of Equation 5, the residual's weight in the anomaly score, where
+            that is a weighted sum of two terms.
         precision: of the products in training; weights, losses and scores are float32 always.
             tf32 is CUDA's; elsewhere it is the same as float32.
         compile: run the step and the scoring through torch's compiler; rounding differs.
+        method: which method.
+        skips: whether the generator has skip connections.
+        feature_layer: which layer of the discriminator f(.) is.
+        search_steps: of the latent search for each patch, at most.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -36,6 +49,10 @@ class ModelSettings:
     score_lambda: float
     precision: Precision = "float32"
     compile: bool = False
+    method: MethodName = DEFAULT_METHOD
+    skips: bool = True
+    feature_layer: FeatureLayer = "last"
+    search_steps: int = 500
 
     def __post_init__(self) -> None:
         for name in ("ngf", "ndf"):
@@ -52,11 +69,12 @@ class ModelSettings:
             self.score_lambda,
             "from 0 to 1",
         )
+        require(self.search_steps >= 1, "search_steps", self.search_steps, "1 or more")
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What a sweep searches: the weights of Equation 4 and the latent size.
+    """What a sweep searches: the weights of the generator's losses and the latent size.
 
     Attributes:
         lambda_adv: weight of the adversarial loss.

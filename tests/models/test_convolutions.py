@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.skip_ganomaly.convolutions import (
+from pipeline.models.convolutions import (
     DoublingConv2d,
     FromPointConv2d,
     HalvingConv2d,

@@ -1,11 +1,13 @@
-"""How exact CUDA's products are."""
+"""How exact the products of matrices and convolutions are."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from pipeline.models.skip_ganomaly.settings import Precision
+from pipeline.models.settings import Precision
 
 
 @contextmanager
@@ -21,3 +23,8 @@ def products(precision: Precision) -> Iterator[None]:
         yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def autocast(x: Tensor, precision: Precision) -> AbstractContextManager[Any]:
+    """Products in bfloat16 where that is asked for, in forward passes on x and on its device."""
+    return torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16")

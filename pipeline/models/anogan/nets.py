@@ -1,0 +1,16 @@
+"""AnoGAN's networks: a DCGAN, whose discriminator gives the features that the search matches."""
+
+from dataclasses import replace
+
+from torch import nn
+
+from pipeline.models.nets import Decoder, Discriminator, NetShape, drawn_from
+
+
+def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
+    """G and D with weights drawn from `seed` alone; f(.) is an intermediate layer of D."""
+    with drawn_from(seed):
+        return {
+            "generator": Decoder(shape),
+            "discriminator": Discriminator(replace(shape, feature_layer="penultimate")),
+        }

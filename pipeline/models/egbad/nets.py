@@ -1,0 +1,58 @@
+"""EGBAD's networks: a BiGAN's generator, encoder, and discriminator of pairs.
+
+Shapes: N patches, C channels, S the patch's side, d = latent_dim. The paper gives networks for
+MNIST alone; here G and E are the DCGAN's, and D's dense layers have its widths at ndf = 64
+(1024 for x, 512 for z, 1024 for both). Deviation: no dropout in D, where the paper has 0.5.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.convolutions import HalvingConv2d, WholeMapConv2d
+from pipeline.models.nets import (
+    LEAK,
+    Decoder,
+    Encoder,
+    NetShape,
+    down,
+    drawn_from,
+    finish,
+)
+
+
+class PairDiscriminator(nn.Module):
+    """D: tells (x, E(x)) from (G(z), z). f(.) is the layer before its logits."""
+
+    def __init__(self, shape: NetShape) -> None:
+        super().__init__()
+        widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
+        of_patch, of_code, of_both = 16 * shape.ndf, 8 * shape.ndf, 16 * shape.ndf
+        self.patches = nn.Sequential(
+            HalvingConv2d(shape.channels, widths[0]),
+            *(down(narrow, wide) for narrow, wide in pairwise(widths)),
+            nn.LeakyReLU(LEAK),
+            WholeMapConv2d(widths[-1], of_patch, 4),
+            nn.LeakyReLU(LEAK),
+            nn.Flatten(),  # (N, 16 ndf, 1, 1) to (N, 16 ndf)
+        )
+        self.codes = nn.Sequential(nn.Linear(shape.latent_dim, of_code), nn.LeakyReLU(LEAK))
+        self.both = nn.Sequential(nn.Linear(of_patch + of_code, of_both), nn.LeakyReLU(LEAK))
+        self.classifier = nn.Linear(of_both, 1)
+        finish(self)
+
+    def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of "real", (N,), and f(x, z), (N, 16 ndf), of x (N, C, S, S) and z (N, d)."""
+        features = self.both(torch.cat([self.patches(x), self.codes(z)], dim=1))
+        return self.classifier(features).squeeze(1), features
+
+
+def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
+    """G, E and D with weights drawn from `seed` alone."""
+    with drawn_from(seed):
+        return {
+            "generator": Decoder(shape),
+            "encoder": Encoder(shape),
+            "discriminator": PairDiscriminator(shape),
+        }

@@ -1,0 +1,203 @@
+"""What the methods' networks are made of: the DCGAN's blocks, discriminator and initialisation.
+
+Shapes: N patches, C channels, S the patch's side, d = latent_dim. Sections and figures are those
+of Skip-GANomaly (IJCNN 2019). Where the paper's text leaves something open, the authors' released
+code decides, and the line says so.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log2
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pipeline.errors import InputError
+from pipeline.models.convolutions import (
+    DoublingConv2d,
+    FromPointConv2d,
+    HalvingConv2d,
+    WholeMapConv2d,
+)
+from pipeline.models.settings import FeatureLayer
+
+LEAK = 0.2  # slope of LeakyReLU, as in DCGAN and the authors' code
+MAX_WIDENING = 8  # widths grow 1, 2, 4, 8, 8 ...: the authors' code; the text gives no widths
+
+
+@dataclass(frozen=True)
+class NetShape:
+    """What the nets are built from.
+
+    Attributes:
+        side: S, side of a patch in pixels: a power of 2, 16 or more.
+        channels: C, channels of a patch.
+        ngf, ndf: width of the first layer of G and of D.
+        latent_dim: d, bottleneck width of G and length of f(.) of D.
+        skips: whether G has skip connections, where it could have them.
+        feature_layer: which layer of D f(.) is, where that can be chosen.
+    """
+
+    side: int
+    channels: int
+    ngf: int
+    ndf: int
+    latent_dim: int
+    skips: bool = True
+    feature_layer: FeatureLayer = "last"
+
+    def __post_init__(self) -> None:
+        if self.side < 16 or self.side & (self.side - 1):
+            raise InputError(
+                f"extract.size: the network takes patches whose side is a power of 2, 16 or more, "
+                f"got {self.side}"
+            )
+
+    @property
+    def levels(self) -> int:
+        """How often the side is halved before 1 pixel is left (5 at 32 pixels, as in the text)."""
+        return int(log2(self.side))
+
+
+class Discriminator(nn.Module):
+    """D: the DCGAN discriminator, which is also the feature extractor f(.) (section III-B2).
+
+    f(.) is the output of its last convolution, linear, (N, d); the classifier is a linear layer
+    on it. Deviation from the authors' code: the classifier there is a 3x3 convolution on a 1x1
+    map, of which 8 of 9 taps only meet padding. With `feature_layer` "penultimate", f(.) is what
+    that last convolution sees: the activations on the 4x4 maps, (N, 16 * their width).
+    """
+
+    def __init__(self, shape: NetShape) -> None:
+        super().__init__()
+        widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
+        self.feature_layer = shape.feature_layer
+        self.features = nn.Sequential(
+            HalvingConv2d(shape.channels, widths[0]),
+            *(down(narrow, wide) for narrow, wide in pairwise(widths)),
+            nn.LeakyReLU(LEAK),
+            WholeMapConv2d(widths[-1], shape.latent_dim, 4),
+            nn.Flatten(),  # (N, d, 1, 1) to (N, d)
+        )
+        self.classifier = nn.Linear(shape.latent_dim, 1, bias=False)
+        finish(self)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of "real", (N,), and features f(x), (N, d), of x (N, C, S, S) in [-1, 1]."""
+        maps = self.features[:-2](x)
+        last = self.features[-2:](maps)
+        features = last if self.feature_layer == "last" else maps.flatten(1)
+        return self.classifier(last).squeeze(1), features
+
+
+class Encoder(nn.Module):
+    """The DCGAN's encoder: x, (N, C, S, S) in [-1, 1], to z, (N, d), linear.
+
+    Level i halves the side by a 4x4 convolution; the last sees a 4x4 map whole.
+    """
+
+    def __init__(self, shape: NetShape) -> None:
+        super().__init__()
+        widths = _widths(shape)
+        self.levels = nn.Sequential(
+            HalvingConv2d(shape.channels, widths[0]),
+            *(down(narrow, wide) for narrow, wide in pairwise(widths)),
+            nn.LeakyReLU(LEAK),
+            WholeMapConv2d(widths[-1], shape.latent_dim, 4),
+            nn.Flatten(),  # (N, d, 1, 1) to (N, d)
+        )
+        finish(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode patches."""
+        z: Tensor = self.levels(x)
+        return z
+
+
+class Decoder(nn.Module):
+    """The DCGAN's generator: z, (N, d), to x_hat, (N, C, S, S) in [-1, 1]; `Encoder` mirrored."""
+
+    def __init__(self, shape: NetShape) -> None:
+        super().__init__()
+        self.latent_dim = shape.latent_dim
+        widths = _widths(shape)[::-1]
+        first = FromPointConv2d(shape.latent_dim, widths[0], 4)
+        self.levels = nn.Sequential(
+            nn.Sequential(first, nn.BatchNorm2d(widths[0])),
+            *(up(DoublingConv2d(wide, narrow), narrow) for wide, narrow in pairwise(widths)),
+            nn.ReLU(),
+            DoublingConv2d(widths[-1], shape.channels, bias=True),
+            nn.Tanh(),
+        )
+        finish(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Decode codes."""
+        x_hat: Tensor = self.levels(z[:, :, None, None])
+        return x_hat
+
+
+@contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """What is drawn within depends on `seed` alone; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def initialise(module: nn.Module) -> None:
+    """DCGAN's: weights N(0, 0.02), batch-norm scales N(1, 0.02), biases 0."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+def finish(network: nn.Module) -> None:
+    """Draw the weights, and lay them out as convolutions run fastest, channels last."""
+    network.apply(initialise)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def down(narrow: int, wide: int) -> nn.Sequential:
+    """Activation, 4x4 convolution that halves the side, batch-norm."""
+    return nn.Sequential(nn.LeakyReLU(LEAK), HalvingConv2d(narrow, wide), nn.BatchNorm2d(wide))
+
+
+def up(convolution: nn.ConvTranspose2d, narrow: int) -> nn.Sequential:
+    """Activation, transposed convolution that doubles the side, batch-norm."""
+    return nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(narrow))
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """For scoring alone: let each convolution do what the batch-norm after it does.
+
+    The network has to be in evaluation mode; its state can't be loaded any more.
+    """
+    for block in network.modules():
+        if isinstance(block, nn.Sequential) and isinstance(block[-1], nn.BatchNorm2d):
+            transposed = isinstance(block[-2], nn.ConvTranspose2d)
+            convolution = cast(nn.Conv2d, block[-2])  # or a transposed one
+            block[-2] = fuse_conv_bn_eval(convolution, block[-1], transposed)
+            del block[-1]
+
+
+def features_of_both(discriminator: nn.Module, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
+    """f(x) and f(x_hat) of a `Discriminator`."""
+    if discriminator.training:  # then batch-norm mixes what is in one pass
+        return discriminator(x)[1], discriminator(x_hat)[1]
+    # In evaluation mode a patch's features do not depend on its batch: one pass for both.
+    both: Tensor = discriminator(torch.cat([x, x_hat]))[1]
+    return both[: len(x)], both[len(x) :]
+
+
+def _widths(shape: NetShape) -> list[int]:
+    """Of the levels down to a 4x4 map."""
+    return [shape.ngf * min(2**i, MAX_WIDENING) for i in range(shape.levels - 2)]

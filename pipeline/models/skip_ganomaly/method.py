@@ -1,0 +1,53 @@
+"""Skip-GANomaly for training and scoring, with its anomaly score (section III-D)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from pipeline.models.interface import Method, Scorer
+from pipeline.models.losses import latent_distance, mean_square, residual
+from pipeline.models.nets import features_of_both
+from pipeline.models.settings import ModelSettings
+from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.skip_ganomaly.step import train_step
+
+
+class SkipGanomalyScorer(Scorer):
+    """A = lambda R + (1 - lambda) L (Equation 5)."""
+
+    def __init__(self, networks: Mapping[str, nn.Module], settings: ModelSettings) -> None:
+        super().__init__()
+        self.generator = networks["generator"]
+        self.discriminator = networks["discriminator"]
+        self.weights = {"residual": settings.score_lambda, "latent": 1 - settings.score_lambda}
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        """R (Equation 2) and L (Equation 3) of each patch."""
+        x_hat = self.generator(x)
+        distance = latent_distance(*features_of_both(self.discriminator, x, x_hat))
+        return {"residual": residual(x, x_hat), "latent": distance}
+
+    def reference_terms(self, x: Tensor) -> dict[str, Tensor]:
+        """Means of squares, as the authors' code has both."""
+        x_hat = self.generator(x)
+        distance = mean_square(*features_of_both(self.discriminator, x, x_hat))
+        return {"residual": mean_square(x, x_hat), "latent": distance}
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """G(x)."""
+        x_hat: Tensor = self.generator(x)
+        return x_hat
+
+    def features(self, x: Tensor) -> Tensor:
+        """f(x)."""
+        found: Tensor = self.discriminator(x)[1]
+        return found
+
+
+METHOD = Method(
+    build_networks,
+    train_step,
+    SkipGanomalyScorer,
+    lambdas={"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1},
+    options=frozenset({"compile", "skips", "feature_layer"}),
+)

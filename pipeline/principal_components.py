@@ -1,0 +1,43 @@
+"""How far patches are from normal principal components: a score to beat, no method of the paper."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from pipeline.patch_store import PatchStore
+from pipeline.selection import spread
+
+COMPONENTS = 16
+MOST_PATCHES = 4096  # to fit on, evenly spread over all: 16 components need no more
+
+Patches = NDArray[np.uint8]  # (N, H, W, C)
+
+
+@dataclass(frozen=True)
+class PrincipalComponents:
+    """Principal components of normal patches."""
+
+    pca: PCA
+
+    @classmethod
+    def fit(cls, normals: PatchStore) -> "PrincipalComponents":
+        """Those of some of the training normals; the same patches give the same ones."""
+        rows = spread(np.arange(len(normals)), MOST_PATCHES).tolist()
+        patches = np.concatenate([normals.read(row, row + 1) for row in rows])
+        count = min(COMPONENTS, len(rows))
+        pca = PCA(n_components=count, svd_solver="randomized", random_state=0)
+        return cls(pca.fit(_flat(patches)))
+
+    def residual(self, patches: Patches) -> NDArray[np.float64]:
+        """Root mean square of what the components leave over, of values in [0, 1]; (N,)."""
+        if not len(patches):
+            return np.empty(0)
+        x = _flat(patches)
+        left = x - self.pca.inverse_transform(self.pca.transform(x))
+        return np.sqrt(np.square(left, dtype=np.float64).mean(axis=1))
+
+
+def _flat(patches: Patches) -> NDArray[np.float32]:
+    return patches.reshape(len(patches), -1).astype(np.float32) / np.float32(255)

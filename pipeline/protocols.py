@@ -1,0 +1,8 @@
+"""The names of the evaluation protocols. All but `HONEST` let the test's labels leak."""
+
+from typing import Literal
+
+Protocol = Literal["honest", "reference_2019", "reference_2019_shuffled"]
+HONEST: Protocol = "honest"
+IN_ORDER: Protocol = "reference_2019"
+SHUFFLED: Protocol = "reference_2019_shuffled"

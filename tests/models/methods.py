@@ -1,0 +1,19 @@
+"""The methods by name, for tests."""
+
+from dataclasses import replace
+from typing import get_args
+
+from pipeline.models.interface import Method, method_of
+from pipeline.models.registry import MethodName
+from pipeline.models.settings import ModelSettings
+from tests.conftest import MODEL
+
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
+
+
+def settings_of(name: MethodName) -> ModelSettings:
+    return replace(MODEL, method=name, search_steps=5 if name == "anogan" else 500)
+
+
+def method_named(name: MethodName) -> Method:
+    return method_of(settings_of(name))

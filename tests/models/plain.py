@@ -1,0 +1,65 @@
+"""What the methods' tests compare with: torch's own convolutions, and losses by hand."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.convolutions import (
+    DoublingConv2d,
+    FromPointConv2d,
+    HalvingConv2d,
+    WholeMapConv2d,
+)
+from pipeline.models.gan import Gan, build_gan
+from pipeline.models.nets import NetShape
+from pipeline.models.registry import MethodName
+from tests.conftest import MODEL
+from tests.models.methods import method_named
+
+SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=6)
+
+
+@contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Every convolution as torch's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for ours in (HalvingConv2d, WholeMapConv2d):
+            patch.setattr(ours, "forward", nn.Conv2d.forward)
+        for transposed in (DoublingConv2d, FromPointConv2d):
+            patch.setattr(transposed, "forward", nn.ConvTranspose2d.forward)
+        yield
+
+
+def double_gan(name: MethodName) -> Gan:
+    networks = method_named(name).build_networks(SHAPE, 0)
+    return build_gan({key: network.double() for key, network in networks.items()}, MODEL, 4)
+
+
+def some_batch(count: int = 8) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    shape = (count, SHAPE.channels, SHAPE.side, SHAPE.side)
+    return torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
+
+
+def taken_for_real(logits: Tensor) -> Tensor:
+    return -torch.log(1 / (1 + torch.exp(-logits))).mean()
+
+
+def taken_for_fake(logits: Tensor) -> Tensor:
+    return -torch.log(1 - 1 / (1 + torch.exp(-logits))).mean()
+
+
+def gradients(loss: Tensor, *networks: nn.Module) -> list[Tensor]:
+    parameters = [p for network in networks for p in network.parameters()]
+    return list(torch.autograd.grad(loss, parameters))
+
+
+def assert_moved_by(gan: Gan, expected: list[Tensor]) -> None:
+    """The step left these gradients, networks in their order."""
+    found = [p.grad for network in gan.networks.values() for p in network.parameters()]
+    for gradient, reference in zip(found, expected, strict=True):
+        assert gradient is not None
+        torch.testing.assert_close(gradient, reference, rtol=1e-9, atol=1e-11)

@@ -1,0 +1,136 @@
+"""What holds of every method."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.models.gan import build_gan, network_state
+from pipeline.models.interface import LAMBDAS, method_of
+from pipeline.models.registry import MethodName
+from pipeline.patch_store import PatchStore
+from pipeline.scoring import build_detector, calibrated_model, to_tensor
+from pipeline.selection import CRITERION, load_validation
+from pipeline.splits import TRAIN as TRAIN_SPLIT
+from pipeline.splits import VALIDATION
+from pipeline.training import Metrics, State, TrainSettings, Worker, net_shape, train
+from tests.conftest import LOSSES, MODEL
+from tests.models.methods import METHODS, method_named, settings_of
+from tests.models.plain import SHAPE, double_gan, some_batch
+from tests.test_training import same
+
+LOSSES_6 = replace(LOSSES, latent_dim=6)
+PATCHES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_network_moves(name: MethodName) -> None:
+    gan = double_gan(name)
+    before = copy.deepcopy(gan.networks)
+    losses = method_named(name).train_step(gan, some_batch(), LOSSES_6)
+    assert {"loss_g", "loss_d"} <= losses.keys()
+    for key, network in gan.networks.items():
+        for (weight, new), old in zip(
+            network.named_parameters(), before[key].parameters(), strict=True
+        ):
+            assert not torch.equal(new, old), (key, weight)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_seed_alone_decides_the_weights(name: MethodName) -> None:
+    build = method_named(name).build_networks
+    first, again, other = (network_state(build(SHAPE, seed)) for seed in (5, 5, 6))
+    assert same(first, again)
+    assert not same(first, other)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_resumed_equals_uninterrupted_and_the_same_seed_repeats(
+    patches: Path, name: MethodName
+) -> None:
+    settings = TrainSettings(settings_of(name), LOSSES, epochs=2, seed=3)
+    store, normals = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, VALIDATION)
+    validation = load_validation(normals, seed=0, labelled=None)
+    states: list[State] = []
+
+    def keep(metrics: Metrics, state: State) -> None:
+        assert 0 <= metrics[CRITERION] <= 1
+        states.append(copy.deepcopy(state))
+
+    whole = train(settings, store, validation, Worker(), keep)
+    resumed = train(settings, store, validation, Worker(), keep, resume=states[0])
+    assert same(resumed, whole)
+    detector = build_detector(net_shape(settings, store), whole["best"]["networks"], settings.model)
+    assert np.isfinite(detector.score(store.blocks()).anomaly).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_patch_s_scores_do_not_depend_on_its_batch(name: MethodName) -> None:
+    networks = method_named(name).build_networks(SHAPE, 0)
+    method = method_named(name)
+    gan = build_gan(networks, MODEL, 1)
+    x = to_tensor(PATCHES, torch.device("cpu"))
+    method.train_step(gan, x, LOSSES_6)  # running statistics of its own
+    detector = build_detector(SHAPE, network_state(networks), settings_of(name))
+    together = detector.score([PATCHES])
+    alone = [detector.score([patch[None]]) for patch in PATCHES]
+    for term, values in together.terms.items():
+        np.testing.assert_allclose(values, [one.terms[term][0] for one in alone], rtol=1e-4)
+    np.testing.assert_allclose(together.anomaly, [one.anomaly[0] for one in alone], rtol=1e-4)
+    assert detector.reconstruct(PATCHES).shape == PATCHES.shape
+    assert len(detector.features(PATCHES)) == len(PATCHES)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_folded_networks_score_the_same(name: MethodName) -> None:
+    method, settings = method_named(name), settings_of(name)
+    networks = method.build_networks(SHAPE, 0)
+    method.train_step(build_gan(networks, MODEL, 1), some_batch().float(), LOSSES_6)
+    folded = build_detector(SHAPE, network_state(networks), settings).scorer
+    x = some_batch().float()
+    plain = method.scorer({n: network.eval() for n, network in networks.items()}, settings)
+    for term, expected in plain.eval().terms(x).items():
+        torch.testing.assert_close(folded.terms(x)[term], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_saved_model_scores_the_same(name: MethodName, tmp_path: Path) -> None:
+    networks = network_state(method_named(name).build_networks(SHAPE, 0))
+    best = {"networks": networks, "epoch": 1, "criterion": 0.5}
+    model = calibrated_model(SHAPE, best, settings_of(name), [PATCHES], 0.1, {})
+    model.save(tmp_path / "model.pt")
+    loaded = type(model).load(tmp_path / "model.pt")
+    expected = model.detector().score([PATCHES]).anomaly
+    np.testing.assert_array_equal(loaded.detector().score([PATCHES]).anomaly, expected)
+
+
+def test_an_option_that_a_method_does_not_have_is_refused() -> None:
+    for name, changes in (
+        ("ganomaly", {"skips": False}),
+        ("egbad", {"search_steps": 9}),
+        ("anogan", {"compile": True}),
+    ):
+        (option,) = changes
+        with pytest.raises(InputError, match=f"model.{option}: .*{name} has no such option"):
+            method_of(replace(MODEL, method=name, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_weights_that_a_method_does_not_have_count_as_0_and_change_nothing(
+    name: MethodName,
+) -> None:
+    method = method_named(name)
+    effective = method.effective(LOSSES_6)
+    unused = method.unused_lambdas()
+    assert {n for n in LAMBDAS if getattr(effective, n) == 0} == unused
+    found = []
+    for weights in (LOSSES_6, effective):
+        gan = double_gan(name)
+        torch.manual_seed(0)
+        method.train_step(gan, some_batch(), weights)
+        found.append(network_state(gan.networks))
+    assert same(found[0], found[1])

@@ -1,0 +1,78 @@
+"""The runner of Table I, on a small CIFAR-10 of noise."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import table1
+from benchmarks.table1 import Cell, Cifar, Size, read_cells, run_cell
+from pipeline.checkpoints import save_tensors
+from pipeline.models.registry import MethodName
+from pipeline.sources.cifar10 import BINARY, CLASSES, SIDE
+from tests.models.methods import METHODS
+from tests.test_training import same
+
+ARGUMENTS = ["--cases", "car", "--seeds", "0", "--ngf", "2", "--epochs", "2", "--batch-size", "8",
+             "--latent-dim", "4", "--search-steps", "2"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cifar")
+    generator = np.random.default_rng(0)
+    for names in BINARY.values():
+        for name in names:
+            rows = generator.integers(0, 256, (20, 1 + 3 * SIDE * SIDE), dtype=np.uint8)
+            rows[:, 0] = np.arange(20) % len(CLASSES)
+            rows.tofile(folder / name)
+    return folder
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, cifar: Path, out: Path, methods: tuple[MethodName, ...]
+) -> None:
+    given = ["table1", "--data", str(cifar), "--out", str(out), "--methods", *methods, *ARGUMENTS]
+    monkeypatch.setattr(sys, "argv", given)
+    table1.main()
+
+
+def test_every_method_has_a_cell_with_all_protocols_and_is_run_once(
+    cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, cifar, tmp_path, METHODS)
+    rows = read_cells(tmp_path)
+    assert [row["method"] for row in rows] == list(METHODS)
+    for row in rows:
+        assert row["counts"] == [76, 14, 30]
+        for protocol in ("honest", "reference_2019", "reference_2019_shuffled"):
+            estimate = row["found"][protocol]["auc"]["anomaly_score"]
+            assert estimate["low"] <= estimate["auc"] <= estimate["high"]
+    assert "let the test's labels leak" in capsys.readouterr().out
+    assert not list((tmp_path / "unfinished").iterdir())
+    before = (tmp_path / "cells.jsonl").read_bytes()
+    run(monkeypatch, cifar, tmp_path, METHODS)
+    assert (tmp_path / "cells.jsonl").read_bytes() == before
+    assert "epoch" not in capsys.readouterr().out.split("AUC")[0]
+
+
+def test_a_cell_that_was_cut_short_goes_on_to_the_same_figures(
+    cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = Cell("car", METHODS[0], 0, Size(ngf=2, latent_dim=4, epochs=2, batch_size=8))
+    data, cpu = Cifar(cifar, cell.size), torch.device("cpu")
+    whole = run_cell(cell, data, tmp_path / "whole", cpu)
+
+    def save_and_stop(path: Path, state: dict[str, object]) -> None:
+        save_tensors(path, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.reference_protocol.save_tensors", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(cell, data, tmp_path / "cut", cpu)
+    monkeypatch.undo()
+    resumed = run_cell(cell, data, tmp_path / "cut", cpu)
+    assert same(json.loads(json.dumps(resumed)), json.loads(json.dumps(whole)))
