@@ -194,8 +194,8 @@ def features_of_both(discriminator: nn.Module, x: Tensor, x_hat: Tensor) -> tupl
     if discriminator.training:  # then batch-norm mixes what is in one pass
         return discriminator(x)[1], discriminator(x_hat)[1]
     # In evaluation mode a patch's features do not depend on its batch: one pass for both.
-    both: Tensor = discriminator(torch.cat([x, x_hat]))[1]
-    return both[: len(x)], both[len(x) :]
+    features, features_hat = discriminator(torch.cat([x, x_hat]))[1].chunk(2)
+    return features, features_hat
 
 
 def _widths(shape: NetShape) -> list[int]:
