@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import ray
 import torch
@@ -79,12 +79,14 @@ def apart_from_signals(work: Callable[[], T]) -> T:
 
 
 def share_cores(processes: int) -> None:
-    """Let torch compute on this process's share of the node's cores.
+    """Let torch compute on the CPUs that were asked for, or on its share of the node's if larger.
 
     Ray leaves it one thread for each CPU that was asked for, and so idles cores where fewer
     processes than cores are at work.
     """
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
+    context: Any = ray.get_runtime_context()
+    asked = int(context.get_assigned_resources().get("CPU", 1))
+    torch.set_num_threads(max(1, asked, len(os.sched_getaffinity(0)) // processes))
 
 
 def storage_path(storage: str) -> str:
