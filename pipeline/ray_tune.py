@@ -31,7 +31,7 @@ from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.checkpoints import save_checkpoint
-from pipeline.errors import last_line
+from pipeline.errors import last_line, require
 from pipeline.files import code_digest, digest
 from pipeline.locks import alone_on
 from pipeline.models.interface import method_of
@@ -297,6 +297,7 @@ def _scheduler(asked: TuneSettings, space: Space) -> TrialScheduler:
         random.seed(asked.seed)
         np.random.seed(asked.seed)
         mutable = {name: v for name, v in space.items() if name in MUTABLE}
+        require(bool(mutable), "tune.space", sorted(space), f"one of {MUTABLE} that the method has")
         return PopulationBasedTraining(
             time_attr="epoch",
             perturbation_interval=1,
