@@ -29,6 +29,8 @@ def ray_session() -> Iterator[None]:
             "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
             # Workers import torch first, which takes longer than Ray's minute on a busy machine.
             "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
+            # A trial's process is used for the next one once it has ended, on a busy machine too.
+            "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
         },
     }
     on_cluster = bool(os.environ.get("RAY_ADDRESS"))

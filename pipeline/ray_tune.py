@@ -256,7 +256,9 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
             mode="max",
             num_samples=1 if asked.sampler == "grid" else asked.trials,
             max_concurrent_trials=asked.concurrent,
-            reuse_actors=True,  # starting one takes longer than a short epoch
+            # Starting one takes longer than a short epoch. Those of pbt and of Ray Train do not
+            # give back their thread in time.
+            reuse_actors=asked.workers == 1 and asked.scheduler != "pbt",
             trial_dirname_creator=trial_id,
             search_alg=_sampler(asked),
             scheduler=scheduler,

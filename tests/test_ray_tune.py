@@ -113,7 +113,7 @@ def test_trials_of_two_workers(patches: Path, tmp_path: Path) -> None:
     trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
     assert {trial["state"] for trial in trials} <= {"finished", "stopped"}
     assert trials[0]["epochs"] == TUNE.epochs
-    checkpoints = list(tmp_path.glob("ray/tune-*/*/train/checkpoint_*/checkpoint.pt"))
+    checkpoints = list(tmp_path.glob("ray/tune-*/*/train/epoch-*/checkpoint.pt"))
     assert len(checkpoints) >= TUNE.trials
     for path in checkpoints:
         assert all(m["workers"] == 2 for m in load_tensors(path)["state"]["history"])
