@@ -61,7 +61,7 @@ GRID = replace(
     space={**ONE, "lambda_con": Choices((4, 40)), "learning_rate": Choices((2e-3, 1e30))},
 )
 # Two workers a trial, of which two share a CPU; ASHA may stop one of the trials.
-PARALLEL = replace(TUNE, workers=2, cpus=0.5)
+PARALLEL = replace(TUNE, trials=2, workers=2, cpus=0.5)
 PBT = replace(
     TUNE,
     trials=2,

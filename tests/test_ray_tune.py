@@ -114,7 +114,7 @@ def test_trials_of_two_workers(patches: Path, tmp_path: Path) -> None:
     assert {trial["state"] for trial in trials} <= {"finished", "stopped"}
     assert trials[0]["epochs"] == TUNE.epochs
     checkpoints = list(tmp_path.glob("ray/tune-*/*/train/epoch-*/checkpoint.pt"))
-    assert len(checkpoints) >= TUNE.trials
+    assert len(checkpoints) >= len(trials) == 2
     for path in checkpoints:
         assert all(m["workers"] == 2 for m in load_tensors(path)["state"]["history"])
     assert {run.info.status for run in trial_runs(tmp_path)} == {"FINISHED"}
