@@ -38,7 +38,7 @@ def test_pickled_code_is_refused_and_not_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save({"state": Trap()}, tmp_path / "trap.pt")
-    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Trap()))
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Trap(), protocol=2))
     for name in ("trap.pt", "bare.pt"):
         content = (tmp_path / name).read_bytes()
         with pytest.raises(InputError, match=f"{name}: not a whole checkpoint of ours"):
