@@ -2,7 +2,7 @@
 # make test   installs, then lint, types and every test
 # make fast   the fast tests alone (no install)
 # make bench  prints what is fast, and by how much, with its bars
-# make faults kills, fills and cuts while it runs, and prints what held (root; 40 minutes)
+# make faults kills, fills and cuts while it runs, and prints what held (as root)
 # make mlflow opens the tracking pages on this machine
 
 PYTHON ?= python3
