@@ -9,7 +9,7 @@ there are any, else the label-free criterion of `pipeline.selection`.
 
 import random
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from ray import tune
-from ray.tune import Callback, Checkpoint, Result, ResultGrid, Tuner
+from ray.tune import Callback, Checkpoint, Tuner
 from ray.tune.experiment import Trial
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import (
@@ -31,7 +31,7 @@ from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.checkpoints import save_checkpoint
-from pipeline.errors import last_line, require
+from pipeline.errors import require
 from pipeline.files import code_digest, digest
 from pipeline.locks import alone_on
 from pipeline.models.interface import method_of
@@ -42,12 +42,13 @@ from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
 from pipeline.ray_snapshots import KeepScheduler, can_go_on
 from pipeline.ray_train import TrainJob, fit
+from pipeline.ray_trials import OBJECTIVE, TrackTrials, collect_results
 from pipeline.search_space import Choices, Range, Space, apply
 from pipeline.selection import Validation, load_validation, objective
 from pipeline.settings import MUTABLE, TuneSettings
 from pipeline.shared_patches import SharedPatches, open_store
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
-from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
+from pipeline.sweep_results import SweepResult
 from pipeline.tracking import UNLOGGED, Tracker, trial_run_name
 from pipeline.training import (
     Metrics,
@@ -59,7 +60,6 @@ from pipeline.training import (
     train,
 )
 
-OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
 TRIAL_FAILURES = 2  # restarts of a trial from its last checkpoint: its node may have died
 NEXT_TO_NOTHING = {"CPU": 0.0, "memory": 1.0}  # a byte; Tune does not let a trial ask for nothing
@@ -127,7 +127,7 @@ def run_sweep(
         else:
             callback = TrackTrials(tracker, sweep_run, job.objective)
             tuner = _new_tuner(trainable, job, storage, callback)
-        result = _collect(apart_from_signals(tuner.fit), asked)
+        result = collect_results(apart_from_signals(tuner.fit), asked)
     runs = [trial_run_name(trial.trial) for trial in result.trials]
     tracker.kill_others(sweep_run, runs)
     tracker.tag_best(sweep_run, runs[0])
@@ -195,44 +195,6 @@ def _open(folder: Path, shared: SharedPatches | None, seed: int) -> tuple[PatchS
     parts = (TRAIN, VALIDATION, LABELLED_VALIDATION)
     patches, normals, labelled = (open_store(folder, split, shared) for split in parts)
     return patches, load_validation(normals, seed, labelled)
-
-
-class TrackTrials(Callback):
-    """Nests an MLflow run for each trial in the sweep's run, with its curve and its end."""
-
-    def __init__(self, tracker: Tracker, sweep_run: str, objective_name: str) -> None:
-        self.tracker = tracker
-        self.sweep_run = sweep_run
-        self.objective_name = objective_name
-        self.runs: dict[str, str] = {}
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Log an epoch of a trial in one call."""
-        run_id = self._run(trial)
-        names = ("epoch", *_curve_names(result), self.objective_name)
-        self.tracker.log_epoch(run_id, {name: result[name] for name in names})
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Close the run of a trial that ended, or that ASHA stopped."""
-        self.tracker.finish(self._run(trial))
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Close the run of a trial that failed."""
-        self.tracker.finish(self._run(trial), "FAILED")
-
-    def _run(self, trial: Trial) -> str:
-        """The id of the trial's run, asked of MLflow once."""
-        if trial.trial_id not in self.runs:
-            self.runs[trial.trial_id] = self.tracker.child_run(
-                self.sweep_run, trial_run_name(trial.trial_id), trial.config
-            )
-        return self.runs[trial.trial_id]
 
 
 def _trainable(job: SweepJob, sweep: str, trial: Callable[..., None]) -> Any:
@@ -327,55 +289,3 @@ def report_epoch(metrics: Metrics, state: State, job: SweepJob) -> None:
         checkpoint = Checkpoint.from_directory(folder)
         place = tune.get_context().get_storage().trial_fs_path
         patiently(lambda: tune.report(reported, checkpoint=checkpoint), place)
-
-
-def _collect(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
-    """Every trial with its best epoch, best trial first.
-
-    Raises:
-        InputError: more trials failed than were allowed to.
-    """
-    results = [grid[index] for index in range(len(grid))]
-    begins = [_began(result) for result in results]
-    first = min((began for began in begins if began is not None), default=0.0)
-    ranked = rank([_trial(result, asked.epochs, first) for result in results])
-    require_enough(ranked, asked.max_failed)
-    return ranked
-
-
-def _trial(result: Result, epochs: int, first: float) -> TrialResult:
-    settings = result.config or {}
-    reason = last_line(result.error) if result.error else ""
-    trial = Path(result.path).name
-    curve = result.metrics_dataframe
-    began = _began(result)
-    if curve is None or began is None:
-        reason = reason or "no epoch ended"
-        return TrialResult(trial, settings, None, "failed", 0, 0.0, 0.0, 0.0, reason)
-    done = int(curve["epoch"].max())
-    names = ["epoch", *_curve_names(curve)]
-    return TrialResult(
-        trial,
-        settings,
-        objective=float(curve[OBJECTIVE].max()),
-        state="failed" if result.error else "finished" if done == epochs else "stopped",
-        epochs=done,
-        training_seconds=float(curve["seconds"].sum()),
-        started=began - first,
-        ended=float(curve["timestamp"].max()) - first,
-        reason=reason,
-        curve=curve[names].astype(float).to_dict("records"),
-    )
-
-
-def _curve_names(metrics: Iterable[str]) -> list[str]:
-    """What of a trial's metrics its curves show: the losses, which the method names, and so on."""
-    return [name for name in metrics if name.startswith("loss_") or name in ("seconds", OBJECTIVE)]
-
-
-def _began(result: Result) -> float | None:
-    """When a trial began, in seconds of the clock; None where no epoch of it ended."""
-    curve = result.metrics_dataframe
-    if curve is None or not len(curve):
-        return None
-    return float((curve["timestamp"] - curve["time_total_s"]).min())

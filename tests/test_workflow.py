@@ -102,6 +102,7 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
                     "preflight",
                     "snapshots",
                     "train",
+                    "trials",
                     "tune",
                 )
             },
