@@ -64,7 +64,9 @@ def _model(side: int, parallel: bool) -> Gan:
     if not parallel:
         return build_gan(networks, model_settings(WIDTH), epochs=1)
     shared = {
-        name: DistributedDataParallel(network, forward_sync_buffers=False)
+        name: DistributedDataParallel(
+            network, forward_sync_buffers=False, gradient_as_bucket_view=True
+        )
         for name, network in networks.items()
     }
     return build_gan(shared, model_settings(WIDTH), epochs=1)

@@ -205,6 +205,5 @@ def describe_epoch(metrics: Metrics, epochs: int) -> str:
 def _data_parallel(network: nn.Module) -> nn.Module:
     # The discriminator runs twice before its one backward pass; broadcasting buffers in between
     # would change what the first pass saved. The loop averages them after each epoch instead.
-    return ray.train.torch.prepare_model(
-        network, parallel_strategy_kwargs={"forward_sync_buffers": False}
-    )
+    options = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
+    return ray.train.torch.prepare_model(network, parallel_strategy_kwargs=options)

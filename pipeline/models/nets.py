@@ -79,7 +79,7 @@ class Discriminator(nn.Module):
         self.features = nn.Sequential(
             HalvingConv2d(shape.channels, widths[0]),
             *(down(narrow, wide) for narrow, wide in pairwise(widths)),
-            nn.LeakyReLU(LEAK),
+            leaky_relu(),
             WholeMapConv2d(widths[-1], shape.latent_dim, 4),
             nn.Flatten(),  # (N, d, 1, 1) to (N, d)
         )
@@ -106,7 +106,7 @@ class Encoder(nn.Module):
         self.levels = nn.Sequential(
             HalvingConv2d(shape.channels, widths[0]),
             *(down(narrow, wide) for narrow, wide in pairwise(widths)),
-            nn.LeakyReLU(LEAK),
+            leaky_relu(),
             WholeMapConv2d(widths[-1], shape.latent_dim, 4),
             nn.Flatten(),  # (N, d, 1, 1) to (N, d)
         )
@@ -129,7 +129,7 @@ class Decoder(nn.Module):
         self.levels = nn.Sequential(
             nn.Sequential(first, nn.BatchNorm2d(widths[0])),
             *(up(DoublingConv2d(wide, narrow), narrow) for wide, narrow in pairwise(widths)),
-            nn.ReLU(),
+            relu(),
             DoublingConv2d(widths[-1], shape.channels, bias=True),
             nn.Tanh(),
         )
@@ -166,14 +166,28 @@ def finish(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def leaky_relu() -> nn.LeakyReLU:
+    """The activation of encoders and D, in place: it writes over the output of a convolution.
+
+    Where a skip connection carries that output as well, a ReLU is next, to which the negative
+    values that this one changes are all alike.
+    """
+    return nn.LeakyReLU(LEAK, inplace=True)
+
+
+def relu() -> nn.ReLU:
+    """The activation of decoders, in place."""
+    return nn.ReLU(inplace=True)
+
+
 def down(narrow: int, wide: int) -> nn.Sequential:
     """Activation, 4x4 convolution that halves the side, batch-norm."""
-    return nn.Sequential(nn.LeakyReLU(LEAK), HalvingConv2d(narrow, wide), nn.BatchNorm2d(wide))
+    return nn.Sequential(leaky_relu(), HalvingConv2d(narrow, wide), nn.BatchNorm2d(wide))
 
 
 def up(convolution: nn.ConvTranspose2d, narrow: int) -> nn.Sequential:
     """Activation, transposed convolution that doubles the side, batch-norm."""
-    return nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(narrow))
+    return nn.Sequential(relu(), convolution, nn.BatchNorm2d(narrow))
 
 
 def fold_batch_norm(network: nn.Module) -> None:

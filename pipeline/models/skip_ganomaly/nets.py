@@ -15,13 +15,14 @@ from pipeline.models.convolutions import (
     join,
 )
 from pipeline.models.nets import (
-    LEAK,
     MAX_WIDENING,
     Discriminator,
     NetShape,
     down,
     drawn_from,
     finish,
+    leaky_relu,
+    relu,
     up,
 )
 
@@ -49,7 +50,7 @@ class Generator(nn.Module):
                 HalvingConv2d(shape.channels, widths[0]),
                 *(down(narrow, wide) for narrow, wide in pairwise(widths)),
                 nn.Sequential(
-                    nn.LeakyReLU(LEAK),
+                    leaky_relu(),
                     WholeMapConv2d(inner, shape.latent_dim, 2),
                 ),
             ]
@@ -62,7 +63,7 @@ class Generator(nn.Module):
                     for wide, narrow in pairwise(widths[::-1])
                 ),
                 nn.Sequential(
-                    nn.ReLU(),
+                    relu(),
                     DoublingConv2d(seen * widths[0], shape.channels, bias=True),
                     nn.Tanh(),
                 ),
