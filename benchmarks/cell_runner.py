@@ -103,7 +103,8 @@ def run_cell(cell: Cell, parts: Parts, out: Path, device: torch.device) -> dict[
 def summary(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """A line for each cell: the AUC of each score without a model, or of each protocol."""
     for row in rows:
-        what = f"{row['case']:<10} {row['method']:<14} seed {row['seed']}"
+        size = f"ngf {row['size']['ngf']}, {row['size']['epochs']} epochs"
+        what = f"{row['case']:<10} {row['method']:<14} seed {row['seed']}, {size}"
         for protocol, found in row["found"].items():
             for score, estimate in found["auc"].items():
                 name = f"{protocol} {score}"

@@ -73,12 +73,12 @@ def log_cells(tracker: Tracker, rows: Iterable[dict[str, Any]]) -> int:
 
 
 def find_results(tracker: Tracker) -> list[Result]:
-    """The cells that MLflow has, by table, case, method and seed; the newest of equal ones."""
+    """The cells that MLflow has, the newest of equal ones, in an order that is always the same."""
     newest: dict[Cell, Result] = {}
     for run in tracker.find({KIND_TAG: CELL}, FINISHED):
         result = _result(run.data.params, run.data.metrics)
         newest.setdefault(result.cell, result)
-    return list(newest.values())
+    return [newest[cell] for cell in sorted(newest, key=repr)]
 
 
 def _params(row: Mapping[str, Any]) -> dict[str, Any]:

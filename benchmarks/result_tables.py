@@ -26,7 +26,7 @@ def section_text(section: Section) -> Iterator[str]:
     yield f"### Table {NUMERALS[section.number]}: {section.title}\n\n{section.settings}\n"
     yield "```bash\n" + "\n".join(commands(section)) + "\n```\n"
     yield _table(["method", "scored", *titles], auc_rows(section))
-    yield "What the protocol makes of the same trainings:\n"
+    yield "By how much one protocol's AUC is above another's, of the same trainings:\n"
     last = ["mean of the cases [95%]"] if section.number == 1 else []
     yield _table(["method", "difference", *titles, *last], leak_rows(section))
     yield "Missing:\n\n" + "".join(f"- {line}\n" for line in [*missing(section)] or ["nothing"])
@@ -62,14 +62,11 @@ def leak_rows(section: Section) -> Iterator[Cells]:
 
 
 def differences(rows: Rows, column: Column, above: Protocol, below: Protocol) -> list[float]:
-    """A difference for each training that has both."""
-    higher, lower = (rows.of(column.case, protocol) for protocol in (above, below))
+    """A difference for each training that was scored by both."""
     pairs = [
-        (
-            higher[seed].figure(above, ANOMALY, column.class_name),
-            lower[seed].figure(below, ANOMALY, column.class_name),
-        )
-        for seed in sorted(higher.keys() & lower.keys())
+        [result.figure(protocol, ANOMALY, column.class_name) for protocol in (above, below)]
+        for result in rows.results
+        if result.cell.case == column.case and {above, below} <= set(result.cell.protocols)
     ]
     return [a - b for a, b in pairs if a is not None and b is not None]
 

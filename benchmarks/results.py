@@ -24,18 +24,20 @@ BEGIN = "<!-- from here on written by `python -m benchmarks.results` -->"
 END = "<!-- to here -->"
 HEAD = """\
 AUC of the anomaly score: mean over the seeds, in parentheses the lowest and the highest seed; in
-Table II also, in brackets, the 95% interval over resampled scans, averaged over the seeds.
-"the paper" is what it prints; UBA and FFOB, its sets of Table II, are private, so there its
-figures (full weapons are FFOB's) are of other scans than ours. Rows with a star let the test's
-labels leak into the figures ([method.md](method.md)): they say what the leak makes, not what a
-detector is worth. Rows without a model are of the same patches. "overall" is of all the abnormal
-classes that the table has. Cells that were not run are named under each table.
+Table II also, in brackets, the 95% interval over resampled scans, averaged over the seeds. The mean
+of the cases has the 95% interval over resampled cases.
 
-Every cell is an MLflow run with the tag `skipscan.kind` = `cell`. The commands do what is missing
-of theirs; seconds are of a cell's last process, where it was killed and went on. Table II is of
-the patches that `dvc repro extract` leaves (SIXray: `dvc exp run -S scans.source=sixray
--S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). This part of the page is written
-by `make results`.
+"the paper" is what it prints. UBA and FFOB, its sets of Table II, are private, so there its figures
+(full weapons are FFOB's) are of other scans than ours. Rows with a star let the test's labels leak
+into the figures ([method.md](method.md)): they say what the leak makes, not what a detector is
+worth. Rows without a model are of the same patches. "overall" is of all the abnormal classes that
+the table has. Cells that were not run are named under each table.
+
+Every cell is an MLflow run with the tags `skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
+The commands do what is missing of theirs; seconds are of a cell's last process, where it was killed
+and went on. Table II is of the patches that `dvc repro extract` leaves (SIXray: `dvc exp run -S
+scans.source=sixray -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). This part of
+the page is written by `make results`.
 """
 
 

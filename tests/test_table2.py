@@ -47,7 +47,7 @@ def test_every_method_has_a_cell_with_each_class_and_is_run_once(
     capsys.readouterr()
     run(monkeypatch, patches, tmp_path)
     assert (tmp_path / "cells.jsonl").read_bytes() == before
-    assert "epoch" not in capsys.readouterr().out
+    assert "epoch 1," not in capsys.readouterr().out
 
 
 def test_the_reference_lines_are_those_of_the_test_part(
