@@ -25,7 +25,8 @@ END = "<!-- to here -->"
 HEAD = """\
 AUC of the anomaly score: mean over the seeds, in parentheses the lowest and the highest seed; in
 Table II also, in brackets, the 95% interval over resampled scans, averaged over the seeds. The mean
-of the cases has the 95% interval over resampled cases.
+of the cases has the 95% interval over resampled cases. `reference_2019` minus its shuffled form is
+the order of the test set alone; the other differences are batch-norm, best epoch and score as well.
 
 "the paper" is what it prints. UBA and FFOB, its sets of Table II, are private, so there its figures
 (full weapons are FFOB's) are of other scans than ours. Rows with a star let the test's labels leak

@@ -120,7 +120,8 @@ def _section(
     shares = {(r.cell.size.share, r.cell.size.test_share) for r in trained}
     lines = [r for r in lines if (r.cell.size.share, r.cell.size.test_share) in shares]
     about = {**training_size(first), "test_share": first.test_share}
-    title = f"{name or data}, ngf {about.pop('ngf'):g}, {about.pop('epochs'):g} epochs"
+    ngf, epochs = about.pop("ngf"), about.pop("epochs")
+    title = f"{name or data}, ngf {ngf:g}, {epochs:g} epoch" + "s" * (epochs != 1)
     settings = [f"{key} {value:g}" for key, value in about.items()]
     columns = (
         [Column(case, case, OVERALL) for case in CASES]

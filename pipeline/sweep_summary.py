@@ -100,7 +100,7 @@ def is_grid(result: SweepResult, space: Space) -> bool:
     """Whether every combination of two choices or more was tried, and nothing else."""
     searched = [space[name] for name in result.best]
     choices = [values.choices for values in searched if isinstance(values, Choices)]
-    tried = {tuple(trial.settings.values()) for trial in result.trials}
+    tried = {tuple(map(trial.settings.get, result.best)) for trial in result.trials}
     whole = len(choices) == len(searched) and tried == set(product(*choices))
     return whole and len(tried) > 1
 
