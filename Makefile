@@ -3,12 +3,15 @@
 # make fast   the fast tests alone (no install)
 # make bench  prints what is fast, and by how much, with its bars
 # make faults kills, fills and cuts while it runs, and prints what held (as root)
+# make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional
+# make table2 SIZE=... runs what is missing of Table II, on generated scans
+# make results brings both into MLflow, and writes docs/results.md from there
 # make mlflow opens the tracking pages on this machine
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo test check fast mlflow trivial bench faults
+.PHONY: install demo test check fast mlflow trivial bench faults table1 table2 results
 
 install: .venv/installed
 
@@ -48,3 +51,13 @@ bench: install
 
 faults: install
 	python -m benchmarks.faults
+
+table1: install
+	python -m benchmarks.table1 --data $(CIFAR) --out work/table1 $(SIZE)
+
+table2: install
+	dvc repro extract
+	python -m benchmarks.table2 --patches data/patches --set embedded --out work/table2 $(SIZE)
+
+results: install
+	python -m benchmarks.results --cells $(wildcard work/table1 work/table2)

@@ -61,15 +61,20 @@ def score_test(
         calibration: ... and what its scores are scaled by.
         normals: the training normals, whose principal components are one of the other scores.
     """
-    components = PrincipalComponents.fit(normals)
     found: PatchScores = detector.score(store.blocks())
     scores = {
         ANOMALY: calibration.scale(found.anomaly),
         **found.terms,
-        PCA: _joined(components.residual(block) for block in store.blocks()),
-        **_trivial(store.blocks()),
+        **without_model(store, normals),
     }
     return TestScores(store.labels, store.scan_ids, scores)
+
+
+def without_model(store: PatchStore, normals: PatchStore) -> dict[str, Scores]:
+    """The scores of patches that need no model; `normals` are what principal components are of."""
+    components = PrincipalComponents.fit(normals)
+    residual = _joined(components.residual(block) for block in store.blocks())
+    return {PCA: residual, **_trivial(store.blocks())}
 
 
 def auc_table(test: TestScores, classes: tuple[str, ...], samples: int, seed: int) -> AucTable:

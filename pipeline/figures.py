@@ -83,7 +83,7 @@ def draw_roc(path: Path, test: TestScores, table: AucTable) -> None:
     axes.set_title("ROC by window, AUC in the legend", fontsize=11)
     if axes.lines[1:]:  # beside the diagonal
         axes.legend(loc="lower right", frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_histogram(path: Path, test: TestScores, threshold: float, colours: Colours) -> None:
@@ -102,7 +102,7 @@ def draw_histogram(path: Path, test: TestScores, threshold: float, colours: Colo
     axes.set(xlabel="anomaly score, scaled (Eq. 6)", ylabel="density")
     axes.set_title("Anomaly scores of the test windows", fontsize=11)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_tsne(
@@ -126,7 +126,7 @@ def draw_tsne(
     axes.set_axis_off()
     axes.set_title(f"t-SNE of f(x), {len(features)} test windows", fontsize=11)
     axes.legend(frameon=False, markerscale=2)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_exemplars(path: Path, exemplars: Exemplars) -> None:
@@ -145,7 +145,7 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> None:
         axes.set(xticks=[], yticks=[])
     for row, name in enumerate(("input", "reconstruction", "residual")):
         grid[row, 0].set_ylabel(name, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> None:
@@ -160,7 +160,7 @@ def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> None:
         _overlay(grid[1, column], scan)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _overlay(axes: Axes, scan: ScoredScan) -> None:
@@ -178,7 +178,8 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # No software version or date in the file, so that the same figure gives the same bytes.
     figure.savefig(path, dpi=DPI, metadata={"Software": None})

@@ -1,11 +1,16 @@
 """What a sweep found, for people: a table of words, and Optuna's figures of its trials."""
 
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 
 import matplotlib as mpl
 import optuna
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -15,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as drawn
 
 from pipeline.files import write_whole
-from pipeline.search_space import Choices, Range, Space
+from pipeline.search_space import Choices, Range, Space, Value
 from pipeline.sweep_results import SweepResult, TrialResult
 
 SUMMARY = "summary.txt"
@@ -31,6 +36,8 @@ def write_summary(folder: Path, result: SweepResult, space: Space, objective: st
     with warnings.catch_warnings(), mpl.rc_context({"backend": "agg"}):
         warnings.simplefilter("ignore")  # "experimental", and axes on which all trials agree
         draw_figures(folder / FIGURES, study, _comparable(result) and bool(importances(study)))
+    if is_grid(result, space):
+        draw_grid(folder / FIGURES / "grid.png", result, objective)
 
 
 def describe(result: SweepResult, study: optuna.Study, objective: str) -> str:
@@ -87,6 +94,46 @@ def draw_figures(folder: Path, study: optuna.Study, comparable: bool) -> None:
         figure = axes.get_figure(root=True)
         assert figure is not None
         figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+
+
+def is_grid(result: SweepResult, space: Space) -> bool:
+    """Whether every combination of two choices or more was tried, and nothing else."""
+    searched = [space[name] for name in result.best]
+    choices = [values.choices for values in searched if isinstance(values, Choices)]
+    tried = {tuple(map(trial.settings.get, result.best)) for trial in result.trials}
+    whole = len(choices) == len(searched) and tried == set(product(*choices))
+    return whole and len(tried) > 1
+
+
+def draw_grid(path: Path, result: SweepResult, objective: str) -> None:
+    """Figures 8 and 9: the objective against each setting that has several choices.
+
+    A dot is a trial, the line the mean over the other settings. Failed trials are left out.
+    """
+    trials = [trial for trial in result.trials if trial.state != "failed"]
+    names = [n for n in result.best if len({trial.settings[n] for trial in trials}) > 1]
+    figure = Figure(figsize=(3.6 * max(1, len(names)), 3.4), layout="constrained")
+    for number, name in enumerate(names, start=1):
+        draw_setting(figure.add_subplot(1, len(names), number), name, trials)
+    figure.supylabel(f"{objective}, of validation scans", fontsize=10)
+    figure.suptitle(f"{len(trials)} trials; none has seen the test part", fontsize=10)
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+
+
+def draw_setting(axes: Axes, name: str, trials: Sequence[TrialResult]) -> None:
+    """The objectives of trials against one setting, and their mean at each of its values."""
+    by_value: dict[Value, list[float]] = {
+        value: [] for value in sorted({t.settings[name] for t in trials})
+    }
+    for trial in trials:
+        if trial.objective is not None:
+            by_value[trial.settings[name]].append(trial.objective)
+    for place, objectives in enumerate(by_value.values()):
+        axes.scatter([place] * len(objectives), objectives, s=14, color="0.6")
+    axes.plot([fmean(objectives) for objectives in by_value.values()], marker="o", color="#4c78a8")
+    axes.set_xticks(range(len(by_value)), [f"{value:g}" for value in by_value])
+    axes.set_xlabel(name)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def as_study(result: SweepResult, space: Space) -> optuna.Study:

@@ -43,12 +43,15 @@ KEY_TAG = "skipscan.key"
 PROCESS_TAG = "skipscan.process"  # which has opened a run last
 PARENT_TAG = "mlflow.parentRunId"
 SWEEP_TAG = "skipscan.sweep_run"
-KIND_TAG = "skipscan.kind"  # pipeline, sweep or trial: the pages show the newest 100 runs
+KIND_TAG = "skipscan.kind"  # pipeline, sweep, trial or cell: the pages show the newest 100 runs
+CELL = "cell"
+CELL_TAG = "skipscan.cell"  # the key of a cell of the result tables
 BEST_TAG = "skipscan.best"  # "true" of the best trial of a sweep
 MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
 
 # How long a server that does not answer may hold up the work. MLflow's own would be 14 minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+LATER = "python -m stages.track"  # logs what is missing
 UNLOGGED = ""  # the id of a run that could not be made; nothing is logged to it
 
 P = ParamSpec("P")
@@ -101,14 +104,20 @@ def _this_process() -> str:
 
 @dataclass(frozen=True)
 class Tracker:
-    """Logs to one MLflow store. Holds nothing but its address, so it can be sent to a worker."""
+    """Logs to one MLflow store. Holds nothing but words, so it can be sent to a worker.
+
+    Attributes:
+        uri: the store's address.
+        later: the command that logs what a failing store has missed.
+    """
 
     uri: str
+    later: str = LATER
 
     @classmethod
-    def open(cls) -> "Tracker":
+    def open(cls, later: str = LATER) -> "Tracker":
         """Open the store, and migrate or create it, once, before workers use it."""
-        tracker = cls(tracking_uri())
+        tracker = cls(tracking_uri(), later)
         _used.add(tracker)
         with tracker.forgiving():
             tracker._make_experiment()
@@ -129,7 +138,7 @@ class Tracker:
             reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
             print(
                 f"MLflow at {self.uri} failed, so this run is not logged there: {reason}. The "
-                "results are kept; log them later with `python -m stages.track`",
+                f"results are kept; log them later with `{self.later}`",
                 file=sys.stderr,
             )
 
@@ -146,7 +155,7 @@ class Tracker:
     def _pipeline_run(self, settings: Settings, data: str) -> str:
         name = os.environ.get("DVC_EXP_NAME", "")
         key = digest([asdict(settings), data, name])
-        open_runs = self._find({KEY_TAG: key, "skipscan.open": "true"})
+        open_runs = self.find({KEY_TAG: key, "skipscan.open": "true"})
         if open_runs:
             return self._reopen(open_runs[0])
         tags = {
@@ -175,13 +184,32 @@ class Tracker:
         return UNLOGGED
 
     def _child_run(self, parent: str, name: str, params: Mapping[str, Any]) -> str:
-        found = self._find({PARENT_TAG: parent, "mlflow.runName": name})
+        kind = name.partition("-")[0]  # of "sweep", and of a trial's name
+        key = {PARENT_TAG: parent, "mlflow.runName": name}
+        return self._run_of(key, name, {KIND_TAG: kind}, params)
+
+    def cell_run(
+        self, key: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]
+    ) -> str:
+        """The id of the run of a cell of the result tables, by its key; a new one where none is.
+
+        `UNLOGGED` where the store fails.
+        """
+        if not self.failed:
+            with self.forgiving():
+                return self._run_of({CELL_TAG: key}, name, {KIND_TAG: CELL, **tags}, params)
+        return UNLOGGED
+
+    def _run_of(
+        self, key: Mapping[str, str], name: str, tags: Mapping[str, str], params: Mapping[str, Any]
+    ) -> str:
+        """The run that has the tags of `key`, opened again; or a new one, with `tags` as well."""
+        found = self.find(key)
         if found:
             run_id = self._reopen(found[0])
             self.log_params(run_id, params)
         else:
-            kind = name.partition("-")[0]  # of "sweep", and of a trial's name
-            run_id = self._create(name, {PARENT_TAG: parent, KIND_TAG: kind})
+            run_id = self._create(name, {**key, **tags})
             self._log_new_params(run_id, params)
         return run_id
 
@@ -228,7 +256,7 @@ class Tracker:
     @logs
     def kill_others(self, parent: str, names: Collection[str]) -> None:
         """Close the runs nested in `parent` that are none of `names`: a kill left them behind."""
-        for run in self._find({PARENT_TAG: parent}):
+        for run in self.find({PARENT_TAG: parent}):
             if run.info.run_name not in names:
                 self._client().set_terminated(run.info.run_id, "KILLED")
 
@@ -237,21 +265,21 @@ class Tracker:
 
         Found by a tag: the id of a run may be lost to a signal while it is made.
         """
-        for run in self._find({PROCESS_TAG: _this_process()}, "attributes.status = 'RUNNING'"):
+        for run in self.find({PROCESS_TAG: _this_process()}, "attributes.status = 'RUNNING'"):
             self.kill(run.info.run_id)
 
     def kill(self, run_id: str) -> None:
         """Close a run as KILLED, after the open ones nested in it. A rerun opens them again."""
-        for run in self._find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
+        for run in self.find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
             self.kill(run.info.run_id)
         self._client().set_terminated(run_id, "KILLED")
 
     @logs
     def tag_best(self, sweep_run: str, best: str) -> None:
         """Tag the run named `best` as the best of those nested in the sweep's, and no other."""
-        for run in self._find({PARENT_TAG: sweep_run, BEST_TAG: "true"}):
+        for run in self.find({PARENT_TAG: sweep_run, BEST_TAG: "true"}):
             self._client().delete_tag(run.info.run_id, BEST_TAG)
-        for run in self._find({PARENT_TAG: sweep_run, "mlflow.runName": best}):
+        for run in self.find({PARENT_TAG: sweep_run, "mlflow.runName": best}):
             self.set_tags(run.info.run_id, {BEST_TAG: "true"})
 
     @logs
@@ -326,7 +354,8 @@ class Tracker:
         run = self._client().create_run(self._experiment_id(), tags=tags, run_name=name)
         return str(run.info.run_id)
 
-    def _find(self, tags: Mapping[str, str], *more: str) -> list[Run]:
+    def find(self, tags: Mapping[str, str], *more: str) -> list[Run]:
+        """The runs with these tags and of which `more` conditions hold, the newest first."""
         conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
         condition = " and ".join([*conditions, *more])
         page = self._client().search_runs([self._experiment_id()], condition)

@@ -1,9 +1,12 @@
 import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
 from pipeline.errors import InputError
 from pipeline.resources import WorkerRange
@@ -68,6 +71,22 @@ def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None
         open_source(settings, tmp_path)
         found.add(settings.source)
     assert found == set(get_args(Source)) - {"embedded"}
+
+
+def commands() -> list[str]:
+    """Every `dvc exp run` with settings in the README and the docs."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    return re.findall(r"^dvc exp run -S.*", text.replace("\\\n", " "), flags=re.M)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
+    words = shlex.split(command, comments=True)
+    changes = [value for flag, value in pairwise(words) if flag == "-S"]
+    path = with_changes(tmp_path)
+    apply_overrides(path, changes)
+    assert load_settings(path, PRESETS) != load_settings(with_changes(tmp_path), PRESETS)
 
 
 @pytest.mark.parametrize(

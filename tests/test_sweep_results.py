@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline.errors import InputError
 from pipeline.search_space import Choices, Space
@@ -16,7 +17,14 @@ from pipeline.sweep_results import (
     require_enough,
     write_sweep,
 )
-from pipeline.sweep_summary import as_study, describe, importances, write_summary
+from pipeline.sweep_summary import (
+    as_study,
+    describe,
+    draw_setting,
+    importances,
+    is_grid,
+    write_summary,
+)
 
 SPACE: Space = {
     "lambda_adv": (0.1, 10),
@@ -114,3 +122,37 @@ def test_figures_are_drawn_for_as_many_trials_as_there_are(tmp_path: Path, count
     found = {path.stem for path in (tmp_path / "figures").iterdir()}
     compared = {"parallel_coordinates", "importances"} if count > 1 else set()
     assert found == {"history", "timeline"} | compared
+
+
+def grid() -> tuple[SweepResult, Space]:
+    """Every combination of three and two choices; one trial failed."""
+    fixed = Choices((1,))
+    space: Space = {"lambda_adv": fixed, "lambda_con": Choices((4, 40, 400)), "lambda_lat": fixed,
+                    "latent_dim": Choices((5, 10))}  # fmt: skip
+    pairs = [(con, dim) for con in (4, 40, 400) for dim in (5, 10)]
+    trials = [trial(0.5 + at / 16, con, at=at) for at, (con, _) in enumerate(pairs)]
+    settings = [
+        {**t.settings, "latent_dim": dim} for t, (_, dim) in zip(trials, pairs, strict=True)
+    ]
+    trials = [replace(t, settings=s) for t, s in zip(trials, settings, strict=True)]
+    return rank([*trials[:-1], replace(trials[-1], state="failed")]), space
+
+
+def test_a_grid_is_every_combination_and_nothing_else(tmp_path: Path) -> None:
+    result, space = grid()
+    assert is_grid(result, space)
+    assert not is_grid(SweepResult(result.trials[1:]), space)
+    assert not is_grid(SweepResult([result.trials[0]]), dict.fromkeys(space, Choices((1,))))
+    assert not is_grid(ruled_by_lambda_con(), SPACE)
+    write_summary(tmp_path, result, space, "labelled_auc")
+    assert (tmp_path / "figures" / "grid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_line_of_a_grid_is_the_mean_over_the_other_settings() -> None:
+    result, _ = grid()
+    axes = Figure().subplots()
+    done = [trial for trial in result.trials if trial.state != "failed"]
+    draw_setting(axes, "lambda_con", done)
+    means = np.asarray(axes.lines[0].get_ydata(), dtype=float).tolist()
+    assert means == pytest.approx([0.5 + 0.5 / 16, 0.5 + 2.5 / 16, 0.5 + 4 / 16])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["4", "40", "400"]

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from benchmarks import table1
-from benchmarks.table1 import Cell, Cifar, Size, read_cells, run_cell
+from benchmarks.cell_runner import run_cell
+from benchmarks.cells import NO_METHOD, Cell, Size, read_cells
+from benchmarks.table1 import Cifar
 from pipeline.checkpoints import save_tensors
-from pipeline.models.registry import MethodName
 from pipeline.sources.cifar10 import BINARY, CLASSES, SIDE
+from pipeline.trivial_scores import TRIVIAL_SCORES
 from tests.models.methods import METHODS
 from tests.test_training import same
 
@@ -33,10 +36,10 @@ def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, cifar: Path, out: Path, methods: tuple[MethodName, ...]
+    monkeypatch: pytest.MonkeyPatch, cifar: Path, out: Path, methods: tuple[str, ...], *more: str
 ) -> None:
-    given = ["table1", "--data", str(cifar), "--out", str(out), "--methods", *methods, *ARGUMENTS]
-    monkeypatch.setattr(sys, "argv", given)
+    given = ["--data", str(cifar), "--out", str(out), "--methods", *methods, *ARGUMENTS, *more]
+    monkeypatch.setattr(sys, "argv", ["table1", *given])
     table1.main()
 
 
@@ -56,15 +59,37 @@ def test_every_method_has_a_cell_with_all_protocols_and_is_run_once(
     before = (tmp_path / "cells.jsonl").read_bytes()
     run(monkeypatch, cifar, tmp_path, METHODS)
     assert (tmp_path / "cells.jsonl").read_bytes() == before
-    assert "epoch" not in capsys.readouterr().out.split("AUC")[0]
+    assert "epoch 1," not in capsys.readouterr().out
+
+
+def test_the_reference_lines_are_of_the_same_images_and_have_no_seed(
+    cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(monkeypatch, cifar, tmp_path, (NO_METHOD,), "--seeds", "0", "1")
+    (row,) = read_cells(tmp_path)
+    parts = Cifar(cifar, Size()).case("car")
+    values = parts.test.patches.mean(axis=(1, 2, 3))
+    found = row["found"]["honest"]["auc"]
+    assert found["darkness"]["auc"] == pytest.approx(roc_auc_score(~parts.test.normal, -values))
+    assert found.keys() == {"pca", *TRIVIAL_SCORES}
+    assert row["counts"] == [76, 14, 30]
+
+
+def test_cells_from_before_there_were_other_patches_are_known_again(tmp_path: Path) -> None:
+    cell = Cell("car", METHODS[0], 0, Size())
+    row = cell.described()
+    del row["data"]
+    (tmp_path / "cells.jsonl").write_text(json.dumps(row) + "\n")
+    assert cell.is_in(read_cells(tmp_path))
+    assert not Cell("car", METHODS[0], 1, Size()).is_in(read_cells(tmp_path))
 
 
 def test_a_cell_that_was_cut_short_goes_on_to_the_same_figures(
     cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = Cell("car", METHODS[0], 0, Size(ngf=2, latent_dim=4, epochs=2, batch_size=8))
-    data, cpu = Cifar(cifar, cell.size), torch.device("cpu")
-    whole = run_cell(cell, data, tmp_path / "whole", cpu)
+    parts, cpu = Cifar(cifar, cell.size).case("car"), torch.device("cpu")
+    whole = run_cell(cell, parts, tmp_path / "whole", cpu)
 
     def save_and_stop(path: Path, state: dict[str, object]) -> None:
         save_tensors(path, state)
@@ -72,7 +97,7 @@ def test_a_cell_that_was_cut_short_goes_on_to_the_same_figures(
 
     monkeypatch.setattr("pipeline.reference_protocol.save_tensors", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        run_cell(cell, data, tmp_path / "cut", cpu)
+        run_cell(cell, parts, tmp_path / "cut", cpu)
     monkeypatch.undo()
-    resumed = run_cell(cell, data, tmp_path / "cut", cpu)
+    resumed = run_cell(cell, parts, tmp_path / "cut", cpu)
     assert same(json.loads(json.dumps(resumed)), json.loads(json.dumps(whole)))

@@ -1,0 +1,88 @@
+"""Figure 4: Table I as bars, the paper's beside ours, and what labels leak into marked as such."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from benchmarks.cells import METHODS
+from benchmarks.paper_tables import CASES, TABLE_1
+from benchmarks.sections import Rows, Section
+from pipeline.evaluation import ANOMALY, OVERALL, PCA
+from pipeline.figures import save_figure
+from pipeline.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
+
+WIDTH = 0.2  # of a bar; a case has 1
+PAPER = "0.75"
+COLOURS: dict[Protocol, str] = {HONEST: "#4c78a8", SHUFFLED: "#f5b7b5", IN_ORDER: "#e45756"}
+PLACES = np.arange(len(CASES))
+
+
+def draw_figure_4(path: Path, sections: Sequence[Section]) -> None:
+    """A panel for each method, of its largest training: mean, lowest and highest over the seeds.
+
+    Args:
+        path: of the PNG file.
+        sections: those of Table I, the largest training first.
+    """
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    panels = figure.subplots(2, 2, sharey=True).ravel().tolist()
+    for axes, method in zip(panels, METHODS, strict=True):
+        axes.bar(PLACES - 1.5 * WIDTH, TABLE_1[method], WIDTH, color=PAPER)
+        axes.axhline(0.5, color="0.4", linewidth=0.8)
+        axes.set(xticks=PLACES, xticklabels=CASES, ylim=(0, 1), ylabel="AUC")
+        axes.set_title(f"{method}: no cell yet", fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+        _draw_largest(axes, method, sections)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=5, frameon=False)
+    save_figure(figure, path)
+
+
+def _draw_largest(axes: Axes, method: str, sections: Sequence[Section]) -> None:
+    for section in sections:
+        for rows in section.trained:
+            if rows.method == method:
+                title = f"{method}, {section.title.partition(', ')[2]}"
+                axes.set_title(f"{title}\n{section.settings} {rows.note}", fontsize=9)
+                _draw_bars(axes, rows)
+                for lines in section.lines:
+                    if lines.test_share == rows.test_share:
+                        _draw_components(axes, lines)
+                return
+
+
+def _draw_bars(axes: Axes, rows: Rows) -> None:
+    for number, (protocol, colour) in enumerate(COLOURS.items()):
+        for place, case in enumerate(CASES):
+            values = _figures(rows, case, protocol, ANOMALY)
+            if values:
+                mean = float(np.mean(values))
+                ends = [[mean - min(values)], [max(values) - mean]]
+                left = place + (number - 0.5) * WIDTH
+                axes.bar(left, mean, WIDTH, yerr=ends, color=colour, ecolor="0.25")
+
+
+def _draw_components(axes: Axes, lines: Rows) -> None:
+    for place, case in enumerate(CASES):
+        values = _figures(lines, case, HONEST, PCA)
+        axes.hlines(values, place - 0.45, place + 0.45, colors="0.1", linestyles=":")
+
+
+def _figures(rows: Rows, case: str, protocol: Protocol, score: str) -> list[float]:
+    found = (r.figure(protocol, score, OVERALL) for r in rows.of(case, protocol).values())
+    return [value for value in found if value is not None]
+
+
+def _legend() -> list[Patch | Line2D]:
+    return [
+        Patch(color=PAPER, label="the paper"),
+        *(
+            Patch(color=colour, label=name if name == HONEST else f"{name}, labels leak")
+            for name, colour in COLOURS.items()
+        ),
+        Line2D([], [], color="0.1", linestyle=":", label="pca, no model"),
+    ]

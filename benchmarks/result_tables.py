@@ -1,0 +1,186 @@
+"""The result tables as Markdown: ours beside the paper's, what the leak makes, what is missing."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from benchmarks.cell_runs import PARTS, Result
+from benchmarks.cells import METHODS, NO_METHOD, PROTOCOLS, SEEDS, Size
+from benchmarks.sections import Column, Rows, Section
+from pipeline.evaluation import ANOMALY, PCA
+from pipeline.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
+from pipeline.trivial_scores import TRIVIAL_SCORES
+
+NUMERALS = {1: "I", 2: "II"}
+LEAKS = ((IN_ORDER, HONEST), (SHUFFLED, HONEST), (IN_ORDER, SHUFFLED))
+RESAMPLES = 10_000  # behind the interval of a mean over cases
+PLACES = {1: "--data path/to/cifar10", 2: "--patches data/patches --set"}
+
+Cells = Sequence[str]
+
+
+def section_text(section: Section) -> Iterator[str]:
+    """A table with its commands, the leak, what is missing, and how long it took."""
+    titles = [column.title for column in section.columns]
+    yield f"### Table {NUMERALS[section.number]}: {section.title}\n\n{section.settings}\n"
+    yield "```bash\n" + "\n".join(commands(section)) + "\n```\n"
+    yield _table(["method", "scored", *titles], auc_rows(section))
+    yield "By how much one protocol's AUC is above another's, of the same trainings:\n"
+    last = ["mean of the cases [95%]"] if section.number == 1 else []
+    yield _table(["method", "difference", *titles, *last], leak_rows(section))
+    yield "Missing:\n\n" + "".join(f"- {line}\n" for line in [*missing(section)] or ["nothing"])
+    head = ["method", "cells", " / ".join(PARTS), "seconds a cell", "hours", "on"]
+    yield _table(head, time_rows(section))
+
+
+def auc_rows(section: Section) -> Iterator[Cells]:
+    """For each method the paper's figures and those of each protocol; then what needs no model."""
+    for method in METHODS:
+        paper = section.paper(method)
+        yield [method, "the paper", *(_number(paper.get(c.title)) for c in section.columns)]
+        for rows in section.trained:
+            for protocol in PROTOCOLS:
+                if rows.method == method and rows.scored_by(protocol):
+                    name = protocol if protocol == HONEST else f"{protocol} *"
+                    yield ["", _joined(name, rows.note), *_aucs(section, rows, protocol, ANOMALY)]
+    for rows in section.lines:
+        for score in (PCA, *TRIVIAL_SCORES):
+            yield [score, _joined("no model", rows.note), *_aucs(section, rows, HONEST, score)]
+
+
+def leak_rows(section: Section) -> Iterator[Cells]:
+    """By how much one protocol's AUC is above another's, for the same training."""
+    for rows in section.trained:
+        for above, below in LEAKS:
+            found = [differences(rows, column, above, below) for column in section.columns]
+            if any(found):
+                cells = [_spread(values, "+.3f") if values else "" for values in found]
+                if section.number == 1:
+                    cells.append(mean_of_cases([values for values in found if values]))
+                yield [_joined(rows.method, rows.note), f"{above} minus {below}", *cells]
+
+
+def differences(rows: Rows, column: Column, above: Protocol, below: Protocol) -> list[float]:
+    """A difference for each training that was scored by both."""
+    pairs = [
+        [result.figure(protocol, ANOMALY, column.class_name) for protocol in (above, below)]
+        for result in rows.results
+        if result.cell.case == column.case and {above, below} <= set(result.cell.protocols)
+    ]
+    return [a - b for a, b in pairs if a is not None and b is not None]
+
+
+def mean_of_cases(found: Sequence[Sequence[float]]) -> str:
+    """Mean over cases, and its interval over resampled cases: the seeds of one are alike."""
+    means = np.array([np.mean(values) for values in found])
+    draws = np.random.default_rng(0).integers(0, len(means), (RESAMPLES, len(means)))
+    low, high = np.percentile(means[draws].mean(axis=1), [2.5, 97.5])
+    return f"{means.mean():+.3f} [{low:+.3f} {high:+.3f}]"
+
+
+def missing(section: Section) -> Iterator[str]:
+    """The trainings that are not there, and the protocols that they were not scored by."""
+    for method in METHODS:
+        variants = [rows for rows in section.trained if rows.method == method]
+        if not variants:
+            yield f"{method}: all of it"
+        for rows in variants:
+            by_protocol = {protocol: _gone(section, rows, protocol) for protocol in PROTOCOLS}
+            for gone in dict.fromkeys(by_protocol.values()):
+                names = [name for name, of_it in by_protocol.items() if of_it == gone]
+                if gone:
+                    which = " and ".join(names) if len(names) < len(PROTOCOLS) else ""
+                    yield f"{_joined(method, rows.note, which)}: {gone}"
+    for share in dict.fromkeys(rows.test_share for rows in section.trained):
+        lines = [rows for rows in section.lines if rows.test_share == share]
+        there = {case for rows in lines for case in section.cases() if rows.of(case, HONEST)}
+        without = [case for case in section.cases() if case not in there]
+        if without:
+            yield f"the scores without a model of test_share {share:g}: {', '.join(without)}"
+
+
+def time_rows(section: Section) -> Iterator[Cells]:
+    """How many cells there are, of how many patches, and how long they took on what."""
+
+    def about(result: Result) -> tuple[str, str]:
+        threads = f"{result.threads} thread" + "s" * (result.threads != 1)
+        counts = " / ".join(f"{count:,}" for count in result.counts)
+        return counts, f"{result.device}, {threads}"
+
+    for rows in section.trained:
+        for (counts, device), group in groupby(sorted(rows.results, key=about), about):
+            seconds = [result.seconds for result in group]
+            mean, hours = f"{np.mean(seconds):.0f}", f"{sum(seconds) / 3600:.2f}"
+            yield [_joined(rows.method, rows.note), str(len(seconds)), counts, mean, hours, device]
+
+
+def commands(section: Section) -> Iterator[str]:
+    """What was run; run again, they do what is missing."""
+    place = PLACES[section.number] + (f" {section.cases()[0]}" if section.number == 2 else "")
+    methods: dict[tuple[Size, Sequence[Protocol]], list[str]] = {}
+    for rows in section.trained:
+        for cell in (result.cell for result in rows.results):
+            there = methods.setdefault((cell.size, cell.protocols), [NO_METHOD])
+            there += [cell.method] * (cell.method not in there)
+    usual = vars(Size())
+    for (size, protocols), names in methods.items():
+        given = {
+            name.replace("_", "-"): f"{v:g}" for name, v in vars(size).items() if v != usual[name]
+        }
+        given["methods"] = " ".join(names)
+        if set(protocols) != set(PROTOCOLS):
+            given["protocols"] = " ".join(protocols)
+        if section.seeds() != list(SEEDS):
+            given["seeds"] = " ".join(map(str, section.seeds()))
+        options = "".join(f" --{name} {value}" for name, value in given.items())
+        number = section.number
+        yield f"python -m benchmarks.table{number} {place} --out work/table{number}{options}"
+
+
+def _aucs(section: Section, rows: Rows, protocol: Protocol, score: str) -> Iterator[str]:
+    """Mean and spread over the seeds; in Table II also the mean interval over resampled scans."""
+    for column in section.columns:
+        found = rows.of(column.case, protocol).values()
+        figures = [
+            [r.figure(protocol, score, column.class_name, end) for r in found]
+            for end in ("", "low", "high")
+        ]
+        values, low, high = ([v for v in those if v is not None] for those in figures)
+        if not values:
+            yield "not defined" if found else "missing"
+        else:
+            interval = f" [{np.mean(low):.3f} {np.mean(high):.3f}]" if section.number == 2 else ""
+            yield _spread(values) + interval
+
+
+def _gone(section: Section, rows: Rows, protocol: Protocol) -> str:
+    """Which cases and seeds are missing of a protocol; "" where none is."""
+    cases, seeds = section.cases(), section.seeds()
+    gone = {case: [s for s in seeds if s not in rows.of(case, protocol)] for case in cases}
+    count = sum(map(len, gone.values()))
+    if count == len(cases) * len(seeds):
+        return "all of it"
+    names = ", ".join(
+        f"{case} {' '.join(map(str, those))}" for case, those in gone.items() if those
+    )
+    return f"{count} of {len(cases) * len(seeds)} trainings (by seed: {names})" if count else ""
+
+
+def _spread(values: Sequence[float], form: str = ".3f") -> str:
+    """Mean, and from lowest to highest where there are several."""
+    mean = f"{np.mean(values):{form}}"
+    return f"{mean} ({min(values):{form}} {max(values):{form}})" if len(values) > 1 else mean
+
+
+def _joined(*words: str) -> str:
+    return ", ".join(word for word in words if word)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _table(head: Cells, rows: Iterator[Cells]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

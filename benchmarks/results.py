@@ -1,0 +1,114 @@
+"""The result tables: brings cells into MLflow, then writes `docs/results.md` from what it has.
+
+    python -m benchmarks.results --cells work/table1 work/table2
+
+A cell that MLflow has already is not logged again, and without `--cells` none is. What stands
+outside of the two markers in `docs/results.md` is written by hand and left alone.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.cell_runs import Result, find_results, log_cells
+from benchmarks.cells import CELLS, read_cells
+from benchmarks.figure4 import draw_figure_4
+from benchmarks.result_tables import NUMERALS, section_text
+from benchmarks.sections import Section, sections
+from pipeline.errors import InputError
+from pipeline.files import write_whole
+from pipeline.tracking import Tracker
+
+PAGE, PICTURE = "results.md", "table1.png"
+BEGIN = "<!-- from here on written by `python -m benchmarks.results` -->"
+END = "<!-- to here -->"
+HEAD = """\
+AUC of the anomaly score: mean over the seeds, in parentheses the lowest and the highest seed; in
+Table II also, in brackets, the 95% interval over resampled scans, averaged over the seeds. The mean
+of the cases has the 95% interval over resampled cases. `reference_2019` minus its shuffled form is
+the order of the test set alone; the other differences are batch-norm, best epoch and score as well.
+
+"the paper" is what it prints. UBA and FFOB, its sets of Table II, are private, so there its figures
+(full weapons are FFOB's) are of other scans than ours. Rows with a star let the test's labels leak
+into the figures ([method.md](method.md)): they say what the leak makes, not what a detector is
+worth. Rows without a model are of the same patches. "overall" is of all the abnormal classes that
+the table has. Cells that were not run are named under each table.
+
+Every cell is an MLflow run with the tags `skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
+The commands do what is missing of theirs; seconds are of a cell's last process, where it was killed
+and went on. Table II is of the patches that `dvc repro extract` leaves (SIXray: `dvc exp run -S
+scans.source=sixray -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). This part of
+the page is written by `make results`.
+"""
+
+
+def page(tables: Sequence[Section], text: str) -> str:
+    """The page with its tables written anew.
+
+    Raises:
+        InputError: the markers are not there.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"docs/{PAGE}: no lines {BEGIN!r} and {END!r}: put them where tables go")
+    return f"{before}{BEGIN}\n\n" + "\n".join(tables_text(tables)) + f"\n{END}{after}"
+
+
+def tables_text(tables: Sequence[Section]) -> Iterator[str]:
+    """Both of the paper's tables, as far as there are cells."""
+    yield f"## The paper's tables\n\n{HEAD}"
+    if any(section.number == 1 for section in tables):
+        yield f"![Table I as bars: the paper's, ours, and those that labels leak into]({PICTURE})\n"
+    for number, numeral in NUMERALS.items():
+        of_number = [section for section in tables if section.number == number]
+        for section in of_number:
+            yield from section_text(section)
+        if not of_number:
+            yield f"### Table {numeral}\n\nNo training of it has been run.\n"
+
+
+def write_results(results: Sequence[Result], docs: Path) -> None:
+    """Write the page and the picture."""
+    tables = sections(results)
+    text = page(tables, (docs / PAGE).read_text(encoding="utf-8"))
+    of_cifar = [section for section in tables if section.number == 1]
+    if of_cifar:
+        draw_figure_4(docs / PICTURE, of_cifar)
+    write_whole(docs / PAGE, text.encode())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Result tables from MLflow")
+    parser.add_argument("--cells", nargs="*", type=Path, default=[], help="what runners left")
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Log new cells, then write the tables."""
+    given = _arguments()
+    rows = [row for folder in given.cells for row in _cells_of(folder)]
+    tracker = Tracker.open(later="python -m benchmarks.results")
+    results: list[Result] = []
+    with tracker.forgiving():
+        print(f"{log_cells(tracker, rows)} new cells in MLflow")
+        results = find_results(tracker)
+    if tracker.failed:
+        raise SystemExit(1)
+    if not results:
+        raise InputError(f"{tracker.uri}: no cell there: give the --out of a runner as --cells")
+    write_results(results, given.docs)
+
+
+def _cells_of(folder: Path) -> list[dict[str, object]]:
+    if not (folder / CELLS).exists():
+        raise InputError(f"{folder / CELLS}: no such file: give the --out of a runner")
+    return read_cells(folder)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None

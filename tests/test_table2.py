@@ -1,0 +1,91 @@
+"""The runner of Table II, on the patches of small scans, and what the runners may import."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from benchmarks import table2
+from benchmarks.cells import NO_METHOD, Size, read_cells
+from benchmarks.table2 import load_parts
+from pipeline.patch_store import PatchStore, read_manifest
+from pipeline.splits import TEST, TRAIN
+from pipeline.trivial_scores import darkness
+from tests.imports import import_closure, imported_names
+from tests.models.methods import METHODS
+from tests.test_workflow import ORCHESTRATION
+
+ARGUMENTS = ["--seeds", "0", "--ngf", "2", "--epochs", "1", "--batch-size", "8", "--latent-dim",
+             "4", "--search-steps", "2"]  # fmt: skip
+
+
+def run(monkeypatch: pytest.MonkeyPatch, patches: Path, out: Path, *more: str) -> None:
+    given = ["--patches", str(patches), "--set", "small", "--out", str(out), *ARGUMENTS, *more]
+    monkeypatch.setattr(sys, "argv", ["table2", *given])
+    table2.main()
+
+
+def test_every_method_has_a_cell_with_each_class_and_is_run_once(
+    patches: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(monkeypatch, patches, tmp_path)
+    rows = read_cells(tmp_path)
+    assert [row["method"] for row in rows] == [NO_METHOD, *METHODS]
+    for row in rows:
+        assert row["data"] == read_manifest(patches)["data"]
+        for found in row["found"].values():
+            assert found["classes"].keys() == {"gun", "knife"}
+            counts = [scores["pca" if row["method"] == NO_METHOD else "anomaly_score"]["abnormal"]
+                      for scores in (*found["classes"].values(), found["auc"])]  # fmt: skip
+            assert counts[0] + counts[1] == counts[2] > 0
+    before = (tmp_path / "cells.jsonl").read_bytes()
+    capsys.readouterr()
+    run(monkeypatch, patches, tmp_path)
+    assert (tmp_path / "cells.jsonl").read_bytes() == before
+    assert "epoch 1," not in capsys.readouterr().out
+
+
+def test_the_reference_lines_are_those_of_the_test_part(
+    patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(monkeypatch, patches, tmp_path, "--methods", NO_METHOD)
+    (row,) = read_cells(tmp_path)
+    test = PatchStore(patches, TEST)
+    used = (test.labels == "normal") | (test.labels == "knife")
+    scores = darkness(test.read(0, len(test)))
+    expected = roc_auc_score(test.labels[used] == "knife", scores[used])
+    found = row["found"]["honest"]["classes"]["knife"]["darkness"]
+    assert found["auc"] == pytest.approx(expected)
+
+
+def test_other_patches_are_other_cells(
+    patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(monkeypatch, patches, tmp_path, "--methods", NO_METHOD)
+    (row,) = read_cells(tmp_path)
+    (tmp_path / "cells.jsonl").write_text(json.dumps({**row, "data": "others"}) + "\n")
+    run(monkeypatch, patches, tmp_path, "--methods", NO_METHOD)
+    assert [each["data"] for each in read_cells(tmp_path)] == ["others", row["data"]]
+
+
+def test_a_share_is_of_the_patches_of_the_whole(patches: Path) -> None:
+    parts = load_parts(patches, Size(share=0.5, test_share=0.25))
+    whole = load_parts(patches, Size())
+    assert len(parts.train) == round(len(whole.train) / 2)
+    assert len(parts.test.labels) == round(len(whole.test.labels) / 4)
+    assert len(whole.train) == len(PatchStore(patches, TRAIN))
+    known = {patch.tobytes() for patch in whole.train.read(0, len(whole.train))}
+    assert all(patch.tobytes() in known for patch in parts.train.read(0, len(parts.train)))
+
+
+@pytest.mark.parametrize("module", ["cell_runner", "cells", "table1", "table2"])
+def test_a_runner_needs_no_orchestration(module: str) -> None:
+    names = imported_names(f"benchmarks/{module}.py")
+    for path in {path for name in names for path in import_closure(name)}:
+        names += imported_names(path)
+    assert not {name.split(".", maxsplit=1)[0] for name in names} & set(ORCHESTRATION)
