@@ -23,7 +23,9 @@ from pipeline.splits import SplitShares
 from pipeline.windows import WindowRule
 
 SWEEP: Literal["sweep"] = "sweep"
+METHOD: Literal["method"] = "method"
 FromSweep = Literal["sweep"]
+FromElsewhere = Literal["sweep", "method"]
 Source = Literal["embedded", "coco", "voc", "yolo", "masks", "sixray", "class_folders", "cifar10"]
 Sampler = Literal["optuna", "random", "grid"]
 Scheduler = Literal["asha", "pbt", "none"]
@@ -38,7 +40,8 @@ LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
 SHARD_SCANS, SHARD_WHOLE_SCANS = 16, 8192
 
 STRICT = {"extra": "forbid"}
-TRIED_TYPES = ("float", "int", "literal['sweep']", "str", "BagColumn", "WorkerRange")
+TRIED_TYPES = ("float", "int", "literal['sweep']", "literal['sweep','method']", "str", "BagColumn",
+               "WorkerRange")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,13 +124,17 @@ class TuneSettings(WorkerResources):
 
 @dataclass(frozen=True)
 class TrainBlock(WorkerResources):
-    """The `train` block; a setting that says ``sweep`` is taken from what `tune` found best."""
+    """The `train` block.
+
+    A setting that says ``sweep`` is taken from what `tune` found best, a loss weight that says
+    ``method`` from the paper of the method.
+    """
 
     __pydantic_config__: ClassVar = STRICT
 
-    lambda_adv: float | FromSweep
-    lambda_con: float | FromSweep
-    lambda_lat: float | FromSweep
+    lambda_adv: float | FromElsewhere
+    lambda_con: float | FromElsewhere
+    lambda_lat: float | FromElsewhere
     latent_dim: int | FromSweep
     epochs: int
     seed: int
@@ -138,8 +145,8 @@ class TrainBlock(WorkerResources):
         super().__post_init__()
         for name in ("lambda_adv", "lambda_con", "lambda_lat", "latent_dim"):
             value = getattr(self, name)
-            right = value == SWEEP or 0 <= value < float("inf")
-            require(right, name, value, "a finite number, 0 or more, or sweep")
+            right = value in (SWEEP, METHOD) or 0 <= value < float("inf")
+            require(right, name, value, "a finite number, 0 or more, sweep, or a lambda's method")
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
         right = isinstance(self.workers, WorkerRange) or self.workers >= 1
         require(right, "workers", self.workers, "1 or more")

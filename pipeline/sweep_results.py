@@ -10,9 +10,10 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import InputError
 from pipeline.files import read_rows, write_json, write_table
+from pipeline.models.interface import method_of
 from pipeline.models.settings import LossSettings, ModelSettings
 from pipeline.search_space import LOSS_NAMES, Values, apply
-from pipeline.settings import SWEEP, TrainBlock
+from pipeline.settings import METHOD, SWEEP, TrainBlock
 
 BEST = "best.json"
 TRIALS = "trials.csv"
@@ -157,8 +158,9 @@ def read_best(folder: Path) -> dict[str, Any]:
 def choose_settings(
     model: ModelSettings, block: TrainBlock, best: dict[str, Any]
 ) -> tuple[ModelSettings, LossSettings]:
-    """The settings to train with: of the `train` block, or the sweep's where it says ``sweep``.
+    """The settings to train with: of the `train` block, the sweep's where it says ``sweep``.
 
+    A loss weight that says ``method`` is as the method's paper sets it.
     What the sweep searched of the `model` block is taken from it as well, while any of the
     `train` block's settings says ``sweep``.
 
@@ -166,6 +168,8 @@ def choose_settings(
         InputError: a setting says ``sweep`` and there was none.
     """
     given = {name: getattr(block, name) for name in LOSS_NAMES}
+    lambdas = method_of(model).lambdas
+    given |= {name: lambdas.get(name, 0.0) for name, value in given.items() if value == METHOD}
     asking = [name for name, value in given.items() if value == SWEEP]
     if not asking:
         return apply(given, model)

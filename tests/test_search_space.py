@@ -1,8 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.models.interface import LAMBDAS
+from pipeline.models.registry import MethodName
 from pipeline.search_space import apply
 from pipeline.settings import TrainBlock
 from pipeline.sweep_results import choose_settings
@@ -11,7 +14,7 @@ from tests.conftest import MODEL
 VALUES = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 10}
 
 
-def block(**given: float) -> TrainBlock:
+def block(**given: float | str) -> TrainBlock:
     settings: dict[str, Any] = dict.fromkeys(VALUES, "sweep") | given
     return TrainBlock(**settings, epochs=1, seed=0, workers=1, cpus=1, gpus=0, false_alarm_rate=0.1)
 
@@ -37,6 +40,16 @@ def test_a_training_that_says_all_itself_takes_nothing_from_the_sweep() -> None:
     best = {"settings": {**VALUES, "learning_rate": 1e-3}}
     model, losses = choose_settings(MODEL, block(**dict.fromkeys(VALUES, 7)), best)
     assert (losses.lambda_con, model) == (7, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("method", "weights"),
+    [("skip_ganomaly", (1, 40, 1)), ("ganomaly", (1, 50, 1)), ("egbad", (0, 0, 0))],
+)
+def test_a_weight_may_be_the_method_s_own(method: MethodName, weights: tuple[int, ...]) -> None:
+    asked = block(**dict.fromkeys(LAMBDAS, "method"), latent_dim=100)
+    _, losses = choose_settings(replace(MODEL, method=method), asked, {"settings": None})
+    assert (losses.lambda_adv, losses.lambda_con, losses.lambda_lat) == weights
 
 
 def test_without_a_sweep_there_is_nothing_to_take() -> None:

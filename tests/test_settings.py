@@ -12,6 +12,7 @@ from pipeline.errors import InputError
 from pipeline.resources import WorkerRange
 from pipeline.settings import Source, load_settings
 from pipeline.sources.registry import open_source
+from pipeline.sweep_results import choose_settings
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "presets.yaml"
@@ -33,7 +34,8 @@ def test_the_paper_s_values(tmp_path: Path) -> None:
     model, train = settings.model, settings.train
     assert (model.ngf, model.ndf, model.learning_rate) == (64, 64, 2e-3)
     assert (model.beta1, model.beta2) == (0.5, 0.999)
-    assert (train.lambda_adv, train.lambda_con, train.lambda_lat) == (1, 40, 1)
+    losses = choose_settings(model, train, {"settings": None})[1]
+    assert (losses.lambda_adv, losses.lambda_con, losses.lambda_lat) == (1, 40, 1)
     assert (train.latent_dim, train.epochs, settings.extract.size) == (100, 15, 64)
     assert settings.tune.trials == 0
 
