@@ -7,9 +7,11 @@ from typing import Any
 from benchmarks.cells import CIFAR, Cell, Size
 from pipeline.evaluation import ANOMALY, OVERALL
 from pipeline.protocols import HONEST, Protocol
-from pipeline.tracking import CELL, CELL_TAG, KIND_TAG, Tracker
+from pipeline.tracking import KIND_TAG, Tracker
 from pipeline.windows import NORMAL
 
+CELL = "cell"  # of `KIND_TAG`
+CELL_TAG = "skipscan.cell"  # its key
 TABLE_TAG = "skipscan.table"  # 1 or 2: the paper's number
 FINISHED = "attributes.status = 'FINISHED'"
 PARTS = ("train", "validation", "test")
@@ -65,8 +67,8 @@ def log_cells(tracker: Tracker, rows: Iterable[dict[str, Any]]) -> int:
     new = {row["key"]: row for row in rows if row["key"] not in known}
     for key, row in new.items():
         name = f"{row['case']}-{row['method']}-{row['seed']}"
-        tags = {TABLE_TAG: "1" if row["data"] == CIFAR else "2"}
-        run_id = tracker.cell_run(key, name, tags, _params(row))
+        tags = {KIND_TAG: CELL, TABLE_TAG: "1" if row["data"] == CIFAR else "2"}
+        run_id = tracker.run({CELL_TAG: key}, name, tags, _params(row))
         tracker.log_metrics(run_id, {"seconds": row["seconds"], **dict(_metrics(row))})
         tracker.finish(run_id)
     return len(new)

@@ -10,7 +10,8 @@ from ray.tune.experiment import Trial
 from pipeline.errors import last_line
 from pipeline.settings import TuneSettings
 from pipeline.sweep_results import SweepResult, TrialResult, rank, require_enough
-from pipeline.tracking import Tracker, trial_run_name
+from pipeline.tracked_runs import trial_run_name
+from pipeline.tracking import Tracker
 
 OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 

@@ -49,7 +49,8 @@ from pipeline.settings import MUTABLE, TuneSettings
 from pipeline.shared_patches import SharedPatches, open_store
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.sweep_results import SweepResult
-from pipeline.tracking import UNLOGGED, Tracker, trial_run_name
+from pipeline.tracked_runs import kill_others, tag_best, trial_run_name
+from pipeline.tracking import UNLOGGED, Tracker
 from pipeline.training import (
     Metrics,
     State,
@@ -129,8 +130,8 @@ def run_sweep(
             tuner = _new_tuner(trainable, job, storage, callback)
         result = collect_results(apart_from_signals(tuner.fit), asked)
     runs = [trial_run_name(trial.trial) for trial in result.trials]
-    tracker.kill_others(sweep_run, runs)
-    tracker.tag_best(sweep_run, runs[0])
+    kill_others(tracker, sweep_run, runs)
+    tag_best(tracker, sweep_run, runs[0])
     return result
 
 

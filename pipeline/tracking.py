@@ -1,9 +1,6 @@
-"""MLflow: one parent run per pipeline run. The only module that imports mlflow.
+"""A store of MLflow, and how runs are found in it and logged to. The only importer of mlflow.
 
-The stages of one `dvc repro` are processes of their own, so they find their common run by a tag:
-the digest of the settings, the data and the experiment's name. A run is open until `evaluate`
-has completed it; a rerun after that gets a run of its own, and one after a kill goes on in the
-open one.
+Which runs there are: `pipeline.tracked_runs`.
 
 A store that fails stops no work: it is said once, nothing more is sent there by this process, and
 `python -m stages.track` logs what is missing later, from the results on disk.
@@ -12,12 +9,11 @@ A store that fails stops no work: it is said once, nothing more is sent there by
 import functools
 import os
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -34,19 +30,12 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
-from pipeline.files import digest, project_root
-from pipeline.settings import Settings
-from pipeline.sweep_results import TrialResult
+from pipeline.files import project_root
 
 EXPERIMENT = "skipscan"
-KEY_TAG = "skipscan.key"
 PROCESS_TAG = "skipscan.process"  # which has opened a run last
 PARENT_TAG = "mlflow.parentRunId"
-SWEEP_TAG = "skipscan.sweep_run"
 KIND_TAG = "skipscan.kind"  # pipeline, sweep, trial or cell: the pages show the newest 100 runs
-CELL = "cell"
-CELL_TAG = "skipscan.cell"  # the key of a cell of the result tables
-BEST_TAG = "skipscan.best"  # "true" of the best trial of a sweep
 MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
 
 # How long a server that does not answer may hold up the work. MLflow's own would be 14 minutes.
@@ -63,11 +52,6 @@ _used: "set[Tracker]" = set()  # that this process has opened
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or SQLite in the project's root; always absolute."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
-
-
-def trial_run_name(trial: str) -> str:
-    """The name of a trial's run, by Ray Tune's id of the trial."""
-    return f"trial-{trial}"
 
 
 def logs(
@@ -142,76 +126,39 @@ class Tracker:
                 file=sys.stderr,
             )
 
-    def pipeline_run(self, settings: Settings, data: str) -> str:
-        """The id of the open parent run of these settings and data; a new one where none is.
+    def run(
+        self,
+        key: Mapping[str, str],
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+    ) -> str:
+        """The id of the run that has the tags of `key`, opened again; else of a new one.
 
-        `UNLOGGED` where the store fails.
+        The new one has `tags` as well; either has `params`. `UNLOGGED` where the store fails.
         """
         if not self.failed:
             with self.forgiving():
-                return self._pipeline_run(settings, data)
+                found = self.find(key)
+                if found:
+                    run_id = self._reopen(found[0])
+                    self.log_params(run_id, params)
+                else:
+                    run_id = self._create(name, {**key, **tags})
+                    self._log_new_params(run_id, params)
+                return run_id
         return UNLOGGED
-
-    def _pipeline_run(self, settings: Settings, data: str) -> str:
-        name = os.environ.get("DVC_EXP_NAME", "")
-        key = digest([asdict(settings), data, name])
-        open_runs = self.find({KEY_TAG: key, "skipscan.open": "true"})
-        if open_runs:
-            return self._reopen(open_runs[0])
-        tags = {
-            KIND_TAG: "pipeline",
-            KEY_TAG: key,
-            "skipscan.open": "true",
-            "skipscan.data": data,
-            "skipscan.preset": settings.preset,
-            "mlflow.source.name": "dvc repro",
-            "mlflow.source.git.commit": _git_commit(),
-        }
-        if name:
-            tags["dvc.experiment"] = name
-        run_id = self._create(name or f"{settings.scans.source}-{settings.preset}-{key[:4]}", tags)
-        self.log_params(run_id, {"preset": settings.preset, **_flat(_blocks(settings))})
-        return run_id
 
     def child_run(self, parent: str, name: str, params: Mapping[str, Any] | None = None) -> str:
         """The id of the run `name` nested in `parent`, with `params`; a new one where none is.
 
         `UNLOGGED` where the store fails, or has failed to make the parent.
         """
-        if parent != UNLOGGED and not self.failed:
-            with self.forgiving():
-                return self._child_run(parent, name, params or {})
-        return UNLOGGED
-
-    def _child_run(self, parent: str, name: str, params: Mapping[str, Any]) -> str:
+        if parent == UNLOGGED:
+            return UNLOGGED
         kind = name.partition("-")[0]  # of "sweep", and of a trial's name
         key = {PARENT_TAG: parent, "mlflow.runName": name}
-        return self._run_of(key, name, {KIND_TAG: kind}, params)
-
-    def cell_run(
-        self, key: str, name: str, tags: Mapping[str, str], params: Mapping[str, Any]
-    ) -> str:
-        """The id of the run of a cell of the result tables, by its key; a new one where none is.
-
-        `UNLOGGED` where the store fails.
-        """
-        if not self.failed:
-            with self.forgiving():
-                return self._run_of({CELL_TAG: key}, name, {KIND_TAG: CELL, **tags}, params)
-        return UNLOGGED
-
-    def _run_of(
-        self, key: Mapping[str, str], name: str, tags: Mapping[str, str], params: Mapping[str, Any]
-    ) -> str:
-        """The run that has the tags of `key`, opened again; or a new one, with `tags` as well."""
-        found = self.find(key)
-        if found:
-            run_id = self._reopen(found[0])
-            self.log_params(run_id, params)
-        else:
-            run_id = self._create(name, {**key, **tags})
-            self._log_new_params(run_id, params)
-        return run_id
+        return self.run(key, name, {KIND_TAG: kind}, params or {})
 
     @logs
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
@@ -246,20 +193,6 @@ class Tracker:
             if metrics["epoch"] not in logged:
                 self.log_epoch(run_id, metrics)
 
-    def log_trial(self, sweep_run: str, trial: TrialResult) -> None:
-        """Log what is not there yet of one trial, in a run of its own nested in the sweep's."""
-        run_id = self.child_run(sweep_run, trial_run_name(trial.trial), trial.settings)
-        self.log_missing_history(run_id, trial.curve)
-        self.set_tags(run_id, {"state": trial.state, "reason": trial.reason})
-        self.finish(run_id, "FAILED" if trial.state == "failed" else "FINISHED")
-
-    @logs
-    def kill_others(self, parent: str, names: Collection[str]) -> None:
-        """Close the runs nested in `parent` that are none of `names`: a kill left them behind."""
-        for run in self.find({PARENT_TAG: parent}):
-            if run.info.run_name not in names:
-                self._client().set_terminated(run.info.run_id, "KILLED")
-
     def kill_ours(self) -> None:
         """Close as KILLED what this process has opened and not closed.
 
@@ -275,17 +208,14 @@ class Tracker:
         self._client().set_terminated(run_id, "KILLED")
 
     @logs
-    def tag_best(self, sweep_run: str, best: str) -> None:
-        """Tag the run named `best` as the best of those nested in the sweep's, and no other."""
-        for run in self.find({PARENT_TAG: sweep_run, BEST_TAG: "true"}):
-            self._client().delete_tag(run.info.run_id, BEST_TAG)
-        for run in self.find({PARENT_TAG: sweep_run, "mlflow.runName": best}):
-            self.set_tags(run.info.run_id, {BEST_TAG: "true"})
-
-    @logs
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Tag a run."""
         self._client().log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+    @logs
+    def remove_tag(self, run_id: str, name: str) -> None:
+        """Take a tag off a run."""
+        self._client().delete_tag(run_id, name)
 
     @logs
     def log_dataset(self, run_id: str, name: str, place: str, data: str) -> None:
@@ -331,11 +261,6 @@ class Tracker:
         """Close a run as FINISHED, FAILED or KILLED."""
         self._client().set_terminated(run_id, status)
 
-    def complete(self, run_id: str) -> None:
-        """Close the run of a pipeline for good: a rerun gets another."""
-        self.set_tags(run_id, {"skipscan.open": "false"})
-        self.finish(run_id)
-
     def _make_experiment(self) -> None:
         if self._client().get_experiment_by_name(EXPERIMENT) is None:
             # A server knows its own place for artifacts; a bare database needs to be told one.
@@ -380,19 +305,3 @@ class Tracker:
             os.environ.setdefault(name, value)
         set_telemetry_client()  # asks the variable again: importing mlflow has asked it before
         return MlflowClient(self.uri)
-
-
-def _blocks(settings: Settings) -> dict[str, Any]:
-    return {name: block for name, block in asdict(settings).items() if isinstance(block, dict)}
-
-
-def _flat(blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {f"{block}.{name}": v for block, values in blocks.items() for name, v in values.items()}
-
-
-def _git_commit() -> str:
-    """The checkout's revision, or "" where there is no git or no commit."""
-    found = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() if found.returncode == 0 else ""

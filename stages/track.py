@@ -14,7 +14,15 @@ from pipeline.scoring import ScoringModule, TrainedModel
 from pipeline.settings import Settings, load_settings
 from pipeline.splits import TEST
 from pipeline.sweep_results import read_best, read_trials
-from pipeline.tracking import SWEEP_TAG, UNLOGGED, Tracker, closing_runs, trial_run_name
+from pipeline.tracked_runs import (
+    SWEEP_TAG,
+    complete,
+    log_trial,
+    pipeline_run,
+    tag_best,
+    trial_run_name,
+)
+from pipeline.tracking import UNLOGGED, Tracker, closing_runs
 from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
 
 
@@ -29,7 +37,7 @@ def track(settings: Settings) -> None:
     model = TrainedModel.load(TRAINED / MODEL)
     data = model.provenance["data"]
     tracker = Tracker.open()
-    run_id = tracker.pipeline_run(settings, data)
+    run_id = pipeline_run(tracker, settings, data)
     tracker.log_dataset(run_id, settings.scans.source, str(PATCHES), data)
     tracker.log_params(run_id, model.provenance["settings"])
     tracker.log_missing_history(run_id, read_numbers(TRAINED / HISTORY))
@@ -42,7 +50,7 @@ def track(settings: Settings) -> None:
         tracker.log_model(run_id, module, PatchStore(PATCHES, TEST).read(0, 4))
     else:
         tracker.log_file(run_id, TRAINED / MODEL, "weights")
-    tracker.complete(run_id)
+    complete(tracker, run_id)
 
 
 def track_sweep(tracker: Tracker, run_id: str) -> dict[str, str]:
@@ -54,8 +62,8 @@ def track_sweep(tracker: Tracker, run_id: str) -> dict[str, str]:
         tracker.log_metrics(sweep_run, {"objective": best["value"]})
         trials = read_trials(SWEEP)
         for trial in trials:
-            tracker.log_trial(sweep_run, trial)
-        tracker.tag_best(sweep_run, trial_run_name(trials[0].trial))
+            log_trial(tracker, sweep_run, trial)
+        tag_best(tracker, sweep_run, trial_run_name(trials[0].trial))
         tracker.log_folder(sweep_run, SWEEP, "sweep")
         tracker.finish(sweep_run)
     return {SWEEP_TAG: sweep_run or "none", "objective": best["objective"]}

@@ -12,6 +12,7 @@ from pipeline.settings import load_settings
 from pipeline.shared_patches import share_patches
 from pipeline.splits import TRAIN, VALIDATION
 from pipeline.sweep_results import choose_settings, read_best
+from pipeline.tracked_runs import pipeline_run
 from pipeline.tracking import Tracker, closing_runs
 from pipeline.training import TrainSettings, net_shape
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
@@ -27,7 +28,7 @@ def main() -> None:
     training = TrainSettings(model_settings, losses, block.epochs, block.seed)
     data = read_manifest(PATCHES)["data"]
     tracker = Tracker.open()
-    run_id = tracker.pipeline_run(settings, data)
+    run_id = pipeline_run(tracker, settings, data)
     chosen = {**asdict(model_settings), **asdict(losses)}
     tracker.log_params(run_id, chosen)
     storage = storage_path(settings.storage)

@@ -9,6 +9,7 @@ from pipeline.settings import Settings, load_settings
 from pipeline.shared_patches import share_patches
 from pipeline.sweep_results import write_sweep
 from pipeline.sweep_summary import SUMMARY, write_summary
+from pipeline.tracked_runs import pipeline_run
 from pipeline.tracking import Tracker, closing_runs
 from stages.entry import PATCHES, SWEEP, run_stage
 
@@ -28,7 +29,7 @@ def sweep(settings: Settings) -> None:
     """Run the sweep under the pipeline's MLflow run."""
     data = read_manifest(PATCHES)["data"]
     tracker = Tracker.open()
-    parent = tracker.pipeline_run(settings, data)
+    parent = pipeline_run(tracker, settings, data)
     storage = storage_path(settings.storage)
     job = SweepJob(
         model=settings.model,

@@ -12,7 +12,7 @@ from pipeline.patch_store import PatchStore
 from pipeline.search_space import apply
 from pipeline.selection import LABELLED, load_validation
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
-from pipeline.tracking import BEST_TAG
+from pipeline.tracked_runs import BEST_TAG
 from pipeline.training import TrainSettings, Worker, train
 from tests.conftest import MODEL
 from tests.jobs import GRID, TUNE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cell_runner import arguments, size_of
-from benchmarks.cell_runs import Result, find_results, log_cells, metric_name
+from benchmarks.cell_runs import CELL, CELL_TAG, Result, find_results, log_cells, metric_name
 from benchmarks.cells import NO_METHOD, PROTOCOLS, Cell, Size
 from benchmarks.paper_tables import CASES
 from benchmarks.result_tables import auc_rows, commands, leak_rows, mean_of_cases, missing
@@ -17,7 +17,7 @@ from benchmarks.sections import Section, sections
 from pipeline.errors import InputError
 from pipeline.evaluation import ANOMALY, OVERALL, PCA
 from pipeline.protocols import HONEST, IN_ORDER, SHUFFLED
-from pipeline.tracking import CELL_TAG, Tracker
+from pipeline.tracking import KIND_TAG, Tracker
 from pipeline.trivial_scores import TRIVIAL_SCORES
 from tests.models.methods import METHODS
 
@@ -151,7 +151,7 @@ def test_every_cell_is_a_run_once_and_comes_back_as_it_was(
     tracker = Tracker.open()
     rows = [row("small", FIRST, 0, 0.75), row("small", NO_METHOD, 0, 0.5),
             row("empty", FIRST, 0, None)]  # fmt: skip
-    unfinished = tracker.cell_run("small none 0", "a kill left it", {}, {})
+    unfinished = tracker.run({CELL_TAG: "small none 0"}, "a kill left it", {KIND_TAG: CELL}, {})
     assert log_cells(tracker, [*rows, rows[0]]) == 3
     assert log_cells(tracker, rows) == 0
     found = {r.cell.method + r.cell.case: r for r in find_results(tracker)}

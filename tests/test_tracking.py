@@ -11,7 +11,8 @@ from pipeline.models.nets import NetShape
 from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
 from pipeline.settings import load_settings
-from pipeline.tracking import BEST_TAG, PARENT_TAG, UNLOGGED, Tracker, closing_runs
+from pipeline.tracked_runs import BEST_TAG, complete, pipeline_run, tag_best
+from pipeline.tracking import PARENT_TAG, UNLOGGED, Tracker, closing_runs
 from tests.conftest import MODEL
 from tests.imports import ROOT
 
@@ -38,11 +39,11 @@ def small_model() -> TrainedModel:
 
 
 def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> None:
-    first = tracker.pipeline_run(SETTINGS, "data-a")
-    assert tracker.pipeline_run(SETTINGS, "data-a") == first
-    assert tracker.pipeline_run(SETTINGS, "data-b") != first
-    tracker.complete(first)
-    assert tracker.pipeline_run(SETTINGS, "data-a") != first
+    first = pipeline_run(tracker, SETTINGS, "data-a")
+    assert pipeline_run(tracker, SETTINGS, "data-a") == first
+    assert pipeline_run(tracker, SETTINGS, "data-b") != first
+    complete(tracker, first)
+    assert pipeline_run(tracker, SETTINGS, "data-a") != first
     run = MlflowClient(tracker.uri).get_run(first)
     assert run.info.status == "FINISHED"
     assert run.data.params["train.lambda_con"] == "sweep"
@@ -57,7 +58,7 @@ def test_a_signal_closes_what_is_open_as_killed_and_a_rerun_opens_it_again(
 
     @closing_runs()
     def stage() -> None:
-        sweep = tracker.child_run(tracker.pipeline_run(SETTINGS, "data-k"), "sweep")
+        sweep = tracker.child_run(pipeline_run(tracker, SETTINGS, "data-k"), "sweep")
         tracker.finish(tracker.child_run(sweep, "trial-done"))
         tracker.child_run(sweep, "trial-running")
         raise KeyboardInterrupt
@@ -66,7 +67,7 @@ def test_a_signal_closes_what_is_open_as_killed_and_a_rerun_opens_it_again(
         stage()
     monkeypatch.setattr("pipeline.tracking._failed", set())
     client = MlflowClient(tracker.uri)
-    again = tracker.pipeline_run(SETTINGS, "data-k")
+    again = pipeline_run(tracker, SETTINGS, "data-k")
     sweep = client.search_runs([experiment_of(tracker)], f"tags.`{PARENT_TAG}` = '{again}'")[0]
     assert sweep.info.status == "KILLED"
     trials = client.search_runs(
@@ -90,8 +91,8 @@ def test_one_trial_is_tagged_as_the_best(tracker: Tracker) -> None:
     runs = {name: tracker.child_run("tagged sweep", name) for name in ("trial-a", "trial-b")}
     for run_id in runs.values():
         tracker.finish(run_id)
-    tracker.tag_best("tagged sweep", "trial-a")
-    tracker.tag_best("tagged sweep", "trial-b")
+    tag_best(tracker, "tagged sweep", "trial-a")
+    tag_best(tracker, "tagged sweep", "trial-b")
     found = {name: MlflowClient(tracker.uri).get_run(run_id) for name, run_id in runs.items()}
     assert BEST_TAG not in found["trial-a"].data.tags
     assert found["trial-b"].data.tags[BEST_TAG] == "true"
@@ -133,10 +134,10 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
         taken.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
         gone = Tracker.open()
-        run_id = gone.pipeline_run(SETTINGS, "data")
+        run_id = pipeline_run(gone, SETTINGS, "data")
         gone.log_metrics(gone.child_run(run_id, "sweep"), {"auc": 0.5})
         gone.log_model(run_id, ScoringModule(small_model()), PATCHES[:4])
-        gone.complete(run_id)
+        complete(gone, run_id)
     assert run_id == UNLOGGED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"MLflow at {gone.uri} failed, so this run is not logged there: ")
