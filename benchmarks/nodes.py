@@ -1,0 +1,51 @@
+"""Data-parallel training on two Ray nodes of 1 CPU against one: patches a second, as a ratio.
+
+    python -m benchmarks.nodes [--ngf 32] [--epochs 4]
+
+The stage `train` of a small project on generated scans, on a Ray cluster on this machine: a worker
+on each node, each with batches of 64 of its own. Seconds are those of epochs, the first left out,
+with the validation left out as well.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from benchmarks.faults.project import RESULTS, WITHOUT_TOKEN, Project, cluster
+from benchmarks.floor import BATCH
+from pipeline.files import read_numbers
+
+
+def epoch_seconds(project: Project, nodes: int, epochs: int) -> float:
+    """Of a training with a worker on each of so many nodes."""
+    project.clean("train")
+    project.change("train", workers=nodes, epochs=epochs)
+    project.change("model", batch_size=BATCH * nodes)
+    with cluster(project.folder, nodes) as (address, _):
+        project.must(sys.executable, "-m", "stages.train", RAY_ADDRESS=address, **WITHOUT_TOKEN)
+    history = read_numbers(project.folder / RESULTS["train"] / "history.csv")
+    if {epoch["workers"] for epoch in history} != {nodes}:
+        raise RuntimeError(f"not all epochs were trained by {nodes} workers")
+    return median(epoch["seconds"] for epoch in history[1:])
+
+
+def main() -> None:
+    """Print the ratio."""
+    parser = argparse.ArgumentParser(description="training on two nodes against one")
+    parser.add_argument("--ngf", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=4)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project.make(Path(folder) / "skipscan")
+        try:
+            project.change("model", ngf=given.ngf, ndf=given.ngf)
+            one, two = (epoch_seconds(project, nodes, given.epochs) for nodes in (1, 2))
+        finally:
+            project.kill_all()
+    print(f"an epoch on one node {one:.1f} s, on two {two:.1f} s: {one / two:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    main()
