@@ -32,7 +32,7 @@ class HalvingConv2d(nn.Conv2d):
             return super().forward(x)
         n, _, h, w = x.shape
         if h == w == 4 and _live_taps_pay():
-            y: Tensor = _Narrowing.apply(x, self.weight)  # type: ignore[no-untyped-call]
+            y: Tensor = _LiveTaps.apply(x, self.weight, False)  # type: ignore[no-untyped-call]
             return _add(y, self.bias)
         seen: Tensor = _Columns.apply(x)  # type: ignore[no-untyped-call]
         rows = linear(seen, _matrix(self.weight), self.bias)
@@ -53,7 +53,7 @@ class DoublingConv2d(nn.ConvTranspose2d):
         n, c, h, w = x.shape
         y: Tensor
         if h == w == 2 and _live_taps_pay():
-            y = _Widening.apply(x, self.weight)  # type: ignore[no-untyped-call]
+            y = _LiveTaps.apply(x, self.weight, True)  # type: ignore[no-untyped-call]
         else:
             rows = x.permute(0, 2, 3, 1).reshape(-1, c) @ _matrix(self.weight)
             y = _Overlay.apply(rows.view(n, h, w, -1))  # type: ignore[no-untyped-call]
@@ -134,41 +134,26 @@ class _Overlay(torch.autograd.Function):
         return _columns(gradient).view(n, h // 2, w // 2, -1)
 
 
-class _Narrowing(torch.autograd.Function):
-    """4x4, stride 2, padding 1, from a 4x4 map to a 2x2 one, by live taps alone."""
+class _LiveTaps(torch.autograd.Function):
+    """Either convolution between maps of 4 and 2, without the taps that meet padding."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, widening: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _narrow(x, weight)
+        ctx.widening = widening
+        return _widen(x, weight) if widening else _narrow(x, weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        wanted_x, wanted_weight = ctx.needs_input_grad
+        transpose = _narrow if ctx.widening else _widen
+        narrow, wide = (x, gradient) if ctx.widening else (gradient, x)
+        of_x, of_weight, _ = ctx.needs_input_grad
         return (
-            _widen(gradient, weight) if wanted_x else None,
-            _weight_gradient(gradient, x) if wanted_weight else None,
-        )
-
-
-class _Widening(torch.autograd.Function):
-    """Its transpose, from a 2x2 map to a 4x4 one."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _widen(x, weight)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        wanted_x, wanted_weight = ctx.needs_input_grad
-        return (
-            _narrow(gradient, weight) if wanted_x else None,
-            _weight_gradient(x, gradient) if wanted_weight else None,
+            transpose(gradient, weight) if of_x else None,
+            _weight_gradient(narrow, wide) if of_weight else None,
+            None,
         )
 
 
