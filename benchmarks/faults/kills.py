@@ -41,10 +41,12 @@ def driver(project: Project, times: int, chance: np.random.Generator) -> Iterato
     for stage, share in (("tune", times // 2), ("train", times - times // 2)):
         outcome = Outcome(f"kill -9 of the driver in {stage}", "a rerun finds the same")
         expected = project.undisturbed(stage)
-        for number in range(share):
+        for number in range(2 * share):
+            if outcome.tried == share:
+                break
             project.clean(stage)
             running = project.start("dvc", "repro", "-f", "-s", stage)
-            kill_driver(project, running, number, chance.uniform(5, expected.seconds + 3), outcome)
+            kill_driver(project, running, number, chance.uniform(5, expected.seconds), outcome)
             again = project.start("dvc", "repro", "-f", "-s", stage)
             check_end(outcome, project, again, expected)
             running.kill()
