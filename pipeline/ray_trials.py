@@ -25,6 +25,12 @@ class TrackTrials(Callback):
         self.objective_name = objective_name
         self.runs: dict[str, str] = {}
 
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Open the run of a trial, so that it shows while it runs, and for how long it ran."""
+        self._run(trial)
+
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:

@@ -82,7 +82,11 @@ def test_a_grid_of_which_half_fails(patches: Path, tmp_path: Path) -> None:
     for trial in trials[2:]:
         assert trial["settings"]["learning_rate"] == 1e30
         assert "in epoch 1: lower model.learning_rate" in trial["reason"]
-    states = sorted(run.info.status for run in trial_runs(tmp_path))
+    runs = trial_runs(tmp_path)
+    for run in runs:
+        if run.info.status == "FINISHED":  # its run was there while it trained
+            assert run.info.end_time - run.info.start_time >= 1000 * run.data.metrics["seconds"]
+    states = sorted(run.info.status for run in runs)
     assert states == ["FAILED"] * 2 + ["FINISHED"] * 2
 
 
