@@ -37,7 +37,7 @@ from pipeline.trivial_scores import TRIVIAL_SCORES
 NEIGHBOURS = 5
 MOST_NORMALS = 4096  # to be a neighbour, evenly spread over the training normals
 THUMBNAIL = 8  # pixels
-UNTRAINED = "untrained, nearest normals"
+UNTRAINED = "neighbours, untrained"
 
 Features = NDArray[np.floating]  # (N, any length)
 
@@ -96,9 +96,9 @@ def all_scores(folder: Path, size: Size, seed: int) -> tuple[dict[str, Scores], 
     found = model.score([patches])
     scores = {
         **without_model(labelled, normals),
-        "8x8 pixels, nearest normals": neighbour_distance(thumbnails(patches), thumbnails(seen)),
+        "neighbours, 8x8 pixels": neighbour_distance(thumbnails(patches), thumbnails(seen)),
         UNTRAINED: neighbour_distance(features_of(plain, patches), features_of(plain, seen)),
-        "trained, nearest normals": neighbour_distance(
+        "neighbours, trained": neighbour_distance(
             features_of(model, patches), features_of(model, seen)
         ),
         **found.terms,

@@ -111,11 +111,11 @@ def table(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[str]) 
     """A line for each score, with its difference from each of `lines`, which are scores too."""
     found = {name: resampled_aucs(each, windows, SAMPLES, seed=0) for name, each in scores.items()}
     aucs = {name: roc_auc_score(windows.abnormal, each) for name, each in scores.items()}
-    less = "".join(f"{f'less {name}':>26}" for name in lines)
-    yield f"{'AUC':<32}{'':>20}{less}{'within':>8}{'bags, max':>11}{f'top {TOP}':>7}"
+    less = "".join(f"{f'less {name}':>30}" for name in lines)
+    yield f"{'AUC':<24}{'':>20}{less}{'within':>8}{'bags, max':>11}{f'top {TOP}':>7}"
     for name, each in scores.items():
         differences = "".join(
-            f"{_cell(aucs[name] - aucs[line], found[name] - found[line], '+'):>26}"
+            f"{_cell(aucs[name] - aucs[line], found[name] - found[line], '+'):>30}"
             for line in lines
         )
         shares = (
@@ -124,7 +124,7 @@ def table(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[str]) 
         )
         within, highest, top = ("-" if share is None else f"{share:.2f}" for share in shares)
         whole = _cell(aucs[name], found[name])
-        yield f"{name:<32}{whole:>20}{differences}{within:>8}{highest:>11}{top:>7}"
+        yield f"{name:<24}{whole:>20}{differences}{within:>8}{highest:>11}{top:>7}"
     yield (
         f"{int(windows.abnormal.sum())} windows with a threat, {int((~windows.abnormal).sum())} "
         f"normal; {len(windows.threat_scans())} scans with a threat, {len(windows.normal_scans())} "
