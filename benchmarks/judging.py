@@ -94,7 +94,7 @@ def auc_within_scans(scores: Scores, windows: Windows) -> float | None:
 def threat_bags_found(scores: Scores, windows: Windows, top: int) -> float | None:
     """Share of the scans with a threat that are found at `FALSE_ALARMS` on those without.
 
-    A scan's score is the mean of its `top` highest. With less than 20 normal scans the threshold
+    A scan's score is the mean of its `top` highest. With 20 normal scans or less the threshold
     is the highest of theirs. None where one of the kinds is absent.
     """
     normal, threat = (
@@ -109,27 +109,40 @@ def threat_bags_found(scores: Scores, windows: Windows, top: int) -> float | Non
 
 def table(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[str]) -> Iterator[str]:
     """A line for each score, with its difference from each of `lines`, which are scores too."""
-    found = {name: resampled_aucs(each, windows, SAMPLES, seed=0) for name, each in scores.items()}
-    aucs = {name: roc_auc_score(windows.abnormal, each) for name, each in scores.items()}
-    less = "".join(f"{f'less {name}':>30}" for name in lines)
+    found = {name: _Found.of(each, windows) for name, each in scores.items()}
+    less = "".join(f"{f'less {line}':>30}" for line in lines)
     yield f"{'AUC':<24}{'':>20}{less}{'within':>8}{'bags, max':>11}{f'top {TOP}':>7}"
-    for name, each in scores.items():
-        differences = "".join(
-            f"{_cell(aucs[name] - aucs[line], found[name] - found[line], '+'):>30}"
-            for line in lines
-        )
+    for name, own in found.items():
+        differences = "".join(f"{own.less(found[line]):>30}" for line in lines)
+        yield f"{name:<24}{_cell(own.auc, own.resampled):>20}{differences}{own.shares}"
+    threats = int(windows.abnormal.sum())
+    yield f"{threats} windows with a threat, {len(windows.abnormal) - threats} normal"
+    threat_scans, normal_scans = windows.threat_scans(), windows.normal_scans()
+    yield f"{len(threat_scans)} scans with a threat, {len(normal_scans)} without"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is found of one score, for its line."""
+
+    auc: float
+    resampled: Scores
+    shares: str
+
+    @classmethod
+    def of(cls, scores: Scores, windows: Windows) -> "_Found":
+        value = float(roc_auc_score(windows.abnormal, scores))
         shares = (
-            auc_within_scans(each, windows),
-            *(threat_bags_found(each, windows, top) for top in (1, TOP)),
+            auc_within_scans(scores, windows),
+            threat_bags_found(scores, windows, 1),
+            threat_bags_found(scores, windows, TOP),
         )
         within, highest, top = ("-" if share is None else f"{share:.2f}" for share in shares)
-        whole = _cell(aucs[name], found[name])
-        yield f"{name:<24}{whole:>20}{differences}{within:>8}{highest:>11}{top:>7}"
-    yield (
-        f"{int(windows.abnormal.sum())} windows with a threat, {int((~windows.abnormal).sum())} "
-        f"normal; {len(windows.threat_scans())} scans with a threat, {len(windows.normal_scans())} "
-        "without"
-    )
+        resampled = resampled_aucs(scores, windows, SAMPLES, seed=0)
+        return cls(value, resampled, f"{within:>8}{highest:>11}{top:>7}")
+
+    def less(self, other: "_Found") -> str:
+        return _cell(self.auc - other.auc, self.resampled - other.resampled, "+")
 
 
 def _cell(value: float, resampled: Scores, sign: str = "") -> str:
