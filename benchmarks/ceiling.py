@@ -102,7 +102,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="a supervised network on labelled windows")
     parser.add_argument("--patches", type=Path, required=True, help="what extract left")
     parser.add_argument("--scans", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     return parser.parse_args()
 
