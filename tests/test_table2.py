@@ -83,7 +83,9 @@ def test_a_share_is_of_the_patches_of_the_whole(patches: Path) -> None:
     assert all(patch.tobytes() in known for patch in parts.train.read(0, len(parts.train)))
 
 
-@pytest.mark.parametrize("module", ["cell_runner", "cells", "table1", "table2"])
+@pytest.mark.parametrize(
+    "module", ["ceiling", "cell_runner", "cells", "detection", "judging", "table1", "table2"]
+)
 def test_a_runner_needs_no_orchestration(module: str) -> None:
     names = imported_names(f"benchmarks/{module}.py")
     for path in {path for name in names for path in import_closure(name)}:

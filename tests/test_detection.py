@@ -1,0 +1,126 @@
+"""What training adds on labelled validation scans, and the supervised line beside it."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from benchmarks import ceiling, detection, judging
+from benchmarks.cells import Size, settings_of
+from benchmarks.judging import Windows, require_labels, table
+from pipeline.errors import InputError
+from pipeline.patch_store import PatchStore
+from pipeline.sources.embedded.generator import render_scan
+from pipeline.splits import LABELLED_VALIDATION, SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.windows import WindowRule, cut_windows
+
+SIZE = Size(ngf=2, latent_dim=4, epochs=1, batch_size=8)
+
+
+def test_neighbour_distance_is_that_of_a_slow_search() -> None:
+    generator = np.random.default_rng(0)
+    normals, features = (
+        generator.normal(size=(30, 4)) * [1, 10, 0.1, 3],
+        generator.normal(size=(7, 4)),
+    )
+    scaled, scaled_normals = features / normals.std(axis=0), normals / normals.std(axis=0)
+    slow = [
+        np.mean(sorted(np.linalg.norm(normal - row) for normal in scaled_normals)[:5])
+        for row in scaled
+    ]
+    np.testing.assert_allclose(detection.neighbour_distance(features, normals), slow)
+
+
+def test_thumbnails_are_means_of_cells() -> None:
+    patches = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    found = detection.thumbnails(patches).reshape(3, 8, 8, 3)
+    np.testing.assert_allclose(found[2, 5, 1], patches[2, 20:24, 4:8].mean(axis=(0, 1)))
+
+
+def test_scores_are_of_the_labelled_validation_windows_and_no_test_window_is_read(
+    patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    whole = PatchStore.read
+
+    def noted(store: PatchStore, start: int, stop: int) -> np.ndarray:
+        read.append(store.split)
+        return whole(store, start, stop)
+
+    monkeypatch.setattr(PatchStore, "read", noted)
+    scores, windows = detection.all_scores(patches, SIZE, seed=0)
+    assert set(read) == set(SPLITS) - {TEST}
+    labelled = PatchStore(patches, LABELLED_VALIDATION)
+    assert windows.abnormal.sum() == (labelled.labels != "normal").sum() > 0
+    for name, found in scores.items():
+        assert found.shape == (len(labelled),), name
+        assert np.isfinite(found).all(), name
+    weighted = 0.9 * scores["residual"] + 0.1 * scores["latent"]
+    np.testing.assert_allclose(scores["anomaly_score"], weighted)
+
+
+def test_what_is_trained_differs_from_what_is_not(patches: Path) -> None:
+    normals = PatchStore(patches, TRAIN)
+    seen = normals.read(0, 32)
+    settings = settings_of("skip_ganomaly", SIZE, 0)
+    plain = detection.untrained(settings, normals, seen)
+    model = detection.trained(settings, normals, PatchStore(patches, VALIDATION))
+    plain_f, model_f = (detection.features_of(each, seen) for each in (plain, model))
+    assert plain_f.shape == model_f.shape == (32, 4)
+    assert not np.allclose(plain_f, model_f)
+    again = detection.features_of(detection.untrained(settings, normals, seen), seen)
+    np.testing.assert_array_equal(plain_f, again)
+    other = detection.untrained(settings, normals, np.full_like(seen, 9))
+    assert not np.allclose(plain_f, detection.features_of(other, seen))  # statistics of what it saw
+
+
+def test_the_runner_prints_each_score_with_its_differences(
+    patches: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["detection", "--patches", str(patches), "--seeds", "0", "--ngf", "2", "--epochs", "1"]
+    monkeypatch.setattr(judging, "SAMPLES", 5)
+    monkeypatch.setattr(sys, "argv", [*given, "--batch-size", "8", "--latent-dim", "4"])
+    detection.main()
+    rows = capsys.readouterr().out.splitlines()
+    labelled = PatchStore(patches, LABELLED_VALIDATION)
+    darkness = 1 - labelled.read(0, len(labelled)).mean(axis=(1, 2, 3)) / 255
+    expected = roc_auc_score(~labelled.is_normal(), darkness)
+    (row,) = [row for row in rows if row.startswith("darkness")]
+    assert row.split()[1] == f"{expected:.3f}"
+    (same,) = [row for row in rows if row.startswith(detection.UNTRAINED)]
+    assert "+0.000 [+0.000 +0.000]" in same  # less itself
+
+
+def test_a_table_says_what_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "SAMPLES", 5)
+    windows = Windows(np.array([True, False]), np.array(["a", "a"]))
+    lines = list(table({"one": np.array([1.0, 0.0])}, windows, []))
+    assert lines[1].split() == ["one", "1.000", "[1.000", "1.000]", "1.00", "-", "-"]
+
+
+def test_a_part_without_threats_is_refused(patches: Path) -> None:
+    with pytest.raises(InputError, match="0 abnormal windows in train"):
+        require_labels(PatchStore(patches, TRAIN))
+
+
+def test_windows_to_learn_from_are_those_of_the_rule() -> None:
+    rule = WindowRule(size=64, stride=64)
+    abnormal, normal = ceiling.labelled_windows(7, rule)  # the seventh has a knife
+    labels = [cut_windows(render_scan(ceiling.SEED, n), rule).labels for n in range(7)]
+    assert len(abnormal) == sum(label != "normal" for each in labels for label in each) > 0
+    assert len(normal) == sum(min(each.count("normal"), ceiling.PER_SCAN) for each in labels)
+
+
+def test_the_supervised_network_learns_what_can_be_told() -> None:
+    generator = np.random.default_rng(0)
+    normal = generator.integers(100, 256, (64, 32, 32, 3), dtype=np.uint8)
+    abnormal = normal.copy()
+    abnormal[:, 8:24, 8:24] //= 3
+    torch.manual_seed(0)
+    network = ceiling.supervised_network(3)
+    ceiling.fit(network, abnormal[:48], normal[:48], steps=12, seed=0)
+    held_out = [ceiling.logits(network, patches[48:]) for patches in (normal, abnormal)]
+    assert held_out[0].max() < held_out[1].min()

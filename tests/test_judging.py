@@ -1,0 +1,73 @@
+"""How scores are judged, against slow ways of saying the same."""
+
+import numpy as np
+import pytest
+
+from benchmarks.judging import (
+    Windows,
+    auc_within_scans,
+    interval,
+    resampled_aucs,
+    threat_bags_found,
+)
+from pipeline.metrics import auc_by_scan
+
+SCANS = np.repeat([f"s{number}" for number in range(12)], 8)
+
+
+def windows_and_scores() -> tuple[Windows, np.ndarray]:
+    """12 scans of 8 windows, the last 4 of them without a threat; few values, so ties matter."""
+    generator = np.random.default_rng(0)
+    abnormal = (generator.random(96) < 0.4) & (np.arange(96) < 64)
+    shifts = np.repeat(generator.normal(size=12), 8)
+    return Windows(abnormal, SCANS), np.round(generator.normal(size=96) + abnormal + shifts, 1)
+
+
+def test_the_interval_is_that_of_the_tables() -> None:
+    windows, scores = windows_and_scores()
+    found = interval(resampled_aucs(scores, windows, samples=200, seed=3))
+    expected = auc_by_scan(scores, windows.abnormal, windows.scan_ids, samples=200, seed=3)
+    assert found == pytest.approx((expected.low, expected.high))
+
+
+def test_a_difference_is_paired() -> None:
+    windows, scores = windows_and_scores()
+    first = resampled_aucs(scores, windows, samples=50, seed=3)
+    np.testing.assert_allclose(first - resampled_aucs(2 * scores + 1, windows, 50, seed=3), 0)
+    np.testing.assert_allclose(first + resampled_aucs(-scores, windows, 50, seed=3), 1)
+
+
+def test_a_draw_that_lacks_a_kind_is_left_out() -> None:
+    windows = Windows(np.array([True, False]), np.array(["a", "b"]))
+    found = resampled_aucs(np.array([1.0, 0.0]), windows, samples=20, seed=0)
+    assert np.isnan(found).any()
+    assert interval(found) == (1, 1)
+
+
+def test_within_scans_no_shift_of_a_whole_scan_counts() -> None:
+    windows, scores = windows_and_scores()
+    shifted = scores + np.repeat(np.arange(12.0), 8) ** 2
+    assert auc_within_scans(shifted, windows) == pytest.approx(auc_within_scans(scores, windows))
+    by_hand = []
+    for scan in windows.threat_scans():
+        rows = np.flatnonzero(windows.of(scan))
+        pairs = [
+            (scores[a] > scores[n]) + 0.5 * (scores[a] == scores[n])
+            for a in rows
+            for n in rows
+            if windows.abnormal[a] and not windows.abnormal[n]
+        ]
+        by_hand.append(np.mean(pairs))
+    assert auc_within_scans(scores, windows) == pytest.approx(np.mean(by_hand))
+    assert auc_within_scans(scores, Windows(np.zeros(96, dtype=bool), SCANS)) is None
+
+
+def test_bags_are_found_above_what_5_percent_of_normal_ones_reach() -> None:
+    scan_ids = np.repeat([f"n{number:02d}" for number in range(40)] + ["t0", "t1", "t2"], 2)
+    scores = np.zeros(86)
+    scores[:80:2] = np.arange(40)  # the highest of each normal scan
+    scores[80:] = [38, 0, 37, 37, 39, 0]
+    windows = Windows(np.arange(86) >= 80, scan_ids)
+    assert threat_bags_found(scores, windows, top=1) == pytest.approx(1 / 3)  # above 38
+    assert threat_bags_found(scores, windows, top=2) == pytest.approx(2 / 3)  # means above 19
+    assert threat_bags_found(scores[:80], Windows(windows.abnormal[:80], scan_ids[:80]), 1) is None
