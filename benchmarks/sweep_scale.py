@@ -1,6 +1,6 @@
 """What the sweep itself costs: many trials whose objective is a formula, and nothing else.
 
-    python -m benchmarks.sweep_scale [--trials 1000] [--sampler optuna]
+    python -m benchmarks.sweep_scale [--trials 1000] [--epochs 1] [--sampler optuna]
 
 The trials go through `run_sweep` as real ones do, each in a Ray worker, with a checkpoint, and a
 run in MLflow (SQLite); what they leave out is the training. Says the wall time a trial, the calls
@@ -61,13 +61,14 @@ def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def formula(config: dict[str, Any], job: SweepJob) -> None:
-    """A trial of one epoch; its objective is best at lambda_con 40 and lambda_adv 1."""
+    """A trial; its objective is best at lambda_con 40 and lambda_adv 1."""
     off = math.log(config["lambda_con"] / 40) ** 2 + math.log(config["lambda_adv"]) ** 2
-    metrics = {"epoch": 1.0, **dict.fromkeys(CURVES, 0.0), LABELLED: math.exp(-off)}
-    report_epoch(metrics, {"epoch": 1}, job)
+    for epoch in range(1, job.tune.epochs + 1):
+        metrics = {"epoch": epoch, **dict.fromkeys(CURVES, 0.0), LABELLED: math.exp(-off)}
+        report_epoch(metrics, {"epoch": epoch}, job)
 
 
-def sweep(folder: Path, trials: int, sampler: Sampler) -> float:
+def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
     """Run it; its seconds, without Ray's start."""
     make_store(folder / "patches", PATCHES)
     asked = TuneSettings(
@@ -75,11 +76,11 @@ def sweep(folder: Path, trials: int, sampler: Sampler) -> float:
         gpus=0,
         workers=1,
         trials=trials,
-        epochs=1,
+        epochs=epochs,
         concurrent=CONCURRENT,
         seed=0,
         sampler=sampler,
-        scheduler="asha",
+        scheduler="none",
         max_failed=0.0,
         space={
             "lambda_adv": (0.1, 10),
@@ -109,15 +110,17 @@ def main() -> None:
     """Print what was found."""
     parser = argparse.ArgumentParser(description="many trials of a trivial objective")
     parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--sampler", default="optuna")
     given = parser.parse_args()
     pipeline.tracking.MlflowClient = CountingClient  # type: ignore[attr-defined]
     before = megabytes()
     with tempfile.TemporaryDirectory() as folder:
-        seconds = sweep(Path(folder), given.trials, given.sampler)
+        seconds = sweep(Path(folder), given.trials, given.epochs, given.sampler)
     in_mlflow = sum(SECONDS.values())
     calls = sum(CALLS.values())
-    print(f"{given.trials} trials of a formula, {given.sampler}, {CONCURRENT} at a time")
+    asked = f"{given.epochs} epochs, {given.sampler}, {CONCURRENT} at a time"
+    print(f"{given.trials} trials of a formula, {asked}")
     print(f"overhead       {seconds / given.trials:8.3f} s of wall time a trial")
     print(f"MLflow         {calls / given.trials:8.1f} calls a trial, {in_mlflow / seconds:.0%}")
     print(f"driver         {megabytes():8.0f} MB at most, {before:.0f} before the sweep")

@@ -230,7 +230,11 @@ def command_line(process: psutil.Process) -> str:
 
 @contextmanager
 def cluster(folder: Path, nodes: int) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """A Ray cluster on this machine: a head without CPUs, and nodes of 1 CPU; its address."""
+    """A Ray cluster on this machine: a head without CPUs, and nodes of 1 CPU; its address.
+
+    Each node is kept to a core: a worker takes its share of those that its node could use.
+    """
+    cores = sorted(os.sched_getaffinity(0))
     port = 20000 + int(np.random.default_rng().integers(10000))
     options = [["--head", f"--port={port}", "--num-cpus=0"]]
     options += [[f"--address=127.0.0.1:{port}", "--num-cpus=1"]] * nodes
@@ -238,7 +242,9 @@ def cluster(folder: Path, nodes: int) -> Iterator[tuple[str, list["subprocess.Po
     try:
         for number, option in enumerate(options):
             with (folder / f"log-node-{number}.txt").open("wb") as log:
-                command = [str(Path(sys.executable).with_name("ray")), "start", "--block"]
+                core = cores[number % len(cores)]
+                command = [] if number == 0 else ["taskset", "--cpu-list", str(core)]
+                command += [str(Path(sys.executable).with_name("ray")), "start", "--block"]
                 command += [*option, *ONE_HOST]
                 environment = {**os.environ, **WITHOUT_TOKEN}
                 started.append(
