@@ -1,17 +1,18 @@
-"""What bfloat16 does to the AUC of a whole training: every seed once in each precision.
+"""What bfloat16 does to the AUC of a whole training, beside what rounding does in float32.
 
     dvc repro extract
-    python -m benchmarks.precision [--patches data/patches] [--ngf 16] [--epochs 3] [--seeds 0 1 2]
+    python -m benchmarks.precision [--patches data/patches] [--ngf 16] [--epochs 2] [--seeds 0 1 2]
 
-The AUC is that on the labelled validation part, at the epoch that the criterion without labels
-chooses; the test part is not read. Differences between seeds are what a difference between
-precisions has to pass to be one.
+Each seed is trained in float32 on two threads, in float32 on one, which rounds sums in another
+order, and in bfloat16. The AUC is that on the labelled validation part at the epoch that the
+criterion without labels chooses; the test part is not read.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks.train_step import LOSSES
 from pipeline.models.settings import ModelSettings, Precision
@@ -20,11 +21,18 @@ from pipeline.selection import LABELLED, load_validation
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.training import TrainSettings, Worker, train
 
-PRECISIONS: tuple[Precision, Precision] = ("float32", "bfloat16")
+RUNS: dict[str, tuple[Precision, int]] = {
+    "float32": ("float32", 2),
+    "float32, one thread": ("float32", 1),
+    "bfloat16": ("bfloat16", 2),
+}
 
 
-def labelled_auc(patches: Path, width: int, epochs: int, seed: int, precision: Precision) -> float:
+def labelled_auc(
+    patches: Path, width: int, epochs: int, seed: int, precision: Precision, threads: int
+) -> float:
     """Of one training, at its best epoch."""
+    torch.set_num_threads(threads)
     model = ModelSettings(width, width, 64, 2e-3, 0.5, 0.999, 0.9, precision)
     validation = load_validation(
         PatchStore(patches, VALIDATION), seed, PatchStore(patches, LABELLED_VALIDATION)
@@ -40,25 +48,25 @@ def labelled_auc(patches: Path, width: int, epochs: int, seed: int, precision: P
 
 
 def main() -> None:
-    """Print a line a seed, and the difference."""
+    """Print a line a seed, and how far each run is from the first on average."""
     parser = argparse.ArgumentParser(description="AUC after training in bfloat16, and in float32")
     parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--ngf", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args()
-    found = np.array(
-        [
-            [labelled_auc(given.patches, given.ngf, given.epochs, seed, p) for p in PRECISIONS]
-            for seed in given.seeds
+    found = []
+    for seed in given.seeds:
+        aucs = [
+            labelled_auc(given.patches, given.ngf, given.epochs, seed, *run)
+            for run in RUNS.values()
         ]
-    )
-    for seed, (plain, short) in zip(given.seeds, found, strict=True):
-        print(f"seed {seed}: float32 {plain:.4f}, bfloat16 {short:.4f}, {short - plain:+.4f}")
-    gained = found[:, 1] - found[:, 0]
-    print(f"mean difference {gained.mean():+.4f}, of seeds {gained.min():+.4f} {gained.max():+.4f}")
-    low, high = found[:, 0].min(), found[:, 0].max()
-    print(f"float32 alone runs from {low:.4f} to {high:.4f} over the seeds")
+        named = ", ".join(f"{name} {auc:.3f}" for name, auc in zip(RUNS, aucs, strict=True))
+        print(f"seed {seed}: {named}", flush=True)
+        found.append(aucs)
+    away = np.array(found)[:, 1:] - np.array(found)[:, :1]
+    for name, values in zip(list(RUNS)[1:], away.T, strict=True):
+        print(f"{name}: {values.mean():+.3f}, by seed {values.min():+.3f} to {values.max():+.3f}")
 
 
 if __name__ == "__main__":
