@@ -77,6 +77,7 @@ def test_what_is_trained_differs_from_what_is_not(patches: Path) -> None:
     assert not np.allclose(plain_f, detection.features_of(other, seen))  # statistics of what it saw
 
 
+@pytest.mark.slow
 def test_the_runner_prints_each_score_with_its_differences(
     patches: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_part_without_threats_is_refused(patches: Path) -> None:
         require_labels(PatchStore(patches, TRAIN))
 
 
+@pytest.mark.slow
 def test_windows_to_learn_from_are_those_of_the_rule() -> None:
     rule = WindowRule(size=64, stride=64)
     abnormal, normal = ceiling.labelled_windows(7, rule)  # the seventh has a knife
@@ -114,6 +116,7 @@ def test_windows_to_learn_from_are_those_of_the_rule() -> None:
     assert len(normal) == sum(min(each.count("normal"), ceiling.PER_SCAN) for each in labels)
 
 
+@pytest.mark.slow
 def test_the_supervised_network_learns_what_can_be_told() -> None:
     generator = np.random.default_rng(0)
     normal = generator.integers(100, 256, (64, 32, 32, 3), dtype=np.uint8)

@@ -131,6 +131,7 @@ def test_each_protocol_picks_and_scores_its_own_best_epoch(
     np.testing.assert_array_equal(found[HONEST].scores.scores[ANOMALY], honest[ANOMALY])
 
 
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted(
     patches: Path, test_part: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def run(
     table1.main()
 
 
+@pytest.mark.slow
 def test_every_method_has_a_cell_with_all_protocols_and_is_run_once(
     cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +85,7 @@ def test_cells_from_before_there_were_other_patches_are_known_again(tmp_path: Pa
     assert not Cell("car", METHODS[0], 1, Size()).is_in(read_cells(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_cell_that_was_cut_short_goes_on_to_the_same_figures(
     cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ def run(monkeypatch: pytest.MonkeyPatch, patches: Path, out: Path, *more: str) -
     table2.main()
 
 
+@pytest.mark.slow
 def test_every_method_has_a_cell_with_each_class_and_is_run_once(
     patches: Path,
     tmp_path: Path,

@@ -246,6 +246,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -> None:
     generate(tmp_path, SEED, 7, workers=2)
     whole = content_of(tmp_path)
