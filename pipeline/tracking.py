@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -27,6 +27,7 @@ from mlflow.models import infer_signature
 from mlflow.telemetry import set_telemetry_client
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
@@ -104,6 +105,7 @@ class Tracker:
         tracker = cls(tracking_uri(), later)
         _used.add(tracker)
         with tracker.forgiving():
+            tracker._make_database()
             tracker._make_experiment()
         return tracker
 
@@ -260,6 +262,23 @@ class Tracker:
     def finish(self, run_id: str, status: str = "FINISHED") -> None:
         """Close a run as FINISHED, FAILED or KILLED."""
         self._client().set_terminated(run_id, status)
+
+    def _make_database(self) -> None:
+        """Make a SQLite file that is not there yet, whole: one cut short can never be opened.
+
+        MLflow takes seconds over its tables, and what a kill leaves of them stands in its own way.
+        """
+        if not self.uri.startswith("sqlite:"):
+            return
+        url = make_url(self.uri)
+        path = Path(url.database or ":memory:")
+        if path.name == ":memory:" or path.exists():
+            return
+        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        Tracker(url.set(database=str(beside)).render_as_string())._make_experiment()
+        with suppress(FileExistsError):  # another process was first
+            path.hardlink_to(beside)
+        beside.unlink()
 
     def _make_experiment(self) -> None:
         if self._client().get_experiment_by_name(EXPERIMENT) is None:

@@ -1,4 +1,7 @@
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +100,24 @@ def test_one_trial_is_tagged_as_the_best(tracker: Tracker) -> None:
     assert BEST_TAG not in found["trial-a"].data.tags
     assert found["trial-b"].data.tags[BEST_TAG] == "true"
     assert found["trial-b"].info.status == "FINISHED"
+
+
+def test_a_database_is_there_only_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    script = "from pipeline.tracking import Tracker; Tracker.open()"
+    running = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    while not (cut_short := list(tmp_path.glob("mlflow.db.*.tmp"))):
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    assert cut_short[0].exists()
+    assert not (tmp_path / "mlflow.db").exists()
+    again = Tracker.open()
+    assert not again.failed
+    assert pipeline_run(again, SETTINGS, "data-w")
 
 
 def test_undefined_metrics_are_left_out(tracker: Tracker) -> None:

@@ -135,7 +135,8 @@ def send(outcome: Outcome, project: Project, running: Running, which: signal.Sig
 def check_end(outcome: Outcome, project: Project, running: Running, expected: Undisturbed) -> None:
     """Wait for a stage's good end, and compare what it left."""
     if outcome.check(running.wait() == 0, "ended badly"):
-        same = project.result(expected.stage) == expected.result
-        outcome.check(same, "with another result")
+        found = project.result(expected.stage)
+        if not outcome.check(found == expected.result, "with another result"):
+            print(f"found {found}, where an undisturbed run finds {expected.result}")
     else:
         print(running.said()[-3000:])

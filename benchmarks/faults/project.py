@@ -18,7 +18,7 @@ import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from pipeline.files import digest, file_digest
+from pipeline.files import file_digest
 from pipeline.sweep_results import read_best
 
 ROOT = Path(__file__).parents[2]
@@ -164,12 +164,12 @@ class Project:
         return running.said()
 
     def result(self, stage: str) -> str:
-        """A digest of what the stage found: the best settings, or the model, bit for bit."""
+        """What the stage found: the best settings and their value, or the model's SHA-256."""
         folder = self.folder / RESULTS[stage]
         if stage == "train":
             return file_digest(folder / "model.pt")
         best = read_best(folder)
-        return digest([best["settings"], best["value"], best["trials"]])
+        return f"{best['value']} of {best['settings']} in {best['trials']} trials"
 
     def undisturbed(self, stage: str) -> "Undisturbed":
         """What the stage leaves when nothing happens, and its seconds; found once."""
