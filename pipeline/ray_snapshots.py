@@ -1,17 +1,21 @@
 """What a killed sweep left in its storage, and whether a rerun can go on from it."""
 
-import json
+import hashlib
 import pickle
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem
 from ray.tune import Callback, Tuner
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
+from pipeline.files import file_digest
+
 TUNER = "tuner.pkl"
-STATE, SAMPLERS = "experiment_state", ("search_gen_state", "basic-variant-state")
 CALLBACKS = "callback-states"
+SNAPSHOT = ("json", "pkl")  # what the names of its files end with
 
 
 class KeepScheduler(Callback):
@@ -34,20 +38,46 @@ class KeepScheduler(Callback):
         vars(self.scheduler).update(state["scheduler"])
 
 
+class SealSnapshot(Callback):
+    """Puts into a sweep's snapshot the digests of its other files: of one moment, and whole.
+
+    Tune writes the callbacks' states last, and then copies all files to the storage, over those of
+    the moment before.
+    """
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Note where the files are written, which a trial knows."""
+        if trials and trials[0].storage:
+            self.folder = Path(trials[0].storage.experiment_driver_staging_path)
+
+    def get_state(self) -> dict[str, Any]:
+        """The SHA-256 of each of the snapshot's other files, by name; none before a trial."""
+        files = [path for path in self.folder.iterdir() if _is_sealed(path)] if self.folder else []
+        newest = max((_driver(path.name) for path in files), default="")
+        return {"files": {p.name: file_digest(p) for p in files if _driver(p.name) == newest}}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """There is nothing to take over."""
+
+
 def can_go_on(sweep: str) -> bool:
     """Whether the folder or address `sweep` holds a whole snapshot; others in it are removed.
 
-    Each driver overwrites its snapshot, of a few files, in place: a kill may leave one cut short
-    or missing, and Ray would take that, being the newest, over the whole one of a driver before.
+    Each driver overwrites its snapshot, of a few files, in place: a kill may leave one cut short,
+    or files of two moments, and Ray would take those, being the newest, over the whole ones of a
+    driver before.
     """
     filesystem, folder = FileSystem.from_uri(sweep)
     snapshots = defaultdict(list)
     for file in filesystem.get_file_info(FileSelector(folder, allow_not_found=True)):
-        if file.is_file and file.extension in ("json", "pkl"):
-            snapshots[_driver(file)].append(file)
+        if file.is_file and file.extension in SNAPSHOT:
+            snapshots[_driver(file.base_name)].append(file)
     whole = 0
     for files in snapshots.values():
-        if _complete(files) and all(_is_whole(filesystem, file) for file in files):
+        if _is_whole(filesystem, files):
             whole += 1
             continue
         for file in files:
@@ -56,27 +86,37 @@ def can_go_on(sweep: str) -> bool:
     return whole > 1 and bool(Tuner.can_restore(sweep))  # the tuner's own file counts as one
 
 
-def _driver(file: FileInfo) -> str:
-    """When the driver that wrote it began, as its files are named; "" of the tuner's own."""
-    day_and_time = file.base_name.partition(".")[0].split("-")[-3:]
-    return "" if file.base_name == TUNER else "-".join(day_and_time)
+def _driver(name: str) -> str:
+    """When the driver that wrote a file began, as it is named; "" of the tuner's own."""
+    return "" if name == TUNER else "-".join(name.partition(".")[0].split("-")[-3:])
 
 
-def _complete(files: list[FileInfo]) -> bool:
-    """Whether a snapshot has trials, sampler and scheduler; the tuner's own file stands alone."""
-    names = [file.base_name for file in files]
-    kinds = (STATE, SAMPLERS, CALLBACKS)
-    return names == [TUNER] or all(any(n.startswith(kind) for n in names) for kind in kinds)
+def _is_sealed(path: Path) -> bool:
+    """Whether a file is of a snapshot, and written before the seal; hidden ones are not done."""
+    later = path.name.startswith((".", TUNER, CALLBACKS))
+    return path.suffix[1:] in SNAPSHOT and not later
 
 
-def _is_whole(filesystem: FileSystem, file: FileInfo) -> bool:
-    """The trials are JSON; all else is pickled, whatever its name, and ends with pickle's stop."""
+def _is_whole(filesystem: FileSystem, files: list[FileInfo]) -> bool:
+    """Whether a snapshot's files are those that were sealed; the tuner's own stands alone."""
+    content = {file.base_name: _read(filesystem, file) for file in files}
+    if TUNER in content:
+        return content[TUNER].endswith(pickle.STOP)
+    seals = [_seal(content.pop(name)) for name in list(content) if name.startswith(CALLBACKS)]
+    found = {name: hashlib.sha256(each).hexdigest() for name, each in content.items()}
+    return bool(found) and seals == [found]
+
+
+def _read(filesystem: FileSystem, file: FileInfo) -> bytes:
     with filesystem.open_input_file(file.path) as opened:
-        content = opened.read()
-    if not file.base_name.startswith(STATE):
-        return content.endswith(pickle.STOP)
+        content: bytes = opened.read()
+    return content
+
+
+def _seal(states: bytes) -> dict[str, str] | None:
+    """What `SealSnapshot` put among the callbacks' states; None where they are cut short."""
     try:
-        json.loads(content)
-    except ValueError:
-        return False
-    return True
+        found = pickle.loads(states)
+    except Exception:  # a pickle that is cut short may raise anything
+        return None
+    return next((state["files"] for state in found.values() if "files" in (state or {})), None)

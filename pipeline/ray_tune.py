@@ -40,7 +40,7 @@ from pipeline.patch_store import PatchStore
 from pipeline.ray_checkpoints import newest_state, patiently
 from pipeline.ray_cluster import apart_from_signals, share_cores
 from pipeline.ray_preflight import require_place
-from pipeline.ray_snapshots import KeepScheduler, can_go_on
+from pipeline.ray_snapshots import KeepScheduler, SealSnapshot, can_go_on
 from pipeline.ray_train import TrainJob, fit
 from pipeline.ray_trials import OBJECTIVE, TrackTrials, collect_results
 from pipeline.search_space import Choices, Range, Space, apply
@@ -229,7 +229,7 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: str, callback: Callback) 
         run_config=tune.RunConfig(
             name=f"tune-{job.key[:16]}",
             storage_path=storage,
-            callbacks=[callback, KeepScheduler(scheduler)],
+            callbacks=[callback, KeepScheduler(scheduler), SealSnapshot()],
             failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),
             # Under pbt any of them may be taken over by another trial.
             checkpoint_config=tune.CheckpointConfig(

@@ -26,10 +26,12 @@ def run(folder: Path, *command: str, fails: bool = False, mlflow: str | None = N
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     unset = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "RAY_ADDRESS")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
+    if mlflow:
+        environment |= {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     found = subprocess.run(
         command,
         cwd=folder,
-        env={**environment, "PATH": path, **({"MLFLOW_TRACKING_URI": mlflow} if mlflow else {})},
+        env={**environment, "PATH": path},
         capture_output=True,
         text=True,
         check=False,

@@ -1,13 +1,14 @@
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from pipeline.ray_snapshots import KeepScheduler, can_go_on
+from pipeline.ray_snapshots import KeepScheduler, SealSnapshot, can_go_on
 
 WHOLE = pickle.dumps({"state": 1})
 
@@ -22,10 +23,19 @@ def make_snapshot(folder: Path, day: int) -> dict[str, Path]:
         "scheduler": f"callback-states-{time}.pkl",
     }
     files = {kind: folder / name for kind, name in names.items()}
-    files["trials"].write_text(json.dumps({"trial_data": {}}))
-    for kind in ("sampler", "searcher", "scheduler"):
-        files[kind].write_bytes(WHOLE)
+    files["trials"].write_text(json.dumps({"trial_data": {}, "day": day}))
+    for kind in ("sampler", "searcher"):
+        files[kind].write_bytes(pickle.dumps({"state": day}))
+    seal_files(folder, files["scheduler"])
     return files
+
+
+def seal_files(folder: Path, states: Path) -> None:
+    """Write the callbacks' states, with the seal of the newest snapshot in the folder."""
+    seal = SealSnapshot()
+    trial = SimpleNamespace(storage=SimpleNamespace(experiment_driver_staging_path=str(folder)))
+    seal.on_step_begin(0, [cast("Trial", trial)])
+    states.write_bytes(pickle.dumps({0: None, 1: {"scheduler": {}}, 2: seal.get_state()}))
 
 
 def test_no_sweep_yet(tmp_path: Path) -> None:
@@ -47,7 +57,17 @@ def test_a_snapshot_cut_short_gives_way_to_the_one_before(kind: str, tmp_path: P
     assert not any(path.exists() for path in newer.values())
 
 
-@pytest.mark.parametrize("kind", ["sampler", "scheduler"])
+@pytest.mark.parametrize("kind", ["trials", "sampler", "searcher"])
+def test_a_snapshot_of_two_moments_gives_way_to_the_one_before(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "tuner.pkl").write_bytes(WHOLE)
+    older, newer = make_snapshot(tmp_path, 1), make_snapshot(tmp_path, 2)
+    newer[kind].write_bytes(WHOLE)
+    assert can_go_on(str(tmp_path))
+    assert all(path.exists() for path in older.values())
+    assert not any(path.exists() for path in newer.values())
+
+
+@pytest.mark.parametrize("kind", ["trials", "sampler", "searcher", "scheduler"])
 def test_a_snapshot_without_one_of_its_files(kind: str, tmp_path: Path) -> None:
     (tmp_path / "tuner.pkl").write_bytes(WHOLE)
     make_snapshot(tmp_path, 1)[kind].unlink()
