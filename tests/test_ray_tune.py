@@ -21,6 +21,14 @@ from tests.processes import finish, kill_when, start
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def grid(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep over a grid."""
+    folder = tmp_path_factory.mktemp("grid")
+    finish(start("grid", patches, folder), folder)
+    return folder
+
+
 def trial_runs(folder: Path) -> list[Run]:
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     runs = client.search_runs(["1"])
@@ -73,16 +81,15 @@ def test_a_sweep_killed_and_started_again(patches: Path, tmp_path: Path) -> None
     assert best.info.run_name == f"trial-{result['trials'][0]['trial']}"
 
 
-def test_a_grid_of_which_half_fails(patches: Path, tmp_path: Path) -> None:
-    finish(start("grid", patches, tmp_path), tmp_path)
-    trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
+def test_a_grid_of_which_half_fails(grid: Path) -> None:
+    trials = json.loads((grid / "trials.json").read_text())["trials"]
     tried = {(t["settings"]["lambda_con"], t["settings"]["learning_rate"]) for t in trials}
     assert tried == {(4, 2e-3), (4, 1e30), (40, 2e-3), (40, 1e30)}
     assert [trial["state"] for trial in trials] == ["finished"] * 2 + ["failed"] * 2
     for trial in trials[2:]:
         assert trial["settings"]["learning_rate"] == 1e30
         assert "in epoch 1: lower model.learning_rate" in trial["reason"]
-    runs = trial_runs(tmp_path)
+    runs = trial_runs(grid)
     for run in runs:
         if run.info.status == "FINISHED":  # its run was there while it trained
             assert run.info.end_time - run.info.start_time >= 1000 * run.data.metrics["seconds"]
@@ -90,10 +97,9 @@ def test_a_grid_of_which_half_fails(patches: Path, tmp_path: Path) -> None:
     assert states == ["FAILED"] * 2 + ["FINISHED"] * 2
 
 
-def test_a_trial_is_what_it_is_alone(patches: Path, tmp_path: Path) -> None:
+def test_a_trial_is_what_it_is_alone(grid: Path, patches: Path) -> None:
     """Trials share a process, one after the other; of that they may not see anything."""
-    finish(start("grid", patches, tmp_path), tmp_path)
-    trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
+    trials = json.loads((grid / "trials.json").read_text())["trials"]
     stores = [PatchStore(patches, split) for split in (TRAIN, VALIDATION, LABELLED_VALIDATION)]
     validation = load_validation(stores[1], GRID.seed, stores[2])
     for trial in trials[:2]:
