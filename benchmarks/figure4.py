@@ -47,7 +47,8 @@ def _draw_largest(axes: Axes, method: str, sections: Sequence[Section]) -> None:
         for rows in section.trained:
             if rows.method == method:
                 title = f"{method}, {section.title.partition(', ')[2]}"
-                axes.set_title(f"{title}\n{section.settings} {rows.note}", fontsize=9)
+                but = f"\nbut {rows.note}" if rows.note else ""
+                axes.set_title(f"{title}\n{section.settings}{but}", fontsize=9)
                 _draw_bars(axes, rows)
                 for lines in section.lines:
                     if lines.test_share == rows.test_share:
