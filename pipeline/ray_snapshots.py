@@ -59,9 +59,6 @@ class SealSnapshot(Callback):
         newest = max((_driver(path.name) for path in files), default="")
         return {"files": {p.name: file_digest(p) for p in files if _driver(p.name) == newest}}
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """There is nothing to take over."""
-
 
 def can_go_on(sweep: str) -> bool:
     """Whether the folder or address `sweep` holds a whole snapshot; others in it are removed.

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -21,6 +21,7 @@ import mlflow
 import mlflow.pytorch
 import numpy as np
 import torch
+from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -275,10 +276,10 @@ class Tracker:
         if path.name == ":memory:" or path.exists():
             return
         beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        Tracker(url.set(database=str(beside)).render_as_string())._make_experiment()
-        with suppress(FileExistsError):  # another process was first
-            path.hardlink_to(beside)
-        beside.unlink()
+        with FileLock(f"{path}.lock"):
+            if not path.exists():  # another process may have been first
+                Tracker(url.set(database=str(beside)).render_as_string())._make_experiment()
+                beside.rename(path)
 
     def _make_experiment(self) -> None:
         if self._client().get_experiment_by_name(EXPERIMENT) is None:

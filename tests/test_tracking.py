@@ -110,6 +110,7 @@ def test_a_database_is_there_only_when_it_is_whole(
     script = "from pipeline.tracking import Tracker; Tracker.open()"
     running = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     while not (cut_short := list(tmp_path.glob("mlflow.db.*.tmp"))):
+        assert running.poll() is None
         time.sleep(0.01)
     running.kill()
     running.wait()
