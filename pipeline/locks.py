@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,7 @@ def _acquire(place: Path) -> BaseFileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        time.sleep(POLL_SECONDS)  # whoever has only just taken it writes its name now
         holder = place.read_text(encoding="utf-8") or "another process"
         print(f"{place}: {holder} is at work on this: waiting", flush=True)
         lock.acquire(poll_interval=POLL_SECONDS)

@@ -100,7 +100,8 @@ def checkpoint(project: Project, times: int, chance: np.random.Generator) -> Ite
             reason = "other settings or data" if foreign else "not a whole checkpoint of ours"
             if reason not in running.said():
                 # Tune goes on from its snapshot, which may not know of the newest yet.
-                outcome.check(stage == "tune", "not named")
+                if not outcome.check(stage == "tune", "not named"):
+                    print(running.said()[-3000:])
                 outcome.notes["not asked for"] += 1
         yield outcome
     project.change("tune", epochs=CHANGES["tune"]["epochs"])
@@ -136,16 +137,17 @@ def locks(project: Project, times: int, _chance: np.random.Generator) -> Iterato
 
 
 def two_stages(outcome: Outcome, project: Project, expected: Undisturbed) -> None:
-    """Both have to end well, with the same, in one MLflow run."""
+    """Both have to end well, with the same, in one MLflow run.
+
+    Started in the same moment: a stage may end sooner than another starts.
+    """
     project.clean(expected.stage)
-    first = project.stage(expected.stage)
-    first.wait_for(lambda: list(project.folder.glob("work/ray/*.lock")))
-    second = project.stage(expected.stage)
+    both = [project.stage(expected.stage) for _ in range(2)]
     outcome.tried += 1
-    check_end(outcome, project, first, expected)
-    check_end(outcome, project, second, expected)
-    holder = f"process {first.process.pid} on "
-    outcome.check(holder in second.said(), "did not say for whom it waits")
+    for running in both:
+        check_end(outcome, project, running, expected)
+    named = [f"process {one.process.pid} on " in two.said() for one, two in (both, both[::-1])]
+    outcome.check(any(named), "did not say for whom it waits")
     names = [run.info.run_name for run in project.runs()]
     outcome.check(len(names) == len(set(names)), "logged twice")
 
