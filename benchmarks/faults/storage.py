@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from benchmarks.faults.kills import check_end
 from benchmarks.faults.outcome import Outcome
-from benchmarks.faults.project import CHANGES, Project, Undisturbed
+from benchmarks.faults.project import CHANGES, SECONDS, Project, Undisturbed
 from pipeline.checkpoints import load_tensors, save_tensors
 
 REFUSED_SECONDS = 25
@@ -114,7 +115,9 @@ def spoil_newest(
     running = project.stage(stage, TUNE_GLOBAL_CHECKPOINT_S="1")  # Tune's own is 10
     running.wait_for(lambda: len(project.checkpoints(stage)) >= 2)
     time.sleep(chance.uniform(1, 2))
+    workers = running.started("ray::")
     running.kill()
+    psutil.wait_procs(workers, SECONDS)  # they outlive the stage, and may end an epoch meanwhile
     newest = project.checkpoints(stage)[-1]
     outcome.tried += 1
     if foreign:
