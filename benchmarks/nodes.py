@@ -24,7 +24,7 @@ def epoch_seconds(project: Project, nodes: int, epochs: int) -> float:
     project.change("train", workers=nodes, epochs=epochs)
     project.change("model", batch_size=BATCH * nodes)
     with cluster(project.folder, nodes) as (address, _):
-        project.must(sys.executable, "-m", "stages.train", RAY_ADDRESS=address, **WITHOUT_TOKEN)
+        project.must(sys.executable, "-m", "stages", "train", RAY_ADDRESS=address, **WITHOUT_TOKEN)
     history = read_numbers(project.folder / RESULTS["train"] / "history.csv")
     if {epoch["workers"] for epoch in history} != {nodes}:
         raise RuntimeError(f"not all epochs were trained by {nodes} workers")

@@ -28,7 +28,7 @@ from pipeline.models.settings import ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.protocols import HONEST, IN_ORDER, Protocol
 from pipeline.scoring import Patches, build_detector, to_tensor
-from pipeline.selection import CRITERION, Validation
+from pipeline.selection import CRITERION, Validation, training_normals
 from pipeline.training import CPU, Metrics, State, TrainSettings, Worker, net_shape, train
 from pipeline.windows import NORMAL
 
@@ -102,6 +102,7 @@ def run_protocols(
         device: where to compute.
     """
     shape = net_shape(settings, patches)
+    seen = training_normals(patches, settings.model)
     resume = load_tensors(checkpoint) if checkpoint.exists() else {"training": None, "best": {}}
     best: Best = resume["best"]
 
@@ -119,14 +120,12 @@ def run_protocols(
 
     worker = Worker(device=device)
     train(settings, patches, validation, worker, after_epoch, resume["training"])
-    return {
-        protocol: Picked(
-            chosen["epoch"],
-            chosen["value"],
-            test.scored(score_by(protocol, shape, chosen["networks"], settings, test, device)),
-        )
-        for protocol, chosen in best.items()
-    }
+
+    def picked(protocol: Protocol, chosen: dict[str, Any]) -> Picked:
+        scores = score_by(protocol, shape, chosen["networks"], settings, test, device, seen)
+        return Picked(chosen["epoch"], chosen["value"], test.scored(scores))
+
+    return {protocol: picked(protocol, chosen) for protocol, chosen in best.items()}
 
 
 def score_by(
@@ -136,10 +135,15 @@ def score_by(
     settings: TrainSettings,
     test: LabelledTest,
     device: torch.device,
+    seen: Patches | None = None,
 ) -> Scores:
-    """Score the test set as a protocol does, in the order of `test`."""
+    """Score the test set as a protocol does, in the order of `test`.
+
+    `seen` are training normals, where the honest detector has to remember some; the authors' code
+    knows nothing of that.
+    """
     if protocol == HONEST:
-        detector = build_detector(shape, networks, settings.model, device)
+        detector = build_detector(shape, networks, settings.model, device, seen)
         found = detector.score([test.patches])
         return {ANOMALY: found.anomaly, **found.terms}
     order = _order(protocol, test, settings.seed)

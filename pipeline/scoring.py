@@ -24,7 +24,7 @@ from pipeline.models.settings import ModelSettings
 Patches = NDArray[np.uint8]  # (N, H, W, C)
 SCORE_BATCH = 64  # patches at once: of 16 to 256 the fastest (benchmarks/README.md)
 
-MODEL_FORMAT = 2
+MODEL_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,14 @@ class Detector:
         anomaly = (np.array(weights)[:, None] * rows).sum(axis=0)  # Equation 5
         return PatchScores(dict(zip(names, rows, strict=True)), anomaly)
 
+    def remember(self, normals: Patches) -> torch.Tensor:
+        """Let scores be distances from these patches; returns their features."""
+        starts = range(0, len(normals), SCORE_BATCH)
+        parts = [self.features(normals[start : start + SCORE_BATCH]) for start in starts]
+        features = torch.from_numpy(np.concatenate(parts))
+        self.scorer.remember(features.to(self.device))
+        return features
+
     @torch.inference_mode()
     def reconstruct(self, patches: Patches) -> Patches:
         """x_hat of some patches, back in uint8."""
@@ -98,7 +106,8 @@ class Detector:
     @torch.inference_mode()
     def features(self, patches: Patches) -> NDArray[np.float32]:
         """The method's description of some patches, (N, any length)."""
-        return self.scorer.features(to_tensor(patches, self.device)).cpu().numpy()
+        with products("float32"):
+            return self.scorer.features(to_tensor(patches, self.device)).cpu().numpy()
 
     @torch.inference_mode()
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
@@ -141,12 +150,18 @@ def calibrated_model(
     validation: Iterable[Patches],
     false_alarm_rate: float,
     provenance: dict[str, Any],
+    seen: Patches | None = None,
 ) -> "TrainedModel":
-    """The best epoch's networks with bounds and threshold from validation normals."""
+    """The best epoch's networks with bounds and threshold from validation normals.
+
+    `seen` are training normals, where the detector has to remember some.
+    """
     detector = build_detector(shape, best["networks"], settings)
+    normals = None if seen is None else detector.remember(seen)
     calibration = calibrate(detector.score(validation).anomaly, false_alarm_rate)
     chosen = {"epoch": best["epoch"], "criterion": best["criterion"]}
-    return TrainedModel(shape, best["networks"], settings, calibration, {**provenance, **chosen})
+    about = {**provenance, **chosen}
+    return TrainedModel(shape, best["networks"], settings, calibration, about, normals)
 
 
 def to_tensor(patches: Patches, device: torch.device) -> Tensor:
@@ -187,6 +202,7 @@ class TrainedModel:
         settings: the method, and how it scores.
         calibration: bounds and threshold.
         provenance: settings, best epoch and its criterion, digest of the data.
+        normals: features of training normals, (M, d), where scores are distances from them.
     """
 
     shape: NetShape
@@ -194,10 +210,14 @@ class TrainedModel:
     settings: ModelSettings
     calibration: Calibration
     provenance: dict[str, Any]
+    normals: Tensor | None = None
 
     def detector(self) -> Detector:
         """Networks with these weights, ready to score."""
-        return build_detector(self.shape, self.networks, self.settings)
+        detector = build_detector(self.shape, self.networks, self.settings)
+        if self.normals is not None:
+            detector.scorer.remember(self.normals)
+        return detector
 
     def save(self, path: Path) -> None:
         """Write the model, whole or not at all."""
@@ -222,6 +242,7 @@ class TrainedModel:
             ModelSettings(**content["settings"]),
             Calibration(**content["calibration"]),
             content["provenance"],
+            content["normals"],
         )
 
 
@@ -230,14 +251,21 @@ def build_detector(
     networks: dict[str, Any],
     settings: ModelSettings,
     device: torch.device | None = None,
+    seen: Patches | None = None,
 ) -> Detector:
-    """New networks of `shape` with the weights in `networks`, batch-norm folded into them."""
+    """New networks of `shape` with the weights in `networks`, batch-norm folded into them.
+
+    It remembers `seen`, training normals.
+    """
     method = method_of(settings)
     built = method.build_networks(shape, 0)
     for name, network in built.items():
         network.load_state_dict(networks[name])
         fold_batch_norm(network.eval())
-    return Detector(method.scorer(built, settings), device, use_compiler=settings.compile)
+    detector = Detector(method.scorer(built, settings), device, use_compiler=settings.compile)
+    if seen is not None:
+        detector.remember(seen)
+    return detector
 
 
 def _batches(blocks: Iterable[Patches]) -> Iterable[Patches]:

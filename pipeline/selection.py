@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.metrics import auc
+from pipeline.models.neighbours import MOST_NORMALS
+from pipeline.models.settings import ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.scoring import Detector
 
@@ -67,6 +69,13 @@ def load_validation(normals: PatchStore, seed: int, labelled: PatchStore | None)
     normal = labelled.is_normal()
     rows = np.sort(np.concatenate([spread(np.flatnonzero(kind)) for kind in (normal, ~normal)]))
     return Validation(patches, implanted, _read_rows(labelled, rows), ~normal[rows])
+
+
+def training_normals(training: PatchStore, settings: ModelSettings) -> Patches | None:
+    """Those that a detector of these settings has to remember; None where it has no use for any."""
+    if not settings.remembers_normals:
+        return None
+    return _read_rows(training, spread(np.arange(len(training)), MOST_NORMALS))
 
 
 def implant(patches: Patches, generator: np.random.Generator) -> Patches:

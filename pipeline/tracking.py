@@ -3,7 +3,7 @@
 Which runs there are: `pipeline.tracked_runs`.
 
 A store that fails stops no work: it is said once, nothing more is sent there by this process, and
-`python -m stages.track` logs what is missing later, from the results on disk.
+`python -m stages track` logs what is missing later, from the results on disk.
 """
 
 import functools
@@ -42,7 +42,7 @@ MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
 
 # How long a server that does not answer may hold up the work. MLflow's own would be 14 minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
-LATER = "python -m stages.track"  # logs what is missing
+LATER = "python -m stages track"  # logs what is missing
 UNLOGGED = ""  # the id of a run that could not be made; nothing is logged to it
 
 P = ParamSpec("P")

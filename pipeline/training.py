@@ -26,7 +26,7 @@ from pipeline.models.settings import LossSettings, ModelSettings
 from pipeline.patch_store import PatchStore
 from pipeline.resources import WorkerRange
 from pipeline.scoring import build_detector, to_tensor
-from pipeline.selection import CRITERION, Validation
+from pipeline.selection import CRITERION, Validation, training_normals
 
 # The modules that decide what a training gives, beside the method's own: after an edit to one,
 # it starts anew.
@@ -38,6 +38,7 @@ DECIDING = (
     "pipeline.models.gan",
     "pipeline.models.interface",
     "pipeline.models.losses",
+    "pipeline.models.neighbours",
     "pipeline.models.nets",
     "pipeline.models.precision",
     "pipeline.patch_store",
@@ -123,6 +124,7 @@ def train(
     reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
     method, shape = method_of(settings.model), net_shape(settings, patches)
     model = _build(settings, method, shape, worker)
+    seen = training_normals(patches, settings.model) if worker.rank == 0 else None
     state = resume or {"epoch": 0, "history": [], "best": None, "settings": asdict(settings)}
     if resume:
         model.load_state(resume["model"])
@@ -137,7 +139,7 @@ def train(
         metrics["workers"] = worker.world_size
         networks = network_state(model.networks)
         if worker.rank == 0:
-            detector = build_detector(shape, networks, settings.model, worker.device)
+            detector = build_detector(shape, networks, settings.model, worker.device, seen)
             metrics |= validate(detector)
         state = _advance(state, model, metrics, networks)
         report(metrics, state)

@@ -21,7 +21,14 @@ MODEL = "model.pt"
 HISTORY = "history.csv"
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_STOP = 8.0  # for Ray and MLflow, after a signal
+
+
+def stop_at_once() -> None:
+    """Until a stage is at work, let a signal end the process on the spot."""
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _frame: _exit(number))
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -30,7 +37,7 @@ def run_stage(main: Callable[[], None]) -> None:
     Wrong input ends it with one line and status 1. So does SIGTERM or Ctrl-C, with 128 and the
     signal's number as shells say it; what is done is kept, and a rerun goes on from there.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, _stop)
     try:
         main()

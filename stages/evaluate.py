@@ -19,7 +19,7 @@ from pipeline.splits import TEST, TRAIN, VALIDATION
 from pipeline.tracking import closing_runs
 from pipeline.training import TrainSettings
 from pipeline.windows import NORMAL
-from stages.entry import EVALUATED, MODEL, PATCHES, PROTOCOLS, SCANS, TRAINED, run_stage
+from stages.entry import EVALUATED, MODEL, PATCHES, PROTOCOLS, SCANS, TRAINED
 from stages.track import track
 
 
@@ -70,7 +70,3 @@ def score_by_protocols(
         (HONEST, asked),
         PROTOCOLS / f"{key[:16]}.pt",
     )
-
-
-if __name__ == "__main__":
-    run_stage(main)

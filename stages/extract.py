@@ -11,7 +11,7 @@ from pipeline.ray_extract import cut_on_ray
 from pipeline.settings import load_settings, reading_settings
 from pipeline.shard_cutting import Recipe, ShardResult
 from pipeline.sources.registry import open_source
-from stages.entry import PATCHES, SCANS, run_stage
+from stages.entry import PATCHES, SCANS
 
 
 def main() -> None:
@@ -32,7 +32,3 @@ def on_ray(recipe: Recipe, shards: Sequence[Job]) -> Iterator[ShardResult]:
     """Cut shards on Ray, which is started for them."""
     with ray_session():
         yield from cut_on_ray(recipe, shards)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -1,17 +1,12 @@
-"""Prints the parameters that hold, the preset applied: `python -m stages.params`."""
+"""Prints the parameters that hold, the preset applied: `python -m stages params`."""
 
 from dataclasses import asdict
 
 import yaml
 
 from pipeline.settings import load_settings
-from stages.entry import run_stage
 
 
 def main() -> None:
     """Print them as YAML."""
     print(yaml.safe_dump(asdict(load_settings()), sort_keys=False), end="")
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -10,7 +10,7 @@ from pipeline.sources.embedded.coco import generate
 from pipeline.sources.registry import GENERATED, open_source
 from pipeline.splits import split_scans
 from pipeline.survey import survey, write_near_duplicates
-from stages.entry import SCANS, run_stage
+from stages.entry import SCANS
 
 NEAR_DUPLICATES = "near_duplicates.csv"
 
@@ -31,7 +31,3 @@ def main() -> None:
         print(f"{len(bags)} of {len(found.entries)} scans are in {len(set(bags.values()))} bags")
     near = write_near_duplicates(SCANS / NEAR_DUPLICATES, found, splits)
     print(f"{near} pairs of near-duplicates across splits: {SCANS / NEAR_DUPLICATES}")
-
-
-if __name__ == "__main__":
-    run_stage(main)

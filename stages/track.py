@@ -1,4 +1,4 @@
-"""Completes the MLflow run of the results on disk: `python -m stages.track`, and after `evaluate`.
+"""Completes the MLflow run of the results on disk: `python -m stages track`, and after `evaluate`.
 
 What is logged already is left, so it can be run again after a store that had failed is back.
 """
@@ -23,7 +23,7 @@ from pipeline.tracked_runs import (
     trial_run_name,
 )
 from pipeline.tracking import UNLOGGED, Tracker, closing_runs
-from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
+from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
 
 @closing_runs()
@@ -67,7 +67,3 @@ def track_sweep(tracker: Tracker, run_id: str) -> dict[str, str]:
         tracker.log_folder(sweep_run, SWEEP, "sweep")
         tracker.finish(sweep_run)
     return {SWEEP_TAG: sweep_run or "none", "objective": best["objective"]}
-
-
-if __name__ == "__main__":
-    run_stage(main)

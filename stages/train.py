@@ -8,6 +8,7 @@ from pipeline.patch_store import PatchStore, read_manifest
 from pipeline.ray_cluster import ray_session, storage_path
 from pipeline.ray_train import TrainJob, train_on_ray
 from pipeline.scoring import calibrated_model
+from pipeline.selection import training_normals
 from pipeline.settings import load_settings
 from pipeline.shared_patches import share_patches
 from pipeline.splits import TRAIN, VALIDATION
@@ -15,7 +16,7 @@ from pipeline.sweep_results import choose_settings, read_best
 from pipeline.tracked_runs import pipeline_run
 from pipeline.tracking import Tracker, closing_runs
 from pipeline.training import TrainSettings, net_shape
-from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED, run_stage
+from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
 
 @closing_runs()
@@ -49,11 +50,8 @@ def main() -> None:
         PatchStore(PATCHES, VALIDATION).blocks(),
         block.false_alarm_rate,
         {"settings": chosen, "data": data, "key": job.key},
+        training_normals(PatchStore(PATCHES, TRAIN), model_settings),
     )
     model.save(TRAINED / MODEL)
     history = state["history"]
     write_table(TRAINED / HISTORY, list(history[0]), history)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -11,7 +11,7 @@ from pipeline.sweep_results import write_sweep
 from pipeline.sweep_summary import SUMMARY, write_summary
 from pipeline.tracked_runs import pipeline_run
 from pipeline.tracking import Tracker, closing_runs
-from stages.entry import PATCHES, SWEEP, run_stage
+from stages.entry import PATCHES, SWEEP
 
 
 @closing_runs()
@@ -49,7 +49,3 @@ def sweep(settings: Settings) -> None:
     tracker.log_folder(run_id, SWEEP, "sweep")
     tracker.finish(run_id)
     print((SWEEP / SUMMARY).read_text(encoding="utf-8"), end="")
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -13,9 +13,11 @@ from benchmarks.cells import Size, settings_of
 from benchmarks.judging import Windows, require_labels, table
 from pipeline.errors import InputError
 from pipeline.patch_store import PatchStore
+from pipeline.settings import load_settings
 from pipeline.sources.embedded.generator import render_scan
 from pipeline.splits import LABELLED_VALIDATION, SPLITS, TEST, TRAIN, VALIDATION
 from pipeline.windows import WindowRule, cut_windows
+from tests.imports import ROOT
 
 SIZE = Size(ngf=2, latent_dim=4, epochs=1, batch_size=8)
 
@@ -32,6 +34,14 @@ def test_neighbour_distance_is_that_of_a_slow_search() -> None:
         for row in scaled
     ]
     np.testing.assert_allclose(detection.neighbour_distance(features, normals), slow)
+
+
+def test_the_row_of_best_is_of_what_the_preset_says(tmp_path: Path) -> None:
+    params = (ROOT / "params.yaml").read_text().replace("preset: demo", "preset: best")
+    (tmp_path / "params.yaml").write_text(params)
+    preset = load_settings(tmp_path / "params.yaml", ROOT / "presets.yaml").model
+    asked = Size(ngf=16, epochs=2, learning_rate=1e-3)
+    assert detection.best_of(settings_of("skip_ganomaly", asked, 0)).model == preset
 
 
 def test_thumbnails_are_means_of_cells() -> None:

@@ -1,9 +1,13 @@
 """How a stage ends: wrong input, and signals."""
 
+import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.imports import ROOT
@@ -40,6 +44,25 @@ def start(what: str, then: str = "raise") -> "subprocess.Popen[str]":
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_one_line(number: signal.Signals, status: int) -> None:
     process = start("time.sleep(60)")
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert said == f"stopped by {number.name}: run it again and it goes on\n"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_while_it_imports(
+    number: signal.Signals, status: int, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages", "tune"],
+        cwd=tmp_path,  # without parameters: once it has imported all, it ends with 1
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not any("torch" in region.path for region in psutil.Process(process.pid).memory_maps()):
+        time.sleep(0.01)
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == status

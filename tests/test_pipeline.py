@@ -182,10 +182,10 @@ def test_experiments_and_what_shows_them(project: Path) -> None:
 def test_a_store_that_was_gone_is_made_up_for(project: Path, tmp_path: Path) -> None:
     folder = tmp_path / "skipscan"
     shutil.copytree(project, folder, ignore=shutil.ignore_patterns("mlflow.db", "work"))
-    for stage in ("stages.tune", "stages.train", "stages.evaluate"):
-        output = run(folder, sys.executable, "-m", stage, mlflow="http://127.0.0.1:9")
+    for stage in ("tune", "train", "evaluate"):
+        output = run(folder, sys.executable, "-m", "stages", stage, mlflow="http://127.0.0.1:9")
         assert output.count("MLflow at http://127.0.0.1:9 failed") == 1
-    run(folder, sys.executable, "-m", "stages.track")
+    run(folder, sys.executable, "-m", "stages", "track")
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     runs = {run.info.run_name: run for run in client.search_runs(["1"])}
     assert sorted(name.split("-")[0] for name in runs) == ["embedded", "sweep", "trial", "trial"]
@@ -205,17 +205,17 @@ def test_a_folder_of_scans_and_masks_of_one_s_own(tmp_path: Path) -> None:
         ("labelled_validation", 0.3),
     ):
         change(folder, "scans", key, value)
-    output = run(folder, sys.executable, "-m", "stages.scans")
+    output = run(folder, sys.executable, "-m", "stages", "scans")
     assert "labelled_validation  gun " in output
-    larger = run(folder, sys.executable, "-m", "stages.extract", fails=True)
+    larger = run(folder, sys.executable, "-m", "stages", "extract", fails=True)
     reason = "a scan of 64x48 pixels is smaller than a window of 64x64"
     assert f"bad input: mine/normal/n00.png: {reason}" in larger
     assert one_error(larger).startswith("error: 18 bad files, named above")
     change(folder, "extract", "size", 16)
     change(folder, "extract", "stride", 8)
-    table = run(folder, sys.executable, "-m", "stages.extract")
+    table = run(folder, sys.executable, "-m", "stages", "extract")
     assert [line.split()[0] for line in table.splitlines() if "test " in line] == ["test"]
-    few = run(folder, sys.executable, "-m", "stages.train", fails=True)
+    few = run(folder, sys.executable, "-m", "stages", "train", fails=True)
     assert one_error(few).endswith("best.json: no such file: run `dvc repro tune`")
 
 
@@ -233,7 +233,7 @@ def test_wrong_input_ends_with_one_line(
 ) -> None:
     folder = copy_checkout(tmp_path / "skipscan")
     change(folder, block, key, value)
-    output = run(folder, sys.executable, "-m", "stages.scans", fails=True)
+    output = run(folder, sys.executable, "-m", "stages", "scans", fails=True)
     assert re.search(message, one_error(output))
 
 

@@ -36,7 +36,7 @@ def run(project: Path, **scans: object) -> subprocess.CompletedProcess[str]:
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     (project / "presets.yaml").write_text((ROOT / "presets.yaml").read_text())
     return subprocess.run(
-        [sys.executable, "-m", "stages.scans"],
+        [sys.executable, "-m", "stages", "scans"],
         cwd=project,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,

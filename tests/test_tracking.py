@@ -163,7 +163,7 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
     assert run_id == UNLOGGED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"MLflow at {gone.uri} failed, so this run is not logged there: ")
-    assert line.endswith("log them later with `python -m stages.track`")
+    assert line.endswith("log them later with `python -m stages track`")
 
 
 def test_a_run_that_was_not_made_is_left_alone_when_the_store_is_back(tracker: Tracker) -> None:

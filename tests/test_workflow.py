@@ -34,7 +34,7 @@ ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_deps_are_the_import_closure(stage: str) -> None:
     declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    assert declared == import_closure(f"stages.{stage}")
+    assert declared == import_closure(f"stages.{stage}") | import_closure("stages.__main__")
 
 
 def test_stages_form_one_chain_in_order() -> None:

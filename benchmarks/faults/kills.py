@@ -63,7 +63,7 @@ def kill_driver(
         return
     outcome.tried += 1
     outcome.notes[f"with {len(project.checkpoints('t*'))} checkpoints"] += 1
-    stages = running.started("-m stages.")
+    stages = running.started("-m stages ")
     if number % 3 == 1 and stages:
         for process in stages:
             process.kill()

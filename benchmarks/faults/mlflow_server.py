@@ -42,14 +42,14 @@ def tried(
     faulty: Callable[[Project], AbstractContextManager[tuple[str, Fault]]],
 ) -> Iterator[Outcome]:
     """Train and evaluate with a store that fails, then log what is missing to one that does not."""
-    outcome = Outcome(name, "training ends, said once a process, `stages.track` logs it later")
+    outcome = Outcome(name, "training ends, said once a process, `stages track` logs it later")
     expected = project.undisturbed("train")
     for _ in range(times):
         project.clean("train")
         with faulty(project) as (uri, strike):
             outcome.tried += 1
             train(outcome, project, expected, uri, strike, chance.uniform(0, 4))
-            project.must(sys.executable, "-m", "stages.evaluate", MLFLOW_TRACKING_URI=uri)
+            project.must(sys.executable, "-m", "stages", "evaluate", MLFLOW_TRACKING_URI=uri)
         later(outcome, project)
     yield outcome
 
@@ -73,7 +73,7 @@ def train(
 
 def later(outcome: Outcome, project: Project) -> None:
     """Log to a good store, and look whether the curve is whole there."""
-    project.must(sys.executable, "-m", "stages.track")
+    project.must(sys.executable, "-m", "stages", "track")
     runs = [run for run in project.runs() if "loss_g" in run.data.metrics]
     if outcome.check(len(runs) == 1, "was not logged later"):
         curve = project.mlflow().get_metric_history(runs[0].info.run_id, "loss_g")

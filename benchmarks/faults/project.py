@@ -150,7 +150,7 @@ class Project:
 
     def stage(self, name: str, **environment: str) -> Running:
         """Start a stage without DVC."""
-        return self.start(sys.executable, "-m", f"stages.{name}", **environment)
+        return self.start(sys.executable, "-m", "stages", name, **environment)
 
     def must(self, *command: str, **environment: str) -> str:
         """Run a command to its good end; what it said.
@@ -178,7 +178,7 @@ class Project:
         if asked not in self.found:
             self.clean(stage)
             started = time.monotonic()
-            self.must(sys.executable, "-m", f"stages.{stage}")
+            self.must(sys.executable, "-m", "stages", stage)
             seconds = time.monotonic() - started
             self.found[asked] = Undisturbed(stage, self.result(stage), seconds)
         return self.found[asked]

@@ -160,7 +160,7 @@ def two_dvc(outcome: Outcome, project: Project, expected: Undisturbed) -> None:
     project.clean(expected.stage)
     command = ("dvc", "repro", "-f", "-s", expected.stage)
     first = project.start(*command)
-    first.wait_for(lambda: first.started("-m stages."))
+    first.wait_for(lambda: first.started("-m stages "))
     second = project.start(*command)
     outcome.tried += 1
     outcome.check(second.wait() != 0, "the second ran as well")

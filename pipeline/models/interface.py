@@ -41,6 +41,14 @@ class Scorer(nn.Module, ABC):
     def features(self, x: Tensor) -> Tensor:
         """A description of each patch, (N, any length)."""
 
+    def remember(self, features: Tensor) -> None:
+        """Take `features` of training normals, (M, d), where scores are distances from them.
+
+        Raises:
+            NotImplementedError: they are not.
+        """
+        raise NotImplementedError
+
     def reference_terms(self, x: Tensor) -> dict[str, Tensor]:
         """The terms as the authors' released code takes them, where that is not the paper's way."""
         return self.terms(x)

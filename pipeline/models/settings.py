@@ -12,8 +12,9 @@ from pipeline.models.registry import DEFAULT_METHOD, MethodName
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 FeatureLayer = Literal["last", "penultimate"]
+LatentScore = Literal["distance", "neighbours"]
 
-METHOD_OPTIONS = ("compile", "skips", "feature_layer", "search_steps")
+METHOD_OPTIONS = ("compile", "skips", "feature_layer", "latent_score", "search_steps")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ModelSettings:
         method: which method.
         skips: whether the generator has skip connections.
         feature_layer: which layer of the discriminator f(.) is.
+        latent_score: the latent term of the anomaly score: Equation 3's distance of f(x) from
+            f(x_hat), or that of f(x) from its nearest neighbours among training normals.
         search_steps: of the latent search for each patch, at most.
     """
 
@@ -52,7 +55,13 @@ class ModelSettings:
     method: MethodName = DEFAULT_METHOD
     skips: bool = True
     feature_layer: FeatureLayer = "last"
+    latent_score: LatentScore = "distance"
     search_steps: int = 500
+
+    @property
+    def remembers_normals(self) -> bool:
+        """Whether scores are distances from training normals, which a detector has to know."""
+        return self.latent_score == "neighbours"
 
     def __post_init__(self) -> None:
         for name in ("ngf", "ndf"):

@@ -112,6 +112,7 @@ def test_an_option_that_a_method_does_not_have_is_refused() -> None:
     for name, changes in (
         ("ganomaly", {"skips": False}),
         ("egbad", {"search_steps": 9}),
+        ("egbad", {"latent_score": "neighbours"}),
         ("anogan", {"compile": True}),
     ):
         (option,) = changes

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from pipeline.models.interface import Method, Scorer
 from pipeline.models.losses import latent_distance, mean_square, residual
+from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import features_of_both
 from pipeline.models.settings import ModelSettings
 from pipeline.models.skip_ganomaly.nets import build_networks
@@ -13,19 +14,33 @@ from pipeline.models.skip_ganomaly.step import train_step
 
 
 class SkipGanomalyScorer(Scorer):
-    """A = lambda R + (1 - lambda) L (Equation 5)."""
+    """A = lambda R + (1 - lambda) L (Equation 5).
+
+    With `latent_score` "neighbours", L is no distance of f(x) from f(x_hat) (Equation 3) but from
+    f(.) of the training normals that it remembers: not the paper's (docs/detection.md).
+    """
 
     def __init__(self, networks: Mapping[str, nn.Module], settings: ModelSettings) -> None:
         super().__init__()
         self.generator = networks["generator"]
         self.discriminator = networks["discriminator"]
         self.weights = {"residual": settings.score_lambda, "latent": 1 - settings.score_lambda}
+        self.remembers = settings.remembers_normals
+        self.normals: NormalFeatures | None = None
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
         """R (Equation 2) and L (Equation 3) of each patch."""
         x_hat = self.generator(x)
-        distance = latent_distance(*features_of_both(self.discriminator, x, x_hat))
+        if self.remembers:
+            assert self.normals is not None
+            distance = self.normals(self.features(x))
+        else:
+            distance = latent_distance(*features_of_both(self.discriminator, x, x_hat))
         return {"residual": residual(x, x_hat), "latent": distance}
+
+    def remember(self, features: Tensor) -> None:
+        """Take f(x) of training normals, (M, d)."""
+        self.normals = NormalFeatures(features)
 
     def reference_terms(self, x: Tensor) -> dict[str, Tensor]:
         """Means of squares, as the authors' code has both."""
@@ -49,5 +64,5 @@ METHOD = Method(
     train_step,
     SkipGanomalyScorer,
     lambdas={"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1},
-    options=frozenset({"compile", "skips", "feature_layer"}),
+    options=frozenset({"compile", "skips", "feature_layer", "latent_score"}),
 )

@@ -1,0 +1,30 @@
+"""Runs a stage: `python -m stages NAME`, as `dvc.yaml` does.
+
+A signal ends it from its first moment on. What a stage imports takes seconds, and some of that
+would swallow a Ctrl-C.
+"""
+
+import argparse
+from importlib import import_module
+
+from stages.entry import run_stage, stop_at_once
+
+STAGES = ("scans", "extract", "tune", "train", "evaluate")
+OTHERS = ("params", "track")
+
+
+def main() -> None:
+    """Run the one that is named."""
+    stop_at_once()
+    parser = argparse.ArgumentParser(
+        prog="python -m stages",
+        description="Runs a stage of dvc.yaml, prints the parameters that hold, "
+        "or logs what MLflow lacks of the results on disk.",
+    )
+    parser.add_argument("stage", choices=(*STAGES, *OTHERS))
+    name = parser.parse_args().stage
+    run_stage(import_module(f"stages.{name}").main)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.models.neighbours import NEIGHBOURS, NormalFeatures
+from pipeline.patch_store import PatchStore
+from pipeline.protocols import Protocol
+from pipeline.reference_protocol import LabelledTest, run_protocols
+from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
+from pipeline.selection import CRITERION, load_validation, training_normals
+from pipeline.splits import TEST, VALIDATION
+from pipeline.splits import TRAIN as TRAIN_SPLIT
+from pipeline.training import State, TrainSettings, Worker, net_shape, train
+from tests.conftest import LOSSES, MODEL
+
+NEIGHBOURLY = replace(MODEL, latent_score="neighbours", score_lambda=0.0)
+SETTINGS = TrainSettings(NEIGHBOURLY, LOSSES, epochs=1, seed=3)
+
+
+def by_scikit_learn(features: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    scaler = StandardScaler().fit(normals)
+    nearest = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(scaler.transform(normals))
+    return nearest.kneighbors(scaler.transform(features))[0].mean(axis=1)
+
+
+@pytest.mark.parametrize("normals", [NEIGHBOURS, 60])
+def test_distances_are_those_of_scikit_learn(normals: int) -> None:
+    generator = np.random.default_rng(0)
+    seen = generator.normal(3, [1, 10, 0.1, 5], (normals, 4)).astype(np.float32)
+    seen[:, 3] = 7  # no deviation to scale by
+    others = generator.normal(3, 4, (20, 4)).astype(np.float32)
+    found = NormalFeatures(torch.from_numpy(seen))(torch.from_numpy(others))
+    np.testing.assert_allclose(found, by_scikit_learn(others, seen), rtol=1e-4)
+
+
+def test_fewer_normals_than_neighbours_are_all_counted() -> None:
+    seen = torch.tensor([[0.0], [2.0]])  # mean 1, deviation 1
+    assert NormalFeatures(seen)(torch.tensor([[5.0]])).tolist() == [4.0]
+
+
+@pytest.fixture(scope="module")
+def trained(patches: Path) -> tuple[State, TrainedModel]:
+    store, normals = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, VALIDATION)
+    validation = load_validation(normals, 0, labelled=None)
+    state = train(SETTINGS, store, validation, Worker(), lambda _metrics, _state: None)
+    shape, seen = net_shape(SETTINGS, store), training_normals(store, NEIGHBOURLY)
+    blocks = normals.blocks()
+    return state, calibrated_model(shape, state["best"], NEIGHBOURLY, blocks, 0.05, {}, seen)
+
+
+def test_a_patch_s_score_is_its_distance_from_training_normals(
+    patches: Path, trained: tuple[State, TrainedModel], tmp_path: Path
+) -> None:
+    _, model = trained
+    model.save(tmp_path / "model.pt")
+    detector = TrainedModel.load(tmp_path / "model.pt").detector()
+    store, test = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, TEST)
+    seen, x = store.read(0, len(store)), test.read(0, len(test))
+    expected = by_scikit_learn(detector.features(x), detector.features(seen))
+    np.testing.assert_allclose(detector.score([x]).anomaly, expected, rtol=1e-3)
+    with torch.inference_mode():
+        deployed = ScoringModule(model).eval()(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(deployed, model.calibration.scale(expected), rtol=1e-3, atol=1e-3)
+
+
+def test_the_best_epoch_is_chosen_by_that_score(
+    patches: Path, trained: tuple[State, TrainedModel]
+) -> None:
+    state, model = trained
+    validation = load_validation(PatchStore(patches, VALIDATION), 0, labelled=None)
+    assert validation(model.detector())[CRITERION] == state["history"][0][CRITERION]
+
+
+def test_the_honest_protocol_scores_so_and_the_reference_as_its_code_does(
+    patches: Path, trained: tuple[State, TrainedModel], tmp_path: Path
+) -> None:
+    store, test = PatchStore(patches, TRAIN_SPLIT), LabelledTest.read(PatchStore(patches, TEST))
+    validation = load_validation(PatchStore(patches, VALIDATION), 0, labelled=None)
+    protocols: tuple[Protocol, ...] = ("honest", "reference_2019")
+    found, plain = (
+        run_protocols(settings, store, validation, test, protocols, tmp_path / f"{number}.pt")
+        for number, settings in enumerate((SETTINGS, replace(SETTINGS, model=MODEL)))
+    )
+    honest = found["honest"].scores.scores["latent"]
+    _, model = trained
+    np.testing.assert_array_equal(honest, model.detector().score([test.patches]).terms["latent"])
+    reference, as_printed = (
+        each["reference_2019"].scores.scores["latent"] for each in (found, plain)
+    )
+    np.testing.assert_array_equal(reference, as_printed)
+
+
+def test_nothing_is_remembered_unless_asked_for(patches: Path) -> None:
+    assert training_normals(PatchStore(patches, TRAIN_SPLIT), MODEL) is None
