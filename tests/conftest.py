@@ -9,6 +9,7 @@ from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
 from pipeline.extraction import extract_patches
 from pipeline.models.settings import LossSettings, ModelSettings
 from pipeline.settings import ExtractSettings
+from pipeline.sources.cifar10 import BINARY, CLASSES, SIDE
 from pipeline.sources.masks import SIXRAY, MasksSource
 from pipeline.splits import SplitShares, split_scans
 from pipeline.training import TrainSettings
@@ -51,6 +52,19 @@ def make_sixray(folder: Path, normal: int = 12, threat: int = 6) -> Path:
 @pytest.fixture(scope="session")
 def sixray(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sixray(tmp_path_factory.mktemp("sixray"))
+
+
+@pytest.fixture(scope="session")
+def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CIFAR-10's binary batches, 20 images of noise in each."""
+    folder = tmp_path_factory.mktemp("cifar")
+    generator = np.random.default_rng(0)
+    for names in BINARY.values():
+        for name in names:
+            rows = generator.integers(0, 256, (20, 1 + 3 * SIDE * SIDE), dtype=np.uint8)
+            rows[:, 0] = np.arange(20) % len(CLASSES)
+            rows.tofile(folder / name)
+    return folder
 
 
 @pytest.fixture(scope="session")

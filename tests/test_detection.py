@@ -8,9 +8,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import ceiling, detection, judging
+from benchmarks import ceiling, detection, detection_cifar, judging
 from benchmarks.cells import Size, settings_of
 from benchmarks.judging import Windows, require_labels, table
+from benchmarks.table1 import Cifar
 from pipeline.errors import InputError
 from pipeline.patch_store import PatchStore
 from pipeline.settings import load_settings
@@ -42,6 +43,20 @@ def test_the_row_of_best_is_of_what_the_preset_says(tmp_path: Path) -> None:
     preset = load_settings(tmp_path / "params.yaml", ROOT / "presets.yaml").model
     asked = Size(ngf=16, epochs=2, learning_rate=1e-3)
     assert detection.best_of(settings_of("skip_ganomaly", asked, 0)).model == preset
+
+
+def test_best_stands_beside_the_method_as_printed_on_cifar_10(
+    cifar: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detection_cifar, "SAMPLES", 3)
+    data = Cifar(cifar, SIZE)
+    head, row, mean = (line.split() for line in detection_cifar.lines(data, ["cat"], [1]))
+    assert (head[:2], row[:2]) == (["case", "seed"], ["cat", "1"])
+    parts = data.case("cat")
+    scores = detection_cifar.scores_of(parts, SIZE, seed=1)
+    for found, average, each in zip(row[2:4], mean[1:], scores, strict=True):
+        expected = roc_auc_score(~parts.test.normal, each)
+        assert float(found) == float(average) == pytest.approx(expected, abs=5e-4)
 
 
 def test_thumbnails_are_means_of_cells() -> None:

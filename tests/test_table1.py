@@ -4,7 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -14,25 +13,12 @@ from benchmarks.cell_runner import run_cell
 from benchmarks.cells import NO_METHOD, Cell, Size, read_cells
 from benchmarks.table1 import Cifar
 from pipeline.checkpoints import save_tensors
-from pipeline.sources.cifar10 import BINARY, CLASSES, SIDE
 from pipeline.trivial_scores import TRIVIAL_SCORES
 from tests.models.methods import METHODS
 from tests.test_training import same
 
 ARGUMENTS = ["--cases", "car", "--seeds", "0", "--ngf", "2", "--epochs", "2", "--batch-size", "8",
              "--latent-dim", "4", "--search-steps", "2"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cifar")
-    generator = np.random.default_rng(0)
-    for names in BINARY.values():
-        for name in names:
-            rows = generator.integers(0, 256, (20, 1 + 3 * SIDE * SIDE), dtype=np.uint8)
-            rows[:, 0] = np.arange(20) % len(CLASSES)
-            rows.tofile(folder / name)
-    return folder
 
 
 def run(

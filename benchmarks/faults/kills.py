@@ -46,18 +46,31 @@ def driver(project: Project, times: int, chance: np.random.Generator) -> Iterato
                 break
             project.clean(stage)
             running = project.start("dvc", "repro", "-f", "-s", stage)
-            kill_driver(project, running, number, chance.uniform(5, expected.seconds), outcome)
+            moment(project, running, stage, expected, chance)
+            kill_driver(project, running, number, outcome)
             again = project.start("dvc", "repro", "-f", "-s", stage)
             check_end(outcome, project, again, expected)
             running.kill()
         yield outcome
 
 
-def kill_driver(
-    project: Project, running: Running, number: int, after: float, outcome: Outcome
+def moment(
+    project: Project,
+    running: Running,
+    stage: str,
+    expected: Undisturbed,
+    chance: np.random.Generator,
 ) -> None:
+    """Wait for any moment, half of the times for one after the first checkpoint."""
+    if chance.random() < 0.5:
+        running.wait_for(lambda: project.checkpoints(stage))
+        time.sleep(chance.uniform(0, 4))
+    else:
+        time.sleep(chance.uniform(5, expected.seconds))
+
+
+def kill_driver(project: Project, running: Running, number: int, outcome: Outcome) -> None:
     """Kill all of `dvc repro`, or the stage under it alone, or DVC alone, in turn."""
-    time.sleep(after)
     if running.process.poll() is not None:
         outcome.notes["had ended before"] += 1
         return
