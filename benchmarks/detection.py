@@ -18,8 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 from benchmarks.cells import SEEDS, Size, settings_of
 from benchmarks.judging import Scores, Windows, require_labels, table
@@ -27,16 +25,15 @@ from pipeline.errors import InputError
 from pipeline.evaluation import without_model
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
+from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.registry import DEFAULT_METHOD
 from pipeline.patch_store import PatchStore
 from pipeline.scoring import SCORE_BATCH, Detector, Patches, build_detector, to_tensor
-from pipeline.selection import load_validation, spread, training_normals
+from pipeline.selection import load_validation, spread_normals, training_normals
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.training import CPU, TrainSettings, Worker, net_shape, train
 from pipeline.trivial_scores import TRIVIAL_SCORES
 
-NEIGHBOURS = 5
-MOST_NORMALS = 4096  # to be a neighbour, evenly spread over the training normals
 THUMBNAIL = 8  # pixels
 UNTRAINED = "neighbours, untrained"
 AS_PRINTED = "anomaly_score"
@@ -45,11 +42,11 @@ Features = NDArray[np.floating]  # (N, any length)
 
 
 def neighbour_distance(features: Features, normals: Features) -> Scores:
-    """Mean distance to the nearest normals, each feature scaled by its deviation in them; (N,)."""
-    scaler = StandardScaler().fit(normals)
-    nearest = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(scaler.transform(normals))
-    distances: Scores = nearest.kneighbors(scaler.transform(features))[0]
-    return distances.mean(axis=1)
+    """The score of the preset `best`, of any features; (N,)."""
+    distances: Scores = NormalFeatures(torch.from_numpy(normals))(
+        torch.from_numpy(features)
+    ).numpy()
+    return distances
 
 
 def thumbnails(patches: Patches) -> Features:
@@ -97,9 +94,8 @@ def all_scores(folder: Path, size: Size, seed: int) -> tuple[dict[str, Scores], 
     """Every score of the labelled validation windows, by name."""
     normals, labelled = PatchStore(folder, TRAIN), PatchStore(folder, LABELLED_VALIDATION)
     patches = labelled.read(0, len(labelled))
-    rows = spread(np.arange(len(normals)), MOST_NORMALS).tolist()
-    seen = np.concatenate([normals.read(row, row + 1) for row in rows])
     settings = settings_of(DEFAULT_METHOD, size, seed)
+    seen = spread_normals(normals)
     plain = untrained(settings, normals, seen)
     validation = PatchStore(folder, VALIDATION)
     found = trained(settings, normals, validation).score([patches])

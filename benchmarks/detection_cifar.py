@@ -2,6 +2,8 @@
 
     python -m benchmarks.detection_cifar --data path/to/cifar10 --ngf 16 --epochs 2 --share 0.5
 
+The learning rate is 2e-3 unless --learning-rate says the 1e-3 of the preset.
+
 Beside it the method as printed, of the same training. The honest protocol: every epoch is chosen
 without a label, and the test is scored once. Needs neither Ray, MLflow nor DVC.
 """

@@ -73,8 +73,11 @@ def load_validation(normals: PatchStore, seed: int, labelled: PatchStore | None)
 
 def training_normals(training: PatchStore, settings: ModelSettings) -> Patches | None:
     """Those that a detector of these settings has to remember; None where it has no use for any."""
-    if not settings.remembers_normals:
-        return None
+    return spread_normals(training) if settings.remembers_normals else None
+
+
+def spread_normals(training: PatchStore) -> Patches:
+    """At most `MOST_NORMALS` of the training patches, evenly spread over all of them."""
     return _read_rows(training, spread(np.arange(len(training)), MOST_NORMALS))
 
 
