@@ -1,6 +1,6 @@
 """Figure 4: Table I as bars, the paper's beside ours, and what labels leak into marked as such."""
 
-from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -9,51 +9,46 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from benchmarks.cells import METHODS
 from benchmarks.paper_tables import CASES, TABLE_1
 from benchmarks.sections import Rows, Section
 from pipeline.evaluation import ANOMALY, OVERALL, PCA
 from pipeline.figures import save_figure
 from pipeline.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 
+COLUMNS = 2
 WIDTH = 0.2  # of a bar; a case has 1
 PAPER = "0.75"
 COLOURS: dict[Protocol, str] = {HONEST: "#4c78a8", SHUFFLED: "#f5b7b5", IN_ORDER: "#e45756"}
 PLACES = np.arange(len(CASES))
 
 
-def draw_figure_4(path: Path, sections: Sequence[Section]) -> None:
-    """A panel for each method, of its largest training: mean, lowest and highest over the seeds.
+def draw_figure_4(path: Path, section: Section) -> None:
+    """A panel for each method: mean, lowest and highest over the seeds.
 
     Args:
         path: of the PNG file.
-        sections: those of Table I, the largest training first.
+        section: of Table I.
     """
-    figure = Figure(figsize=(13, 8), layout="constrained")
-    panels = figure.subplots(2, 2, sharey=True).ravel().tolist()
-    for axes, method in zip(panels, METHODS, strict=True):
-        axes.bar(PLACES - 1.5 * WIDTH, TABLE_1[method], WIDTH, color=PAPER)
-        axes.axhline(0.5, color="0.4", linewidth=0.8)
-        axes.set(xticks=PLACES, xticklabels=CASES, ylim=(0, 1), ylabel="AUC")
-        axes.set_title(f"{method}: no cell yet", fontsize=9)
-        axes.spines[["top", "right"]].set_visible(False)
-        _draw_largest(axes, method, sections)
+    rows = -(-len(section.trained) // COLUMNS)
+    figure = Figure(figsize=(13, 4 * rows + 0.5), layout="constrained")
+    figure.suptitle(f"{section.title}\n{section.settings}", fontsize=10)
+    panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel().tolist()
+    for axes, of_method in zip_longest(panels, section.trained):
+        if of_method is None:
+            axes.set_axis_off()
+        else:
+            _draw_panel(axes, of_method, section.lines)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=5, frameon=False)
     save_figure(figure, path)
 
 
-def _draw_largest(axes: Axes, method: str, sections: Sequence[Section]) -> None:
-    for section in sections:
-        for rows in section.trained:
-            if rows.method == method:
-                title = f"{method}, {section.title.partition(', ')[2]}"
-                but = f"\nbut {rows.note}" if rows.note else ""
-                axes.set_title(f"{title}\n{section.settings}{but}", fontsize=9)
-                _draw_bars(axes, rows)
-                for lines in section.lines:
-                    if lines.test_share == rows.test_share:
-                        _draw_components(axes, lines)
-                return
+def _draw_panel(axes: Axes, rows: Rows, lines: Rows) -> None:
+    axes.bar(PLACES - 1.5 * WIDTH, TABLE_1[rows.method], WIDTH, color=PAPER)
+    axes.axhline(0.5, color="0.4", linewidth=0.8)
+    axes.set(xticks=PLACES, xticklabels=CASES, ylim=(0, 1), ylabel="AUC", title=rows.method)
+    axes.spines[["top", "right"]].set_visible(False)
+    _draw_bars(axes, rows)
+    _draw_components(axes, lines)
 
 
 def _draw_bars(axes: Axes, rows: Rows) -> None:

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from benchmarks.cell_runs import PARTS, Result
-from benchmarks.cells import METHODS, NO_METHOD, PROTOCOLS, SEEDS, Size
+from benchmarks.cells import NO_METHOD, PROTOCOLS, SEEDS, Size
 from benchmarks.sections import Column, Rows, Section
 from pipeline.evaluation import ANOMALY, PCA
 from pipeline.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
@@ -23,9 +23,11 @@ Cells = Sequence[str]
 def section_text(section: Section) -> Iterator[str]:
     """A table with its commands, the leak, what is missing, and how long it took."""
     titles = [column.title for column in section.columns]
-    yield f"### Table {NUMERALS[section.number]}: {section.title}\n\n{section.settings}\n"
+    yield heading(section)
     yield "```bash\n" + "\n".join(commands(section)) + "\n```\n"
     yield _table(["method", "scored", *titles], auc_rows(section))
+    if section.number == 1:
+        yield f"![This table as bars]({picture(section)})\n"
     yield "By how much one protocol's AUC is above another's, of the same trainings:\n"
     last = ["mean of the cases [95%]"] if section.number == 1 else []
     yield _table(["method", "difference", *titles, *last], leak_rows(section))
@@ -34,19 +36,29 @@ def section_text(section: Section) -> Iterator[str]:
     yield _table(head, time_rows(section))
 
 
+def heading(section: Section) -> str:
+    """What tells a table from others: its title, and what it was run with."""
+    return f"### Table {NUMERALS[section.number]}: {section.title}\n\n{section.settings}\n"
+
+
+def picture(section: Section) -> str:
+    """The name of a table's picture, which has its size."""
+    size = "-".join(f"{name}-{value}" for name, value in unusual(section.size).items())
+    return f"table{section.number}-{size}.png"
+
+
 def auc_rows(section: Section) -> Iterator[Cells]:
     """For each method the paper's figures and those of each protocol; then what needs no model."""
-    for method in METHODS:
-        paper = section.paper(method)
-        yield [method, "the paper", *(_number(paper.get(c.title)) for c in section.columns)]
-        for rows in section.trained:
-            for protocol in PROTOCOLS:
-                if rows.method == method and rows.scored_by(protocol):
-                    name = protocol if protocol == HONEST else f"{protocol} *"
-                    yield ["", _joined(name, rows.note), *_aucs(section, rows, protocol, ANOMALY)]
-    for rows in section.lines:
+    for rows in section.trained:
+        paper = section.paper(rows.method)
+        yield [rows.method, "the paper", *(_number(paper.get(c.title)) for c in section.columns)]
+        for protocol in PROTOCOLS:
+            if rows.scored_by(protocol):
+                name = protocol if protocol == HONEST else f"{protocol} *"
+                yield ["", name, *_aucs(section, rows, protocol, ANOMALY)]
+    if section.lines.results:
         for score in (PCA, *TRIVIAL_SCORES):
-            yield [score, _joined("no model", rows.note), *_aucs(section, rows, HONEST, score)]
+            yield [score, "no model", *_aucs(section, section.lines, HONEST, score)]
 
 
 def leak_rows(section: Section) -> Iterator[Cells]:
@@ -58,7 +70,7 @@ def leak_rows(section: Section) -> Iterator[Cells]:
                 cells = [_spread(values, "+.3f") if values else "" for values in found]
                 if section.number == 1:
                     cells.append(mean_of_cases([values for values in found if values]))
-                yield [_joined(rows.method, rows.note), f"{above} minus {below}", *cells]
+                yield [rows.method, f"{above} minus {below}", *cells]
 
 
 def differences(rows: Rows, column: Column, above: Protocol, below: Protocol) -> list[float]:
@@ -81,23 +93,15 @@ def mean_of_cases(found: Sequence[Sequence[float]]) -> str:
 
 def missing(section: Section) -> Iterator[str]:
     """The trainings that are not there, and the protocols that they were not scored by."""
-    for method in METHODS:
-        variants = [rows for rows in section.trained if rows.method == method]
-        if not variants:
-            yield f"{method}: all of it"
-        for rows in variants:
-            by_protocol = {protocol: _gone(section, rows, protocol) for protocol in PROTOCOLS}
-            for gone in dict.fromkeys(by_protocol.values()):
-                names = [name for name, of_it in by_protocol.items() if of_it == gone]
-                if gone:
-                    which = " and ".join(names) if len(names) < len(PROTOCOLS) else ""
-                    yield f"{_joined(method, rows.note, which)}: {gone}"
-    for share in dict.fromkeys(rows.test_share for rows in section.trained):
-        lines = [rows for rows in section.lines if rows.test_share == share]
-        there = {case for rows in lines for case in section.cases() if rows.of(case, HONEST)}
-        without = [case for case in section.cases() if case not in there]
-        if without:
-            yield f"the scores without a model of test_share {share:g}: {', '.join(without)}"
+    for rows in section.trained:
+        by_protocol = {protocol: _gone(section, rows, protocol) for protocol in PROTOCOLS}
+        for gone in filter(None, dict.fromkeys(by_protocol.values())):
+            names = [name for name, of_it in by_protocol.items() if of_it == gone]
+            which = f", {' and '.join(names)}" if len(names) < len(PROTOCOLS) else ""
+            yield f"{rows.method}{which}: {gone}"
+    without = [case for case in section.cases() if not section.lines.of(case, HONEST)]
+    if without:
+        yield f"the scores without a model: {', '.join(without)}"
 
 
 def time_rows(section: Section) -> Iterator[Cells]:
@@ -112,22 +116,18 @@ def time_rows(section: Section) -> Iterator[Cells]:
         for (counts, device), group in groupby(sorted(rows.results, key=about), about):
             seconds = [result.seconds for result in group]
             mean, hours = f"{np.mean(seconds):.0f}", f"{sum(seconds) / 3600:.2f}"
-            yield [_joined(rows.method, rows.note), str(len(seconds)), counts, mean, hours, device]
+            yield [rows.method, str(len(seconds)), counts, mean, hours, device]
 
 
 def commands(section: Section) -> Iterator[str]:
     """What was run; run again, they do what is missing."""
     place = PLACES[section.number] + (f" {section.cases()[0]}" if section.number == 2 else "")
-    methods: dict[tuple[Size, Sequence[Protocol]], list[str]] = {}
+    methods: dict[tuple[Protocol, ...], list[str]] = {}
     for rows in section.trained:
-        for cell in (result.cell for result in rows.results):
-            there = methods.setdefault((cell.size, cell.protocols), [NO_METHOD])
-            there += [cell.method] * (cell.method not in there)
-    usual = vars(Size())
-    for (size, protocols), names in methods.items():
-        given = {
-            name.replace("_", "-"): f"{v:g}" for name, v in vars(size).items() if v != usual[name]
-        }
+        for protocols in dict.fromkeys(result.cell.protocols for result in rows.results):
+            methods.setdefault(protocols, [NO_METHOD]).append(rows.method)
+    for protocols, names in methods.items():
+        given = unusual(section.size)
         given["methods"] = " ".join(names)
         if set(protocols) != set(PROTOCOLS):
             given["protocols"] = " ".join(protocols)
@@ -136,6 +136,16 @@ def commands(section: Section) -> Iterator[str]:
         options = "".join(f" --{name} {value}" for name, value in given.items())
         number = section.number
         yield f"python -m benchmarks.table{number} {place} --out work/table{number}{options}"
+
+
+def unusual(size: Size) -> dict[str, str]:
+    """What of a size is not the runners' own, as their options."""
+    usual = vars(Size())
+    return {
+        name.replace("_", "-"): f"{value:g}"
+        for name, value in vars(size).items()
+        if value != usual[name]
+    }
 
 
 def _aucs(section: Section, rows: Rows, protocol: Protocol, score: str) -> Iterator[str]:
@@ -171,10 +181,6 @@ def _spread(values: Sequence[float], form: str = ".3f") -> str:
     """Mean, and from lowest to highest where there are several."""
     mean = f"{np.mean(values):{form}}"
     return f"{mean} ({min(values):{form}} {max(values):{form}})" if len(values) > 1 else mean
-
-
-def _joined(*words: str) -> str:
-    return ", ".join(word for word in words if word)
 
 
 def _number(value: float | None) -> str:

@@ -3,23 +3,25 @@
     python -m benchmarks.results --cells work/table1 work/table2
 
 A cell that MLflow has already is not logged again, and without `--cells` none is. What stands
-outside of the two markers in `docs/results.md` is written by hand and left alone.
+outside of the two markers in `docs/results.md` is written by hand and left alone, and so is a table
+of which MLflow has no cell.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.cell_runs import Result, find_results, log_cells
 from benchmarks.cells import CELLS, read_cells
 from benchmarks.figure4 import draw_figure_4
-from benchmarks.result_tables import NUMERALS, section_text
+from benchmarks.result_tables import NUMERALS, heading, picture, section_text
 from benchmarks.sections import Section, sections
 from pipeline.errors import InputError
 from pipeline.files import write_whole
 from pipeline.tracking import Tracker
 
-PAGE, PICTURE = "results.md", "table1.png"
+PAGE = "results.md"
 BEGIN = "<!-- from here on written by `python -m benchmarks.results` -->"
 END = "<!-- to here -->"
 HEAD = """\
@@ -32,7 +34,8 @@ the order of the test set alone; the other differences are batch-norm, best epoc
 (full weapons are FFOB's) are of other scans than ours. Rows with a star let the test's labels leak
 into the figures ([method.md](method.md)): they say what the leak makes, not what a detector is
 worth. Rows without a model are of the same patches. "overall" is of all the abnormal classes that
-the table has. Cells that were not run are named under each table.
+the table has. Cells that were not run are named under each table, and each has its own size of
+training.
 
 Every cell is an MLflow run with the tags `skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
 The commands do what is missing of theirs; seconds are of a cell's last process, where it was killed
@@ -43,38 +46,42 @@ the page is written by `make results`.
 
 
 def page(tables: Sequence[Section], text: str) -> str:
-    """The page with its tables written anew.
+    """The page with these tables written anew, and the others that it has.
 
     Raises:
         InputError: the markers are not there.
     """
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    there, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f"docs/{PAGE}: no lines {BEGIN!r} and {END!r}: put them where tables go")
-    return f"{before}{BEGIN}\n\n" + "\n".join(tables_text(tables)) + f"\n{END}{after}"
+    new = {heading(section): "\n".join(section_text(section)) + "\n" for section in tables}
+    return f"{before}{BEGIN}\n\n{tables_text(tables_of(there) | new)}{END}{after}"
 
 
-def tables_text(tables: Sequence[Section]) -> Iterator[str]:
-    """Both of the paper's tables, as far as there are cells."""
-    yield f"## The paper's tables\n\n{HEAD}"
-    if any(section.number == 1 for section in tables):
-        yield f"![Table I as bars: the paper's, ours, and those that labels leak into]({PICTURE})\n"
-    for number, numeral in NUMERALS.items():
-        of_number = [section for section in tables if section.number == number]
-        for section in of_number:
-            yield from section_text(section)
-        if not of_number:
-            yield f"### Table {numeral}\n\nNo training of it has been run.\n"
+def tables_of(text: str) -> dict[str, str]:
+    """The tables of a page that was written before, by their headings."""
+    found = re.findall(r"^(### Table \w+: .*\n\n.*\n)((?:.*\n)*?)(?=### |\Z)", text, re.MULTILINE)
+    return {heading: heading + rest for heading, rest in found}
+
+
+def tables_text(tables: Mapping[str, str]) -> str:
+    """Both of the paper's tables, as far as there are any."""
+    text = f"## The paper's tables\n\n{HEAD}\n"
+    for numeral in NUMERALS.values():
+        title = f"### Table {numeral}"
+        of_number = [table for table in tables.values() if table.startswith(f"{title}:")]
+        text += "".join(of_number) or f"{title}\n\nNo training of it has been run.\n\n"
+    return text
 
 
 def write_results(results: Sequence[Result], docs: Path) -> None:
-    """Write the page and the picture."""
+    """Write the page and the pictures."""
     tables = sections(results)
     text = page(tables, (docs / PAGE).read_text(encoding="utf-8"))
-    of_cifar = [section for section in tables if section.number == 1]
-    if of_cifar:
-        draw_figure_4(docs / PICTURE, of_cifar)
+    for section in tables:
+        if section.number == 1:
+            draw_figure_4(docs / picture(section), section)
     write_whole(docs / PAGE, text.encode())
 
 

@@ -1,16 +1,15 @@
 """Which cells stand in which table: one for each set and each size of training."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import groupby
 
 from benchmarks.cell_runs import Result
-from benchmarks.cells import CIFAR, METHODS, NO_METHOD, SEEDS, Cell, Size, settings_of
+from benchmarks.cells import CIFAR, METHODS, NO_METHOD, SEEDS, Size, settings_of
 from benchmarks.paper_tables import CASES, CLASSES, table_1, table_2
 from pipeline.evaluation import OVERALL
+from pipeline.models.interface import method_of
 from pipeline.protocols import Protocol
-
-SCORING = ("search_steps", "test_share")  # what of a size is none of the training
 
 
 @dataclass(frozen=True)
@@ -24,22 +23,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Rows:
-    """The cells of a method that were scored with the same settings.
+    """The cells of a method.
 
     Attributes:
         method: its name.
-        note: what of the scoring's settings is not said at the table's head.
         results: the cells.
     """
 
     method: str
-    note: str
     results: Sequence[Result]
-
-    @property
-    def test_share(self) -> float:
-        """The share of the test patches that they were scored on."""
-        return self.results[0].cell.size.test_share
 
     def of(self, case: str, protocol: Protocol) -> dict[int, Result]:
         """The cells of a case that were scored by a protocol, by seed."""
@@ -59,17 +51,19 @@ class Section:
         number: 1 or 2, the paper's.
         title: what it was run on, and how large.
         settings: the other settings.
+        size: all of them.
         columns: its columns.
         trained: the rows of the methods.
-        lines: the rows of the scores without a model, of the same patches.
+        lines: the cells of the scores without a model, of the same patches.
     """
 
     number: int
     title: str
     settings: str
+    size: Size
     columns: Sequence[Column]
     trained: Sequence[Rows]
-    lines: Sequence[Rows]
+    lines: Rows
 
     def cases(self) -> list[str]:
         """The cases, in order."""
@@ -93,7 +87,7 @@ def sections(results: Iterable[Result]) -> list[Section]:
         return (1, "", CIFAR) if cell.data == CIFAR else (2, cell.case, cell.data)
 
     def size(result: Result) -> tuple[float, ...]:
-        values = training_size(result.cell.size)
+        values = asdict(result.cell.size)
         return (-values["ngf"], -values["epochs"], -values["share"], *values.values())
 
     found = []
@@ -106,22 +100,17 @@ def sections(results: Iterable[Result]) -> list[Section]:
     return found
 
 
-def training_size(size: Size) -> dict[str, float]:
-    """What of a size decides the training."""
-    return {name: value for name, value in asdict(size).items() if name not in SCORING}
-
-
 def _section(
     where: tuple[int, str, str], trained: Sequence[Result], lines: Sequence[Result]
 ) -> Section:
     number, name, data = where
-    first = min(trained, key=_order).cell.size
-    usual = replace(Size(), test_share=first.test_share)
-    shares = {(r.cell.size.share, r.cell.size.test_share) for r in trained}
-    lines = [r for r in lines if (r.cell.size.share, r.cell.size.test_share) in shares]
-    about = {**training_size(first), "test_share": first.test_share}
-    ngf, epochs = about.pop("ngf"), about.pop("epochs")
+    size = trained[0].cell.size
+    lines = [r for r in lines if _patches(r) == _patches(trained[0])]
+    about = asdict(size)
+    ngf, epochs, steps = (about.pop(key) for key in ("ngf", "epochs", "search_steps"))
     title = f"{name or data}, ngf {ngf:g}, {epochs:g} epoch" + "s" * (epochs != 1)
+    if any(_searches(result) for result in trained):
+        title += f", search of {steps:g} steps"
     settings = [f"{key} {value:g}" for key, value in about.items()]
     columns = (
         [Column(case, case, OVERALL) for case in CASES]
@@ -132,10 +121,23 @@ def _section(
         number,
         title,
         ", ".join(settings + [f"patches {data[:8]}"] * (number == 2)),
+        size,
         columns,
-        list(_rows(trained, usual)),
-        list(_rows(lines, usual)),
+        list(_rows(trained)),
+        Rows(NO_METHOD, lines),
     )
+
+
+def _patches(result: Result) -> tuple[float, float]:
+    """Which of the patches a cell is of."""
+    return result.cell.size.share, result.cell.size.test_share
+
+
+def _searches(result: Result) -> bool:
+    cell = result.cell
+    if cell.method == NO_METHOD:
+        return False
+    return "search_steps" in method_of(settings_of(cell.method, cell.size, cell.seed).model).options
 
 
 def _class_columns(case: str, results: Sequence[Result]) -> list[Column]:
@@ -145,25 +147,8 @@ def _class_columns(case: str, results: Sequence[Result]) -> list[Column]:
     return [Column(name, case, name) for name in ordered]
 
 
-def _rows(results: Sequence[Result], usual: Size) -> Iterator[Rows]:
-    def key(result: Result) -> tuple[int, str]:
-        return _order(result), _note(result.cell, usual)
-
-    for (_, note), group in groupby(sorted(results, key=key), key):
-        found = list(group)
-        yield Rows(found[0].cell.method, note, found)
-
-
-def _order(result: Result) -> int:
-    return (NO_METHOD, *METHODS).index(result.cell.method)
-
-
-def _note(cell: Cell, usual: Size) -> str:
-    """The settings of the scoring that are not the usual ones, where they matter."""
-    size, steps = cell.size, usual.search_steps
-    if cell.method != NO_METHOD:  # a method that does not search has the usual steps
-        steps = settings_of(cell.method, size, cell.seed).model.search_steps
-    return ", ".join(
-        [f"search_steps {steps}"] * (steps != usual.search_steps)
-        + [f"test_share {size.test_share:g}"] * (size.test_share != usual.test_share)
-    )
+def _rows(results: Sequence[Result]) -> Iterator[Rows]:
+    for method in METHODS:
+        found = [result for result in results if result.cell.method == method]
+        if found:
+            yield Rows(method, found)

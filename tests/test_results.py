@@ -71,8 +71,8 @@ def test_the_mean_of_the_cases_counts_each_case_once_whatever_its_seeds() -> Non
     assert mean_of_cases([[0.5, 0.25], [0.125]]).startswith("+0.250 [+0.125 +0.375]")
 
 
-def test_nothing_is_missing_of_a_whole_method_and_all_of_the_others() -> None:
-    assert list(missing(section(table_1()))) == [f"{name}: all of it" for name in METHODS[1:]]
+def test_nothing_is_missing_of_a_whole_method() -> None:
+    assert not list(missing(section(table_1())))
 
 
 def test_what_is_missing_is_named() -> None:
@@ -84,17 +84,23 @@ def test_what_is_missing_is_named() -> None:
         f"{SECOND}, {HONEST}: 29 of 30 trainings (by seed: bird 1 2, car 0 1 2"
     )
     assert found[2] == f"{SECOND}, {IN_ORDER} and {SHUFFLED}: all of it"
-    assert found[-1] == "the scores without a model of test_share 1: truck"
+    assert found[-1] == "the scores without a model: truck"
     rows = [cells for _, scored, *cells in auc_rows(section(results)) if scored == HONEST]
     assert rows[1][:2] == ["not defined", "missing"]
 
 
-def test_each_size_of_training_has_a_table_the_largest_first() -> None:
+def test_each_size_has_a_table_the_largest_training_first() -> None:
     larger, share = replace(SIZE, ngf=64), replace(SIZE, test_share=0.5)
     found = sections([*table_1(), trained("car", 0, 0.5, larger), trained("car", 0, 0.5, share)])
     assert [table.title for table in found] == ["cifar10, ngf 64, 2 epochs",
-                                                "cifar10, ngf 32, 2 epochs"]  # fmt: skip
-    assert {rows.note for rows in found[1].trained} == {"", "test_share 0.5"}
+                                                *["cifar10, ngf 32, 2 epochs"] * 2]  # fmt: skip
+    assert [table.settings.partition("test_share ")[2] for table in found] == ["1", "0.5", "1"]
+    assert [bool(table.lines.results) for table in found] == [True, False, True]
+
+
+def test_the_steps_of_a_search_are_told_where_there_is_one() -> None:
+    (found,) = sections([result(Cell("car", "anogan", 0, SIZE), {})])
+    assert found.title == "cifar10, ngf 32, 2 epochs, search of 500 steps"
 
 
 def test_the_commands_ask_for_what_was_run() -> None:
@@ -118,9 +124,23 @@ def test_what_is_written_by_hand_is_left_alone(tmp_path: Path) -> None:
     assert "No training of it has been run" in first.partition("### Table II")[2]
     write_results(table_1(), tmp_path)
     assert (tmp_path / "results.md").read_text() == first
-    assert (tmp_path / "table1.png").read_bytes().startswith(b"\x89PNG")
+    (drawn,) = tmp_path.glob("table1-*.png")
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+    assert f"]({drawn.name})" in first
     with pytest.raises(InputError, match=r"docs/results.md: no lines"):
         page([], "# By hand\n")
+
+
+def test_a_table_without_a_cell_stays_and_one_with_cells_is_written_anew() -> None:
+    larger = replace(SIZE, ngf=64)
+    of_both = sections([*table_1(), trained("car", 0, 0.5, larger)])
+    both = page(of_both, f"{BEGIN}\n{END}\n")
+    assert page(of_both[1:], both) == both
+    (changed,) = sections([trained("car", 0, 0.75, larger)])
+    text = page([changed], both)
+    assert "| 0.750 |" in text
+    assert text.count("### Table I:") == 2
+    assert text.partition("ngf 32")[2] == both.partition("ngf 32")[2]
 
 
 def row(case: str, method: str, seed: int, value: float | None) -> dict[str, object]:
