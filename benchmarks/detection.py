@@ -4,14 +4,16 @@
     python -m benchmarks.detection --patches data/patches --ngf 16 --epochs 2 --learning-rate 1e-3
 
 Scores the windows of the labelled validation scans by Skip-GANomaly as printed, and by the distance
-to the nearest training normals: as features f(x) of the trained discriminator, which is the preset
-`best`, of one that was never trained, and as 8x8 pixels. A model that does not pass the last two
-has not been taught by its training. Reads no test part, and needs neither Ray, MLflow nor DVC.
+to the nearest training normals: by f(x), by the discriminator's first convolution, which is the
+preset `best`, by the same of networks that were never trained, and as 8x8 pixels. A model that does
+not pass the last two has not been taught by its training. Where no validation scan has a threat,
+`--projected` lays some over normal ones (`benchmarks.projection`). Reads no test part, and needs
+neither Ray, MLflow nor DVC.
 """
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +21,34 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.cell_runner import ArrayStore
 from benchmarks.cells import SEEDS, Size, settings_of
 from benchmarks.judging import Scores, Windows, require_labels, table
+from benchmarks.projection import projected
+from benchmarks.table2 import store_of
 from pipeline.errors import InputError
 from pipeline.evaluation import without_model
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
 from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.registry import DEFAULT_METHOD
+from pipeline.models.settings import LatentScore
 from pipeline.patch_store import PatchStore
 from pipeline.scoring import SCORE_BATCH, Detector, Patches, build_detector, to_tensor
-from pipeline.selection import load_validation, spread_normals, training_normals
+from pipeline.selection import (
+    load_validation,
+    read_rows,
+    spread,
+    spread_normals,
+    training_normals,
+)
 from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.training import CPU, TrainSettings, Worker, net_shape, train
 from pipeline.trivial_scores import TRIVIAL_SCORES
 
 THUMBNAIL = 8  # pixels
-UNTRAINED = "neighbours, untrained"
+MOST_JUDGED = 4096  # validation normals with and without a threat over them
+UNTRAINED = "best, untrained"
 AS_PRINTED = "anomaly_score"
 
 Features = NDArray[np.floating]  # (N, any length)
@@ -68,8 +81,14 @@ def trained(settings: TrainSettings, normals: PatchStore, validation: PatchStore
 
 def best_of(settings: TrainSettings) -> TrainSettings:
     """The same with what the preset `best` changes."""
-    model = replace(settings.model, latent_score="neighbours", score_lambda=0.0)
-    return replace(settings, model=model)
+    return scored_by(settings, "early_neighbours")
+
+
+def scored_by(settings: TrainSettings, latent_score: LatentScore) -> TrainSettings:
+    """The same, scored by a latent term alone."""
+    return replace(
+        settings, model=replace(settings.model, latent_score=latent_score, score_lambda=0.0)
+    )
 
 
 def untrained(settings: TrainSettings, normals: PatchStore, seen: Patches) -> Detector:
@@ -81,33 +100,67 @@ def untrained(settings: TrainSettings, normals: PatchStore, seen: Patches) -> De
             x = to_tensor(seen[start : start + SCORE_BATCH], CPU)
             networks["discriminator"](networks["generator"](x))
             networks["discriminator"](x)
-    return build_detector(shape, network_state(networks), settings.model)
+    return build_detector(shape, network_state(networks), settings.model, CPU, seen)
 
 
-def features_of(detector: Detector, patches: Patches) -> Features:
-    """f(x) of every patch."""
-    starts = range(0, len(patches), SCORE_BATCH)
-    return np.concatenate([detector.features(patches[s : s + SCORE_BATCH]) for s in starts])
+@dataclass(frozen=True)
+class Judged:
+    """The windows that scores are judged on.
+
+    Attributes:
+        store: them.
+        windows: what is known of them.
+    """
+
+    store: PatchStore
+    windows: Windows
 
 
-def all_scores(folder: Path, size: Size, seed: int) -> tuple[dict[str, Scores], Windows]:
-    """Every score of the labelled validation windows, by name."""
-    normals, labelled = PatchStore(folder, TRAIN), PatchStore(folder, LABELLED_VALIDATION)
-    patches = labelled.read(0, len(labelled))
+def labelled(folder: Path) -> Judged:
+    """Those of the labelled validation scans.
+
+    Raises:
+        InputError: they lack one of the kinds.
+    """
+    store = PatchStore(folder, LABELLED_VALIDATION)
+    require_labels(store)
+    return Judged(store, Windows(~store.is_normal(), store.scan_ids))
+
+
+def with_projected(folder: Path) -> Judged:
+    """Some of the validation normals, with a threat laid over every other one."""
+    store = PatchStore(folder, VALIDATION)
+    rows = spread(np.arange(len(store)), MOST_JUDGED)
+    patches = read_rows(store, rows)
+    abnormal = np.arange(len(rows)) % 2 == 1
+    patches[abnormal] = projected(patches[abnormal], store.side, seed=0)
+    windows = Windows(abnormal, store.scan_ids[rows])
+    return Judged(ArrayStore(folder, VALIDATION, patches), windows)
+
+
+def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str, Scores]:
+    """Every score of the windows, by name."""
+    normals = store_of(folder, TRAIN, size.share)
+    patches = judged.store.read(0, len(judged.store))
     settings = settings_of(DEFAULT_METHOD, size, seed)
     seen = spread_normals(normals)
-    plain = untrained(settings, normals, seen)
+    plain = untrained(best_of(settings), normals, seen)
     validation = PatchStore(folder, VALIDATION)
     found = trained(settings, normals, validation).score([patches])
-    scores = {
-        **without_model(labelled, normals),
+    return {
+        **without_model(judged.store, normals),
         "neighbours, 8x8 pixels": neighbour_distance(thumbnails(patches), thumbnails(seen)),
-        UNTRAINED: neighbour_distance(features_of(plain, patches), features_of(plain, seen)),
+        UNTRAINED: plain.score([patches]).anomaly,
         **found.terms,
         AS_PRINTED: found.anomaly,
-        "preset best": trained(best_of(settings), normals, validation).score([patches]).anomaly,
+        **{
+            name: trained(each, normals, validation).score([patches]).anomaly
+            for name, each in (
+                ("neighbours of f(x)", scored_by(settings, "neighbours")),
+                ("preset best", best_of(settings)),
+            )
+        },
     }
-    return scores, Windows(~labelled.is_normal(), labelled.scan_ids)
 
 
 def best_trivial(scores: Mapping[str, Scores], windows: Windows) -> str:
@@ -118,8 +171,9 @@ def best_trivial(scores: Mapping[str, Scores], windows: Windows) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="what training adds on validation scans")
     parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument("--projected", action="store_true", help="lay threats over normals")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    for name in ("ngf", "latent_dim", "epochs", "batch_size", "learning_rate"):
+    for name in ("ngf", "latent_dim", "epochs", "batch_size", "learning_rate", "share"):
         value = getattr(Size(), name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     return parser.parse_args()
@@ -128,13 +182,13 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Print a table for each seed."""
     given = vars(_arguments())
-    folder, seeds = given.pop("patches"), given.pop("seeds")
-    require_labels(PatchStore(folder, LABELLED_VALIDATION))
+    folder, seeds, project = (given.pop(name) for name in ("patches", "seeds", "projected"))
+    judged = with_projected(folder) if project else labelled(folder)
     for seed in seeds:
-        scores, windows = all_scores(folder, Size(**given), seed)
-        lines = [best_trivial(scores, windows), UNTRAINED, AS_PRINTED]
+        scores = all_scores(folder, judged, Size(**given), seed)
+        lines = [best_trivial(scores, judged.windows), UNTRAINED, AS_PRINTED]
         print(f"seed {seed}")
-        print("\n".join(table(scores, windows, lines)))
+        print("\n".join(table(scores, judged.windows, lines)), flush=True)
 
 
 if __name__ == "__main__":

@@ -37,12 +37,12 @@ def load_parts(folder: Path, size: Size) -> Parts:
     rows = share_of(len(test), size.test_share)
     whole = LabelledTest.read(test)
     labelled = LabelledTest(whole.patches[rows], whole.labels[rows], whole.scan_ids[rows])
-    train, validation = (_store(folder, split, size.share) for split in (TRAIN, VALIDATION))
+    train, validation = (store_of(folder, split, size.share) for split in (TRAIN, VALIDATION))
     classes = tuple(name for name in test.classes if name != NORMAL)
     return Parts(train, validation, labelled, classes)
 
 
-def _store(folder: Path, split: str, share: float) -> PatchStore:
+def store_of(folder: Path, split: str, share: float) -> PatchStore:
     """The patches of a split, or a share of them held in memory."""
     store = PatchStore(folder, split)
     if share == 1:

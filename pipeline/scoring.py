@@ -89,12 +89,11 @@ class Detector:
         return PatchScores(dict(zip(names, rows, strict=True)), anomaly)
 
     def remember(self, normals: Patches) -> torch.Tensor:
-        """Let scores be distances from these patches; returns their features."""
-        starts = range(0, len(normals), SCORE_BATCH)
-        parts = [self.features(normals[start : start + SCORE_BATCH]) for start in starts]
-        features = torch.from_numpy(np.concatenate(parts))
-        self.scorer.remember(features.to(self.device))
-        return features
+        """Let scores be distances from these patches; returns what of them is compared, (M, d)."""
+        parts = [self._compared(batch) for batch in _batches([normals])]
+        compared = torch.cat(parts)
+        self.scorer.remember(compared)
+        return compared.cpu()
 
     @torch.inference_mode()
     def reconstruct(self, patches: Patches) -> Patches:
@@ -108,6 +107,11 @@ class Detector:
         """The method's description of some patches, (N, any length)."""
         with products("float32"):
             return self.scorer.features(to_tensor(patches, self.device)).cpu().numpy()
+
+    @torch.inference_mode()
+    def _compared(self, patches: Patches) -> Tensor:
+        with products("float32"):
+            return self.scorer.compared(to_tensor(patches, self.device))
 
     @torch.inference_mode()
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:

@@ -62,13 +62,13 @@ def objective(labelled: PatchStore) -> str:
 
 def load_validation(normals: PatchStore, seed: int, labelled: PatchStore | None) -> Validation:
     """Read up to `MAX_PATCHES` validation normals, and of `labelled` as many of each kind."""
-    patches = _read_rows(normals, spread(np.arange(len(normals))))
+    patches = read_rows(normals, spread(np.arange(len(normals))))
     implanted = implant(patches, np.random.default_rng([seed, len(patches)]))
     if labelled is None or objective(labelled) == CRITERION:
         return Validation(patches, implanted)
     normal = labelled.is_normal()
     rows = np.sort(np.concatenate([spread(np.flatnonzero(kind)) for kind in (normal, ~normal)]))
-    return Validation(patches, implanted, _read_rows(labelled, rows), ~normal[rows])
+    return Validation(patches, implanted, read_rows(labelled, rows), ~normal[rows])
 
 
 def training_normals(training: PatchStore, settings: ModelSettings) -> Patches | None:
@@ -78,7 +78,7 @@ def training_normals(training: PatchStore, settings: ModelSettings) -> Patches |
 
 def spread_normals(training: PatchStore) -> Patches:
     """At most `MOST_NORMALS` of the training patches, evenly spread over all of them."""
-    return _read_rows(training, spread(np.arange(len(training)), MOST_NORMALS))
+    return read_rows(training, spread(np.arange(len(training)), MOST_NORMALS))
 
 
 def implant(patches: Patches, generator: np.random.Generator) -> Patches:
@@ -112,5 +112,6 @@ def _required_auc(normal: NDArray[np.float64], abnormal: NDArray[np.float64]) ->
     return 0.5 if found is None else found
 
 
-def _read_rows(store: PatchStore, rows: NDArray[np.intp]) -> Patches:
+def read_rows(store: PatchStore, rows: NDArray[np.intp]) -> Patches:
+    """The patches in these rows."""
     return np.concatenate([store.read(0, 0), *(store.read(row, row + 1) for row in rows.tolist())])

@@ -76,7 +76,8 @@ def test_scores_are_of_the_labelled_validation_windows_and_no_test_window_is_rea
         return whole(store, start, stop)
 
     monkeypatch.setattr(PatchStore, "read", noted)
-    scores, windows = detection.all_scores(patches, SIZE, seed=0)
+    judged = detection.labelled(patches)
+    scores, windows = detection.all_scores(patches, judged, SIZE, seed=0), judged.windows
     assert set(read) == set(SPLITS) - {TEST}
     labelled = PatchStore(patches, LABELLED_VALIDATION)
     assert windows.abnormal.sum() == (labelled.labels != "normal").sum() > 0
@@ -91,15 +92,17 @@ def test_what_is_trained_differs_from_what_is_not(patches: Path) -> None:
     normals = PatchStore(patches, TRAIN)
     seen = normals.read(0, 32)
     settings = settings_of("skip_ganomaly", SIZE, 0)
-    plain = detection.untrained(settings, normals, seen)
     model = detection.trained(settings, normals, PatchStore(patches, VALIDATION))
-    plain_f, model_f = (detection.features_of(each, seen) for each in (plain, model))
-    assert plain_f.shape == model_f.shape == (32, 4)
-    assert not np.allclose(plain_f, model_f)
-    again = detection.features_of(detection.untrained(settings, normals, seen), seen)
-    np.testing.assert_array_equal(plain_f, again)
-    other = detection.untrained(settings, normals, np.full_like(seen, 9))
-    assert not np.allclose(plain_f, detection.features_of(other, seen))  # statistics of what it saw
+
+    def features_of_untrained(seen: np.ndarray) -> np.ndarray:
+        return detection.untrained(detection.best_of(settings), normals, seen).features(patch)
+
+    patch = seen[:1]
+    plain = features_of_untrained(seen)
+    assert not np.allclose(plain, model.features(patch))
+    np.testing.assert_array_equal(plain, features_of_untrained(seen))
+    # Batch-norm has the statistics of what it saw.
+    assert not np.allclose(plain, features_of_untrained(np.full_like(seen, 9)))
 
 
 @pytest.mark.slow
@@ -118,6 +121,22 @@ def test_the_runner_prints_each_score_with_its_differences(
     assert row.split()[1] == f"{expected:.3f}"
     (same,) = [row for row in rows if row.startswith(detection.UNTRAINED)]
     assert "+0.000 [+0.000 +0.000]" in same  # less itself
+
+
+def test_a_threat_is_laid_over_every_other_normal_and_darkens_it(patches: Path) -> None:
+    store = PatchStore(patches, VALIDATION)
+    normals = store.read(0, len(store))
+    judged = detection.with_projected(patches)
+    found, abnormal = judged.store.read(0, len(store)), judged.windows.abnormal
+    assert abnormal.sum() == len(store) // 2
+    np.testing.assert_array_equal(found[~abnormal], normals[~abnormal])
+    assert (found <= normals).all()
+    changed = (found[abnormal] != normals[abnormal]).any(axis=3).mean(axis=(1, 2))
+    assert (changed > 0.05).all()
+    assert np.median(changed) < 0.9  # the rest of a window is as it was
+    np.testing.assert_array_equal(
+        found, detection.with_projected(patches).store.read(0, len(store))
+    )
 
 
 def test_a_table_says_what_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,16 @@ class Scorer(nn.Module, ABC):
     def features(self, x: Tensor) -> Tensor:
         """A description of each patch, (N, any length)."""
 
-    def remember(self, features: Tensor) -> None:
-        """Take `features` of training normals, (M, d), where scores are distances from them.
+    def compared(self, x: Tensor) -> Tensor:
+        """What of each patch is compared with training normals, (N, d), where that is a score.
+
+        Raises:
+            NotImplementedError: it is not.
+        """
+        raise NotImplementedError
+
+    def remember(self, normals: Tensor) -> None:
+        """Take what is `compared` of training normals, (M, d), where scores are distances from it.
 
         Raises:
             NotImplementedError: they are not.

@@ -14,6 +14,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.errors import InputError
@@ -92,6 +93,11 @@ class Discriminator(nn.Module):
         last = self.features[-2:](maps)
         features = last if self.feature_layer == "last" else maps.flatten(1)
         return self.classifier(last).squeeze(1), features
+
+    def early_features(self, x: Tensor) -> Tensor:
+        """Activations of the first convolution, means of 4x4 cells of the patch: (N, 16 ndf)."""
+        maps = leaky_relu()(self.features[0](x))
+        return adaptive_avg_pool2d(maps, 4).flatten(1)
 
 
 class Encoder(nn.Module):

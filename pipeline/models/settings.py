@@ -12,7 +12,7 @@ from pipeline.models.registry import DEFAULT_METHOD, MethodName
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 FeatureLayer = Literal["last", "penultimate"]
-LatentScore = Literal["distance", "neighbours"]
+LatentScore = Literal["distance", "neighbours", "early_neighbours"]
 
 METHOD_OPTIONS = ("compile", "skips", "feature_layer", "latent_score", "search_steps")
 
@@ -37,7 +37,8 @@ class ModelSettings:
         skips: whether the generator has skip connections.
         feature_layer: which layer of the discriminator f(.) is.
         latent_score: the latent term of the anomaly score: Equation 3's distance of f(x) from
-            f(x_hat), or that of f(x) from its nearest neighbours among training normals.
+            f(x_hat); that of f(x) from its nearest neighbours among training normals; or the
+            latter of what the discriminator's first convolution makes of x.
         search_steps: of the latent search for each patch, at most.
     """
 
@@ -61,7 +62,7 @@ class ModelSettings:
     @property
     def remembers_normals(self) -> bool:
         """Whether scores are distances from training normals, which a detector has to know."""
-        return self.latent_score == "neighbours"
+        return self.latent_score != "distance"
 
     def __post_init__(self) -> None:
         for name in ("ngf", "ndf"):

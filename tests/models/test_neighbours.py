@@ -1,21 +1,27 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.nn.functional import conv2d
 
 from pipeline.models.neighbours import NEIGHBOURS, NormalFeatures
+from pipeline.models.nets import LEAK, Discriminator, NetShape
+from pipeline.models.settings import LatentScore
+from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.patch_store import PatchStore
 from pipeline.protocols import Protocol
 from pipeline.reference_protocol import LabelledTest, run_protocols
-from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
+from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model, to_tensor
 from pipeline.selection import CRITERION, load_validation, training_normals
 from pipeline.splits import TEST, VALIDATION
 from pipeline.splits import TRAIN as TRAIN_SPLIT
-from pipeline.training import State, TrainSettings, Worker, net_shape, train
+from pipeline.training import CPU, State, TrainSettings, Worker, net_shape, train
 from tests.conftest import LOSSES, MODEL
 
 NEIGHBOURLY = replace(MODEL, latent_score="neighbours", score_lambda=0.0)
@@ -43,6 +49,19 @@ def test_fewer_normals_than_neighbours_are_all_counted() -> None:
     assert NormalFeatures(seen)(torch.tensor([[5.0]])).tolist() == [4.0]
 
 
+def test_early_features_are_means_of_the_first_activations() -> None:
+    shape = NetShape(side=32, channels=3, ngf=4, ndf=2, latent_dim=5)
+    discriminator = cast(Discriminator, build_networks(shape, 0)["discriminator"])
+    x = 2 * torch.rand(3, 3, 32, 32) - 1
+    with torch.no_grad():
+        maps = conv2d(x, cast(Tensor, discriminator.features[0].weight), stride=2, padding=1)
+        found = discriminator.early_features(x).reshape(3, 2, 4, 4)
+    active = torch.where(maps > 0, maps, LEAK * maps)  # (3, 2, 16, 16)
+    np.testing.assert_allclose(
+        found[2, 1, 3, 0], active[2, 1, 12:16, :4].mean(), rtol=1e-4, atol=1e-6
+    )
+
+
 @pytest.fixture(scope="module")
 def trained(patches: Path) -> tuple[State, TrainedModel]:
     store, normals = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, VALIDATION)
@@ -53,15 +72,22 @@ def trained(patches: Path) -> tuple[State, TrainedModel]:
     return state, calibrated_model(shape, state["best"], NEIGHBOURLY, blocks, 0.05, {}, seen)
 
 
+@pytest.mark.parametrize("latent_score", ["neighbours", "early_neighbours"])
 def test_a_patch_s_score_is_its_distance_from_training_normals(
-    patches: Path, trained: tuple[State, TrainedModel], tmp_path: Path
+    patches: Path, trained: tuple[State, TrainedModel], tmp_path: Path, latent_score: LatentScore
 ) -> None:
-    _, model = trained
+    state, model = trained
+    settings = replace(NEIGHBOURLY, latent_score=latent_score)
+    normals = PatchStore(patches, VALIDATION).blocks()
+    remembered = training_normals(PatchStore(patches, TRAIN_SPLIT), settings)
+    model = calibrated_model(model.shape, state["best"], settings, normals, 0.05, {}, remembered)
     model.save(tmp_path / "model.pt")
     detector = TrainedModel.load(tmp_path / "model.pt").detector()
     store, test = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, TEST)
     seen, x = store.read(0, len(store)), test.read(0, len(test))
-    expected = by_scikit_learn(detector.features(x), detector.features(seen))
+    with torch.no_grad():
+        of_test, of_seen = (detector.scorer.compared(to_tensor(each, CPU)) for each in (x, seen))
+    expected = by_scikit_learn(of_test.numpy(), of_seen.numpy())
     np.testing.assert_allclose(detector.score([x]).anomaly, expected, rtol=1e-3)
     with torch.inference_mode():
         deployed = ScoringModule(model).eval()(torch.from_numpy(x)).numpy()

@@ -1,13 +1,14 @@
 """Skip-GANomaly for training and scoring, with its anomaly score (section III-D)."""
 
 from collections.abc import Mapping
+from typing import cast
 
 from torch import Tensor, nn
 
 from pipeline.models.interface import Method, Scorer
 from pipeline.models.losses import latent_distance, mean_square, residual
 from pipeline.models.neighbours import NormalFeatures
-from pipeline.models.nets import features_of_both
+from pipeline.models.nets import Discriminator, features_of_both
 from pipeline.models.settings import ModelSettings
 from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.models.skip_ganomaly.step import train_step
@@ -17,7 +18,8 @@ class SkipGanomalyScorer(Scorer):
     """A = lambda R + (1 - lambda) L (Equation 5).
 
     With `latent_score` "neighbours", L is no distance of f(x) from f(x_hat) (Equation 3) but from
-    f(.) of the training normals that it remembers: not the paper's (docs/detection.md).
+    f(.) of the training normals that it remembers; with "early_neighbours" the same of what the
+    first convolution of D gives. Neither is the paper's (docs/detection.md).
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], settings: ModelSettings) -> None:
@@ -25,22 +27,28 @@ class SkipGanomalyScorer(Scorer):
         self.generator = networks["generator"]
         self.discriminator = networks["discriminator"]
         self.weights = {"residual": settings.score_lambda, "latent": 1 - settings.score_lambda}
-        self.remembers = settings.remembers_normals
+        self.latent_score = settings.latent_score
         self.normals: NormalFeatures | None = None
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
         """R (Equation 2) and L (Equation 3) of each patch."""
         x_hat = self.generator(x)
-        if self.remembers:
-            assert self.normals is not None
-            distance = self.normals(self.features(x))
-        else:
+        if self.latent_score == "distance":
             distance = latent_distance(*features_of_both(self.discriminator, x, x_hat))
+        else:
+            assert self.normals is not None
+            distance = self.normals(self.compared(x))
         return {"residual": residual(x, x_hat), "latent": distance}
 
-    def remember(self, features: Tensor) -> None:
-        """Take f(x) of training normals, (M, d)."""
-        self.normals = NormalFeatures(features)
+    def compared(self, x: Tensor) -> Tensor:
+        """f(x), or what the first convolution gives, (N, d)."""
+        if self.latent_score == "early_neighbours":
+            return cast(Discriminator, self.discriminator).early_features(x)
+        return self.features(x)
+
+    def remember(self, normals: Tensor) -> None:
+        """Take what is `compared` of training normals, (M, d)."""
+        self.normals = NormalFeatures(normals)
 
     def reference_terms(self, x: Tensor) -> dict[str, Tensor]:
         """Means of squares, as the authors' code has both."""
