@@ -1,7 +1,7 @@
 """What training adds on labelled validation scans, beside what needs none (`docs/detection.md`).
 
     dvc repro extract
-    python -m benchmarks.detection --patches data/patches --ngf 16 --epochs 2 --learning-rate 1e-3
+    python -m benchmarks.detection --patches data/patches --ngf 16 --epochs 1 --learning-rate 1e-3
 
 Scores the windows of the labelled validation scans by Skip-GANomaly as printed, and by the distance
 to the nearest training normals: by f(x), by the discriminator's first convolution, which is the

@@ -1,6 +1,6 @@
 """The preset `best` on CIFAR-10, every class left out in turn (`docs/detection.md`).
 
-    python -m benchmarks.detection_cifar --data path/to/cifar10 --ngf 16 --epochs 2 --share 0.5
+    python -m benchmarks.detection_cifar --data path/to/cifar10 --ngf 16 --epochs 1 --share 0.5
 
 The learning rate is 2e-3 unless --learning-rate says the 1e-3 of the preset.
 

@@ -10,7 +10,8 @@ MOST_NORMALS = 4096  # that are remembered: more gain little, and make a model f
 class NormalFeatures(nn.Module):
     """Features of training normals, (M, d), to which others are compared.
 
-    Each of the d is scaled by its deviation among them.
+    Each of the d is scaled by its deviation among them. In float64, since distances are taken by
+    products: in float32 their rounding would show, and differ with the size of a batch.
     """
 
     mean: Tensor
@@ -19,6 +20,7 @@ class NormalFeatures(nn.Module):
 
     def __init__(self, features: Tensor) -> None:
         super().__init__()
+        features = features.double()
         deviation = features.std(dim=0, correction=0)
         self.register_buffer("mean", features.mean(dim=0))
         self.register_buffer("scale", torch.where(deviation > 0, deviation, 1.0))
@@ -26,11 +28,11 @@ class NormalFeatures(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Mean Euclidean distance of features, (N, d), to the `NEIGHBOURS` nearest, (N,)."""
-        # By products it would be faster, but then a distance also depends on the rest of its batch.
-        exact = "donot_use_mm_for_euclid_dist"
-        distances = torch.cdist(self._scaled(features), self.normals, compute_mode=exact)
+        by_products = "use_mm_for_euclid_dist"
+        scaled = self._scaled(features.double())
+        distances = torch.cdist(scaled, self.normals, compute_mode=by_products)
         nearest = distances.topk(min(NEIGHBOURS, len(self.normals)), largest=False).values
-        return nearest.mean(dim=1)
+        return nearest.mean(dim=1).to(features.dtype)
 
     def _scaled(self, features: Tensor) -> Tensor:
         return (features - self.mean) / self.scale

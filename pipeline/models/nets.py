@@ -27,6 +27,7 @@ from pipeline.models.convolutions import (
 from pipeline.models.settings import FeatureLayer
 
 LEAK = 0.2  # slope of LeakyReLU, as in DCGAN and the authors' code
+EARLY_CELLS = 8  # a side, that early features are means over
 MAX_WIDENING = 8  # widths grow 1, 2, 4, 8, 8 ...: the authors' code; the text gives no widths
 
 
@@ -95,9 +96,9 @@ class Discriminator(nn.Module):
         return self.classifier(last).squeeze(1), features
 
     def early_features(self, x: Tensor) -> Tensor:
-        """Activations of the first convolution, means of 4x4 cells of the patch: (N, 16 ndf)."""
+        """Activations of the first convolution, means of 8x8 cells of the patch: (N, 64 ndf)."""
         maps = leaky_relu()(self.features[0](x))
-        return adaptive_avg_pool2d(maps, 4).flatten(1)
+        return adaptive_avg_pool2d(maps, EARLY_CELLS).flatten(1)
 
 
 class Encoder(nn.Module):

@@ -55,10 +55,10 @@ def test_early_features_are_means_of_the_first_activations() -> None:
     x = 2 * torch.rand(3, 3, 32, 32) - 1
     with torch.no_grad():
         maps = conv2d(x, cast(Tensor, discriminator.features[0].weight), stride=2, padding=1)
-        found = discriminator.early_features(x).reshape(3, 2, 4, 4)
+        found = discriminator.early_features(x).reshape(3, 2, 8, 8)
     active = torch.where(maps > 0, maps, LEAK * maps)  # (3, 2, 16, 16)
     np.testing.assert_allclose(
-        found[2, 1, 3, 0], active[2, 1, 12:16, :4].mean(), rtol=1e-4, atol=1e-6
+        found[2, 1, 7, 0], active[2, 1, 14:16, :2].mean(), rtol=1e-4, atol=1e-6
     )
 
 
