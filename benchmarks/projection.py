@@ -1,11 +1,12 @@
 """Threats laid over normal windows: something to judge scores on where no scan has a threat.
 
 So operators are tested as well (threat image projection). The threats are the generator's;
-transmissions multiply (Beer-Lambert). Their colours are those of its palette, not of the scans, so
-a score that tells colours has it easier than with real ones.
+transmissions multiply (Beer-Lambert), and the product is painted as the scans paint their metal: by
+the colour alone, no score should tell it.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.scoring import Patches
 from pipeline.sources.base import Image, Region, Scan
@@ -19,6 +20,9 @@ SCALE = 6.5  # pixels a cm, as generated bags have
 MOST_TILT = 0.8  # radians out of the picture
 SILHOUETTE_DEPTH = 0.02
 PER_THREAT = 8  # windows of one threat, at most
+LEVELS = np.linspace(0, 255, 33)  # of brightness, between which colours are interpolated
+METAL_SHARE = 0.1  # of the pixels of a brightness: those with the least red are taken for metal
+MOST_PIXELS = 2_000_000
 
 
 def projected(normals: Patches, size: int, seed: int) -> Patches:
@@ -33,8 +37,31 @@ def projected(normals: Patches, size: int, seed: int) -> Patches:
         threats += _windows_of(_threat_in_air(rng), rule, rng)
     over = np.stack(threats[: len(normals)])
     shadow = (over < BACKGROUND_LEVEL).any(axis=3, keepdims=True)
-    product = (normals.astype(np.uint16) * over // 255).astype(np.uint8)
-    return np.where(shadow, product, normals)
+    brightness = normals.mean(axis=3) * over.mean(axis=3) / 255
+    return np.where(shadow, _painted(brightness, metal_colours(normals)), normals)
+
+
+def metal_colours(normals: Patches) -> NDArray[np.float64]:
+    """The mean colour of what is taken for metal at each of `LEVELS`, (33, 3); grey where none is.
+
+    Metal is painted blue, so of all that is as bright it has the least red. In grey scans every
+    colour is grey.
+    """
+    pixels = normals.reshape(-1, normals.shape[3])
+    pixels = pixels[:: max(1, len(pixels) // MOST_PIXELS)]
+    nearest = np.rint(pixels.mean(axis=1) / LEVELS[1]).astype(np.intp)
+    colours = np.repeat(LEVELS[:, None], normals.shape[3], axis=1)
+    for level in np.unique(nearest):
+        alike = pixels[nearest == level]
+        most = max(1, round(len(alike) * METAL_SHARE))
+        metal = alike[np.argsort(alike[:, 0], kind="stable")][:most]
+        colours[level] = metal.mean(axis=0)
+    return colours
+
+
+def _painted(brightness: NDArray[np.float64], colours: NDArray[np.float64]) -> Patches:
+    channels = [np.interp(brightness, LEVELS, colours[:, c]) for c in range(colours.shape[1])]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
 def _threat_in_air(rng: np.random.Generator) -> Scan:

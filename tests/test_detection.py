@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import ceiling, detection, detection_cifar, judging
+from benchmarks import ceiling, detection, detection_cifar, judging, projection
 from benchmarks.cells import Size, settings_of
 from benchmarks.judging import Windows, require_labels, table
 from benchmarks.table1 import Cifar
@@ -130,13 +130,22 @@ def test_a_threat_is_laid_over_every_other_normal_and_darkens_it(patches: Path) 
     found, abnormal = judged.store.read(0, len(store)), judged.windows.abnormal
     assert abnormal.sum() == len(store) // 2
     np.testing.assert_array_equal(found[~abnormal], normals[~abnormal])
-    assert (found <= normals).all()
+    bright, was_bright = (each[abnormal].mean(axis=(1, 2, 3)) for each in (found, normals))
+    assert (bright < was_bright).all()
     changed = (found[abnormal] != normals[abnormal]).any(axis=3).mean(axis=(1, 2))
     assert (changed > 0.05).all()
     assert np.median(changed) < 0.9  # the rest of a window is as it was
     np.testing.assert_array_equal(
         found, detection.with_projected(patches).store.read(0, len(store))
     )
+
+
+def test_threats_have_the_colour_of_what_has_the_least_red_at_their_brightness() -> None:
+    grey, blue = [96, 96, 96], [32, 96, 160]
+    patches = np.array([[grey] * 9 + [blue]], dtype=np.uint8).reshape(1, 2, 5, 3)
+    colours = projection.metal_colours(patches)
+    np.testing.assert_array_equal(colours[12], blue)
+    np.testing.assert_allclose(colours[20], projection.LEVELS[20])
 
 
 def test_a_table_says_what_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
