@@ -26,7 +26,7 @@ MOST_PIXELS = 2_000_000
 
 
 def projected(normals: Patches, size: int, seed: int) -> Patches:
-    """Normal windows (N, size, size, 3) with a threat in each, or enough of one.
+    """Normal windows (N, size, size, C) with a threat in each, or enough of one.
 
     What is enough is the rule by which windows of scans are called abnormal.
     """
