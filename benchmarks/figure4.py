@@ -15,7 +15,7 @@ from pipeline.evaluation import ANOMALY, OVERALL, PCA
 from pipeline.figures import save_figure
 from pipeline.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 
-COLUMNS = 2
+COLUMNS = 2  # at most
 WIDTH = 0.2  # of a bar; a case has 1
 PAPER = "0.75"
 COLOURS: dict[Protocol, str] = {HONEST: "#4c78a8", SHUFFLED: "#f5b7b5", IN_ORDER: "#e45756"}
@@ -29,16 +29,19 @@ def draw_figure_4(path: Path, section: Section) -> None:
         path: of the PNG file.
         section: of Table I.
     """
-    rows = -(-len(section.trained) // COLUMNS)
-    figure = Figure(figsize=(13, 4 * rows + 0.5), layout="constrained")
-    figure.suptitle(f"{section.title}\n{section.settings}", fontsize=10)
-    panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel().tolist()
+    columns = min(COLUMNS, len(section.trained))
+    rows = -(-len(section.trained) // columns)
+    figure = Figure(figsize=(6.5 * columns, 4 * rows + 0.5), layout="constrained")
+    figure.suptitle(f"{section.title}\n{section.settings}", fontsize=9)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel().tolist()
     for axes, of_method in zip_longest(panels, section.trained):
         if of_method is None:
             axes.set_axis_off()
         else:
             _draw_panel(axes, of_method, section.lines)
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(
+        handles=_legend(), loc="outside lower center", ncols=5 if columns > 1 else 3, frameon=False
+    )
     save_figure(figure, path)
 
 
