@@ -55,7 +55,7 @@ Features = NDArray[np.floating]  # (N, any length)
 
 
 def neighbour_distance(features: Features, normals: Features) -> Scores:
-    """The score of the preset `best`, of any features; (N,)."""
+    """The distance that the preset `best` takes, of any features; (N,)."""
     distances: Scores = NormalFeatures(torch.from_numpy(normals))(
         torch.from_numpy(features)
     ).numpy()
@@ -146,20 +146,18 @@ def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str,
     seen = spread_normals(normals)
     plain = untrained(best_of(settings), normals, seen)
     validation = PatchStore(folder, VALIDATION)
-    found = trained(settings, normals, validation).score([patches])
+    found, by_features, best = (
+        trained(each, normals, validation).score([patches])
+        for each in (settings, scored_by(settings, "neighbours"), best_of(settings))
+    )
     return {
         **without_model(judged.store, normals),
         "neighbours, 8x8 pixels": neighbour_distance(thumbnails(patches), thumbnails(seen)),
         UNTRAINED: plain.score([patches]).anomaly,
         **found.terms,
         AS_PRINTED: found.anomaly,
-        **{
-            name: trained(each, normals, validation).score([patches]).anomaly
-            for name, each in (
-                ("neighbours of f(x)", scored_by(settings, "neighbours")),
-                ("preset best", best_of(settings)),
-            )
-        },
+        "neighbours of f(x)": by_features.anomaly,
+        "preset best": best.anomaly,
     }
 
 

@@ -12,13 +12,13 @@ from pipeline.scoring import Patches
 from pipeline.sources.base import Image, Region, Scan
 from pipeline.sources.embedded.catalogue import THREATS
 from pipeline.sources.embedded.detector import expose
+from pipeline.sources.embedded.packing import SILHOUETTE_DEPTH
 from pipeline.sources.embedded.shapes import Pose, Tile
 from pipeline.sources.embedded.textures import Textures
 from pipeline.windows import BACKGROUND_LEVEL, NORMAL, WindowRule, cut_windows
 
 SCALE = 6.5  # pixels a cm, as generated bags have
 MOST_TILT = 0.8  # radians out of the picture
-SILHOUETTE_DEPTH = 0.02
 PER_THREAT = 8  # windows of one threat, at most
 LEVELS = np.linspace(0, 255, 33)  # of brightness, between which colours are interpolated
 METAL_SHARE = 0.1  # of the pixels of a brightness: those with the least red are taken for metal

@@ -43,8 +43,8 @@ def heading(section: Section) -> str:
 
 def picture(section: Section) -> str:
     """The name of a table's picture, which has its size."""
-    size = "-".join(f"{name}-{value}" for name, value in unusual(section.size).items())
-    return f"table{section.number}-{size}.png"
+    size = [f"{name}-{value}" for name, value in unusual(section.size).items()]
+    return "-".join([f"table{section.number}", *size]) + ".png"
 
 
 def auc_rows(section: Section) -> Iterator[Cells]:

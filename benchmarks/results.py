@@ -34,8 +34,8 @@ the order of the test set alone; the other differences are batch-norm, best epoc
 (full weapons are FFOB's) are of other scans than ours. Rows with a star let the test's labels leak
 into the figures ([method.md](method.md)): they say what the leak makes, not what a detector is
 worth. Rows without a model are of the same patches. "overall" is of all the abnormal classes that
-the table has. Cells that were not run are named under each table, and each has its own size of
-training.
+the table has. Each size that was run has its own table, which names the cells that were not, and
+stays as it is while MLflow has no cell of it.
 
 Every cell is an MLflow run with the tags `skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
 The commands do what is missing of theirs; seconds are of a cell's last process, where it was killed

@@ -11,7 +11,6 @@ other cells. Intervals resample whole scans. What a cell is, and what it needs:
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks.cell_runner import (
@@ -27,6 +26,7 @@ from benchmarks.cells import Size
 from pipeline.errors import InputError
 from pipeline.patch_store import PatchStore, read_manifest
 from pipeline.reference_protocol import LabelledTest
+from pipeline.selection import read_rows
 from pipeline.splits import TEST, TRAIN, VALIDATION
 from pipeline.windows import NORMAL
 
@@ -47,9 +47,7 @@ def store_of(folder: Path, split: str, share: float) -> PatchStore:
     store = PatchStore(folder, split)
     if share == 1:
         return store
-    rows = share_of(len(store), share).tolist()
-    patches = [store.read(0, 0), *(store.read(row, row + 1) for row in rows)]
-    return ArrayStore(folder, split, np.concatenate(patches))
+    return ArrayStore(folder, split, read_rows(store, share_of(len(store), share)))
 
 
 def _arguments() -> argparse.Namespace:

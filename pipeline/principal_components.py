@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from pipeline.patch_store import PatchStore
-from pipeline.selection import spread
+from pipeline.selection import read_rows, spread
 
 COMPONENTS = 16
 MOST_PATCHES = 4096  # to fit on, evenly spread over all: 16 components need no more
@@ -24,9 +24,8 @@ class PrincipalComponents:
     @classmethod
     def fit(cls, normals: PatchStore) -> "PrincipalComponents":
         """Those of some of the training normals; the same patches give the same ones."""
-        rows = spread(np.arange(len(normals)), MOST_PATCHES).tolist()
-        patches = np.concatenate([normals.read(row, row + 1) for row in rows])
-        count = min(COMPONENTS, len(rows))
+        patches = read_rows(normals, spread(np.arange(len(normals)), MOST_PATCHES))
+        count = min(COMPONENTS, len(patches))
         pca = PCA(n_components=count, svd_solver="randomized", random_state=0)
         return cls(pca.fit(_flat(patches)))
 

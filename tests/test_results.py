@@ -11,7 +11,14 @@ from benchmarks.cell_runner import arguments, size_of
 from benchmarks.cell_runs import CELL, CELL_TAG, Result, find_results, log_cells, metric_name
 from benchmarks.cells import NO_METHOD, PROTOCOLS, Cell, Size
 from benchmarks.paper_tables import CASES
-from benchmarks.result_tables import auc_rows, commands, leak_rows, mean_of_cases, missing
+from benchmarks.result_tables import (
+    auc_rows,
+    commands,
+    leak_rows,
+    mean_of_cases,
+    missing,
+    picture,
+)
 from benchmarks.results import BEGIN, END, page, write_results
 from benchmarks.sections import Section, sections
 from pipeline.errors import InputError
@@ -101,6 +108,12 @@ def test_each_size_has_a_table_the_largest_training_first() -> None:
 def test_the_steps_of_a_search_are_told_where_there_is_one() -> None:
     (found,) = sections([result(Cell("car", "anogan", 0, SIZE), {})])
     assert found.title == "cifar10, ngf 32, 2 epochs, search of 500 steps"
+
+
+def test_a_picture_is_named_by_what_of_its_size_is_unusual() -> None:
+    usual, small = (section([trained("car", 0, 0.5, size)]) for size in (Size(), SIZE))
+    assert picture(usual) == "table1.png"
+    assert picture(small) == "table1-ngf-32-epochs-2-share-0.5.png"
 
 
 def test_the_commands_ask_for_what_was_run() -> None:

@@ -44,6 +44,15 @@ def test_distances_are_those_of_scikit_learn(normals: int) -> None:
     np.testing.assert_allclose(found, by_scikit_learn(others, seen), rtol=1e-4)
 
 
+def test_a_distance_does_not_depend_on_its_batch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    seen, others = (torch.randn(count, 64, generator=generator) for count in (200, 30))
+    distance = NormalFeatures(seen)
+    alone = torch.cat([distance(row[None]) for row in others])
+    assert torch.equal(distance(others), alone)
+    assert alone.dtype == others.dtype
+
+
 def test_fewer_normals_than_neighbours_are_all_counted() -> None:
     seen = torch.tensor([[0.0], [2.0]])  # mean 1, deviation 1
     assert NormalFeatures(seen)(torch.tensor([[5.0]])).tolist() == [4.0]
