@@ -35,7 +35,7 @@ check:
 	ruff format --check .
 	mypy
 	pytest -m 'not slow'
-	pytest -m slow
+	pytest -m slow --numprocesses 2 --dist loadfile
 
 fast:
 	pytest

@@ -1,8 +1,10 @@
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 
 from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
@@ -24,6 +26,16 @@ MODEL = ModelSettings(
 )
 LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=10)
 TRAIN = TrainSettings(model=MODEL, losses=LOSSES, epochs=2, seed=3)
+
+
+def pytest_configure() -> None:
+    """Compute on one thread, in the processes that tests start too.
+
+    The networks of tests are so small that threads mostly wait for each other, and where several
+    processes are at work that takes many times as long.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 def write_image(path: Path, image: np.ndarray) -> Path:
