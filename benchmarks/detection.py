@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.cell_runner import ArrayStore
 from benchmarks.cells import SEEDS, Size, settings_of
 from benchmarks.judging import Scores, Windows, require_labels, table
-from benchmarks.projection import projected
+from benchmarks.projection import compressed, projected
 from benchmarks.table2 import store_of
 from pipeline.errors import InputError
 from pipeline.evaluation import without_model
@@ -135,7 +135,7 @@ def with_projected(folder: Path) -> Judged:
     abnormal = np.arange(len(rows)) % 2 == 1
     patches[abnormal] = projected(patches[abnormal], store.side, seed=0)
     windows = Windows(abnormal, store.scan_ids[rows])
-    return Judged(ArrayStore(folder, VALIDATION, patches), windows)
+    return Judged(ArrayStore(folder, VALIDATION, compressed(patches)), windows)
 
 
 def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str, Scores]:

@@ -2,9 +2,12 @@
 
 So operators are tested as well (threat image projection). The threats are the generator's;
 transmissions multiply (Beer-Lambert), and the product is painted as the scans paint their metal: by
-the colour alone, no score should tell it.
+the colour alone, no score should tell it. Nor by fine noise, which a scan that was kept as JPEG has
+lost and a threat that is laid over it has not: so every window is compressed, with a threat or
+without.
 """
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +26,7 @@ PER_THREAT = 8  # windows of one threat, at most
 LEVELS = np.linspace(0, 255, 33)  # of brightness, between which colours are interpolated
 METAL_SHARE = 0.1  # of the pixels of a brightness: those with the least red are taken for metal
 MOST_PIXELS = 2_000_000
+JPEG_QUALITY = 90
 
 
 def projected(normals: Patches, size: int, seed: int) -> Patches:
@@ -41,6 +45,11 @@ def projected(normals: Patches, size: int, seed: int) -> Patches:
     return np.where(shadow, _painted(brightness, metal_colours(normals)), normals)
 
 
+def compressed(windows: Patches) -> Patches:
+    """The windows, (N, S, S, C), as JPEG leaves them."""
+    return np.stack([_compressed(window) for window in windows])
+
+
 def metal_colours(normals: Patches) -> NDArray[np.float64]:
     """The mean colour of what is taken for metal at each of `LEVELS`, (33, 3); grey where none is.
 
@@ -57,6 +66,17 @@ def metal_colours(normals: Patches) -> NDArray[np.float64]:
         metal = alike[np.argsort(alike[:, 0], kind="stable")][:most]
         colours[level] = metal.mean(axis=0)
     return colours
+
+
+def _compressed(window: Image) -> Image:
+    if window.shape[2] == 3:  # OpenCV has blue first
+        return _through_jpeg(window[..., ::-1])[..., ::-1]
+    return np.stack([_through_jpeg(window[..., c]) for c in range(window.shape[2])], axis=2)
+
+
+def _through_jpeg(image: Image) -> Image:
+    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), dtype=np.uint8)
 
 
 def _painted(brightness: NDArray[np.float64], colours: NDArray[np.float64]) -> Patches:

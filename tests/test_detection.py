@@ -17,6 +17,7 @@ from pipeline.patch_store import PatchStore
 from pipeline.settings import load_settings
 from pipeline.sources.embedded.generator import render_scan
 from pipeline.splits import LABELLED_VALIDATION, SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.trivial_scores import total_variation
 from pipeline.windows import WindowRule, cut_windows
 from tests.imports import ROOT
 
@@ -129,15 +130,28 @@ def test_a_threat_is_laid_over_every_other_normal_and_darkens_it(patches: Path) 
     judged = detection.with_projected(patches)
     found, abnormal = judged.store.read(0, len(store)), judged.windows.abnormal
     assert abnormal.sum() == len(store) // 2
-    np.testing.assert_array_equal(found[~abnormal], normals[~abnormal])
+    np.testing.assert_array_equal(found[~abnormal], projection.compressed(normals[~abnormal]))
     bright, was_bright = (each[abnormal].mean(axis=(1, 2, 3)) for each in (found, normals))
     assert (bright < was_bright).all()
-    changed = (found[abnormal] != normals[abnormal]).any(axis=3).mean(axis=(1, 2))
+    over = projection.projected(normals[abnormal], store.side, seed=0)
+    changed = (over != normals[abnormal]).any(axis=3).mean(axis=(1, 2))
     assert (changed > 0.05).all()
     assert np.median(changed) < 0.9  # the rest of a window is as it was
     np.testing.assert_array_equal(
         found, detection.with_projected(patches).store.read(0, len(store))
     )
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_compressed_windows_lose_their_fine_noise_and_keep_their_colours(channels: int) -> None:
+    colour = np.array([200, 120, 40], dtype=np.uint8)[:channels]
+    flat = np.full((2, 64, 64, channels), colour)
+    np.testing.assert_allclose(projection.compressed(flat).astype(int), flat, atol=3)
+    noise = np.random.default_rng(0).integers(-4, 5, flat.shape)
+    noisy = (flat + noise).astype(np.uint8)
+    found = projection.compressed(noisy)
+    assert found.shape == noisy.shape
+    assert (total_variation(found) < 0.9 * total_variation(noisy)).all()
 
 
 def test_threats_have_the_colour_of_what_has_the_least_red_at_their_brightness() -> None:
