@@ -134,6 +134,7 @@ def test_a_threat_is_laid_over_every_other_normal_and_darkens_it(patches: Path) 
     bright, was_bright = (each[abnormal].mean(axis=(1, 2, 3)) for each in (found, normals))
     assert (bright < was_bright).all()
     over = projection.projected(normals[abnormal], store.side, seed=0)
+    np.testing.assert_array_equal(found[abnormal], projection.compressed(over))
     changed = (over != normals[abnormal]).any(axis=3).mean(axis=(1, 2))
     assert (changed > 0.05).all()
     assert np.median(changed) < 0.9  # the rest of a window is as it was
