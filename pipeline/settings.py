@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Strict, TypeAdapter, ValidationError
 
-from pipeline.bad_input import BadInputRule
+from pipeline.bad_input import BadInputRule, Unannotated
 from pipeline.bags import BagColumn, check_group
 from pipeline.errors import InputError, require
 from pipeline.files import read_yaml
@@ -19,14 +19,28 @@ from pipeline.models.settings import ModelSettings
 from pipeline.protocols import HONEST, Protocol
 from pipeline.resources import WorkerRange, WorkerResources
 from pipeline.search_space import Choices, Range, check_space
-from pipeline.splits import SplitShares
+from pipeline.splits import Parts, SplitShares
 from pipeline.windows import WindowRule
 
 SWEEP: Literal["sweep"] = "sweep"
 METHOD: Literal["method"] = "method"
 FromSweep = Literal["sweep"]
 FromElsewhere = Literal["sweep", "method"]
-Source = Literal["embedded", "coco", "voc", "yolo", "masks", "sixray", "class_folders", "cifar10"]
+Source = Literal[
+    "embedded",
+    "coco",
+    "voc",
+    "yolo",
+    "labelme",
+    "opixray",
+    "hixray",
+    "masks",
+    "sixray",
+    "mvtec",
+    "class_folders",
+    "cifar10",
+]
+OWN_PARTS = ("cifar10", "class_folders", "mvtec")  # whose parts are kept where `parts` is null
 Sampler = Literal["optuna", "random", "grid"]
 Scheduler = Literal["asha", "pbt", "none"]
 # What population based training may change in a trial that goes on.
@@ -61,6 +75,13 @@ class ScanSettings(SplitShares):
     classes: dict[str | Annotated[int, Strict()], str]  # strict: `true` is not 1
     bad_input: BadInputRule
     group: str | BagColumn | None = None
+    parts: Parts = None
+    unannotated: Unannotated | None = None
+
+    @property
+    def keeps_own_parts(self) -> bool:
+        """Whether a set's own parts decide the splits, where it has any."""
+        return self.parts == "own" or (self.parts is None and self.source in OWN_PARTS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -204,7 +225,7 @@ class Settings:
 def reading_settings(scans: ScanSettings) -> dict[str, Any]:
     """The parameters of the `scans` block that may decide what a scan looks like, once read."""
     others = {field.name for field in fields(SplitShares)}
-    others |= {"folder", "seed", "count", "group", "bad_input"}
+    others |= {"folder", "seed", "count", "group", "bad_input", "parts", "unannotated"}
     return {name: value for name, value in vars(scans).items() if name not in others}
 
 
