@@ -66,7 +66,7 @@ def read_yaml(path: Path) -> Any:
         YAMLError,
         ValueError,
         RecursionError,
-    ) as error:  # ValueError: a date like 2024-13-01
+    ) as error:  # ValueError: a date such as 2024-13-01
         reason = str(error)
     raise InputError(f"{path}: not valid YAML: {' '.join(reason.split())}")
 
