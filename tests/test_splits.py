@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,41 @@ def test_a_bag_with_a_scan_in_either_part_is_for_the_test() -> None:
     splits = split_scans(entries, SHARES, 0, bag_names(entries, r"bag\d+", Path()))
     assert splits["train/bag19-a"] == splits["test/bag19-a"]
     assert splits["train/bag19-a"] in (LABELLED_VALIDATION, TEST)
+
+
+@given(entries=bags_of_views(), seed=st.integers(0, 99))
+def test_where_windows_outside_of_threats_train_every_bag_is_shared_out_alike(
+    entries: list[ScanEntry], seed: int
+) -> None:
+    shares = replace(SHARES, normal_windows="outside")
+    splits = split_scans(entries, shares, seed, by_bag(entries))
+    for bag in make_bags(entries, by_bag(entries)):
+        assert len({splits[scan.scan_id] for scan in bag.scans}) == 1
+    for abnormal in (False, True):
+        bags = [bag for bag in make_bags(entries, by_bag(entries)) if bool(bag.classes) == abnormal]
+        found = [splits[scan.scan_id] for bag in bags for scan in bag.scans]
+        tested = sum(split in (LABELLED_VALIDATION, TEST) for split in found)
+        assert abs(tested - SHARES.test_normal * len(found)) <= 2.5
+
+
+def in_parts(**counts: tuple[int, int]) -> list[ScanEntry]:
+    """Entries by part: so many normal ones, and so many abnormal ones."""
+    return [
+        ScanEntry(f"{part}-{kind}{number}", (), classes, part)  # type: ignore[arg-type]
+        for part, pair in counts.items()
+        for (kind, classes), count in zip((("n", ()), ("a", ("gun",))), pair, strict=True)
+        for number in range(count)
+    ]
+
+
+def test_own_parts_without_validation_hold_some_of_the_training_scans_back() -> None:
+    splits = split_scans(in_parts(train=(20, 0), test=(5, 5)), SHARES, 0, {})
+    found = [split for scan, split in splits.items() if scan.startswith("train")]
+    assert (found.count(TRAIN), found.count(VALIDATION)) == (15, 5)
+
+
+def test_own_parts_where_windows_outside_of_threats_train() -> None:
+    entries = in_parts(train=(0, 6), validation=(0, 3), test=(0, 4))
+    shares = replace(SHARES, normal_windows="outside", labelled_validation=0)
+    splits = split_scans(entries, shares, 0, {})
+    assert splits == {entry.scan_id: entry.part for entry in entries}

@@ -139,6 +139,7 @@ def _read_folder(files: SetFiles) -> tuple[dict[Path, Annotated], LabelledSet]:
             listed, refused, bad = _read_file(path)
         except InputError as error:
             labels.bad.append(as_bad(path, error))
+            labels.unread.append(path)
             continue
         labels.bad += bad
         labels.refused.update(filter(None, (_image_file(by_name, item) for item in refused)))

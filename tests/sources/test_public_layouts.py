@@ -119,6 +119,24 @@ def test_labels_of_two_parts_with_equal_names_stay_apart(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("place", ["labels", "elsewhere"])
+def test_labels_beside_an_image_are_its_own(stage: Stage) -> None:
+    files = {"images/a.png": None, "images/a.txt": "", "scans/a.png": None, "scans/a.txt": GUN}
+    found = stage({**files, **in_folder("images"), "data.yaml": NAMES})
+    assert found.classes()["images/a"] == ()
+    assert found.classes()["scans/a"] == ("gun",)
+
+
+def test_labels_that_could_be_several_images_are_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"images/a.png": None, "scans/a.png": None, "labels/a.txt": GUN}
+    with pytest.raises(InputError, match="3 bad files"):
+        stage({**files, **in_folder("images"), "labels/normal0.txt": "", "data.yaml": NAMES})
+    text = capsys.readouterr().err
+    for name in files:
+        assert f"bad input: set/{name}: which labels are whose cannot be told" in text
+
+
 def test_labels_of_which_none_has_an_image_end_the_stage(stage: Stage, place: str) -> None:
     with pytest.raises(InputError, match="no image has labels, though there are 2 files of labels"):
         stage(
@@ -128,17 +146,39 @@ def test_labels_of_which_none_has_an_image_end_the_stage(stage: Stage, place: st
         )  # fmt: skip
 
 
-def test_a_file_of_labels_without_an_image_is_named(
+def test_a_file_of_labels_without_an_image_is_named_and_no_image_is_normal_meanwhile(
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {**in_folder("images"), "labels/normal0.txt": GUN, "labels/gone.txt": GUN}
-    with pytest.raises(InputError, match="1 bad files"):
+    with pytest.raises(InputError, match="8 bad files"):
         stage({**files, "data.yaml": NAMES, "notes.txt": "made in May\n"})
-    expected = "bad input: set/labels/gone.txt: labels, but no image has its name"
-    assert expected in capsys.readouterr().err
-    found = stage({}, bad_input="skip")
+    text = capsys.readouterr().err
+    assert "bad input: set/labels/gone.txt: labels, but no image has its name" in text
+    assert "7 images without annotation, such as set/images/normal1.png: their labels may" in text
+    with pytest.raises(InputError, match="no normal scan for train"):
+        stage({}, bad_input="skip")
+    found = stage({}, bad_input="skip", unannotated="normal")
     assert "1 bad, 1 ignored" in found.account
     assert "ignored: 1 .txt: text, but no labels" in found.account
+
+
+def test_no_image_is_normal_while_a_coco_file_cannot_be_read(stage: Stage) -> None:
+    names = [f"{name}.png" for name in NORMALS]
+    files = {"a.json": coco(names[:1], {names[0]: {}}), "b.json": coco(names[1:], {})[:-9]}
+    with pytest.raises(InputError, match="no normal scan for train"):
+        stage({**in_folder("images"), **files}, source="coco", bad_input="skip",
+              unannotated="normal")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [("yolo", "images"), ("class_folders", "normal"), ("sixray", "normal"), ("masks", "normal")],
+)
+def test_normals_alone(stage: Stage, source: str, folder: str) -> None:
+    classes = {"normal": "normal"} if source == "class_folders" else {}
+    found = stage(in_folder(folder), source=source, classes=classes)
+    assert set(found.classes().values()) == {()}
+    assert len(found.rows) == 8
 
 
 def test_labels_of_another_format_are_named(
