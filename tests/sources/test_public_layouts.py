@@ -118,7 +118,6 @@ def test_labels_of_two_parts_with_equal_names_stay_apart(stage: Stage) -> None:
     assert found.classes()["train_image/a"] == ()
 
 
-@pytest.mark.parametrize("place", ["labels", "elsewhere"])
 def test_labels_beside_an_image_are_its_own(stage: Stage) -> None:
     files = {"images/a.png": None, "images/a.txt": "", "scans/a.png": None, "scans/a.txt": GUN}
     found = stage({**files, **in_folder("images"), "data.yaml": NAMES})
@@ -137,6 +136,7 @@ def test_labels_that_could_be_several_images_are_named(
         assert f"bad input: set/{name}: which labels are whose cannot be told" in text
 
 
+@pytest.mark.parametrize("place", ["labels", "elsewhere"])
 def test_labels_of_which_none_has_an_image_end_the_stage(stage: Stage, place: str) -> None:
     with pytest.raises(InputError, match="no image has labels, though there are 2 files of labels"):
         stage(
