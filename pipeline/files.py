@@ -62,7 +62,7 @@ def read_yaml(path: Path) -> Any:
         return _yaml().load(path.read_bytes())
     except MarkedYAMLError as error:
         reason = f"line {error.problem_mark.line + 1}: {error.context or ''} {error.problem}"
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: of a date in 2024-13-01
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date with month 13
         reason = str(error)
     raise InputError(f"{path}: not valid YAML: {' '.join(reason.split())}")
 

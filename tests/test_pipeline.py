@@ -8,17 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
-from tests.conftest import make_sixray
+from tests.conftest import make_sixray, write_image
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.slow
 
 STAGES = ["scans", "extract", "tune", "train", "evaluate"]
 SPACE = yaml.safe_load((ROOT / "params.yaml").read_text())["tune"]["space"]
+LEFT = ["dvc.lock", "results/evaluate/metrics.json"]  # what a run leaves to commit
 CLASSES = {"knife", "gun", "gun_part", "full_weapon", "overall"}
 
 
@@ -63,16 +65,28 @@ def copy_checkout(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which `dvc repro` has run with the tiny preset, committed."""
-    folder = copy_checkout(tmp_path_factory.mktemp("project") / "skipscan")
+def commit_checkout(folder: Path) -> Path:
+    copy_checkout(folder)
     run(folder, "git", "init", "-q")
     run(folder, "git", "config", "user.email", "test@example.com")
     run(folder, "git", "config", "user.name", "test")
-    run(folder, "dvc", "repro")
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "tiny")
+    return folder
+
+
+def changed_files(folder: Path) -> list[str]:
+    status = run(folder, "git", "status", "--porcelain", "--untracked-files=all")
+    return [line[3:] for line in status.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which `dvc repro` has run with the tiny preset, committed."""
+    folder = commit_checkout(tmp_path_factory.mktemp("project") / "skipscan")
+    run(folder, "dvc", "repro")
+    run(folder, "git", "add", *LEFT)
+    run(folder, "git", "commit", "-qm", "First run")
     return folder
 
 
@@ -167,9 +181,11 @@ def test_experiments_and_what_shows_them(project: Path) -> None:
     shown = run(project, "dvc", "exp", "show", "--csv")
     assert "con50" in shown
     assert "auc.overall" in shown
-    assert "auc.overall" in run(project, "dvc", "metrics", "diff", "--all")
-    run(project, "dvc", "plots", "show", "-o", "plots")
-    page = (project / "plots" / "index.html").read_text()
+    overall = r"auc\.overall +0\.\d+ +0\.\d+ +-?0\.\d+"  # committed, now, and the change
+    assert re.search(overall, run(project, "dvc", "metrics", "diff", "--all"))
+    run(project, "dvc", "plots", "show")
+    assert changed_files(project) == ["dvc.lock", "params.yaml", LEFT[1]]
+    page = (project / "dvc_plots" / "index.html").read_text()
     assert all(
         name in page for name in ("roc_per_class", "score_histogram", "losses", "exemplars.png")
     )
@@ -177,6 +193,49 @@ def test_experiments_and_what_shows_them(project: Path) -> None:
     (found,) = client.search_runs(["1"], "tags.`dvc.experiment` = 'con50'")
     assert found.data.params["lambda_con"] == "50.0"
     assert "auc/overall" in found.data.metrics
+
+
+def test_a_first_run_leaves_two_files_to_commit(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "skipscan"
+    shutil.copytree(project, folder, ignore=shutil.ignore_patterns("work"))
+    run(folder, "git", "checkout", "-q", "-f", "HEAD")
+    run(folder, "git", "reset", "-q", "HEAD~1")
+    assert changed_files(folder) == LEFT
+    difference = run(folder, "dvc", "metrics", "diff", "--all")
+    assert re.search(r"auc\.overall +- +0\.\d+ +-", difference)
+    assert "Traceback" not in difference
+
+
+def make_yolo(folder: Path) -> None:
+    """Twelve scans of noise; one in three has an object of the class `on`."""
+    generator = np.random.default_rng(0)
+    (folder / "labels").mkdir(parents=True)
+    for number in range(12):
+        image = generator.integers(0, 256, (64, 80, 3), dtype=np.uint8)
+        write_image(folder / "images" / f"s{number:02d}.png", image)
+        if number % 3 == 0:
+            (folder / "labels" / f"s{number:02d}.txt").write_text("1 0.5 0.5 0.4 0.4\n")
+    (folder / "classes.txt").write_text("no\non\n")
+
+
+def test_scans_that_dvc_tracks_are_found_by_experiments_here_and_in_a_copy(tmp_path: Path) -> None:
+    folder = commit_checkout(tmp_path / "skipscan")
+    assert run(ROOT, "git", "ls-files", "data") == "data/README.md\n"  # `dvc add` wants the rest
+    make_yolo(folder / "data" / "raw")
+    assert changed_files(folder) == []
+    run(folder, "dvc", "add", "data/raw")
+    run(folder, "git", "add", "data/raw.dvc")
+    run(folder, "git", "commit", "-qm", "My scans")
+    changes = ["scans.source=yolo", "scans.folder=data/raw", "+scans.classes={no: normal, on: gun}"]
+    command = ["dvc", "exp", "run", *(word for change in changes for word in ("-S", change))]
+    in_copy = run(folder, *command, "--temp", "-n", "copy", "extract")
+    assert re.search(r"^test +6 +0 +\d+ +[1-9]", in_copy, flags=re.M)  # normal, gun
+    assert changed_files(folder) == []
+    here = run(folder, *command, "-S", "scans.seed=1", "-n", "here", "scans")
+    assert re.search(r"^test +gun +4", here, flags=re.M)
+    assert changed_files(folder) == ["params.yaml", "dvc.lock"]
+    committed = run(folder, "git", "log", "--format=", "--name-only", "--all")
+    assert not [name for name in committed.splitlines() if name.startswith("data/raw/")]
 
 
 def test_a_store_that_was_gone_is_made_up_for(project: Path, tmp_path: Path) -> None:
@@ -222,7 +281,7 @@ def test_a_folder_of_scans_and_masks_of_one_s_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("block", "key", "value", "message"),
     [
-        ("scans", "source", "sixray", "data/raw/normal: no such folder: set scans.folder"),
+        ("scans", "source", "sixray", "params.yaml: scans.folder: got 'data/README.md'"),
         ("scans", "sourse", "sixray", "params.yaml: scans.sourse: unknown parameter"),
         ("extract", "size", 50, "params.yaml: extract.size: got 50, expected a power of 2"),
         ("scans", "validation", 0, "params.yaml: scans.validation: got 0.0, expected more than 0"),
