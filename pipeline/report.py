@@ -23,13 +23,21 @@ from pipeline.figures import (
 from pipeline.files import write_json, write_table, write_whole
 from pipeline.patch_store import PatchStore
 from pipeline.scoring import Calibration
-from pipeline.settings import EvaluateSettings
+from pipeline.settings import EvaluateSettings, Settings
 from pipeline.showcase import ScanScorer, pick_exemplars, pick_features, pick_scans
+from pipeline.splits import LABELS_USED
 from pipeline.windows import NORMAL
 
 METRICS = "metrics.json"
 TABLE = "table.txt"
 FIGURES = "figures"
+
+
+def heading_of(settings: Settings) -> str:
+    """What the table is of; with a line that says so where labels decided what was learnt."""
+    scans = settings.scans
+    heading = f"{scans.source}, preset {settings.preset}, seed {settings.train.seed}"
+    return f"{heading}\n{LABELS_USED}" if scans.uses_labels else heading
 
 
 def write_report(

@@ -87,8 +87,12 @@ class ScanSettings(SplitShares):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.count >= 1, "count", self.count, "1 or more")
-        own = self.source == "embedded" or self.folder != NO_FOLDER
-        require(own, "folder", self.folder, "the folder of your scans, such as data/raw")
+        if self.source == "embedded":
+            expected = "the format of the scans in scans.folder, or that parameter as it was"
+            require(self.folder == NO_FOLDER, "source", self.source, expected)
+        else:
+            expected = "the folder of your scans, such as data/raw"
+            require(self.folder != NO_FOLDER, "folder", self.folder, expected)
         names = [str(name) for name in self.classes]
         require(len(set(names)) == len(names), "classes", self.classes, "each class once")
         check_group(self.group)

@@ -8,7 +8,7 @@ from pipeline.patch_store import PatchStore
 from pipeline.protocol_report import write_protocols
 from pipeline.protocols import HONEST, Protocol
 from pipeline.reference_protocol import LabelledTest, Picked, run_protocols
-from pipeline.report import FIGURES, TABLE, write_figures, write_report
+from pipeline.report import FIGURES, TABLE, heading_of, write_figures, write_report
 from pipeline.scoring import TrainedModel
 from pipeline.search_space import LOSS_NAMES
 from pipeline.selection import load_validation
@@ -31,7 +31,7 @@ def main() -> None:
     detector = model.detector()
     store = PatchStore(PATCHES, TEST)
     test = score_test(store, detector, model.calibration, PatchStore(PATCHES, TRAIN))
-    heading = f"{settings.scans.source}, preset {settings.preset}, seed {settings.train.seed}"
+    heading = heading_of(settings)
     table = write_report(EVALUATED, store, test, model.calibration, settings.evaluate, heading)
     scorer = ScanScorer(
         rows=[row for row in read_catalogue(SCANS) if row.split == TEST],

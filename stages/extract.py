@@ -11,6 +11,7 @@ from pipeline.ray_extract import cut_on_ray
 from pipeline.settings import load_settings, reading_settings
 from pipeline.shard_cutting import Recipe, ShardResult
 from pipeline.sources.registry import open_source
+from pipeline.splits import LABELS_USED
 from stages.entry import PATCHES, SCANS
 
 
@@ -26,6 +27,8 @@ def main() -> None:
     started = time.monotonic()
     manifest = extract_patches(PATCHES, read_catalogue(SCANS), source, settings.extract, how)
     print(describe(manifest, time.monotonic() - started))
+    if settings.scans.uses_labels:
+        print(LABELS_USED)
 
 
 def on_ray(recipe: Recipe, shards: Sequence[Job]) -> Iterator[ShardResult]:

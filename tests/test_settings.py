@@ -63,7 +63,7 @@ def test_no_labels_of_one_s_own_scans_are_used_unasked(
 ) -> None:
     changes = {
         "scans__source": source,
-        "scans__folder": "mine",
+        "scans__folder": "data/README.md" if source == "embedded" else "mine",
         "scans__labelled_validation": given,
     }
     assert (
@@ -117,6 +117,11 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"tune__workers": 0}, "tune.workers: got 0, expected 1 or more"),
         ({"scans__source": "sixrey"}, "scans.source: .*got 'sixrey'"),
         ({"scans__source": "yolo"}, "scans.folder: got 'data/README.md', expected the folder"),
+        ({"scans__folder": "data/raw"}, "scans.source: got 'embedded', expected the format of the"),
+        (
+            {"scans__source": "cifar10", "scans__folder": "x", "scans__normal_windows": "outside"},
+            "scans.normal_windows: got .*expected extract.mode windows, and a source",
+        ),
         ({"scans__group": "("}, r"scans.group: got '\(', expected a regular expression"),
         ({"scans__group": {"table": "b.csv", "scan": "id"}}, "scans.group.*bag: missing"),
         ({"scans__classes": {"gun": 3}}, "scans.classes.gun: .*got 3"),
