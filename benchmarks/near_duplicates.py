@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from pipeline.images import Pixels, read_image
-from pipeline.sources.folders import find_images
+from pipeline.sources.folders import list_files
 from pipeline.survey import HASH_SIDE, NEAR_BITS, near_pairs, perceptual_hash
 
 COMPARED = 10_000
@@ -21,7 +21,7 @@ COMPARED = 10_000
 
 def main() -> None:
     """Print a table of distances in bits."""
-    images, _ = find_images(Path(sys.argv[1]))
+    images = list_files(Path(sys.argv[1])).images
     hashes = np.array([perceptual_hash(read_image(path)) for path in images])
     print(f"near: {NEAR_BITS} of {HASH_SIDE**2} bits or fewer; {len(images)} scans")
     for name, alter in ALTERED.items():

@@ -8,19 +8,22 @@ from typing import Literal
 from pipeline.errors import InputError
 
 BadInputRule = Literal["fail", "skip"]
+Unannotated = Literal["normal", "bad"]  # what an image without any annotation is
 
 
 @dataclass(frozen=True)
 class BadInput:
-    """A file that cannot be used.
+    """A file that cannot be used, or several with the same fault.
 
     Attributes:
-        file: its path, as the source gave it.
+        file: its path, as the source gave it; of several, the folder that they are in.
         reason: what is wrong with it and what was expected, without the path.
+        count: how many files it stands for.
     """
 
     file: str
     reason: str
+    count: int = 1
 
 
 def as_bad(file: object, error: InputError) -> BadInput:
@@ -39,9 +42,9 @@ def settle(found: Sequence[BadInput], rule: BadInputRule) -> None:
     for bad in found:
         print(f"{'skipped' if rule == 'skip' else 'bad input'}: {bad.file}: {bad.reason}",
               file=sys.stderr)  # fmt: skip
+    count = sum(bad.count for bad in found)
     if rule == "fail":
         raise InputError(
-            f"{len(found)} bad files, named above: mend or remove them, "
-            "or set scans.bad_input to skip"
+            f"{count} bad files, named above: mend or remove them, or set scans.bad_input to skip"
         )
-    print(f"skipped {len(found)} bad files", file=sys.stderr)
+    print(f"skipped {count} bad files", file=sys.stderr)

@@ -11,6 +11,9 @@ from pipeline.errors import InputError, require
 from pipeline.files import read_rows
 from pipeline.sources.base import ScanEntry
 
+# How Roboflow names the copies that it makes of a picture: bag7_jpg.rf.0c1d2e...
+ROBOFLOW = re.compile(r"([^/]+)_(?:bmp|jpe?g|png|tiff?|webp)\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class BagColumn:
@@ -67,17 +70,34 @@ def bag_names(
     Args:
         entries: the scans.
         group: a regular expression, whose first group (or, without groups, whole match) in the
-            id is the bag's name; or a column; or None, where no scan has a bag.
+            id is the bag's name; or a column; or None, where scans are copies of one that
+            Roboflow has augmented if their names say so.
         folder: where the scans and the column's table are.
 
     Raises:
         InputError: `group` names the bag of no scan, or the table is not as it says.
     """
-    if group is None or not entries:
+    if not entries:
         return {}
+    if group is None:
+        matches = {entry.scan_id: ROBOFLOW.search(entry.scan_id) for entry in entries}
+        return {scan: match[1] for scan, match in matches.items() if match}
     if isinstance(group, str):
         return _by_pattern(entries, group)
     return _by_column(entries, group, folder / group.table)
+
+
+def describe_bags(names: Mapping[str, str], scans: int, group: str | BagColumn | None) -> list[str]:
+    """A line that says how many scans are in how many bags, where any are."""
+    bags = len(set(names.values()))
+    if group is not None:
+        return [f"{len(names)} of {scans} scans are in {bags} bags (scans.group)"]
+    if not names:
+        return []
+    return [
+        f"{len(names)} of {scans} scans are Roboflow's copies of {bags} pictures: all copies of a "
+        "picture are in one split"
+    ]
 
 
 def check_group(group: str | BagColumn | None) -> None:

@@ -46,7 +46,11 @@ class CatalogueRow:
 def write_catalogue(
     folder: Path, entries: Sequence[ScanEntry], splits: dict[str, str]
 ) -> list[CatalogueRow]:
-    """Digest every file and write `folder`/scans.jsonl, whole or not at all."""
+    """Digest every file and write `folder`/scans.jsonl, whole or not at all.
+
+    Entries that `splits` gives none are left out.
+    """
+    entries = [entry for entry in entries if entry.scan_id in splits]
     # A file may hold many scans, so each is digested once.
     files = dict.fromkeys(path for entry in entries for path in entry.files)
     digests = {path: file_digest(path) for path in tqdm(files, desc="digests", unit="file")}

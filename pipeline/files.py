@@ -11,6 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from pipeline.errors import InputError
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` beside `path`, then rename: a reader sees all of it or none."""
@@ -45,6 +50,30 @@ def read_numbers(path: Path) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in row.items()} for row in read_rows(path)]
 
 
+def read_yaml(path: Path) -> Any:
+    """Read a file of YAML 1.2, as DVC does: ``no``, ``on`` and ``y`` are words, not booleans.
+
+    Raises:
+        InputError: it is not valid YAML, or a key stands twice in one mapping; one line that names
+            the file and the line in it.
+        OSError: the file cannot be read.
+    """
+    try:
+        return _yaml().load(path.read_bytes())
+    except MarkedYAMLError as error:
+        reason = f"line {error.problem_mark.line + 1}: {error.context or ''} {error.problem}"
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: of a date in 2024-13-01
+        reason = str(error)
+    raise InputError(f"{path}: not valid YAML: {' '.join(reason.split())}")
+
+
+def yaml_text(content: Any) -> str:
+    """`content` as YAML 1.2 that `read_yaml` reads back, a line per value, keys in their order."""
+    text = io.StringIO()
+    _yaml().dump(content, text)
+    return text.getvalue()
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
@@ -64,3 +93,10 @@ def digest(content: Any) -> str:
 def project_root() -> Path:
     """Where the project's stores are; `dvc exp run --temp` names the original of its copy."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None
+    return yaml

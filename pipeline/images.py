@@ -15,6 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pipeline.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+# Told from other files by their content, so that a picture of theirs is named.
+KNOWN_FORMATS = (*FORMATS, "AVIF", "GIF", "JPEG2000", "PPM", "WEBP")
+SIGNATURES = {0: {b"\x93NUMPY": "NumPy"}, 128: {b"DICM": "DICOM"}}  # by offset
 MAX_PIXELS = 64_000_000  # of one image; about half a GiB while it is decoded
 
 # Changes with what `read_image` makes of a file.
@@ -50,6 +53,26 @@ def read_index_mask(path: Path) -> Pixels:
         InputError: the file cannot be read or is not an 8-bit mask of one channel.
     """
     return _open(path, _indices)
+
+
+def image_format(path: Path) -> str | None:
+    """The format of a picture by the first bytes of the file, whatever its suffix; else None.
+
+    One of `FORMATS`, or of the formats that are known by name only.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+        for offset, names in SIGNATURES.items():
+            for signature, name in names.items():
+                if start[offset:].startswith(signature):
+                    return name
+        with Image.open(path, formats=KNOWN_FORMATS) as image:
+            return "JPEG" if image.format == "MPO" else image.format
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return FORMATS[0]  # `read_image` says how large it is
+    except Exception:  # Pillow's decoders raise what they like of a file that is no picture
+        return None
 
 
 def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:

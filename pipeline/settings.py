@@ -7,26 +7,40 @@ module needs it; pydantic reads them strictly and refuses unknown keys.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Strict, TypeAdapter, ValidationError
 
-from pipeline.bad_input import BadInputRule
+from pipeline.bad_input import BadInputRule, Unannotated
 from pipeline.bags import BagColumn, check_group
 from pipeline.errors import InputError, require
+from pipeline.files import read_yaml
 from pipeline.models.settings import ModelSettings
 from pipeline.protocols import HONEST, Protocol
 from pipeline.resources import WorkerRange, WorkerResources
 from pipeline.search_space import Choices, Range, check_space
-from pipeline.splits import SplitShares
+from pipeline.splits import Parts, SplitShares
 from pipeline.windows import WindowRule
 
 SWEEP: Literal["sweep"] = "sweep"
 METHOD: Literal["method"] = "method"
 FromSweep = Literal["sweep"]
 FromElsewhere = Literal["sweep", "method"]
-Source = Literal["embedded", "coco", "voc", "yolo", "masks", "sixray", "class_folders", "cifar10"]
+Source = Literal[
+    "embedded",
+    "coco",
+    "voc",
+    "yolo",
+    "labelme",
+    "opixray",
+    "hixray",
+    "masks",
+    "sixray",
+    "mvtec",
+    "class_folders",
+    "cifar10",
+]
+OWN_PARTS = ("cifar10", "class_folders", "mvtec")  # whose parts are kept where `parts` is null
 Sampler = Literal["optuna", "random", "grid"]
 Scheduler = Literal["asha", "pbt", "none"]
 # What population based training may change in a trial that goes on.
@@ -35,6 +49,9 @@ MUTABLE = ("lambda_adv", "lambda_con", "lambda_lat", "learning_rate")
 # What `scans.labelled_validation` is where it is null. The abnormal scans of one's own are few,
 # and all of them are for the test unless one says otherwise.
 LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
+
+# What `scans.folder` is where there is none: a file, since DVC wants the path to be there.
+NO_FOLDER = "data/README.md"
 
 # What `extract.shard_scans` is where it is null.
 SHARD_SCANS, SHARD_WHOLE_SCANS = 16, 8192
@@ -55,13 +72,24 @@ class ScanSettings(SplitShares):
     seed: int
     count: int
     abnormal_class: str
-    classes: dict[str | int, str]
+    classes: dict[str | Annotated[int, Strict()], str]  # strict: `true` is not 1
     bad_input: BadInputRule
     group: str | BagColumn | None = None
+    parts: Parts = None
+    unannotated: Unannotated | None = None
+
+    @property
+    def keeps_own_parts(self) -> bool:
+        """Whether a set's own parts decide the splits, where it has any."""
+        return self.parts == "own" or (self.parts is None and self.source in OWN_PARTS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.count >= 1, "count", self.count, "1 or more")
+        own = self.source == "embedded" or self.folder != NO_FOLDER
+        require(own, "folder", self.folder, "the folder of your scans, such as data/raw")
+        names = [str(name) for name in self.classes]
+        require(len(set(names)) == len(names), "classes", self.classes, "each class once")
         check_group(self.group)
 
 
@@ -197,7 +225,7 @@ class Settings:
 def reading_settings(scans: ScanSettings) -> dict[str, Any]:
     """The parameters of the `scans` block that may decide what a scan looks like, once read."""
     others = {field.name for field in fields(SplitShares)}
-    others |= {"folder", "seed", "count", "group", "bad_input"}
+    others |= {"folder", "seed", "count", "group", "bad_input", "parts", "unannotated"}
     return {name: value for name, value in vars(scans).items() if name not in others}
 
 
@@ -210,9 +238,9 @@ def load_settings(
         InputError: a file is missing or not YAML, or a parameter is unknown, missing or wrong;
             the message names the file and the parameter.
     """
-    given, available = _read_yaml(params), _read_yaml(presets)
+    given, available = _read_blocks(params), _read_blocks(presets)
     preset = given.get("preset")
-    if preset not in available:
+    if not isinstance(preset, str) or preset not in available:
         raise InputError(f"{params}: preset: got {preset!r}, expected one of {sorted(available)}")
     filled = {
         name: _fill(block, available[preset].get(name, {})) if isinstance(block, dict) else block
@@ -232,13 +260,11 @@ def _one_choice(values: Range | Choices) -> bool:
     return isinstance(values, Choices) and len(values.choices) == 1
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_blocks(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file: run from the project's root") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping of blocks, got {type(content).__name__}")
     return content
@@ -260,7 +286,11 @@ def _one_line(error: ValidationError, params: Path) -> str:
     deepest = max(faults, key=lambda fault: len(fault["loc"]))
     first = next((fault for fault in faults if fault["type"] == "value_error"), deepest)
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    where = ".".join(str(part) for part in first["loc"] if part not in TRIED_TYPES)
+    place = [str(part) for part in first["loc"] if part not in TRIED_TYPES]
+    if place and place[-1] == "[key]":
+        block = ".".join(place[:-2])
+        return f"{params}: {block}: got the key {first['input']!r}, expected a word: quote it{more}"
+    where = ".".join(place)
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         what = "unknown parameter: remove it or correct its name"
     elif first["type"] in ("missing", "missing_argument"):

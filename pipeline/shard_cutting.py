@@ -20,7 +20,8 @@ from pipeline.files import code_digest, digest
 from pipeline.images import PIXEL_RULE
 from pipeline.shards import FORMAT, Patches, Shard, ShardAttributes, ShardWriter
 from pipeline.sources.base import Image, Scan, ScanSource
-from pipeline.windows import Places, WindowRule, place_windows, window_pixels
+from pipeline.splits import TRAIN, VALIDATION
+from pipeline.windows import Places, WindowRule, normal_places, place_windows, window_pixels
 
 # The modules that decide a shard's bytes, beside the source's own.
 DECIDING = (
@@ -33,6 +34,7 @@ DECIDING = (
     "pipeline.windows",
 )
 
+LEARNT = (TRAIN, VALIDATION)  # splits of normal windows alone
 PIECE_WINDOWS = 256  # in memory at a time: 3 MB of 64x64x3
 
 
@@ -165,7 +167,7 @@ def _named(classes: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
 def _write_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> ShardResult:
     folder = Path(recipe.folder)
     with ShardWriter(folder, recipe.rule.size, recipe.channels) as writer:
-        scans = tuple(_add_scan(writer, recipe, row) for row in rows)
+        scans = tuple(_add_scan(writer, recipe, split, row) for row in rows)
         kept = [row for row, scan in zip(rows, scans, strict=True) if scan.skipped is None]
         file = f"{recipe.name(split, kept)}.h5"
         if kept:
@@ -177,13 +179,16 @@ def _write_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> Sh
         return ShardResult(split, file, len(writer), scans)
 
 
-def _add_scan(writer: ShardWriter, recipe: Recipe, row: CatalogueRow) -> ScanResult:
+def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow) -> ScanResult:
     file = row.files[0]
     try:
         scan = recipe.source.read(row.entry())
         _require_channels(scan, recipe)
         places = place_windows(scan, recipe.rule)
-        _require_windows(places)
+        if split in LEARNT and row.classes:
+            places = normal_places(places)  # of a threat that fills its scan, none is left
+        else:
+            _require_windows(places)
     except InputError as error:
         if not Path(file).parent.is_dir():
             raise InputError(

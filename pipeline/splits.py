@@ -1,8 +1,10 @@
 """Which scan goes where, decided by whole scan before anything is cut."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +19,15 @@ TEST = "test"  # normal and abnormal: looked at once, by evaluation
 SPLITS = (TRAIN, VALIDATION, LABELLED_VALIDATION, TEST)
 
 
+LABELS_USED = (
+    "training windows are also from bags with threats, outside of them: labels were used "
+    "(scans.normal_windows)"
+)
+
+NormalWindows = Literal["bags", "outside"]
+Parts = Literal["own", "shares"] | None
+
+
 @dataclass(frozen=True)
 class SplitShares:
     """Shares of the scans, each from 0 to below 1.
@@ -25,17 +36,50 @@ class SplitShares:
         validation: of the normal scans that are not for the test.
         test_normal: of the normal scans, for sets that have no official test part.
         labelled_validation: of the abnormal scans, and of the test's normal scans.
+        normal_windows: where training windows come from: ``bags`` without any threat; or
+            ``outside``, from every bag, but only windows that touch no threat. Then the first
+            two shares are of all scans.
     """
 
     validation: float
     test_normal: float
     labelled_validation: float
+    normal_windows: NormalWindows = field(default="bags", kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("validation", "test_normal", "labelled_validation"):
             value = getattr(self, name)
             require(0 <= value < 1, name, value, "a share from 0 to below 1")
         require(self.validation > 0, "validation", self.validation, "more than 0")
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether labels decide what is learnt from: training is then not unsupervised."""
+        return self.normal_windows == "outside"
+
+
+def with_parts(entries: Sequence[ScanEntry], parts: Parts, *, keep: bool) -> list[ScanEntry]:
+    """The entries with their own parts, or without where the set's parts are not to be kept.
+
+    Raises:
+        InputError: the parameter asks for the set's own parts, and it has none.
+    """
+    if parts == "own" and all(entry.part is None for entry in entries):
+        raise InputError(
+            "scans.parts: got 'own', but no folder or list of the set is called train, val or test"
+        )
+    return list(entries) if keep else [replace(entry, part=None) for entry in entries]
+
+
+def describe_parts(entries: Sequence[ScanEntry], shares: SplitShares, *, kept: bool) -> list[str]:
+    """Lines that say what the set's own parts are, and whether labels decide what trains."""
+    counts = Counter(entry.part for entry in entries if entry.part)
+    found = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    fate = "kept as the splits" if kept else "not kept: set scans.parts to own for that"
+    return [
+        *([f"the set's own parts: {found}: {fate}"] if counts else []),
+        *([LABELS_USED] if shares.uses_labels else []),
+    ]
 
 
 def split_scans(
@@ -44,13 +88,19 @@ def split_scans(
     """Give every scan one split: a dict from scan id to split name.
 
     Scans that `bags` gives the same name, by their ids, stay together; a scan that it does not
-    name is a bag by itself. Abnormal bags never train. Classes are spread evenly: each combination
-    of classes is shared out by itself. A set's official parts are kept where it has them.
+    name is a bag by itself. Abnormal bags never train, unless windows outside of their threats do.
+    Classes are spread evenly: each combination of classes is shared out by itself.
+
+    Where the entries have parts, the set's own test part is the test. Abnormal scans of its other
+    parts are left out, but for the share that a sweep may see; that share is of the test's where
+    the other parts have no abnormal scan.
 
     Raises:
-        InputError: no normal scan is left to train or to validate on, or two scans share an id.
+        InputError: no normal scan is left to train or to validate on, two scans share an id, or
+            some scans have a part and others have none, or none is in the test part.
     """
     _refuse_repeated_ids(entries)
+    own = _own_parts(entries, shares)
     strata: dict[tuple[str, ...], list[Bag]] = {}
     for bag in make_bags(entries, bags):
         strata.setdefault(bag.classes, []).append(bag)
@@ -59,41 +109,86 @@ def split_scans(
         # By hash, not by a permutation: a scan that is added then leaves the others in their order,
         # so at most one of them passes each border between two splits.
         shuffled = sorted(members, key=lambda bag: sha256(f"{seed}/{bag.key}".encode()).digest())
-        splits |= _split_abnormal(shuffled, shares) if classes else _split_normal(shuffled, shares)
+        learns = not classes or shares.uses_labels
+        splits |= (
+            own.split(shuffled, shares, learns=learns)
+            if own
+            else _split_by_shares(shuffled, shares, learns=learns)
+        )
     _require_normals(splits)
     return splits
 
 
-def _split_normal(bags: Sequence[Bag], shares: SplitShares) -> dict[str, str]:
-    testing, learning = _official_parts(bags) or _divide(bags, shares.test_normal)
-    validation, train = _divide(learning, shares.validation)
+def _split_by_shares(bags: Sequence[Bag], shares: SplitShares, *, learns: bool) -> dict[str, str]:
+    """Share out the bags of one combination of classes."""
+    testing, rest = _divide(bags, shares.test_normal if learns else 1)
+    validation, learning = _divide(rest, shares.validation)
     labelled, test = _divide(testing, shares.labelled_validation)
     return _assign(
-        {
-            TRAIN: train,
-            VALIDATION: validation,
-            LABELLED_VALIDATION: labelled,
-            TEST: test,
-        }
+        {TRAIN: learning, VALIDATION: validation, LABELLED_VALIDATION: labelled, TEST: test}
     )
 
 
-def _split_abnormal(bags: Sequence[Bag], shares: SplitShares) -> dict[str, str]:
-    labelled, test = _divide(bags, shares.labelled_validation)
-    return _assign({LABELLED_VALIDATION: labelled, TEST: test})
+@dataclass(frozen=True)
+class _OwnParts:
+    """How a set's own parts become splits.
 
-
-def _official_parts(bags: Sequence[Bag]) -> tuple[Sequence[Bag], Sequence[Bag]] | None:
-    """The bags of the test and of the training part; None where the set has no parts.
-
-    A bag with a scan in either part is for the test.
+    Attributes:
+        validation: whether the set has a validation part; else training scans are held back.
+        labelled: whether the parts beside the test hold abnormal scans, for a sweep to see.
     """
-    if not any(scan.part for bag in bags for scan in bag.scans):
+
+    validation: bool
+    labelled: bool
+
+    def split(self, bags: Sequence[Bag], shares: SplitShares, *, learns: bool) -> dict[str, str]:
+        """Split the bags of one combination of classes by their parts."""
+        learning, validation, testing = (
+            [bag for bag in bags if _part_of(bag) == split] for split in (TRAIN, VALIDATION, TEST)
+        )
+        seen: Sequence[Bag]
+        if not learns:
+            seen, _ = _divide([*learning, *validation], shares.labelled_validation)
+            learning, validation = [], []
+        elif not self.validation:
+            validation, learning = map(list, _divide(learning, shares.validation))
+            seen = []
+        elif self.labelled:
+            seen, validation = map(list, _divide(validation, shares.labelled_validation))
+        else:
+            seen = []
+        if not self.labelled:
+            seen, testing = map(list, _divide(testing, shares.labelled_validation))
+        return _assign(
+            {TRAIN: learning, VALIDATION: validation, LABELLED_VALIDATION: seen, TEST: testing}
+        )
+
+
+def _own_parts(entries: Sequence[ScanEntry], shares: SplitShares) -> _OwnParts | None:
+    """How the set's own parts are kept; None where the scans have none."""
+    without = [entry.scan_id for entry in entries if entry.part is None]
+    if len(without) == len(entries):
         return None
-    tested = [any(scan.part == "test" for scan in bag.scans) for bag in bags]
-    testing = [bag for bag, is_tested in zip(bags, tested, strict=True) if is_tested]
-    learning = [bag for bag, is_tested in zip(bags, tested, strict=True) if not is_tested]
-    return testing, learning
+    counts = Counter(entry.part for entry in entries if entry.part)
+    found = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    if without:
+        raise InputError(
+            f"scans.parts: {len(without)} scans are in no part of the set, such as "
+            f"{without[0]!r}, beside {found}: name their part, or set scans.parts to shares"
+        )
+    if not counts["test"]:
+        raise InputError(
+            f"scans.parts: the set has no test part of its own, but {found}: call one test, or "
+            "set scans.parts to shares"
+        )
+    labelled = any(entry.classes and entry.part != "test" for entry in entries)
+    return _OwnParts(bool(counts["validation"]), labelled and not shares.uses_labels)
+
+
+def _part_of(bag: Bag) -> str:
+    """The split that a bag's part stands for; a bag with scans in several is for the later one."""
+    parts = {scan.part for scan in bag.scans}
+    return next(split for split in (TEST, VALIDATION, TRAIN) if split in parts)
 
 
 def _divide(bags: Sequence[Bag], share: float) -> tuple[Sequence[Bag], Sequence[Bag]]:

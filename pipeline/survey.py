@@ -6,7 +6,8 @@ near-duplicates that fall into different splits are reported.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,43 +38,67 @@ class Looked:
     Attributes:
         pixels: SHA-256 of its shape and pixels.
         likeness: its perceptual hash.
+        channels: of its image.
+        objects: how many of each class it holds, in the set's own words.
     """
 
     pixels: bytes
     likeness: Bits
+    channels: int
+    objects: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Every scan that can be used, with its perceptual hash, and every one that cannot."""
+    """Every scan that can be used, and every one that cannot.
+
+    Attributes:
+        entries: those that can.
+        likenesses: (N, HASH_SIDE**2), their perceptual hashes, in the order of `entries`.
+        objects: how many objects of each class each of them holds, in the set's own words.
+        bad: those that cannot, and why.
+    """
 
     entries: list[ScanEntry]
-    likenesses: NDArray[np.bool_]  # (N, HASH_SIDE**2), in the order of `entries`
+    likenesses: NDArray[np.bool_]
+    objects: list[Mapping[str, int]]
     bad: list[BadInput]
 
 
 def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
-    """Read every scan, in threads; of identical scans the first is kept."""
-    kept: list[ScanEntry] = []
-    likenesses: list[Bits] = []
-    bad: list[BadInput] = []
-    first: dict[bytes, ScanEntry] = {}
+    """Read every scan, in threads.
+
+    Of identical scans the first is kept, and of scans with different numbers of channels those
+    with the number that most have.
+    """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda entry: _look(source, entry), entries)
-        for entry, look in zip(
-            entries, tqdm(looks, "survey", len(entries), unit="scan"), strict=True
-        ):
-            if isinstance(look, BadInput):
-                bad.append(look)
-            elif look.pixels in first:
-                same = first[look.pixels].files[0]
-                bad.append(BadInput(str(entry.files[0]), f"the same image as {same}: remove one"))
-            else:
-                first[look.pixels] = entry
-                kept.append(entry)
-                likenesses.append(look.likeness)
-    shape = (len(kept), HASH_SIDE**2)
-    return Survey(kept, np.array(likenesses, dtype=np.bool_).reshape(shape), bad)
+        every = list(tqdm(looks, "survey", len(entries), unit="scan"))
+    counts = Counter(look.channels for look in every if isinstance(look, Looked))
+    usual = max(counts, key=lambda channels: (counts[channels], channels), default=0)
+    kept: list[tuple[ScanEntry, Looked]] = []
+    bad: list[BadInput] = []
+    first: dict[bytes, ScanEntry] = {}
+    for entry, look in zip(entries, every, strict=True):
+        file = str(entry.files[0])
+        if isinstance(look, BadInput):
+            bad.append(look)
+        elif look.channels != usual:
+            reason = f"{look.channels} channels, but {counts[usual]} of {counts.total()} scans have"
+            bad.append(BadInput(file, f"{reason} {usual}: a set has one number of channels"))
+        elif look.pixels in first:
+            same = first[look.pixels].files[0]
+            bad.append(BadInput(file, f"the same image as {same}: remove one"))
+        else:
+            first[look.pixels] = entry
+            kept.append((entry, look))
+    likenesses = np.array([look.likeness for _, look in kept], dtype=np.bool_)
+    return Survey(
+        [entry for entry, _ in kept],
+        likenesses.reshape(len(kept), HASH_SIDE**2),
+        [look.objects for _, look in kept],
+        bad,
+    )
 
 
 def perceptual_hash(image: Image) -> Bits:
@@ -109,19 +134,19 @@ def near_pairs(likenesses: NDArray[np.bool_], splits: Sequence[str]) -> list[tup
     return sorted(pairs)
 
 
-def write_near_duplicates(path: Path, found: Survey, splits: dict[str, str]) -> int:
+def write_near_duplicates(path: Path, found: Survey, splits: Mapping[str, str]) -> int:
     """List the near-duplicates that are in different splits, a pair a line; gives their number."""
-    ids = [entry.scan_id for entry in found.entries]
-    pairs = near_pairs(found.likenesses, [splits[scan_id] for scan_id in ids])
+    split = [splits.get(entry.scan_id) for entry in found.entries]
     rows = [
         {
-            "scan": ids[i],
-            "split": splits[ids[i]],
-            "near": ids[j],
-            "near_split": splits[ids[j]],
+            "scan": found.entries[i].scan_id,
+            "split": split[i],
+            "near": found.entries[j].scan_id,
+            "near_split": split[j],
             "bits": bits,
         }
-        for i, j, bits in pairs
+        for i, j, bits in near_pairs(found.likenesses, [name or "" for name in split])
+        if split[i] and split[j]
     ]
     write_table(path, ("scan", "split", "near", "near_split", "bits"), rows)
     return len(rows)
@@ -129,8 +154,9 @@ def write_near_duplicates(path: Path, found: Survey, splits: dict[str, str]) -> 
 
 def _look(source: ScanSource, entry: ScanEntry) -> Looked | BadInput:
     try:
-        image = source.read(entry).image
+        scan = source.read(entry)
     except InputError as error:
         return as_bad(entry.files[0], error)
+    image = scan.image
     pixels = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
-    return Looked(pixels, perceptual_hash(image))
+    return Looked(pixels, perceptual_hash(image), image.shape[2], Counter(scan.objects))

@@ -1,6 +1,6 @@
 """Windows over a scan: where they lie, which are kept, how they are labelled, and back to a map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -167,6 +167,18 @@ def place_windows(scan: Scan, rule: WindowRule) -> Places:
         foreground=foreground[kept].astype(np.float32),
         grazing=int(grazing.sum()),
         background=int(empty.sum()),
+    )
+
+
+def normal_places(places: Places) -> Places:
+    """The normal windows alone; those that show a threat count as left out for touching it."""
+    kept = np.array([label == NORMAL for label in places.labels], dtype=np.bool_)
+    return replace(
+        places,
+        origins=places.origins[kept],
+        labels=(NORMAL,) * int(kept.sum()),
+        foreground=places.foreground[kept],
+        grazing=places.grazing + int((~kept).sum()),
     )
 
 

@@ -2,11 +2,10 @@
 
 from dataclasses import asdict
 
-import yaml
-
+from pipeline.files import yaml_text
 from pipeline.settings import load_settings
 
 
 def main() -> None:
     """Print them as YAML."""
-    print(yaml.safe_dump(asdict(load_settings()), sort_keys=False), end="")
+    print(yaml_text(asdict(load_settings())), end="")

@@ -13,6 +13,9 @@ from pipeline.sources.base import Listing, Region, Scan, ScanEntry
 class ArraySource:
     """Reads ``<name>.npy``; of a scan with a class, the upper left quarter is the region."""
 
+    def meaning(self, name: str) -> str:
+        return name
+
     def listing(self) -> Listing:
         raise NotImplementedError
 

@@ -49,7 +49,7 @@ def test_bad_files_are_named_and_skipped(project: Path) -> None:
     done = run(project, bad_input="skip", group=r"bag\d+", validation=0.5)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("skipped")]
-    assert lines[0].startswith("skipped: set/labels/bag2_4.txt: line 1: Invalid YOLO annotation")
+    assert lines[0].startswith("skipped: set/labels/bag2_4.txt: line 1: 3 values after the class")
     assert lines[1].startswith("skipped: set/images/bag4_8.png: ")
     assert lines[2:] == ["skipped 2 bad files"]
     rows = read_catalogue(project / "data" / "scans")

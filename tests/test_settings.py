@@ -1,5 +1,6 @@
 import re
 import shlex
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
@@ -9,10 +10,12 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from pipeline.errors import InputError
+from pipeline.files import yaml_text
 from pipeline.resources import WorkerRange
 from pipeline.settings import Source, load_settings
 from pipeline.sources.registry import open_source
 from pipeline.sweep_results import choose_settings
+from stages.params import main
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "presets.yaml"
@@ -25,7 +28,7 @@ def with_changes(folder: Path, **changes: object) -> Path:
         target = content[block[0]] if block else content
         target[key] = value
     path = folder / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml_text(content))
     return path
 
 
@@ -58,7 +61,11 @@ def test_params_override_the_preset(tmp_path: Path) -> None:
 def test_no_labels_of_one_s_own_scans_are_used_unasked(
     tmp_path: Path, source: str, given: float | None, share: float
 ) -> None:
-    changes = {"scans__source": source, "scans__labelled_validation": given}
+    changes = {
+        "scans__source": source,
+        "scans__folder": "mine",
+        "scans__labelled_validation": given,
+    }
     assert (
         load_settings(with_changes(tmp_path, **changes), PRESETS).scans.labelled_validation == share
     )
@@ -98,6 +105,7 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"cache_gb": 0}, "cache_gb: got 0.0, expected more than 0"),
         ({"extra": 1}, "extra: unknown parameter"),
         ({"preset": "dmeo"}, "preset: got 'dmeo', expected one of"),
+        ({"preset": ["demo"]}, r"preset: got \['demo'\], expected one of"),
         ({"extract__size": 48}, "extract.size: got 48, expected a power of 2"),
         ({"train__lambda_con": "many"}, "train.lambda_con: .*got 'many'"),
         ({"train__lambda_con": -1}, "train.lambda_con: got -1"),
@@ -108,9 +116,14 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"tune__gpus": 2}, "tune.gpus: got 2.0, expected 0 to 1"),
         ({"tune__workers": 0}, "tune.workers: got 0, expected 1 or more"),
         ({"scans__source": "sixrey"}, "scans.source: .*got 'sixrey'"),
+        ({"scans__source": "yolo"}, "scans.folder: got 'data/README.md', expected the folder"),
         ({"scans__group": "("}, r"scans.group: got '\(', expected a regular expression"),
         ({"scans__group": {"table": "b.csv", "scan": "id"}}, "scans.group.*bag: missing"),
         ({"scans__classes": {"gun": 3}}, "scans.classes.gun: .*got 3"),
+        ({"scans__classes": {"gun": True}}, "scans.classes.gun: .*got True"),
+        ({"scans__classes": {True: "gun"}}, "scans.classes: got the key True, expected a word"),
+        ({"scans__classes": {1.0: "gun"}}, "scans.classes: got the key 1.0, expected a word"),
+        ({"scans__classes": {1: "gun", "1": "knife"}}, "scans.classes: .*expected each class once"),
         ({"scans__bad_input": "ignore"}, "scans.bad_input: .*got 'ignore'"),
         ({"scans__validation": 1.5}, "scans.validation: got 1.5"),
         ({"tune__space": {"lambda_con": [9, 3]}}, "tune.space.lambda_con: got .*low < high"),
@@ -134,12 +147,89 @@ def test_a_wrong_parameter_is_named_with_its_file(
 def test_files_that_are_not_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml: no such file"):
         load_settings(tmp_path / "none.yaml", PRESETS)
-    (tmp_path / "broken.yaml").write_text("a: [1")
-    with pytest.raises(InputError, match=r"broken\.yaml: not valid YAML"):
-        load_settings(tmp_path / "broken.yaml", PRESETS)
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(InputError, match=r"list\.yaml: expected a mapping"):
         load_settings(tmp_path / "list.yaml", PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: [1", "line 2: .*expected ',' or ']'"),
+        ("a: 1\nb: 2\na: 3\n", 'line 3: .*found duplicate key "a"'),
+        ("a: {no: normal, no: gun}", 'line 1: .*found duplicate key "no"'),
+        ("a: 1\n--- \na: 2\n", "line 2: expected a single document"),
+        ("a: 2024-13-01", "month must be in 1..12"),
+        ("a: \0", ".*special characters are not allowed"),
+        ("a: " + "[" * 2000, "maximum recursion depth"),
+    ],
+)
+def test_broken_yaml_is_one_line_with_its_file(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"broken\.yaml: not valid YAML: {message}") as error:
+        load_settings(path, PRESETS)
+    assert "\n" not in str(error.value)
+
+
+def with_text(folder: Path, old: str, new: str) -> Path:
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count(old) == 1
+    path = folder / "params.yaml"
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def test_words_that_older_yaml_takes_for_booleans_are_class_names(tmp_path: Path) -> None:
+    classes = {"no": "normal", "on": "gun", "yes": "n", "off": "y", "y": "off", "n": "no", 1: "on"}
+    text = ", ".join(f"{name}: {meaning}" for name, meaning in classes.items())
+    path = with_text(tmp_path, "classes: {}", f"classes: {{{text}}}")
+    assert load_settings(path, PRESETS).scans.classes == classes
+
+
+def test_dvc_sets_such_words_as_class_names(tmp_path: Path) -> None:
+    path = with_text(tmp_path, "preset: demo", "preset: tiny")
+    apply_overrides(path, ["+scans.classes={no: normal, on: gun, 3: y}"])
+    classes = load_settings(path, PRESETS).scans.classes
+    assert classes == {"no": "normal", "on": "gun", 3: "y"}
+
+
+@pytest.mark.parametrize("number", ["2.0e-4", "2e-4", "0.0002", ".2e-3"])
+def test_numbers_in_any_notation(tmp_path: Path, number: str) -> None:
+    path = with_text(tmp_path, "learning_rate: null", f"learning_rate: {number}")
+    assert load_settings(path, PRESETS).model.learning_rate == 2e-4
+
+
+NAMES = (
+    "no",
+    "2e4",
+    "007",
+    "null",
+    "true",
+    "~",
+    "",
+    " a ",
+    "a: b",
+    "#x",
+    "1:30",
+    "2024-01-01",
+    "é",
+)
+
+
+def test_what_the_stage_params_prints_is_read_back_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    classes: dict[str | int, str] = {7: "gun", "last": "no"}
+    classes |= {name: f"of {name}" for name in NAMES}
+    with_changes(tmp_path, scans__classes=classes, model__learning_rate=2e-5)
+    shutil.copy(PRESETS, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = load_settings()
+    main()
+    Path("params.yaml").write_text(capsys.readouterr().out)
+    assert load_settings() == before
+    assert before.scans.classes == classes
 
 
 def test_workers_by_number_or_by_range(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
     [
         ("h5py", {"pipeline/shards.py"}),
         ("mlflow", {"pipeline/tracking.py"}),
+        ("ruamel", {"pipeline/files.py"}),
         (
             "ray",
             {

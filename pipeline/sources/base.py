@@ -1,5 +1,6 @@
 """What a scan source gives: scans with their regions, and a listing made without reading pixels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -14,7 +15,7 @@ from pipeline.bad_input import BadInput
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]  # (H, W), True on the object
 
-Part = Literal["train", "test"]
+Part = Literal["train", "validation", "test"]
 
 IGNORED = "ignored"  # the class of an object that makes a window neither normal nor abnormal
 
@@ -40,11 +41,13 @@ class Scan:
         scan_id: unique within its source.
         image: (H, W, C) uint8.
         regions: the abnormal and the ignored objects, none in a normal scan.
+        objects: the class of every object in the set's own words, those of normal classes too.
     """
 
     scan_id: str
     image: Image
     regions: tuple[Region, ...]
+    objects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class ScanEntry:
         scan_id: unique within its source.
         files: the files that are its own, for their digests; the image first.
         classes: its abnormal classes, sorted; empty for a normal scan.
-        part: the set's own part that it belongs to, where the set has official parts.
+        part: the set's own part that it belongs to, None where the set names none for it.
         records: digest of its records in a file that it shares with other scans, where it does.
     """
 
@@ -67,20 +70,59 @@ class ScanEntry:
 
 
 @dataclass(frozen=True)
+class SetFiles:
+    """Every file below a set's folder, each in one of the groups.
+
+    Attributes:
+        folder: the set's folder.
+        images: files that are read as images, sorted; by suffix, or by content where the suffix
+            is another.
+        others: every other file, sorted: annotations, and files that no source reads.
+        hidden: hidden files and folders, which are left alone, sorted.
+        bad: links, special files and images of other formats, with the reason.
+    """
+
+    folder: Path
+    images: tuple[Path, ...]
+    others: tuple[Path, ...]
+    hidden: tuple[Path, ...] = ()
+    bad: tuple[BadInput, ...] = ()
+
+    def ending_in(self, *suffixes: str) -> list[Path]:
+        """The other files that end in one of the suffixes, whatever their case."""
+        return [path for path in self.others if path.suffix.lower() in suffixes]
+
+
+@dataclass(frozen=True)
 class Listing:
     """What a source found.
 
     Attributes:
+        files: every file below the folder.
         entries: every scan that can be taken, sorted by id.
         bad: every file that cannot, and why.
+        names: the set's own classes that some scan has.
+        annotations: the files that say something of scans or classes.
+        ignored: files that are left alone on purpose, with the reason. Another file that is no
+            scan's, no annotation and not bad is none of this format.
+        notes: what was read in a way that a user should know of, and how often.
     """
 
+    files: SetFiles
     entries: list[ScanEntry]
     bad: list[BadInput] = field(default_factory=list)
+    names: frozenset[str] = frozenset()
+    annotations: frozenset[Path] = frozenset()
+    ignored: Mapping[Path, str] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 class ScanSource(Protocol):
     """Turns a folder into scans."""
+
+    def meaning(self, name: str) -> str:
+        """A class of the set's own words here: normal, `IGNORED`, or an abnormal class."""
+        ...
 
     def listing(self) -> Listing:
         """Every scan of the folder, found without reading pixels.

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pipeline.bad_input import BadInput, as_bad
 from pipeline.errors import InputError
 from pipeline.images import read_image
-from pipeline.sources.base import Listing, Part, Region, Scan, ScanEntry
-from pipeline.sources.folders import find_images, without_repeats
+from pipeline.sources.base import Listing, Part, Region, Scan, ScanEntry, SetFiles
+from pipeline.sources.folders import list_files, without_repeats
 
 # In the order of the official labels, with the names of the paper's Table I.
 CLASSES = (
@@ -34,7 +34,8 @@ CLASSES = (
 )
 ALIASES = {"airplane": "plane", "automobile": "car"}
 SIDE = 32
-PARTS: tuple[Part, Part] = ("train", "test")
+LAYOUT = "train/<class>/ and test/<class>/"
+PARTS: tuple[Part, ...] = ("train", "test")
 BINARY = {
     "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
     "test": ["test_batch.bin"],
@@ -58,14 +59,21 @@ class Cifar10Source:
                 f"scans.abnormal_class: unknown class {abnormal_class!r}, expected one of {CLASSES}"
             )
 
+    def meaning(self, name: str) -> str:
+        """A class by its own name."""
+        return name
+
     def listing(self) -> Listing:
         """Every image, by id ``<part>/<class>/<number or name>``."""
-        if not self.folder.is_dir():
-            raise InputError(f"{self.folder}: no such folder: set scans.folder to CIFAR-10's")
+        files = list_files(self.folder)
         batches = _batch_files(self.folder)
-        found, bad = self._batch_entries(batches) if batches else self._folder_entries()
+        found, bad = self._batch_entries(batches) if batches else self._folder_entries(files)
         entries, repeats = without_repeats(found)
-        return Listing(entries, [*bad, *repeats])
+        return Listing(
+            files,
+            entries,
+            [*([] if batches else files.bad), *bad, *repeats],
+        )
 
     def read(self, entry: ScanEntry) -> Scan:
         """Read one image; in the class left out, the whole image is the region."""
@@ -73,7 +81,8 @@ class Cifar10Source:
         is_batch = path.suffix in ("", ".bin")
         image = _read_batch(path)[0][int(name.rsplit("-", 1)[1])] if is_batch else read_image(path)
         whole = np.ones(image.shape[:2], dtype=np.bool_)
-        return Scan(entry.scan_id, image, tuple(Region(name, whole) for name in entry.classes))
+        regions = tuple(Region(name, whole) for name in entry.classes)
+        return Scan(entry.scan_id, image, regions, entry.classes)
 
     def _batch_entries(
         self, batches: dict[Part, list[Path]]
@@ -92,20 +101,27 @@ class Cifar10Source:
             ]
         return found, bad
 
-    def _folder_entries(self) -> tuple[list[ScanEntry], list[BadInput]]:
+    def _folder_entries(self, files: SetFiles) -> tuple[list[ScanEntry], list[BadInput]]:
         found: list[ScanEntry] = []
         bad: list[BadInput] = []
+        parts: dict[str, Part] = {part: part for part in PARTS}
         for part in PARTS:
-            for folder in _class_folders(self.folder / part):
-                images, more = find_images(folder)
-                bad += more
-                class_name = ALIASES.get(folder.name, folder.name)
-                found += [self._entry(part, class_name, path.stem, path) for path in images]
+            _check_class_folders(self.folder / part)
+        for path in files.images:
+            place, *below = path.relative_to(self.folder).parts
+            if place in parts and len(below) > 1:
+                name = ALIASES.get(below[0], below[0])
+                found.append(self._entry(parts[place], name, path.stem, path))
+            else:
+                bad.append(BadInput(str(path), f"an image outside of {LAYOUT}"))
         return found, bad
 
     def _entry(self, part: Part, class_name: str, name: str, path: Path) -> ScanEntry:
         abnormal = (class_name,) if class_name == self.abnormal_class else ()
-        return ScanEntry(f"{part}/{class_name}/{name}", (path,), abnormal, part)
+        # All of the class left out is for the test, whatever its official part.
+        return ScanEntry(
+            f"{part}/{class_name}/{name}", (path,), abnormal, "test" if abnormal else part
+        )
 
 
 def _batch_files(folder: Path) -> dict[Part, list[Path]]:
@@ -122,17 +138,15 @@ def _batch_files(folder: Path) -> dict[Part, list[Path]]:
     return {}
 
 
-def _class_folders(folder: Path) -> list[Path]:
+def _check_class_folders(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no such folder: expected CIFAR-10's official batches, or train/<class>/ "
             "and test/<class>/"
         )
-    folders = sorted(path for path in folder.iterdir() if path.is_dir())
-    for path in folders:
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         if ALIASES.get(path.name, path.name) not in CLASSES:
             raise InputError(f"{path}: unknown class, expected one of {CLASSES}")
-    return folders
 
 
 @lru_cache(maxsize=2)

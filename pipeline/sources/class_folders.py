@@ -5,6 +5,7 @@ beforehand (UBA), and whole scans by class (FFOB) are all of this layout.
 """
 
 import re
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,47 +14,70 @@ from pipeline.errors import InputError
 from pipeline.images import read_image
 from pipeline.sources.base import IGNORED, Listing, Part, Region, Scan, ScanEntry
 from pipeline.sources.classes import ClassMap
-from pipeline.sources.folders import find_images, id_below, without_repeats
+from pipeline.sources.folders import id_below, list_set, without_repeats
+from pipeline.sources.pairing import PARTS
 
-PARTS: tuple[Part, Part] = ("train", "test")
+OWN = {"train", "test"}
 NUMBER = re.compile(r"^\d+\.")  # before the class's name, in the layout of the 2019 code
 
 
 class ClassFolderSource:
     """An image of an abnormal class is abnormal as a whole; an ignored class is left out.
 
-    Where the folder holds ``train/`` and ``test/``, normal scans stay in their part.
+    Where the folder holds ``train/`` and ``test/`` (and perhaps ``val/``), they are the set's own
+    parts.
     """
 
     def __init__(self, folder: Path, classes: ClassMap) -> None:
         self.folder = folder
         self.classes = classes
 
+    def meaning(self, name: str) -> str:
+        """A class of the set here: normal, ignored, or an abnormal class."""
+        return self.classes.meaning(name)
+
     def listing(self) -> Listing:
         """Every image; its id is its path below the folder, without the suffix."""
-        images, bad = find_images(self.folder)
-        parted = all((self.folder / part).is_dir() for part in PARTS)
-        found = [(path, *self._place(path, parted=parted)) for path in images]
-        self.classes.check((name for _, name, _ in found), self.folder)
+        files = list_set(self.folder)
+        found = [(path, *self._place(path)) for path in files.images]
+        names = frozenset(name for _, name, _ in found)
+        self.classes.check(names, self.folder)
+        ignored = [path for path, name, _ in found if self.classes.meaning(name) == IGNORED]
         entries, repeats = without_repeats(
             ScanEntry(id_below(self.folder, path), (path,), self.classes.abnormal([name]), part)
             for path, name, part in found
             if self.classes.meaning(name) != IGNORED
         )
-        return Listing(entries, [*bad, *repeats])
+        return Listing(
+            files,
+            entries,
+            [*files.bad, *repeats],
+            names=names,
+            ignored=dict.fromkeys(ignored, "an image of a class that scans.classes ignores"),
+        )
 
     def read(self, entry: ScanEntry) -> Scan:
         """Read one image; in an abnormal class, the whole image is the region."""
         image = read_image(entry.files[0])
         whole = np.ones(image.shape[:2], dtype=np.bool_)
-        return Scan(entry.scan_id, image, tuple(Region(name, whole) for name in entry.classes))
+        own_name, _ = self._place(entry.files[0])
+        return Scan(
+            entry.scan_id,
+            image,
+            tuple(Region(name, whole) for name in entry.classes),
+            (own_name,) if entry.classes else (),
+        )
 
-    def _place(self, path: Path, *, parted: bool) -> tuple[str, Part | None]:
+    @cached_property
+    def _parted(self) -> bool:
+        return {path.name.lower() for path in self.folder.iterdir() if path.is_dir()} >= OWN
+
+    def _place(self, path: Path) -> tuple[str, Part | None]:
         """The class and the part that an image's folders name."""
         folders = path.relative_to(self.folder).parts[:-1]
-        part = next((part for part in PARTS if parted and folders[:1] == (part,)), None)
+        part = PARTS.get(folders[0].lower()) if self._parted and folders else None
         below = folders[1:] if part else folders
-        if not below or (parted and not part):
-            layout = "train/<class>/ or test/<class>/" if parted else "<class>/"
+        if not below or (self._parted and not part):
+            layout = "train/<class>/ or test/<class>/" if self._parted else "<class>/"
             raise InputError(f"{path}: not in a folder of its class: expected {layout}")
         return NUMBER.sub("", below[0]), part

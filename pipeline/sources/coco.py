@@ -1,20 +1,29 @@
 """COCO: JSON files of images, categories and annotations, anywhere in the folder."""
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from supervision.dataset.formats.coco import coco_annotations_to_detections
 
-from pipeline.bad_input import BadInput, as_bad
+from pipeline.bad_input import BadInput, Unannotated, as_bad
 from pipeline.errors import InputError
 from pipeline.files import digest
-from pipeline.sources.base import Mask, ScanEntry
+from pipeline.sources.base import Mask, ScanEntry, SetFiles
 from pipeline.sources.classes import ClassMap
-from pipeline.sources.detections import DetectionSource, Labels, check_reach, mask_of
-from pipeline.sources.folders import find_files, find_images
+from pipeline.sources.detections import (
+    DetectionSource,
+    LabelledSet,
+    Labels,
+    check_reach,
+    check_size,
+    mask_of,
+)
+from pipeline.sources.folders import list_files
+from pipeline.sources.pairing import longest_match, part_in_name
 
 Record = dict[str, Any]  # one JSON object
 
@@ -29,45 +38,49 @@ class Annotated:
     Attributes:
         path: the JSON file.
         name: of the image, as a path.
-        size: (width, height) as annotated.
+        size: (width, height) as annotated; None where the file does not say.
         objects: class name and record of each annotation.
     """
 
     path: Path
     name: str
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     objects: list[tuple[str, Record]] = field(default_factory=list)
 
 
 class CocoSource(DetectionSource):
-    """Boxes, polygons and run lengths. Images that no JSON file lists are left alone."""
+    """Boxes, polygons and run lengths. An image without an annotation is normal if it is listed."""
 
-    def __init__(self, folder: Path, classes: ClassMap) -> None:
-        super().__init__(folder, classes)
+    def __init__(
+        self, folder: Path, classes: ClassMap, unannotated: Unannotated | None = None
+    ) -> None:
+        super().__init__(folder, classes, unannotated)
         self._found: dict[Path, Annotated] | None = None
 
-    def labels(self, images: Sequence[Path]) -> tuple[dict[Path, Labels], list[BadInput]]:
+    def labels(self, files: SetFiles) -> LabelledSet:
         """Each image that a JSON file lists, found by the end of its path."""
-        self._found, bad = _read_folder(self.folder, images)
-        scans = {
-            image: Labels(
-                frozenset(name for name, _ in found.objects),
-                records=digest([found.name, found.size, found.objects]),
-            )
-            for image, found in self._found.items()
-        }
-        return scans, bad
+        self._found, found = _read_folder(files)
+        for image, item in self._found.items():
+            names = frozenset(name for name, _ in item.objects)
+            records = digest([item.name, item.size, item.objects])
+            part = part_in_name(item.path.stem)
+            found.scans[image] = Labels(names, records=records, part=part)
+            boxes = sum(_is_box_alone(record) for _, record in item.objects)
+            if boxes:
+                found.notes["objects whose polygon is a point or a box: bbox was taken"] += boxes
+        return found
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each annotation by itself."""
         if self._found is None:  # in another process than the one that listed the folder
-            self._found, _ = _read_folder(self.folder, find_images(self.folder)[0])
+            self._found, _ = _read_folder(list_files(self.folder))
         found = self._found.get(entry.files[0])
         if found is None:
             raise InputError(f"{entry.files[0]}: no longer annotated: run `dvc repro scans`")
-        if found.size != size:
-            shown = "{}x{}, not {}x{}".format(*size, *found.size)
-            raise InputError(f"{found.path}: {found.name} is {shown}: annotate it as it is")
+        try:
+            check_size(found.size or size, size)
+        except ValueError as error:
+            raise InputError(f"{found.path}: {found.name}: {error}") from None
         for name, record in found.objects:
             try:
                 yield name, _mask(record, size)
@@ -78,59 +91,85 @@ class CocoSource(DetectionSource):
 
 
 def _mask(record: Record, size: tuple[int, int]) -> Mask:
-    segmentation = record.get("segmentation")
+    segmentation = None if _is_box_alone(record) else record.get("segmentation")
     if isinstance(segmentation, dict):
-        if not segmentation["counts"] or tuple(segmentation["size"]) != size[::-1]:
-            raise ValueError(f"run lengths of size {segmentation['size']}, expected {size[::-1]}")
+        if not segmentation["counts"]:
+            raise ValueError("no run lengths")
+        check_size(tuple(segmentation["size"][::-1]), size)
     elif segmentation:
-        polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
+        polygons = _polygons(segmentation)
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
-            raise ValueError("an empty or odd polygon, expected x and y of 3 points or more")
+            raise ValueError("an odd polygon, expected x and y of 3 points or more")
         check_reach((value for polygon in polygons for value in polygon), size)
     with_mask = bool(segmentation)
+    alone = {**record, "segmentation": segmentation or []}
     return mask_of(
-        coco_annotations_to_detections([record], size, with_mask, use_iscrowd=False), size
+        coco_annotations_to_detections([alone], size, with_mask, use_iscrowd=False), size
     )
 
 
-def _read_folder(
-    folder: Path, images: Sequence[Path]
-) -> tuple[dict[Path, Annotated], list[BadInput]]:
-    paths, bad = find_files(folder, (".json",))
+def _is_box_alone(record: Record) -> bool:
+    """Whether a polygon is no more than a point or two corners, which tools put beside a box."""
+    segmentation = record.get("segmentation")
+    if not isinstance(segmentation, list) or not segmentation:
+        return False
+    return any(len(polygon) in (0, 2, 4) for polygon in _polygons(segmentation))
+
+
+def _polygons(segmentation: list[Any]) -> list[list[Any]]:
+    """The polygons of an annotation; a single one may stand without its brackets."""
+    nested = [polygon for polygon in segmentation if isinstance(polygon, list)]
+    return nested if nested else [segmentation]
+
+
+def _read_folder(files: SetFiles) -> tuple[dict[Path, Annotated], LabelledSet]:
+    paths = files.ending_in(".json")
     if not paths:
-        raise InputError(f"{folder}: no JSON file in it: expected COCO's annotations")
+        raise InputError(f"{files.folder}: no JSON file in it: expected COCO's annotations")
     by_name: dict[str, list[Path]] = {}
-    for path in images:
+    for path in files.images:
         by_name.setdefault(path.name, []).append(path)
     found: dict[Path, Annotated] = {}
+    labels = LabelledSet(annotations=set(paths))
     for path in paths:
         try:
-            listed, more = _read_file(path)
+            listed, refused, bad = _read_file(path)
         except InputError as error:
-            bad.append(as_bad(path, error))
+            labels.bad.append(as_bad(path, error))
             continue
-        bad += more
+        labels.bad += bad
+        labels.refused.update(filter(None, (_image_file(by_name, item) for item in refused)))
         for item in listed:
             image = _image_file(by_name, item)
             if image is None:
                 reason = f"image {item.name!r} is not in the folder, or is there twice"
-                bad.append(BadInput(str(path), reason))
+                labels.bad.append(BadInput(str(path), reason))
             elif found.setdefault(image, item) is not item:
-                bad.append(BadInput(str(path), f"image {item.name!r} is annotated twice"))
-    return found, bad
+                labels.bad.append(BadInput(str(path), f"image {item.name!r} is annotated twice"))
+    return {image: item for image, item in found.items() if image not in labels.refused}, labels
 
 
 def _image_file(by_name: dict[str, list[Path]], item: Annotated) -> Path | None:
-    """The image whose path ends in the item's; of several, the one beside or below its file."""
-    parts = Path(item.name).parts
-    matching = [path for path in by_name.get(parts[-1], []) if path.parts[-len(parts) :] == parts]
+    """The image that a file speaks of: by its path from there, or by the end of its path.
+
+    Of several with that end, the one beside or below the file. A path of another machine, or one
+    that leads upwards, stands for the image that shares most of its end.
+    """
+    written = PurePosixPath(item.name.replace("\\", "/"))
+    named = by_name.get(written.name, [])
+    direct = Path(os.path.normpath(item.path.parent / written))
+    if direct in named:
+        return direct
+    if written.is_absolute() or ".." in written.parts or written.parts[0].endswith(":"):
+        return longest_match(named, written.parts[:-1])
+    matching = [path for path in named if path.parts[-len(written.parts) :] == written.parts]
     near = [path for path in matching if path.is_relative_to(item.path.parent)]
     best = near if len(matching) > 1 else matching
     return best[0] if len(best) == 1 else None
 
 
-def _read_file(path: Path) -> tuple[list[Annotated], list[BadInput]]:
-    """The images of a COCO file; those with an annotation that cannot be placed are bad."""
+def _read_file(path: Path) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
+    """The images of a COCO file, those with an annotation that cannot be placed, and its faults."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -138,7 +177,7 @@ def _read_file(path: Path) -> tuple[list[Annotated], list[BadInput]]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     try:
-        names = {item["id"]: str(item["name"]) for item in content["categories"]}
+        names = {item["id"]: str(item["name"]).strip() for item in content["categories"]}
         images = {item["id"]: _annotated(path, item) for item in content["images"]}
         return _place(path, content["annotations"], images, names)
     except WRONG_SHAPE as error:
@@ -146,15 +185,18 @@ def _read_file(path: Path) -> tuple[list[Annotated], list[BadInput]]:
 
 
 def _annotated(path: Path, record: Record) -> Annotated:
-    name = str(record["file_name"])
-    if not Path(name).name:
+    name = str(record["file_name"]).strip()
+    if not PurePosixPath(name.replace("\\", "/")).name:
         raise ValueError(f"image {record['id']} has no file name")
-    return Annotated(path, name, (record["width"], record["height"]))
+    width, height = record.get("width"), record.get("height")
+    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
+        return Annotated(path, name, (width, height))
+    return Annotated(path, name, None)
 
 
 def _place(
     path: Path, records: list[Record], images: dict[int, Annotated], names: dict[int, str]
-) -> tuple[list[Annotated], list[BadInput]]:
+) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
     bad = []
     refused = set()
     for record in records:
@@ -168,7 +210,8 @@ def _place(
             refused.add(image)
         else:
             images[image].objects.append((names[category], record))
-    return [item for number, item in images.items() if number not in refused], bad
+    kept = [item for number, item in images.items() if number not in refused]
+    return kept, [images[number] for number in refused], bad
 
 
 def _said(error: Exception) -> str:

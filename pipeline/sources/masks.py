@@ -8,13 +8,14 @@ import numpy as np
 
 from pipeline.bad_input import BadInput, as_bad
 from pipeline.errors import InputError
-from pipeline.images import Pixels, read_image, read_index_mask
-from pipeline.sources.base import Listing, Mask, Region, Scan, ScanEntry
+from pipeline.images import Pixels, read_index_mask
+from pipeline.sources.base import Listing, Mask, Scan, ScanEntry
 from pipeline.sources.classes import ClassMap
-from pipeline.sources.folders import find_images, id_below, without_repeats
-from pipeline.windows import NORMAL
+from pipeline.sources.detections import check_size, read_scan
+from pipeline.sources.folders import id_below, list_files, without_repeats
 
 SIXRAY = ClassMap({1: "gun", 2: "knife"})  # values of a mask; 0 is background
+FOLDERS = ("normal", "threat", "masks")
 
 
 class MasksSource:
@@ -29,27 +30,46 @@ class MasksSource:
         self.classes = classes
         self.stretched = stretched
 
+    def meaning(self, name: str) -> str:
+        """A class of the set here: normal, ignored, or an abnormal class."""
+        return self.classes.meaning(name)
+
     def listing(self) -> Listing:
         """Every scan; the ids are ``normal/<name>`` and ``threat/<name>``."""
-        normal, bad = find_images(self.folder / "normal")
-        threat, more = self._threat_entries()
-        entries, repeats = without_repeats(
-            [*(ScanEntry(id_below(self.folder, path), (path,), ()) for path in normal), *threat]
+        files = list_files(self.folder)
+        for name in FOLDERS:
+            if not (self.folder / name).is_dir():
+                raise InputError(f"{self.folder / name}: no such folder: expected {FOLDERS}")
+        within: dict[str, list[Path]] = {name: [] for name in FOLDERS}
+        bad = []
+        for path in files.images:
+            place = path.relative_to(self.folder).parts[0]
+            if place in within:
+                within[place].append(path)
+            else:
+                bad.append(BadInput(str(path), "an image outside of normal/, threat/ and masks/"))
+        threats, names, more = self._threats(within["threat"], within["masks"])
+        normal = [ScanEntry(id_below(self.folder, path), (path,), ()) for path in within["normal"]]
+        entries, repeats = without_repeats([*normal, *threats])
+        return Listing(
+            files,
+            entries,
+            [*files.bad, *bad, *more, *repeats],
+            names=names,
+            annotations=frozenset(within["masks"]),
         )
-        return Listing(entries, [*bad, *more, *repeats])
 
     def read(self, entry: ScanEntry) -> Scan:
-        """Read one scan; every connected part of a mask value is a region of its own."""
-        image = read_image(entry.files[0])
-        regions = [region for path in entry.files[1:] for region in self._regions(path, image)]
-        return Scan(entry.scan_id, image, tuple(regions))
+        """Read one scan; every connected part of a mask value is an object of its own."""
+        return read_scan(entry, self.classes, self._objects)
 
-    def _threat_entries(self) -> tuple[list[ScanEntry], list[BadInput]]:
-        scans, bad = find_images(self.folder / "threat")
-        masks, more = find_images(self.folder / "masks")
-        bad += more
+    def _threats(
+        self, scans: list[Path], masks: list[Path]
+    ) -> tuple[list[ScanEntry], frozenset[str], list[BadInput]]:
+        """The threat scans, the values that their masks have, and what cannot be used."""
         waiting = {id_below(self.folder / "masks", path): path for path in masks}
-        entries = []
+        entries, bad = [], []
+        seen: set[str] = set()
         for scan in scans:
             name = id_below(self.folder / "threat", scan)
             mask = waiting.pop(name, None)
@@ -65,26 +85,42 @@ class MasksSource:
             except InputError as error:
                 bad.append(as_bad(mask, error))
                 continue
+            seen |= names
             classes = self.classes.abnormal(names)
             entries.append(ScanEntry(id_below(self.folder, scan), (scan, mask), classes))
         bad += [
             BadInput(str(path), "a mask without a scan in threat/") for path in waiting.values()
         ]
-        return entries, bad
+        return entries, frozenset(seen), bad
 
-    def _regions(self, path: Path, image: Pixels) -> Iterator[Region]:
-        mask, (height, width) = read_index_mask(path), image.shape[:2]
-        if self.stretched:
-            stretched = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-            mask = stretched.astype(np.uint8, copy=False)
-        elif mask.shape != (height, width):
-            raise InputError(
-                f"{path}: a mask of {mask.shape[1]}x{mask.shape[0]} for a scan of {width}x{height}"
-            )
-        for value in sorted(set(np.unique(mask).tolist()) - {0}):
-            meaning = self.classes.meaning(str(value))
-            if meaning != NORMAL:
-                yield from (Region(meaning, part) for part in _parts(mask == value))
+    def _objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
+        for path in entry.files[1:]:
+            mask = read_index_mask(path)
+            if self.stretched:
+                stretched = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
+                mask = stretched.astype(np.uint8, copy=False)
+            check_mask(path, mask, size)
+            for value in sorted(set(np.unique(mask).tolist()) - {0}):
+                for part in connected_parts(mask == value):
+                    yield str(value), part
+
+
+def check_mask(path: Path, mask: Pixels, size: tuple[int, int]) -> None:
+    """Refuse a mask (H, W) that has not the `size`, (width, height), of its scan.
+
+    Raises:
+        InputError: names the mask and both sizes.
+    """
+    try:
+        check_size((mask.shape[1], mask.shape[0]), size)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def connected_parts(mask: Mask) -> list[Mask]:
+    """The connected parts of a mask."""
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    return [labels == label for label in range(1, count)]
 
 
 def _values(path: Path) -> frozenset[str]:
@@ -93,9 +129,3 @@ def _values(path: Path) -> frozenset[str]:
     if not values:
         raise InputError(f"{path}: an empty mask: put its scan into normal/")
     return frozenset(str(value) for value in values)
-
-
-def _parts(mask: Mask) -> list[Mask]:
-    """The connected parts of a mask."""
-    count, labels = cv2.connectedComponents(mask.astype(np.uint8))
-    return [labels == label for label in range(1, count)]

@@ -1,64 +1,65 @@
-"""Pascal VOC: ``JPEGImages/``, and in ``Annotations/`` an XML file per scan by the same name."""
+"""Pascal VOC: an XML file of objects for each image, in a folder of its own or beside the image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.ElementTree import parse
 from supervision.dataset.formats.pascal_voc import detections_from_xml_obj
 
-from pipeline.bad_input import BadInput, as_bad
+from pipeline.bad_input import as_bad
 from pipeline.errors import InputError
-from pipeline.sources.base import Mask, ScanEntry
-from pipeline.sources.detections import DetectionSource, Labels, check_reach, mask_of
-from pipeline.sources.folders import find_files
+from pipeline.sources.base import Mask, ScanEntry, SetFiles
+from pipeline.sources.detections import (
+    DetectionSource,
+    LabelledSet,
+    Labels,
+    check_reach,
+    check_size,
+    mask_of,
+)
 
-IMAGES, ANNOTATIONS = "JPEGImages", "Annotations"
+MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")
 
 
 class VocSource(DetectionSource):
     """Boxes, and the polygons that some tools add to them. Pixels count from 1."""
 
-    def labels(self, images: Sequence[Path]) -> tuple[dict[Path, Labels], list[BadInput]]:
-        """Images pair with XML files by their path below the two folders."""
-        files, bad = find_files(self.folder / ANNOTATIONS, (".xml",))
-        waiting = {
-            path.relative_to(self.folder / ANNOTATIONS).with_suffix(""): path for path in files
-        }
-        scans = {}
-        for image in images:
-            if not image.is_relative_to(self.folder / IMAGES):
-                continue
-            name = image.relative_to(self.folder / IMAGES).with_suffix("")
-            path = waiting.pop(name, None)
-            if path is None:
-                bad.append(BadInput(str(image), f"no {ANNOTATIONS}/{name}.xml for it"))
-                continue
+    def labels(self, files: SetFiles) -> LabelledSet:
+        """Images pair with XML files by their names."""
+        found = LabelledSet()
+        for image in files.images:
+            if image.parent.name in MASK_FOLDERS:
+                found.ignored[image] = "VOC's segmentation masks; its boxes are read"
+        for image, path in found.pair(files, files.ending_in(".xml")):
             try:
-                names = frozenset(_name(found) for found in _read(path))
+                names = frozenset(_name(path, item) for item in _objects(_read(path)))
             except InputError as error:
-                bad.append(as_bad(path, error))
+                found.refuse(image, as_bad(path, error))
                 continue
-            scans[image] = Labels(names, (path,))
-        bad += [BadInput(str(path), f"no image for it in {IMAGES}") for path in waiting.values()]
-        return scans, bad
+            found.scans[image] = Labels(names, (path,))
+        return found
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each ``<object>`` by itself."""
-        path = entry.files[1]
-        for number, found in enumerate(_read(path), 1):
-            alone = Element("annotation")
-            alone.append(found)
-            try:
-                check_reach(
-                    (float(corner.text or 0) for corner in found.iterfind("polygon/*")), size
-                )
-                yield _name(found), mask_of(detections_from_xml_obj(alone, [], size)[0], size)
-            except (ValueError, TypeError, IndexError) as error:  # of a polygon without its corners
-                raise InputError(f"{path}: object {number}: {error}") from None
+        for path in entry.files[1:]:
+            root = _read(path)
+            _check_size(path, root, size)
+            for number, item in enumerate(_objects(root), 1):
+                alone = Element("annotation")
+                alone.append(item)
+                try:
+                    corners = item.iterfind("polygon/*")
+                    check_reach((float(corner.text or 0) for corner in corners), size)
+                    mask = mask_of(detections_from_xml_obj(alone, [], size)[0], size)
+                    yield _name(path, item), mask
+                except (ValueError, TypeError, IndexError) as error:  # a polygon without corners
+                    if isinstance(error, InputError):
+                        raise
+                    raise InputError(f"{path}: object {number}: {error}") from None
 
 
-def _read(path: Path) -> list[Element]:
+def _read(path: Path) -> Element:
     try:
         root = parse(path).getroot()
     except OSError as error:
@@ -66,9 +67,30 @@ def _read(path: Path) -> list[Element]:
     except (ParseError, ValueError) as error:  # ValueError: entities and what else defusedxml bars
         raise InputError(f"{path}: not XML that is read: {type(error).__name__}: {error}") from None
     if root is None or root.tag != "annotation":
-        raise InputError(f"{path}: not Pascal VOC: expected an <annotation>")
+        tag = "nothing" if root is None else f"<{root.tag}>"
+        raise InputError(
+            f"{path}: not Pascal VOC: expected an <annotation>, got {tag}: export the set as "
+            "Pascal VOC, COCO or YOLO"
+        )
+    return root
+
+
+def _objects(root: Element) -> list[Element]:
     return list(root.findall("object"))
 
 
-def _name(found: Element) -> str:
-    return (found.findtext("name") or "").strip()
+def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:
+    """Compare the image with ``<size>``; tools that do not know it leave it out, or write 0."""
+    written = [(root.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
+    if all(value.isdecimal() and int(value) for value in written):
+        try:
+            check_size((int(written[0]), int(written[1])), size)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from None
+
+
+def _name(path: Path, item: Element) -> str:
+    name = (item.findtext("name") or "").strip()
+    if not name:
+        raise InputError(f"{path}: an <object> without <name>")
+    return name

@@ -1,49 +1,59 @@
-"""YOLO: ``images/`` and ``labels/``, a text file per scan, and the names of the classes."""
+"""YOLO: a text file of labels for each image, an object a line, and the names of the classes."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-import yaml
 from supervision import Detections
 from supervision.dataset.formats.yolo import yolo_annotations_to_detections
 
-from pipeline.bad_input import BadInput, as_bad
+from pipeline.bad_input import Unannotated, as_bad
 from pipeline.errors import InputError
-from pipeline.sources.base import Mask, ScanEntry
-from pipeline.sources.classes import ClassMap
-from pipeline.sources.detections import DetectionSource, Labels, check_reach, mask_of
-from pipeline.sources.folders import find_files
+from pipeline.sources.base import Mask, ScanEntry, SetFiles
+from pipeline.sources.detections import (
+    DetectionSource,
+    LabelledSet,
+    Labels,
+    check_reach,
+    mask_of,
+)
+from pipeline.sources.folders import list_files, read_lines
+from pipeline.sources.pairing import LABEL_WORDS
+from pipeline.sources.yolo_names import Names, read_names
 
-BOX_VALUES = 6  # class, centre, size, and the confidence that some tools add; more are a polygon
+FORMS = "class and box, those with a confidence or a track, or class and 3 or more points"
+WHOLE_NUMBER = re.compile(r"\d+(\.0*)?$")
+EDGE = 0.01  # of the image, by which a box may hang over
 
 
 class YoloSource(DetectionSource):
-    """Boxes and polygons in shares of the image. A scan without a label file is normal."""
+    """Boxes and polygons in shares of the image. An image without a file of labels is normal."""
 
-    def __init__(self, folder: Path, classes: ClassMap) -> None:
-        super().__init__(folder, classes)
-        self._names: dict[int, str] | None = None
+    unannotated: ClassVar[Unannotated] = "normal"
+    _names: Names | None = None
 
-    def labels(self, images: Sequence[Path]) -> tuple[dict[Path, Labels], list[BadInput]]:
-        """An image's labels are at its path with its last ``images`` as ``labels``."""
-        self._names = _read_names(self.folder)
-        files, bad = find_files(self.folder, (".txt",))
-        waiting = {path for path in files if "labels" in path.relative_to(self.folder).parts}
-        scans = {}
-        for image in images:
-            path = _label_file(self.folder, image)
-            if path not in files:
-                scans[image] = Labels(frozenset())
-                continue
-            waiting.discard(path)
+    def labels(self, files: SetFiles) -> LabelledSet:
+        """Every text file but those of names and lists is one of labels, or named."""
+        self._names, of_names = read_names(files)
+        found = LabelledSet(annotations={*of_names, *_of_darknet(files)})
+        texts = [path for path in files.ending_in(".txt") if path not in found.annotations]
+        for image, path in found.pair(files, texts):
             try:
-                names = frozenset(name for _, name, _ in self._lines(path, None))
+                lines = list(self._lines(path, None))
             except InputError as error:
-                bad.append(as_bad(path, error))
+                found.refuse(image, as_bad(path, error))
                 continue
-            scans[image] = Labels(names, (path,))
-        return scans, bad + [BadInput(str(path), "no image for it") for path in sorted(waiting)]
+            found.scans[image] = Labels(frozenset(name for _, name, _ in lines), (path,))
+        of_labels = {path.parent for path in found.annotations - {*of_names}}
+        alone, found.orphans = found.orphans, []
+        for path in alone:
+            if path.parent in of_labels or self._looks_like_labels(path):
+                found.orphans.append(path)
+            else:
+                found.ignored[path] = "text, but no labels"
+        return found
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each line by itself."""
@@ -54,55 +64,75 @@ class YoloSource(DetectionSource):
                 except ValueError as error:
                     raise InputError(f"{path}: line {number}: {error}") from None
 
+    def _looks_like_labels(self, path: Path) -> bool:
+        """Whether a text file is one of labels by its folder's name or by its lines."""
+        if path.parent != self.folder and path.parent.name.lower() in LABEL_WORDS:
+            return True
+        try:
+            lines = [line.split() for line in read_lines(path) if line]
+        except InputError:
+            return False
+        return bool(lines) and all(len(line) > 4 and line[0].isdecimal() for line in lines)
+
     def _lines(
         self, path: Path, size: tuple[int, int] | None
     ) -> Iterator[tuple[int, str, Detections]]:
         """Number, class and object of each line; masks are made where the `size` is known."""
         if self._names is None:  # in another process than the one that listed the folder
-            self._names = _read_names(self.folder)
-        for number, line in enumerate(_read_lines(path), 1):
-            if not line.strip():
+            self._names, _ = read_names(list_files(self.folder))
+        for number, line in enumerate(read_lines(path), 1):
+            if not line:
                 continue
-            polygon = size is not None and len(line.split()) > BOX_VALUES
             try:
-                check_reach(map(float, line.split()[1:]), (1, 1))
-                found = yolo_annotations_to_detections([line], size or (1, 1), with_masks=polygon)
+                written = _box_or_polygon(line.split())
+                is_polygon = len(written) > 5
+                check_reach(map(float, written[1:]), (1, 1))
+                found = yolo_annotations_to_detections(
+                    [" ".join(written)], size or (1, 1), with_masks=bool(size) and is_polygon
+                )
+                index = int(np.asarray(found.class_id)[0])
+                if index not in self._names:
+                    raise ValueError(f"class {index}, expected one of {self._names}")
             except (ValueError, OverflowError) as error:
                 raise InputError(f"{path}: line {number}: {error}") from None
-            index = int(np.asarray(found.class_id)[0])
-            if index not in self._names:
-                raise InputError(
-                    f"{path}: line {number}: class {index}, expected one of {self._names}"
-                )
             yield number, self._names[index], found
 
 
-def _label_file(folder: Path, image: Path) -> Path:
-    parts = list(image.relative_to(folder).with_suffix(".txt").parts)
-    if "images" in parts:
-        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-    return folder.joinpath(*parts)
+def _box_or_polygon(values: list[str]) -> list[str]:
+    """A line's class and coordinates, without the confidence and the track that tools add.
+
+    Trackers write class, box, confidence and track: as many values as a triangle has. A line is a
+    tracker's where its last value is a whole number that no coordinate can be, or where it is 0
+    or 1 and the box lies within the image.
+
+    Raises:
+        ValueError: the number of values fits no form.
+    """
+    count = len(values) - 1
+    if count == 5 and not _is_extra(values[5]):
+        raise ValueError(f"{values[5]} after a box, expected a confidence from 0 to 1 or a track")
+    if count in (4, 5) or (count == 6 and _is_tracked_box(values[1:])):
+        return values[:5]
+    if count < 6 or count % 2:
+        raise ValueError(f"{count} values after the class fit no form: expected {FORMS}")
+    return values
 
 
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not text") from None
+def _is_extra(value: str) -> bool:
+    return bool(WHOLE_NUMBER.match(value)) or 0 <= float(value) <= 1
 
 
-def _read_names(folder: Path) -> dict[int, str]:
-    """The classes by their index, of data.yaml or classes.txt."""
-    path = folder / "data.yaml"
-    if not path.is_file():
-        return dict(enumerate(_read_lines(folder / "classes.txt")))
-    try:
-        names = yaml.safe_load("\n".join(_read_lines(path)))["names"]
-        pairs = names.items() if isinstance(names, dict) else enumerate(names)
-        return {int(index): str(name) for index, name in pairs}
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):
-        raise InputError(
-            f"{path}: expected the classes under `names`, a list or by index"
-        ) from None
+def _is_tracked_box(values: list[str]) -> bool:
+    """Whether six values are a box, a confidence and a track rather than three points."""
+    if not WHOLE_NUMBER.match(values[5]):
+        return False
+    if float(values[5]) >= 2:
+        return True
+    x, y, width, height, confidence = map(float, values[:5])
+    sides = (x - width / 2, y - height / 2, 1 - x - width / 2, 1 - y - height / 2)
+    return "." not in values[5] and min(sides) >= -EDGE and 0 <= confidence <= 1
+
+
+def _of_darknet(files: SetFiles) -> list[Path]:
+    """``obj.data``, which repeats where the other files are."""
+    return [path for path in files.others if path.suffix.lower() == ".data"]

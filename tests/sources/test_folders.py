@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 from pipeline.sources.base import ScanEntry
 from pipeline.sources.class_folders import ClassFolderSource
 from pipeline.sources.classes import ClassMap
-from pipeline.sources.folders import find_images, without_repeats
+from pipeline.sources.folders import list_files, list_set, without_repeats
 from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad, kept_and_bad
 
@@ -81,9 +81,9 @@ def test_the_folder_itself_may_be_a_link(folder: Path) -> None:
     (folder.parent / "link").symlink_to(folder)
     write_scan(folder / "store" / "a.png")
     (folder / "normal" / "inside.png").symlink_to(folder / "store" / "a.png")
-    images, bad = find_images(folder.parent / "link")
-    assert bad == []
-    assert [path.name for path in images] == ["good.png", "inside.png", "a.png"]
+    files = list_files(folder.parent / "link")
+    assert files.bad == ()
+    assert [path.name for path in files.images] == ["good.png", "inside.png", "a.png"]
 
 
 def test_formats_that_are_not_read_are_named(
@@ -91,7 +91,7 @@ def test_formats_that_are_not_read_are_named(
 ) -> None:
     path = folder / "normal" / "moving.gif"
     path.write_bytes(b"GIF89a")
-    assert_one_bad(source_of(folder), capsys, path, "not a format that is read: expected .png")
+    assert_one_bad(source_of(folder), capsys, path, "not a format that is read: expected PNG")
     path.rename(path.with_suffix(".txt"))  # a note beside the scans is nobody's loss
     assert kept_and_bad(source_of(folder)) == (["normal/good"], [])
 
@@ -135,9 +135,9 @@ def test_a_folder_that_may_not_be_listed_is_named(folder: Path) -> None:
     (folder / "locked").mkdir(mode=0)
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from pipeline.sources.folders import find_images\n"
+        "from pipeline.sources.folders import list_files\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
-        "print(find_images(Path(sys.argv[1]))[1])"
+        "print(list_files(Path(sys.argv[1])).bad)"
     )
     for path in (folder, *folder.parents[:3], folder / "normal"):
         path.chmod(0o755)
@@ -154,6 +154,6 @@ def test_a_folder_that_may_not_be_listed_is_named(folder: Path) -> None:
 
 def test_a_missing_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none: no such folder: set scans\.folder"):
-        find_images(tmp_path / "none")
-    with pytest.raises(InputError, match=r"no image in it: expected \.png"):
-        find_images(tmp_path)
+        list_files(tmp_path / "none")
+    with pytest.raises(InputError, match="no image in it: expected PNG, JPEG"):
+        list_set(tmp_path)

@@ -50,9 +50,10 @@ def test_a_mask_without_a_scan_and_a_scan_without_a_mask(
 ) -> None:
     source = MasksSource(folder, SIXRAY, stretched=True)
     scan, mask = folder / "threat" / "t02.png", folder / "masks" / "t02.png"
-    scan.rename(folder / "t02.png")
+    elsewhere = folder.parent / "elsewhere.png"
+    scan.rename(elsewhere)
     assert_one_bad(source, capsys, mask, "a mask without a scan in threat/")
-    (folder / "t02.png").rename(scan)
+    elsewhere.rename(scan)
     mask.unlink()
     kept = assert_one_bad(source, capsys, scan, f"without a mask: expected {mask}")
     assert kept == ["normal/n00", "normal/n01", "threat/t03"]
@@ -78,7 +79,10 @@ def test_a_mask_of_another_size(folder: Path, capsys: pytest.CaptureFixture[str]
         write_image(folder / "masks" / f"{name}.png", mask)
     file = folder / "threat" / "t03.png"
     kept = assert_one_bad(
-        MasksSource(folder, SIXRAY), capsys, file, "t03.png: a mask of 32x24 for a scan of 64x48"
+        MasksSource(folder, SIXRAY),
+        capsys,
+        file,
+        "t03.png: annotated as 32x24, but the image is",
     )
     assert kept == ["normal/n00", "normal/n01", "threat/t02"]
 

@@ -101,9 +101,10 @@ def test_a_wrong_box_is_named(
 
 def test_files_that_are_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     xml = folder / "Annotations" / "c.xml"
-    xml.rename(folder / "Annotations" / "c.txt")
-    image = folder / "JPEGImages" / "c.png"
-    assert_one_bad(VocSource(folder, CLASSES), capsys, image, "no Annotations/c.xml for it")
-    (folder / "Annotations" / "c.txt").rename(xml)
-    image.unlink()
-    assert_one_bad(VocSource(folder, CLASSES), capsys, xml, "no image for it in JPEGImages")
+    xml.unlink()
+    reason = f"1 images without annotation, such as {folder / 'JPEGImages' / 'c.png'}"
+    kept = assert_one_bad(VocSource(folder, CLASSES), capsys, folder, reason)
+    assert kept == ["JPEGImages/a", "JPEGImages/b"]
+    annotated(folder, "c")
+    (folder / "JPEGImages" / "c.png").unlink()
+    assert_one_bad(VocSource(folder, CLASSES), capsys, xml, "labels, but no image has its name")

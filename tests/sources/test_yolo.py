@@ -62,13 +62,23 @@ def test_where_the_names_are(folder: Path, name: str, text: str) -> None:
     assert YoloSource(folder, CLASSES).listing().entries[0].classes == ("gun",)
 
 
-@pytest.mark.parametrize("text", ["", "- gun", "names: 3", "names: {a: gun}", "a: [1", "nc: 2"])
-def test_names_that_are_not_there(folder: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["names: 3", "names: {a: gun}", "names: []", "names: gun"])
+def test_names_that_cannot_be_used(folder: Path, text: str) -> None:
     (folder / "data.yaml").write_text(text)
     with pytest.raises(InputError, match=r"data\.yaml: expected the classes under `names`"):
         YoloSource(folder, CLASSES).listing()
+
+
+@pytest.mark.parametrize("text", ["", "- gun", "nc: 2"])
+def test_names_that_are_not_there(folder: Path, text: str) -> None:
+    (folder / "data.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"no names of classes: .*data\.yaml has no `names`"):
+        YoloSource(folder, CLASSES).listing()
     (folder / "data.yaml").unlink()
-    with pytest.raises(InputError, match=r"classes\.txt: cannot be read"):
+    with pytest.raises(InputError, match=r"no names of classes: expected .*classes\.txt$"):
+        YoloSource(folder, CLASSES).listing()
+    (folder / "data.yaml").write_text("a: [1")
+    with pytest.raises(InputError, match=r"data\.yaml: not valid YAML"):
         YoloSource(folder, CLASSES).listing()
 
 
@@ -84,7 +94,7 @@ def test_a_label_file_beside_its_image(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("0 0.4 0.3 0.4", "line 2: Invalid YOLO annotation line"),
+        ("0 0.4 0.3 0.4", "line 2: 3 values after the class fit no form"),
         ("5 0.4 0.3 0.4 0.4", "line 2: class 5, expected one of"),
         ("-1 0.4 0.3 0.4 0.4", "line 2: class -1, expected one of"),
         (f"{10**30} 0.4 0.3 0.4 0.4", "line 2: "),
@@ -125,7 +135,7 @@ def test_labels_that_are_no_text_or_have_no_image(
     assert_one_bad(YoloSource(folder, CLASSES), capsys, path, "not text")
     labelled(folder, "a", GUN)
     path = labelled(folder, "d", GUN)
-    assert_one_bad(YoloSource(folder, CLASSES), capsys, path, "no image for it")
+    assert_one_bad(YoloSource(folder, CLASSES), capsys, path, "labels, but no image has its name")
 
 
 def test_a_link_is_named_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from pipeline.errors import InputError
 from pipeline.files import digest, write_whole
 from pipeline.images import read_image
-from pipeline.sources.base import Image, Listing, Mask, Region, Scan, ScanEntry
+from pipeline.sources.base import Image, Listing, Mask, Region, Scan, ScanEntry, SetFiles
 from pipeline.sources.embedded.generator import CYCLE, begin_scan, finish_scan
 
 IMAGES = "images"
@@ -155,6 +155,10 @@ class EmbeddedSource:
         self._regions: dict[str, list[Record]] | None = None
         self._names: dict[int, str] = {}
 
+    def meaning(self, name: str) -> str:
+        """A class by its own name."""
+        return name
+
     def listing(self) -> Listing:
         """Every scan of the folder, sorted by id.
 
@@ -166,7 +170,11 @@ class EmbeddedSource:
             classes = tuple(sorted({self._names[item["category_id"]] for item in found}))
             path = self._folder / IMAGES / f"{scan_id}.png"
             entries.append(ScanEntry(scan_id, (path,), classes, records=digest(found)))
-        return Listing(entries)
+        annotations = self._folder / ANNOTATIONS
+        images = [entry.files[0] for entry in entries]
+        names = frozenset(name for entry in entries for name in entry.classes)
+        files = SetFiles(self._folder, tuple(images), (annotations,))
+        return Listing(files, entries, names=names, annotations=frozenset([annotations]))
 
     def read(self, entry: ScanEntry) -> Scan:
         """Read one scan.
@@ -185,7 +193,8 @@ class EmbeddedSource:
             if mask.shape != image.shape[:2]:
                 raise self._bad(f"mask of {mask.shape} does not fit {path.name}, {image.shape[:2]}")
             regions.append(Region(self._names[item["category_id"]], mask))
-        return Scan(entry.scan_id, image, tuple(regions))
+        names = tuple(region.class_name for region in regions)
+        return Scan(entry.scan_id, image, tuple(regions), names)
 
     def _read_annotations(self) -> dict[str, list[Record]]:
         """The annotations of each scan, by scan id; the COCO file is read once."""

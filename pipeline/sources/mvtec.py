@@ -1,0 +1,84 @@
+"""MVTec AD: ``train/good``, ``test/<defect>``, and ``ground_truth/<defect>/<name>_mask.png``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.bad_input import BadInput
+from pipeline.errors import InputError
+from pipeline.images import read_index_mask
+from pipeline.sources.base import Listing, Mask, Scan, ScanEntry
+from pipeline.sources.classes import ClassMap
+from pipeline.sources.detections import read_scan
+from pipeline.sources.folders import id_below, list_set, without_repeats
+from pipeline.sources.masks import check_mask, connected_parts
+from pipeline.sources.pairing import PARTS
+
+GOOD, GROUND_TRUTH = "good", "ground_truth"
+# Each defect is an abnormal class of its own name.
+MVTEC = ClassMap({GOOD: "normal", "*": "*"})
+
+
+class MvtecSource:
+    """Every image in its part of the set; all of a mask that is not 0 is the defect."""
+
+    def __init__(self, folder: Path, classes: ClassMap) -> None:
+        self.folder = folder
+        self.classes = classes
+
+    def meaning(self, name: str) -> str:
+        """A class of the set here: normal, ignored, or an abnormal class."""
+        return self.classes.meaning(name)
+
+    def listing(self) -> Listing:
+        """Every image of ``train/`` and ``test/``; its id is its path, without the suffix."""
+        files = list_set(self.folder)
+        masks = [path for path in files.images if self._folders(path)[:1] == (GROUND_TRUTH,)]
+        waiting = {
+            (self._folders(path)[1:], path.stem.removesuffix("_mask")): path for path in masks
+        }
+        entries, bad = [], []
+        names: set[str] = set()
+        for path in files.images:
+            folders = self._folders(path)
+            if folders[:1] == (GROUND_TRUTH,):
+                continue
+            if len(folders) < 2 or folders[0] not in PARTS:
+                bad.append(BadInput(str(path), "an image outside of train/<class>, test/<class>"))
+                continue
+            part, name = folders[:2]
+            mask = waiting.pop((folders[1:], path.stem), None) if part == "test" else None
+            names.add(name)
+            if mask is None and name != GOOD:
+                place = self.folder.joinpath(GROUND_TRUTH, *folders[1:], f"{path.stem}_mask.png")
+                bad.append(BadInput(str(path), f"a defect without a mask: expected {place}"))
+                continue
+            own = (path, mask) if mask else (path,)
+            classes = self.classes.abnormal([name])
+            entries.append(ScanEntry(id_below(self.folder, path), own, classes, part=PARTS[part]))
+        self.classes.check(names, self.folder)
+        bad += [BadInput(str(path), "a mask without an image") for path in waiting.values()]
+        kept, repeats = without_repeats(entries)
+        return Listing(
+            files,
+            kept,
+            [*files.bad, *bad, *repeats],
+            names=frozenset(names),
+            annotations=frozenset(masks),
+        )
+
+    def read(self, entry: ScanEntry) -> Scan:
+        """Read one scan; every connected part of its mask is an object of its own."""
+        return read_scan(entry, self.classes, self._objects)
+
+    def _objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
+        name = self._folders(entry.files[0])[1]
+        for path in entry.files[1:]:
+            mask = read_index_mask(path)
+            check_mask(path, mask, size)
+            if not mask.any():
+                raise InputError(f"{path}: an empty mask: put its image into {GOOD}/")
+            for part in connected_parts(mask > 0):
+                yield name, part
+
+    def _folders(self, path: Path) -> tuple[str, ...]:
+        return path.relative_to(self.folder).parts[:-1]

@@ -1,0 +1,60 @@
+"""OPIXray and HiXray: a text file for each image, a line an object: ``image class box``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from supervision import Detections
+
+from pipeline.bad_input import as_bad
+from pipeline.errors import InputError
+from pipeline.sources.base import Mask, ScanEntry, SetFiles
+from pipeline.sources.detections import DetectionSource, LabelledSet, Labels, mask_of
+from pipeline.sources.folders import read_lines
+
+FORM = "an image, a class, and xmin ymin xmax ymax in pixels"
+
+
+class TextBoxSource(DetectionSource):
+    """``train_image/`` and ``train_annotation/``, ``test_image/`` and ``test_annotation/``."""
+
+    def labels(self, files: SetFiles) -> LabelledSet:
+        """Images pair with text files by their names."""
+        found = LabelledSet()
+        for image, path in found.pair(files, files.ending_in(".txt")):
+            try:
+                names = frozenset(name for _, name, _ in _boxes(path))
+            except InputError as error:
+                found.refuse(image, as_bad(path, error))
+                continue
+            found.scans[image] = Labels(names, (path,))
+        of_labels = {path.parent for path in found.annotations}
+        found.ignored |= {
+            path: "text, but no labels" for path in found.orphans if path.parent not in of_labels
+        }
+        found.orphans = [path for path in found.orphans if path not in found.ignored]
+        return found
+
+    def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
+        """Each line by itself."""
+        for path in entry.files[1:]:
+            for number, name, box in _boxes(path):
+                try:
+                    yield name, mask_of(Detections(np.array([box])), size)
+                except ValueError as error:
+                    raise InputError(f"{path}: line {number}: {error}") from None
+
+
+def _boxes(path: Path) -> Iterator[tuple[int, str, list[float]]]:
+    """Number, class and box (xmin, ymin, xmax, ymax) of each line."""
+    for number, line in enumerate(read_lines(path), 1):
+        if not line:
+            continue
+        values = line.split()
+        try:
+            box = [float(value) for value in values[2:]]
+        except ValueError:
+            box = []
+        if len(box) != 4:
+            raise InputError(f"{path}: line {number}: {line!r}, expected {FORM}")
+        yield number, values[1], box
