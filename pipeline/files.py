@@ -40,8 +40,8 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file, a dict per row."""
-    with path.open(encoding="utf-8", newline="") as file:
+    """Read a CSV file, with a byte order mark or without, a dict per row."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 

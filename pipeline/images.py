@@ -15,9 +15,22 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pipeline.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-# Told from other files by their content, so that a picture of theirs is named.
-KNOWN_FORMATS = (*FORMATS, "AVIF", "GIF", "JPEG2000", "PPM", "WEBP")
-SIGNATURES = {0: {b"\x93NUMPY": "NumPy"}, 128: {b"DICM": "DICOM"}}  # by offset
+SIGNATURES = {  # of formats that are not read, by offset: their files are named, not passed over
+    0: {
+        b"GIF8": "GIF",
+        b"\0\0\0\x0cjP  ": "JPEG 2000",
+        b"\xffO\xffQ": "JPEG 2000",
+        b"\x93NUMPY": "NumPy",
+        b"NRRD": "NRRD",
+        b"SIMPLE  =": "FITS",
+        b"8BPS": "PSD",
+        b"P5\n": "PGM",
+        b"P6\n": "PPM",
+    },
+    4: {b"ftyphei": "HEIF", b"ftypmif1": "HEIF", b"ftypavif": "AVIF"},
+    8: {b"WEBP": "WebP"},
+    128: {b"DICM": "DICOM"},
+}
 MAX_PIXELS = 64_000_000  # of one image; about half a GiB while it is decoded
 
 # Changes with what `read_image` makes of a file.
@@ -56,9 +69,9 @@ def read_index_mask(path: Path) -> Pixels:
 
 
 def image_format(path: Path) -> str | None:
-    """The format of a picture by the first bytes of the file, whatever its suffix; else None.
+    """A picture's format by its content, whatever its suffix; None of a file that is no picture.
 
-    One of `FORMATS`, or of the formats that are known by name only.
+    The first of `FORMATS` stands for all of them; others have their name in `SIGNATURES`.
     """
     try:
         with path.open("rb") as file:
@@ -67,8 +80,8 @@ def image_format(path: Path) -> str | None:
             for signature, name in names.items():
                 if start[offset:].startswith(signature):
                     return name
-        with Image.open(path, formats=KNOWN_FORMATS) as image:
-            return "JPEG" if image.format == "MPO" else image.format
+        with Image.open(path, formats=FORMATS):
+            return FORMATS[0]
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return FORMATS[0]  # `read_image` says how large it is
     except Exception:  # Pillow's decoders raise what they like of a file that is no picture

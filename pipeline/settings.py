@@ -40,6 +40,7 @@ Source = Literal[
     "class_folders",
     "cifar10",
 ]
+WHOLE_SOURCES = ("cifar10", "class_folders")  # in which a threat is all of its scan
 OWN_PARTS = ("cifar10", "class_folders", "mvtec")  # whose parts are kept where `parts` is null
 Sampler = Literal["optuna", "random", "grid"]
 Scheduler = Literal["asha", "pbt", "none"]
@@ -220,6 +221,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         require(0 < self.cache_gb < float("inf"), "cache_gb", self.cache_gb, "more than 0")
+        if self.scans.uses_labels:
+            kinds = self.scans.source, self.extract.mode
+            within = self.extract.mode == "windows" and self.scans.source not in WHOLE_SOURCES
+            expected = "extract.mode windows, and a source that says where threats are, for outside"
+            require(within, "scans.normal_windows", kinds, expected)
 
 
 def reading_settings(scans: ScanSettings) -> dict[str, Any]:

@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,32 @@ def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, chan
     scorer = ScanScorer(tested, ArraySource(), EXTRACT, detector, CALIBRATION)
     draw_scans(tmp_path / "scans.png", pick_scans(scorer, scores))
     assert {path.stem for path in tmp_path.glob("*.png")} == {"exemplars", "scans"}
+
+
+class FilledSource(ArraySource):
+    """The threat of the scan s05 fills it."""
+
+    def read(self, entry: ScanEntry) -> Scan:
+        scan = super().read(entry)
+        for region in scan.regions:
+            region.mask[:] |= entry.scan_id == "s05"
+        return scan
+
+
+def test_of_a_bag_with_a_threat_only_windows_outside_of_it_train(tmp_path: Path) -> None:
+    rows = [
+        replace(row, split=TRAIN) if row.classes else row for row in make_set(tmp_path, scans=18)
+    ]
+    how = Extraction("fail")
+    extract_patches(tmp_path / "patches", rows, FilledSource(), EXTRACT, how)
+    store = PatchStore(tmp_path / "patches", TRAIN)
+    assert store.is_normal().all()
+    origins = {
+        scan: {tuple(origin) for origin in store.origins[store.scan_ids == scan].tolist()}
+        for scan in ("s00", "s05", "s11")
+    }
+    # Windows of 16 pixels every 8; the threat of s11 is rows 0 to 23 and columns 0 to 31.
+    touching = {(row, column) for row, column in origins["s00"] if row < 24 and column < 32}
+    assert len(touching) == 12
+    assert origins["s11"] == origins["s00"] - touching
+    assert origins["s05"] == set()

@@ -187,3 +187,41 @@ def test_no_bag_of_any_grouping_is_in_two_splits(
         split_of[name].add(splits.get(scan_id))  # None where the whole bag is left out
     assert all(len(found) == 1 for found in split_of.values())
     assert set(splits) == {entry.scan_id for entry in entries} or has_parts
+
+
+@given(entries=bags_of_views(), seed=st.integers(0, 99))
+def test_where_windows_outside_of_threats_train_every_bag_is_shared_out_alike(
+    entries: list[ScanEntry], seed: int
+) -> None:
+    shares = replace(SHARES, normal_windows="outside")
+    splits = split_scans(entries, shares, seed, by_bag(entries))
+    for bag in make_bags(entries, by_bag(entries)):
+        assert len({splits[scan.scan_id] for scan in bag.scans}) == 1
+    for abnormal in (False, True):
+        bags = [bag for bag in make_bags(entries, by_bag(entries)) if bool(bag.classes) == abnormal]
+        found = [splits[scan.scan_id] for bag in bags for scan in bag.scans]
+        tested = sum(split in (LABELLED_VALIDATION, TEST) for split in found)
+        assert abs(tested - SHARES.test_normal * len(found)) <= 2.5
+
+
+def in_parts(**counts: tuple[int, int]) -> list[ScanEntry]:
+    """Entries by part: so many normal ones, and so many abnormal ones."""
+    return [
+        ScanEntry(f"{part}-{kind}{number}", (), classes, part)  # type: ignore[arg-type]
+        for part, pair in counts.items()
+        for (kind, classes), count in zip((("n", ()), ("a", ("gun",))), pair, strict=True)
+        for number in range(count)
+    ]
+
+
+def test_own_parts_without_validation_hold_some_of_the_training_scans_back() -> None:
+    splits = split_scans(in_parts(train=(20, 0), test=(5, 5)), SHARES, 0, {})
+    found = [split for scan, split in splits.items() if scan.startswith("train")]
+    assert (found.count(TRAIN), found.count(VALIDATION)) == (15, 5)
+
+
+def test_own_parts_where_windows_outside_of_threats_train() -> None:
+    entries = in_parts(train=(0, 6), validation=(0, 3), test=(0, 4))
+    shares = replace(SHARES, normal_windows="outside", labelled_validation=0)
+    splits = split_scans(entries, shares, 0, {})
+    assert splits == {entry.scan_id: entry.part for entry in entries}

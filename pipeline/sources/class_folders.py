@@ -12,9 +12,9 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.images import read_image
-from pipeline.sources.base import IGNORED, Listing, Part, Region, Scan, ScanEntry
+from pipeline.sources.base import IGNORED, Listing, Part, Region, Scan, ScanEntry, SetFiles
 from pipeline.sources.classes import ClassMap
-from pipeline.sources.folders import id_below, list_set, without_repeats
+from pipeline.sources.folders import EXPECTED, id_below, list_set, without_repeats
 from pipeline.sources.pairing import PARTS
 
 OWN = {"train", "test"}
@@ -41,6 +41,7 @@ class ClassFolderSource:
         files = list_set(self.folder)
         found = [(path, *self._place(path)) for path in files.images]
         names = frozenset(name for _, name, _ in found)
+        self._require_images(files, names)
         self.classes.check(names, self.folder)
         ignored = [path for path, name, _ in found if self.classes.meaning(name) == IGNORED]
         entries, repeats = without_repeats(
@@ -72,12 +73,31 @@ class ClassFolderSource:
     def _parted(self) -> bool:
         return {path.name.lower() for path in self.folder.iterdir() if path.is_dir()} >= OWN
 
+    def _require_images(self, files: SetFiles, names: frozenset[str]) -> None:
+        """Refuse the folder of a class that holds files, and no image among them."""
+        for path in files.others:
+            name, _ = self._find_place(path)
+            if name and name not in names and self.classes.meaning(name):
+                raise InputError(
+                    f"{path.parent}: no image of class {name} in it, but {path.name}: {EXPECTED}"
+                )
+
     def _place(self, path: Path) -> tuple[str, Part | None]:
-        """The class and the part that an image's folders name."""
+        """The class and the part that an image's folders name.
+
+        Raises:
+            InputError: they name no class.
+        """
+        name, part = self._find_place(path)
+        if name is None:
+            layout = "train/<class>/ or test/<class>/" if self._parted else "<class>/"
+            raise InputError(f"{path}: not in a folder of its class: expected {layout}")
+        return name, part
+
+    def _find_place(self, path: Path) -> tuple[str | None, Part | None]:
         folders = path.relative_to(self.folder).parts[:-1]
         part = PARTS.get(folders[0].lower()) if self._parted and folders else None
         below = folders[1:] if part else folders
         if not below or (self._parted and not part):
-            layout = "train/<class>/ or test/<class>/" if self._parted else "<class>/"
-            raise InputError(f"{path}: not in a folder of its class: expected {layout}")
+            return None, None
         return NUMBER.sub("", below[0]), part

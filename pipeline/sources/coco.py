@@ -60,10 +60,13 @@ class CocoSource(DetectionSource):
     def labels(self, files: SetFiles) -> LabelledSet:
         """Each image that a JSON file lists, found by the end of its path."""
         self._found, found = _read_folder(files)
+        with_objects = {item.path for item in self._found.values() if item.objects}
         for image, item in self._found.items():
             names = frozenset(name for name, _ in item.objects)
             records = digest([item.name, item.size, item.objects])
             part = part_in_name(item.path.stem)
+            if item.path not in with_objects:
+                found.notes[f"normal images of {item.path}, which has no annotation at all"] += 1
             found.scans[image] = Labels(names, records=records, part=part)
             boxes = sum(_is_box_alone(record) for _, record in item.objects)
             if boxes:
@@ -136,6 +139,7 @@ def _read_folder(files: SetFiles) -> tuple[dict[Path, Annotated], LabelledSet]:
             listed, refused, bad = _read_file(path)
         except InputError as error:
             labels.bad.append(as_bad(path, error))
+            labels.unread.append(path)
             continue
         labels.bad += bad
         labels.refused.update(filter(None, (_image_file(by_name, item) for item in refused)))

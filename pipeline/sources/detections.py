@@ -56,6 +56,7 @@ class LabelledSet:
         bad: what cannot be used.
         refused: the images that `bad` speaks of, by themselves or by their labels.
         orphans: files of labels that belong to no image.
+        unread: files of labels of many images that cannot be read.
         annotations: the files that say something of scans or classes.
         ignored: files that are left alone on purpose, with the reason.
         notes: what was read in a way that a user should know of, and how often.
@@ -65,6 +66,7 @@ class LabelledSet:
     bad: list[BadInput] = field(default_factory=list)
     refused: set[Path] = field(default_factory=set)
     orphans: list[Path] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
     annotations: set[Path] = field(default_factory=set)
     ignored: dict[Path, str] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
@@ -87,17 +89,18 @@ class LabelledSet:
 class DetectionSource(ABC):
     """A folder of scans with labelled objects; a scan whose labels hold no object is normal.
 
-    `unannotated` says what an image is that has no labels at all; None is the format's own rule.
+    `unannotated` says what an image is that has no labels at all; None is the format's own rule,
+    unless there are labels that no image has the name of.
     """
 
-    unannotated: ClassVar[Unannotated] = "bad"
+    format_rule: ClassVar[Unannotated] = "bad"
 
     def __init__(
         self, folder: Path, classes: ClassMap, unannotated: Unannotated | None = None
     ) -> None:
         self.folder = folder
         self.classes = classes
-        self.rule = unannotated or self.unannotated
+        self.unannotated = unannotated
 
     def meaning(self, name: str) -> str:
         """A class of the set here: normal, ignored, or an abnormal class."""
@@ -186,14 +189,18 @@ class DetectionSource(ABC):
         left = [image for image in left if image not in found.refused]
         if not left:
             return
-        if self.rule == "normal":
+        doubtful = [*found.unread, *([] if self.unannotated else found.orphans)]
+        rule = "bad" if doubtful else self.unannotated or self.format_rule
+        if rule == "normal":
             found.scans |= dict.fromkeys(left, Labels(frozenset()))
             found.notes[TAKEN_FOR_NORMAL] = len(left)
             return
-        reason = (
-            f"{len(left)} images without annotation, such as {left[0]}: annotate them, or set "
-            "scans.unannotated to normal if they hold no threat"
+        advice = (
+            f"their labels may be in {doubtful[0]}: mend that file first"
+            if doubtful
+            else "annotate them, or set scans.unannotated to normal if they hold no threat"
         )
+        reason = f"{len(left)} images without annotation, such as {left[0]}: {advice}"
         found.refused |= set(left)
         found.bad.append(BadInput(str(self.folder), reason, len(left)))
 

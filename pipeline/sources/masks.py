@@ -37,9 +37,9 @@ class MasksSource:
     def listing(self) -> Listing:
         """Every scan; the ids are ``normal/<name>`` and ``threat/<name>``."""
         files = list_files(self.folder)
-        for name in FOLDERS:
-            if not (self.folder / name).is_dir():
-                raise InputError(f"{self.folder / name}: no such folder: expected {FOLDERS}")
+        missing = [name for name in FOLDERS if not (self.folder / name).is_dir()]
+        if missing and missing != ["threat", "masks"]:  # which a set of normals alone lacks
+            raise InputError(f"{self.folder / missing[0]}: no such folder: expected {FOLDERS}")
         within: dict[str, list[Path]] = {name: [] for name in FOLDERS}
         bad = []
         for path in files.images:

@@ -33,7 +33,7 @@ class VocSource(DetectionSource):
                 found.ignored[image] = "VOC's segmentation masks; its boxes are read"
         for image, path in found.pair(files, files.ending_in(".xml")):
             try:
-                names = frozenset(_name(path, item) for item in _objects(_read(path)))
+                names = frozenset(_name(path, item) for item in _objects(path, _read(path)))
             except InputError as error:
                 found.refuse(image, as_bad(path, error))
                 continue
@@ -45,7 +45,7 @@ class VocSource(DetectionSource):
         for path in entry.files[1:]:
             root = _read(path)
             _check_size(path, root, size)
-            for number, item in enumerate(_objects(root), 1):
+            for number, item in enumerate(_objects(path, root), 1):
                 alone = Element("annotation")
                 alone.append(item)
                 try:
@@ -75,8 +75,11 @@ def _read(path: Path) -> Element:
     return root
 
 
-def _objects(root: Element) -> list[Element]:
-    return list(root.findall("object"))
+def _objects(path: Path, root: Element) -> list[Element]:
+    found = list(root.findall("object"))
+    if not found and root.find(".//bndbox") is not None:
+        raise InputError(f"{path}: a <bndbox> outside of an <object>: expected Pascal VOC")
+    return found
 
 
 def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:

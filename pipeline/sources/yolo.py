@@ -31,11 +31,13 @@ EDGE = 0.01  # of the image, by which a box may hang over
 class YoloSource(DetectionSource):
     """Boxes and polygons in shares of the image. An image without a file of labels is normal."""
 
-    unannotated: ClassVar[Unannotated] = "normal"
+    format_rule: ClassVar[Unannotated] = "normal"
     _names: Names | None = None
 
     def labels(self, files: SetFiles) -> LabelledSet:
         """Every text file but those of names and lists is one of labels, or named."""
+        if not files.ending_in(".txt"):
+            return LabelledSet()  # of normals alone, or `unannotated` says otherwise
         self._names, of_names = read_names(files)
         found = LabelledSet(annotations={*of_names, *_of_darknet(files)})
         texts = [path for path in files.ending_in(".txt") if path not in found.annotations]

@@ -134,6 +134,7 @@ def test_labels_that_are_no_text_or_have_no_image(
     path.write_bytes(b"\xff\xfe\x00")
     assert_one_bad(YoloSource(folder, CLASSES), capsys, path, "not text")
     labelled(folder, "a", GUN)
+    labelled(folder, "c")
     path = labelled(folder, "d", GUN)
     assert_one_bad(YoloSource(folder, CLASSES), capsys, path, "labels, but no image has its name")
 

@@ -1,0 +1,64 @@
+"""Sets of scans as tools write them, made for a test, and what the stage `scans` makes of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from pipeline.catalogue import CatalogueRow, read_catalogue
+from stages.scans import main
+
+ROOT = Path(__file__).parents[2]
+FORMATS = {".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
+SIZE = (50, 40)  # width, height
+Content = str | bytes | None | np.ndarray  # None: a picture of noise
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the stage leaves and prints."""
+
+    rows: dict[str, CatalogueRow]
+    account: str
+
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        return {name: row.classes for name, row in self.rows.items()}
+
+    def splits(self) -> dict[str, str]:
+        return {name: row.split for name, row in self.rows.items()}
+
+
+def noise(seed: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*SIZE[::-1], channels), dtype=np.uint8)
+
+
+def write_set(folder: Path, files: Mapping[str, Content]) -> Path:
+    """Write files by their path: text, bytes, pictures from arrays, and None as a picture."""
+    for number, (name, content) in enumerate(files.items()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            path.write_text(content, encoding="utf-8")
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            pixels = noise(number) if content is None else content
+            picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels)
+            picture.save(path, FORMATS.get(path.suffix.lower(), "JPEG"))
+    return folder
+
+
+def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **scans: object) -> Found:
+    """Run the stage over the set in `tmp_path`/set."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["scans"] |= {"folder": "set", "validation": 0.4, "test_normal": 0.3, **scans}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "presets.yaml").write_text((ROOT / "presets.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    main()
+    rows = {row.scan_id: row for row in read_catalogue(Path("data/scans"))}
+    return Found(rows, Path("data/scans/account.txt").read_text())

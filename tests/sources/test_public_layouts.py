@@ -1,0 +1,620 @@
+"""Sets as public tools write them: every threat is found or named, none is normal in silence."""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.settings import load_settings
+from pipeline.sources.base import Scan
+from pipeline.sources.registry import open_source
+from tests.sources.sets import SIZE, Content, Found, noise, run_stage, write_set
+
+GUN = "0 0.4 0.3125 0.4 0.375"  # of 50x40: columns 10 to 29, rows 5 to 19
+NAMES = "names: [gun, bottle]\n"
+BOX = (slice(5, 20), slice(10, 30))
+NORMALS = {f"normal{number}": None for number in range(8)}
+
+
+def xml(*boxes: tuple[str, int, int, int, int], more: str = "") -> str:
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin><xmax>{right}</xmax>"
+        f"<ymax>{bottom}</ymax></bndbox></object>"
+        for name, x, y, right, bottom in boxes
+    )
+    return f"<annotation>{more}{objects}</annotation>"
+
+
+GUN_XML = xml(("gun", 11, 6, 30, 20))
+
+
+def coco(names: list[str], guns: Mapping[str, Mapping[str, Any]], **image: Any) -> str:
+    """A COCO file of some images; `guns` has a record for each image that shows one."""
+    size = {"width": SIZE[0], "height": SIZE[1], **image}
+    return json.dumps(
+        {
+            "images": [
+                {"id": i, "file_name": n, **{k: v for k, v in size.items() if v is not None}}
+                for i, n in enumerate(names)
+            ],
+            "categories": [{"id": 7, "name": "gun"}],
+            "annotations": [
+                {"id": i, "image_id": i, "category_id": 7, "bbox": [10, 5, 20, 15], **guns[name]}
+                for i, name in enumerate(names)
+                if name in guns
+            ],
+        }
+    )
+
+
+def scans_of(found: Found) -> dict[str, Scan]:
+    source = open_source(load_settings().scans, Path("data/scans"))
+    source.listing()
+    return {name: source.read(row.entry()) for name, row in found.rows.items()}
+
+
+class Stage:
+    """The stage, over a set in a folder of its own."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = tmp_path / "set"
+        self._tmp_path, self._monkeypatch = tmp_path, monkeypatch
+
+    def __call__(self, files: Mapping[str, Content], **scans: object) -> Found:
+        write_set(self.folder, files)
+        settings = {"source": "yolo", "classes": {"gun": "gun"}, **scans}
+        return run_stage(self._tmp_path, self._monkeypatch, **settings)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(tmp_path, monkeypatch)
+
+
+def in_folder(folder: str, suffix: str = ".png") -> dict[str, Content]:
+    return {f"{folder}/{name}{suffix}": None for name in NORMALS}
+
+
+@pytest.mark.parametrize(
+    ("image", "labels"),
+    [
+        ("images/a.png", "labels/a.txt"),
+        ("Images/a.png", "Labels/a.txt"),
+        ("images/a.png", "images/a.txt"),
+        ("images/train/a.png", "labels/train/a.txt"),
+        ("train/images/a.png", "train/labels/a.txt"),
+        ("train_image/a.png", "train_annotation/a.txt"),
+        ("JPEGImages/a.jpg", "Annotations/a.txt"),
+        ("pictures/a.png", "truth/a.txt"),
+        ("obj_train_data/a.png", "obj_train_data/a.txt"),
+        ("images/a.png", "labels/a.TXT"),
+    ],
+)
+def test_yolo_labels_are_found_whatever_the_folders_are_called(
+    stage: Stage, image: str, labels: str
+) -> None:
+    others = in_folder(str(Path(image).parent))
+    found = stage({image: None, labels: GUN, "data.yaml": NAMES, **others})
+    a = str(Path(image).with_suffix(""))
+    assert {name for name, classes in found.classes().items() if classes == ("gun",)} == {a}
+    (gun,) = scans_of(found)[a].regions
+    box = np.zeros(SIZE[::-1], dtype=np.bool_)
+    box[BOX] = True
+    np.testing.assert_array_equal(gun.mask, box)
+    assert "8 images without annotation, taken for normal" in found.account
+
+
+def test_labels_of_two_parts_with_equal_names_stay_apart(stage: Stage) -> None:
+    images = {**in_folder("train_image"), "train_image/a.png": None, "test_image/a.png": None}
+    labels = {"train_annotation/a.txt": "", "test_annotation/a.txt": GUN}
+    found = stage({**images, **labels, "data.yaml": NAMES})
+    assert found.classes()["test_image/a"] == ("gun",)
+    assert found.classes()["train_image/a"] == ()
+
+
+def test_labels_beside_an_image_are_its_own(stage: Stage) -> None:
+    files = {"images/a.png": None, "images/a.txt": "", "scans/a.png": None, "scans/a.txt": GUN}
+    found = stage({**files, **in_folder("images"), "data.yaml": NAMES})
+    assert found.classes()["images/a"] == ()
+    assert found.classes()["scans/a"] == ("gun",)
+
+
+def test_labels_that_could_be_several_images_are_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"images/a.png": None, "scans/a.png": None, "labels/a.txt": GUN}
+    with pytest.raises(InputError, match="3 bad files"):
+        stage({**files, **in_folder("images"), "labels/normal0.txt": "", "data.yaml": NAMES})
+    text = capsys.readouterr().err
+    for name in files:
+        assert f"bad input: set/{name}: which labels are whose cannot be told" in text
+
+
+@pytest.mark.parametrize("place", ["labels", "elsewhere"])
+def test_labels_of_which_none_has_an_image_end_the_stage(stage: Stage, place: str) -> None:
+    with pytest.raises(InputError, match="no image has labels, though there are 2 files of labels"):
+        stage(
+            {**in_folder("images"), f"{place}/b.txt": GUN, f"{place}/c.txt": GUN,
+             "data.yaml": NAMES},
+            bad_input="skip",
+        )  # fmt: skip
+
+
+def test_a_file_of_labels_without_an_image_is_named_and_no_image_is_normal_meanwhile(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {**in_folder("images"), "labels/normal0.txt": GUN, "labels/gone.txt": GUN}
+    with pytest.raises(InputError, match="8 bad files"):
+        stage({**files, "data.yaml": NAMES, "notes.txt": "made in May\n"})
+    text = capsys.readouterr().err
+    assert "bad input: set/labels/gone.txt: labels, but no image has its name" in text
+    assert "7 images without annotation, such as set/images/normal1.png: their labels may" in text
+    with pytest.raises(InputError, match="no normal scan for train"):
+        stage({}, bad_input="skip")
+    found = stage({}, bad_input="skip", unannotated="normal")
+    assert "1 bad, 1 ignored" in found.account
+    assert "ignored: 1 .txt: text, but no labels" in found.account
+
+
+def test_no_image_is_normal_while_a_coco_file_cannot_be_read(stage: Stage) -> None:
+    names = [f"{name}.png" for name in NORMALS]
+    files = {"a.json": coco(names[:1], {names[0]: {}}), "b.json": coco(names[1:], {})[:-9]}
+    with pytest.raises(InputError, match="no normal scan for train"):
+        stage({**in_folder("images"), **files}, source="coco", bad_input="skip",
+              unannotated="normal")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [("yolo", "images"), ("class_folders", "normal"), ("sixray", "normal"), ("masks", "normal")],
+)
+def test_normals_alone(stage: Stage, source: str, folder: str) -> None:
+    classes = {"normal": "normal"} if source == "class_folders" else {}
+    found = stage(in_folder(folder), source=source, classes=classes)
+    assert set(found.classes().values()) == {()}
+    assert len(found.rows) == 8
+
+
+def test_labels_of_another_format_are_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {**in_folder("images"), "labels/normal0.txt": GUN, "voc/normal1.xml": GUN_XML}
+    with pytest.raises(InputError, match="1 bad files"):
+        stage({**files, "data.yaml": NAMES})
+    expected = "set/images/normal1.png: no labels that are read here, but set/voc/normal1.xml has"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more", ["", " 0.91", " 3", " 0.91 7", " 0.91 1", " 0.91 0", " 1 12", " 0.91 7.0"]
+)
+def test_confidence_and_track_after_a_box_are_left_out(stage: Stage, more: str) -> None:
+    found = stage({**in_folder("."), "a.png": None, "a.txt": GUN + more, "data.yaml": NAMES})
+    (region,) = scans_of(found)["a"].regions
+    assert int(region.mask.sum()) == 20 * 15
+
+
+def test_a_triangle_is_a_triangle(stage: Stage) -> None:
+    lines = "0 0.2 0.25 0.8 0.25 0.8 0.75\n0 0.2 0.25 0.8 0.25 0.8 1\n"
+    found = stage({**in_folder("."), "a.png": None, "a.txt": lines, "data.yaml": NAMES})
+    one, other = scans_of(found)["a"].regions
+    assert int(one.mask.sum()) == pytest.approx(30 * 20 / 2, rel=0.2)
+    assert int(other.mask.sum()) == pytest.approx(30 * 30 / 2, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("0 0.1 0.2 0.3", "3 values after the class fit no form"),
+        (GUN + " 0.5 0.5 0.5", "7 values after the class fit no form"),
+        (GUN + " 1.57", "1.57 after a box, expected a confidence from 0 to 1 or a track"),
+        (GUN + " 0.5 0.5 0.5 0.5 0.5", "9 values after the class fit no form"),
+        ("a.jpg gun 1 2 3 4", "line 1: "),
+    ],
+)
+def test_a_line_that_fits_no_form_is_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str], line: str, reason: str
+) -> None:
+    with pytest.raises(InputError, match="1 bad files"):
+        stage({**in_folder("."), "a.png": None, "a.txt": line, "data.yaml": NAMES})
+    assert "bad input: set/a.txt: line 1: " in (text := capsys.readouterr().err)
+    assert reason in text
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"dataset.yaml": NAMES},
+        {"pidray.yaml": "path: .\nnames:\n  0: gun\n  1: bottle\n"},
+        {"data.yml": "\ufeff" + NAMES},
+        {"configs/config.yaml": NAMES, "configs/hyp.yaml": "lr: 0.1"},
+        {"data.yaml": "names: [' gun ', \"bottle\"]"},
+        {"obj.names": "gun\nbottle\n", "obj.data": "classes = 2\nnames = data/obj.names\n"},
+        {"train/_darknet.labels": "gun\r\nbottle\r\n"},
+        {"labels/classes.txt": "\ufeffgun \n bottle\n\n"},
+        {"classes.txt": "gun\nbottle\n", "data.yaml": NAMES},
+    ],
+)
+def test_names_of_classes_wherever_tools_write_them(
+    stage: Stage, files: Mapping[str, Content]
+) -> None:
+    found = stage({**in_folder("images"), "labels/normal0.txt": GUN, **files})
+    assert found.classes()["images/normal0"] == ("gun",)
+
+
+def test_names_of_classes_that_differ_are_listed(stage: Stage) -> None:
+    files: dict[str, Content] = {"data.yaml": NAMES, "old/data.yaml": "names: [knife, gun]"}
+    with pytest.raises(InputError, match=r"set/data\.yaml has \['gun.*old/data\.yaml has \['knife"):
+        stage({**in_folder("images"), "labels/normal0.txt": GUN, **files})
+
+
+def test_words_that_older_yaml_takes_for_booleans_are_names(stage: Stage) -> None:
+    files = {**in_folder("images"), "labels/normal0.txt": GUN, "data.yaml": "names: [on, no]"}
+    assert stage(files, classes={"on": "gun"}).classes()["images/normal0"] == ("gun",)
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPG", ".dat", ""])
+def test_a_picture_of_any_suffix_is_taken(stage: Stage, suffix: str) -> None:
+    files = {**in_folder("normal"), f"gun/0{suffix}": None}
+    found = stage(files, source="class_folders", classes={"normal": "normal", "gun": "gun"})
+    assert found.classes()["gun/0"] == ("gun",)
+
+
+@pytest.mark.parametrize(
+    "content", [b"GIF89a" + bytes(20), b"\x93NUMPY" + bytes(20), bytes(128) + b"DICM" + bytes(20)]
+)
+def test_a_picture_of_a_format_that_is_not_read_is_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    files = {**in_folder("normal"), "gun/0": content, "gun/1.png": None}
+    with pytest.raises(InputError, match="1 bad files"):
+        stage(files, source="class_folders", classes={"normal": "normal", "gun": "gun"})
+    assert "bad input: set/gun/0: not a format that is read" in capsys.readouterr().err
+
+
+def test_a_class_s_folder_without_an_image_is_named(stage: Stage) -> None:
+    files = {**in_folder("normal"), "gun/0.raw": bytes(40)}
+    with pytest.raises(InputError, match=r"set/gun: no image of class gun in it, but 0\.raw"):
+        stage(files, source="class_folders", classes={"normal": "normal", "*": "threat"})
+
+
+def test_a_class_that_no_scan_has_is_named(stage: Stage) -> None:
+    files = {**in_folder("images"), "labels/normal0.txt": GUN, "data.yaml": NAMES}
+    with pytest.raises(InputError, match="no scan in set has Knife: it has gun: correct or remove"):
+        stage(files, classes={"gun": "gun", "Knife": "knife"})
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"train/a.png": None, "train/a.xml": GUN_XML},
+        {"Annotation/a.xml": GUN_XML, "JPEGImage/a.jpg": None},
+        {"VOC2007/Annotations/a.xml": GUN_XML, "VOC2007/JPEGImages/a.jpg": None},
+        {"JPEGImages/a.jpg": None, "Annotations/a.xml": GUN_XML,
+         "SegmentationClass/a.png": noise(9), "ImageSets/Main/train.txt": "a\n"},
+    ],
+)  # fmt: skip
+def test_voc_as_tools_write_it(stage: Stage, files: Mapping[str, Content]) -> None:
+    place = next(str(Path(name).parent) for name in files if Path(name).stem == "a"
+                 and Path(name).suffix in (".png", ".jpg"))  # fmt: skip
+    labels = next(str(Path(name).parent) for name in files if name.endswith(".xml"))
+    normals = {f"{labels}/{name}.xml": xml() for name in NORMALS}
+    found = stage({**files, **normals, **in_folder(place)}, source="voc")
+    assert found.classes()[f"{place}/a"] == ("gun",)
+    assert len(found.rows) == 9
+    (region,) = scans_of(found)[f"{place}/a"].regions
+    assert region.mask[BOX].all()
+    assert int(region.mask.sum()) == 300
+
+
+def test_a_million_negatives_are_one_line(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {**in_folder("JPEGImages"), "JPEGImages/p.jpg": None, "Annotations/p.xml": GUN_XML}
+    with pytest.raises(InputError, match="8 bad files"):
+        stage(files, source="voc")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "without annotation" in line]
+    assert len(lines) == 1
+    assert "set: 8 images without annotation, such as set/JPEGImages/normal0.png" in lines[0]
+    found = stage({}, source="voc", unannotated="normal")
+    assert sum(not row.classes for row in found.rows.values()) == 8
+    assert "8 images without annotation, taken for normal (scans.unannotated)" in found.account
+
+
+PATHS = ("a.png", r"images\a.png", "../images/a.png", "./images/a.png", r"C:\old\images\a.png",
+         "/home/me/images/a.png")  # fmt: skip
+
+
+@pytest.mark.parametrize("written", PATHS)
+def test_coco_paths_of_other_systems(stage: Stage, written: str) -> None:
+    names = [written, *(f"{name}.png" for name in NORMALS)]
+    files = {**in_folder("images"), "images/a.png": None}
+    found = stage(
+        {**files, "annotations/instances.json": coco(names, {written: {}})}, source="coco"
+    )
+    assert found.classes()["images/a"] == ("gun",)
+    assert len(found.rows) == 9
+
+
+@pytest.mark.parametrize("width", [None, "50", 0])
+def test_coco_without_a_size_that_can_be_used(stage: Stage, width: object) -> None:
+    names = [f"{name}.png" for name in NORMALS]
+    text = coco(names, {"normal0.png": {}}, width=width)
+    found = stage({**in_folder("images"), "a.json": text}, source="coco")
+    assert found.classes()["images/normal0"] == ("gun",)
+
+
+POINTS: tuple[list[Any], ...] = (
+    [[10, 5]],
+    [[10, 5, 30, 20]],
+    [10, 5, 20, 15],
+    [[]],
+    [[1, 2], [1, 1, 9, 1, 9, 9]],
+)
+
+
+@pytest.mark.parametrize("segmentation", POINTS)
+def test_a_point_or_a_box_as_polygon_leaves_the_bbox(
+    stage: Stage, segmentation: list[object]
+) -> None:
+    names = [f"{name}.png" for name in NORMALS]
+    text = coco(names, {"normal0.png": {"segmentation": segmentation}})
+    found = stage({**in_folder("images"), "a.json": text}, source="coco")
+    (region,) = scans_of(found)["images/normal0"].regions
+    assert region.mask[BOX].all()
+    assert int(region.mask.sum()) == 300
+    assert "1 objects whose polygon is a point or a box: bbox was taken" in found.account
+
+
+SIZES = "annotated as 40x50, but the image is 50x40: annotate it as it is"
+
+
+@pytest.mark.parametrize(
+    ("source", "files"),
+    [
+        ("coco", {"a.json": coco(["a.png"], {"a.png": {}}, width=40, height=50), "a.png": None}),
+        ("voc", {"a.png": None, "a.xml": xml(("gun", 1, 1, 9, 9), more="<size><width>40</width>"
+                                             "<height>50</height></size>")}),
+        ("masks", {"threat/a.png": None, "masks/a.png": np.ones((50, 40, 1), np.uint8),
+                   "normal/b.png": None}),
+        ("labelme", {"a.png": None, "a.json": json.dumps(
+            {"imageWidth": 40, "imageHeight": 50, "shapes": [
+                {"label": "gun", "shape_type": "rectangle", "points": [[1, 1], [9, 9]]}]})}),
+        ("mvtec", {"train/good/b.png": None, "test/gun/a.png": None,
+                   "ground_truth/gun/a_mask.png": np.ones((50, 40, 1), np.uint8)}),
+    ],
+)  # fmt: skip
+def test_labels_of_another_size_are_bad_by_the_same_words(
+    stage: Stage, capsys: pytest.CaptureFixture[str], source: str, files: Mapping[str, Content]
+) -> None:
+    classes = {"masks": {1: "gun"}, "mvtec": {}}.get(source, {"gun": "gun"})
+    with pytest.raises(InputError, match="1 bad files"):
+        stage(files, source=source, classes=classes)
+    assert SIZES in capsys.readouterr().err
+
+
+def test_mvtec_ad(stage: Stage) -> None:
+    mask = np.zeros((*SIZE[::-1], 1), dtype=np.uint8)
+    mask[BOX] = 255
+    files = {**in_folder("train/good"), "test/good/000.png": None, "test/hole/000.png": None,
+             "ground_truth/hole/000_mask.png": mask}  # fmt: skip
+    found = stage(files, source="mvtec", classes={})
+    assert found.classes() == {
+        **{f"train/good/{name}": () for name in NORMALS},
+        "test/good/000": (), "test/hole/000": ("hole",),
+    }  # fmt: skip
+    assert {split for name, split in found.splits().items() if name.startswith("test")} == {"test"}
+    (region,) = scans_of(found)["test/hole/000"].regions
+    np.testing.assert_array_equal(region.mask, mask[:, :, 0] > 0)
+
+
+@pytest.mark.parametrize("source", ["opixray", "hixray"])
+def test_the_text_annotation_of_opixray_and_hixray(stage: Stage, source: str) -> None:
+    normals = {f"train/train_annotation/{name}.txt": "" for name in NORMALS}
+    files = {**in_folder("train/train_image"), **normals, "test/test_image/a.jpg": None,
+             "test/test_annotation/a.txt": "a.jpg Folding_Knife 10 5 30 20\n",
+             "train/train_knife.txt": "\n".join(NORMALS)}  # fmt: skip
+    found = stage(files, source=source, classes={"Folding_Knife": "knife"}, parts="own")
+    assert found.classes()["test/test_image/a"] == ("knife",)
+    (region,) = scans_of(found)["test/test_image/a"].regions
+    assert region.mask[BOX].all()
+    assert int(region.mask.sum()) == 300
+
+
+def test_labelme(stage: Stage) -> None:
+    shapes = [{"label": "gun", "shape_type": "rectangle", "points": [[10, 5], [30, 20]]}]
+    normals = {f"{name}.json": json.dumps({"shapes": []}) for name in NORMALS}
+    files = {**in_folder("."), **normals, "a.png": None, "a.json": json.dumps({"shapes": shapes})}
+    found = stage(files, source="labelme")
+    assert found.classes()["a"] == ("gun",)
+    (region,) = scans_of(found)["a"].regions
+    assert region.mask[BOX].all()
+
+
+OWN = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
+
+
+@pytest.mark.parametrize("validation", ["val", "valid"])
+@pytest.mark.parametrize("source", ["coco", "voc", "yolo", "class_folders"])
+def test_the_set_s_own_parts_are_the_splits(stage: Stage, source: str, validation: str) -> None:
+    below = "good/" if source == "class_folders" else ""
+    images = {
+        f"{part}/{below}{part}{number}.png": None
+        for part in ("train", validation, "test")
+        for number in range(3)
+    }
+    files: dict[str, Content] = {**images}
+    threats = [f"{part}/{below}gun.png" for part in ("train", "test")]
+    threats = [name.replace("good/", "gun/") for name in threats]
+    files |= dict.fromkeys(threats)
+    if source == "voc":
+        files |= {str(Path(n).with_suffix(".xml")): GUN_XML if n in threats else xml()
+                  for n in (*images, *threats)}  # fmt: skip
+    elif source == "yolo":
+        files |= {str(Path(name).with_suffix(".txt")): GUN for name in threats}
+        files["data.yaml"] = NAMES
+    elif source == "coco":
+        files["a.json"] = coco([*images, *threats], {name: {} for name in threats})
+    classes = {"good": "normal", "gun": "gun"} if below else {"gun": "gun"}
+    found = stage(files, source=source, classes=classes, parts="own")
+    expected = {str(Path(n).with_suffix("")): OWN[n.split("/")[0]] for n in (*images, threats[1])}
+    assert found.splits() == expected
+    assert "1 abnormal scans of the set's own parts, left out" in found.account
+    shared = stage({}, source=source, classes=classes, parts="shares")
+    assert len(shared.rows) == len(images) + 2
+    assert shared.splits() != expected
+
+
+def test_parts_by_lists_of_images(stage: Stage) -> None:
+    names = list(NORMALS)
+    lists = {
+        "ImageSets/Main/train.txt": "\n".join(names[:4]),
+        "ImageSets/Main/val.txt": "\n".join(f"{name}  1" for name in names[4:6]),
+        "ImageSets/Main/test.txt": "\r\n".join(names[6:]),
+    }
+    labels = {f"Annotations/{name}.xml": xml() for name in names}
+    labels["Annotations/normal7.xml"] = GUN_XML
+    found = stage({**in_folder("JPEGImages"), **labels, **lists}, source="voc", parts="own")
+    assert list(found.splits().values()) == ["train"] * 4 + ["validation"] * 2 + ["test"] * 2
+
+
+@pytest.mark.parametrize(
+    ("folders", "reason"),
+    [
+        (("a", "b"), "scans.parts: got 'own', but no folder or list of the set is called train"),
+        (("train", "val"), "the set has no test part of its own, but train 8, validation 8"),
+        (("train", "test", "more"), "8 scans are in no part of the set, such as 'more/normal0'"),
+    ],
+)
+def test_parts_that_cannot_be_told(stage: Stage, folders: tuple[str, ...], reason: str) -> None:
+    files: dict[str, Content] = {"data.yaml": NAMES}
+    for folder in folders:
+        files |= in_folder(folder)
+    with pytest.raises(InputError, match=reason):
+        stage(files, classes={}, parts="own")
+
+
+def test_own_parts_lend_a_sweep_their_labelled_scans(stage: Stage) -> None:
+    files: dict[str, Content] = {"data.yaml": NAMES}
+    for part in ("train", "val", "test"):
+        for number in range(4):
+            files |= {f"{part}/n{number}.png": None, f"{part}/g{number}.png": None,
+                      f"{part}/g{number}.txt": GUN}  # fmt: skip
+    found = stage(files, parts="own", labelled_validation=0.5)
+    seen = [name for name, split in found.splits().items() if split == "labelled_validation"]
+    assert not any(name.startswith("test") for name in seen)
+    assert sum("/g" in name for name in seen) == 4
+    assert sum("/n" in name for name in seen) == 2
+    assert all(found.splits()[f"test/{kind}{n}"] == "test" for kind in "gn" for n in range(4))
+
+
+def test_roboflow_s_copies_stay_in_one_split(stage: Stage) -> None:
+    files = {
+        f"images/bag{bag}_jpg.rf.{copy:032x}.jpg": None for bag in range(10) for copy in range(3)
+    }
+    found = stage({**files, "data.yaml": NAMES}, classes={})
+    for bag in range(10):
+        assert len({split for name, split in found.splits().items() if f"bag{bag}_" in name}) == 1
+    assert len(set(found.splits().values())) > 1
+    assert "30 of 30 scans are Roboflow's copies of 10 pictures" in found.account
+
+
+def test_windows_outside_of_threats_may_train(stage: Stage) -> None:
+    files = {f"labels/{name}.txt": GUN for name in NORMALS}
+    files["data.yaml"] = NAMES
+    with pytest.raises(InputError, match="no normal scan for train"):
+        stage({**in_folder("images"), **files})
+    found = stage({}, normal_windows="outside")
+    assert {"train", "validation", "test"} == set(found.splits().values())
+    assert "labels were used (scans.normal_windows)" in found.account
+
+
+@pytest.mark.parametrize("odd", [1, 3])
+def test_the_number_of_channels_is_that_of_most_scans(
+    stage: Stage, capsys: pytest.CaptureFixture[str], odd: int
+) -> None:
+    usual = 4 - odd
+    files: dict[str, Content] = {f"images/b{n}.png": noise(n, usual) for n in range(7)}
+    files |= {"images/a.png": noise(99, odd), "data.yaml": NAMES}
+    with pytest.raises(InputError, match="1 bad files"):
+        stage(files, classes={})
+    reason = f"set/images/a.png: {odd} channels, but 7 of 8 scans have {usual}"
+    assert reason in capsys.readouterr().err
+    assert len(stage({}, classes={}, bad_input="skip").rows) == 7
+
+
+def test_links_into_the_store_of_dvc_and_git_annex_are_files(stage: Stage, tmp_path: Path) -> None:
+    files = {**in_folder("images"), "labels/normal0.txt": GUN, "data.yaml": NAMES}
+    write_set(stage.folder, files)
+    stores = [tmp_path / ".dvc" / "cache" / "files" / "md5", tmp_path / "old" / "cache",
+              tmp_path / ".git" / "annex" / "objects" / "Xk" / "9Z"]  # fmt: skip
+    for number, path in enumerate(sorted((stage.folder / "images").iterdir())):
+        store = stores[number % 3]
+        key = f"SHA256E-s{number}"
+        target = store / "0a" / f"{number:030x}" if number % 3 < 2 else store / key / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+        path.symlink_to(os.path.relpath(target, path.parent))
+    found = stage({})
+    assert len(found.rows) == 8
+    assert found.classes()["images/normal0"] == ("gun",)
+
+
+def test_a_link_to_content_that_was_not_fetched(
+    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(
+        stage.folder, {**in_folder("images"), "data.yaml": NAMES, "images/b.png.dvc": "outs:"}
+    )
+    lost = stage.folder / "images" / "a.png"
+    lost.symlink_to(tmp_path / ".dvc" / "cache" / "files" / "md5" / "0a" / ("1" * 30))
+    (tmp_path / "secret.png").write_bytes((stage.folder / "images" / "normal0.png").read_bytes())
+    (stage.folder / "images" / "c.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(InputError, match="3 bad files"):
+        stage({}, classes={})
+    text = capsys.readouterr().err
+    assert "set/images/a.png: a link into a store that lacks the file: run `dvc pull`" in text
+    assert "set/images/b.png.dvc: DVC tracks b.png, which is not here: run `dvc pull`" in text
+    assert "set/images/c.png: a link out of the folder: put the file here" in text
+
+
+def test_special_files_are_named_and_not_waited_for(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(stage.folder, {**in_folder("images"), "data.yaml": NAMES})
+    os.mkfifo(stage.folder / "images" / "a.png")
+    os.mkfifo(stage.folder / "labels.txt")
+    (stage.folder / "null.txt").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(stage.folder / "s.txt"))
+        with pytest.raises(InputError, match="4 bad files"):
+            stage({}, classes={})
+    text = capsys.readouterr().err
+    assert "set/images/a.png: a FIFO, not a file: remove it" in text
+    assert "set/labels.txt: a FIFO, not a file: remove it" in text
+    assert "set/s.txt: a socket, not a file: remove it" in text
+    assert "set/null.txt: a link out of the folder" in text
+
+
+def test_the_account_adds_up(stage: Stage) -> None:
+    files = {**in_folder("images"), "labels/normal0.txt": GUN + "\n1 0.5 0.5 0.2 0.2",
+             "labels/normal1.txt": "", "data.yaml": NAMES, "README.md": "a set", ".hidden": "x",
+             "labels/train.cache": b"\x80"}  # fmt: skip
+    found = stage(files, classes={"gun": "gun", "bottle": "normal"})
+    lines = found.account.splitlines()
+    assert lines[0] == ("set: 13 files seen: 8 used as images, 3 as annotations, 0 bad, 2 ignored")
+    assert "  ignored: 1 .md: neither an image nor an annotation of this format" in lines
+    assert "  ignored: 1 .cache: neither an image nor an annotation of this format" in lines
+    assert "  hidden, and not looked at: 1 (.hidden)" in lines
+    table = [line.split() for line in lines]
+    assert ["test", "gun", "1"] in table
+    heads = table[next(n for n, row in enumerate(table) if row[:1] == ["objects"])]
+    column = heads.index("test") - 1
+    assert next(row for row in table if row[:2] == ["gun", "(gun)"])[2:][column] == "1"
+    assert next(row for row in table if row[:2] == ["bottle", "(normal)"])[2:][column] == "1"
+    empty = next(row for row in table if row[:3] == ["scans", "without", "objects"])[3:]
+    assert sum(map(int, empty)) == 7
