@@ -28,7 +28,7 @@ def train_one_epoch(rank: int, patches: Path, folder: Path) -> None:
     torch.distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder / 'meeting'}",
-        timeout=timedelta(seconds=60),
+        timeout=timedelta(seconds=240),
         rank=rank,
         world_size=2,
     )

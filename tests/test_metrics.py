@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.metrics import auc, auc_by_scan, roc
@@ -82,6 +82,7 @@ def test_auc_is_the_same_after_a_rising_transform_and_1_less_it_after_a_falling_
     assert auc(-rising[normals], -rising[abnormals]) == pytest.approx(1 - expected)
 
 
+@settings(max_examples=30)
 @given(
     scores=st.lists(st.integers(-5, 5), min_size=24, max_size=24),
     steps=st.lists(st.floats(1e-3, 1e3), min_size=11, max_size=11),
