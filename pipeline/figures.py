@@ -1,4 +1,7 @@
-"""The figures: ROC curves, Figures 5 to 7 of the paper, and whole scans under their heat map."""
+"""The figures: ROC curves, Figures 5 to 7 of the paper, and whole scans under their heat map.
+
+Each is written to a PNG and returned, so that what it shows can be read.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +71,7 @@ def displayable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
-def draw_roc(path: Path, test: TestScores, table: AucTable) -> None:
+def draw_roc(path: Path, test: TestScores, table: AucTable) -> Figure:
     """ROC curve of the anomaly score per class."""
     figure, axes = _figure(5.2, 5.0)
     scores = test.scores[ANOMALY]
@@ -84,9 +87,10 @@ def draw_roc(path: Path, test: TestScores, table: AucTable) -> None:
     if axes.lines[1:]:  # beside the diagonal
         axes.legend(loc="lower right", frameon=False)
     save_figure(figure, path)
+    return figure
 
 
-def draw_histogram(path: Path, test: TestScores, threshold: float, colours: Colours) -> None:
+def draw_histogram(path: Path, test: TestScores, threshold: float, colours: Colours) -> Figure:
     """Figure 5: histogram of the scaled anomaly scores of the test patches."""
     figure, axes = _figure(6.0, 3.8)
     scores = test.scores[ANOMALY]
@@ -103,6 +107,7 @@ def draw_histogram(path: Path, test: TestScores, threshold: float, colours: Colo
     axes.set_title("Anomaly scores of the test windows", fontsize=11)
     axes.legend(frameon=False)
     save_figure(figure, path)
+    return figure
 
 
 def draw_tsne(
@@ -111,7 +116,7 @@ def draw_tsne(
     normal: NDArray[np.bool_],
     colours: Colours,
     seed: int,
-) -> None:
+) -> Figure:
     """Figure 6: t-SNE of f(x), (N, d), of some normal and abnormal test patches."""
     perplexity = min(30.0, (len(features) - 1) / 3)
     points = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(features)
@@ -127,9 +132,10 @@ def draw_tsne(
     axes.set_title(f"t-SNE of f(x), {len(features)} test windows", fontsize=11)
     axes.legend(frameon=False, markerscale=2)
     save_figure(figure, path)
+    return figure
 
 
-def draw_exemplars(path: Path, exemplars: Exemplars) -> None:
+def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
     """Figure 7: input, reconstruction and residual, a column per patch."""
     columns = len(exemplars.patches)
     figure = Figure(figsize=(1.15 * columns + 0.7, 4.1), layout="constrained")
@@ -146,9 +152,10 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> None:
     for row, name in enumerate(("input", "reconstruction", "residual")):
         grid[row, 0].set_ylabel(name, fontsize=9)
     save_figure(figure, path)
+    return figure
 
 
-def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> None:
+def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> Figure:
     """Whole scans, and below each the same with its heat map and the threats' outlines."""
     columns = len(scans)
     figure = Figure(figsize=(3.6 * columns, 5.6), layout="constrained")
@@ -161,6 +168,7 @@ def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> None:
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
     save_figure(figure, path)
+    return figure
 
 
 def _overlay(axes: Axes, scan: ScoredScan) -> None:

@@ -46,7 +46,38 @@ def test_order_depends_on_seed_and_epoch_alone(store: PatchStore) -> None:
     assert order(1, 0) == order(1, 0)
     assert order(1, 0) != order(1, 1)
     assert order(1, 0) != order(2, 0)
-    assert order(1, 0) != sorted(order(1, 0))
+
+
+def slow_order(rank: int, world_size: int, batch_size: int, seed: int, epoch: int) -> list[int]:
+    """The order of 1023 patches, one by one: blocks dealt like cards, rows mixed in each pool."""
+    length = 1023 // (16 * world_size)
+    blocks = [list(range(1023))[start : start + length] for start in range(0, 1023, length)]
+    order = np.random.default_rng([seed, epoch]).permutation(len(blocks)).tolist()
+    dealt = [block for place, block in enumerate(order) if place % world_size == rank]
+    shuffle = np.random.default_rng([seed, epoch, rank]).permutation
+    given: list[int] = []
+    pool: list[int] = []
+    for place, block in enumerate(dealt):
+        pool += blocks[block]
+        if place % 16 == 15 or place == len(dealt) - 1:
+            pool = [pool[row] for row in shuffle(len(pool))]
+            while len(pool) >= batch_size:
+                given, pool = given + pool[:batch_size], pool[batch_size:]
+    return given
+
+
+@pytest.mark.parametrize(("rank", "world_size"), [(0, 1), (0, 2), (1, 2), (2, 3)])
+def test_the_order_is_that_of_a_slow_reference(
+    store: PatchStore, rank: int, world_size: int
+) -> None:
+    reader = ShuffledReader(store, 11, rank, world_size, seed=3)
+    found = ids_of(np.concatenate(list(reader.epoch(5))))
+    assert found == slow_order(rank, world_size, 11, seed=3, epoch=5)[: len(found)]
+
+
+def test_neighbours_in_the_store_are_no_neighbours_in_an_epoch(store: PatchStore) -> None:
+    order = ids_of(np.concatenate(list(ShuffledReader(store, 10, 0, 1, seed=3).epoch(0))))
+    assert np.mean(np.abs(np.diff(order)) == 1) < 0.01
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker")  # on two cores

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.metrics import auc, auc_by_scan, roc
@@ -59,18 +59,42 @@ def test_the_interval_is_that_of_a_slow_bootstrap_by_scan() -> None:
 
 
 def test_windows_of_one_scan_count_as_one_draw() -> None:
+    """The same scores, but in ten scans that differ as wholes: the interval is wider."""
     generator = np.random.default_rng(1)
     abnormal = np.tile([False, True], 100)
-    scores = generator.normal(size=200) + abnormal
+    scan = np.repeat(np.arange(10), 20)
+    scores = generator.normal(size=200) + abnormal * np.linspace(-2, 4, 10)[scan]
     each = auc_by_scan(scores, abnormal, np.arange(200).astype(str), 200, 0)
-    # The same windows in ten scans that differ as wholes: the interval has to be wider.
-    scans = np.repeat(np.arange(10), 20)
-    shifted = scores + 2 * scans * np.where(abnormal, 1, 0)
-    few = auc_by_scan(shifted, abnormal, scans.astype(str), 200, 0)
-    assert each.high is not None
-    assert each.low is not None
-    assert each.high - each.low > 0
-    assert few.auc is not None
+    few = auc_by_scan(scores, abnormal, scan.astype(str), 200, 0)
+    assert few.auc == each.auc
+    widths = [(one.high or 0) - (one.low or 0) for one in (each, few)]
+    assert 0 < 1.5 * widths[0] < widths[1]
+
+
+@given(SCORES, SCORES, st.lists(st.floats(1e-3, 1e3), min_size=11, max_size=11))
+def test_auc_is_the_same_after_a_rising_transform_and_1_less_it_after_a_falling_one(
+    normal: list[float], abnormal: list[float], steps: list[float]
+) -> None:
+    rising = np.cumsum(steps)  # of each of the 11 scores
+    normals, abnormals = (np.array(scores) + 5 for scores in (normal, abnormal))
+    expected = slow_auc(normal, abnormal)
+    assert auc(rising[normals], rising[abnormals]) == pytest.approx(expected)
+    assert auc(-rising[normals], -rising[abnormals]) == pytest.approx(1 - expected)
+
+
+@settings(max_examples=30)
+@given(
+    scores=st.lists(st.integers(-5, 5), min_size=24, max_size=24),
+    steps=st.lists(st.floats(1e-3, 1e3), min_size=11, max_size=11),
+)
+def test_the_interval_is_the_same_after_a_rising_transform(
+    scores: list[int], steps: list[float]
+) -> None:
+    abnormal, scans = np.arange(24) % 2 > 0, np.repeat(list("abcdef"), 4)
+    values, rising = np.array(scores) + 5, np.cumsum(steps)
+    before = auc_by_scan(values.astype(float), abnormal, scans, samples=20, seed=0)
+    after = auc_by_scan(rising[values], abnormal, scans, samples=20, seed=0)
+    assert (after.low, after.high) == pytest.approx((before.low, before.high))
 
 
 def test_roc_runs_from_corner_to_corner_with_the_auc_under_it() -> None:

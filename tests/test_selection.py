@@ -1,17 +1,23 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.models.nets import NetShape
-from pipeline.models.skip_ganomaly.method import SkipGanomalyScorer
-from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.patch_store import PatchStore
-from pipeline.scoring import Detector
-from pipeline.selection import CRITERION, LABELLED, implant, load_validation, objective
+from pipeline.selection import (
+    CRITERION,
+    LABELLED,
+    Validation,
+    implant,
+    load_validation,
+    objective,
+    spread,
+)
 from pipeline.splits import LABELLED_VALIDATION, VALIDATION
-from tests.conftest import MODEL
-
-SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
+from tests.darkness import darkness_detector, darkness_of, grey_patches
+from tests.test_metrics import slow_auc
 
 
 def test_implants_only_darken_a_rectangle_of_each_patch() -> None:
@@ -38,11 +44,63 @@ def test_labels_are_the_objective_only_where_both_kinds_are_there(patches: Path)
     assert objective(PatchStore(patches, VALIDATION)) == CRITERION
 
 
-def test_metrics_name_what_they_are(patches: Path) -> None:
-    detector = Detector(SkipGanomalyScorer(build_networks(SHAPE, 0), MODEL))
+def test_a_higher_objective_is_more_abnormal_patches_above_normal_ones() -> None:
+    validation = Validation(
+        normals=grey_patches(200, 100),
+        implanted=grey_patches(150, 50),  # darker than 3 of the 4 normals that they can be beside
+        labelled=grey_patches(150, 200, 50, 100, 10),
+        labelled_abnormal=np.array([True, False, True, False, True]),  # darker than 5 of 6
+    )
+    assert validation(darkness_detector()) == {
+        CRITERION: 3 / 4,
+        LABELLED: pytest.approx(5 / 6),
+        "validation_darkness": pytest.approx(255 - 150),
+    }
+
+
+def test_the_objectives_of_a_store_are_those_of_its_labels(patches: Path) -> None:
     normals, labelled = (PatchStore(patches, name) for name in (VALIDATION, LABELLED_VALIDATION))
-    plain = load_validation(normals, 0, None)(detector)
-    both = load_validation(normals, 0, labelled)(detector)
-    assert LABELLED not in plain
-    assert 0 <= both[LABELLED] <= 1
-    assert both[CRITERION] == plain[CRITERION]
+    plain, both = (load_validation(normals, 0, store) for store in (None, labelled))
+    found = both(darkness_detector())
+    dark = darkness_of(labelled.read(0, len(labelled)))
+    normal = labelled.labels == "normal"
+    expected = slow_auc(dark[normal].tolist(), dark[~normal].tolist())
+    assert expected > 0.6  # so that 1 - it is another one
+    assert found[LABELLED] == pytest.approx(expected)
+    dark, implanted = (darkness_of(kind).tolist() for kind in (both.normals, both.implanted))
+    assert found[CRITERION] == pytest.approx(slow_auc(dark, implanted))
+    del found[LABELLED]
+    assert found == plain(darkness_detector())
+
+
+def test_implants_are_turned_pieces_of_other_patches_from_the_same_place() -> None:
+    patches = np.random.default_rng(0).integers(1, 250, (20, 32, 32, 3), dtype=np.uint8)
+    donors = []
+    for row, after in enumerate(implant(patches, np.random.default_rng(2))):
+        changed = np.nonzero((patches[row] != after).any(axis=2))
+        place = tuple(slice(axis.min(), axis.max() + 1) for axis in changed)
+        donors += [
+            donor
+            for donor in range(20)
+            for turns in (1, 2, 3)
+            if np.array_equal(
+                after[place],
+                patches[row][place].astype(int) * np.rot90(patches[donor], turns)[place] // 255,
+            )
+        ]
+    assert sorted(donors) == list(range(20))
+    assert all(donor != row for row, donor in enumerate(donors))  # so it is with this seed
+
+
+@given(count=st.integers(0, 60), most=st.integers(2, 20))
+def test_spread_rows_are_as_far_apart_as_each_other(count: int, most: int) -> None:
+    rows = spread(np.arange(count), most).tolist()
+    assert len(rows) == min(count, most)
+    if count:
+        assert (rows[0], rows[-1]) == (0, count - 1)
+    steps = np.diff(rows)
+    assert not len(steps) or np.ptp(steps) <= 1
+
+
+def test_spread_keeps_the_rows_and_not_their_places() -> None:
+    assert spread(np.array([3, 5, 8, 10, 40, 41, 90]), 4).tolist() == [3, 8, 40, 90]

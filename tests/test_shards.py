@@ -1,10 +1,13 @@
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.shards import TYPES, Shard, ShardAttributes, ShardWriter
@@ -186,3 +189,49 @@ def test_what_no_shard_of_ours_holds_is_refused(
         change(file)
     with pytest.raises(InputError, match=rf"train-0\.h5: not a whole shard \({message}"):
         Shard(path)
+
+
+@settings(max_examples=30)
+@given(
+    scans=st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=9),
+            st.integers(0, 90),  # windows
+            st.integers(1, 100),  # windows in a piece
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    channels=st.integers(1, 3),
+)
+def test_whatever_was_written_is_read(scans: list[tuple[str, int, int]], channels: int) -> None:
+    total = sum(windows for _, windows, _ in scans)
+    pixels, places = pixels_of(total, channels), places_of(total)
+    labels = np.random.default_rng(total).choice(["normal", "gun", "knife"], total).tolist()
+    attributes = ShardAttributes("train", {"size": 16}, channels, "pixels", "sources", "code")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "train-0.h5")
+        with ShardWriter(path.parent, 16, channels) as writer:
+            start = 0
+            for number, (scan_id, windows, piece) in enumerate(scans):
+                own = slice(start, start := start + windows)
+                cut = Places(
+                    places.origins[own], tuple(labels[own]), places.foreground[own], number, 7
+                )
+                rows = pixels[own]
+                pieces = (rows[first : first + piece] for first in range(0, windows, piece))
+                writer.add_scan(scan_id, cut, pieces)
+            writer.finish(path, attributes)
+        shard = Shard(path)
+        shard.verify()
+        columns = {name: shard.column(name) for name in TYPES if name != "patches"}
+        np.testing.assert_array_equal(shard.read(0, len(shard)), pixels)
+        shard.close()
+    assert len(shard) == total
+    np.testing.assert_array_equal(columns["origins"], places.origins)
+    np.testing.assert_array_equal(columns["foreground"], places.foreground)
+    assert [shard.about["classes"][code] for code in columns["labels"]] == labels
+    assert [scan_id.decode() for scan_id in columns["scan_ids"]] == [name for name, *_ in scans]
+    assert columns["left_out"].tolist() == [[number, 7] for number in range(len(scans))]
+    lengths = [windows for _, windows, _ in scans]
+    assert columns["scans"].tolist() == np.repeat(range(len(scans)), lengths).tolist()

@@ -2,13 +2,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.bags import bag_names, make_bags
 from pipeline.errors import InputError
 from pipeline.patch_store import PatchStore
-from pipeline.sources.base import ScanEntry
+from pipeline.sources.base import Part, ScanEntry
 from pipeline.sources.cifar10 import PARTS
 from pipeline.splits import (
     LABELLED_VALIDATION,
@@ -16,6 +16,7 @@ from pipeline.splits import (
     TEST,
     TRAIN,
     VALIDATION,
+    NormalWindows,
     split_scans,
 )
 from tests.conftest import SHARES
@@ -157,6 +158,35 @@ def test_a_bag_with_a_scan_in_either_part_is_for_the_test() -> None:
     splits = split_scans(entries, SHARES, 0, bag_names(entries, r"bag\d+", Path()))
     assert splits["train/bag19-a"] == splits["test/bag19-a"]
     assert splits["train/bag19-a"] in (LABELLED_VALIDATION, TEST)
+
+
+@settings(max_examples=60)
+@given(
+    data=st.data(),
+    seed=st.integers(0, 99),
+    has_parts=st.booleans(),
+    normal_windows=st.sampled_from(["bags", "outside"]),
+)
+def test_no_bag_of_any_grouping_is_in_two_splits(
+    data: st.DataObject, seed: int, has_parts: bool, normal_windows: NormalWindows
+) -> None:
+    """Bags are of any scans of any parts and classes, and may have the id of a scan for a name."""
+    parts: list[Part] = ["train", "validation", "test"]
+    entries = [ScanEntry(f"n{number}", (), (), parts[number % 3]) for number in range(24)]
+    classes = st.sampled_from([(), ("gun",), ("knife",), ("gun", "knife")])
+    others = data.draw(st.lists(st.tuples(classes, st.sampled_from(parts)), max_size=30))
+    grouped = [f"s{number}" for number in range(len(others))]
+    entries += [ScanEntry(name, (), *kind) for name, kind in zip(grouped, others, strict=True)]
+    if not has_parts:
+        entries = [replace(entry, part=None) for entry in entries]
+    names = st.sampled_from(["x", "y", "z", "n0", *grouped])
+    bags = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(grouped, names)))
+    splits = split_scans(entries, replace(SHARES, normal_windows=normal_windows), seed, bags)
+    split_of: dict[str, set[str | None]] = {name: set() for name in bags.values()}
+    for scan_id, name in bags.items():
+        split_of[name].add(splits.get(scan_id))  # None where the whole bag is left out
+    assert all(len(found) == 1 for found in split_of.values())
+    assert set(splits) == {entry.scan_id for entry in entries} or has_parts
 
 
 @given(entries=bags_of_views(), seed=st.integers(0, 99))

@@ -86,6 +86,14 @@ def test_every_trial_has_a_row(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "best.json").read_text())["trials"] == 2
 
 
+def test_the_study_of_a_sweep_has_its_best_trial() -> None:
+    result = ruled_by_lambda_con()
+    study = as_study(result, SPACE)
+    assert (study.best_value, study.best_params) == (result.value, result.best)
+    in_time = sorted(result.trials, key=lambda trial: trial.started)
+    assert [trial.value for trial in study.trials] == [trial.objective for trial in in_time]
+
+
 def test_the_setting_that_decides_is_the_important_one() -> None:
     shares = importances(as_study(ruled_by_lambda_con(), SPACE))
     assert shares["lambda_con"] > 0.9

@@ -1,6 +1,7 @@
-from dataclasses import asdict
+import copy
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from pipeline.checkpoints import CHECKPOINT, parse_checkpoint, save_checkpoint
 from pipeline.errors import InputError
 from pipeline.models.settings import LossSettings
 from pipeline.patch_store import PatchStore
-from pipeline.selection import CRITERION, Validation, load_validation
+from pipeline.selection import CRITERION, LABELLED, Validation, load_validation
 from pipeline.splits import TRAIN as TRAIN_SPLIT
 from pipeline.splits import VALIDATION
 from pipeline.training import (
@@ -84,15 +85,44 @@ def test_training_lowers_the_contextual_loss(patches: Path, validation: Validati
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_the_best_epoch_is_the_criterion_s_and_keeps_its_own_weights(
-    patches: Path, validation: Validation
+@pytest.fixture(scope="module")
+def of_known_criteria(patches: Path) -> tuple[State, list[State]]:
+    """A training of four epochs with a criterion for each, and copies of the model after each."""
+    criteria = iter([0.6, 0.8, 0.8, 0.7])
+    models: list[State] = []
+    state = train(
+        replace(TRAIN, epochs=4),
+        PatchStore(patches, TRAIN_SPLIT),
+        cast(Validation, lambda _: {CRITERION: next(criteria), LABELLED: 0.5}),
+        Worker(),
+        lambda _, state: models.append(copy.deepcopy(state["model"])),
+    )
+    return state, models
+
+
+def test_the_best_epoch_is_the_first_of_the_highest_criterion_and_keeps_its_own_weights(
+    of_known_criteria: tuple[State, list[State]],
 ) -> None:
-    state, reports = run(patches, validation, TrainSettings(MODEL, TRAIN.losses, 4, seed=1))
-    criteria = [metrics[CRITERION] for metrics in state["history"]]
-    best = state["best"]
-    assert best["criterion"] == max(criteria)
-    assert best["epoch"] == criteria.index(max(criteria)) + 1
-    assert same(best["networks"], reports[int(best["epoch"]) - 1][1]["best"]["networks"])
+    state, models = of_known_criteria
+    assert (state["best"]["epoch"], state["best"]["criterion"]) == (2, 0.8)
+    assert [same(state["best"]["networks"], model["networks"]) for model in models] == [
+        False, True, False, False
+    ]  # fmt: skip
+
+
+def test_the_learning_rates_of_all_networks_fall_together(
+    of_known_criteria: tuple[State, list[State]],
+) -> None:
+    state, models = of_known_criteria
+    rates = [
+        [group["lr"] / MODEL.learning_rate for group in optimiser["param_groups"]]
+        for model in models
+        for optimiser in model["optimisers"]
+    ]
+    # Constant for half of the epochs, then linearly to 0; each is the rate of the epoch to come.
+    assert rates == [[share] for share in (1, 1, 0.5, 0) for _network in range(2)]
+    trained = [metrics["learning_rate"] for metrics in state["history"]]
+    assert trained == [share * MODEL.learning_rate for share in (1, 1, 1, 0.5)]
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(

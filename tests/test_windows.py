@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
@@ -155,3 +155,64 @@ def test_a_whole_scan_with_an_ignored_object_alone_is_left_out() -> None:
     cut = cut_windows(Scan("s", image, (ignored,)), rule)
     assert (len(cut.pixels), cut.labels, cut.grazing) == (0, (), 1)
     assert cut_windows(Scan("s", image, (ignored, gun)), rule).labels == ("gun",)
+
+
+@given(
+    share=st.integers(1, 256),  # of the 256 pixels of a window
+    covered=st.integers(1, 256),
+    elsewhere=st.integers(1, 512),
+)
+def test_a_window_is_a_threat_s_from_the_stated_share_of_the_window_on(
+    share: int, covered: int, elsewhere: int
+) -> None:
+    rule = WindowRule(size=16, stride=16, min_window_share=share / 256, min_threat_share=1)
+    found = label_windows(split_threat(covered, elsewhere), TWO_WINDOWS, rule)
+    assert found == ["gun" if covered >= share else GRAZING, NORMAL]
+
+
+@given(share=st.integers(1, 64), covered=st.integers(1, 64))
+def test_a_window_is_a_threat_s_from_the_stated_share_of_the_threat_on(
+    share: int, covered: int
+) -> None:
+    """The threat has 64 pixels, fewer than a window has to be covered by."""
+    rule = WindowRule(size=16, stride=16, min_window_share=65 / 256, min_threat_share=share / 64)
+    found = label_windows(split_threat(covered, 64 - covered), TWO_WINDOWS, rule)
+    assert found == ["gun" if covered >= share else GRAZING, NORMAL]
+
+
+TWO_WINDOWS = np.array([[0, 0], [0, 16]], dtype=np.int32)
+
+
+def split_threat(covered: int, elsewhere: int) -> Scan:
+    """A threat with so many pixels in the first window, none in the second, others below."""
+    mask = np.zeros((48, 64), dtype=np.bool_)
+    mask[:16, :16].flat[:covered] = True
+    mask[16:].flat[:elsewhere] = True
+    return scan_with(mask)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 999), share=st.integers(0, 256))
+def test_windows_are_kept_from_the_stated_share_of_foreground_on(seed: int, share: int) -> None:
+    generator = np.random.default_rng(seed)
+    air = generator.random((48, 64)) < generator.random()
+    image = np.where(air[..., None], 250, 100).repeat(3, axis=2).astype(np.uint8)
+    rule = WindowRule(size=16, stride=8, min_foreground=share / 256)
+    windows = cut_windows(Scan("s", image, ()), rule)
+    slow = {
+        (row, column): int((~air[row : row + 16, column : column + 16]).sum())
+        for row in range(0, 33, 8)
+        for column in range(0, 49, 8)
+    }
+    kept = {place: count for place, count in slow.items() if count >= share}
+    assert [tuple(origin) for origin in windows.origins.tolist()] == list(kept)
+    assert (windows.foreground * 256).tolist() == list(kept.values())
+    assert windows.background == len(slow) - len(kept)
+
+
+@given(height=st.integers(16, 60), width=st.integers(16, 60), stride=st.integers(1, 16))
+def test_a_map_of_equal_scores_is_that_score_in_every_pixel(
+    height: int, width: int, stride: int
+) -> None:
+    origins = window_origins(height, width, 16, stride)
+    assert (stitch(np.full(len(origins), 3.0), origins, 16, height, width) == 3).all()

@@ -57,15 +57,14 @@ def test_resumed_equals_uninterrupted_and_the_same_seed_repeats(
     validation = load_validation(normals, seed=0, labelled=None)
     states: list[State] = []
 
-    def keep(metrics: Metrics, state: State) -> None:
-        assert 0 <= metrics[CRITERION] <= 1
+    def keep(_metrics: Metrics, state: State) -> None:
         states.append(copy.deepcopy(state))
 
     whole = train(settings, store, validation, Worker(), keep)
     resumed = train(settings, store, validation, Worker(), keep, resume=states[0])
     assert same(resumed, whole)
     detector = build_detector(net_shape(settings, store), whole["best"]["networks"], settings.model)
-    assert np.isfinite(detector.score(store.blocks()).anomaly).all()
+    assert validation(detector)[CRITERION] == whole["best"]["criterion"]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -81,8 +80,22 @@ def test_a_patch_s_scores_do_not_depend_on_its_batch(name: MethodName) -> None:
     for term, values in together.terms.items():
         np.testing.assert_allclose(values, [one.terms[term][0] for one in alone], rtol=1e-4)
     np.testing.assert_allclose(together.anomaly, [one.anomaly[0] for one in alone], rtol=1e-4)
-    assert detector.reconstruct(PATCHES).shape == PATCHES.shape
-    assert len(detector.features(PATCHES)) == len(PATCHES)
+    features = [detector.features(patch[None])[0] for patch in PATCHES]
+    np.testing.assert_allclose(detector.features(PATCHES), features, rtol=1e-4, atol=1e-5)
+    x_hats = [detector.reconstruct(patch[None])[0] for patch in PATCHES]
+    np.testing.assert_allclose(detector.reconstruct(PATCHES).astype(int), x_hats, atol=1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_residual_is_how_far_the_reconstruction_is(name: MethodName) -> None:
+    """In the mean over a patch, or added up."""
+    method, settings, x = method_named(name), settings_of(name), some_batch()
+    scorer = method.scorer(double_gan(name).networks, settings).eval().double()
+    distances = (x - scorer.reconstruct(x)).abs().mean(dim=(1, 2, 3))
+    found = scorer.terms(x)["residual"]
+    scale = round((found[0] / distances[0]).item())
+    assert scale in (1, x[0].numel())
+    torch.testing.assert_close(found, scale * distances, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("name", METHODS)

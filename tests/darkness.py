@@ -1,0 +1,39 @@
+"""A detector without a net, whose scores can be worked out by hand."""
+
+import numpy as np
+from torch import Tensor
+
+from pipeline.models.interface import Scorer
+from pipeline.scoring import Detector
+
+
+class DarknessScorer(Scorer):
+    """A patch's score is its mean darkness, 0 to 255; its reconstruction is its negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = {"darkness": 1.0}
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        return {"darkness": 127.5 * (1 - x.mean(dim=(1, 2, 3)))}
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return -x
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))
+
+
+def darkness_detector() -> Detector:
+    return Detector(DarknessScorer())
+
+
+def darkness_of(patches: np.ndarray) -> np.ndarray:
+    """What `darkness_detector` scores, in float64."""
+    darkness: np.ndarray = 255 - patches.reshape(len(patches), -1).mean(axis=1)
+    return darkness
+
+
+def grey_patches(*values: int) -> np.ndarray:
+    """A patch of 16x16 for each value, of that value alone."""
+    return np.repeat(np.array(values, dtype=np.uint8), 16 * 16 * 3).reshape(-1, 16, 16, 3)

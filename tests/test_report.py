@@ -1,0 +1,95 @@
+"""The files of a report, read back."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation import ANOMALY, OVERALL, AucTable, TestScores
+from pipeline.files import read_rows
+from pipeline.patch_store import PatchStore
+from pipeline.report import write_report
+from pipeline.scoring import Calibration
+from pipeline.settings import EvaluateSettings
+from pipeline.splits import TEST
+
+# The threshold is at a scaled score of 0.5.
+CALIBRATION = Calibration(minimum=1, maximum=5, threshold=3, false_alarm_rate=0.05)
+SETTINGS = EvaluateSettings(
+    bootstrap=20, tsne_points=40, exemplars=3, normal_colour="C0", abnormal_colour="C1", seed=0
+)
+
+
+@pytest.fixture(scope="module")
+def test_scores(patches: Path) -> TestScores:
+    """Knives score a little higher than normal windows, and guns much higher."""
+    store = PatchStore(patches, TEST)
+    shifts = {"normal": 0.0, "knife": 1.0, "gun": 2.0}
+    noise = np.random.default_rng(0).normal(size=len(store))
+    anomaly = noise + [shifts[label] for label in store.labels]
+    return TestScores(store.labels, store.scan_ids, {ANOMALY: anomaly, "darkness": -anomaly})
+
+
+@pytest.fixture(scope="module")
+def report(
+    patches: Path, test_scores: TestScores, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, AucTable]:
+    folder = tmp_path_factory.mktemp("report")
+    store = PatchStore(patches, TEST)
+    table = write_report(folder, store, test_scores, CALIBRATION, SETTINGS, "heading")
+    return folder, table
+
+
+@pytest.mark.parametrize("name", ["knife", "gun", OVERALL])
+def test_the_roc_file_has_the_auc_under_it(report: tuple[Path, AucTable], name: str) -> None:
+    folder, table = report
+    rows = [row for row in read_rows(folder / "roc.csv") if row["class"] == name]
+    x, y = (
+        np.array([float(row[f"{axis}_positive_rate"]) for row in rows])
+        for axis in ("false", "true")
+    )
+    assert (x[0], x[-1], y[-1]) == (0, 1, 1)
+    expected = table[ANOMALY][name].auc
+    assert expected is not None
+    assert expected > 0.6  # so that it tells the axes apart
+    assert np.trapezoid(y, x) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_histogram_file_has_each_kind_s_mean(
+    report: tuple[Path, AucTable], test_scores: TestScores
+) -> None:
+    folder, _ = report
+    rows = read_rows(folder / "histogram.csv")
+    for kind, mask in (("normal", test_scores.normal), ("abnormal", ~test_scores.normal)):
+        middles, densities = (
+            np.array([float(row[name]) for row in rows if row["class"] == kind])
+            for name in ("anomaly_score", "density")
+        )
+        width = middles[1] - middles[0]
+        mean = test_scores.scores[ANOMALY][mask].mean()
+        assert middles @ densities * width == pytest.approx(mean, abs=width / 2)
+
+
+def test_metrics_and_tables_say_the_same(
+    report: tuple[Path, AucTable], test_scores: TestScores
+) -> None:
+    folder, table = report
+    metrics = json.loads((folder / "metrics.json").read_text())
+    written = {(row["score"], row["class"]): row for row in read_rows(folder / "auc.csv")}
+    text = (folder / "table.txt").read_text()
+    for name, estimate in table[ANOMALY].items():
+        assert metrics["auc"][name] == estimate.auc
+        assert metrics["interval"][name] == {"low": estimate.low, "high": estimate.high}
+        assert metrics["windows"][name] == estimate.abnormal == test_scores.abnormal(name).sum()
+        assert metrics["other"]["darkness"][name] == pytest.approx(1 - (estimate.auc or 0))
+        row = written[ANOMALY, name]
+        for key, value in asdict(estimate).items():
+            assert row[key] == str(value)
+        assert f"{estimate.auc:.3f} [{estimate.low:.3f} {estimate.high:.3f}]" in text
+    alarms = test_scores.scores[ANOMALY] > 0.5
+    at = metrics["threshold"]
+    assert (at["scaled"], at["false_alarm_rate"]) == (0.5, alarms[test_scores.normal].mean())
+    for name, rate in at["detection_rate"].items():
+        assert rate == alarms[test_scores.abnormal(name)].mean()

@@ -1,0 +1,91 @@
+"""That a sweep goes towards the highest objective, without a cluster."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import pytest
+from ray.tune import Result, ResultGrid, TuneConfig
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from pipeline import ray_tune
+from pipeline.ray_trials import OBJECTIVE, TrackTrials, collect_results
+from pipeline.ray_tune import SweepJob
+from pipeline.selection import CRITERION
+from pipeline.tracking import UNLOGGED, Tracker
+from tests.conftest import MODEL
+from tests.jobs import TUNE
+
+
+@pytest.fixture
+def tuner(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What Ray's `Tuner` is told of a sweep by Optuna with ASHA."""
+    monkeypatch.setattr(ray_tune, "Tuner", lambda _trainable, **told: told)
+    job = SweepJob(MODEL, TUNE, "patches", CRITERION, "key")
+    callback = TrackTrials(Tracker(UNLOGGED), UNLOGGED, CRITERION)
+    return cast(dict[str, Any], ray_tune._new_tuner(None, job, "storage", callback))
+
+
+def test_asha_stops_the_trial_with_the_lower_objective(tuner: dict[str, Any]) -> None:
+    config: TuneConfig = tuner["tune_config"]
+    scheduler = cast(ASHAScheduler, config.scheduler)
+    scheduler.set_search_properties(config.metric, config.mode)  # as Tune does
+    controller: Any = None  # which ASHA does not ask
+    decisions = []
+    for objective in (0.7, 0.9, 0.6, 0.8):
+        trial = Trial("run", stub=True)
+        scheduler.on_trial_add(controller, trial)
+        result = {"epoch": 1, OBJECTIVE: objective}
+        decisions.append(scheduler.on_trial_result(controller, trial, result))
+    go_on, stop = TrialScheduler.CONTINUE, TrialScheduler.STOP
+    assert decisions == [go_on, go_on, stop, go_on]
+
+
+def test_optuna_looks_where_the_objective_is_high(tuner: dict[str, Any]) -> None:
+    config: TuneConfig = tuner["tune_config"]
+    searcher = cast(OptunaSearch, config.search_alg)
+    searcher.set_search_properties(config.metric, config.mode, tuner["param_space"])
+    tried = []
+    for number in range(30):
+        settings = searcher.suggest(str(number))
+        assert settings is not None
+        tried.append(np.log(settings["lambda_con"]))
+        searcher.on_trial_complete(str(number), {OBJECTIVE: tried[-1]})
+    assert np.mean(tried[10:]) > np.log(80)  # twice the middle of the range from 4 to 400
+
+
+def result_of(name: str, lambda_con: float, *objectives: float) -> Result:
+    """A trial with this objective in each of its epochs of 2 s, the first from second 10 on."""
+    epochs = np.arange(1, len(objectives) + 1)
+    curve = pd.DataFrame(
+        {
+            "epoch": epochs,
+            OBJECTIVE: objectives,
+            "loss_g": 1.0,
+            "seconds": 1.5,
+            "timestamp": 10 + 2 * epochs,
+            "time_total_s": 2.0 * epochs,
+        }
+    )
+    metrics = {"config": {"lambda_con": lambda_con}}
+    return Result(metrics, None, None, f"storage/{name}", curve)
+
+
+def test_the_best_epoch_of_the_best_trial_wins() -> None:
+    grid = [result_of("a", 4, 0.8, 0.8, 0.8), result_of("b", 40, 0.6, 0.9, 0.7)]
+    grid.append(result_of("c", 400, 0.5))
+    found = collect_results(cast(ResultGrid, grid), replace(TUNE, epochs=3))
+    assert [
+        (trial.trial, trial.objective, trial.state, trial.epochs) for trial in found.trials
+    ] == [
+        ("b", 0.9, "finished", 3),
+        ("a", 0.8, "finished", 3),
+        ("c", 0.5, "stopped", 1),
+    ]
+    assert (found.best, found.value) == ({"lambda_con": 40}, 0.9)
+    first = found.trials[0]
+    assert (first.training_seconds, first.started, first.ended) == (4.5, 0, 6)
+    assert [epoch[OBJECTIVE] for epoch in first.curve] == [0.6, 0.9, 0.7]
