@@ -31,6 +31,8 @@ DECIDING = (
     "pipeline.sources.classes",
     "pipeline.sources.detections",
     "pipeline.sources.folders",
+    "pipeline.sources.masks",
+    "pipeline.sources.yolo_names",
     "pipeline.windows",
 )
 

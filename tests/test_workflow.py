@@ -83,13 +83,7 @@ def deciding_a_shard(source: str) -> set[str]:
     return {name for name in modules if ".embedded." not in name or name == source}
 
 
-MISSING = pytest.mark.xfail(reason="shard_cutting.DECIDING lacks a module of it", strict=True)
-LACKING = {"pipeline.sources.mvtec", "pipeline.sources.yolo"}  # masks and yolo_names
-
-
-@pytest.mark.parametrize(
-    "source", [pytest.param(name, marks=[MISSING] * (name in LACKING)) for name in SOURCES]
-)
+@pytest.mark.parametrize("source", SOURCES)
 def test_a_shard_is_keyed_by_the_code_that_decides_it(source: str) -> None:
     assert deciding_a_shard(source) <= {*shard_cutting.DECIDING, source}
 
