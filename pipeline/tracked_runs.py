@@ -88,8 +88,11 @@ def _flat(blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _git_commit() -> str:
-    """The checkout's revision, or "" where there is no git or no commit."""
-    found = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
+    """The checkout's revision, or "" where there is no git program, no checkout or no commit."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:  # no such program, or one that cannot be run
+        return ""
     return found.stdout.strip() if found.returncode == 0 else ""

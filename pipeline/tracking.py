@@ -42,6 +42,8 @@ MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
 
 # How long a server that does not answer may hold up the work. MLflow's own would be 14 minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+# The second: where there is no git program, MLflow would say so in 15 lines, twice.
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
 LATER = "python -m stages track"  # logs what is missing
 UNLOGGED = ""  # the id of a run that could not be made; nothing is logged to it
 
@@ -321,7 +323,7 @@ class Tracker:
         return _experiments[self.uri]
 
     def _client(self) -> MlflowClient:
-        for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **PATIENCE}.items():
+        for name, value in {**QUIET, **PATIENCE}.items():
             os.environ.setdefault(name, value)
         set_telemetry_client()  # asks the variable again: importing mlflow has asked it before
         return MlflowClient(self.uri)

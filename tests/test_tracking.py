@@ -83,6 +83,14 @@ def test_a_signal_closes_what_is_open_as_killed_and_a_rerun_opens_it_again(
         assert client.get_run(run_id).info.status == "RUNNING"
 
 
+def test_without_a_git_program_the_commit_is_left_empty(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    run = MlflowClient(tracker.uri).get_run(pipeline_run(tracker, SETTINGS, "data-g"))
+    assert run.data.tags["mlflow.source.git.commit"] == ""
+
+
 def test_parameters_can_be_logged_again(tracker: Tracker) -> None:
     run_id = tracker.child_run("parent", "params")
     tracker.log_params(run_id, {f"p{number}": number for number in range(150)})
