@@ -74,16 +74,25 @@ def logs(
 
 @contextmanager
 def closing_runs() -> Iterator[None]:
-    """Of a stage's `main`: close as KILLED what it has opened, where a signal ends it."""
+    """Of a stage's `main`: none of the runs that it has opened stays RUNNING.
+
+    Those that are still open become KILLED where a signal ends the stage, FAILED where another
+    error does, and else SCHEDULED: the next stage goes on with them.
+    """
     try:
         yield
-    except KeyboardInterrupt:
-        for tracker in _used:
-            if not tracker.failed:
-                _failed.add(tracker.uri)  # no other thread opens or logs more
-                with tracker.forgiving():
-                    tracker.kill_ours()
+    except BaseException as error:
+        _close_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
+    _close_runs("SCHEDULED")
+
+
+def _close_runs(status: str) -> None:
+    for tracker in _used:
+        if not tracker.failed:
+            _failed.add(tracker.uri)  # no other thread opens or logs more
+            with tracker.forgiving():
+                tracker.close_ours(status)
 
 
 def _this_process() -> str:
@@ -198,19 +207,19 @@ class Tracker:
             if metrics["epoch"] not in logged:
                 self.log_epoch(run_id, metrics)
 
-    def kill_ours(self) -> None:
-        """Close as KILLED what this process has opened and not closed.
+    def close_ours(self, status: str) -> None:
+        """Give the status to the runs that this process has opened and that are still RUNNING.
 
         Found by a tag: the id of a run may be lost to a signal while it is made.
         """
         for run in self.find({PROCESS_TAG: _this_process()}, "attributes.status = 'RUNNING'"):
-            self.kill(run.info.run_id)
+            self.close(run.info.run_id, status)
 
-    def kill(self, run_id: str) -> None:
-        """Close a run as KILLED, after the open ones nested in it. A rerun opens them again."""
+    def close(self, run_id: str, status: str) -> None:
+        """Give a run the status, after the open ones nested in it. A rerun opens them again."""
         for run in self.find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
-            self.kill(run.info.run_id)
-        self._client().set_terminated(run_id, "KILLED")
+            self.close(run.info.run_id, status)
+        self._client().set_terminated(run_id, status)
 
     @logs
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -291,7 +300,7 @@ class Tracker:
             self._client().create_experiment(EXPERIMENT, artifact_location=place)
 
     def _reopen(self, run: Run) -> str:
-        """A kill may have left it as KILLED."""
+        """An earlier stage left it as SCHEDULED, an error as FAILED, or a signal as KILLED."""
         self._client().set_tag(run.info.run_id, PROCESS_TAG, _this_process())
         self._client().update_run(run.info.run_id, status="RUNNING")
         return str(run.info.run_id)
