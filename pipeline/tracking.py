@@ -55,7 +55,16 @@ _used: "set[Tracker]" = set()  # that this process has opened
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or SQLite in the project's root; always absolute."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(project_root() / "mlflow.db")
+
+
+def _sqlite_uri(path: Path) -> str:
+    """The URI of a database in a file.
+
+    Only what would be read as something else is coded: MLflow makes the folder that the URI names
+    without decoding it, so a coded accent would leave a second folder beside the project's.
+    """
+    return f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F")
 
 
 def logs(
@@ -282,14 +291,13 @@ class Tracker:
         """
         if not self.uri.startswith("sqlite:"):
             return
-        url = make_url(self.uri)
-        path = Path(url.database or ":memory:")
+        path = Path(make_url(self.uri).database or ":memory:")
         if path.name == ":memory:" or path.exists():
             return
         beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with FileLock(f"{path}.lock"):
             if not path.exists():  # another process may have been first
-                Tracker(url.set(database=str(beside)).render_as_string())._make_experiment()
+                Tracker(_sqlite_uri(beside))._make_experiment()
                 beside.rename(path)
 
     def _make_experiment(self) -> None:

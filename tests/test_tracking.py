@@ -2,6 +2,7 @@ import socket
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,36 @@ def test_a_database_is_there_only_when_it_is_whole(
     again = Tracker.open()
     assert not again.failed
     assert pipeline_run(again, SETTINGS, "data-w")
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("projét", []),
+        (unicodedata.normalize("NFD", "projét"), []),
+        ("my project #1", []),
+        ("50%41", ["50%2541"]),  # MLflow makes an empty folder, since it does not decode its URI
+    ],
+)
+def test_artifacts_are_in_the_project_whatever_its_name(
+    name: str, beside: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "all" / name
+    folder.mkdir(parents=True)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    ours = Tracker.open()
+    run_id = pipeline_run(ours, SETTINGS, "data-f")
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "table.txt").write_text("AUC")
+    ours.log_folder(run_id, tmp_path / "evaluation", "evaluation")
+    assert sorted(path.name for path in folder.parent.iterdir()) == sorted([name, *beside])
+    assert not any(any((folder.parent / other).iterdir()) for other in beside)
+    assert (folder / "mlflow.db").exists()
+    assert len(list(folder.rglob("mlartifacts/**/table.txt"))) == 1
+    client = MlflowClient(ours.uri)
+    (listed,) = client.list_artifacts(run_id, "evaluation")
+    assert Path(client.download_artifacts(run_id, listed.path)).read_text() == "AUC"
 
 
 def test_undefined_metrics_are_left_out(tracker: Tracker) -> None:
