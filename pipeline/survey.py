@@ -6,7 +6,7 @@ near-duplicates that fall into different splits are reported.
 
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -68,8 +68,8 @@ class Survey:
 def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     """Read every scan, in threads.
 
-    Of identical scans the first is kept, and of scans with different numbers of channels those
-    with the number that most have.
+    Of identical scans the first is kept, or none if their objects differ. Of scans with different
+    numbers of channels those are kept that have the number that most have.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda entry: _look(source, entry), entries)
@@ -78,7 +78,7 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     usual = max(counts, key=lambda channels: (counts[channels], channels), default=0)
     kept: list[tuple[ScanEntry, Looked]] = []
     bad: list[BadInput] = []
-    first: dict[bytes, ScanEntry] = {}
+    twins = _twins(entries, every)
     for entry, look in zip(entries, every, strict=True):
         file = str(entry.files[0])
         if isinstance(look, BadInput):
@@ -86,11 +86,15 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
         elif look.channels != usual:
             reason = f"{look.channels} channels, but {counts[usual]} of {counts.total()} scans have"
             bad.append(BadInput(file, f"{reason} {usual}: a set has one number of channels"))
-        elif look.pixels in first:
-            same = first[look.pixels].files[0]
-            bad.append(BadInput(file, f"the same image as {same}: remove one"))
+        elif len({(twin.classes, *sorted(objects)) for twin, objects in twins[look.pixels]}) > 1:
+            others = [str(t.files[0]) for t, _ in twins[look.pixels] if t is not entry]
+            reason = (
+                f"the same image as {', '.join(others)}, with other objects: keep the right one"
+            )
+            bad.append(BadInput(file, reason))
+        elif (first := twins[look.pixels][0][0]) is not entry:
+            bad.append(BadInput(file, f"the same image as {first.files[0]}: remove one"))
         else:
-            first[look.pixels] = entry
             kept.append((entry, look))
     likenesses = np.array([look.likeness for _, look in kept], dtype=np.bool_)
     return Survey(
@@ -99,6 +103,17 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
         [look.objects for _, look in kept],
         bad,
     )
+
+
+def _twins(
+    entries: Sequence[ScanEntry], looks: Sequence["Looked | BadInput"]
+) -> dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]]:
+    """The scans of each image, with their objects, by the image's digest."""
+    found: dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]] = defaultdict(list)
+    for entry, look in zip(entries, looks, strict=True):
+        if isinstance(look, Looked):
+            found[look.pixels].append((entry, look.objects))
+    return found
 
 
 def perceptual_hash(image: Image) -> Bits:
