@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.bad_input import BadInput, Unannotated
 from pipeline.errors import InputError
 from pipeline.sources.base import IMAGE_SUFFIXES, Part, SetFiles
-from pipeline.sources.folders import OTHER_IMAGES, read_lines
+from pipeline.sources.folders import DVC_FILE, OTHER_IMAGES, read_lines
 from pipeline.sources.pairing import LABEL_WORDS, loose_stem, pair, words_of
 from pipeline.sources.tables import images_in_tables
 
