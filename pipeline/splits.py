@@ -68,7 +68,10 @@ def with_parts(entries: Sequence[ScanEntry], parts: Parts, *, keep: bool) -> lis
         raise InputError(
             "scans.parts: got 'own', but no folder or list of the set is called train, val or test"
         )
-    return list(entries) if keep else [replace(entry, part=None) for entry in entries]
+    usable = parts == "own" or any(entry.part == "test" for entry in entries)
+    if keep and usable:
+        return list(entries)
+    return [replace(entry, part=None) for entry in entries]
 
 
 def describe_parts(

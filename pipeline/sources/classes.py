@@ -38,6 +38,11 @@ class ClassMap:
         meanings = {self.meaning(name) for name in names}
         return tuple(sorted(meanings - {NORMAL, IGNORED}))
 
+    def threats(self, names: Iterable[str]) -> set[str]:
+        """The set's own abnormal classes among `names` and those that the parameter names."""
+        every = {*names, *self._meanings} - {OTHERS}
+        return {name for name in every if self.meaning(name) not in (NORMAL, IGNORED, "")}
+
     def require_used(self, names: Iterable[str], folder: Path) -> None:
         """Refuse classes that the parameter speaks of and no scan has.
 

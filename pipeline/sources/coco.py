@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+import numpy as np
 from supervision.dataset.formats.coco import coco_annotations_to_detections
 
 from pipeline.bad_input import BadInput, Unannotated, as_bad
@@ -17,7 +18,7 @@ from pipeline.sources.classes import ClassMap
 from pipeline.sources.detections import DetectionSource, check_reach, check_size, mask_of
 from pipeline.sources.folders import list_files
 from pipeline.sources.labelled_set import LabelledSet, Labels
-from pipeline.sources.pairing import longest_match, part_in_name, part_of
+from pipeline.sources.pairing import by_end, find_by_end, loose_stem, part_in_name, part_of
 
 Record = dict[str, Any]  # one JSON object
 T = TypeVar("T")
@@ -55,6 +56,8 @@ class CocoSource(DetectionSource):
 
     def labels(self, found: LabelledSet) -> None:
         """Each image that a JSON file lists, found by the end of its path."""
+        if self.unannotated == "normal" and not found.files.ending_in(".json"):
+            return  # of normals alone
         self._found = _read_folder(found)
         with_objects = {item.path for item in self._found.values() if item.objects}
         for image, item in self._found.items():
@@ -101,6 +104,7 @@ def _mask(record: Record, size: tuple[int, int]) -> Mask:
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
             raise ValueError("an odd polygon, expected x and y of 3 points or more")
         check_reach((value for polygon in polygons for value in polygon), size)
+        _check_extent(polygons, record["bbox"])
     with_mask = bool(segmentation)
     alone = {**record, "segmentation": segmentation or []}
     return mask_of(
@@ -116,6 +120,23 @@ def _is_box_alone(record: Record) -> bool:
     return any(len(polygon) in (0, 2, 4) for polygon in _polygons(segmentation))
 
 
+def _check_extent(polygons: list[list[Any]], bbox: Sequence[float]) -> None:
+    """Refuse polygons that are elsewhere than the box beside them.
+
+    Raises:
+        ValueError: polygons and box share less than half of what both cover.
+    """
+    values = np.array([value for polygon in polygons for value in polygon], dtype=np.float64)
+    left, top, width, height = map(float, bbox)
+    low = np.array([values[0::2].min(), values[1::2].min()])
+    high = np.array([values[0::2].max(), values[1::2].max()])
+    corner, other = np.array([left, top]), np.array([left + width, top + height])
+    shared = np.prod(np.clip(np.minimum(high, other) - np.maximum(low, corner) + 1, 0, None))
+    covered = np.prod(high - low + 1) + np.prod(other - corner + 1) - shared
+    if shared < covered / 2:
+        raise ValueError("polygon and bbox are of different places: correct one of them")
+
+
 def _polygons(segmentation: list[Any]) -> list[list[Any]]:
     """The polygons of an annotation; a single one may stand without its brackets."""
     nested = [polygon for polygon in segmentation if isinstance(polygon, list)]
@@ -125,7 +146,7 @@ def _polygons(segmentation: list[Any]) -> list[list[Any]]:
 def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
     """The images that the JSON files list; faults go into `found`."""
     files = found.files
-    listed = [path for path in files.ending_in(".json") if _is_coco(path)]
+    listed = [path for path in files.ending_in(".json") if _may_be_coco(path)]
     others = [path for path in files.ending_in(".json") if path not in listed]
     if not listed:
         raise InputError(f"{files.folder}: no JSON file of COCO in it: expected its annotations")
@@ -145,10 +166,19 @@ def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
         for item in kept:
             image = images.find(item)
             if image is None:
-                reason = f"image {item.name!r} is not in the folder, or is there twice"
-                found.bad.append(BadInput(str(path), reason))
-            elif items.setdefault(image, item) is not item:
-                found.refuse(image, BadInput(str(path), f"image {item.name!r} is annotated twice"))
+                likely = images.of_name(item)
+                found.refused.update(likely)
+                reason = (
+                    f"could be any of {len(likely)}, such as {likely[0]}"
+                    if likely
+                    else ("is not in the folder")
+                )
+                found.bad.append(
+                    BadInput(str(path), f"image {item.name!r} {reason}: correct its file_name")
+                )
+            elif items.setdefault(image, item).objects != item.objects:
+                reason = f"image {item.name!r} is annotated twice, and differently: keep one"
+                found.refuse(image, BadInput(str(path), reason))
     return {image: item for image, item in items.items() if image not in found.refused}
 
 
@@ -158,9 +188,10 @@ class ImageFinder:
     def __init__(self, files: SetFiles) -> None:
         self._folder = files.folder
         self._images = frozenset(files.images)
-        self._by_name: dict[str, list[Path]] = {}
+        self._ends = by_end(files.images)
+        self._by_stem: dict[str, list[Path]] = {}
         for path in files.images:
-            self._by_name.setdefault(path.name, []).append(path)
+            self._by_stem.setdefault(loose_stem(path), []).append(path)
 
     def find(self, item: Annotated) -> Path | None:
         """The image at the path that a file says, from there, or else by the end of that path.
@@ -173,28 +204,34 @@ class ImageFinder:
         direct = Path(os.path.normpath(item.path.parent / written))
         if direct in self._images:
             return direct
-        named = self._by_name.get(written.name, [])
         if written.is_absolute() or ".." in written.parts or ":" in written.parts[0]:
-            return longest_match(named, written.parts[:-1])
-        matching = [path for path in named if path.parts[-len(written.parts) :] == written.parts]
-        if len(matching) > 1:
-            part = part_in_name(item.path.stem)
-            near = [path for path in matching if path.is_relative_to(item.path.parent)]
-            matching = (
-                near
-                if len(near) == 1
-                else [path for path in matching if part and part_of(self._folder, path) == part]
-            )
-        return matching[0] if len(matching) == 1 else None
+            return find_by_end(self._ends, item.name)
+        only = self._ends.get("/".join(written.parts), direct)
+        if only != direct and only is not None:
+            return only
+        matching = [
+            path
+            for path in self.of_name(item)
+            if path.parts[-len(written.parts) :] == written.parts
+        ]
+        part = part_in_name(item.path.stem)
+        near = [path for path in matching if path.is_relative_to(item.path.parent)]
+        if len(near) != 1:
+            near = [path for path in matching if part and part_of(self._folder, path) == part]
+        return near[0] if len(near) == 1 else None
+
+    def of_name(self, item: Annotated) -> list[Path]:
+        """Every image whose name is the item's, but for case and suffix."""
+        return self._by_stem.get(loose_stem(Path(item.name.replace("\\", "/"))), [])
 
 
-def _is_coco(path: Path) -> bool:
+def _may_be_coco(path: Path) -> bool:
     """Whether a JSON file says anything of images or annotations, or cannot be read."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return True
-    return not isinstance(content, dict) or not content.keys().isdisjoint(KEYS)
+    return isinstance(content, dict) and not content.keys().isdisjoint(KEYS)
 
 
 def _read_file(path: Path) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
@@ -217,9 +254,14 @@ def _by_id(pairs: Iterable[tuple[object, T]]) -> dict[str, T]:
     """Items by their ids, which some tools write as numbers here and as text there."""
     found: dict[str, T] = {}
     for number, item in pairs:
-        if found.setdefault(str(number), item) is not item:
+        if found.setdefault(_id(number), item) is not item:
             raise ValueError(f"id {number} stands for two")
     return found
+
+
+def _id(number: object) -> str:
+    """An id as text: 8, 8.0 and "8" are the same."""
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
 
 
 def _annotated(path: Path, record: Record) -> Annotated:
@@ -237,10 +279,12 @@ def _place(
 ) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
     bad = []
     refused = set()
+    lost = 0
     for record in records:
-        image, category = str(record["image_id"]), str(record["category_id"])
+        image, category = _id(record["image_id"]), _id(record["category_id"])
         if image not in images:
-            reason = f"annotation {record.get('id')}: unknown image {image}"
+            lost += 1
+            reason = f"annotation {record.get('id')}: unknown image {image}: remove it, or add that"
             bad.append(BadInput(str(path), reason))
         elif category not in names:
             reason = f"annotation {record.get('id')} of {images[image].name}: "
@@ -248,6 +292,8 @@ def _place(
             refused.add(image)
         else:
             images[image].objects.append((names[category], record))
+    if lost:  # one of these images may be meant
+        refused |= {number for number, item in images.items() if not item.objects}
     kept = [item for number, item in images.items() if number not in refused]
     return kept, [images[number] for number in sorted(refused)], bad
 

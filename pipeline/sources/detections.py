@@ -71,9 +71,9 @@ class DetectionSource(ABC):
         others = tuple(path for path in files.others if path not in lists.files)
         found = LabelledSet(replace(files, others=others), notes=Counter(lists.notes()))
         self.labels(found)
-        found.settle(self.unannotated, self.format_rule)
-        found.annotations.update(lists.files)
         names = frozenset(name for labels in found.scans.values() for name in labels.names)
+        found.settle(self.unannotated, self.format_rule, self.classes.threats(names))
+        found.annotations.update(lists.files)
         self.classes.check(names, self.folder)
         entries, repeats = without_repeats(
             ScanEntry(

@@ -2,26 +2,29 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.bad_input import BadInput, Unannotated
 from pipeline.errors import InputError
-from pipeline.sources.base import IMAGE_SUFFIXES, Part, SetFiles
-from pipeline.sources.folders import DVC_FILE, OTHER_IMAGES, read_lines
+from pipeline.sources.base import Part, SetFiles
+from pipeline.sources.folders import DVC_FILE, read_lines
 from pipeline.sources.pairing import LABEL_WORDS, loose_stem, pair, words_of
 from pipeline.sources.tables import images_in_tables
 
 TAKEN_FOR_NORMAL = "images without annotation, taken for normal (scans.unannotated)"
-PICTURES = (*IMAGE_SUFFIXES, *OTHER_IMAGES)
 TEXTS = (".csv", ".json", ".txt", ".xml")
 ARCHIVES = (".7z", ".gz", ".rar", ".tar", ".tgz", ".zip")
 # What files of labels of many images hold, by suffix.
 LABELS_INSIDE = {
-    ".json": re.compile(rb'"(annotations|bbox|objects|regions|segmentation|shapes)"'),
-    ".xml": re.compile(rb"<(annotation|box|object|polygon)"),
+    ".json": re.compile(
+        rb'"(annotations|bbox|objects|regions|segmentation|shapes)"\s*:\s*[\[{]\s*[\[{"\d]'
+    ),
+    ".xml": re.compile(rb"<(bndbox|box|object|polygon)\b"),
 }
+PROSE = re.compile(r"(about|changelog|citation|licen[cs]e|notes?|readme)", re.IGNORECASE)
+MASK_WORDS = {"mask", "masks"}
 START = 2**16  # bytes of a file that are looked at
 
 
@@ -80,6 +83,7 @@ class LabelledSet:
         pairs = pair(self.files.folder, images, labels)
         for path, reason in pairs.clashes.items():
             self.refuse(path, BadInput(str(path), reason))
+        self.annotations.update(pairs.clashes.keys() & set(labels))
         self.orphans += pairs.alone
         self.annotations.update(pairs.labels.values())
         yield from pairs.labels.items()
@@ -93,12 +97,13 @@ class LabelledSet:
                 self.ignored[path] = "text, but no labels"
         self.orphans = [path for path in self.orphans if path not in self.ignored]
 
-    def settle(self, given: Unannotated | None, usual: Unannotated) -> None:
+    def settle(self, given: Unannotated | None, usual: Unannotated, classes: Iterable[str]) -> None:
         """Decide on labels without an image, and on images without labels.
 
         Args:
             given: what an image without labels is, as the user says; None where nothing is said.
             usual: the same as the format has it, which holds unless labels may lie elsewhere.
+            classes: the abnormal classes, in the set's own words.
 
         Raises:
             InputError: no image has labels, though there are files of labels.
@@ -106,25 +111,24 @@ class LabelledSet:
         self._require_labels()
         self.annotations.update(self.orphans)
         self.bad += [
-            BadInput(str(path), "labels, but no image has its name") for path in self.orphans
+            BadInput(str(path), "labels, but no image has its name: rename or remove it")
+            for path in self.orphans
         ]
-        self._refuse_by_name()
+        self._refuse_by_name(classes)
         if given is None and usual == "normal":
             self._refuse_copies()
         left = self._left()
         if not left:
             return
-        doubtful = [*self.unread, *self._archives(), *self._lost()]
-        doubtful += [] if given else self.orphans
+        doubtful = [] if given else [*self.orphans, *self._lost(), *self._unread_labels()]
+        doubtful = [*self.unread, *doubtful]
         if not doubtful and (given or usual) == "normal":
             self.scans |= dict.fromkeys(left, Labels(frozenset()))
             self.notes[TAKEN_FOR_NORMAL] = len(left)
             return
-        advice = (
-            f"their labels may be in {doubtful[0]}: mend or unpack that first"
-            if doubtful
-            else "annotate them, or set scans.unannotated to normal if they hold no threat"
-        )
+        advice = "annotate them, or set scans.unannotated to normal if they hold no threat"
+        if doubtful:
+            advice = f"their labels may be in {doubtful[0]}: mend or remove that, or {advice}"
         self._refuse_together(left, f"images without annotation, such as {left[0]}: {advice}")
 
     def _left(self) -> list[Path]:
@@ -140,8 +144,7 @@ class LabelledSet:
         """Refuse a set in which no image has labels, though there are files that hold some."""
         if self.scans or self.refused:
             return
-        elsewhere = [path for path in self.files.others if path not in self.annotations]
-        found = self.orphans or [path for path in elsewhere if _may_be_labels(path)]
+        found = self.orphans or self._unread_labels()
         if found:
             raise InputError(
                 f"{self.files.folder}: no image has labels, though there are {len(found)} files "
@@ -149,22 +152,21 @@ class LabelledSet:
                 "scans.source to their format"
             )
 
-    def _refuse_by_name(self) -> None:
+    def _refuse_by_name(self, classes: Iterable[str]) -> None:
         """Refuse images without labels of which a file that is not read has the name."""
-        texts = [path for path in self.files.ending_in(*TEXTS) if path not in self.annotations]
-        lost = [Path(item.file) for item in self.files.bad]
-        speaking = {
-            loose_stem(path): path
-            for path in (*texts, *lost, *self.orphans)
-            if path.suffix.lower() not in PICTURES
-        }
+        elsewhere = [path for path in self.files.others if path not in self.annotations]
+        speaking = [path for path in elsewhere if _may_be_labels(path)]
+        speaking += [*self.orphans, *self._lost()]
+        masks = [path for path in self._left() if not MASK_WORDS.isdisjoint(_words_above(path))]
+        self.ignored |= dict.fromkeys(masks, "a mask, which this format does not read")
+        names = {loose_stem(path).removesuffix("_mask"): path for path in (*speaking, *masks)}
         for image in self._left():
-            path = speaking.get(loose_stem(image))
+            path = names.get(loose_stem(image))
             if path:
                 reason = f"no labels that are read, but {path} has its name: mend or convert that"
                 self.refuse(image, BadInput(str(image), reason))
-        tables = [path for path in texts if path.suffix.lower() == ".csv"]
-        for image, path in images_in_tables(self._left(), tables).items():
+        tables = [path for path in elsewhere if path.suffix.lower() == ".csv"]
+        for image, path in images_in_tables(self._left(), tables, classes).items():
             reason = f"no labels that are read, but {path} has some for it: convert that file"
             self.refuse(image, BadInput(str(image), reason))
 
@@ -183,30 +185,34 @@ class LabelledSet:
                 "remove copies, or set scans.unannotated to normal if they hold no threat",
             )
 
-    def _archives(self) -> list[Path]:
-        """Archives that are called as labels are, and so may hold some."""
+    def _unread_labels(self) -> list[Path]:
+        """Files of other formats, and archives, that seem to hold labels of many images."""
+        elsewhere = [path for path in self.files.others if path not in self.annotations]
+        of_images = {loose_stem(image) for image in self.files.images}
         return [
-            path
-            for path in self.files.ending_in(*ARCHIVES)
-            if not LABEL_WORDS.isdisjoint(words_of(path.stem))
+            path for path in elsewhere if _may_be_labels(path) and loose_stem(path) not in of_images
         ]
 
     def _lost(self) -> list[Path]:
-        """Folders and files that cannot be read, and are no images: labels may be among them."""
+        """Folders and files of labels, by their names, that cannot be read."""
         lost = [Path(item.file.removesuffix(DVC_FILE)) for item in self.files.bad]
-        return [path for path in lost if path.suffix.lower() not in PICTURES]
+        return [path for path in lost if path.suffix.lower() in (*TEXTS, "")]
 
 
 def looks_like_labels(path: Path) -> bool:
-    """Whether a text file holds lines of numbers, or cannot be read as text."""
+    """Whether most lines of a text file end in numbers, or it cannot be read as text."""
+    if PROSE.match(path.name):
+        return False
     try:
-        lines = [line.split() for line in read_lines(path)]
+        lines = [line.split() for line in read_lines(path) if line]
     except InputError:
         return True
-    return any(len(line) > 3 and all(map(_is_number, line[-4:])) for line in lines)
+    fitting = sum(len(line) > 3 and all(map(_is_number, line[-4:])) for line in lines)
+    return fitting > 0 and 2 * fitting >= len(lines)
 
 
 def _may_be_labels(path: Path) -> bool:
+    """Whether a file that is not read holds objects, or is an archive called as labels are."""
     suffix = path.suffix.lower()
     if suffix == ".txt":
         return looks_like_labels(path)
@@ -216,6 +222,10 @@ def _may_be_labels(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return LABELS_INSIDE[suffix].search(file.read(START)) is not None
+
+
+def _words_above(path: Path) -> set[str]:
+    return {word for part in path.parts[:-1] for word in words_of(part)}
 
 
 def _is_number(text: str) -> bool:

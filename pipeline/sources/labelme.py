@@ -15,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.sources.base import Mask, ScanEntry
 from pipeline.sources.detections import DetectionSource, check_reach, check_size, mask_of
 from pipeline.sources.labelled_set import LabelledSet, Labels
+from pipeline.windows import NORMAL
 
 WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
@@ -26,7 +27,9 @@ class LabelMeSource(DetectionSource):
         """Images pair with JSON files by their names."""
         for image, path in found.pair(found.files.ending_in(".json")):
             try:
-                names = frozenset(shape["label"] for shape in _read(path)["shapes"])
+                content = _read(path)
+                self._check_flags(path, content)
+                names = frozenset(shape["label"] for shape in content["shapes"])
             except InputError as error:
                 found.refuse(image, as_bad(path, error))
                 continue
@@ -34,6 +37,14 @@ class LabelMeSource(DetectionSource):
         others = [path for path in found.orphans if b'"shapes"' not in path.read_bytes()]
         found.ignored |= dict.fromkeys(others, "JSON, but not LabelMe's")
         found.orphans = [path for path in found.orphans if path not in found.ignored]
+
+    def _check_flags(self, path: Path, content: dict[str, Any]) -> None:
+        """Refuse a threat that a flag says of the whole image, which has no shape."""
+        threats = [name for name in content["flags"] if self.meaning(name) not in ("", NORMAL)]
+        if threats and not content["shapes"]:
+            raise InputError(
+                f"{path}: flag {threats[0]!r} is of the whole image: draw a shape instead"
+            )
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each shape by itself."""
@@ -68,15 +79,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (*WRONG_SHAPE, RecursionError):
         raise InputError(f"{path}: not LabelMe's JSON: expected `shapes`") from None
-    if flags:
-        raise InputError(f"{path}: flag {flags[0]!r} is of the whole image: draw a shape instead")
     for number, shape in enumerate(shapes, 1):
         if shape["shape_type"] not in SUPPORTED_SHAPE_TYPES or not shape["label"]:
             got = f"a {shape['shape_type']} called {shape['label']!r}"
             raise InputError(
                 f"{path}: shape {number}: {got}, expected a rectangle or a polygon with a label"
             )
-    return {**content, "shapes": shapes}
+    return {**content, "shapes": shapes, "flags": flags}
 
 
 def _kind(shape: dict[str, Any]) -> str:

@@ -42,15 +42,18 @@ class MvtecSource:
             folders = self._folders(path)
             if folders[:1] == (GROUND_TRUTH,):
                 continue
-            if len(folders) < 2 or folders[0] not in PARTS:
+            if len(folders) < 2 or folders[0].lower() not in PARTS:
                 bad.append(BadInput(str(path), "an image outside of train/<class>, test/<class>"))
                 continue
-            part, name = folders[:2]
+            part, name = folders[0].lower(), folders[1]
             mask = waiting.pop((folders[1:], path.stem), None) if part == "test" else None
             names.add(name)
             if mask is None and self.classes.meaning(name) != NORMAL:
                 place = self.folder.joinpath(GROUND_TRUTH, *folders[1:], f"{path.stem}_mask.png")
                 bad.append(BadInput(str(path), f"a defect without a mask: expected {place}"))
+                continue
+            if mask and self.classes.meaning(name) == NORMAL and read_index_mask(mask).any():
+                bad.append(BadInput(str(path), f"in {name}/, but {mask} is not empty: move one"))
                 continue
             classes = self.classes.abnormal([name])
             own = (path, mask) if mask and classes else (path,)

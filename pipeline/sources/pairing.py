@@ -10,13 +10,14 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
 from pipeline.sources.base import IMAGE_SUFFIXES, PARTS, Part
 
 T = TypeVar("T")
 SHOWN = 4  # files of a clash that a message names
+FEW = 50  # images of one name, which are all compared
 
 IMAGE_WORDS = frozenset(
     "image images img imgs jpegimage jpegimages jpeg jpg png tif tiff bmp scan scans".split()  # noqa: SIM905
@@ -63,12 +64,7 @@ def pair(folder: Path, images: Iterable[Path], labels: Iterable[Path]) -> Pairs:
     alone = [path for paths in labels_by.values() for path in paths if path not in done]
     left_by = _group(left, loose_stem)
     for stem, named in _group(alone, loose_stem).items():
-        likely = [
-            (image, path)
-            for image in left_by.get(stem, [])
-            for path in named
-            if _same_part(folder, image, path)
-        ]
+        likely = _likely_pairs(folder, left_by.get(stem, []), named)
         own = list(dict.fromkeys(image for image, _ in likely))
         equal = list(dict.fromkeys(path for _, path in likely))
         _take(found, clashes, own, equal, _pair_nearest(folder, likely))
@@ -99,13 +95,25 @@ def part_in_name(name: str) -> Part | None:
     return found.pop() if len(found) == 1 else None
 
 
-def longest_match(images: Sequence[Path], places: tuple[str, ...]) -> Path | None:
-    """The image that shares most of the path's end; None where there is none, or two."""
-    if not images:
-        return None
-    shared = [_shared_end(image.parent.parts, places) for image in images]
-    best = max(shared)
-    return images[shared.index(best)] if shared.count(best) == 1 else None
+def by_end(images: Iterable[Path]) -> dict[str, Path | None]:
+    """The image of every end of a path, with its suffix and without; None of several images."""
+    found: dict[str, Path | None] = {}
+    for image in images:
+        for written in (image, image.with_suffix("")):
+            for start in range(len(written.parts)):
+                end = "/".join(written.parts[start:])
+                found[end] = image if found.get(end, image) == image else None
+    return found
+
+
+def find_by_end(ends: Mapping[str, Path | None], written: str) -> Path | None:
+    """The image that shares most of a path's end, of either system; None where several do."""
+    parts = PurePosixPath(written.replace("\\", "/")).parts
+    for start in range(len(parts)):
+        end = "/".join(parts[start:])
+        if end in ends:
+            return ends[end]
+    return None
 
 
 def _take(
@@ -136,6 +144,27 @@ def _pair_equal(images: Sequence[Path], labels: Sequence[Path]) -> dict[Path, Pa
         if len(fitting) == 1:
             found[image] = fitting[0]
     return found
+
+
+def _likely_pairs(
+    folder: Path, images: Sequence[Path], labels: Sequence[Path]
+) -> list[tuple[Path, Path]]:
+    """Pairs of one name, but for those of different parts.
+
+    Of many, as of pictures called top.png in a folder for each bag, only those whose folders
+    share the rarest word.
+    """
+    by_word: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        for word in _key(folder, image)[:-1]:
+            by_word[word].append(image)
+    pairs = []
+    for path in labels:
+        words = [word for word in _key(folder, path)[:-1] if word in by_word]
+        near = by_word[min(words, key=lambda word: len(by_word[word]))] if words else []
+        own = images if len(images) <= FEW else near
+        pairs += [(image, path) for image in own if _same_part(folder, image, path)]
+    return pairs
 
 
 def _pair_nearest(folder: Path, likely: Sequence[tuple[Path, Path]]) -> dict[Path, Path]:
@@ -172,15 +201,6 @@ def _key(folder: Path, path: Path) -> tuple[str, ...]:
         for part in path.relative_to(folder).parts[:-1]
     )
     return (*filter(None, places), path.stem)
-
-
-def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
-    count = 0
-    for a, b in zip(reversed(one), reversed(other), strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
 
 
 def words_of(name: str) -> list[str]:

@@ -1,13 +1,14 @@
 """Reads lists of images that name a set's own parts: ``ImageSets/Main/train.txt`` and its kin."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.sources.base import PARTS, Part, SetFiles
 from pipeline.sources.folders import read_lines
+from pipeline.sources.pairing import by_end, find_by_end
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def read_part_lists(files: SetFiles) -> PartLists:
     path, of an image of the set.
     """
     candidates = [path for path in files.ending_in(".txt") if path.stem.lower() in PARTS]
-    ends = _by_end(files.images) if candidates else {}
+    ends = by_end(files.images) if candidates else {}
     lists = {path: _images_of(path, ends) for path in candidates}
     found: dict[Path, set[Part]] = defaultdict(set)
     for path, images in lists.items():
@@ -55,17 +56,6 @@ def read_part_lists(files: SetFiles) -> PartLists:
         [image for image, parts in found.items() if len(parts) > 1],
         [path for path, images in lists.items() if any(images) and None in images],
     )
-
-
-def _by_end(images: Sequence[Path]) -> dict[str, Path | None]:
-    """The image of every end of a path, with its suffix and without; None of several images."""
-    found: dict[str, Path | None] = {}
-    for image in images:
-        for written in (image, image.with_suffix("")):
-            for start in range(len(written.parts)):
-                end = "/".join(written.parts[start:])
-                found[end] = image if found.get(end, image) == image else None
-    return found
 
 
 def _images_of(path: Path, ends: Mapping[str, Path | None]) -> list[Path | None]:
@@ -82,9 +72,7 @@ def _image_of(line: str, ends: Mapping[str, Path | None]) -> Path | None:
     words = line.split()
     # VOC's lists have a number after the name.
     for written in (line, words[0]) if len(words) == 2 else (line,):
-        parts = PurePosixPath(written.replace("\\", "/")).parts
-        for start in range(len(parts)):
-            image = ends.get("/".join(parts[start:]))
-            if image is not None:
-                return image
+        image = find_by_end(ends, written)
+        if image is not None:
+            return image
     return None

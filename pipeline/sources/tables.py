@@ -1,21 +1,25 @@
-"""Finds images that a CSV file says something of: labels of a form that is not read."""
+"""Finds images that a CSV file calls threats: labels of a form that is not read."""
 
 import csv
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from pipeline.files import read_rows
+from pipeline.sources.pairing import by_end, find_by_end
 
-NOTHING = ("", "0", "-1", "0.0", "-1.0")  # a cell of a class that an image does not show
+YES = ("1", "1.0", "true", "yes")
 
 
-def images_in_tables(images: Sequence[Path], tables: Iterable[Path]) -> dict[Path, Path]:
-    """The images for which a row of a table holds more than their name and "no such class".
+def images_in_tables(
+    images: Sequence[Path], tables: Iterable[Path], classes: Iterable[str]
+) -> dict[Path, Path]:
+    """The images that a row of a table gives one of the abnormal `classes`, with the table.
 
     SIXray's lists have a row for each image and a column for each class, 1 or -1. Other tools
-    write a row for each object.
+    write a row for each object, with its class in a column.
     """
-    by_stem = {image.stem: image for image in images}
+    ends = by_end(images)
+    names = {name.casefold() for name in classes}
     found: dict[Path, Path] = {}
     for table in tables:
         try:
@@ -23,13 +27,16 @@ def images_in_tables(images: Sequence[Path], tables: Iterable[Path]) -> dict[Pat
         except (OSError, UnicodeDecodeError, csv.Error):
             continue  # no table that anybody could read; it is counted as ignored
         for row in rows:
-            cells = [cell.strip() for cell in row.values() if isinstance(cell, str)]
-            named = [by_stem[stem] for stem in map(_stem, cells) if stem in by_stem]
-            if named and any(cell not in NOTHING and _stem(cell) not in by_stem for cell in cells):
-                found[named[0]] = table
+            cells = {
+                str(head).strip().casefold(): cell.strip()
+                for head, cell in row.items()
+                if isinstance(cell, str)
+            }
+            is_threat = any(
+                cell.casefold() in names or (head in names and cell.casefold() in YES)
+                for head, cell in cells.items()
+            )
+            if is_threat:
+                named = (find_by_end(ends, cell) for cell in cells.values() if cell)
+                found |= dict.fromkeys(filter(None, named), table)
     return found
-
-
-def _stem(cell: str) -> str:
-    name = PurePath(cell.replace("\\", "/"))
-    return name.stem if name.suffix else name.name

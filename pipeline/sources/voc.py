@@ -22,7 +22,7 @@ class VocSource(DetectionSource):
     def labels(self, found: LabelledSet) -> None:
         """Images pair with XML files by their names."""
         for image in found.files.images:
-            if image.parent.name.startswith(MASK_FOLDERS):
+            if any(place.name.startswith(MASK_FOLDERS) for place in image.parents):
                 found.ignored[image] = "VOC's segmentation masks; its boxes are read"
         for image, path in found.pair(found.files.ending_in(".xml")):
             try:

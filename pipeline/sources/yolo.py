@@ -14,12 +14,13 @@ from pipeline.errors import InputError
 from pipeline.sources.base import Mask, ScanEntry, SetFiles
 from pipeline.sources.detections import DetectionSource, check_reach, mask_of
 from pipeline.sources.folders import list_files, read_lines
-from pipeline.sources.labelled_set import LabelledSet, Labels
-from pipeline.sources.yolo_names import Names, read_names
+from pipeline.sources.labelled_set import LabelledSet, Labels, looks_like_labels
+from pipeline.sources.yolo_names import Names, PosesError, read_names
 
 FORMS = "class and box, those with a confidence or a track, or class and 3 or more points"
 WHOLE_NUMBER = re.compile(r"\d+(\.0*)?$")
-RUNS = "runs"  # where Ultralytics puts predictions and plots
+RUNS = "runs"  # where Ultralytics puts predictions and plots, by task
+TASKS = ("classify", "detect", "obb", "pose", "segment")
 EDGE = 0.01  # of the image, by which a box may hang over
 
 
@@ -32,14 +33,19 @@ class YoloSource(DetectionSource):
     def labels(self, found: LabelledSet) -> None:
         """Every text file but those of names and lists is one of labels, or named."""
         files = found.files
-        for image in files.images:
-            if image.relative_to(self.folder).parts[0] == RUNS:
-                found.ignored[image] = "a picture of Ultralytics' runs"
-        if not files.ending_in(".txt"):
-            return  # of normals alone, or `unannotated` says otherwise
-        self._names, of_names = read_names(files)
+        of_runs = [path for path in (*files.images, *files.others) if self._is_of_a_run(path)]
+        found.ignored |= dict.fromkeys(of_runs, "of Ultralytics' runs")
+        texts = [path for path in files.ending_in(".txt") if path not in found.ignored]
+        try:
+            self._names, of_names = read_names(files)
+        except PosesError:
+            raise
+        except InputError:
+            if any(looks_like_labels(path) for path in texts):
+                raise
+            self._names, of_names = {}, []  # of a set of normals alone
         found.annotations |= {*of_names, *_of_darknet(files)}
-        texts = [path for path in files.ending_in(".txt") if path not in found.annotations]
+        texts = [path for path in texts if path not in found.annotations]
         for image, path in found.pair(texts):
             try:
                 lines = list(self._lines(path, None))
@@ -49,6 +55,10 @@ class YoloSource(DetectionSource):
             found.scans[image] = Labels(frozenset(name for _, name, _ in lines), (path,))
         of_labels = {path.parent for path in found.annotations.difference(of_names)}
         found.leave_prose(of_labels)
+
+    def _is_of_a_run(self, path: Path) -> bool:
+        places = path.relative_to(self.folder).parts[:2]
+        return places[0] == RUNS and places[-1] in TASKS
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each line by itself."""

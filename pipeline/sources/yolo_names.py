@@ -13,6 +13,10 @@ PLACES = "a YAML file with `names`, obj.names, _darknet.labels or classes.txt"
 Names = dict[int, str]
 
 
+class PosesError(InputError):
+    """Lines hold a pose's points after the box."""
+
+
 def read_names(files: SetFiles) -> tuple[Names, list[Path]]:
     """The classes by their index, and the files that say them.
 
@@ -33,6 +37,8 @@ def read_names(files: SetFiles) -> tuple[Names, list[Path]]:
                 found[path] = _names_in_yaml(path)
             elif _is_list(path):
                 found[path] = _names_by_line(path)
+        except PosesError:
+            raise
         except InputError as error:
             faults.append(str(error))
     if not found:
@@ -77,7 +83,7 @@ def _names_in_yaml(path: Path) -> Names:
     if not isinstance(content, dict) or "names" not in content:
         raise InputError(f"{path} has no `names`")
     if "kpt_shape" in content:
-        raise InputError(f"{path}: kpt_shape: poses are not read: export boxes or polygons")
+        raise PosesError(f"{path}: kpt_shape: poses are not read: export boxes or polygons")
     names = content["names"]
     try:
         pairs = names.items() if isinstance(names, dict) else enumerate(names)

@@ -50,7 +50,7 @@ def test_labels_of_nearly_the_same_name_are_an_image_s(
     [
         ({"images/P1_OL.png": None, "images/P1_SD.png": None, "labels/P1.txt": GUN}, "yolo"),
         ({"images/b.png": None, "labels.zip": b"PK"}, "yolo"),
-        ({"images/b.png": None, "labels/b.json": "{}"}, "yolo"),
+        ({"images/b.png": None, "labels/b.json": '{"shapes": [{}]}'}, "yolo"),
         ({"images/b.png": None, "boxes.csv": "file,xmin,class\nb.png,3,gun\n"}, "yolo"),
         ({"images/b.png": None, "truth.dvc": "outs:"}, "yolo"),
         ({"images/x/b.png": None, "images/y/b.png": None, "labels/b.txt": GUN}, "yolo"),
@@ -215,7 +215,7 @@ def test_what_ultralytics_leaves_beside_a_set_is_ignored(stage: Stage) -> None:
              "args.yaml": "!!python/object:a {}", "sweep.yaml": "names: 3"}  # fmt: skip
     found = stage({**BASE, **files})
     assert len(found.rows) == 9
-    assert "1 .png: a picture of Ultralytics' runs" in found.account
+    assert "1 .png: of Ultralytics' runs" in found.account
 
 
 def test_longer_lists_of_the_same_names_agree(stage: Stage) -> None:
