@@ -131,6 +131,11 @@ class LabelledSet:
             advice = f"their labels may be in {doubtful[0]}: mend or remove that, or {advice}"
         self._refuse_together(left, f"images without annotation, such as {left[0]}: {advice}")
 
+    def _elsewhere(self) -> list[Path]:
+        """The files that are no images and that nothing was read from."""
+        known = {*self.annotations, *self.ignored}
+        return [path for path in self.files.others if path not in known]
+
     def _left(self) -> list[Path]:
         """The images of which nothing is known."""
         known = {*self.scans, *self.refused, *self.ignored}
@@ -154,7 +159,7 @@ class LabelledSet:
 
     def _refuse_by_name(self, classes: Iterable[str]) -> None:
         """Refuse images without labels of which a file that is not read has the name."""
-        elsewhere = [path for path in self.files.others if path not in self.annotations]
+        elsewhere = self._elsewhere()
         speaking = [path for path in elsewhere if _may_be_labels(path)]
         speaking += [*self.orphans, *self._lost()]
         masks = [path for path in self._left() if not MASK_WORDS.isdisjoint(_words_above(path))]
@@ -187,7 +192,7 @@ class LabelledSet:
 
     def _unread_labels(self) -> list[Path]:
         """Files of other formats, and archives, that seem to hold labels of many images."""
-        elsewhere = [path for path in self.files.others if path not in self.annotations]
+        elsewhere = self._elsewhere()
         of_images = {loose_stem(image) for image in self.files.images}
         return [
             path for path in elsewhere if _may_be_labels(path) and loose_stem(path) not in of_images

@@ -314,3 +314,97 @@ def test_a_threat_in_every_bag_is_said(stage: Stage) -> None:
         InputError, match=r"set scans\.normal_windows to outside, which uses labels"
     ):
         stage({**in_folder("images"), **labels, "data.yaml": NAMES})
+
+
+BACKGROUNDS: dict[str, Content] = {
+    **in_folder("images"), "images/a.png": None, "labels/a.txt": GUN, "data.yaml": NAMES
+}  # fmt: skip
+BAGS = "file,bag_id\n" + "".join(f"normal{n}.png,bag{n}\n" for n in range(8))
+
+
+@pytest.mark.parametrize(
+    ("files", "scans"),
+    [
+        ({"bags.csv": BAGS}, {"group": {"table": "bags.csv", "scan": "file", "bag": "bag_id"}}),
+        ({"meta.csv": "image,train,gun\n" + "normal1.png,1,False\n"}, {}),
+        ({"README.txt": "scans 100 20 30 150\n"}, {}),
+        ({"labels.zip": b"PK"}, {"unannotated": "normal"}),
+        ({"annotations/i.json": coco(["a.png"], {"a.png": {}})}, {"unannotated": "normal"}),
+        ({"images/normal1.json": '{"kV": 160}', "images/normal2.xml": xml()}, {}),
+        ({"runs/detect/predict/labels/normal0.txt": GUN}, {}),
+    ],
+)
+def test_backgrounds_beside_files_that_say_nothing_of_them_are_normal(
+    stage: Stage, files: Mapping[str, Content], scans: Mapping[str, Any]
+) -> None:
+    found = stage({**BACKGROUNDS, **files}, **scans)
+    assert {name for name, classes in found.classes().items() if classes} == {"images/a"}
+    assert len(found.rows) == 9
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"annotations/i.json": coco(["b.png"], {"b.png": {}})},
+        {"annotations.xml": "<annotations><image name='b.png'><box/></image></annotations>"},
+        {"all.txt": "images/b.png 10 5 30 20 0\n"},
+        {"masks/b_mask.png": np.ones((40, 50, 1), dtype=np.uint8)},
+    ],
+)
+def test_backgrounds_are_not_taken_for_normal_while_labels_lie_there_that_are_not_read(
+    stage: Stage, files: Mapping[str, Content]
+) -> None:
+    with pytest.raises(InputError, match="bad files, named above"):
+        stage({**BACKGROUNDS, "images/b.png": None, **files})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"images": [{"id": 0, "file_name": "normal0.jpg"}]},
+        {"annotations": [{"id": 1, "image_id": 99, "category_id": 7, "bbox": [10, 5, 20, 15]}]},
+    ],
+)
+def test_images_that_a_coco_file_may_mean_are_no_normals(
+    stage: Stage, content: Mapping[str, Any]
+) -> None:
+    names = [f"normal{number}.png" for number in range(8)]
+    one, other = (json.loads(coco(part, {})) for part in (names[:1], names[1:]))
+    files = {"a.json": json.dumps(one | content), "b.json": json.dumps(other)}
+    found = stage({**in_folder("."), **files}, source="coco", bad_input="skip",
+                  unannotated="normal", classes={})  # fmt: skip
+    assert "normal0" not in found.rows
+    assert len(found.rows) == 7
+
+
+def test_a_polygon_that_is_elsewhere_than_its_box_is_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    polygon = {"segmentation": [[40, 30, 49, 30, 49, 39, 40, 39]]}
+    files = {"a.png": None, "a.json": coco(["a.png"], {"a.png": polygon})}
+    with pytest.raises(InputError, match="1 bad files"):
+        stage(files, source="coco")
+    assert "annotation 0: polygon and bbox are of different places" in capsys.readouterr().err
+
+
+def test_a_yolo_set_of_normals_with_empty_labels_needs_no_names(stage: Stage) -> None:
+    files = {f"labels/normal{number}.txt": "" for number in range(8)}
+    found = stage({**in_folder("images"), **files, "README.txt": "all clear"}, classes={})
+    assert len(found.rows) == 8
+
+
+def test_many_pictures_of_one_name_are_paired_by_their_bags(stage: Stage) -> None:
+    files = {f"raw/bag{bag:02d}/top.png": None for bag in range(60)}
+    labels = {f"truth/bag{bag:02d}/top.txt": GUN if bag == 7 else "" for bag in range(60)}
+    found = stage({**files, **labels, "data.yaml": NAMES})
+    assert {n for n, classes in found.classes().items() if classes} == {"raw/bag07/top"}
+    assert "taken for normal" not in found.account
+
+
+def test_a_normal_of_mvtec_with_a_mask_that_is_not_empty_is_no_normal(stage: Stage) -> None:
+    mask = np.ones((40, 50, 1), dtype=np.uint8)
+    files = {**in_folder("train/good"), "test/good/0.png": None, "test/good/1.png": None,
+             "ground_truth/good/0_mask.png": mask}  # fmt: skip
+    found = stage(files, source="mvtec", classes={}, bad_input="skip")
+    assert "test/good/0" not in found.rows
+    assert "test/good/1" in found.rows
