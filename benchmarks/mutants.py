@@ -49,6 +49,11 @@ use_git_change_detection = false
 timeout_multiplier = 5.0
 timeout_constant = 3.0
 """
+# Imports what is slow to import once, before mutmut forks.
+START = (
+    "import cv2, h5py, matplotlib.pyplot, sklearn.metrics, torch; "
+    "from mutmut.__main__ import cli; cli()"
+)
 SURVIVED = (0, 5, 33)  # mutmut's codes: tests passed, none collected, none calls the function
 
 
@@ -104,8 +109,7 @@ def undecorated(source: str) -> str:
         wrapped = node.name
         for wrapper in reversed(wrappers):
             wrapped = f"{wrapper}({wrapped})"
-        assert node.end_lineno is not None
-        lines.insert(node.end_lineno, f"{' ' * node.col_offset}{node.name} = {wrapped}")
+        lines.insert(node.end_lineno or 0, f"{' ' * node.col_offset}{node.name} = {wrapped}")
         del lines[node.decorator_list[0].lineno - 1 : node.lineno - 1]
     return "\n".join(lines) + "\n"
 
@@ -174,7 +178,9 @@ class Workplace:
 
         dotted = self.module.removesuffix(".py").replace("/", ".")
         return {
-            f"{dotted}.{name}": change(text(f"{name.partition('__mutmut_')[0]}__mutmut_orig"), text(name))
+            f"{dotted}.{name}": change(
+                text(f"{name.partition('__mutmut_')[0]}__mutmut_orig"), text(name)
+            )
             for name in names
         }
 
@@ -192,8 +198,7 @@ class Workplace:
         pending = [name for name in sample(list(self.changes())) if codes.get(name) is None]
         if pending:
             print(f"{self.module}: {len(pending)} mutants", flush=True)
-            mutmut = str(Path(sys.executable).parent / "mutmut")
-            command = [mutmut, "run", "--max-children", "1", *pending]
+            command = [sys.executable, "-c", START, "run", "--max-children", "1", *pending]
             subprocess.run(command, cwd=self.folder, check=True, stdout=sys.stderr)
 
     def tally(self) -> Tally:
@@ -243,8 +248,9 @@ def chosen(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def main() -> None:
+    """Try mutants, and print the table and the survivors."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("modules", nargs="*", help="such as metrics, sources or egbad; default: all")
+    parser.add_argument("modules", nargs="*", help="such as metrics or egbad; default: all")
     parser.add_argument("--table", action="store_true", help="only print what was tried so far")
     arguments = parser.parse_args()
     tallies = []
@@ -281,7 +287,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: "pytest.FixtureDef[object]") -> Generator[None, object, object]:
+def pytest_fixture_setup(
+    fixturedef: "pytest.FixtureDef[object]",
+) -> Generator[None, object, object]:
     """Note what a fixture's setup calls.
 
     A fixture of a session or module is set up once. Where mutmut notes which test calls which
