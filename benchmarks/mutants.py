@@ -272,10 +272,12 @@ _called_by_fixture: dict[str, set[str]] = defaultdict(set)
 
 
 def pytest_configure() -> None:
-    """Let property tests stop at the first example that fails."""
+    """Let property tests try fewer examples, and stop at the first that fails."""
     usual = hypothesis.settings.get_profile("skipscan")
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    hypothesis.settings.register_profile("mutants", usual, phases=phases, database=None)
+    hypothesis.settings.register_profile(
+        "mutants", usual, phases=phases, database=None, max_examples=30
+    )
     hypothesis.settings.load_profile("mutants")
 
 
