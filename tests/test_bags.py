@@ -28,7 +28,9 @@ def test_a_pattern_names_by_its_first_group_or_whole() -> None:
     assert bag_names(entries, "^n|(bag)", Path()) == {"bag1-a": "bag", "bag1-b": "bag"}
     bags = make_bags(entries, {"bag1-a": "n1", "bag1-b": "n1"})
     assert [(bag.key, len(bag.scans)) for bag in bags] == [("n1", 2), ("n1", 1)]
-    with pytest.raises(InputError, match=r"scans\.group: '\^case' is found in no scan's id"):
+    with pytest.raises(
+        InputError, match=r"scans\.group: '\^case' is found in no scan's id, such as 'bag1-a'"
+    ):
         bag_names(entries, "^case", Path())
 
 
@@ -126,6 +128,11 @@ def test_a_whole_id_is_that_scan_s_before_it_is_an_end_or_has_a_suffix(tmp_path:
 
 def test_a_scan_may_stand_in_two_rows_of_one_bag(tmp_path: Path) -> None:
     assert by_table(tmp_path, "file,bag", "c.png,x", "c.txt,x", "b.2,") == {"more/c": "x"}
+
+
+def test_an_end_may_have_several_parts(tmp_path: Path) -> None:
+    (tmp_path / COLUMN.table).write_text("file,bag\nmore/c.png,x\n")
+    assert bag_names(entries_of("a/more/c", "a/c"), COLUMN, tmp_path) == {"a/more/c": "x"}
 
 
 def test_a_pattern_may_leave_scans_alone() -> None:

@@ -315,3 +315,13 @@ def test_own_parts_that_cannot_be_kept_are_refused() -> None:
     message = r"^scans\.parts: 2 scans are in no part of the set, such as 'x', beside test 1, train"
     with pytest.raises(InputError, match=message):
         split_scans(some, SHARES, 0, {})
+
+
+def test_own_parts_without_validation_and_with_abnormal_scans_that_train_not() -> None:
+    splits = split_scans(in_parts(train=(20, 10), test=(8, 8)), SHARES, 0, {})
+    assert counts_by_part(splits) == {
+        "train-n": {TRAIN: 15, VALIDATION: 5},
+        "train-a": {LABELLED_VALIDATION: 3},
+        "test-n": {TEST: 8},
+        "test-a": {TEST: 8},
+    }
