@@ -176,7 +176,7 @@ def test_a_model_is_calibrated_by_what_its_own_detector_scores(model: TrainedMod
 def test_long_blocks_are_scored_in_batches_of_64(detector: Detector) -> None:
     patches = some_patches(150)
     sizes = []
-    hook = detector.scorer.generator.register_forward_hook(  # type: ignore[union-attr, operator]
+    hook = detector.scorer.generator.register_forward_hook(  # type: ignore[union-attr]
         lambda _module, inputs, _output: sizes.append(len(inputs[0]))
     )
     scores = detector.score([patches[:140], patches[140:]])

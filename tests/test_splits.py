@@ -235,7 +235,7 @@ def test_own_parts_where_windows_outside_of_threats_train() -> None:
 @pytest.mark.parametrize("value", [-0.1, 1])
 def test_a_share_out_of_its_range_is_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=rf"^{name}: got {value}, expected a share from 0 to bel"):
-        replace(SHARES, **{name: value})
+        replace(SHARES, **{name: value})  # type: ignore[arg-type]
 
 
 def test_some_scans_must_validate_and_the_other_shares_may_be_nothing() -> None:

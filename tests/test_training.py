@@ -214,7 +214,7 @@ def test_progress_is_told_by_rank_0_now_and_then(
 ) -> None:
     ticks = iter(range(0, 1000, 10))  # a batch takes 10 seconds
     monkeypatch.setattr("pipeline.training.time.monotonic", lambda: next(ticks))
-    batches = [np.zeros(number) for number in range(5)]
+    batches = [np.zeros(number, dtype=np.uint8) for number in range(5)]
     assert [len(one) for one in _with_progress(iter(batches), 5, 2, 0)] == [0, 1, 2, 3, 4]
     assert capsys.readouterr().out == "epoch 3: batch 2 of 5\nepoch 3: batch 4 of 5\n"
     assert len(list(_with_progress(iter(batches), 5, 2, 1))) == 5
