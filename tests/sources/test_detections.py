@@ -76,7 +76,7 @@ def test_the_pixels_of_a_box(
 
 @pytest.mark.parametrize("box", [(30, 5, 40, 9), (-5, 5, 0, 9), (5, 20, 9, 30), (5, -9, 9, 0)])
 def test_a_box_that_only_touches_the_image_is_outside(box: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="^a box outside of the image of 30x20$"):
+    with pytest.raises(ValueError, match=r"^a box outside of the image of 30x20$"):
         mask_of(boxed(*box), (WIDTH, HEIGHT))
 
 
@@ -85,7 +85,7 @@ def test_an_object_s_own_mask_is_its_mask() -> None:
     found = Detections(xyxy=np.array([[0, 0, 30, 20]]), class_id=np.array([0]), mask=own)
     np.testing.assert_array_equal(mask_of(found, (WIDTH, HEIGHT)), own[0])
     found.mask = np.zeros((1, HEIGHT, WIDTH), dtype=np.bool_)
-    with pytest.raises(ValueError, match="^an empty polygon or mask$"):
+    with pytest.raises(ValueError, match=r"^an empty polygon or mask$"):
         mask_of(found, (WIDTH, HEIGHT))
 
 
@@ -99,5 +99,5 @@ def test_sizes_must_be_those_of_the_image() -> None:
 def test_a_polygon_reaches_ten_times_the_longer_side_at_most() -> None:
     check_reach([-300, 0, 300], (WIDTH, HEIGHT))
     for value in (300.1, -300.1):
-        with pytest.raises(ValueError, match="^a polygon that reaches far out of the image$"):
+        with pytest.raises(ValueError, match=r"^a polygon that reaches far out of the image$"):
             check_reach([1, value], (WIDTH, HEIGHT))
