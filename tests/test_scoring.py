@@ -23,6 +23,7 @@ from pipeline.scoring import (
     to_tensor,
 )
 from tests.conftest import MODEL
+from tests.darkness import DarknessScorer
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 CPU = torch.device("cpu")
@@ -185,7 +186,7 @@ def test_long_blocks_are_scored_in_batches_of_64(detector: Detector) -> None:
     np.testing.assert_allclose(scores.anomaly[139], detector.score([patches[139:140]]).anomaly[0])
 
 
-def test_distances_are_from_what_is_remembered() -> None:
+def test_distances_are_from_what_is_remembered(tmp_path: Path) -> None:
     settings = replace(MODEL, latent_score="neighbours")
     networks, seen = network_state(build_networks(SHAPE, 0)), some_patches(80)
     plain, remembering = (build_detector(SHAPE, networks, settings, CPU, s) for s in (None, seen))
@@ -198,6 +199,30 @@ def test_distances_are_from_what_is_remembered() -> None:
     model = calibrated_model(SHAPE, best, settings, [seen], 0.1, {}, seen)
     assert model.normals is not None
     np.testing.assert_array_equal(model.normals, compared)
+    model.save(tmp_path / "model.pt")
+    model = TrainedModel.load(tmp_path / "model.pt")
     np.testing.assert_array_equal(model.detector().score([patches]).anomaly, expected.anomaly)
     # The distances themselves are tested in tests/models/test_neighbours.py.
     assert not np.allclose(expected.terms["latent"], 0)
+
+
+class Exaggerating(DarknessScorer):
+    """Reconstructs a patch with twice its contrast, out of the range of pixels."""
+
+    def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+def test_reconstructions_stay_in_the_range_of_pixels() -> None:
+    patches = np.array([0, 64, 100, 128, 192, 255], dtype=np.uint8).reshape(6, 1, 1, 1)
+    found = Detector(Exaggerating()).reconstruct(patches).flatten()
+    np.testing.assert_allclose(found, [0, 0.5, 72.5, 128.5, 255, 255], atol=0.5)
+
+
+def test_a_detector_is_on_the_device_and_compiled_as_asked() -> None:
+    networks = network_state(build_networks(SHAPE, 0))
+    here = torch.device("cpu", 0)
+    detector = build_detector(SHAPE, networks, replace(MODEL, compile=True), here)
+    assert (detector.device, detector.use_compiler) == (here, True)
+    plain = build_detector(SHAPE, networks, MODEL)
+    assert (plain.device, plain.use_compiler) == (CPU, False)
