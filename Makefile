@@ -3,6 +3,7 @@
 # make fast   the fast tests alone (no install)
 # make bench  prints what is fast, and by how much, with its bars
 # make faults kills, fills and cuts while it runs, and prints what held (as root)
+# make mutants M=metrics   how much wrong code in a module its tests let pass; without M, in all
 # make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional
 # make table2 SIZE=... runs what is missing of Table II, on generated scans
 # make results brings both into MLflow, and writes docs/results.md from there
@@ -11,7 +12,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo test check fast mlflow trivial bench faults table1 table2 results
+.PHONY: install demo test check fast mlflow trivial bench faults mutants table1 table2 results
 
 install: .venv/installed
 
@@ -51,6 +52,9 @@ bench: install
 
 faults: install
 	python -m benchmarks.faults
+
+mutants: install
+	nice python -m benchmarks.mutants $(M)
 
 table1: install
 	python -m benchmarks.table1 --data $(CIFAR) --out work/table1 $(SIZE)

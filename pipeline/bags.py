@@ -132,7 +132,7 @@ def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> 
     names: dict[str, str] = {}
     for line, row in enumerate(_read_table(table, column), 2):
         written, bag = row[column.scan] or "", row[column.bag] or ""
-        scans = scans_of.get(_without_suffix(written), scans_of.get(written, []))
+        scans = scans_of.get(written, scans_of.get(_without_suffix(written), []))
         if len(scans) > 1:
             raise InputError(f"{table}: line {line}: {written!r} is the end of {scans}: say more")
         for scan in scans:
@@ -148,14 +148,16 @@ def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> 
 
 
 def _by_end(scan_ids: Sequence[str]) -> dict[str, list[str]]:
-    """The scans by every end of their ids that begins with a whole part of the path."""
+    """The scans by every end of their ids that begins with a whole part of the path.
+
+    A whole id is that scan's alone.
+    """
     found: dict[str, list[str]] = {}
     for scan in scan_ids:
         parts = scan.split("/")
         for start in range(len(parts)):
             found.setdefault("/".join(parts[start:]), []).append(scan)
-        found[scan] = [scan]
-    return found
+    return found | {scan: [scan] for scan in scan_ids}
 
 
 def _without_suffix(written: str) -> str:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.bags import BagColumn, bag_names, make_bags
+from pipeline.bags import BagColumn, bag_names, check_group, describe_bags, make_bags
 from pipeline.errors import InputError
 from pipeline.sources.base import ScanEntry
 
@@ -28,7 +28,9 @@ def test_a_pattern_names_by_its_first_group_or_whole() -> None:
     assert bag_names(entries, "^n|(bag)", Path()) == {"bag1-a": "bag", "bag1-b": "bag"}
     bags = make_bags(entries, {"bag1-a": "n1", "bag1-b": "n1"})
     assert [(bag.key, len(bag.scans)) for bag in bags] == [("n1", 2), ("n1", 1)]
-    with pytest.raises(InputError, match=r"scans\.group: '\^case' is found in no scan's id"):
+    with pytest.raises(
+        InputError, match=r"scans\.group: '\^case' is found in no scan's id, such as 'bag1-a'"
+    ):
         bag_names(entries, "^case", Path())
 
 
@@ -66,3 +68,72 @@ def test_a_table_that_is_missing_or_not_text(tmp_path: Path) -> None:
     (tmp_path / "bags.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"bags\.csv: expected a CSV file in UTF-8"):
         bag_names(ENTRIES, COLUMN, tmp_path)
+
+
+def test_copies_that_roboflow_made_are_a_bag_by_the_picture_s_name() -> None:
+    copies = entries_of(
+        *(f"train/bag7_{suffix}.rf.0c1D2e" for suffix in ("jpg", "jpeg", "PNG", "tif", "tiff")),
+        "bag8_png.rf.1",
+        "bag8_webp.rf.2",
+        "bag9_png",
+        "bag9_png.rf.1x/other",
+        "_bmp.rf.a",
+    )
+    found = bag_names(copies, None, Path())
+    assert set(found.values()) == {"bag7", "bag8"}
+    assert [scan for scan, bag in found.items() if bag == "bag8"] == [
+        "bag8_png.rf.1", "bag8_webp.rf.2"
+    ]  # fmt: skip
+    assert len(found) == 7
+
+
+def test_bags_have_the_classes_of_all_of_their_scans_and_their_scans_in_order() -> None:
+    scans = {"b": ("gun",), "a": ("knife", "gun"), "d": (), "c": ("bat",)}
+    entries = [ScanEntry(name, (), classes) for name, classes in scans.items()]
+    bags = make_bags(entries, {"a": "y", "b": "y", "c": "x"})
+    found = [(bag.key, [scan.scan_id for scan in bag.scans], bag.classes) for bag in bags]
+    assert found == [("x", ["c"], ("bat",)), ("y", ["a", "b"], ("gun", "knife")), ("d", ["d"], ())]
+
+
+def test_no_scans_have_no_bags() -> None:
+    for group in (None, "x", COLUMN):
+        assert bag_names([], group, Path("nowhere")) == {}
+
+
+def test_bags_are_told_of() -> None:
+    names = {"a": "x", "b": "x", "c": "y"}
+    assert describe_bags(names, 5, "^x") == ["3 of 5 scans are in 2 bags (scans.group)"]
+    assert describe_bags({}, 5, COLUMN) == ["0 of 5 scans are in 0 bags (scans.group)"]
+    assert describe_bags({}, 5, None) == []
+    assert describe_bags(names, 5, None) == [
+        "3 of 5 scans are Roboflow's copies of 2 pictures: all copies of a picture are in one split"
+    ]
+
+
+def test_a_group_that_is_no_regular_expression_is_refused() -> None:
+    for group in ("^bag", COLUMN, None):
+        check_group(group)
+    with pytest.raises(
+        InputError, match=r"^group: got '\(', expected a regular expression, a column, or null"
+    ):
+        check_group("(")
+
+
+def test_a_whole_id_is_that_scan_s_before_it_is_an_end_or_has_a_suffix(tmp_path: Path) -> None:
+    (tmp_path / COLUMN.table).write_text("file,bag\nc,x\nb.2,y\n")
+    entries = entries_of("c", "more/c", "b", "b.2")
+    for order in (entries, entries[::-1]):
+        assert bag_names(order, COLUMN, tmp_path) == {"c": "x", "b.2": "y"}
+
+
+def test_a_scan_may_stand_in_two_rows_of_one_bag(tmp_path: Path) -> None:
+    assert by_table(tmp_path, "file,bag", "c.png,x", "c.txt,x", "b.2,") == {"more/c": "x"}
+
+
+def test_an_end_may_have_several_parts(tmp_path: Path) -> None:
+    (tmp_path / COLUMN.table).write_text("file,bag\nmore/c.png,x\n")
+    assert bag_names(entries_of("a/more/c", "a/c"), COLUMN, tmp_path) == {"a/more/c": "x"}
+
+
+def test_a_pattern_may_leave_scans_alone() -> None:
+    assert bag_names(entries_of("bag1-a", "n1", "n2-b"), r"(bag\d)?-", Path()) == {"bag1-a": "bag1"}

@@ -13,6 +13,7 @@ from pipeline.evaluation import (
     auc_table,
     describe,
     describe_alarms,
+    estimate_rows,
     flat_metrics,
     histogram_rows,
     metrics_of,
@@ -20,10 +21,12 @@ from pipeline.evaluation import (
     score_test,
     unmeasurable,
 )
+from pipeline.metrics import AucEstimate
 from pipeline.models.nets import NetShape
 from pipeline.models.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.patch_store import PatchStore, read_manifest, write_manifest
+from pipeline.principal_components import PrincipalComponents
 from pipeline.report import write_figures, write_report
 from pipeline.scoring import Calibration, Detector
 from pipeline.settings import EvaluateSettings
@@ -166,3 +169,146 @@ def test_the_whole_report(
         found = {(row["score"], row["class"]): row["auc"] for row in csv.DictReader(file)}
     expected = table[ANOMALY]["gun"].auc
     assert found[ANOMALY, "gun"] == ("" if expected is None else str(expected))
+
+
+def small_test() -> TestScores:
+    """Four normal windows, two guns and a knife in three scans, with scores known by heart."""
+    labels = np.array(["normal", "gun", "normal", "knife", "normal", "gun", "normal"])
+    scan_ids = np.array(["a", "a", "a", "b", "b", "c", "c"])
+    anomaly = np.array([0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6])
+    return TestScores(labels, scan_ids, {ANOMALY: anomaly, "pca": -anomaly})
+
+
+def estimate(value: float | None, abnormal: int) -> AucEstimate:
+    if value is None:
+        return AucEstimate(None, None, None, 4, abnormal)
+    return AucEstimate(value, value - 0.25, value + 0.125, 4, abnormal)
+
+
+SMALL_TABLE = {
+    ANOMALY: {
+        "gun": estimate(0.875, 2),
+        "bat": estimate(None, 0),
+        "overall": estimate(0.75, 3),
+    },
+    "pca": {"gun": estimate(0.25, 2), "bat": estimate(None, 0), "overall": estimate(0.5, 3)},
+}
+
+
+def test_the_table_has_the_auc_of_each_score_for_each_class() -> None:
+    table = auc_table(small_test(), ("gun", "knife"), samples=0, seed=0)
+    found = {
+        (score, name): (round(one.auc or -1, 9), one.low == one.auc, one.normal, one.abnormal)
+        for score, row in table.items()
+        for name, one in row.items()
+    }
+    assert found == {
+        (ANOMALY, "gun"): (7 / 8, True, 4, 2),
+        (ANOMALY, "knife"): (0.5, True, 4, 1),
+        (ANOMALY, "overall"): (0.75, True, 4, 3),
+        ("pca", "gun"): (1 / 8, True, 4, 2),
+        ("pca", "knife"): (0.5, True, 4, 1),
+        ("pca", "overall"): (0.25, True, 4, 3),
+    }
+
+
+def test_the_metrics_are_these() -> None:
+    calibration = Calibration(minimum=-1, maximum=1, threshold=-0.3, false_alarm_rate=0.05)
+    found = metrics_of(SMALL_TABLE, small_test(), calibration)
+    assert found == {
+        "auc": {"gun": 0.875, "bat": None, "overall": 0.75},
+        "interval": {
+            "gun": {"low": 0.625, "high": 1.0},
+            "bat": {"low": None, "high": None},
+            "overall": {"low": 0.5, "high": 0.875},
+        },
+        "windows": {"gun": 2, "bat": 0, "overall": 3, "normal": 4},
+        "other": {"pca": {"gun": 0.25, "bat": None, "overall": 0.5}},
+        "threshold": {
+            "scaled": 0.35,
+            "false_alarm_rate": 0.5,
+            "detection_rate": {"gun": 1.0, "bat": None, "overall": pytest.approx(2 / 3)},
+        },
+    }
+
+
+def test_the_threshold_itself_raises_no_alarm() -> None:
+    calibration = Calibration(minimum=0, maximum=1, threshold=0.5, false_alarm_rate=0.05)
+    found = metrics_of(SMALL_TABLE, small_test(), calibration)
+    assert found["threshold"]["detection_rate"]["gun"] == 0.5
+
+
+def test_the_table_for_people() -> None:
+    lines = describe(SMALL_TABLE, small_test(), "A heading").split("\n")
+    assert lines == [
+        "A heading",
+        "AUC                                  gun                 bat             overall",
+        "anomaly_score        0.875 [0.625 1.000]         not defined 0.750 [0.500 0.875]",
+        "-- without any model",
+        "pca                  0.250 [0.000 0.375]         not defined 0.500 [0.250 0.625]",
+        "windows                                2                   0                   3",
+        "against 4 normal windows; 3 test scans",
+    ]
+
+
+def test_the_rows_of_the_table() -> None:
+    rows = estimate_rows(SMALL_TABLE)
+    assert len(rows) == 6
+    assert rows[1] == {
+        "score": ANOMALY, "class": "bat", "auc": None, "low": None, "high": None,
+        "normal": 4, "abnormal": 0,
+    }  # fmt: skip
+    assert [(row["score"], row["class"]) for row in rows[3:]] == [
+        ("pca", "gun"),
+        ("pca", "bat"),
+        ("pca", "overall"),
+    ]
+
+
+def test_curves_have_200_points_and_the_areas_of_the_table() -> None:
+    rows = list(roc_rows(small_test(), ("bat", "gun")))
+    assert [row["class"] for row in rows] == ["gun"] * 200 + ["overall"] * 200
+    for name, expected in (("gun", 7 / 8), ("overall", 0.75)):
+        curve = [row for row in rows if row["class"] == name]
+        x, y = ([row[f"{kind}_positive_rate"] for row in curve] for kind in ("false", "true"))
+        assert (x[0], x[-1], y[-1]) == (0, 1, 1)
+        assert np.trapezoid(y, x) == pytest.approx(expected, abs=0.01)
+    anomaly = np.arange(3.0)
+    abnormal = TestScores(np.array(["gun"] * 3), np.array(["a"] * 3), {ANOMALY: anomaly})
+    assert list(roc_rows(abnormal, ("gun",))) == []
+
+
+def test_histograms_are_of_the_scores_of_each_kind() -> None:
+    rows = list(histogram_rows(small_test()))
+    assert [row["class"] for row in rows] == ["normal"] * 50 + ["abnormal"] * 50
+    middles = np.linspace(0.1, 0.9, 51)[:-1] + 0.008
+    np.testing.assert_allclose([row["anomaly_score"] for row in rows], np.tile(middles, 2))
+    found: dict[str, list[float]] = {"normal": [], "abnormal": []}
+    for row in rows:
+        if row["density"]:
+            found[row["class"]].append(row["anomaly_score"])
+    np.testing.assert_allclose(found["normal"], [0.1, 0.2, 0.4, 0.6], atol=0.0081)
+    np.testing.assert_allclose(found["abnormal"], [0.3, 0.5, 0.9], atol=0.0081)
+    normal = TestScores(np.array(["normal"] * 3), np.array(["a"] * 3), {ANOMALY: np.arange(3.0)})
+    assert {row["class"] for row in histogram_rows(normal)} == {"normal"}
+
+
+def test_every_patch_is_scored_by_the_model_and_without_it(
+    patches: Path, detector: Detector
+) -> None:
+    store, normals = PatchStore(patches, TEST), PatchStore(patches, TRAIN)
+    calibration = Calibration(minimum=1, maximum=3, threshold=2, false_alarm_rate=0.05)
+    test = score_test(store, detector, calibration, normals)
+    pixels = store.read(0, len(store))
+    plain = detector.score([pixels])
+    expected = {
+        ANOMALY: (plain.anomaly - 1) / 2,
+        **plain.terms,
+        "pca": PrincipalComponents.fit(normals).residual(pixels),
+        **{name: score(pixels) for name, score in TRIVIAL_SCORES.items()},
+    }
+    assert list(test.scores) == list(expected)
+    for name, scores in expected.items():
+        np.testing.assert_allclose(test.scores[name], scores, rtol=1e-5, err_msg=name)
+    assert test.labels.tolist() == store.labels.tolist()
+    assert test.scan_ids.tolist() == store.scan_ids.tolist()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.metrics import auc, auc_by_scan, roc
+from pipeline.metrics import AucEstimate, auc, auc_by_scan, roc
 
 SCORES = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
 
@@ -103,3 +103,22 @@ def test_roc_runs_from_corner_to_corner_with_the_auc_under_it() -> None:
     x, y = roc(normal, abnormal)
     assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
     assert np.trapezoid(y, x) == pytest.approx(auc(normal, abnormal))
+
+
+def test_draws_that_lack_a_kind_are_left_out() -> None:
+    """Each scan is of one kind; what is left are draws with both, in which all pairs are won."""
+    scores, abnormal = np.array([1.0, 2.0, 3.0]), np.array([False, True, True])
+    scans = np.array(["a", "b", "b"])
+    assert auc_by_scan(scores, abnormal, scans, 20, 0) == AucEstimate(1.0, 1.0, 1.0, 1, 2)
+
+
+def test_one_pair_is_enough_for_a_draw() -> None:
+    scores, abnormal = np.array([1.0, 2.0]), np.array([True, False])
+    estimate = auc_by_scan(scores, abnormal, np.array(["a", "a"]), 5, 0)
+    assert estimate == AucEstimate(0.0, 0.0, 0.0, 1, 1)
+
+
+def test_without_resamples_the_interval_is_the_value() -> None:
+    scores, abnormal = np.array([1.0, 3.0, 2.0]), np.array([False, False, True])
+    estimate = auc_by_scan(scores, abnormal, np.array(["a", "a", "b"]), 0, 0)
+    assert estimate == AucEstimate(0.5, 0.5, 0.5, 2, 1)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.checkpoints import save_tensors
 from pipeline.errors import InputError
 from pipeline.models.gan import network_state
 from pipeline.models.nets import NetShape
@@ -15,11 +17,13 @@ from pipeline.scoring import (
     Detector,
     ScoringModule,
     TrainedModel,
+    build_detector,
     calibrate,
     calibrated_model,
     to_tensor,
 )
 from tests.conftest import MODEL
+from tests.darkness import DarknessScorer
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 CPU = torch.device("cpu")
@@ -141,3 +145,84 @@ def test_a_model_cut_short_is_named(model: TrainedModel, tmp_path: Path) -> None
 def test_values_run_from_minus_one_to_one() -> None:
     patches = np.array([0, 255], dtype=np.uint8).reshape(2, 1, 1, 1)
     assert to_tensor(patches, CPU).flatten().tolist() == [-1.0, 1.0]
+
+
+def test_the_threshold_is_the_score_at_the_share_that_nothing_else_passes() -> None:
+    anomaly = np.arange(11.0)[::-1].copy()  # 0 to 10
+    for share, threshold in ((0.1, 9), (0.15, 9), (0.25, 8), (0, 10), (1, 0)):
+        assert calibrate(anomaly, share) == Calibration(0, 10, threshold, share)
+
+
+def test_a_model_of_another_format_is_refused(model: TrainedModel, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    save_tensors(path, {"format": 2})
+    message = r"model\.pt: model format 2, expected 3: run `dvc repro train`$"
+    with pytest.raises(InputError, match=message):
+        TrainedModel.load(path)
+
+
+def test_a_loaded_model_is_the_saved_one(model: TrainedModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.pt")
+    loaded = TrainedModel.load(tmp_path / "model.pt")
+    assert (loaded.shape, loaded.settings, loaded.normals) == (SHAPE, MODEL, None)
+    assert loaded.networks.keys() == model.networks.keys()
+
+
+def test_a_model_is_calibrated_by_what_its_own_detector_scores(model: TrainedModel) -> None:
+    anomaly = model.detector().score([some_patches(40)]).anomaly
+    assert model.calibration == calibrate(anomaly, 0.05)
+    assert model.calibration.false_alarm_rate == 0.05
+
+
+def test_long_blocks_are_scored_in_batches_of_64(detector: Detector) -> None:
+    patches = some_patches(150)
+    sizes = []
+    hook = detector.scorer.generator.register_forward_hook(  # type: ignore[union-attr]
+        lambda _module, inputs, _output: sizes.append(len(inputs[0]))
+    )
+    scores = detector.score([patches[:140], patches[140:]])
+    hook.remove()
+    assert sizes == [64, 64, 12, 10]
+    np.testing.assert_allclose(scores.anomaly[139], detector.score([patches[139:140]]).anomaly[0])
+
+
+def test_distances_are_from_what_is_remembered(tmp_path: Path) -> None:
+    settings = replace(MODEL, latent_score="neighbours")
+    networks, seen = network_state(build_networks(SHAPE, 0)), some_patches(80)
+    plain, remembering = (build_detector(SHAPE, networks, settings, CPU, s) for s in (None, seen))
+    compared = plain.remember(seen)
+    assert compared.shape[0] == 80
+    patches = some_patches(90)[80:]
+    expected = plain.score([patches])
+    np.testing.assert_array_equal(remembering.score([patches]).anomaly, expected.anomaly)
+    best = {"networks": networks, "epoch": 1, "criterion": 0.5}
+    model = calibrated_model(SHAPE, best, settings, [seen], 0.1, {}, seen)
+    assert model.normals is not None
+    np.testing.assert_array_equal(model.normals, compared)
+    model.save(tmp_path / "model.pt")
+    model = TrainedModel.load(tmp_path / "model.pt")
+    np.testing.assert_array_equal(model.detector().score([patches]).anomaly, expected.anomaly)
+    # The distances themselves are tested in tests/models/test_neighbours.py.
+    assert not np.allclose(expected.terms["latent"], 0)
+
+
+class Exaggerating(DarknessScorer):
+    """Reconstructs a patch with twice its contrast, out of the range of pixels."""
+
+    def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+def test_reconstructions_stay_in_the_range_of_pixels() -> None:
+    patches = np.array([0, 64, 100, 128, 192, 255], dtype=np.uint8).reshape(6, 1, 1, 1)
+    found = Detector(Exaggerating()).reconstruct(patches).flatten()
+    np.testing.assert_allclose(found, [0, 0.5, 72.5, 128.5, 255, 255], atol=0.5)
+
+
+def test_a_detector_is_on_the_device_and_compiled_as_asked() -> None:
+    networks = network_state(build_networks(SHAPE, 0))
+    here = torch.device("cpu", 0)
+    detector = build_detector(SHAPE, networks, replace(MODEL, compile=True), here)
+    assert (detector.device, detector.use_compiler) == (here, True)
+    plain = build_detector(SHAPE, networks, MODEL)
+    assert (plain.device, plain.use_compiler) == (CPU, False)

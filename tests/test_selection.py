@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from pipeline.selection import (
     load_validation,
     objective,
     spread,
+    training_normals,
 )
-from pipeline.splits import LABELLED_VALIDATION, VALIDATION
+from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
+from tests.conftest import MODEL
 from tests.darkness import darkness_detector, darkness_of, grey_patches
 from tests.test_metrics import slow_auc
 
@@ -104,3 +107,55 @@ def test_spread_rows_are_as_far_apart_as_each_other(count: int, most: int) -> No
 
 def test_spread_keeps_the_rows_and_not_their_places() -> None:
     assert spread(np.array([3, 5, 8, 10, 40, 41, 90]), 4).tolist() == [3, 8, 40, 90]
+
+
+def test_implants_are_of_every_size_place_and_turn() -> None:
+    """An eighth to half of the side long, at any place inside, turned by 90, 180 or 270 degrees."""
+    patches = np.random.default_rng(0).integers(1, 250, (1500, 18, 18, 1), dtype=np.uint8)
+    donors = np.random.default_rng(3).permutation(1500)  # what `implant` draws first
+    turns, places = set(), []
+    for row, after in enumerate(implant(patches, np.random.default_rng(3))):
+        rows, columns, _ = np.nonzero(patches[row] != after)
+        places.append((rows.min(), columns.min(), rows.max() + 1, columns.max() + 1))
+        place = tuple(slice(axis.min(), axis.max() + 1) for axis in (rows, columns))
+        turns |= {
+            number
+            for number in range(4)
+            if np.array_equal(
+                after[place],
+                patches[row][place].astype(int)
+                * np.rot90(patches[donors[row]], number)[place]
+                // 255,
+            )
+        }
+    top, left, bottom, right = np.array(places).T
+    for lengths in (bottom - top, right - left):
+        assert set(lengths.tolist()) == set(range(2, 10))
+    for first, last in ((top, bottom), (left, right)):
+        assert (first.min(), last.max()) == (0, 18)
+    assert turns == {1, 2, 3}
+
+
+def test_what_a_detector_remembers_is_spread_over_all_training_patches(
+    patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.selection.MOST_NORMALS", 5)
+    store = PatchStore(patches, TRAIN)
+    every = store.read(0, len(store))
+    remembering = replace(MODEL, latent_score="neighbours")
+    expected = every[np.linspace(0, len(every) - 1, 5).astype(int)]
+    np.testing.assert_array_equal(training_normals(store, remembering), expected)
+    assert training_normals(store, MODEL) is None
+
+
+def test_patches_without_labels_are_not_an_objective() -> None:
+    patches = grey_patches(50, 100)
+    found = Validation(patches, patches, labelled=patches)(darkness_detector())
+    assert found == {CRITERION: 0.5, "validation_darkness": pytest.approx(255 - 75)}
+
+
+def test_an_objective_that_is_not_defined_is_that_of_chance() -> None:
+    patches = grey_patches(50, 100)
+    labels = np.array([False, False])
+    validation = Validation(patches, patches, labelled=patches, labelled_abnormal=labels)
+    assert validation(darkness_detector())[LABELLED] == 0.5

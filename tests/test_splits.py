@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from pipeline.sources.base import Part, ScanEntry
 from pipeline.sources.cifar10 import PARTS
 from pipeline.splits import (
     LABELLED_VALIDATION,
+    LABELS_USED,
     SPLITS,
     TEST,
     TRAIN,
     VALIDATION,
     NormalWindows,
+    describe_parts,
     split_scans,
+    with_parts,
 )
 from tests.conftest import SHARES
 
@@ -225,3 +229,99 @@ def test_own_parts_where_windows_outside_of_threats_train() -> None:
     shares = replace(SHARES, normal_windows="outside", labelled_validation=0)
     splits = split_scans(entries, shares, 0, {})
     assert splits == {entry.scan_id: entry.part for entry in entries}
+
+
+@pytest.mark.parametrize("name", ["validation", "test_normal", "labelled_validation"])
+@pytest.mark.parametrize("value", [-0.1, 1])
+def test_a_share_out_of_its_range_is_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"^{name}: got {value}, expected a share from 0 to bel"):
+        replace(SHARES, **{name: value})  # type: ignore[arg-type]
+
+
+def test_some_scans_must_validate_and_the_other_shares_may_be_nothing() -> None:
+    with pytest.raises(InputError, match=r"^validation: got 0, expected more than 0"):
+        replace(SHARES, validation=0)
+    shares = replace(SHARES, test_normal=0, labelled_validation=0)
+    splits = split_scans(entries_of(8, 2), shares, 0, {})
+    assert Counter(splits.values()) == {TRAIN: 6, VALIDATION: 2, TEST: 2}
+    assert not shares.uses_labels
+    assert replace(SHARES, normal_windows="outside").uses_labels
+
+
+def test_a_set_s_own_parts_are_kept_or_left_as_asked() -> None:
+    entries = in_parts(train=(2, 1), test=(1, 2))
+    assert with_parts(entries, None, keep=True) == entries
+    assert with_parts(entries, "own", keep=True) == entries
+    left = with_parts(entries, "shares", keep=False)
+    assert left == [replace(entry, part=None) for entry in entries]
+    assert with_parts(left, "shares", keep=True) == with_parts(left, None, keep=True) == left
+    with pytest.raises(InputError, match=r"^scans\.parts: got 'own', but no folder or list of th"):
+        with_parts(left, "own", keep=True)
+    some = [*left[:-1], entries[-1]]
+    assert with_parts(some, "own", keep=True) == some
+
+
+def test_the_parts_and_the_use_of_labels_are_told() -> None:
+    entries = in_parts(train=(2, 1), test=(1, 3))
+    outside = replace(SHARES, normal_windows="outside")
+    assert describe_parts(entries, SHARES, kept=True) == [
+        "the set's own parts: test 4, train 3: kept as the splits"
+    ]
+    assert describe_parts(entries, outside, kept=False) == [
+        "the set's own parts: test 4, train 3: not kept: set scans.parts to own for that",
+        LABELS_USED,
+    ]
+    without = with_parts(entries, None, keep=False)
+    assert describe_parts(without, SHARES, kept=True) == []
+    assert describe_parts(without, outside, kept=True) == [LABELS_USED]
+
+
+def counts_by_part(splits: dict[str, str]) -> dict[str, dict[str, int]]:
+    """How many scans of each part and kind went to each split."""
+    found: dict[str, Counter[str]] = {}
+    for scan, split in splits.items():
+        found.setdefault(scan.rstrip("0123456789"), Counter())[split] += 1
+    return {name: dict(counter) for name, counter in found.items()}
+
+
+def test_own_parts_with_abnormal_scans_beside_the_test_leave_them_out_but_for_the_sweep() -> None:
+    entries = in_parts(train=(20, 10), validation=(10, 10), test=(8, 8))
+    found = counts_by_part(split_scans(entries, SHARES, 0, {}))
+    others = [found.pop(f"{part}-a", {}) for part in ("train", "validation")]
+    assert sum((Counter(other) for other in others), Counter()) == {LABELLED_VALIDATION: 6}
+    assert found == {
+        "train-n": {TRAIN: 20},
+        "validation-n": {VALIDATION: 7, LABELLED_VALIDATION: 3},
+        "test-n": {TEST: 8},
+        "test-a": {TEST: 8},
+    }
+
+
+def test_own_parts_with_normals_alone_beside_the_test_let_the_sweep_see_some_of_the_test() -> None:
+    entries = in_parts(train=(20, 0), validation=(10, 0), test=(10, 20))
+    assert counts_by_part(split_scans(entries, SHARES, 0, {})) == {
+        "train-n": {TRAIN: 20},
+        "validation-n": {VALIDATION: 10},
+        "test-n": {TEST: 7, LABELLED_VALIDATION: 3},
+        "test-a": {TEST: 14, LABELLED_VALIDATION: 6},
+    }
+
+
+def test_own_parts_that_cannot_be_kept_are_refused() -> None:
+    entries = in_parts(train=(3, 0), validation=(2, 0))
+    with pytest.raises(InputError, match=r"no test part of its own, but train 3, validation 2: ca"):
+        split_scans(entries, SHARES, 0, {})
+    some = [*in_parts(train=(2, 0), test=(0, 1)), ScanEntry("x", (), ()), ScanEntry("y", (), ())]
+    message = r"^scans\.parts: 2 scans are in no part of the set, such as 'x', beside test 1, train"
+    with pytest.raises(InputError, match=message):
+        split_scans(some, SHARES, 0, {})
+
+
+def test_own_parts_without_validation_and_with_abnormal_scans_that_train_not() -> None:
+    splits = split_scans(in_parts(train=(20, 10), test=(8, 8)), SHARES, 0, {})
+    assert counts_by_part(splits) == {
+        "train-n": {TRAIN: 15, VALIDATION: 5},
+        "train-a": {LABELLED_VALIDATION: 3},
+        "test-n": {TEST: 8},
+        "test-a": {TEST: 8},
+    }

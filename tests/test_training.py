@@ -3,24 +3,35 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline.checkpoints import CHECKPOINT, parse_checkpoint, save_checkpoint
 from pipeline.errors import InputError
+from pipeline.models.gan import Gan, build_gan
+from pipeline.models.interface import method_modules, method_of
+from pipeline.models.nets import NetShape
 from pipeline.models.settings import LossSettings
 from pipeline.patch_store import PatchStore
+from pipeline.resources import WorkerRange
 from pipeline.selection import CRITERION, LABELLED, Validation, load_validation
 from pipeline.splits import TRAIN as TRAIN_SPLIT
 from pipeline.splits import VALIDATION
 from pipeline.training import (
+    DECIDING,
     Metrics,
     State,
     TrainingDivergedError,
     TrainSettings,
     Worker,
+    _with_progress,
+    deciding,
+    net_shape,
     require_divisible,
+    shuffled_reader,
     train,
+    train_epoch,
 )
 from tests.conftest import MODEL, TRAIN
 
@@ -145,3 +156,97 @@ def test_the_key_depends_on_all_that_decides_the_result() -> None:
     assert key != TRAIN.key("data", 1)
     assert key != TRAIN.key("other", 2)
     assert key != TrainSettings(MODEL, TRAIN.losses, 3, 3).key("data", 2)
+
+
+def test_a_batch_is_shared_out_evenly() -> None:
+    for batch_size, workers in ((64, 2), (2, 1), (6, 3)):
+        require_divisible(batch_size, workers)
+    message = r"^model\.batch_size: got 6, expected a multiple of 4 workers, 2 or more each$"
+    with pytest.raises(InputError, match=message):
+        require_divisible(6, 4)
+    with pytest.raises(InputError, match="a multiple of 1 workers"):
+        require_divisible(1, 1)
+
+
+def test_a_worker_reads_its_share_of_a_batch(patches: Path) -> None:
+    store = PatchStore(patches, TRAIN_SPLIT)
+    reader = shuffled_reader(TRAIN, store, 1, 2)
+    assert (reader.batch_size, reader.rank, reader.world_size, reader.seed) == (4, 1, 2, 3)
+    assert reader.store is store
+
+
+def test_networks_fit_the_patches_and_the_settings(patches: Path) -> None:
+    settings = replace(TRAIN, model=replace(MODEL, ngf=8, ndf=6, skips=False))
+    shape = net_shape(settings, PatchStore(patches, TRAIN_SPLIT))
+    assert shape == NetShape(
+        side=16, channels=3, ngf=8, ndf=6, latent_dim=10, skips=False,
+        feature_layer=MODEL.feature_layer,
+    )  # fmt: skip
+
+
+def test_an_epoch_s_metrics_are_means_over_its_batches(
+    patches: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = PatchStore(patches, TRAIN_SPLIT)
+    reader = shuffled_reader(TRAIN, store, 0, 1)
+    steps: list[dict[str, float]] = []
+
+    def step(model: Gan, x: torch.Tensor, weights: LossSettings) -> dict[str, torch.Tensor]:
+        losses = method_of(MODEL).train_step(model, x, weights)
+        steps.append({name: float(loss) for name, loss in losses.items()})
+        return losses
+
+    method = replace(method_of(MODEL), train_step=step)
+    model = build_gan(method.build_networks(net_shape(TRAIN, store), 0), MODEL, 2)
+    model.generator.eval()
+    found = train_epoch(method, model, reader, 0, TRAIN.losses, Worker())
+    assert model.generator.training
+    assert len(steps) == reader.batches_per_epoch > 2
+    assert found.pop("learning_rate") == MODEL.learning_rate
+    means = {name: sum(one[name] for one in steps) / len(steps) for name in steps[0]}
+    assert found == pytest.approx(means)
+    assert capsys.readouterr().out == ""
+
+
+def test_progress_is_told_by_rank_0_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = iter(range(0, 1000, 10))  # a batch takes 10 seconds
+    monkeypatch.setattr("pipeline.training.time.monotonic", lambda: next(ticks))
+    batches = [np.zeros(number, dtype=np.uint8) for number in range(5)]
+    assert [len(one) for one in _with_progress(iter(batches), 5, 2, 0)] == [0, 1, 2, 3, 4]
+    assert capsys.readouterr().out == "epoch 3: batch 2 of 5\nepoch 3: batch 4 of 5\n"
+    assert len(list(_with_progress(iter(batches), 5, 2, 1))) == 5
+    assert capsys.readouterr().out == ""
+
+
+def test_a_divergence_names_the_loss_and_the_epoch(patches: Path, validation: Validation) -> None:
+    wild = TrainSettings(MODEL, LossSettings(1e38, 1e38, 1e38, 10), 2, 0)
+    with pytest.raises(TrainingDivergedError, match=r"^loss_\w+ is (nan|inf) in epoch 1: lower "):
+        run(patches, validation, wild)
+
+
+def test_a_history_tells_of_each_epoch(
+    of_known_criteria: tuple[State, list[State]], patches: Path
+) -> None:
+    state, _ = of_known_criteria
+    assert state["epoch"] == 4
+    assert state["settings"] == asdict(replace(TRAIN, epochs=4))
+    assert [metrics["epoch"] for metrics in state["history"]] == [1, 2, 3, 4]
+    assert {metrics["workers"] for metrics in state["history"]} == {1}
+    assert all(0 < metrics["seconds"] < 60 for metrics in state["history"])
+
+
+def test_a_key_holds_the_range_of_workers() -> None:
+    keys = {
+        TRAIN.key("data", workers)
+        for workers in (1, 2, WorkerRange(1, 2), WorkerRange(1, 3), WorkerRange(2, 3))
+    }
+    assert len(keys) == 5
+    assert TRAIN.key("data", WorkerRange(1, 2)) == TRAIN.key("data", WorkerRange(1, 2))
+
+
+def test_what_decides_a_training_is_the_loop_s_modules_and_the_method_s() -> None:
+    assert deciding(MODEL) == (*DECIDING, *method_modules("skip_ganomaly"))
+    assert deciding(replace(MODEL, method="egbad")) == (*DECIDING, *method_modules("egbad"))

@@ -12,6 +12,8 @@ from pipeline.windows import (
     cut_windows,
     foreground_mask,
     label_windows,
+    normal_places,
+    place_windows,
     stitch,
     window_origins,
     window_sums,
@@ -216,3 +218,60 @@ def test_a_map_of_equal_scores_is_that_score_in_every_pixel(
 ) -> None:
     origins = window_origins(height, width, 16, stride)
     assert (stitch(np.full(len(origins), 3.0), origins, 16, height, width) == 3).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("stride", 0, "1 or more"),
+        ("min_foreground", 1.1, "a share from 0 to 1"),
+        ("min_window_share", -0.1, "a share from 0 to 1"),
+        ("min_threat_share", 2, "a share from 0 to 1"),
+    ],
+)
+def test_a_rule_out_of_its_range_is_refused(name: str, value: float, expected: str) -> None:
+    with pytest.raises(InputError, match=rf"^{name}: got {value}, expected {expected}"):
+        WindowRule(**{name: value})  # type: ignore[arg-type]
+
+
+def test_both_ends_of_a_rule_s_ranges_are_allowed() -> None:
+    for share in (0, 1):
+        WindowRule(
+            size=16, stride=1, min_foreground=share, min_window_share=share, min_threat_share=share
+        )
+
+
+def test_normal_windows_are_those_that_touch_no_threat() -> None:
+    scan = scan_with(box(0, 0, 20, 20))
+    scan.image[:16, 48:] = 255
+    places = place_windows(scan, RULE)
+    normal = normal_places(places)
+    kept = [number for number, label in enumerate(places.labels) if label == NORMAL]
+    assert 0 < len(kept) < len(places.labels)
+    np.testing.assert_array_equal(normal.origins, places.origins[kept])
+    np.testing.assert_array_equal(normal.foreground, places.foreground[kept])
+    assert normal.labels == (NORMAL,) * len(kept)
+    assert normal.grazing == places.grazing + len(places.labels) - len(kept)
+    assert normal.background == places.background > 0
+    empty = place_windows(Scan("air", np.full((48, 64, 3), 255, dtype=np.uint8), ()), RULE)
+    left = normal_places(empty)
+    assert (len(left.origins), left.labels, left.grazing, left.background) == (0, (), 0, 35)
+
+
+def test_a_whole_scan_is_named_by_its_largest_threat_and_shrunk_by_area() -> None:
+    sides = {"a": 4, "b": 9, "c": 6}
+    regions = [Region(name, box(0, 0, side, side)) for name, side in sides.items()]
+    image = np.random.default_rng(0).integers(200, 256, (48, 48, 3), dtype=np.uint8)
+    whole = cut_windows(Scan("s", image, tuple(regions)), WindowRule(mode="whole", size=16))
+    assert (whole.labels, whole.grazing, whole.background) == (("b",), 0, 0)
+    assert whole.origins.tolist() == [[0, 0]]
+    assert whole.foreground == pytest.approx((image < 240).any(axis=2).mean())
+    means = image.reshape(16, 3, 16, 3, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(whole.pixels[0], means, atol=0.51)
+
+
+def test_a_map_is_float32_and_has_a_score_for_each_window() -> None:
+    origins = np.array([[0, 0], [0, 2]], dtype=np.int32)
+    assert stitch(np.array([1.0, 3.0]), origins, 4, 4, 6).dtype == np.float32
+    with pytest.raises(ValueError, match="zip"):
+        stitch(np.array([1.0]), origins, 4, 4, 6)

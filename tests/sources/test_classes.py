@@ -42,3 +42,27 @@ def test_numbers_are_names_and_a_meaning_is_a_word() -> None:
     for wrong in ("", IGNORED):
         with pytest.raises(InputError, match=r"scans\.classes\.gun: got .*, expected normal, ign"):
             ClassMap({"gun": wrong})
+
+
+def test_a_star_as_meaning_is_the_class_s_own_name() -> None:
+    classes = ClassMap({"bottle": "normal", "*": "*"})
+    assert [classes.meaning(name) for name in ("gun", "bottle")] == ["gun", NORMAL]
+    assert classes.abnormal(["knife", "bottle", "gun"]) == ("gun", "knife")
+
+
+def test_classes_that_no_scan_has_are_refused_all_at_once() -> None:
+    classes = ClassMap({"gun": "gun", "axe": "axe", "bat": "normal", "*": "ignore"})
+    classes.require_used(["gun", "axe", "bat", "saw"], Path("set"))
+    message = (
+        r"^scans\.classes: no scan in set has axe, gun: it has bat, cup: correct or remove the"
+    )
+    with pytest.raises(InputError, match=message):
+        classes.require_used(["cup", "bat"], Path("set"))
+    with pytest.raises(InputError, match="no scan in set has axe, bat, gun: it has none: correct"):
+        classes.require_used([], Path("set"))
+
+
+def test_unknown_classes_are_refused_with_what_to_do() -> None:
+    message = r"^scans\.classes: says nothing of axe, gun in set: give each normal, ignore or an "
+    with pytest.raises(InputError, match=message + "abnormal class, or do so for all others with"):
+        ClassMap({"bat": "bat"}).check(["gun", "bat", "axe"], Path("set"))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from supervision import Detections
 
-from pipeline.sources.detections import mask_of
+from pipeline.sources.detections import check_reach, check_size, mask_of
 
 WIDTH, HEIGHT = 30, 20
 
@@ -54,3 +54,50 @@ def test_a_box_across_pixels_is_filled_to_half_a_pixel(
 def test_a_box_without_area_is_refused(box: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="a box without area"):
         mask_of(boxed(*box), (WIDTH, HEIGHT))
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ((2.5, 3.5, 4.5, 6.5), (3, 6), (2, 4)),  # pixels whose centres are on the lower edge
+        ((2.6, 3.4, 4.6, 6.4), (3, 6), (3, 5)),
+        ((2.6, 3.1, 2.9, 3.4), (3, 4), (2, 3)),  # no centre: the pixel in the middle
+        ((-3, -3, 0.2, 0.2), (0, 1), (0, 1)),
+        ((29.8, 19.8, 40, 40), (19, 20), (29, 30)),
+        ((-5, -5, 90, 90), (0, 20), (0, 30)),
+    ],
+)
+def test_the_pixels_of_a_box(
+    box: tuple[float, ...], rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    found = np.nonzero(mask_of(boxed(*box), (WIDTH, HEIGHT)))
+    assert [(axis.min(), axis.max() + 1) for axis in found] == [rows, columns]
+
+
+@pytest.mark.parametrize("box", [(30, 5, 40, 9), (-5, 5, 0, 9), (5, 20, 9, 30), (5, -9, 9, 0)])
+def test_a_box_that_only_touches_the_image_is_outside(box: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^a box outside of the image of 30x20$"):
+        mask_of(boxed(*box), (WIDTH, HEIGHT))
+
+
+def test_an_object_s_own_mask_is_its_mask() -> None:
+    own = np.random.default_rng(0).random((1, HEIGHT, WIDTH)) < 0.5
+    found = Detections(xyxy=np.array([[0, 0, 30, 20]]), class_id=np.array([0]), mask=own)
+    np.testing.assert_array_equal(mask_of(found, (WIDTH, HEIGHT)), own[0])
+    found.mask = np.zeros((1, HEIGHT, WIDTH), dtype=np.bool_)
+    with pytest.raises(ValueError, match=r"^an empty polygon or mask$"):
+        mask_of(found, (WIDTH, HEIGHT))
+
+
+def test_sizes_must_be_those_of_the_image() -> None:
+    check_size((30, 20), (30, 20))
+    message = "^annotated as 20x30, but the image is 30x20: annotate it as it is$"
+    with pytest.raises(ValueError, match=message):
+        check_size((20, 30), (30, 20))
+
+
+def test_a_polygon_reaches_ten_times_the_longer_side_at_most() -> None:
+    check_reach([-300, 0, 300], (WIDTH, HEIGHT))
+    for value in (300.1, -300.1):
+        with pytest.raises(ValueError, match=r"^a polygon that reaches far out of the image$"):
+            check_reach([1, value], (WIDTH, HEIGHT))

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.sources.classes import ClassMap
-from pipeline.sources.yolo import YoloSource
+from pipeline.sources.yolo import YoloSource, _box_or_polygon
 from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad
 
@@ -144,3 +144,75 @@ def test_a_link_is_named_once(folder: Path, capsys: pytest.CaptureFixture[str]) 
     (folder / "images" / "up").symlink_to(folder)
     link = folder / "images" / "up"
     assert_one_bad(YoloSource(folder, CLASSES), capsys, link, "a link to a folder")
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ("0 .5 .5 .2 .2", 5),  # a box
+        ("0 .5 .5 .2 .2 0", 5),  # its confidence, from 0 to 1
+        ("0 .5 .5 .2 .2 1", 5),
+        ("0 .5 .5 .2 .2 7", 5),  # its track
+        ("0 .5 .5 .2 .2 7.00", 5),
+        ("0 .5 .5 .2 .2 .9 2", 5),  # both
+        ("0 .5 .5 .2 .2 .9 1", 5),
+        ("0 .5 .5 .2 .2 0 0", 5),
+        ("0 .5 .5 .2 .2 1 0", 5),
+        ("0 .1 .5 .2 .2 .9 1", 5),  # the box ends at the edge of the image, or 1% over it
+        ("0 .095 .5 .2 .2 .9 1", 5),
+        ("0 .905 .5 .2 .2 .9 1", 5),
+        ("0 .5 .095 .2 .2 .9 1", 5),
+        ("0 .5 .905 .2 .2 .9 1", 5),
+        ("0 .08 .5 .2 .2 .9 1", 7),  # further over it: three points
+        ("0 .92 .5 .2 .2 .9 1", 7),
+        ("0 .5 .08 .2 .2 .9 1", 7),
+        ("0 .5 .92 .2 .2 .9 1", 7),
+        ("0 .5 .5 .2 .2 .9 1.0", 7),
+        ("0 .5 .5 .2 .2 .9 .7", 7),
+        ("0 .5 .5 .2 .2 1.5 1", 7),
+        ("0 .5 .5 .2 .2 -1 1", 7),
+        ("0 .1 .1 .2 .1 .2 .2 .1 .2", 9),  # four points
+    ],
+)
+def test_what_the_values_of_a_line_are(values: str, kept: int) -> None:
+    line = values.split()
+    assert _box_or_polygon(line) == line[:kept]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("0 .5 .5 .2 .2 1.1", "^1.1 after a box, expected a confidence from 0 to 1 or a track$"),
+        ("0 .5 .5 .2 .2 -1", "^-1 after a box"),
+        ("0 .5 .5 .2", "^3 values after the class fit no form: expected class and box, those"),
+        ("0 .5 .5 .2 .2 .2 .2 .1", "^7 values after the class fit no form"),
+    ],
+)
+def test_values_that_fit_no_form(values: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _box_or_polygon(values.split())
+
+
+def test_text_that_is_no_label_is_left_alone(folder: Path) -> None:
+    """Text is one of labels by its folder, or if each of its lines begins as labels do."""
+    texts = {
+        "notes/read.txt": "hello there\n",
+        "notes/empty.txt": "",
+        "notes/short.txt": "0 1 2 3\n",
+        "notes/mixed.txt": f"{GUN}\nand some more words here\n",
+        "notes/like.txt": f"{GUN}\n\n{GUN}\n",
+        "other/Labels/far.txt": "hello\n",
+        "obj.data": "names = obj.names",
+    }
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "notes/binary.txt").write_bytes(b"\xff\xfe\x00")
+    listing = YoloSource(folder, CLASSES).listing()
+    names = ("read", "empty", "short", "mixed", "binary")
+    left = {folder / f"notes/{name}.txt" for name in names}
+    assert listing.ignored == dict.fromkeys(left, "text, but no labels")
+    orphans = {bad.file for bad in listing.bad} - {str(folder)}  # c, whose labels may be these
+    assert orphans == {str(folder / "notes/like.txt"), str(folder / "other/Labels/far.txt")}
+    assert folder / "obj.data" in listing.annotations
+    assert {image.stem for image in listing.files.images} == {"a", "b", "c"}
