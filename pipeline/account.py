@@ -51,6 +51,7 @@ def sort_files(listing: Listing, found: Survey) -> tuple[Counter[str], Counter[t
         seen is in one group.
     """
     files = listing.files
+    images = frozenset(files.images)
     used = {entry.files[0] for entry in found.entries}
     bad = {item.file for item in (*listing.bad, *found.bad)}
     groups: Counter[str] = Counter(bad=len(files.bad))
@@ -63,7 +64,7 @@ def sort_files(listing: Listing, found: Survey) -> tuple[Counter[str], Counter[t
         elif path in listing.ignored:
             groups["ignored"] += 1
             ignored[_suffix(path), listing.ignored[path]] += 1
-        elif path in files.images or str(path) in bad:
+        elif path in images or str(path) in bad:
             groups["bad"] += 1
         else:
             groups["ignored"] += 1

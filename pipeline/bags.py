@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from pipeline.errors import InputError, require
 from pipeline.files import read_rows
-from pipeline.sources.base import ScanEntry
+from pipeline.sources.base import PARTS, ScanEntry
 
 # How Roboflow names the copies that it makes of a picture: bag7_jpg.rf.0c1d2e...
-ROBOFLOW = re.compile(r"([^/]+)_(?:bmp|jpe?g|png|tiff?|webp)\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
+ROBOFLOW = re.compile(r"(.+)_(?:bmp|jpe?g|png|tiff?|webp)\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,11 @@ def bag_names(
     if not entries:
         return {}
     if group is None:
-        matches = {entry.scan_id: ROBOFLOW.search(entry.scan_id) for entry in entries}
-        return {scan: match[1] for scan, match in matches.items() if match}
+        return {
+            entry.scan_id: match[1]
+            for entry in entries
+            if (match := ROBOFLOW.search(_without_part(entry.scan_id)))
+        }
     if isinstance(group, str):
         return _by_pattern(entries, group)
     return _by_column(entries, group, folder / group.table)
@@ -107,6 +110,12 @@ def check_group(group: str | BagColumn | None) -> None:
             re.compile(group)
         except re.error:
             require(False, "group", group, "a regular expression, a column, or null")
+
+
+def _without_part(scan_id: str) -> str:
+    """A scan's id without the first folder, if it is called as a part of a set."""
+    first, _, rest = scan_id.partition("/")
+    return rest if rest and first.lower() in PARTS else scan_id
 
 
 def _by_pattern(entries: Sequence[ScanEntry], pattern: str) -> dict[str, str]:

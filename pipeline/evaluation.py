@@ -112,6 +112,30 @@ def metrics_of(table: AucTable, test: TestScores, calibration: Calibration) -> d
     }
 
 
+def unmeasurable(test: TestScores, classes: tuple[str, ...]) -> str:
+    """Why no AUC is defined on the test part, in a line; "" where one is."""
+    if len(test.labels) == 0:
+        return "no window in the test part (scans.test_normal): nothing to measure"
+    if test.normal.all():
+        scans = "window in the test part" if classes else "scan"
+        return f"no abnormal {scans}: nothing to measure"
+    if not test.normal.any():
+        return "no normal window in the test part (scans.test_normal): nothing to measure"
+    return ""
+
+
+def describe_alarms(test: TestScores, calibration: Calibration, classes: tuple[str, ...]) -> str:
+    """What the stored threshold says of the test windows, for people: a line per class."""
+    alarms = test.scores[ANOMALY] > calibration.scaled_threshold
+    counts = {name: alarms[test.labels == name] for name in (NORMAL, *classes)}
+    return "".join(
+        f"{name}: {int(alarm.sum())} of {len(alarm)} windows ({alarm.mean():.1%}) are over the "
+        "stored threshold\n"
+        for name, alarm in counts.items()
+        if len(alarm)
+    )
+
+
 def describe(table: AucTable, test: TestScores, heading: str) -> str:
     """The AUC table for people: a row per score, a column per class, 95% intervals in brackets."""
     classes = list(next(iter(table.values())))

@@ -84,8 +84,7 @@ def draw_roc(path: Path, test: TestScores, table: AucTable) -> Figure:
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1))
     axes.set_title("ROC by window, AUC in the legend", fontsize=11)
-    if axes.lines[1:]:  # beside the diagonal
-        axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", frameon=False)
     save_figure(figure, path)
     return figure
 
@@ -125,9 +124,9 @@ def draw_tsne(
         ("normal", normal, colours.normal),
         ("abnormal", ~normal, colours.abnormal),
     ):
-        axes.scatter(
-            points[mask, 0], points[mask, 1], s=7, color=colour, alpha=0.7, linewidths=0, label=name
-        )
+        if mask.any():
+            x, y = points[mask].T
+            axes.scatter(x, y, s=7, color=colour, alpha=0.7, linewidths=0, label=name)
     axes.set_axis_off()
     axes.set_title(f"t-SNE of f(x), {len(features)} test windows", fontsize=11)
     axes.legend(frameon=False, markerscale=2)

@@ -40,6 +40,8 @@ PIXEL_RULE = (
     "over white, where nothing absorbs; EXIF orientation is applied"
 )
 
+LFS = "version https://git-lfs"  # how Git LFS's pointer to a file begins
+
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # a tag of TIFF, and its value for what Pillow would drop
 
 Pixels = NDArray[np.uint8]
@@ -100,6 +102,8 @@ def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:
         reason = f"more than {MAX_PIXELS:,} pixels: cut it into smaller scans"
     except UnidentifiedImageError:
         reason = f"not an image that can be decoded: expected {', '.join(FORMATS)}"
+        if path.read_bytes()[: len(LFS)] == LFS.encode():
+            reason = "a pointer of Git LFS: run `git lfs pull`"
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
     except Exception as error:  # Pillow's decoders raise what they like

@@ -1,16 +1,21 @@
 """Writes what an evaluation found: the table, metrics.json, plot data and figures."""
 
+import shutil
 from pathlib import Path
 
 from pipeline.evaluation import (
+    ANOMALY,
+    OVERALL,
     AucTable,
     TestScores,
     auc_table,
     describe,
+    describe_alarms,
     estimate_rows,
     histogram_rows,
     metrics_of,
     roc_rows,
+    unmeasurable,
 )
 from pipeline.figures import (
     Colours,
@@ -48,11 +53,17 @@ def write_report(
     settings: EvaluateSettings,
     heading: str,
 ) -> AucTable:
-    """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; returns the table."""
+    """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; returns the table.
+
+    Where no AUC is defined, table.txt says why, and what share of the windows raises an alarm.
+    """
     classes = tuple(name for name in store.classes if name != NORMAL)
     table = auc_table(test, classes, settings.bootstrap, settings.seed)
     write_json(folder / METRICS, metrics_of(table, test, calibration))
-    write_whole(folder / TABLE, (describe(table, test, heading) + "\n").encode())
+    text = describe(table, test, heading) + "\n"
+    if reason := unmeasurable(test, classes):
+        text = f"{heading}\n{reason}\n{describe_alarms(test, calibration, classes)}"
+    write_whole(folder / TABLE, text.encode())
     rows = estimate_rows(table)
     write_table(folder / "auc.csv", list(rows[0]), rows)
     roc_columns = ("class", "false_positive_rate", "true_positive_rate")
@@ -70,13 +81,19 @@ def write_figures(
     scorer: ScanScorer,
     settings: EvaluateSettings,
 ) -> None:
-    """Draw every figure that the test part has data for."""
+    """Draw every figure that the test part has data for; those of an earlier evaluation go."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if len(test.labels) == 0:
+        return
     colours = Colours(settings.normal_colour, settings.abnormal_colour)
     seed = settings.seed
-    draw_roc(folder / "roc.png", test, table)
+    if table[ANOMALY][OVERALL].auc is not None:
+        draw_roc(folder / "roc.png", test, table)
     draw_histogram(folder / "histogram.png", test, scorer.calibration.scaled_threshold, colours)
     features = pick_features(store, test, scorer.detector, settings.tsne_points, seed)
-    draw_tsne(folder / "tsne.png", *features, colours, seed)
+    if len(test.labels) > 1:  # a single point has no distances
+        draw_tsne(folder / "tsne.png", *features, colours, seed)
     exemplars = pick_exemplars(store, test, scorer.detector, settings.exemplars, seed)
     draw_exemplars(folder / "exemplars.png", exemplars)
     if scorer.rule.mode == "windows":

@@ -71,13 +71,19 @@ def with_parts(entries: Sequence[ScanEntry], parts: Parts, *, keep: bool) -> lis
     return list(entries) if keep else [replace(entry, part=None) for entry in entries]
 
 
-def describe_parts(entries: Sequence[ScanEntry], shares: SplitShares, *, kept: bool) -> list[str]:
+def describe_parts(
+    entries: Sequence[ScanEntry], shares: SplitShares, splits: Mapping[str, str], *, kept: bool
+) -> list[str]:
     """Lines that say what the set's own parts are, and whether labels decide what trains."""
     counts = Counter(entry.part for entry in entries if entry.part)
     found = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
     fate = "kept as the splits" if kept else "not kept: set scans.parts to own for that"
+    moved = sum(
+        splits.get(entry.scan_id) == TEST != entry.part for entry in entries if entry.part and kept
+    )
     return [
         *([f"the set's own parts: {found}: {fate}"] if counts else []),
+        *([f"{moved} scans moved to the test, with others of their bags"] if moved else []),
         *([LABELS_USED] if shares.uses_labels else []),
     ]
 
@@ -115,7 +121,7 @@ def split_scans(
             if own
             else _split_by_shares(shuffled, shares, learns=learns)
         )
-    _require_normals(splits)
+    _require_normals(splits, normal=any(not entry.classes for entry in entries))
     return splits
 
 
@@ -213,10 +219,15 @@ def _refuse_repeated_ids(entries: Sequence[ScanEntry]) -> None:
         seen.add(entry.scan_id)
 
 
-def _require_normals(splits: dict[str, str]) -> None:
+def _require_normals(splits: Mapping[str, str], *, normal: bool) -> None:
+    """Refuse splits that leave nothing to learn from; `normal`: whether any scan is normal."""
     for split in (TRAIN, VALIDATION):
         if split not in splits.values():
-            raise InputError(
-                f"no normal scan for {split}: SkipScan learns from normal scans only; "
+            advice = (
                 "add some, or lower scans.test_normal or scans.validation"
+                if normal
+                else "add some, or set scans.normal_windows to outside, which uses labels"
+            )
+            raise InputError(
+                f"no normal scan for {split}: SkipScan learns from normal scans only; {advice}"
             )

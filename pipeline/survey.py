@@ -6,7 +6,7 @@ near-duplicates that fall into different splits are reported.
 
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from pipeline.sources.base import Image, ScanEntry, ScanSource
 HASH_SIDE = 16  # 256 bits
 NEAR_BITS = 40  # near-duplicates differ in no more of the 256: docs/formats.md
 BLOCK = 4096  # hashes compared at a time
+MOST_PAIRS = 100_000  # near-duplicates that are listed
 
 Bits = NDArray[np.bool_]  # (HASH_SIDE**2,)
 
@@ -68,8 +69,8 @@ class Survey:
 def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     """Read every scan, in threads.
 
-    Of identical scans the first is kept, and of scans with different numbers of channels those
-    with the number that most have.
+    Of identical scans the first is kept, or none if their objects differ. Of scans with different
+    numbers of channels those are kept that have the number that most have.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda entry: _look(source, entry), entries)
@@ -78,7 +79,7 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     usual = max(counts, key=lambda channels: (counts[channels], channels), default=0)
     kept: list[tuple[ScanEntry, Looked]] = []
     bad: list[BadInput] = []
-    first: dict[bytes, ScanEntry] = {}
+    twins = _twins(entries, every)
     for entry, look in zip(entries, every, strict=True):
         file = str(entry.files[0])
         if isinstance(look, BadInput):
@@ -86,11 +87,15 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
         elif look.channels != usual:
             reason = f"{look.channels} channels, but {counts[usual]} of {counts.total()} scans have"
             bad.append(BadInput(file, f"{reason} {usual}: a set has one number of channels"))
-        elif look.pixels in first:
-            same = first[look.pixels].files[0]
-            bad.append(BadInput(file, f"the same image as {same}: remove one"))
+        elif len({(twin.classes, *sorted(objects)) for twin, objects in twins[look.pixels]}) > 1:
+            others = [str(t.files[0]) for t, _ in twins[look.pixels] if t is not entry]
+            reason = (
+                f"the same image as {', '.join(others)}, with other objects: keep the right one"
+            )
+            bad.append(BadInput(file, reason))
+        elif (first := twins[look.pixels][0][0]) is not entry:
+            bad.append(BadInput(file, f"the same image as {first.files[0]}: remove one"))
         else:
-            first[look.pixels] = entry
             kept.append((entry, look))
     likenesses = np.array([look.likeness for _, look in kept], dtype=np.bool_)
     return Survey(
@@ -99,6 +104,17 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
         [look.objects for _, look in kept],
         bad,
     )
+
+
+def _twins(
+    entries: Sequence[ScanEntry], looks: Sequence["Looked | BadInput"]
+) -> dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]]:
+    """The scans of each image, with their objects, by the image's digest."""
+    found: dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]] = defaultdict(list)
+    for entry, look in zip(entries, looks, strict=True):
+        if isinstance(look, Looked):
+            found[look.pixels].append((entry, look.objects))
+    return found
 
 
 def perceptual_hash(image: Image) -> Bits:
@@ -112,44 +128,51 @@ def perceptual_hash(image: Image) -> Bits:
     return np.asarray(imagehash.phash(picture, HASH_SIDE).hash, dtype=np.bool_).ravel()
 
 
-def near_pairs(likenesses: NDArray[np.bool_], splits: Sequence[str]) -> list[tuple[int, int, int]]:
-    """Pairs (i, j, bits) in different splits whose hashes differ in `NEAR_BITS` bits or fewer.
+def near_pairs(likenesses: NDArray[np.bool_], splits: Sequence[str]) -> NDArray[np.int32]:
+    """Pairs in different splits whose hashes differ in `NEAR_BITS` bits or fewer, in order.
 
     All pairs are compared, as products of matrices: 10,000 scans take about a second.
+
+    Returns:
+        (N, 3): the rows of both scans, and the number of bits.
     """
     signs = likenesses.astype(np.float32) * 2 - 1
     names = np.array(splits)
-    pairs = []
+    found = [np.empty((0, 3), dtype=np.int32)]
     for top in range(0, len(signs), BLOCK):
         for left in range(top, len(signs), BLOCK):
             products = signs[top : top + BLOCK] @ signs[left : left + BLOCK].T
             bits = (signs.shape[1] - products) / 2
             near = bits <= NEAR_BITS
             near &= names[top : top + BLOCK, None] != names[None, left : left + BLOCK]
-            pairs += [
-                (top + i, left + j, int(bits[i, j]))
-                for i, j in np.argwhere(near).tolist()
-                if top + i < left + j
-            ]
-    return sorted(pairs)
+            rows, columns = np.nonzero(near)
+            pairs = np.stack([rows + top, columns + left, bits[rows, columns]], axis=1)
+            found.append(pairs[pairs[:, 0] < pairs[:, 1]].astype(np.int32))
+    every = np.concatenate(found)
+    return every[np.lexsort((every[:, 1], every[:, 0]))]
 
 
 def write_near_duplicates(path: Path, found: Survey, splits: Mapping[str, str]) -> int:
-    """List the near-duplicates that are in different splits, a pair a line; gives their number."""
-    split = [splits.get(entry.scan_id) for entry in found.entries]
-    rows = [
+    """List near-duplicates in different splits, a pair a line; gives their number.
+
+    Where there are more than `MOST_PAIRS`, as among pictures of an empty belt, the first are
+    listed.
+    """
+    rows = [row for row, entry in enumerate(found.entries) if entry.scan_id in splits]
+    ids = [found.entries[row].scan_id for row in rows]
+    pairs = near_pairs(found.likenesses[rows], [splits[scan_id] for scan_id in ids])
+    table = [
         {
-            "scan": found.entries[i].scan_id,
-            "split": split[i],
-            "near": found.entries[j].scan_id,
-            "near_split": split[j],
+            "scan": ids[i],
+            "split": splits[ids[i]],
+            "near": ids[j],
+            "near_split": splits[ids[j]],
             "bits": bits,
         }
-        for i, j, bits in near_pairs(found.likenesses, [name or "" for name in split])
-        if split[i] and split[j]
+        for i, j, bits in pairs[:MOST_PAIRS].tolist()
     ]
-    write_table(path, ("scan", "split", "near", "near_split", "bits"), rows)
-    return len(rows)
+    write_table(path, ("scan", "split", "near", "near_split", "bits"), table)
+    return len(pairs)
 
 
 def _look(source: ScanSource, entry: ScanEntry) -> Looked | BadInput:

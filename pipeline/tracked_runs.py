@@ -2,8 +2,13 @@
 
 The stages of one `dvc repro` are processes of their own, so they find their common run by a tag:
 the digest of the settings, the data and the experiment's name. A run is open until `evaluate`
-has completed it; a rerun after that gets a run of its own, and one after a kill goes on in the
-open one.
+has completed it; a rerun after that gets a run of its own, and one after a kill or an error goes
+on in the open one.
+
+MLflow's status of an open run is RUNNING only while a stage works on it. A stage that ends well
+leaves it SCHEDULED for the next one, which may fail before it opens the run; one that ends with an
+error leaves it FAILED, and one that a signal ends KILLED. The next stage to open it, or a rerun,
+makes it RUNNING again. Only kill -9 can leave a run RUNNING that nobody works on.
 """
 
 import os
@@ -88,8 +93,11 @@ def _flat(blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _git_commit() -> str:
-    """The checkout's revision, or "" where there is no git or no commit."""
-    found = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
+    """The checkout's revision, or "" where there is no git program, no checkout or no commit."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:  # no such program, or one that cannot be run
+        return ""
     return found.stdout.strip() if found.returncode == 0 else ""

@@ -42,6 +42,8 @@ MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
 
 # How long a server that does not answer may hold up the work. MLflow's own would be 14 minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+# The second: where there is no git program, MLflow would say so in 15 lines, twice.
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
 LATER = "python -m stages track"  # logs what is missing
 UNLOGGED = ""  # the id of a run that could not be made; nothing is logged to it
 
@@ -53,7 +55,16 @@ _used: "set[Tracker]" = set()  # that this process has opened
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or SQLite in the project's root; always absolute."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(project_root() / "mlflow.db")
+
+
+def _sqlite_uri(path: Path) -> str:
+    """The URI of a database in a file.
+
+    Only what would be read as something else is coded: MLflow makes the folder that the URI names
+    without decoding it, so a coded accent would leave a second folder beside the project's.
+    """
+    return f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F")
 
 
 def logs(
@@ -72,16 +83,25 @@ def logs(
 
 @contextmanager
 def closing_runs() -> Iterator[None]:
-    """Of a stage's `main`: close as KILLED what it has opened, where a signal ends it."""
+    """Of a stage's `main`: none of the runs that it has opened stays RUNNING.
+
+    Those that are still open become KILLED where a signal ends the stage, FAILED where another
+    error does, and else SCHEDULED: the next stage goes on with them.
+    """
     try:
         yield
-    except KeyboardInterrupt:
-        for tracker in _used:
-            if not tracker.failed:
-                _failed.add(tracker.uri)  # no other thread opens or logs more
-                with tracker.forgiving():
-                    tracker.kill_ours()
+    except BaseException as error:
+        _close_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
+    _close_runs("SCHEDULED")
+
+
+def _close_runs(status: str) -> None:
+    for tracker in _used:
+        if not tracker.failed:
+            _failed.add(tracker.uri)  # no other thread opens or logs more
+            with tracker.forgiving():
+                tracker.close_ours(status)
 
 
 def _this_process() -> str:
@@ -196,19 +216,19 @@ class Tracker:
             if metrics["epoch"] not in logged:
                 self.log_epoch(run_id, metrics)
 
-    def kill_ours(self) -> None:
-        """Close as KILLED what this process has opened and not closed.
+    def close_ours(self, status: str) -> None:
+        """Give the status to the runs that this process has opened and that are still RUNNING.
 
         Found by a tag: the id of a run may be lost to a signal while it is made.
         """
         for run in self.find({PROCESS_TAG: _this_process()}, "attributes.status = 'RUNNING'"):
-            self.kill(run.info.run_id)
+            self.close(run.info.run_id, status)
 
-    def kill(self, run_id: str) -> None:
-        """Close a run as KILLED, after the open ones nested in it. A rerun opens them again."""
+    def close(self, run_id: str, status: str) -> None:
+        """Give a run the status, after the open ones nested in it. A rerun opens them again."""
         for run in self.find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
-            self.kill(run.info.run_id)
-        self._client().set_terminated(run_id, "KILLED")
+            self.close(run.info.run_id, status)
+        self._client().set_terminated(run_id, status)
 
     @logs
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -271,14 +291,13 @@ class Tracker:
         """
         if not self.uri.startswith("sqlite:"):
             return
-        url = make_url(self.uri)
-        path = Path(url.database or ":memory:")
+        path = Path(make_url(self.uri).database or ":memory:")
         if path.name == ":memory:" or path.exists():
             return
         beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with FileLock(f"{path}.lock"):
             if not path.exists():  # another process may have been first
-                Tracker(url.set(database=str(beside)).render_as_string())._make_experiment()
+                Tracker(_sqlite_uri(beside))._make_experiment()
                 beside.rename(path)
 
     def _make_experiment(self) -> None:
@@ -289,7 +308,7 @@ class Tracker:
             self._client().create_experiment(EXPERIMENT, artifact_location=place)
 
     def _reopen(self, run: Run) -> str:
-        """A kill may have left it as KILLED."""
+        """An earlier stage left it as SCHEDULED, an error as FAILED, or a signal as KILLED."""
         self._client().set_tag(run.info.run_id, PROCESS_TAG, _this_process())
         self._client().update_run(run.info.run_id, status="RUNNING")
         return str(run.info.run_id)
@@ -321,7 +340,7 @@ class Tracker:
         return _experiments[self.uri]
 
     def _client(self) -> MlflowClient:
-        for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **PATIENCE}.items():
+        for name, value in {**QUIET, **PATIENCE}.items():
             os.environ.setdefault(name, value)
         set_telemetry_client()  # asks the variable again: importing mlflow has asked it before
         return MlflowClient(self.uri)

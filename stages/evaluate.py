@@ -1,7 +1,7 @@
 """Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
 
 from pipeline.catalogue import read_catalogue
-from pipeline.evaluation import score_test
+from pipeline.evaluation import score_test, unmeasurable
 from pipeline.files import digest
 from pipeline.models.settings import LossSettings
 from pipeline.patch_store import PatchStore
@@ -42,7 +42,8 @@ def main() -> None:
     )
     classes = tuple(name for name in store.classes if name != NORMAL)
     sampling = (settings.evaluate.bootstrap, settings.evaluate.seed)
-    write_protocols(EVALUATED, score_by_protocols(settings, model, store), classes, *sampling)
+    protocols = {} if unmeasurable(test, classes) else score_by_protocols(settings, model, store)
+    write_protocols(EVALUATED, protocols, classes, *sampling)
     write_figures(EVALUATED / FIGURES, store, test, table, scorer, settings.evaluate)
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="")
     track(settings)

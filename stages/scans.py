@@ -35,7 +35,7 @@ def main() -> None:
     rows = write_catalogue(SCANS, entries, splits)
     near = write_near_duplicates(SCANS / NEAR_DUPLICATES, found, splits)
     notes = [
-        *describe_parts(found.entries, settings, kept=settings.keeps_own_parts),
+        *describe_parts(found.entries, settings, splits, kept=settings.keeps_own_parts),
         *describe_bags(bags, len(entries), settings.group),
         f"{near} pairs of near-duplicates across splits: {SCANS / NEAR_DUPLICATES}",
     ]

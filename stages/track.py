@@ -12,7 +12,7 @@ from pipeline.protocol_report import leaking_metrics
 from pipeline.report import METRICS
 from pipeline.scoring import ScoringModule, TrainedModel
 from pipeline.settings import Settings, load_settings
-from pipeline.splits import TEST
+from pipeline.splits import TRAIN
 from pipeline.sweep_results import read_best, read_trials
 from pipeline.tracked_runs import (
     SWEEP_TAG,
@@ -47,7 +47,8 @@ def track(settings: Settings) -> None:
     tracker.log_folder(run_id, EVALUATED, "evaluation")
     module = ScoringModule(model)
     if module.scorer.exportable:
-        tracker.log_model(run_id, module, PatchStore(PATCHES, TEST).read(0, 4))
+        # Of the training part: the test part may be empty.
+        tracker.log_model(run_id, module, PatchStore(PATCHES, TRAIN).read(0, 2))
     else:
         tracker.log_file(run_id, TRAINED / MODEL, "weights")
     complete(tracker, run_id)

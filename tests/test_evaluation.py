@@ -12,16 +12,18 @@ from pipeline.evaluation import (
     TestScores,
     auc_table,
     describe,
+    describe_alarms,
     flat_metrics,
     histogram_rows,
     metrics_of,
     roc_rows,
     score_test,
+    unmeasurable,
 )
 from pipeline.models.nets import NetShape
 from pipeline.models.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.patch_store import PatchStore
+from pipeline.patch_store import PatchStore, read_manifest, write_manifest
 from pipeline.report import write_figures, write_report
 from pipeline.scoring import Calibration, Detector
 from pipeline.settings import EvaluateSettings
@@ -49,6 +51,14 @@ def made_up(classes: tuple[str, ...], count: int = 60) -> TestScores:
 def detector() -> Detector:
     shape = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
     return Detector(SkipGanomalyScorer(build_networks(shape, 0), MODEL))
+
+
+def empty_store(patches: Path, folder: Path) -> PatchStore:
+    """The same set with nothing in its test part."""
+    manifest = read_manifest(patches)
+    manifest["splits"][TEST]["shards"] = []
+    write_manifest(folder / "patches", manifest)
+    return PatchStore(folder / "patches", TEST)
 
 
 def test_every_class_stands_against_all_normal_windows() -> None:
@@ -100,7 +110,32 @@ def test_names_of_flat_metrics() -> None:
     }
 
 
-@pytest.mark.parametrize("split", [TEST, VALIDATION])  # validation has no abnormal window
+@pytest.mark.parametrize(
+    ("labels", "classes", "reason", "alarms"),
+    [
+        ("nn", (), "no abnormal scan: ", "normal: 1 of 2 windows (50.0%) are over the stored"),
+        ("nn", ("gun",), "no abnormal window in the test part: ", "normal: 1 of 2 windows"),
+        ("gg", ("gun",), "no normal window in the test part (scans.test_normal): ", "gun: 1 of 2"),
+        ("", (), "no window in the test part (scans.test_normal): ", ""),
+        ("ng", ("gun",), "", ""),
+    ],
+)
+def test_why_nothing_can_be_measured(
+    labels: str, classes: tuple[str, ...], reason: str, alarms: str
+) -> None:
+    names = np.array([{"n": "normal", "g": "gun"}[label] for label in labels], dtype=np.str_)
+    scores = {ANOMALY: np.array([0.1, 0.9])[: len(names)]}
+    test = TestScores(names, np.array(["s"] * len(names), dtype=np.str_), scores)
+    assert unmeasurable(test, classes) == (reason and f"{reason}nothing to measure")
+    found = auc_table(test, classes, 10, 0)[ANOMALY]["overall"].auc
+    assert (found is None) == bool(reason)
+    if reason:
+        said = describe_alarms(test, CALIBRATION, classes)
+        assert said.startswith(alarms)
+        assert said.count("\n") == bool(alarms)
+
+
+@pytest.mark.parametrize("split", [TEST, VALIDATION, "empty"])  # validation: no abnormal window
 def test_the_whole_report(
     split: str,
     patches: Path,
@@ -109,7 +144,7 @@ def test_the_whole_report(
     detector: Detector,
     tmp_path: Path,
 ) -> None:
-    store = PatchStore(patches, split)
+    store = PatchStore(patches, split) if split != "empty" else empty_store(patches, tmp_path)
     test = score_test(store, detector, CALIBRATION, PatchStore(patches, TRAIN))
     assert set(test.scores) == {ANOMALY, "residual", "latent", "pca", *TRIVIAL_SCORES}
     table = write_report(tmp_path, store, test, CALIBRATION, SETTINGS, "heading")
@@ -117,9 +152,16 @@ def test_the_whole_report(
     scorer = ScanScorer(
         rows, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT, detector, CALIBRATION
     )
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "of_an_earlier_evaluation.png").touch()
     write_figures(tmp_path / "figures", store, test, table, scorer, SETTINGS)
     figures = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert figures == {"roc", "histogram", "tsne", "exemplars", "scans"}
+    drawn = {"histogram", "tsne", "exemplars", "scans"}
+    assert figures == {TEST: {"roc", *drawn}, VALIDATION: drawn, "empty": set()}[split]
+    said = {TEST: "AUC ", VALIDATION: "no abnormal window", "empty": "no window"}[split]
+    assert (tmp_path / "table.txt").read_text().splitlines()[1].startswith(said)
+    for name in ("roc.csv", "histogram.csv", "metrics.json"):
+        assert (tmp_path / name).exists()
     with (tmp_path / "auc.csv").open() as file:
         found = {(row["score"], row["class"]): row["auc"] for row in csv.DictReader(file)}
     expected = table[ANOMALY]["gun"].auc

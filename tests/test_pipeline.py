@@ -279,6 +279,46 @@ def test_a_folder_of_scans_and_masks_of_one_s_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("test_normal", "said", "drawn"),
+    [
+        (0.25, "no abnormal scan: nothing to measure", {"histogram", "tsne", "exemplars", "scans"}),
+        (0, "no window in the test part (scans.test_normal): nothing to measure", set()),
+    ],
+)
+def test_a_set_of_normal_scans_alone(
+    test_normal: float, said: str, drawn: set[str], tmp_path: Path
+) -> None:
+    folder = copy_checkout(tmp_path / "skipscan")
+    (make_sixray(folder / "mine", threat=0) / "normal").rename(folder / "mine" / "0.normal")
+    content = yaml.safe_load((folder / "params.yaml").read_text())
+    content["scans"] |= {"source": "class_folders", "folder": "mine", "test_normal": test_normal}
+    content["scans"]["classes"] = {"normal": "normal"}
+    content["extract"] |= {"size": 16, "stride": 8}
+    content["model"]["batch_size"] = 8
+    content["tune"]["trials"] = 0
+    numbers = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 10}
+    content["train"] |= {**numbers, "epochs": 1, "workers": 1}
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    run(folder, "git", "init", "-q")
+    run(folder, "dvc", "repro")
+    evaluated = folder / "results/evaluate"
+    table = (evaluated / "table.txt").read_text().splitlines()
+    assert table[1] == said
+    assert len(table) == (3 if drawn else 2)
+    assert {path.stem for path in (evaluated / "figures").iterdir()} == drawn
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    assert metrics["auc"] == {"overall": None}
+    assert (metrics["threshold"]["false_alarm_rate"] is None) == (not drawn)
+    assert "scaled" in run(folder, "dvc", "metrics", "show", "--json")
+    run(folder, "dvc", "plots", "show")
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    (found,) = client.search_runs(["1"])
+    assert found.info.status == "FINISHED"
+    assert "auc/overall" not in found.data.metrics
+    assert len(client.search_logged_models(["1"])) == 1
+
+
+@pytest.mark.parametrize(
     ("block", "key", "value", "message"),
     [
         ("scans", "source", "sixray", "params.yaml: scans.folder: got 'data/README.md'"),

@@ -2,6 +2,7 @@ import socket
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from mlflow import pyfunc
 from mlflow.tracking import MlflowClient
 
+from pipeline.errors import InputError
 from pipeline.models.gan import network_state
 from pipeline.models.nets import NetShape
 from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
 from pipeline.settings import load_settings
-from pipeline.tracked_runs import BEST_TAG, complete, pipeline_run, tag_best
+from pipeline.tracked_runs import BEST_TAG, OPEN_TAG, complete, pipeline_run, tag_best
 from pipeline.tracking import PARENT_TAG, UNLOGGED, Tracker, closing_runs
 from tests.conftest import MODEL
 from tests.imports import ROOT
@@ -53,34 +55,77 @@ def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> 
     assert run.data.tags["skipscan.data"] == "data-a"
 
 
-def test_a_signal_closes_what_is_open_as_killed_and_a_rerun_opens_it_again(
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyboardInterrupt(), "KILLED"), (InputError("x"), "FAILED"), (IndexError("x"), "FAILED")],
+)
+def test_an_error_closes_what_is_open_and_a_rerun_opens_it_again(
+    error: BaseException, status: str, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.tracking._used", {tracker})
+    monkeypatch.setattr("pipeline.tracking._failed", set())
+    data = f"data-{type(error).__name__}"
+
+    @closing_runs()
+    def stage() -> None:
+        sweep = tracker.child_run(pipeline_run(tracker, SETTINGS, data), "sweep")
+        tracker.finish(tracker.child_run(sweep, "trial-done"))
+        tracker.child_run(sweep, "trial-running")
+        raise error
+
+    with pytest.raises(type(error)):
+        stage()
+    monkeypatch.setattr("pipeline.tracking._failed", set())
+    client = MlflowClient(tracker.uri)
+    (parent,) = tracker.find({"skipscan.data": data})
+    assert parent.info.status == status
+    (sweep,) = tracker.find({PARENT_TAG: parent.info.run_id})
+    assert sweep.info.status == status
+    trials = tracker.find({PARENT_TAG: sweep.info.run_id})
+    states = {run.info.run_name: run.info.status for run in trials}
+    assert states == {"trial-done": "FINISHED", "trial-running": status}
+    again = pipeline_run(tracker, SETTINGS, data)
+    assert again == parent.info.run_id
+    assert tracker.child_run(again, "sweep") == sweep.info.run_id
+    for run_id in (again, sweep.info.run_id):
+        assert client.get_run(run_id).info.status == "RUNNING"
+
+
+def test_between_two_stages_a_run_is_scheduled(
     tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.tracking._used", {tracker})
     monkeypatch.setattr("pipeline.tracking._failed", set())
+    others = tracker.child_run("parent", "other")
 
     @closing_runs()
-    def stage() -> None:
-        sweep = tracker.child_run(pipeline_run(tracker, SETTINGS, "data-k"), "sweep")
-        tracker.finish(tracker.child_run(sweep, "trial-done"))
-        tracker.child_run(sweep, "trial-running")
-        raise KeyboardInterrupt
+    def stage() -> str:
+        run_id = pipeline_run(tracker, SETTINGS, "data-s")
+        assert MlflowClient(tracker.uri).get_run(run_id).info.status == "RUNNING"
+        tracker.finish(others)
+        return run_id
 
-    with pytest.raises(KeyboardInterrupt):
-        stage()
+    @closing_runs()
+    def fails_early() -> None:
+        raise InputError("params.yaml: unknown parameter")
+
+    first = stage()
     monkeypatch.setattr("pipeline.tracking._failed", set())
-    client = MlflowClient(tracker.uri)
-    again = pipeline_run(tracker, SETTINGS, "data-k")
-    sweep = client.search_runs([experiment_of(tracker)], f"tags.`{PARENT_TAG}` = '{again}'")[0]
-    assert sweep.info.status == "KILLED"
-    trials = client.search_runs(
-        [experiment_of(tracker)], f"tags.`{PARENT_TAG}` = '{sweep.info.run_id}'"
-    )
-    states = {run.info.run_name: run.info.status for run in trials}
-    assert states == {"trial-done": "FINISHED", "trial-running": "KILLED"}
-    assert tracker.child_run(again, "sweep") == sweep.info.run_id
-    for run_id in (again, sweep.info.run_id):
-        assert client.get_run(run_id).info.status == "RUNNING"
+    with pytest.raises(InputError):
+        fails_early()
+    run = MlflowClient(tracker.uri).get_run(first)
+    assert (run.info.status, run.data.tags[OPEN_TAG]) == ("SCHEDULED", "true")
+    assert MlflowClient(tracker.uri).get_run(others).info.status == "FINISHED"
+    monkeypatch.setattr("pipeline.tracking._failed", set())
+    assert stage() == first
+
+
+def test_without_a_git_program_the_commit_is_left_empty(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    run = MlflowClient(tracker.uri).get_run(pipeline_run(tracker, SETTINGS, "data-g"))
+    assert run.data.tags["mlflow.source.git.commit"] == ""
 
 
 def test_parameters_can_be_logged_again(tracker: Tracker) -> None:
@@ -119,6 +164,36 @@ def test_a_database_is_there_only_when_it_is_whole(
     again = Tracker.open()
     assert not again.failed
     assert pipeline_run(again, SETTINGS, "data-w")
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("projét", []),
+        (unicodedata.normalize("NFD", "projét"), []),
+        ("my project #1", []),
+        ("50%41", ["50%2541"]),  # MLflow makes an empty folder, since it does not decode its URI
+    ],
+)
+def test_artifacts_are_in_the_project_whatever_its_name(
+    name: str, beside: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "all" / name
+    folder.mkdir(parents=True)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    ours = Tracker.open()
+    run_id = pipeline_run(ours, SETTINGS, "data-f")
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "table.txt").write_text("AUC")
+    ours.log_folder(run_id, tmp_path / "evaluation", "evaluation")
+    assert sorted(path.name for path in folder.parent.iterdir()) == sorted([name, *beside])
+    assert not any(any((folder.parent / other).iterdir()) for other in beside)
+    assert (folder / "mlflow.db").exists()
+    assert len(list(folder.rglob("mlartifacts/**/table.txt"))) == 1
+    client = MlflowClient(ours.uri)
+    (listed,) = client.list_artifacts(run_id, "evaluation")
+    assert Path(client.download_artifacts(run_id, listed.path)).read_text() == "AUC"
 
 
 def test_undefined_metrics_are_left_out(tracker: Tracker) -> None:

@@ -71,7 +71,12 @@ def test_a_training_is_keyed_by_the_code_that_decides_it() -> None:
 def deciding_a_shard(source: str) -> set[str]:
     """The modules that cutting the shards of a source imports, but for those without a say."""
     without_say = {"bad_input", "bags", "base", "catalogue", "errors", "files", "splits"}
-    listing = {"pairing", "part_lists"}  # what they find are the files and classes of a scan's row
+    listing = {
+        "labelled_set",
+        "pairing",
+        "part_lists",
+        "tables",
+    }  # these find the files and classes of a scan's row
     paths = {Path(path) for path in import_closure("pipeline.shard_cutting")}
     paths |= {Path(path) for path in import_closure(source)}
     modules = {

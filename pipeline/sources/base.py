@@ -17,6 +17,19 @@ Mask = NDArray[np.bool_]  # (H, W), True on the object
 
 Part = Literal["train", "validation", "test"]
 
+# What folders and lists of a set's own parts are called.
+PARTS: dict[str, Part] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
 IGNORED = "ignored"  # the class of an object that makes a window neither normal nor abnormal
 
 

@@ -12,20 +12,18 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.images import read_image
-from pipeline.sources.base import IGNORED, Listing, Part, Region, Scan, ScanEntry, SetFiles
+from pipeline.sources.base import IGNORED, PARTS, Listing, Part, Region, Scan, ScanEntry, SetFiles
 from pipeline.sources.classes import ClassMap
 from pipeline.sources.folders import EXPECTED, id_below, list_set, without_repeats
-from pipeline.sources.pairing import PARTS
 
-OWN = {"train", "test"}
 NUMBER = re.compile(r"^\d+\.")  # before the class's name, in the layout of the 2019 code
 
 
 class ClassFolderSource:
     """An image of an abnormal class is abnormal as a whole; an ignored class is left out.
 
-    Where the folder holds ``train/`` and ``test/`` (and perhaps ``val/``), they are the set's own
-    parts.
+    Where the folder holds two or more of ``train/``, ``val/`` and ``test/``, they are the set's
+    own parts.
     """
 
     def __init__(self, folder: Path, classes: ClassMap) -> None:
@@ -71,7 +69,8 @@ class ClassFolderSource:
 
     @cached_property
     def _parted(self) -> bool:
-        return {path.name.lower() for path in self.folder.iterdir() if path.is_dir()} >= OWN
+        names = {path.name.lower() for path in self.folder.iterdir() if path.is_dir()}
+        return len({PARTS[name] for name in names if name in PARTS}) > 1
 
     def _require_images(self, files: SetFiles, names: frozenset[str]) -> None:
         """Refuse the folder of a class that holds files, and no image among them."""

@@ -2,10 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from supervision.dataset.formats.coco import coco_annotations_to_detections
 
@@ -14,18 +14,14 @@ from pipeline.errors import InputError
 from pipeline.files import digest
 from pipeline.sources.base import Mask, ScanEntry, SetFiles
 from pipeline.sources.classes import ClassMap
-from pipeline.sources.detections import (
-    DetectionSource,
-    LabelledSet,
-    Labels,
-    check_reach,
-    check_size,
-    mask_of,
-)
+from pipeline.sources.detections import DetectionSource, check_reach, check_size, mask_of
 from pipeline.sources.folders import list_files
-from pipeline.sources.pairing import longest_match, part_in_name
+from pipeline.sources.labelled_set import LabelledSet, Labels
+from pipeline.sources.pairing import longest_match, part_in_name, part_of
 
 Record = dict[str, Any]  # one JSON object
+T = TypeVar("T")
+KEYS = ("annotations", "categories", "images")  # of a COCO file
 
 # What comes of records that are not as COCO has them: wrong types, missing keys, broken runs.
 WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
@@ -57,9 +53,9 @@ class CocoSource(DetectionSource):
         super().__init__(folder, classes, unannotated)
         self._found: dict[Path, Annotated] | None = None
 
-    def labels(self, files: SetFiles) -> LabelledSet:
+    def labels(self, found: LabelledSet) -> None:
         """Each image that a JSON file lists, found by the end of its path."""
-        self._found, found = _read_folder(files)
+        self._found = _read_folder(found)
         with_objects = {item.path for item in self._found.values() if item.objects}
         for image, item in self._found.items():
             names = frozenset(name for name, _ in item.objects)
@@ -71,13 +67,14 @@ class CocoSource(DetectionSource):
             boxes = sum(_is_box_alone(record) for _, record in item.objects)
             if boxes:
                 found.notes["objects whose polygon is a point or a box: bbox was taken"] += boxes
-        return found
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each annotation by itself."""
         if self._found is None:  # in another process than the one that listed the folder
-            self._found, _ = _read_folder(list_files(self.folder))
+            self._found = _read_folder(LabelledSet(list_files(self.folder)))
         found = self._found.get(entry.files[0])
+        if found is None and not entry.classes:
+            return  # no file lists it, and `unannotated` says that it is normal
         if found is None:
             raise InputError(f"{entry.files[0]}: no longer annotated: run `dvc repro scans`")
         try:
@@ -125,51 +122,79 @@ def _polygons(segmentation: list[Any]) -> list[list[Any]]:
     return nested if nested else [segmentation]
 
 
-def _read_folder(files: SetFiles) -> tuple[dict[Path, Annotated], LabelledSet]:
-    paths = files.ending_in(".json")
-    if not paths:
-        raise InputError(f"{files.folder}: no JSON file in it: expected COCO's annotations")
-    by_name: dict[str, list[Path]] = {}
-    for path in files.images:
-        by_name.setdefault(path.name, []).append(path)
-    found: dict[Path, Annotated] = {}
-    labels = LabelledSet(annotations=set(paths))
-    for path in paths:
+def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
+    """The images that the JSON files list; faults go into `found`."""
+    files = found.files
+    listed = [path for path in files.ending_in(".json") if _is_coco(path)]
+    others = [path for path in files.ending_in(".json") if path not in listed]
+    if not listed:
+        raise InputError(f"{files.folder}: no JSON file of COCO in it: expected its annotations")
+    found.ignored |= dict.fromkeys(others, "JSON, but not COCO's")
+    found.annotations.update(listed)
+    images = ImageFinder(files)
+    items: dict[Path, Annotated] = {}
+    for path in listed:
         try:
-            listed, refused, bad = _read_file(path)
+            kept, refused, bad = _read_file(path)
         except InputError as error:
-            labels.bad.append(as_bad(path, error))
-            labels.unread.append(path)
+            found.bad.append(as_bad(path, error))
+            found.unread.append(path)
             continue
-        labels.bad += bad
-        labels.refused.update(filter(None, (_image_file(by_name, item) for item in refused)))
-        for item in listed:
-            image = _image_file(by_name, item)
+        found.bad += bad
+        found.refused.update(filter(None, (images.find(item) for item in refused)))
+        for item in kept:
+            image = images.find(item)
             if image is None:
                 reason = f"image {item.name!r} is not in the folder, or is there twice"
-                labels.bad.append(BadInput(str(path), reason))
-            elif found.setdefault(image, item) is not item:
-                labels.bad.append(BadInput(str(path), f"image {item.name!r} is annotated twice"))
-    return {image: item for image, item in found.items() if image not in labels.refused}, labels
+                found.bad.append(BadInput(str(path), reason))
+            elif items.setdefault(image, item) is not item:
+                found.refuse(image, BadInput(str(path), f"image {item.name!r} is annotated twice"))
+    return {image: item for image, item in items.items() if image not in found.refused}
 
 
-def _image_file(by_name: dict[str, list[Path]], item: Annotated) -> Path | None:
-    """The image that a file speaks of: by its path from there, or by the end of its path.
+class ImageFinder:
+    """Finds the images that COCO files speak of."""
 
-    Of several with that end, the one beside or below the file. A path of another machine, or one
-    that leads upwards, stands for the image that shares most of its end.
-    """
-    written = PurePosixPath(item.name.replace("\\", "/"))
-    named = by_name.get(written.name, [])
-    direct = Path(os.path.normpath(item.path.parent / written))
-    if direct in named:
-        return direct
-    if written.is_absolute() or ".." in written.parts or written.parts[0].endswith(":"):
-        return longest_match(named, written.parts[:-1])
-    matching = [path for path in named if path.parts[-len(written.parts) :] == written.parts]
-    near = [path for path in matching if path.is_relative_to(item.path.parent)]
-    best = near if len(matching) > 1 else matching
-    return best[0] if len(best) == 1 else None
+    def __init__(self, files: SetFiles) -> None:
+        self._folder = files.folder
+        self._images = frozenset(files.images)
+        self._by_name: dict[str, list[Path]] = {}
+        for path in files.images:
+            self._by_name.setdefault(path.name, []).append(path)
+
+    def find(self, item: Annotated) -> Path | None:
+        """The image at the path that a file says, from there, or else by the end of that path.
+
+        Of several with that end, the one beside or below the file, or in the part of the set that
+        the file's name speaks of. A path of another machine, or one that leads upwards, stands
+        for the image that shares most of its end.
+        """
+        written = PurePosixPath(item.name.replace("\\", "/"))
+        direct = Path(os.path.normpath(item.path.parent / written))
+        if direct in self._images:
+            return direct
+        named = self._by_name.get(written.name, [])
+        if written.is_absolute() or ".." in written.parts or ":" in written.parts[0]:
+            return longest_match(named, written.parts[:-1])
+        matching = [path for path in named if path.parts[-len(written.parts) :] == written.parts]
+        if len(matching) > 1:
+            part = part_in_name(item.path.stem)
+            near = [path for path in matching if path.is_relative_to(item.path.parent)]
+            matching = (
+                near
+                if len(near) == 1
+                else [path for path in matching if part and part_of(self._folder, path) == part]
+            )
+        return matching[0] if len(matching) == 1 else None
+
+
+def _is_coco(path: Path) -> bool:
+    """Whether a JSON file says anything of images or annotations, or cannot be read."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not isinstance(content, dict) or not content.keys().isdisjoint(KEYS)
 
 
 def _read_file(path: Path) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
@@ -181,11 +206,20 @@ def _read_file(path: Path) -> tuple[list[Annotated], list[Annotated], list[BadIn
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     try:
-        names = {item["id"]: str(item["name"]).strip() for item in content["categories"]}
-        images = {item["id"]: _annotated(path, item) for item in content["images"]}
+        names = _by_id((item["id"], str(item["name"]).strip()) for item in content["categories"])
+        images = _by_id((item["id"], _annotated(path, item)) for item in content["images"])
         return _place(path, content["annotations"], images, names)
     except WRONG_SHAPE as error:
         raise InputError(f"{path}: not laid out as COCO: {_said(error)}") from None
+
+
+def _by_id(pairs: Iterable[tuple[object, T]]) -> dict[str, T]:
+    """Items by their ids, which some tools write as numbers here and as text there."""
+    found: dict[str, T] = {}
+    for number, item in pairs:
+        if found.setdefault(str(number), item) is not item:
+            raise ValueError(f"id {number} stands for two")
+    return found
 
 
 def _annotated(path: Path, record: Record) -> Annotated:
@@ -199,12 +233,12 @@ def _annotated(path: Path, record: Record) -> Annotated:
 
 
 def _place(
-    path: Path, records: list[Record], images: dict[int, Annotated], names: dict[int, str]
+    path: Path, records: list[Record], images: dict[str, Annotated], names: dict[str, str]
 ) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
     bad = []
     refused = set()
     for record in records:
-        image, category = record["image_id"], record["category_id"]
+        image, category = str(record["image_id"]), str(record["category_id"])
         if image not in images:
             reason = f"annotation {record.get('id')}: unknown image {image}"
             bad.append(BadInput(str(path), reason))
@@ -215,7 +249,7 @@ def _place(
         else:
             images[image].objects.append((names[category], record))
     kept = [item for number, item in images.items() if number not in refused]
-    return kept, [images[number] for number in refused], bad
+    return kept, [images[number] for number in sorted(refused)], bad
 
 
 def _said(error: Exception) -> str:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from pipeline.bad_input import BadInput
 from pipeline.errors import InputError
-from pipeline.images import FORMATS, image_format
-from pipeline.sources.base import ScanEntry, SetFiles
+from pipeline.images import FORMATS, LFS, image_format
+from pipeline.sources.base import IMAGE_SUFFIXES, ScanEntry, SetFiles
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".dcm", ".npy")  # named, so that none is missed silently
 EXPECTED = f"expected {', '.join(FORMATS)}"
 
 # Where DVC and git-annex keep the content of a file that they track: named after its digest.
 DVC_STORE = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")
 ANNEX_STORE = re.compile(r"/annex/objects/")
+CACHE = ".cache"
 DVC_FILE = ".dvc"  # beside a file that DVC tracks
 
 
@@ -107,6 +107,8 @@ def read_lines(path: Path) -> list[str]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not text in UTF-8") from None
+    if text.startswith(LFS):
+        raise InputError(f"{path}: a pointer of Git LFS: run `git lfs pull`")
     return [line.strip() for line in text.splitlines()]
 
 
@@ -153,7 +155,15 @@ def _picture(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return FORMATS[0]
+    if suffix == CACHE or (suffix == ".npy" and _has_picture(path)):
+        return None  # what Ultralytics keeps of labels, and of pictures, beside them
     return suffix if suffix in OTHER_IMAGES else image_format(path)
+
+
+def _has_picture(path: Path) -> bool:
+    """Whether there is a picture of the same name, whose suffix is in lower or in upper case."""
+    suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
+    return any(path.with_suffix(suffix).exists() for suffix in suffixes)
 
 
 def _shown(path: Path) -> str:

@@ -12,15 +12,9 @@ from supervision.dataset.formats.labelme import (
 
 from pipeline.bad_input import as_bad
 from pipeline.errors import InputError
-from pipeline.sources.base import Mask, ScanEntry, SetFiles
-from pipeline.sources.detections import (
-    DetectionSource,
-    LabelledSet,
-    Labels,
-    check_reach,
-    check_size,
-    mask_of,
-)
+from pipeline.sources.base import Mask, ScanEntry
+from pipeline.sources.detections import DetectionSource, check_reach, check_size, mask_of
+from pipeline.sources.labelled_set import LabelledSet, Labels
 
 WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
@@ -28,17 +22,18 @@ WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, Over
 class LabelMeSource(DetectionSource):
     """Rectangles and polygons."""
 
-    def labels(self, files: SetFiles) -> LabelledSet:
+    def labels(self, found: LabelledSet) -> None:
         """Images pair with JSON files by their names."""
-        found = LabelledSet()
-        for image, path in found.pair(files, files.ending_in(".json")):
+        for image, path in found.pair(found.files.ending_in(".json")):
             try:
-                names = frozenset(str(shape["label"]).strip() for shape in _read(path)["shapes"])
+                names = frozenset(shape["label"] for shape in _read(path)["shapes"])
             except InputError as error:
                 found.refuse(image, as_bad(path, error))
                 continue
             found.scans[image] = Labels(names, (path,))
-        return found
+        others = [path for path in found.orphans if b'"shapes"' not in path.read_bytes()]
+        found.ignored |= dict.fromkeys(others, "JSON, but not LabelMe's")
+        found.orphans = [path for path in found.orphans if path not in found.ignored]
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each shape by itself."""
@@ -52,27 +47,37 @@ class LabelMeSource(DetectionSource):
                     check_reach((value for point in shape["points"] for value in point), size)
                     classes = {shape["label"]: 0}
                     alone = labelme_shapes_to_detections([shape], classes, size, with_masks=True)
-                    yield str(shape["label"]).strip(), mask_of(alone, size)
+                    yield shape["label"], mask_of(alone, size)
                 except WRONG_SHAPE as error:
                     raise InputError(f"{path}: shape {number}: {error}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A file's content, once its shapes are known to be of kinds that are read."""
+    """A file's content, once its shapes are known to be of kinds that are read.
+
+    A shape without a kind is a polygon, as in LabelMe's first files.
+    """
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
-        kinds = [shape["shape_type"] for shape in content["shapes"]]
-        if any(not str(shape["label"]).strip() for shape in content["shapes"]):
-            raise InputError(f"{path}: a shape without a label")
+        shapes = [
+            {**shape, "label": str(shape["label"]).strip(), "shape_type": _kind(shape)}
+            for shape in content["shapes"]
+        ]
+        flags = [name for name, holds in (content.get("flags") or {}).items() if holds]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except InputError:
-        raise
     except (*WRONG_SHAPE, RecursionError):
         raise InputError(f"{path}: not LabelMe's JSON: expected `shapes`") from None
-    for number, kind in enumerate(kinds, 1):
-        if kind not in SUPPORTED_SHAPE_TYPES:
+    if flags:
+        raise InputError(f"{path}: flag {flags[0]!r} is of the whole image: draw a shape instead")
+    for number, shape in enumerate(shapes, 1):
+        if shape["shape_type"] not in SUPPORTED_SHAPE_TYPES or not shape["label"]:
+            got = f"a {shape['shape_type']} called {shape['label']!r}"
             raise InputError(
-                f"{path}: shape {number} is a {kind}: expected a rectangle or a polygon"
+                f"{path}: shape {number}: {got}, expected a rectangle or a polygon with a label"
             )
-    return content
+    return {**content, "shapes": shapes}
+
+
+def _kind(shape: dict[str, Any]) -> str:
+    return str(shape.get("shape_type") or "polygon")

@@ -1,7 +1,8 @@
 """Scans beside index masks: ``normal/``, ``threat/`` and ``masks/``, as the SIXray subset comes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.sources.detections import check_size, read_scan
 from pipeline.sources.folders import id_below, list_files, without_repeats
 
 SIXRAY = ClassMap({1: "gun", 2: "knife"})  # values of a mask; 0 is background
+T = TypeVar("T")
 FOLDERS = ("normal", "threat", "masks")
 
 
@@ -49,7 +51,19 @@ class MasksSource:
             else:
                 bad.append(BadInput(str(path), "an image outside of normal/, threat/ and masks/"))
         threats, names, more = self._threats(within["threat"], within["masks"])
-        normal = [ScanEntry(id_below(self.folder, path), (path,), ()) for path in within["normal"]]
+        masked = {self._name(path) for path in within["masks"]} - {
+            self._name(path) for path in within["threat"]
+        }
+        bad += [
+            BadInput(str(path), "a normal scan with a mask: move it to threat/, or remove the mask")
+            for path in within["normal"]
+            if self._name(path) in masked
+        ]
+        normal = [
+            ScanEntry(id_below(self.folder, path), (path,), ())
+            for path in within["normal"]
+            if self._name(path) not in masked
+        ]
         entries, repeats = without_repeats([*normal, *threats])
         return Listing(
             files,
@@ -67,11 +81,11 @@ class MasksSource:
         self, scans: list[Path], masks: list[Path]
     ) -> tuple[list[ScanEntry], frozenset[str], list[BadInput]]:
         """The threat scans, the values that their masks have, and what cannot be used."""
-        waiting = {id_below(self.folder / "masks", path): path for path in masks}
-        entries, bad = [], []
+        waiting, bad = unique_names(masks, self._name)
+        entries = []
         seen: set[str] = set()
         for scan in scans:
-            name = id_below(self.folder / "threat", scan)
+            name = self._name(scan)
             mask = waiting.pop(name, None)
             if mask is None:
                 expected = self.folder / "masks" / name
@@ -93,6 +107,10 @@ class MasksSource:
         ]
         return entries, frozenset(seen), bad
 
+    def _name(self, path: Path) -> str:
+        """A file's path below normal/, threat/ or masks/, without the suffix."""
+        return id_below(self.folder, path).partition("/")[2]
+
     def _objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         for path in entry.files[1:]:
             mask = read_index_mask(path)
@@ -103,6 +121,22 @@ class MasksSource:
             for value in sorted(set(np.unique(mask).tolist()) - {0}):
                 for part in connected_parts(mask == value):
                     yield str(value), part
+
+
+def unique_names(
+    masks: Iterable[Path], name_of: Callable[[Path], T]
+) -> tuple[dict[T, Path], list[BadInput]]:
+    """The masks by their scans' names, and those of which two have the same name."""
+    found: dict[T, list[Path]] = {}
+    for path in masks:
+        found.setdefault(name_of(path), []).append(path)
+    bad = [
+        BadInput(str(path), f"one of {len(paths)} masks of one name: keep one")
+        for paths in found.values()
+        for path in paths
+        if len(paths) > 1
+    ]
+    return {name: paths[0] for name, paths in found.items() if len(paths) == 1}, bad
 
 
 def check_mask(path: Path, mask: Pixels, size: tuple[int, int]) -> None:

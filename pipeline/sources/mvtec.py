@@ -6,12 +6,12 @@ from pathlib import Path
 from pipeline.bad_input import BadInput
 from pipeline.errors import InputError
 from pipeline.images import read_index_mask
-from pipeline.sources.base import Listing, Mask, Scan, ScanEntry
+from pipeline.sources.base import PARTS, Listing, Mask, Scan, ScanEntry
 from pipeline.sources.classes import ClassMap
 from pipeline.sources.detections import read_scan
 from pipeline.sources.folders import id_below, list_set, without_repeats
-from pipeline.sources.masks import check_mask, connected_parts
-from pipeline.sources.pairing import PARTS
+from pipeline.sources.masks import check_mask, connected_parts, unique_names
+from pipeline.windows import NORMAL
 
 GOOD, GROUND_TRUTH = "good", "ground_truth"
 # Each defect is an abnormal class of its own name.
@@ -33,10 +33,10 @@ class MvtecSource:
         """Every image of ``train/`` and ``test/``; its id is its path, without the suffix."""
         files = list_set(self.folder)
         masks = [path for path in files.images if self._folders(path)[:1] == (GROUND_TRUTH,)]
-        waiting = {
-            (self._folders(path)[1:], path.stem.removesuffix("_mask")): path for path in masks
-        }
-        entries, bad = [], []
+        waiting, bad = unique_names(
+            masks, lambda path: (self._folders(path)[1:], path.stem.removesuffix("_mask"))
+        )
+        entries = []
         names: set[str] = set()
         for path in files.images:
             folders = self._folders(path)
@@ -48,12 +48,12 @@ class MvtecSource:
             part, name = folders[:2]
             mask = waiting.pop((folders[1:], path.stem), None) if part == "test" else None
             names.add(name)
-            if mask is None and name != GOOD:
+            if mask is None and self.classes.meaning(name) != NORMAL:
                 place = self.folder.joinpath(GROUND_TRUTH, *folders[1:], f"{path.stem}_mask.png")
                 bad.append(BadInput(str(path), f"a defect without a mask: expected {place}"))
                 continue
-            own = (path, mask) if mask else (path,)
             classes = self.classes.abnormal([name])
+            own = (path, mask) if mask and classes else (path,)
             entries.append(ScanEntry(id_below(self.folder, path), own, classes, part=PARTS[part]))
         self.classes.check(names, self.folder)
         bad += [BadInput(str(path), "a mask without an image") for path in waiting.values()]
@@ -76,7 +76,7 @@ class MvtecSource:
             mask = read_index_mask(path)
             check_mask(path, mask, size)
             if not mask.any():
-                raise InputError(f"{path}: an empty mask: put its image into {GOOD}/")
+                raise InputError(f"{path}: an empty mask of a defect: put its image into {GOOD}/")
             for part in connected_parts(mask > 0):
                 yield name, part
 

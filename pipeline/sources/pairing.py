@@ -6,12 +6,17 @@ The words for "images" and "labels" are left out of a path; what is left ties th
 """
 
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
-from pipeline.sources.base import Part
+from pipeline.sources.base import IMAGE_SUFFIXES, PARTS, Part
+
+T = TypeVar("T")
+SHOWN = 4  # files of a clash that a message names
 
 IMAGE_WORDS = frozenset(
     "image images img imgs jpegimage jpegimages jpeg jpg png tif tiff bmp scan scans".split()  # noqa: SIM905
@@ -20,15 +25,6 @@ LABEL_WORDS = frozenset(
     "label labels annotation annotations annot annots ann anns txt xml json gt yolo voc".split()  # noqa: SIM905
 )
 NO_PLACE = IMAGE_WORDS | LABEL_WORDS
-PARTS: dict[str, Part] = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
 BETWEEN_WORDS = re.compile(r"[\s_.\-]+")
 YEAR = re.compile(r"\d{4}$")  # as in train2017
 
@@ -52,32 +48,45 @@ def pair(folder: Path, images: Iterable[Path], labels: Iterable[Path]) -> Pairs:
     """Pair images with files of labels, all below `folder`.
 
     Two go together whose paths are equal but for suffixes and words such as "images" and
-    "labels". Where a whole folder of labels finds no image that way, it goes with the one folder
-    of images without any label that has names of its files.
+    "labels". Of the others, two go together whose names are equal but for case and suffixes, if
+    their folders name no different parts of the set and leave only one choice.
     """
-    images_by, labels_by = _by_key(folder, images), _by_key(folder, labels)
     found: dict[Path, Path] = {}
     clashes: dict[Path, str] = {}
+    images_by = _group(images, lambda path: _key(folder, path))
+    labels_by = _group(labels, lambda path: _key(folder, path))
     for key, own in images_by.items():
-        candidates = labels_by.pop(key, [])
-        paired = _pair_group(own, candidates)
-        found |= paired
-        if candidates and (len(paired) < len(own) or set(paired.values()) < set(candidates)):
-            shown = ", ".join(str(path) for path in (*own, *candidates))
-            reason = f"which labels are whose cannot be told of {shown}: rename some"
-            clashes |= dict.fromkeys((*own, *candidates), reason)
-    without = [image for own in images_by.values() for image in own if image not in found]
-    alone = [path for paths in labels_by.values() for path in paths]
-    by_folder = _pair_folders(without, alone, found)
-    used = set(by_folder.values())
-    labels_of = {image: path for image, path in found.items() if image not in clashes}
-    return Pairs(labels_of | by_folder, [path for path in alone if path not in used], clashes)
+        equal = labels_by.get(key, [])
+        _take(found, clashes, own, equal, _pair_equal(own, equal))
+    done = {*found, *found.values(), *clashes}
+    left = [image for own in images_by.values() for image in own if image not in done]
+    alone = [path for paths in labels_by.values() for path in paths if path not in done]
+    left_by = _group(left, loose_stem)
+    for stem, named in _group(alone, loose_stem).items():
+        likely = [
+            (image, path)
+            for image in left_by.get(stem, [])
+            for path in named
+            if _same_part(folder, image, path)
+        ]
+        own = list(dict.fromkeys(image for image, _ in likely))
+        equal = list(dict.fromkeys(path for _, path in likely))
+        _take(found, clashes, own, equal, _pair_nearest(folder, likely))
+    done = {*found.values(), *clashes}
+    return Pairs(found, [path for path in alone if path not in done], clashes)
+
+
+def loose_stem(path: Path) -> str:
+    """A file's name without case, and without suffixes: ``IMG_1.JPG`` and ``img_1.jpg.txt``."""
+    name = PurePath(unicodedata.normalize("NFC", path.name).casefold())
+    stem = PurePath(name.stem) if name.suffix else name
+    return stem.stem if stem.suffix in IMAGE_SUFFIXES else stem.name
 
 
 def part_of(folder: Path, path: Path) -> Part | None:
     """The part of the set that a path's folders name: ``train``, ``images/val``, ``test_image``."""
     for place in path.relative_to(folder).parts[:-1]:
-        words = [YEAR.sub("", word) for word in _words(place) if word not in NO_PLACE]
+        words = [YEAR.sub("", word) for word in words_of(place) if word not in NO_PLACE]
         if len(words) == 1 and words[0] in PARTS:
             return PARTS[words[0]]
     return None
@@ -85,7 +94,7 @@ def part_of(folder: Path, path: Path) -> Part | None:
 
 def part_in_name(name: str) -> Part | None:
     """The one part that the words of a file's name speak of: ``instances_val2017.json``."""
-    words = {YEAR.sub("", word) for word in _words(name)}
+    words = {YEAR.sub("", word) for word in words_of(name)}
     found = {PARTS[word] for word in words if word in PARTS}
     return found.pop() if len(found) == 1 else None
 
@@ -99,8 +108,26 @@ def longest_match(images: Sequence[Path], places: tuple[str, ...]) -> Path | Non
     return images[shared.index(best)] if shared.count(best) == 1 else None
 
 
-def _pair_group(images: Sequence[Path], labels: Sequence[Path]) -> dict[Path, Path]:
-    """Pair files of one key: labels beside their image, or else the only ones there are."""
+def _take(
+    found: dict[Path, Path],
+    clashes: dict[Path, str],
+    images: Sequence[Path],
+    labels: Sequence[Path],
+    pairs: Mapping[Path, Path],
+) -> None:
+    """Take the pairs of a group of equal names; where some file is left over, they all clash."""
+    if not images or not labels:
+        return
+    if len(pairs) == len(images) and set(pairs.values()) == set(labels):
+        found |= pairs
+        return
+    shown = ", ".join(str(path) for path in (*images, *labels)[:SHOWN])
+    reason = f"which labels are whose cannot be told of {shown}: rename some"
+    clashes |= dict.fromkeys((*images, *labels), reason)
+
+
+def _pair_equal(images: Sequence[Path], labels: Sequence[Path]) -> dict[Path, Path]:
+    """Pair files of equal keys: labels beside their image, or else the only ones there are."""
     found = {}
     one_folder = len({image.parent for image in images}) == 1
     for image in images:
@@ -111,43 +138,40 @@ def _pair_group(images: Sequence[Path], labels: Sequence[Path]) -> dict[Path, Pa
     return found
 
 
-def _pair_folders(
-    images: Sequence[Path], labels: Sequence[Path], paired: Mapping[Path, Path]
-) -> dict[Path, Path]:
-    """Pair whole folders by the names of their files, where that can be done in one way only."""
-    images_in = _by_folder(images, {image.parent for image in paired})
-    labels_in = _by_folder(labels, {path.parent for path in paired.values()})
-    found: dict[Path, Path] = {}
-    for own in labels_in.values():
-        matching = [there for there in images_in.values() if not own.keys().isdisjoint(there)]
-        if len(matching) == 1 and found.keys().isdisjoint(matching[0].values()):
-            found |= {matching[0][stem]: path for stem, path in own.items() if stem in matching[0]}
-    return found
+def _pair_nearest(folder: Path, likely: Sequence[tuple[Path, Path]]) -> dict[Path, Path]:
+    """Of likely pairs, those whose folders share more words than any other pair of theirs."""
+    shared = {pair: len({*_key(folder, pair[0])} & {*_key(folder, pair[1])}) for pair in likely}
+    best: dict[Path, list[tuple[Path, Path]]] = {}
+    for pair in sorted(likely, key=lambda pair: -shared[pair]):
+        for path in pair:
+            leading = best.setdefault(path, [pair])
+            if pair not in leading and shared[pair] == shared[leading[0]]:
+                leading.append(pair)
+    return {
+        image: path
+        for image, path in likely
+        if best[image] == [(image, path)] and best[path] == [(image, path)]
+    }
 
 
-def _by_folder(paths: Sequence[Path], taken: set[Path]) -> dict[Path, dict[str, Path]]:
-    """The paths by name in each folder that is not taken."""
-    found: dict[Path, dict[str, Path]] = defaultdict(dict)
+def _same_part(folder: Path, image: Path, labels: Path) -> bool:
+    return None in (one := {part_of(folder, image), part_of(folder, labels)}) or len(one) == 1
+
+
+def _group(paths: Iterable[Path], key: Callable[[Path], T]) -> dict[T, list[Path]]:
+    found: dict[T, list[Path]] = defaultdict(list)
     for path in paths:
-        if path.parent not in taken:
-            found[path.parent][path.stem] = path
+        found[key(path)].append(path)
     return found
 
 
-def _by_key(folder: Path, paths: Iterable[Path]) -> dict[tuple[str, ...], list[Path]]:
-    found: dict[tuple[str, ...], list[Path]] = defaultdict(list)
-    for path in paths:
-        places = (
-            "_".join(word for word in _words(part) if word not in NO_PLACE)
-            for part in path.relative_to(folder).parts[:-1]
-        )
-        found[(*filter(None, places), path.stem)].append(path)
-    return found
-
-
-def _words(name: str) -> list[str]:
-    """The words of a folder's or file's name, in lower case."""
-    return [word for word in BETWEEN_WORDS.split(name.lower()) if word]
+def _key(folder: Path, path: Path) -> tuple[str, ...]:
+    """A path's folders without words such as "images", and its name without the suffix."""
+    places = (
+        "_".join(word for word in words_of(part) if word not in NO_PLACE)
+        for part in path.relative_to(folder).parts[:-1]
+    )
+    return (*filter(None, places), path.stem)
 
 
 def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
@@ -157,3 +181,8 @@ def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
             break
         count += 1
     return count
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a folder's or file's name, in lower case."""
+    return [word for word in BETWEEN_WORDS.split(name.lower()) if word]

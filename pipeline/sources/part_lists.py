@@ -1,13 +1,13 @@
 """Reads lists of images that name a set's own parts: ``ImageSets/Main/train.txt`` and its kin."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import InputError
-from pipeline.sources.base import Part, SetFiles
+from pipeline.sources.base import PARTS, Part, SetFiles
 from pipeline.sources.folders import read_lines
-from pipeline.sources.pairing import PARTS, longest_match
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,22 @@ class PartLists:
         parts: the part of each image that lists name.
         files: the lists.
         torn: images that two lists put into different parts, and so have none.
+        partial: lists of which some line names no image, and which are not followed.
     """
 
     parts: dict[Path, Part]
     files: list[Path]
     torn: list[Path]
+    partial: list[Path]
+
+    def notes(self) -> dict[str, int]:
+        """Lines for the account, with their number."""
+        return {
+            **({f"images in lists of several parts, such as {self.torn[0]}": len(self.torn)}
+               if self.torn else {}),
+            **({f"lists not followed, since a line names no image: {self.partial[0]}":
+                len(self.partial)} if self.partial else {}),
+        }  # fmt: skip
 
 
 def read_part_lists(files: SetFiles) -> PartLists:
@@ -31,43 +42,49 @@ def read_part_lists(files: SetFiles) -> PartLists:
     A list is a text file called as a part is, in which every line begins with the name, or the
     path, of an image of the set.
     """
-    lists: dict[Path, list[Path]] = {}
     candidates = [path for path in files.ending_in(".txt") if path.stem.lower() in PARTS]
-    if candidates:
-        by_stem: dict[str, list[Path]] = defaultdict(list)
-        for image in files.images:
-            by_stem[image.stem].append(image)
-        lists = {path: _images_of(path, by_stem) for path in candidates}
+    ends = _by_end(files.images) if candidates else {}
+    lists = {path: _images_of(path, ends) for path in candidates}
     found: dict[Path, set[Part]] = defaultdict(set)
     for path, images in lists.items():
-        for image in images:
-            found[image].add(PARTS[path.stem.lower()])
+        for image in images if None not in images else []:
+            found[image].add(PARTS[path.stem.lower()])  # type: ignore[index]
     return PartLists(
         {image: next(iter(parts)) for image, parts in found.items() if len(parts) == 1},
-        [path for path, images in lists.items() if images],
+        [path for path, images in lists.items() if any(images)],
         [image for image, parts in found.items() if len(parts) > 1],
+        [path for path, images in lists.items() if any(images) and None in images],
     )
 
 
-def _images_of(path: Path, by_stem: dict[str, list[Path]]) -> list[Path]:
-    """The images that a list names; none where some line names no image, or could name two."""
+def _by_end(images: Sequence[Path]) -> dict[str, Path | None]:
+    """The image of every end of a path, with its suffix and without; None of several images."""
+    found: dict[str, Path | None] = {}
+    for image in images:
+        for written in (image, image.with_suffix("")):
+            for start in range(len(written.parts)):
+                end = "/".join(written.parts[start:])
+                found[end] = image if found.get(end, image) == image else None
+    return found
+
+
+def _images_of(path: Path, ends: Mapping[str, Path | None]) -> list[Path | None]:
+    """The image that each line of a list names, None where it names none, or several."""
     try:
         lines = [line for line in read_lines(path) if line]
     except InputError:
         return []
-    images = [_image_of(line, by_stem) for line in lines]
-    known = [image for image in images if image is not None]
-    return known if len(known) == len(images) else []
+    return [_image_of(line, ends) for line in lines]
 
 
-def _image_of(line: str, by_stem: dict[str, list[Path]]) -> Path | None:
-    """The image whose path ends as the line says; VOC's lists have a number after the name."""
+def _image_of(line: str, ends: Mapping[str, Path | None]) -> Path | None:
+    """The image whose path ends as the line says, or as much of the line's end as there is."""
     words = line.split()
+    # VOC's lists have a number after the name.
     for written in (line, words[0]) if len(words) == 2 else (line,):
-        name = PurePosixPath(written.replace("\\", "/"))
-        for stem in (name.name, name.stem):
-            matching = by_stem.get(stem, [])
-            best = longest_match(matching, name.parts[:-1])
-            if best is not None:
-                return best
+        parts = PurePosixPath(written.replace("\\", "/")).parts
+        for start in range(len(parts)):
+            image = ends.get("/".join(parts[start:]))
+            if image is not None:
+                return image
     return None

@@ -8,9 +8,10 @@ from supervision import Detections
 
 from pipeline.bad_input import as_bad
 from pipeline.errors import InputError
-from pipeline.sources.base import Mask, ScanEntry, SetFiles
-from pipeline.sources.detections import DetectionSource, LabelledSet, Labels, mask_of
+from pipeline.sources.base import Mask, ScanEntry
+from pipeline.sources.detections import DetectionSource, mask_of
 from pipeline.sources.folders import read_lines
+from pipeline.sources.labelled_set import LabelledSet, Labels
 
 FORM = "an image, a class, and xmin ymin xmax ymax in pixels"
 
@@ -18,22 +19,16 @@ FORM = "an image, a class, and xmin ymin xmax ymax in pixels"
 class TextBoxSource(DetectionSource):
     """``train_image/`` and ``train_annotation/``, ``test_image/`` and ``test_annotation/``."""
 
-    def labels(self, files: SetFiles) -> LabelledSet:
+    def labels(self, found: LabelledSet) -> None:
         """Images pair with text files by their names."""
-        found = LabelledSet()
-        for image, path in found.pair(files, files.ending_in(".txt")):
+        for image, path in found.pair(found.files.ending_in(".txt")):
             try:
                 names = frozenset(name for _, name, _ in _boxes(path))
             except InputError as error:
                 found.refuse(image, as_bad(path, error))
                 continue
             found.scans[image] = Labels(names, (path,))
-        of_labels = {path.parent for path in found.annotations}
-        found.ignored |= {
-            path: "text, but no labels" for path in found.orphans if path.parent not in of_labels
-        }
-        found.orphans = [path for path in found.orphans if path not in found.ignored]
-        return found
+        found.leave_prose({path.parent for path in found.annotations})
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each line by itself."""

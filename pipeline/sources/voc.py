@@ -9,36 +9,29 @@ from supervision.dataset.formats.pascal_voc import detections_from_xml_obj
 
 from pipeline.bad_input import as_bad
 from pipeline.errors import InputError
-from pipeline.sources.base import Mask, ScanEntry, SetFiles
-from pipeline.sources.detections import (
-    DetectionSource,
-    LabelledSet,
-    Labels,
-    check_reach,
-    check_size,
-    mask_of,
-)
+from pipeline.sources.base import Mask, ScanEntry
+from pipeline.sources.detections import DetectionSource, check_reach, check_size, mask_of
+from pipeline.sources.labelled_set import LabelledSet, Labels
 
-MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")
+MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # and what tools add to the names
 
 
 class VocSource(DetectionSource):
     """Boxes, and the polygons that some tools add to them. Pixels count from 1."""
 
-    def labels(self, files: SetFiles) -> LabelledSet:
+    def labels(self, found: LabelledSet) -> None:
         """Images pair with XML files by their names."""
-        found = LabelledSet()
-        for image in files.images:
-            if image.parent.name in MASK_FOLDERS:
+        for image in found.files.images:
+            if image.parent.name.startswith(MASK_FOLDERS):
                 found.ignored[image] = "VOC's segmentation masks; its boxes are read"
-        for image, path in found.pair(files, files.ending_in(".xml")):
+        for image, path in found.pair(found.files.ending_in(".xml")):
             try:
                 names = frozenset(_name(path, item) for item in _objects(path, _read(path)))
             except InputError as error:
                 found.refuse(image, as_bad(path, error))
                 continue
             found.scans[image] = Labels(names, (path,))
-        return found
+        found.unread += [path for path in found.orphans if not _is_readable(path)]
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each ``<object>`` by itself."""
@@ -46,6 +39,10 @@ class VocSource(DetectionSource):
             root = _read(path)
             _check_size(path, root, size)
             for number, item in enumerate(_objects(path, root), 1):
+                if item.find("bndbox") is None:
+                    raise InputError(
+                        f"{path}: object {number}: no <bndbox>: export upright boxes as Pascal VOC"
+                    )
                 alone = Element("annotation")
                 alone.append(item)
                 try:
@@ -59,13 +56,22 @@ class VocSource(DetectionSource):
                     raise InputError(f"{path}: object {number}: {error}") from None
 
 
+def _is_readable(path: Path) -> bool:
+    try:
+        _read(path)
+    except InputError:
+        return False
+    return True
+
+
 def _read(path: Path) -> Element:
     try:
         root = parse(path).getroot()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ParseError, ValueError) as error:  # ValueError: entities and what else defusedxml bars
-        raise InputError(f"{path}: not XML that is read: {type(error).__name__}: {error}") from None
+    except (ParseError, LookupError, ValueError) as error:  # entities, encodings
+        reason = f"{type(error).__name__}: {error}: save it as XML in UTF-8"
+        raise InputError(f"{path}: not XML that is read: {reason}") from None
     if root is None or root.tag != "annotation":
         tag = "nothing" if root is None else f"<{root.tag}>"
         raise InputError(

@@ -12,19 +12,14 @@ from supervision.dataset.formats.yolo import yolo_annotations_to_detections
 from pipeline.bad_input import Unannotated, as_bad
 from pipeline.errors import InputError
 from pipeline.sources.base import Mask, ScanEntry, SetFiles
-from pipeline.sources.detections import (
-    DetectionSource,
-    LabelledSet,
-    Labels,
-    check_reach,
-    mask_of,
-)
+from pipeline.sources.detections import DetectionSource, check_reach, mask_of
 from pipeline.sources.folders import list_files, read_lines
-from pipeline.sources.pairing import LABEL_WORDS
+from pipeline.sources.labelled_set import LabelledSet, Labels
 from pipeline.sources.yolo_names import Names, read_names
 
 FORMS = "class and box, those with a confidence or a track, or class and 3 or more points"
 WHOLE_NUMBER = re.compile(r"\d+(\.0*)?$")
+RUNS = "runs"  # where Ultralytics puts predictions and plots
 EDGE = 0.01  # of the image, by which a box may hang over
 
 
@@ -34,28 +29,26 @@ class YoloSource(DetectionSource):
     format_rule: ClassVar[Unannotated] = "normal"
     _names: Names | None = None
 
-    def labels(self, files: SetFiles) -> LabelledSet:
+    def labels(self, found: LabelledSet) -> None:
         """Every text file but those of names and lists is one of labels, or named."""
+        files = found.files
+        for image in files.images:
+            if image.relative_to(self.folder).parts[0] == RUNS:
+                found.ignored[image] = "a picture of Ultralytics' runs"
         if not files.ending_in(".txt"):
-            return LabelledSet()  # of normals alone, or `unannotated` says otherwise
+            return  # of normals alone, or `unannotated` says otherwise
         self._names, of_names = read_names(files)
-        found = LabelledSet(annotations={*of_names, *_of_darknet(files)})
+        found.annotations |= {*of_names, *_of_darknet(files)}
         texts = [path for path in files.ending_in(".txt") if path not in found.annotations]
-        for image, path in found.pair(files, texts):
+        for image, path in found.pair(texts):
             try:
                 lines = list(self._lines(path, None))
             except InputError as error:
                 found.refuse(image, as_bad(path, error))
                 continue
             found.scans[image] = Labels(frozenset(name for _, name, _ in lines), (path,))
-        of_labels = {path.parent for path in found.annotations - {*of_names}}
-        alone, found.orphans = found.orphans, []
-        for path in alone:
-            if path.parent in of_labels or self._looks_like_labels(path):
-                found.orphans.append(path)
-            else:
-                found.ignored[path] = "text, but no labels"
-        return found
+        of_labels = {path.parent for path in found.annotations.difference(of_names)}
+        found.leave_prose(of_labels)
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each line by itself."""
@@ -65,16 +58,6 @@ class YoloSource(DetectionSource):
                     yield name, mask_of(found, size)
                 except ValueError as error:
                     raise InputError(f"{path}: line {number}: {error}") from None
-
-    def _looks_like_labels(self, path: Path) -> bool:
-        """Whether a text file is one of labels by its folder's name or by its lines."""
-        if path.parent != self.folder and path.parent.name.lower() in LABEL_WORDS:
-            return True
-        try:
-            lines = [line.split() for line in read_lines(path) if line]
-        except InputError:
-            return False
-        return bool(lines) and all(len(line) > 4 and line[0].isdecimal() for line in lines)
 
     def _lines(
         self, path: Path, size: tuple[int, int] | None
@@ -103,36 +86,39 @@ class YoloSource(DetectionSource):
 def _box_or_polygon(values: list[str]) -> list[str]:
     """A line's class and coordinates, without the confidence and the track that tools add.
 
-    Trackers write class, box, confidence and track: as many values as a triangle has. A line is a
-    tracker's where its last value is a whole number that no coordinate can be, or where it is 0
-    or 1 and the box lies within the image.
+    Trackers write class, box or polygon, confidence and track. A track is a whole number that no
+    coordinate can be. A box with confidence and the track 0 or 1 has as many values as a triangle:
+    it is taken for a box where the box lies within the image.
 
     Raises:
         ValueError: the number of values fits no form.
     """
-    count = len(values) - 1
-    if count == 5 and not _is_extra(values[5]):
-        raise ValueError(f"{values[5]} after a box, expected a confidence from 0 to 1 or a track")
-    if count in (4, 5) or (count == 6 and _is_tracked_box(values[1:])):
-        return values[:5]
+    name, *numbers = values
+    if len(numbers) > 5 and WHOLE_NUMBER.match(numbers[-1]) and float(numbers[-1]) > 1:
+        numbers.pop()
+        if len(numbers) % 2 and 0 <= float(numbers[-1]) <= 1:
+            numbers.pop()
+    count = len(numbers)
+    if count == 5 and not _is_extra(numbers[4]):
+        raise ValueError(f"{numbers[4]} after a box, expected a confidence from 0 to 1 or a track")
+    if count in (4, 5) or (count == 6 and _is_tracked_box(numbers)):
+        return [name, *numbers[:4]]
     if count < 6 or count % 2:
         raise ValueError(f"{count} values after the class fit no form: expected {FORMS}")
-    return values
+    return [name, *numbers]
 
 
 def _is_extra(value: str) -> bool:
     return bool(WHOLE_NUMBER.match(value)) or 0 <= float(value) <= 1
 
 
-def _is_tracked_box(values: list[str]) -> bool:
-    """Whether six values are a box, a confidence and a track rather than three points."""
-    if not WHOLE_NUMBER.match(values[5]):
+def _is_tracked_box(numbers: list[str]) -> bool:
+    """Whether six values are a box, a confidence and track 0 or 1 rather than three points."""
+    if numbers[5] not in ("0", "1"):
         return False
-    if float(values[5]) >= 2:
-        return True
-    x, y, width, height, confidence = map(float, values[:5])
+    x, y, width, height, confidence = map(float, numbers[:5])
     sides = (x - width / 2, y - height / 2, 1 - x - width / 2, 1 - y - height / 2)
-    return "." not in values[5] and min(sides) >= -EDGE and 0 <= confidence <= 1
+    return min(sides) >= -EDGE and 0 <= confidence <= 1
 
 
 def _of_darknet(files: SetFiles) -> list[Path]:

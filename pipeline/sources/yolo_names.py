@@ -20,29 +20,34 @@ def read_names(files: SetFiles) -> tuple[Names, list[Path]]:
     CVAT), ``_darknet.labels`` (Roboflow) and ``classes.txt`` (labelImg, Label Studio), a name a
     line.
 
+    Of two files one may name more classes than the other.
+
     Raises:
-        InputError: no file says the names, a YAML file's `names` cannot be used, or two differ.
+        InputError: no file says the names, or two differ.
     """
     found: dict[Path, Names] = {}
-    without: list[Path] = []
+    faults: list[str] = []
     for path in files.others:
-        if path.suffix.lower() in YAML:
-            names = _names_in_yaml(path)
-            if names is None:
-                without.append(path)
-            else:
-                found[path] = names
-        elif _is_list(path):
-            found[path] = _names_by_line(path)
+        try:
+            if path.suffix.lower() in YAML:
+                found[path] = _names_in_yaml(path)
+            elif _is_list(path):
+                found[path] = _names_by_line(path)
+        except InputError as error:
+            faults.append(str(error))
     if not found:
-        tried = f"; {', '.join(map(str, without))} has no `names`" if without else ""
+        tried = f": {'; '.join(faults)}" if faults else ""
         raise InputError(f"{files.folder}: no names of classes: expected {PLACES}{tried}")
-    first, *others = found
-    for other in others:
-        if found[other] != found[first]:
-            shown = "; ".join(f"{path} has {list(names.values())}" for path, names in found.items())
-            raise InputError(f"{files.folder}: names of classes that differ: {shown}: keep one")
-    return found[first], list(found)
+    longest = max(found.values(), key=len)
+    if any(
+        longest[index] != name
+        for names in found.values()
+        for index, name in names.items()
+        if index in longest
+    ) or any(names.keys() - longest.keys() for names in found.values()):
+        shown = "; ".join(f"{path} has {list(names.values())}" for path, names in found.items())
+        raise InputError(f"{files.folder}: names of classes that differ: {shown}: keep one")
+    return longest, list(found)
 
 
 def _is_list(path: Path) -> bool:
@@ -59,14 +64,20 @@ def _names_by_line(path: Path) -> Names:
     return dict(enumerate(lines))
 
 
-def _names_in_yaml(path: Path) -> Names | None:
-    """The classes that a YAML file names; None where it has no `names`."""
+def _names_in_yaml(path: Path) -> Names:
+    """The classes that a YAML file names.
+
+    Raises:
+        InputError: it names none, or is of poses, whose points a line has beside the box.
+    """
     try:
         content = read_yaml(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if not isinstance(content, dict) or "names" not in content:
-        return None
+        raise InputError(f"{path} has no `names`")
+    if "kpt_shape" in content:
+        raise InputError(f"{path}: kpt_shape: poses are not read: export boxes or polygons")
     names = content["names"]
     try:
         pairs = names.items() if isinstance(names, dict) else enumerate(names)

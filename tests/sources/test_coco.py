@@ -211,5 +211,5 @@ def test_two_folders_with_the_same_names(folder: Path) -> None:
 
 def test_no_annotations_at_all(folder: Path) -> None:
     (folder / "annotations.json").unlink()
-    with pytest.raises(InputError, match="no JSON file in it"):
+    with pytest.raises(InputError, match="no JSON file of COCO in it"):
         CocoSource(folder, CLASSES).listing()

@@ -140,6 +140,7 @@ def test_labels_that_are_no_text_or_have_no_image(
 
 
 def test_a_link_is_named_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labelled(folder, "c")
     (folder / "images" / "up").symlink_to(folder)
     link = folder / "images" / "up"
     assert_one_bad(YoloSource(folder, CLASSES), capsys, link, "a link to a folder")

@@ -1,0 +1,309 @@
+"""With `scans.bad_input: skip` or unusual files, an image whose labels may be lost is no normal."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.settings import load_settings
+from pipeline.sources.registry import open_source
+from tests.sources.sets import Content, noise, write_set
+from tests.sources.test_public_layouts import GUN, GUN_XML, NAMES, Stage, coco, in_folder, xml
+
+BASE: dict[str, Content] = {
+    **in_folder("images"), "images/a.png": None, "labels/a.txt": GUN, "data.yaml": NAMES,
+    **{f"labels/normal{number}.txt": "" for number in range(8)},
+}  # fmt: skip
+WHOLE = noise(0)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"images/IMG_1.JPG": None, "labels/img_1.txt": GUN},
+        {"images/b.jpg": None, "labels/b.jpg.txt": GUN},
+        {"images/train/b.png": None, "labels/b.txt": GUN},
+        {"data/b.png": None, "truth/b.txt": GUN},
+        {"train/data/b.png": None, "train/truth/b.txt": GUN,
+         "test/data/b.png": None, "test/truth/b.txt": GUN},
+    ],
+)  # fmt: skip
+def test_labels_of_nearly_the_same_name_are_an_image_s(
+    stage: Stage, files: Mapping[str, Content]
+) -> None:
+    found = stage({**BASE, **files})
+    images = {str(Path(name).with_suffix("")) for name, content in files.items() if content is None}
+    assert {name for name, classes in found.classes().items() if classes} == {*images, "images/a"}
+
+
+@pytest.mark.parametrize(
+    ("files", "source"),
+    [
+        ({"images/P1_OL.png": None, "images/P1_SD.png": None, "labels/P1.txt": GUN}, "yolo"),
+        ({"images/b.png": None, "labels.zip": b"PK"}, "yolo"),
+        ({"images/b.png": None, "labels/b.json": "{}"}, "yolo"),
+        ({"images/b.png": None, "boxes.csv": "file,xmin,class\nb.png,3,gun\n"}, "yolo"),
+        ({"images/b.png": None, "truth.dvc": "outs:"}, "yolo"),
+        ({"images/x/b.png": None, "images/y/b.png": None, "labels/b.txt": GUN}, "yolo"),
+        ({"images_high/a.png": None}, "yolo"),
+    ],
+)
+def test_images_whose_labels_may_be_lost_are_left_out(
+    stage: Stage, files: Mapping[str, Content], source: str
+) -> None:
+    with pytest.raises(InputError, match="bad files, named above"):
+        stage({**BASE, **files}, source=source)
+    found = stage({}, source=source, bad_input="skip")
+    assert found.classes() == {
+        "images/a": ("gun",), **{f"images/normal{number}": () for number in range(8)}
+    }  # fmt: skip
+
+
+def test_images_below_a_link_that_leads_nowhere_are_left_out(stage: Stage, tmp_path: Path) -> None:
+    write_set(stage.folder, {**BASE, "images/b.png": None, "more/images/c.png": None})
+    (stage.folder / "labels" / "b.txt").symlink_to(tmp_path / "0a" / ("1" * 30))
+    (stage.folder / "more" / "labels").symlink_to(tmp_path)
+    found = stage({}, bad_input="skip")
+    assert len(found.rows) == 9
+
+
+SIXRAY_LIST = "name,Gun,Knife\nP2,1,-1\nnormal0,-1,-1\nP1,1,-1\n"
+
+
+def test_images_that_a_list_of_classes_calls_threats_are_no_normals(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {**in_folder("JPEGImage"), "JPEGImage/P1.jpg": None, "Annotation/P1.xml": GUN_XML,
+             "JPEGImage/P2.jpg": None, "ImageSet/10/train.csv": SIXRAY_LIST}  # fmt: skip
+    with pytest.raises(InputError, match="1 bad files"):
+        stage(files, source="voc", unannotated="normal")
+    text = capsys.readouterr().err
+    assert "set/JPEGImage/P2.jpg: no labels that are read, but set/ImageSet/10/train.csv" in text
+    found = stage({}, source="voc", unannotated="normal", bad_input="skip")
+    assert len(found.rows) == 9
+
+
+@pytest.mark.parametrize(
+    ("source", "files"),
+    [
+        ("yolo", {"annotations/instances.json": coco(["normal0.png"], {"normal0.png": {}})}),
+        ("yolo", {"labels.zip": b"PK"}),
+        ("yolo", {"truth/x_a.txt": "0.0 0.4 0.3 0.4 0.3", "data.yaml": NAMES}),
+        ("yolo", {"truth/x_a.txt": "gun 0.4 0.3 0.4 0.3", "data.yaml": NAMES}),
+        ("voc", {"Annotations.zip": b"PK"}),
+        ("voc", {"labels/normal9.txt": GUN}),
+        ("labelme", {"annotations.xml": "<annotations><image><box/></image></annotations>"}),
+        ("opixray", {"boxes/x.xml": GUN_XML}),
+    ],
+)  # fmt: skip
+def test_a_set_without_any_labels_that_are_read_is_refused_where_others_lie_there(
+    stage: Stage, source: str, files: Mapping[str, Content]
+) -> None:
+    with pytest.raises(InputError, match="no image has labels, though there are 1 files of labels"):
+        stage({**in_folder("images"), **files}, source=source, classes={"*": "*"},
+              unannotated="normal", bad_input="skip")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"annotations": [{"id": 1, "image_id": "1", "category_id": "7", "bbox": [10, 5, 20, 15]}]},
+        {"images": [{"id": "1", "file_name": "normal1.png"}]},
+    ],
+)  # fmt: skip
+def test_coco_ids_may_be_numbers_or_text(stage: Stage, change: Mapping[str, Any]) -> None:
+    names = [f"normal{number}.png" for number in range(8)]
+    content = json.loads(coco(names, {"normal1.png": {}})) | change
+    files = {**in_folder("."), "a.json": json.dumps(content)}
+    found = stage(files, source="coco", unannotated="normal")
+    assert {name for name, classes in found.classes().items() if classes} == {"normal1"}
+
+
+@pytest.mark.parametrize("block", ["categories", "images"])
+def test_a_coco_id_that_stands_for_two_is_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str], block: str
+) -> None:
+    content = json.loads(coco(["a.png", "b.png"], {"a.png": {}}))
+    content[block].append({**content[block][0], "name": "bottle", "file_name": "c.png"})
+    with pytest.raises(InputError, match="bad files"):
+        stage({"a.png": None, "b.png": None, "a.json": json.dumps(content)}, source="coco")
+    assert "stands for two" in capsys.readouterr().err
+
+
+def test_an_image_that_two_coco_files_list_is_left_out(stage: Stage) -> None:
+    names = [f"normal{number}.png" for number in range(8)]
+    files = {"a.json": coco(names[:4], {}), "b.json": coco(names[3:], {names[3]: {}, names[4]: {}})}
+    found = stage({**in_folder("."), **files}, source="coco", bad_input="skip")
+    assert "normal3" not in found.rows
+    assert found.classes()["normal4"] == ("gun",)
+
+
+def test_coco_files_tell_equal_names_apart_by_their_part(stage: Stage) -> None:
+    images = {**in_folder("images/train"), **in_folder("images/test")}
+    names = [f"normal{number}.png" for number in range(8)]
+    files = {"annotations/instances_train.json": coco(names, {}),
+             "annotations/instances_test.json": coco(names, {names[0]: {}})}  # fmt: skip
+    found = stage({**images, **files}, source="coco", parts="own")
+    assert {name for name, classes in found.classes().items() if classes} == {"images/test/normal0"}
+    assert len(found.rows) == 16
+
+
+def test_an_image_that_no_coco_file_lists_may_be_normal(stage: Stage) -> None:
+    names = [f"normal{number}.png" for number in range(7)]
+    files = {**in_folder("."), "a.json": coco(names, {names[0]: {}}), "info.json": "{}"}
+    found = stage(files, source="coco", unannotated="normal")
+    assert len(found.rows) == 8
+    assert "ignored: 1 .json: JSON, but not COCO's" in found.account
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_of_equal_pictures_with_other_objects_none_is_taken(stage: Stage, order: str) -> None:
+    normal, threat = (f"images/{letter}.png" for letter in order)
+    files = {**BASE, normal: WHOLE, threat: WHOLE, f"labels/{order[1]}.txt": GUN,
+             f"labels/{order[0]}.txt": ""}  # fmt: skip
+    found = stage(files, bad_input="skip", classes={"*": "*"}, normal_windows="bags")
+    assert {f"images/{letter}" for letter in "ab"}.isdisjoint(found.rows)
+
+
+def test_a_normal_scan_with_a_mask_is_no_normal(stage: Stage) -> None:
+    mask = np.ones((40, 50, 1), dtype=np.uint8)
+    files = {**in_folder("normal"), "threat/t.png": None, "masks/t.png": mask,
+             "masks/normal0.png": mask, "threat/u.png": None, "masks/u.png": mask,
+             "masks/u.tif": mask}  # fmt: skip
+    found = stage(files, source="masks", classes={1: "gun"}, bad_input="skip")
+    assert {"normal/normal0", "threat/u"}.isdisjoint(found.rows)
+    assert len(found.rows) == 8
+
+
+@pytest.mark.parametrize(
+    ("line", "pixels"),
+    [
+        ("0 0.2 0.2 0.6 0.2 0.6 0.6 0.2 0.6", 21 * 17),
+        ("0 0.2 0.2 0.6 0.2 0.6 0.6 0.2 0.6 0.91 7", 21 * 17),
+        ("0 0.2 0.2 0.6 0.2 0.6 0.6 0.2 0.6 12", 21 * 17),
+        (f"{GUN} 12", 300),
+    ],
+)
+def test_a_track_after_a_polygon_is_left_out(stage: Stage, line: str, pixels: int) -> None:
+    stage({**BASE, "labels/a.txt": line})
+    source = open_source(load_settings().scans, Path("data/scans"))
+    (entry,) = (entry for entry in source.listing().entries if entry.classes)
+    (region,) = source.read(entry).regions
+    assert int(region.mask.sum()) == pixels
+
+
+def test_what_ultralytics_leaves_beside_a_set_is_ignored(stage: Stage) -> None:
+    files = {"labels.cache": b"\x93NUMPY" + bytes(20), "images/a.npy": b"\x93NUMPY" + bytes(20),
+             "runs/detect/train/results.png": None, "runs/detect/train/results.csv": "a,b\n1,2\n",
+             "README.roboflow.txt": "made in May", "labels/log.txt": "done",
+             "args.yaml": "!!python/object:a {}", "sweep.yaml": "names: 3"}  # fmt: skip
+    found = stage({**BASE, **files})
+    assert len(found.rows) == 9
+    assert "1 .png: a picture of Ultralytics' runs" in found.account
+
+
+def test_longer_lists_of_the_same_names_agree(stage: Stage) -> None:
+    files = {**BASE, "train/classes.txt": "gun\n"}
+    assert stage(files).classes()["images/a"] == ("gun",)
+
+
+def test_poses_are_refused(stage: Stage) -> None:
+    with pytest.raises(InputError, match="kpt_shape: poses are not read"):
+        stage({**BASE, "data.yaml": NAMES + "kpt_shape: [2, 2]\n"})
+
+
+def test_btad_s_names_of_normal_and_defect(stage: Stage) -> None:
+    mask = np.ones((40, 50, 1), dtype=np.uint8)
+    files = {**in_folder("train/ok"), "test/ok/0.bmp": None, "test/ko/1.bmp": None,
+             "ground_truth/ko/1.bmp": mask, "ground_truth/ok/0.bmp": mask * 0}  # fmt: skip
+    found = stage(files, source="mvtec", classes={"ok": "normal", "ko": "gun"})
+    assert {name for name, classes in found.classes().items() if classes} == {"test/ko/1"}
+    assert len(found.rows) == 10
+
+
+def test_roboflow_s_copies_of_two_classes_are_not_one_bag(stage: Stage) -> None:
+    files = {f"{part}/{name}/00{number}_jpg.rf.{part}{number}.jpg": None
+             for part in ("train", "test") for name in ("normal", "gun") for number in range(6)
+             if (part, name) != ("train", "gun")}  # fmt: skip
+    classes = {"normal": "normal", "gun": "gun"}
+    found = stage(files, source="class_folders", classes=classes, parts="shares")
+    for number in range(6):
+        splits = {s for name, s in found.splits().items() if f"normal/00{number}" in name}
+        assert len(splits) == 1
+    assert {"train", "test"} < set(found.splits().values())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('<?xml version="1.0" encoding="foo"?><annotation/>', "LookupError: unknown encoding"),
+        (xml(("", 1, 1, 9, 9)), "an <object> without <name>"),
+        ("<annotation><object><name>gun</name><robndbox/></object></annotation>",
+         "object 1: no <bndbox>: export upright boxes as Pascal VOC"),
+        ("<annotation><o><object><bndbox/></object></o></annotation>",
+         "a <bndbox> outside of an <object>"),
+    ],
+)  # fmt: skip
+def test_xml_that_cannot_be_used_is_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str], text: str, reason: str
+) -> None:
+    normals = {f"{name}.xml": xml() for name in ("normal0", "normal1")}
+    files = {"a.png": None, "a.xml": text, **in_folder("."), **normals}
+    with pytest.raises(InputError, match="1 bad files"):
+        stage(files, source="voc", unannotated="normal")
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"shapes": [{"label": "gun", "points": [[10, 5], [30, 5], [30, 20], [10, 20]]}]}, None),
+        ({"shapes": [], "flags": {"gun": True}}, "flag 'gun' is of the whole image"),
+        ({"shapes": [{"label": "gun", "shape_type": "point", "points": [[1, 1]]}]},
+         "shape 1: a point called 'gun', expected a rectangle or a polygon"),
+        ({"objects": []}, "not LabelMe's JSON: expected `shapes`"),
+    ],
+)  # fmt: skip
+def test_forms_of_labelme(
+    stage: Stage, capsys: pytest.CaptureFixture[str], content: object, reason: str | None
+) -> None:
+    files = {**in_folder("."), "a.png": None, "a.json": json.dumps(content)}
+    if reason is None:
+        found = stage(files, source="labelme", unannotated="normal")
+        assert found.classes()["a"] == ("gun",)
+        return
+    with pytest.raises(InputError, match="1 bad files"):
+        stage(files, source="labelme", unannotated="normal")
+    assert f"set/a.json: {reason}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["images/b.png", "labels/normal0.txt"])
+def test_a_pointer_of_git_lfs_is_named(
+    stage: Stage, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(InputError, match="1 bad files"):
+        stage({**BASE, "labels/b.txt": "", "images/b.png": None,
+               name: "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"})  # fmt: skip
+    assert f"set/{name}: a pointer of Git LFS: run `git lfs pull`" in capsys.readouterr().err
+
+
+def test_a_list_of_a_part_with_a_line_that_names_no_image_is_said(stage: Stage) -> None:
+    found = stage({**BASE, "test.txt": "images/a.png\nimages/gone.png\n"})
+    assert "1 lists not followed, since a line names no image: set/test.txt" in found.account
+
+
+def test_a_threat_in_every_bag_is_said(stage: Stage) -> None:
+    labels = {f"labels/normal{number}.txt": GUN for number in range(8)}
+    with pytest.raises(
+        InputError, match=r"set scans\.normal_windows to outside, which uses labels"
+    ):
+        stage({**in_folder("images"), **labels, "data.yaml": NAMES})

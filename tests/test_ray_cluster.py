@@ -1,0 +1,138 @@
+"""How Ray is found or started, and what is said where it cannot be."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import ray
+
+from pipeline.errors import InputError
+from pipeline.ray_cluster import MOST_SOCKET_BYTES, RAY_SOCKET, short_folder, start
+from tests.imports import ROOT
+
+# As Ray 2.60 raises it in `ray._private.node.Node`.
+NODE_TIMED_OUT = (
+    "The current node timed out during startup. This could happen because some of the raylet "
+    "failed to startup or the GCS has become overloaded."
+)
+SESSION = """
+import ray, tempfile
+from pipeline.ray_cluster import ray_session
+from stages.entry import run_stage
+
+def main():
+    with ray_session():
+        print(f"worker: {ray.get(ray.remote(tempfile.gettempdir).remote())}")
+
+run_stage(main)
+"""
+
+
+def timing_out(times: int) -> Callable[..., None]:
+    """A `ray.init` that fails so many times as it does on a busy machine, and then starts."""
+    left = iter([True] * times)
+
+    def init(**_: object) -> None:
+        if next(left, False):
+            raise Exception(NODE_TIMED_OUT)
+
+    return init
+
+
+def run_session(**variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    return subprocess.run(
+        [sys.executable, "-c", SESSION],
+        cwd=ROOT,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_node_that_times_out_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray, "init", timing_out(1))
+    start()
+    said = capsys.readouterr().err
+    assert said == "Ray's node timed out during startup: starting Ray again\n"
+
+
+def test_a_node_that_times_out_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "init", timing_out(2))
+    with pytest.raises(InputError, match=r"^Ray's node timed out during startup twice, expected"):
+        start()
+
+
+def test_other_errors_of_ray_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        tried.append(1)
+        raise RuntimeError("ray.init called twice")
+
+    tried: list[int] = []
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(RuntimeError, match="called twice"):
+        start()
+    assert len(tried) == 1
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_folder_that_is_too_long_for_sockets_is_replaced(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longest = MOST_SOCKET_BYTES - len("/" + RAY_SOCKET.format(pid=os.getpid()))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(variable, "/" + "é" * ((longest - 1) // 2))
+    assert short_folder() is None
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(variable, "/" + "é" * ((longest + 1) // 2))
+    folder = short_folder()
+    assert folder is not None
+    assert Path(folder).stat().st_mode & 0o777 == 0o700
+    Path(folder).rmdir()
+    said = f"TMPDIR or RAY_TMPDIR is too long for Ray's sockets: Ray's own files are in {folder}\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_short_folder_for_ray_does_not_help_sockets_of_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # noqa: S108
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * 80)
+    folder = short_folder()
+    assert folder is not None
+    Path(folder).rmdir()
+
+
+@pytest.mark.slow
+def test_ray_starts_where_tmpdir_is_long() -> None:
+    with tempfile.TemporaryDirectory(prefix="x" * 67, dir="/tmp") as long:
+        assert len(long) == 80
+        found = run_session(TMPDIR=long)
+        assert list(Path(long).iterdir()) == []
+    assert found.returncode == 0, found.stderr
+    assert f"worker: {long}" in found.stdout
+    (said,) = [line for line in found.stderr.splitlines() if "too long" in line]
+    assert not Path(said.rpartition(" ")[2]).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:{port}"])
+def test_a_cluster_that_is_not_there_is_one_line(address: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there
+        asked = address.format(port=taken.getsockname()[1])
+        found = run_session(RAY_ADDRESS=asked)
+    assert found.returncode == 1
+    assert "Traceback" not in found.stderr
+    assert found.stderr.splitlines()[-1].startswith(
+        f"error: RAY_ADDRESS: got {asked!r}, expected auto or the host:port of a running Ray"
+    )
