@@ -35,6 +35,8 @@ def pytest_configure() -> None:
     processes are at work that takes many times as long.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process more for each training
+    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # a training has ended that much sooner
     torch.set_num_threads(1)
 
 
