@@ -26,7 +26,9 @@ pytestmark = ON_RAY
 def grid(run_here: RunHere, patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a sweep over a grid."""
     folder = tmp_path_factory.mktemp("grid")
-    run_here("grid", patches, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.ray_tune.TRIAL_FAILURES", 1)  # each restart is a process
+        run_here("grid", patches, folder)
     return folder
 
 
