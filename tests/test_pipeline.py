@@ -224,14 +224,15 @@ def test_a_first_run_leaves_two_files_to_commit(project: Path, tmp_path: Path) -
 
 
 def make_yolo(folder: Path) -> None:
-    """Twelve scans of noise; one in three has an object of the class `on`."""
+    """Twelve scans of noise; one in three has an object of the class `on`, one of `no`."""
     generator = np.random.default_rng(0)
     (folder / "labels").mkdir(parents=True)
     for number in range(12):
         image = generator.integers(0, 256, (64, 80, 3), dtype=np.uint8)
         write_image(folder / "images" / f"s{number:02d}.png", image)
-        if number % 3 == 0:
-            (folder / "labels" / f"s{number:02d}.txt").write_text("1 0.5 0.5 0.4 0.4\n")
+        if number % 3 < 2:
+            text = f"{1 - number % 3} 0.5 0.5 0.4 0.4\n"
+            (folder / "labels" / f"s{number:02d}.txt").write_text(text)
     (folder / "classes.txt").write_text("no\non\n")
 
 

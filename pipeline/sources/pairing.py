@@ -115,10 +115,10 @@ def _take(
     labels: Sequence[Path],
     pairs: Mapping[Path, Path],
 ) -> None:
-    """Take the pairs of a group of equal names; where some file is left over, they all clash."""
+    """Take the pairs of a group of equal names; where some labels are left over, all clash."""
     if not images or not labels:
         return
-    if len(pairs) == len(images) and set(pairs.values()) == set(labels):
+    if set(pairs.values()) == set(labels):
         found |= pairs
         return
     shown = ", ".join(str(path) for path in (*images, *labels)[:SHOWN])

@@ -68,6 +68,13 @@ def test_images_whose_labels_may_be_lost_are_left_out(
     }  # fmt: skip
 
 
+def test_a_copy_of_a_scan_with_labels_beside_it_is_left_out(stage: Stage) -> None:
+    files = {"scans/c.png": None, "scans/c.txt": GUN, "jpg/c.png": None}
+    found = stage({**BASE, **files}, bad_input="skip")
+    assert found.classes()["scans/c"] == ("gun",)
+    assert "jpg/c" not in found.rows
+
+
 def test_images_below_a_link_that_leads_nowhere_are_left_out(stage: Stage, tmp_path: Path) -> None:
     write_set(stage.folder, {**BASE, "images/b.png": None, "more/images/c.png": None})
     (stage.folder / "labels" / "b.txt").symlink_to(tmp_path / "0a" / ("1" * 30))
