@@ -35,11 +35,11 @@ check:
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -m 'not slow'
-	pytest -m slow --numprocesses 2 --dist loadfile
+	$(MAKE) fast
+	pytest -m slow --numprocesses 2 --dist loadgroup
 
 fast:
-	pytest
+	pytest --numprocesses 2 --dist worksteal
 
 mlflow: install
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port 5000

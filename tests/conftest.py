@@ -22,7 +22,7 @@ settings.load_profile("skipscan")
 SHARES = SplitShares(validation=0.25, test_normal=0.25, labelled_validation=0.3)
 EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)
 MODEL = ModelSettings(
-    ngf=4, ndf=4, batch_size=8, learning_rate=2e-3, beta1=0.5, beta2=0.999, score_lambda=0.9
+    ngf=4, ndf=4, batch_size=16, learning_rate=2e-3, beta1=0.5, beta2=0.999, score_lambda=0.9
 )
 LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=10)
 TRAIN = TrainSettings(model=MODEL, losses=LOSSES, epochs=2, seed=3)
@@ -35,6 +35,8 @@ def pytest_configure() -> None:
     processes are at work that takes many times as long.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process more for each training
+    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # a training has ended that much sooner
     torch.set_num_threads(1)
 
 

@@ -1,6 +1,7 @@
 """What a module imports, read from the source, without importing anything."""
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -28,18 +29,20 @@ def import_closure(module: str) -> set[str]:
     return found
 
 
-def imported_names(path: str) -> list[str]:
+@cache
+def imported_names(path: str) -> tuple[str, ...]:
     """Every name that a file imports; ``from a import b`` gives both ``a`` and ``a.b``."""
-    names = []
+    names: list[str] = []
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return names
+    return tuple(names)
 
 
+@cache
 def module_file(name: str) -> str | None:
     """The file of one of our modules, relative to the root; None for anything else."""
     if name.split(".", maxsplit=1)[0] not in OURS:

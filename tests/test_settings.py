@@ -130,6 +130,9 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"scans__classes": {1.0: "gun"}}, "scans.classes: got the key 1.0, expected a word"),
         ({"scans__classes": {1: "gun", "1": "knife"}}, "scans.classes: .*expected each class once"),
         ({"scans__bad_input": "ignore"}, "scans.bad_input: .*got 'ignore'"),
+        ({"scans__validation": 0}, "scans.validation: got 0.0, expected more than 0"),
+        ({"scans__sourse": "sixray"}, "scans.sourse: unknown parameter"),
+        ({"scans__source": "sixray"}, "scans.folder: got 'data/README.md'"),
         ({"scans__validation": 1.5}, "scans.validation: got 1.5"),
         ({"tune__space": {"lambda_con": [9, 3]}}, "tune.space.lambda_con: got .*low < high"),
         ({"tune__space": {"lambda_cno": [3, 9]}}, "tune.space: got 'lambda_cno', expected one of"),
@@ -166,7 +169,7 @@ def test_files_that_are_not_settings_are_named(tmp_path: Path) -> None:
         ("a: 1\n--- \na: 2\n", "line 2: expected a single document"),
         ("a: 2024-13-01", "month must be in 1..12"),
         ("a: \0", ".*special characters are not allowed"),
-        ("a: " + "[" * 2000, "maximum recursion depth"),
+        ("a: " + "[" * 600, "maximum recursion depth"),
     ],
 )
 def test_broken_yaml_is_one_line_with_its_file(tmp_path: Path, text: str, message: str) -> None:

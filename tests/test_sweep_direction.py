@@ -17,7 +17,7 @@ from pipeline.ray_tune import SweepJob
 from pipeline.selection import CRITERION
 from pipeline.tracking import UNLOGGED, Tracker
 from tests.conftest import MODEL
-from tests.jobs import TUNE
+from tests.on_ray.jobs import TUNE
 
 
 @pytest.fixture

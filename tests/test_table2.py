@@ -88,7 +88,7 @@ def test_a_share_is_of_the_patches_of_the_whole(patches: Path) -> None:
     "module", ["ceiling", "cell_runner", "cells", "detection", "judging", "table1", "table2"]
 )
 def test_a_runner_needs_no_orchestration(module: str) -> None:
-    names = imported_names(f"benchmarks/{module}.py")
+    names = list(imported_names(f"benchmarks/{module}.py"))
     for path in {path for name in names for path in import_closure(name)}:
         names += imported_names(path)
     assert not {name.split(".", maxsplit=1)[0] for name in names} & set(ORCHESTRATION)

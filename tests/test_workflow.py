@@ -167,6 +167,7 @@ def test_the_library_never_imports_the_stages() -> None:
             assert not any(name.split(".", maxsplit=1)[0] == "stages" for name in names), path
 
 
+@pytest.mark.slow  # it imports all that there is, in a process of its own
 def test_importing_anything_writes_and_prints_nothing(tmp_path: Path) -> None:
     code = "; ".join(f"import {module}" for module in MODULES)
     found = subprocess.run(

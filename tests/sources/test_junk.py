@@ -42,7 +42,7 @@ def judge(folder: Path, kind: Callable[[Path, ClassMap], ScanSource]) -> None:
     assert all(item.reason and "\n" not in item.reason for item in bad)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_coco(data: st.DataObject) -> None:
     content: dict[str, Any] = {

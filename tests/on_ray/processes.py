@@ -8,7 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pyarrow.fs import FileSystem
+
+from pipeline.ray_checkpoints import newest_state
+from pipeline.resources import WorkerRange
+from pipeline.training import State
 from tests.imports import ROOT
+from tests.on_ray.jobs import TRAIN
 
 SECONDS = 240
 
@@ -17,22 +23,12 @@ def start(job: str, patches: Path, folder: Path, *storage: str) -> "subprocess.P
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.jobs", job, str(patches), str(folder), *storage],
+            [sys.executable, "-m", "tests.on_ray.jobs", job, str(patches), str(folder), *storage],
             cwd=ROOT,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-
-
-def finish(process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    try:
-        process.wait(SECONDS)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    assert process.returncode == 0, (folder / "log.txt").read_text()[-4000:]
 
 
 def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> None:
@@ -47,3 +43,12 @@ def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> 
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def kept_state(storage: str, workers: int | WorkerRange) -> State:
+    """The newest state that a killed training has left in its storage."""
+    key = TRAIN.key("data", workers)
+    filesystem, folder = FileSystem.from_uri(f"{storage}/train-{key[:16]}")
+    state = newest_state(filesystem, folder, key)
+    assert state is not None
+    return state

@@ -15,17 +15,20 @@ from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.tracked_runs import BEST_TAG
 from pipeline.training import TrainSettings, Worker, train
 from tests.conftest import MODEL
-from tests.jobs import GRID, TUNE
-from tests.processes import finish, kill_when, start
+from tests.on_ray.conftest import ON_RAY, RunHere
+from tests.on_ray.jobs import GRID, TUNE
+from tests.on_ray.processes import kill_when, start
 
-pytestmark = pytest.mark.slow
+pytestmark = ON_RAY
 
 
 @pytest.fixture(scope="module")
-def grid(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def grid(run_here: RunHere, patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a sweep over a grid."""
     folder = tmp_path_factory.mktemp("grid")
-    finish(start("grid", patches, folder), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.ray_tune.TRIAL_FAILURES", 1)  # each restart is a process
+        run_here("grid", patches, folder)
     return folder
 
 
@@ -48,12 +51,12 @@ def trials_in_snapshot(folder: Path) -> set[str]:
     return ended
 
 
-def test_a_sweep_killed_and_started_again(patches: Path, tmp_path: Path) -> None:
+def test_a_sweep_killed_and_started_again(run_here: RunHere, patches: Path, tmp_path: Path) -> None:
     process = start("sweep", patches, tmp_path)
     kill_when(process, lambda: bool(trials_in_snapshot(tmp_path)))
     before = trials_in_snapshot(tmp_path)
     assert len(before) < TUNE.trials
-    finish(start("sweep", patches, tmp_path), tmp_path)
+    run_here("sweep", patches, tmp_path)
 
     result = json.loads((tmp_path / "trials.json").read_text())
     assert len(result["trials"]) == TUNE.trials
@@ -111,15 +114,17 @@ def test_a_trial_is_what_it_is_alone(grid: Path, patches: Path) -> None:
             assert there[name] == pytest.approx(alone[name], rel=1e-5), name
 
 
-def test_trials_that_take_over_one_another(patches: Path, tmp_path: Path) -> None:
-    finish(start("pbt", patches, tmp_path), tmp_path)
+def test_trials_that_take_over_one_another(
+    run_here: RunHere, patches: Path, tmp_path: Path
+) -> None:
+    run_here("pbt", patches, tmp_path)
     trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
     assert [trial["state"] for trial in trials] == ["finished"] * 2
     assert all(trial["epochs"] == 3 for trial in trials)
 
 
-def test_trials_of_two_workers(patches: Path, tmp_path: Path) -> None:
-    finish(start("parallel", patches, tmp_path), tmp_path)
+def test_trials_of_two_workers(run_here: RunHere, patches: Path, tmp_path: Path) -> None:
+    run_here("parallel", patches, tmp_path)
     trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
     assert {trial["state"] for trial in trials} <= {"finished", "stopped"}
     assert trials[0]["epochs"] == TUNE.epochs

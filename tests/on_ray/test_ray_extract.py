@@ -1,6 +1,5 @@
 """Extraction on Ray itself, with Ray's own processes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,19 +7,13 @@ import pytest
 from pipeline.catalogue import CatalogueRow
 from pipeline.errors import InputError
 from pipeline.extraction import plan
-from pipeline.ray_cluster import ray_session
 from pipeline.ray_extract import cut_on_ray
 from pipeline.shard_cutting import ShardResult, cut_shard
 from pipeline.sources.masks import SIXRAY, MasksSource
 from tests.conftest import EXTRACT
+from tests.on_ray.conftest import ON_RAY
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[None]:
-    with ray_session():
-        yield
+pytestmark = ON_RAY
 
 
 def test_the_same_bytes_as_in_one_process(

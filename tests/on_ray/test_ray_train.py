@@ -6,23 +6,24 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from pipeline.checkpoints import load_tensors
-from tests.jobs import TRAIN
-from tests.processes import finish, kill_when, start
+from tests.on_ray.conftest import ON_RAY, RunHere
+from tests.on_ray.jobs import TRAIN
+from tests.on_ray.processes import kept_state, kill_when, start
 from tests.test_training import same
 
-pytestmark = pytest.mark.slow
+pytestmark = ON_RAY
 
 
 @pytest.fixture(scope="module")
-def undisturbed(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(run_here: RunHere, patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    finish(start("train", patches, folder), folder)
+    run_here("train", patches, folder)
     return folder
 
 
 def test_two_workers_train_and_log_every_epoch(undisturbed: Path) -> None:
     state = load_tensors(undisturbed / "state.pt")
-    assert [metrics["epoch"] for metrics in state["history"]] == [1, 2, 3, 4]
+    assert [(m["epoch"], m["workers"]) for m in state["history"]] == [(n, 2) for n in (1, 2, 3, 4)]
     assert state["history"][-1]["loss_con"] < state["history"][0]["loss_con"]
     client = MlflowClient(f"sqlite:///{undisturbed / 'mlflow.db'}")
     (run,) = client.search_runs(["1"])
@@ -31,22 +32,25 @@ def test_two_workers_train_and_log_every_epoch(undisturbed: Path) -> None:
 
 
 def test_killed_and_resumed_equals_undisturbed(
-    undisturbed: Path, patches: Path, tmp_path: Path
+    undisturbed: Path,
+    run_here: RunHere,
+    patches: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     process = start("train", patches, tmp_path)
     # Ray goes on from the checkpoints in its list, which it writes after the checkpoint itself.
     kill_when(process, lambda: any(tmp_path.glob("ray/train-*/checkpoint_manager_snapshot.json")))
     assert not (tmp_path / "state.pt").exists()
+    kept = kept_state(f"{tmp_path}/ray", workers=2)
     cut_short = leave_one_cut_short(tmp_path)
-    said_before = len((tmp_path / "log.txt").read_text())
-    finish(start("train", patches, tmp_path), tmp_path)
+    run_here("train", patches, tmp_path)
     expected, found = load_tensors(undisturbed / "state.pt"), load_tensors(tmp_path / "state.pt")
     assert found["epoch"] == TRAIN.epochs
     assert same(found, expected)
-    said = (tmp_path / "log.txt").read_text()[said_before:]
-    assert "epoch 4 of 4" in said
-    assert "epoch 1 of 4" not in said  # it was not run again
-    assert f"{cut_short}: not a whole checkpoint of ours" in said
+    # The epochs that it had were not run again: they took what they had taken, to the nanosecond.
+    assert found["history"][: kept["epoch"]] == kept["history"]
+    assert f"{cut_short}: not a whole checkpoint of ours" in "".join(capsys.readouterr())
 
 
 def leave_one_cut_short(folder: Path) -> Path:
@@ -56,9 +60,3 @@ def leave_one_cut_short(folder: Path) -> Path:
     cut_short.parent.mkdir()
     cut_short.write_bytes(whole.read_bytes()[:-1])
     return cut_short
-
-
-def test_as_many_workers_as_there_is_room_for(patches: Path, tmp_path: Path) -> None:
-    finish(start("elastic", patches, tmp_path), tmp_path)
-    state = load_tensors(tmp_path / "state.pt")
-    assert [(m["epoch"], m["workers"]) for m in state["history"]] == [(n, 2) for n in (1, 2, 3, 4)]
