@@ -34,8 +34,9 @@ def main() -> None:
     splits = split_scans(entries, settings, settings.seed, bags)
     rows = write_catalogue(SCANS, entries, splits)
     near = write_near_duplicates(SCANS / NEAR_DUPLICATES, found, splits)
+    kept = any(entry.part for entry in entries)
     notes = [
-        *describe_parts(found.entries, settings, splits, kept=settings.keeps_own_parts),
+        *describe_parts(found.entries, settings, splits, kept=kept),
         *describe_bags(bags, len(entries), settings.group),
         f"{near} pairs of near-duplicates across splits: {SCANS / NEAR_DUPLICATES}",
     ]

@@ -264,16 +264,20 @@ def test_a_set_s_own_parts_are_kept_or_left_as_asked() -> None:
 def test_the_parts_and_the_use_of_labels_are_told() -> None:
     entries = in_parts(train=(2, 1), test=(1, 3))
     outside = replace(SHARES, normal_windows="outside")
-    assert describe_parts(entries, SHARES, kept=True) == [
+    assert describe_parts(entries, SHARES, {}, kept=True) == [
         "the set's own parts: test 4, train 3: kept as the splits"
     ]
-    assert describe_parts(entries, outside, kept=False) == [
+    assert describe_parts(entries, outside, {}, kept=False) == [
         "the set's own parts: test 4, train 3: not kept: set scans.parts to own for that",
         LABELS_USED,
     ]
+    splits = {"train-n0": TEST, "train-n1": TRAIN, "test-n0": TEST}
+    assert describe_parts(entries, SHARES, splits, kept=True)[1:] == [
+        "1 scans moved to the test, with others of their bags"
+    ]
     without = with_parts(entries, None, keep=False)
-    assert describe_parts(without, SHARES, kept=True) == []
-    assert describe_parts(without, outside, kept=True) == [LABELS_USED]
+    assert describe_parts(without, SHARES, {}, kept=True) == []
+    assert describe_parts(without, outside, {}, kept=True) == [LABELS_USED]
 
 
 def counts_by_part(splits: dict[str, str]) -> dict[str, dict[str, int]]:
