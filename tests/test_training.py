@@ -171,7 +171,7 @@ def test_a_batch_is_shared_out_evenly() -> None:
 def test_a_worker_reads_its_share_of_a_batch(patches: Path) -> None:
     store = PatchStore(patches, TRAIN_SPLIT)
     reader = shuffled_reader(TRAIN, store, 1, 2)
-    assert (reader.batch_size, reader.rank, reader.world_size, reader.seed) == (4, 1, 2, 3)
+    assert (reader.batch_size, reader.rank, reader.world_size, reader.seed) == (8, 1, 2, 3)
     assert reader.store is store
 
 

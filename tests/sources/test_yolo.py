@@ -194,13 +194,15 @@ def test_values_that_fit_no_form(values: str, message: str) -> None:
 
 
 def test_text_that_is_no_label_is_left_alone(folder: Path) -> None:
-    """Text is one of labels by its folder, or if each of its lines begins as labels do."""
+    """Text is one of labels if most of its lines end in numbers, or if it cannot be read."""
     texts = {
         "notes/read.txt": "hello there\n",
         "notes/empty.txt": "",
-        "notes/short.txt": "0 1 2 3\n",
-        "notes/mixed.txt": f"{GUN}\nand some more words here\n",
-        "notes/like.txt": f"{GUN}\n\n{GUN}\n",
+        "notes/short.txt": "0 1 2\n",
+        "notes/mixed.txt": f"{GUN}\nand some more words here\nand here\n",
+        "README.txt": f"{GUN}\n",
+        "notes/like.txt": f"{GUN}\n\n{GUN}\nand some words\n",
+        "other/named.txt": "gun 0.1 0.2 0.3 0.4\n",
         "other/Labels/far.txt": "hello\n",
         "obj.data": "names = obj.names",
     }
@@ -209,10 +211,18 @@ def test_text_that_is_no_label_is_left_alone(folder: Path) -> None:
         (folder / name).write_text(text)
     (folder / "notes/binary.txt").write_bytes(b"\xff\xfe\x00")
     listing = YoloSource(folder, CLASSES).listing()
-    names = ("read", "empty", "short", "mixed", "binary")
-    left = {folder / f"notes/{name}.txt" for name in names}
+    names = (
+        "notes/read",
+        "notes/empty",
+        "notes/short",
+        "notes/mixed",
+        "README",
+        "other/Labels/far",
+    )
+    left = {folder / f"{name}.txt" for name in names}
     assert listing.ignored == dict.fromkeys(left, "text, but no labels")
     orphans = {bad.file for bad in listing.bad} - {str(folder)}  # c, whose labels may be these
-    assert orphans == {str(folder / "notes/like.txt"), str(folder / "other/Labels/far.txt")}
+    named = ("notes/like.txt", "other/named.txt", "notes/binary.txt")
+    assert orphans == {str(folder / name) for name in named}
     assert folder / "obj.data" in listing.annotations
     assert {image.stem for image in listing.files.images} == {"a", "b", "c"}
