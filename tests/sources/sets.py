@@ -1,5 +1,6 @@
 """Sets of scans as tools write them, made for a test, and what the stage `scans` makes of them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,4 +62,17 @@ def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **scans: object) 
     monkeypatch.chdir(tmp_path)
     main()
     rows = {row.scan_id: row for row in read_catalogue(Path("data/scans"))}
-    return Found(rows, Path("data/scans/account.txt").read_text())
+    account = Path("data/scans/account.txt").read_text()
+    assert_it_adds_up(account)
+    return Found(rows, account)
+
+
+def assert_it_adds_up(account: str) -> None:
+    """Every file of the set is in one group of the account, and ignored ones have a reason."""
+    numbers = list(map(int, re.findall(r"\d+", account.splitlines()[0])))
+    seen, *groups = numbers
+    every = [path for path in Path("set").rglob("*") if not path.name.startswith(".")]
+    visible = [path for path in every if path.is_symlink() or not path.is_dir()]
+    assert seen == sum(groups) == len(visible)
+    ignored = map(int, re.findall(r"^  ignored: (\d+) ", account, flags=re.MULTILINE))
+    assert sum(ignored) == groups[-1]
