@@ -136,6 +136,11 @@ class LabelledSet:
         known = {*self.annotations, *self.ignored}
         return [path for path in self.files.others if path not in known]
 
+    def _words_above(self, path: Path) -> set[str]:
+        """The words of the folders that lead to a file from the set's."""
+        folders = path.relative_to(self.files.folder).parts[:-1]
+        return {word for folder in folders for word in words_of(folder)}
+
     def _left(self) -> list[Path]:
         """The images of which nothing is known."""
         known = {*self.scans, *self.refused, *self.ignored}
@@ -162,7 +167,9 @@ class LabelledSet:
         elsewhere = self._elsewhere()
         speaking = [path for path in elsewhere if _may_be_labels(path)]
         speaking += [*self.orphans, *self._lost()]
-        masks = [path for path in self._left() if not MASK_WORDS.isdisjoint(_words_above(path))]
+        masks = [
+            path for path in self._left() if not MASK_WORDS.isdisjoint(self._words_above(path))
+        ]
         self.ignored |= dict.fromkeys(masks, "a mask, which this format does not read")
         names = {loose_stem(path).removesuffix("_mask"): path for path in (*speaking, *masks)}
         for image in self._left():
@@ -227,10 +234,6 @@ def _may_be_labels(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return LABELS_INSIDE[suffix].search(file.read(START)) is not None
-
-
-def _words_above(path: Path) -> set[str]:
-    return {word for part in path.parts[:-1] for word in words_of(part)}
 
 
 def _is_number(text: str) -> bool:

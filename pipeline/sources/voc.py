@@ -22,7 +22,8 @@ class VocSource(DetectionSource):
     def labels(self, found: LabelledSet) -> None:
         """Images pair with XML files by their names."""
         for image in found.files.images:
-            if any(place.name.startswith(MASK_FOLDERS) for place in image.parents):
+            folders = image.relative_to(self.folder).parts[:-1]
+            if any(folder.startswith(MASK_FOLDERS) for folder in folders):
                 found.ignored[image] = "VOC's segmentation masks; its boxes are read"
         for image, path in found.pair(found.files.ending_in(".xml")):
             try:

@@ -63,15 +63,15 @@ def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **scans: object) 
     main()
     rows = {row.scan_id: row for row in read_catalogue(Path("data/scans"))}
     account = Path("data/scans/account.txt").read_text()
-    assert_it_adds_up(account)
+    assert_it_adds_up(account, Path(params["scans"]["folder"]))
     return Found(rows, account)
 
 
-def assert_it_adds_up(account: str) -> None:
+def assert_it_adds_up(account: str, folder: Path) -> None:
     """Every file of the set is in one group of the account, and ignored ones have a reason."""
     numbers = list(map(int, re.findall(r"\d+", account.splitlines()[0])))
     seen, *groups = numbers
-    every = [path for path in Path("set").rglob("*") if not path.name.startswith(".")]
+    every = [path for path in folder.rglob("*") if not path.name.startswith(".")]
     visible = [path for path in every if path.is_symlink() or not path.is_dir()]
     assert seen == sum(groups) == len(visible)
     ignored = map(int, re.findall(r"^  ignored: (\d+) ", account, flags=re.MULTILINE))

@@ -408,3 +408,16 @@ def test_a_normal_of_mvtec_with_a_mask_that_is_not_empty_is_no_normal(stage: Sta
     found = stage(files, source="mvtec", classes={}, bad_input="skip")
     assert "test/good/0" not in found.rows
     assert "test/good/1" in found.rows
+
+
+@pytest.mark.parametrize("source", ["yolo", "voc"])
+def test_what_the_folder_above_the_set_is_called_does_not_matter(stage: Stage, source: str) -> None:
+    above = "masks/SegmentationClass/runs"
+    labels = {"images/a.txt": GUN, "data.yaml": NAMES, "images/a.xml": GUN_XML}
+    files = {**in_folder("images"), "images/a.png": None, **labels}
+    found = stage(
+        {f"{above}/{name}": content for name, content in files.items()},
+        source=source, folder=f"set/{above}", unannotated="normal",
+    )  # fmt: skip
+    assert len(found.rows) == 9
+    assert found.classes()["images/a"] == ("gun",)
