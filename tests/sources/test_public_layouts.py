@@ -603,7 +603,7 @@ def test_special_files_are_named_and_not_waited_for(
 
 
 def test_the_account_adds_up(stage: Stage) -> None:
-    files = {**in_folder("images"), "labels/normal0.txt": GUN + "\n1 0.5 0.5 0.2 0.2",
+    files = {**in_folder("images"), "labels/normal0.txt": f"{GUN}\n{GUN}\n1 0.5 0.5 0.2 0.2",
              "labels/normal1.txt": "", "data.yaml": NAMES, "README.md": "a set", ".hidden": "x",
              "labels/train.cache": b"\x80"}  # fmt: skip
     found = stage(files, classes={"gun": "gun", "bottle": "normal"})
@@ -616,7 +616,7 @@ def test_the_account_adds_up(stage: Stage) -> None:
     assert ["test", "gun", "1"] in table
     heads = table[next(n for n, row in enumerate(table) if row[:1] == ["objects"])]
     column = heads.index("test") - 1
-    assert next(row for row in table if row[:2] == ["gun", "(gun)"])[2:][column] == "1"
+    assert next(row for row in table if row[:2] == ["gun", "(gun)"])[2:][column] == "2"
     assert next(row for row in table if row[:2] == ["bottle", "(normal)"])[2:][column] == "1"
     empty = next(row for row in table if row[:3] == ["scans", "without", "objects"])[3:]
     assert sum(map(int, empty)) == 7
