@@ -32,7 +32,7 @@ class DetectionSource(ABC):
     """A folder of scans with labelled objects; a scan whose labels hold no object is normal.
 
     `unannotated` says what an image is that has no labels at all; None is the format's own rule,
-    unless there are labels that no image has the name of.
+    unless labels may lie elsewhere: `LabelledSet.settle`.
     """
 
     format_rule: ClassVar[Unannotated] = "bad"

@@ -73,11 +73,11 @@ class YoloSource(DetectionSource):
         self, path: Path, size: tuple[int, int] | None
     ) -> Iterator[tuple[int, str, Detections]]:
         """Number, class and object of each line; masks are made where the `size` is known."""
-        if self._names is None:  # in another process than the one that listed the folder
-            self._names, _ = read_names(list_files(self.folder))
         for number, line in enumerate(read_lines(path), 1):
             if not line:
                 continue
+            if self._names is None:  # in another process than the one that listed the folder
+                self._names, _ = read_names(list_files(self.folder))
             try:
                 written = _box_or_polygon(line.split())
                 is_polygon = len(written) > 5

@@ -391,6 +391,8 @@ def test_a_yolo_set_of_normals_with_empty_labels_needs_no_names(stage: Stage) ->
     files = {f"labels/normal{number}.txt": "" for number in range(8)}
     found = stage({**in_folder("images"), **files, "README.txt": "all clear"}, classes={})
     assert len(found.rows) == 8
+    unlisted = open_source(load_settings().scans, Path("data/scans"))  # as extraction has it
+    assert [unlisted.read(row.entry()).regions for row in found.rows.values()] == [()] * 8
 
 
 def test_many_pictures_of_one_name_are_paired_by_their_bags(stage: Stage) -> None:
