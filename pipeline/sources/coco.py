@@ -57,7 +57,8 @@ class CocoSource(DetectionSource):
     def labels(self, found: LabelledSet) -> None:
         """Each image that a JSON file lists, found by the end of its path."""
         if self.unannotated == "normal" and not found.files.ending_in(".json"):
-            return  # of normals alone
+            self._found = {}  # of a set of normals alone
+            return
         self._found = _read_folder(found)
         with_objects = {item.path for item in self._found.values() if item.objects}
         for image, item in self._found.items():
@@ -74,7 +75,8 @@ class CocoSource(DetectionSource):
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Each annotation by itself."""
         if self._found is None:  # in another process than the one that listed the folder
-            self._found = _read_folder(LabelledSet(list_files(self.folder)))
+            files = list_files(self.folder)
+            self._found = _read_folder(LabelledSet(files)) if files.ending_in(".json") else {}
         found = self._found.get(entry.files[0])
         if found is None and not entry.classes:
             return  # no file lists it, and `unannotated` says that it is normal

@@ -423,3 +423,11 @@ def test_what_the_folder_above_the_set_is_called_does_not_matter(stage: Stage, s
     )  # fmt: skip
     assert len(found.rows) == 9
     assert found.classes()["images/a"] == ("gun",)
+
+
+@pytest.mark.parametrize("source", ["coco", "voc", "labelme", "opixray"])
+def test_normals_alone_need_no_annotation_where_the_user_says_so(stage: Stage, source: str) -> None:
+    found = stage(in_folder("images"), source=source, classes={}, unannotated="normal")
+    assert set(found.classes().values()) == {()}
+    unlisted = open_source(load_settings().scans, Path("data/scans"))
+    assert [unlisted.read(row.entry()).regions for row in found.rows.values()] == [()] * 8
