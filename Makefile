@@ -36,7 +36,7 @@ check:
 	ruff format --check .
 	mypy
 	$(MAKE) fast
-	pytest -m slow --numprocesses 2 --dist loadgroup
+	pytest -m slow --numprocesses 2 --dist loadfile
 
 fast:
 	pytest --numprocesses 2 --dist worksteal

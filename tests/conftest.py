@@ -1,11 +1,13 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
 from pipeline.extraction import extract_patches
@@ -16,7 +18,7 @@ from pipeline.sources.masks import SIXRAY, MasksSource
 from pipeline.splits import SplitShares, split_scans
 from pipeline.training import TrainSettings
 
-settings.register_profile("skipscan", deadline=None)  # the machine may be busy
+settings.register_profile("skipscan", deadline=None, max_examples=50)  # the machine may be busy
 settings.load_profile("skipscan")
 
 SHARES = SplitShares(validation=0.25, test_normal=0.25, labelled_validation=0.3)
@@ -38,6 +40,20 @@ def pytest_configure() -> None:
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process more for each training
     os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # a training has ended that much sooner
     torch.set_num_threads(1)
+
+
+class FilesAndFolders(LoadFileScheduling):  # type: ignore[misc]
+    """Sends the tests of a file to one process, and those of `tests/on_ray`, which share a Ray."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return (
+            "tests/on_ray" if nodeid.startswith("tests/on_ray/") else super()._split_scope(nodeid)
+        )
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndFolders | None:
+    """Replace the scheduler of `--dist loadfile`."""
+    return FilesAndFolders(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def write_image(path: Path, image: np.ndarray) -> Path:

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from tests.conftest import make_sixray, write_image
 from tests.imports import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 STAGES = ["scans", "extract", "tune", "train", "evaluate"]
 SPACE = yaml.safe_load((ROOT / "params.yaml").read_text())["tune"]["space"]

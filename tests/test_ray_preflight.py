@@ -17,7 +17,6 @@ from pipeline.ray_preflight import (
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("nodes"),
     # Ray's own test cluster leaves a socket to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -22,7 +22,7 @@ PRESETS = ROOT / "presets.yaml"
 
 
 def with_changes(folder: Path, **changes: object) -> Path:
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = yaml.load((ROOT / "params.yaml").read_text(), yaml.CSafeLoader)
     for name, value in changes.items():
         *block, key = name.split("__")
         target = content[block[0]] if block else content

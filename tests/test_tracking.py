@@ -21,7 +21,7 @@ from pipeline.tracking import PARENT_TAG, UNLOGGED, Tracker, closing_runs
 from tests.conftest import MODEL
 from tests.imports import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("store")]  # making it takes seconds
+pytestmark = pytest.mark.slow  # making the store takes seconds
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 SETTINGS = load_settings(ROOT / "params.yaml", ROOT / "presets.yaml")

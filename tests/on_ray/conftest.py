@@ -17,7 +17,6 @@ RunHere = Callable[..., None]
 
 ON_RAY = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("ray"),  # in one process, which starts Ray once
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
 

@@ -55,9 +55,9 @@ def write_set(folder: Path, files: Mapping[str, Content]) -> Path:
 
 def run_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **scans: object) -> Found:
     """Run the stage over the set in `tmp_path`/set."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = yaml.load((ROOT / "params.yaml").read_text(), yaml.CSafeLoader)
     params["scans"] |= {"folder": "set", "validation": 0.4, "test_normal": 0.3, **scans}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "params.yaml").write_text(yaml.dump(params, Dumper=yaml.CSafeDumper))
     (tmp_path / "presets.yaml").write_text((ROOT / "presets.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     main()
