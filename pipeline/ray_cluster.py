@@ -140,7 +140,15 @@ def short_folder() -> str | None:
 
 def _runtime_env() -> dict[str, Any]:
     """What the workers get."""
+
+    def know_the_cluster() -> None:
+        # Ray Train's watchman over the CPUs of a trial asks "the" cluster of this machine. Where
+        # there are two it ends in an error, and a trial that is stopped never gives its CPUs back.
+        os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+
     return {
+        # A function within a function travels itself, so workers need not import this module.
+        "worker_process_setup_hook": know_the_cluster,
         "py_modules": [str(Path(pipeline.__file__).parent)],
         "env_vars": {
             # Ray Train would log what a worker prints, and so show it twice.

@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from mlflow.tracking import MlflowClient
+from ray.cluster_utils import Cluster
 
 from tests.conftest import make_sixray, write_image
 from tests.imports import ROOT
@@ -30,16 +32,14 @@ LEFT = ["dvc.lock", "results/evaluate/metrics.json"]  # what a run leaves to com
 CLASSES = {"knife", "gun", "gun_part", "full_weapon", "overall"}
 
 
-def run(folder: Path, *command: str, fails: bool = False, mlflow: str | None = None) -> str:
+def run(folder: Path, *command: str, fails: bool = False, **variables: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     unset = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "RAY_ADDRESS")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
-    if mlflow:
-        environment |= {"MLFLOW_TRACKING_URI": mlflow, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     found = subprocess.run(
         command,
         cwd=folder,
-        env={**environment, "PATH": path},
+        env={**environment, "PATH": path, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -49,10 +49,10 @@ def run(folder: Path, *command: str, fails: bool = False, mlflow: str | None = N
     return output
 
 
-def run_stages(folder: Path, *names: str, mlflow: str | None = None) -> str:
+def run_stages(folder: Path, *names: str, **variables: str) -> str:
     """Run stages in one process, which imports what they need once."""
     code = "; ".join(f"import stages.{name} as s; s.main()" for name in names)
-    return run(folder, sys.executable, "-c", code, mlflow=mlflow)
+    return run(folder, sys.executable, "-c", code, fails=False, **variables)
 
 
 def change(folder: Path, block: str, key: str, value: object) -> None:
@@ -97,8 +97,21 @@ def changed_files(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
+def ray_address() -> Iterator[str]:
+    """The address of a running Ray, which stages use instead of starting one each."""
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": True}
+    )
+    yield cluster.address
+    cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which `dvc repro` has run with the tiny preset, committed."""
+    """A checkout in which `dvc repro` has run with the tiny preset, committed.
+
+    Each stage has started a Ray of its own.
+    """
     folder = commit_checkout(tmp_path_factory.mktemp("project") / "skipscan")
     run(folder, "dvc", "repro")
     run(folder, "git", "add", *LEFT)
@@ -190,9 +203,9 @@ def test_one_mlflow_run_holds_the_pipeline_and_nests_the_sweep(project: Path) ->
     assert len(client.search_logged_models(["1"])) == 1
 
 
-def test_experiments_and_what_shows_them(project: Path) -> None:
+def test_experiments_and_what_shows_them(project: Path, ray_address: str) -> None:
     changes = ["-S", "train.lambda_con=50", "-S", "train.workers=1"]
-    output = run(project, "dvc", "exp", "run", "-n", "con50", *changes)
+    output = run(project, "dvc", "exp", "run", "-n", "con50", *changes, RAY_ADDRESS=ray_address)
     assert "Running stage 'train'" in output
     assert "Running stage 'tune'" not in output
     shown = run(project, "dvc", "exp", "show", "--csv")
@@ -236,7 +249,9 @@ def make_yolo(folder: Path) -> None:
     (folder / "classes.txt").write_text("no\non\n")
 
 
-def test_scans_that_dvc_tracks_are_found_by_experiments_here_and_in_a_copy(tmp_path: Path) -> None:
+def test_scans_that_dvc_tracks_are_found_by_experiments_here_and_in_a_copy(
+    ray_address: str, tmp_path: Path
+) -> None:
     folder = commit_checkout(tmp_path / "skipscan")
     assert run(ROOT, "git", "ls-files", "data") == "data/README.md\n"  # `dvc add` wants the rest
     make_yolo(folder / "data" / "raw")
@@ -246,7 +261,7 @@ def test_scans_that_dvc_tracks_are_found_by_experiments_here_and_in_a_copy(tmp_p
     run(folder, "git", "commit", "-qm", "My scans")
     changes = ["scans.source=yolo", "scans.folder=data/raw", "+scans.classes={no: normal, on: gun}"]
     command = ["dvc", "exp", "run", *(word for change in changes for word in ("-S", change))]
-    in_copy = run(folder, *command, "--temp", "-n", "copy", "extract")
+    in_copy = run(folder, *command, "--temp", "-n", "copy", "extract", RAY_ADDRESS=ray_address)
     assert re.search(r"^test +6 +0 +\d+ +[1-9]", in_copy, flags=re.M)  # normal, gun
     assert changed_files(folder) == []
     here = run(folder, *command, "-S", "scans.seed=1", "-n", "here", "scans")
@@ -256,11 +271,18 @@ def test_scans_that_dvc_tracks_are_found_by_experiments_here_and_in_a_copy(tmp_p
     assert not [name for name in committed.splitlines() if name.startswith("data/raw/")]
 
 
-def test_a_store_that_was_gone_is_made_up_for(project: Path, tmp_path: Path) -> None:
+def test_a_store_that_was_gone_is_made_up_for(
+    project: Path, ray_address: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "skipscan"
     shutil.copytree(project, folder, ignore=shutil.ignore_patterns("mlflow.db", "work"))
     change(folder, "train", "workers", 1)
-    output = run_stages(folder, "tune", "train", "evaluate", mlflow="http://127.0.0.1:9")
+    gone = {
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "RAY_ADDRESS": ray_address,
+    }
+    output = run_stages(folder, "tune", "train", "evaluate", **gone)
     assert output.count("MLflow at http://127.0.0.1:9 failed") == 3  # each stage says it once
     run_stages(folder, "track")
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
@@ -272,7 +294,7 @@ def test_a_store_that_was_gone_is_made_up_for(project: Path, tmp_path: Path) -> 
     assert all("loss_g" in r.data.metrics for name, r in runs.items() if name.startswith("trial"))
 
 
-def test_a_folder_of_scans_and_masks_of_one_s_own(tmp_path: Path) -> None:
+def test_a_folder_of_scans_and_masks_of_one_s_own(ray_address: str, tmp_path: Path) -> None:
     folder = copy_checkout(tmp_path / "skipscan")
     make_sixray(folder / "mine")
     for key, value in (
@@ -284,20 +306,21 @@ def test_a_folder_of_scans_and_masks_of_one_s_own(tmp_path: Path) -> None:
         change(folder, "scans", key, value)
     output = run(folder, sys.executable, "-m", "stages", "scans")
     assert "labelled_validation  gun " in output
-    larger = run(folder, sys.executable, "-m", "stages", "extract", fails=True)
+    extract = (sys.executable, "-m", "stages", "extract")
+    larger = run(folder, *extract, fails=True, RAY_ADDRESS=ray_address)
     reason = "a scan of 64x48 pixels is smaller than a window of 64x64"
     assert f"bad input: mine/normal/n00.png: {reason}" in larger
     assert one_error(larger).startswith("error: 18 bad files, named above")
     change(folder, "extract", "size", 16)
     change(folder, "extract", "stride", 8)
-    table = run(folder, sys.executable, "-m", "stages", "extract")
+    table = run(folder, *extract, RAY_ADDRESS=ray_address)
     assert [line.split()[0] for line in table.splitlines() if "test " in line] == ["test"]
     few = run(folder, sys.executable, "-m", "stages", "train", fails=True)
     assert one_error(few).endswith("best.json: no such file: run `dvc repro tune`")
 
 
 @pytest.fixture(scope="module")
-def normal_scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def normal_scans(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that has trained on a set without abnormal scans, and without a sweep."""
     folder = copy_checkout(tmp_path_factory.mktemp("normal") / "skipscan")
     (make_sixray(folder / "mine", threat=0) / "normal").rename(folder / "mine" / "0.normal")
@@ -311,7 +334,7 @@ def normal_scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content["train"] |= {**numbers, "epochs": 1, "workers": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     run(folder, "git", "init", "-q")
-    run_stages(folder, "scans", "extract", "tune", "train")
+    run_stages(folder, "scans", "extract", "tune", "train", RAY_ADDRESS=ray_address)
     return folder
 
 
@@ -323,11 +346,11 @@ def normal_scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_set_of_normal_scans_alone(
-    test_normal: float, said: str, drawn: set[str], normal_scans: Path
+    test_normal: float, said: str, drawn: set[str], normal_scans: Path, ray_address: str
 ) -> None:
     folder = normal_scans
     change(folder, "scans", "test_normal", test_normal)
-    run_stages(folder, "scans", "extract", "evaluate")
+    run_stages(folder, "scans", "extract", "evaluate", RAY_ADDRESS=ray_address)
     evaluated = folder / "results/evaluate"
     table = (evaluated / "table.txt").read_text().splitlines()
     assert table[1] == said

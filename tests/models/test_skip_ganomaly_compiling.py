@@ -13,7 +13,7 @@ from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.nets import NetShape
 from pipeline.models.skip_ganomaly.nets import build_networks
 from pipeline.models.skip_ganomaly.step import train_step
-from pipeline.scoring import SCORE_BATCH, build_detector
+from pipeline.scoring import build_detector
 from tests.conftest import LOSSES, MODEL
 from tests.imports import ROOT
 
@@ -63,9 +63,7 @@ def test_compiled_is_plain_but_for_rounding(
     for name, value in train_step(compiled, batch(), other).items():
         torch.testing.assert_close(value, expected_losses[name], rtol=1e-4, atol=1e-5)
 
-    patches = np.random.default_rng(0).integers(
-        0, 256, (SCORE_BATCH + 3, 16, 16, 3), dtype=np.uint8
-    )
+    patches = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
     networks = network_state(plain.networks)
     as_is, faster = (
         build_detector(SHAPE, networks, replace(MODEL, compile=each)).score([patches])

@@ -1,0 +1,14 @@
+"""What a worker knows of the Ray that it belongs to."""
+
+import os
+
+import ray
+
+from tests.on_ray.conftest import ON_RAY
+
+pytestmark = ON_RAY
+
+
+def test_a_worker_finds_its_own_ray_where_there_are_several(session: None) -> None:
+    asked = ray.remote(os.environ.get).remote("RAY_ADDRESS")
+    assert ray.get(asked) == ray.get_runtime_context().gcs_address
