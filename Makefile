@@ -36,7 +36,7 @@ check:
 	ruff format --check .
 	mypy
 	$(MAKE) fast
-	pytest -m slow --numprocesses 2 --dist loadfile
+	pytest -m slow --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 fast:
 	pytest --numprocesses 2 --dist worksteal

@@ -32,13 +32,6 @@ def torch_convolutions() -> Iterator[None]:
 
 
 @contextmanager
-def dead_taps() -> Iterator[None]:
-    """Maps of 4 and 2 meet the taps that see only padding."""
-    with patch.object(convolutions, "_live_taps_pay", lambda: False):
-        yield
-
-
-@contextmanager
 def plain_join() -> Iterator[None]:
     """Gradients after a join are strided."""
     with patch.object(generator, "join", lambda skip, x: torch.cat([skip, x], dim=1)):
@@ -60,7 +53,7 @@ def large_batches() -> Iterator[None]:
         yield
 
 
-ALWAYS = {"small maps as products": torch_convolutions, "live taps alone": dead_taps}
+ALWAYS = {"small maps as products": torch_convolutions}
 STEP = {**ALWAYS, "dense gradients after a join": plain_join}
 SCORE = {**ALWAYS, "batches of 64, not 256": large_batches}
 

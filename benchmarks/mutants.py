@@ -33,7 +33,7 @@ from mutmut.state import state
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "work" / "mutants"
-SAMPLE = 100
+SAMPLE = 60
 SEED = 0
 COPIED = ("pipeline", "stages", "tests", "benchmarks", "docs", "deploy")
 COPIED_FILES = ("params.yaml", "presets.yaml", "dvc.yaml", "README.md", "Makefile")

@@ -1,14 +1,12 @@
 """The textbook training step against ours: medians of alternating runs, and their ratio.
 
     python -m benchmarks.train_step [--threads 2] [--cpu-time] [--precision float32]
-    python -m benchmarks.train_step --compile yes    also what compiling takes
-    python -m benchmarks.train_step --device cuda --precision bfloat16 --compile yes
+    python -m benchmarks.train_step --device cuda --precision bfloat16
 
 The textbook in float32; batch 64, ngf = ndf = 64. `floor` is that of float32 (`benchmarks.floor`).
 On CUDA, 32 pixels alone and no floor, but ours at larger batches too.
 """
 
-import resource
 from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
@@ -25,7 +23,7 @@ from benchmarks.floor import (
     step_work,
 )
 from benchmarks.textbook import BETAS, LEARNING_RATE, Textbook, textbook_step
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows, seconds_of, wall_time
+from benchmarks.timing import Clock, Row, alternate, arguments, print_rows, wall_time
 from pipeline.models.gan import build_gan
 from pipeline.models.precision import products
 from pipeline.models.settings import LossSettings, ModelSettings, Precision
@@ -73,12 +71,10 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def model_settings(
-    width: int, precision: Precision = "float32", *, use_compiler: bool = False
-) -> ModelSettings:
+def model_settings(width: int, precision: Precision = "float32") -> ModelSettings:
     """The textbook's optimiser, at ngf = ndf = `width`."""
     betas, rate = BETAS, LEARNING_RATE
-    return ModelSettings(width, width, BATCH, rate, *betas, 0.9, precision, use_compiler)
+    return ModelSettings(width, width, BATCH, rate, *betas, 0.9, precision)
 
 
 def some_patches(side: int, count: int = BATCH) -> torch.Tensor:
@@ -92,34 +88,11 @@ def measure(rounds: int, settings: ModelSettings, clock: Clock) -> list[Row]:
     rows = []
     for side in SIDES:
         rivals = {"textbook": their_step(side), "ours": our_step(side, settings)}
-        if settings.compile:
-            print_compiling(rivals["ours"], side)
-            rivals["uncompiled"] = our_step(side, replace(settings, compile=False))
         found = alternate(rivals, rounds, clock)
         floor = step_work(paper_shape(side), BATCH).seconds(machine)
         what = f"training step, {side} px, {settings.precision}"
         rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
-        if settings.compile:
-            ratio = found["uncompiled"].median / found["ours"].median
-            print(
-                f"compiled, {side} px: {ratio:.2f} times as fast as {found['uncompiled']}",
-                flush=True,
-            )
     return rows
-
-
-def print_compiling(step: Callable[[], object], side: int) -> None:
-    """What the first step takes, also of processors, with the compilers that it starts."""
-    before = seconds_of_processors()
-    seconds = seconds_of(step, wall_time)
-    used = seconds_of_processors() - before
-    print(f"compiling, {side} px: {seconds:.0f} s, {used:.0f} s of processors", flush=True)
-
-
-def seconds_of_processors() -> float:
-    """Of this process and those that it has started and that ended."""
-    both = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(used.ru_utime + used.ru_stime for used in both)
 
 
 def measure_cuda(rounds: int, settings: ModelSettings) -> list[Row]:
@@ -146,10 +119,9 @@ def main() -> None:
     given = arguments(
         "the textbook training step against ours",
         precision=get_args(Precision),
-        compile=("no", "yes"),
         device=("cpu", "cuda"),
     )
-    settings = model_settings(WIDTH, given.precision, use_compiler=given.compile == "yes")
+    settings = model_settings(WIDTH, given.precision)
     if given.device == "cuda":
         print_rows(measure_cuda(given.rounds, settings))
     else:

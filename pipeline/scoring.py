@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from pipeline.checkpoints import load_tensors, save_tensors
 from pipeline.errors import InputError
-from pipeline.models.compiling import compiled
 from pipeline.models.interface import Scorer, method_of
 from pipeline.models.nets import NetShape, fold_batch_norm
 from pipeline.models.precision import products
@@ -73,11 +72,8 @@ class Calibration:
 class Detector:
     """Trained networks that score patches. Batch-norm uses its running statistics."""
 
-    def __init__(
-        self, scorer: Scorer, device: torch.device | None = None, *, use_compiler: bool = False
-    ) -> None:
+    def __init__(self, scorer: Scorer, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
-        self.use_compiler = use_compiler
         self.scorer = scorer.eval().to(self.device)
 
     def score(self, blocks: Iterable[Patches]) -> PatchScores:
@@ -117,11 +113,8 @@ class Detector:
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
         """The terms of one batch, (terms, N)."""
         x = to_tensor(patches, self.device)
-        # A last batch is shorter, and compiling for its size would outlast what it saves.
-        full = self.use_compiler and len(x) == SCORE_BATCH
-        terms = compiled(score_terms) if full else score_terms
         with products("float32"):
-            scores = terms(self.scorer, x)
+            scores = score_terms(self.scorer, x)
         return scores.double().cpu().numpy()
 
 
@@ -266,7 +259,7 @@ def build_detector(
     for name, network in built.items():
         network.load_state_dict(networks[name])
         fold_batch_norm(network.eval())
-    detector = Detector(method.scorer(built, settings), device, use_compiler=settings.compile)
+    detector = Detector(method.scorer(built, settings), device)
     if seen is not None:
         detector.remember(seen)
     return detector

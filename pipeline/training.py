@@ -33,7 +33,6 @@ from pipeline.selection import CRITERION, Validation, training_normals
 DECIDING = (
     "pipeline.loading",
     "pipeline.metrics",
-    "pipeline.models.compiling",
     "pipeline.models.convolutions",
     "pipeline.models.gan",
     "pipeline.models.interface",

@@ -2,13 +2,10 @@
 
 oneDNN runs 4x4 kernels of stride 2 near the machine's matrix peak on large maps, and at a
 quarter of it on small ones, where much of each kernel meets padding (benchmarks/README.md). As a
-product of columns and weights they run near the peak on small maps too. Between maps of 4 and 2,
-where 7 of 16 taps meet padding, the live ones are taken alone. Weights keep the shapes and names
-of the modules they are in; where those are channels_last, no weight is copied.
+product of columns and weights they run near the peak on small maps too. Weights keep the shapes and
+names of the modules they are in; where those are channels_last, no weight is copied.
 """
 
-from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import torch
@@ -31,9 +28,6 @@ class HalvingConv2d(nn.Conv2d):
         if x.device.type != "cpu" or x.shape[3] > 2 * SMALL_SIDE:
             return super().forward(x)
         n, _, h, w = x.shape
-        if h == w == 4 and _live_taps_pay():
-            y: Tensor = _LiveTaps.apply(x, self.weight, False)  # type: ignore[no-untyped-call]
-            return _add(y, self.bias)
         seen: Tensor = _Columns.apply(x)  # type: ignore[no-untyped-call]
         rows = linear(seen, _matrix(self.weight), self.bias)
         return rows.view(n, h // 2, w // 2, -1).permute(0, 3, 1, 2)
@@ -51,12 +45,8 @@ class DoublingConv2d(nn.ConvTranspose2d):
         if x.device.type != "cpu" or not small:
             return super().forward(x, output_size)
         n, c, h, w = x.shape
-        y: Tensor
-        if h == w == 2 and _live_taps_pay():
-            y = _LiveTaps.apply(x, self.weight, True)  # type: ignore[no-untyped-call]
-        else:
-            rows = x.permute(0, 2, 3, 1).reshape(-1, c) @ _matrix(self.weight)
-            y = _Overlay.apply(rows.view(n, h, w, -1))  # type: ignore[no-untyped-call]
+        rows = x.permute(0, 2, 3, 1).reshape(-1, c) @ _matrix(self.weight)
+        y: Tensor = _Overlay.apply(rows.view(n, h, w, -1))  # type: ignore[no-untyped-call]
         return _add(y, self.bias)
 
 
@@ -111,13 +101,13 @@ class _Columns(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.shape = x.shape
-        return _columns(x)
+        return columns(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         n, _, h, w = ctx.shape
-        return _overlay(gradient.view(n, h // 2, w // 2, -1))
+        return overlay(gradient.view(n, h // 2, w // 2, -1))
 
 
 class _Overlay(torch.autograd.Function):
@@ -125,73 +115,13 @@ class _Overlay(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ARG004
-        return _overlay(rows)
+        return overlay(rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         n, _, h, w = gradient.shape
-        return _columns(gradient).view(n, h // 2, w // 2, -1)
-
-
-class _LiveTaps(torch.autograd.Function):
-    """Either convolution between maps of 4 and 2, without the taps that meet padding."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, widening: bool) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.widening = widening
-        return _widen(x, weight) if widening else _narrow(x, weight)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, weight = ctx.saved_tensors
-        transpose = _narrow if ctx.widening else _widen
-        narrow, wide = (x, gradient) if ctx.widening else (gradient, x)
-        of_x, of_weight, _ = ctx.needs_input_grad
-        return (
-            transpose(gradient, weight) if of_x else None,
-            _weight_gradient(narrow, wide) if of_weight else None,
-            None,
-        )
-
-
-def _narrow(wide: Tensor, weight: Tensor) -> Tensor:
-    """(N, C, 4, 4) and (K, C, 4, 4) to (N, K, 2, 2)."""
-    narrow = wide.new_zeros(len(wide), 2, 2, len(weight))
-    for place, row, taps in _live(wide.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1)):
-        narrow[place].addmm_(row, taps.t())
-    return narrow.permute(0, 3, 1, 2)
-
-
-def _widen(narrow: Tensor, weight: Tensor) -> Tensor:
-    """The transpose: (N, K, 2, 2) and (K, C, 4, 4) to (N, C, 4, 4)."""
-    wide = narrow.new_zeros(len(narrow), 4, 4, weight.shape[1])
-    values = narrow.permute(0, 2, 3, 1)
-    for place, row, taps in _live(wide, weight.permute(0, 2, 3, 1)):
-        row.addmm_(values[place], taps)
-    return wide.permute(0, 3, 1, 2)
-
-
-def _weight_gradient(narrow: Tensor, wide: Tensor) -> Tensor:
-    """Of both, from one's output gradient and input, or the other's input and output gradient."""
-    weight = wide.new_zeros(narrow.shape[1], 4, 4, wide.shape[1])
-    values = narrow.permute(0, 2, 3, 1)
-    for place, row, taps in _live(wide.permute(0, 2, 3, 1), weight):
-        taps.addmm_(values[place].t(), row)
-    return weight.permute(0, 3, 1, 2)
-
-
-def _live(wide: Tensor, weight: Tensor) -> Iterator[tuple[tuple[Any, ...], Tensor, Tensor]]:
-    """For each place of the 2x2 map, row by row: what it sees of the 4x4 map, and its taps.
-
-    Takes (N, 4, 4, C) and (K, 4, 4, C); gives an index of the place, (N, 3 C) and (K, 3 C), views.
-    Place i sees rows i, i + 1 and i + 2 through taps 1 - i and on: the fourth meets padding.
-    """
-    for i, j, row in product(range(2), range(2), range(3)):
-        seen = wide[:, i + row, j : j + 3].flatten(1)
-        yield (slice(None), i, j), seen, weight[:, 1 - i + row, 1 - j : 4 - j].flatten(1)
+        return columns(gradient).view(n, h // 2, w // 2, -1)
 
 
 def columns(x: Tensor) -> Tensor:
@@ -212,31 +142,6 @@ def overlay(rows: Tensor) -> Tensor:
             padded[:, a : a + h, :, b : b + w] += taps[:, :, :, a, :, b].transpose(2, 3)
     whole = padded.view(n, 2 * h + 2, 2 * w + 2, wide // 16)
     return whole[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
-
-
-# To the compiler these are calls: it would take many minutes over the index arithmetic in them.
-_columns_call = torch.library.custom_op("skipscan::columns", columns, mutates_args=())
-_overlay_call = torch.library.custom_op("skipscan::overlay", overlay, mutates_args=())
-_columns_call.register_fake(columns)
-_overlay_call.register_fake(overlay)
-
-
-def _columns(x: Tensor) -> Tensor:
-    return _columns_call(x) if _compiling() else columns(x)
-
-
-def _overlay(rows: Tensor) -> Tensor:
-    return _overlay_call(rows) if _compiling() else overlay(rows)
-
-
-def _live_taps_pay() -> bool:
-    # Smaller products: slower in bfloat16, and to the compiler each is a copy.
-    return not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
-
-
-def _compiling() -> bool:
-    # An exported model has to run where these calls are not known.
-    return torch.compiler.is_compiling() and not torch.compiler.is_exporting()
 
 
 def _add(y: Tensor, bias: Tensor | None) -> Tensor:

@@ -21,7 +21,6 @@ class Gan:
     optimisers: tuple[Adam, ...]
     schedules: tuple[LambdaLR, ...]
     precision: Precision
-    compile: bool
 
     @property
     def generator(self) -> nn.Module:
@@ -69,7 +68,7 @@ def build_gan(networks: Mapping[str, nn.Module], settings: ModelSettings, epochs
     """Give networks their optimisers (section IV-B of Skip-GANomaly) and schedules."""
     optimisers = tuple(_adam(network, settings) for network in networks.values())
     schedules = tuple(_decay(optimiser, epochs) for optimiser in optimisers)
-    return Gan(dict(networks), optimisers, schedules, settings.precision, settings.compile)
+    return Gan(dict(networks), optimisers, schedules, settings.precision)
 
 
 def network_state(networks: Mapping[str, nn.Module]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 FeatureLayer = Literal["last", "penultimate"]
 LatentScore = Literal["distance", "neighbours", "early_neighbours"]
 
-METHOD_OPTIONS = ("compile", "skips", "feature_layer", "latent_score", "search_steps")
+METHOD_OPTIONS = ("skips", "feature_layer", "latent_score", "search_steps")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,6 @@ class ModelSettings:
             that is a weighted sum of two terms.
         precision: of the products in training; weights, losses and scores are float32 always.
             tf32 is CUDA's; elsewhere it is the same as float32.
-        compile: run the step and the scoring through torch's compiler; rounding differs.
         method: which method.
         skips: whether the generator has skip connections.
         feature_layer: which layer of the discriminator f(.) is.
@@ -52,7 +51,6 @@ class ModelSettings:
     beta2: float
     score_lambda: float
     precision: Precision = "float32"
-    compile: bool = False
     method: MethodName = DEFAULT_METHOD
     skips: bool = True
     feature_layer: FeatureLayer = "last"

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.models import convolutions
 from pipeline.models.convolutions import (
     DoublingConv2d,
     FromPointConv2d,
@@ -58,22 +57,6 @@ def test_whole_maps(side: int) -> None:
     assert_same(WholeMapConv2d(5, 7, side).double(), nn.Conv2d.forward, some_maps(5, side))
     module = FromPointConv2d(5, 7, side).double()
     assert_same(module, nn.ConvTranspose2d.forward, some_maps(5, 1))
-
-
-@pytest.mark.parametrize("live_taps_pay", [True, False])
-def test_maps_of_4_and_2_with_and_without_dead_taps(
-    live_taps_pay: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(convolutions, "_live_taps_pay", lambda: live_taps_pay)
-    assert_same(HalvingConv2d(5, 7).double(), nn.Conv2d.forward, some_maps(5, 4))
-    doubling = DoublingConv2d(5, 7, bias=True).double()
-    assert_same(doubling, nn.ConvTranspose2d.forward, some_maps(5, 2))
-
-
-def test_live_taps_are_not_taken_alone_where_that_is_slower() -> None:
-    assert convolutions._live_taps_pay()
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not convolutions._live_taps_pay()
 
 
 def test_join_is_cat() -> None:

@@ -126,7 +126,7 @@ def test_an_option_that_a_method_does_not_have_is_refused() -> None:
         ("ganomaly", {"skips": False}),
         ("egbad", {"search_steps": 9}),
         ("egbad", {"latent_score": "neighbours"}),
-        ("anogan", {"compile": True}),
+        ("anogan", {"feature_layer": 2}),
     ):
         (option,) = changes
         with pytest.raises(InputError, match=f"model.{option}: .*{name} has no such option"):

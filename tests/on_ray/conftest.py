@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import ray
 from pyarrow.fs import FileSystem
 
 from pipeline.ray_cluster import ray_session
@@ -76,15 +75,5 @@ def run_here(session: None) -> RunHere:
             for name, value in environment(folder).items():
                 patch.setenv(name, value)
             run_job(job, patches, folder, storage)
-        require_free_cpus()
 
     return run
-
-
-def require_free_cpus() -> None:
-    """Require that a job leaves no CPU taken, for which the next would wait in vain."""
-    deadline = time.monotonic() + 60
-    all_cpus = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
-    while ray.available_resources().get("CPU") != all_cpus:  # type: ignore[no-untyped-call]
-        assert time.monotonic() < deadline, "the job keeps CPUs"
-        time.sleep(0.1)

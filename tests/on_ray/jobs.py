@@ -1,16 +1,16 @@
 """Small jobs on Ray, for slow tests: in a process of their own, which can be killed, or here.
 
-python -m tests.on_ray.jobs JOB PATCHES FOLDER [STORAGE]
+python -m tests.on_ray.jobs JOB PATCHES FOLDER
 
-FOLDER is for the results, and for Ray's storage where no other is named. Where the storage is an
-address, the jobs read the patches that they have uploaded there, as nodes do that cannot read
+FOLDER is for the results, and for Ray's storage where `run_job` is told no other. Where the storage
+is an address, the jobs read the patches that they have uploaded there, as nodes do that cannot read
 PATCHES.
 
 train     trains on two workers, leaves FOLDER/state.pt
 elastic   the same on one or two workers, half a CPU each
 sweep     sweeps four trials, leaves FOLDER/trials.json
 grid      the same over a grid, of which half fails
-parallel  two trials, two workers each
+parallel  one trial of two workers
 pbt       two trials, population based
 """
 
@@ -63,8 +63,8 @@ GRID = replace(
     scheduler="none",
     space={**ONE, "lambda_con": Choices((4, 40)), "learning_rate": Choices((2e-3, 1e30))},
 )
-# Two workers a trial, of which two share a CPU; ASHA may stop one of the trials.
-PARALLEL = replace(TUNE, trials=2, workers=2, cpus=0.5)
+# Two workers, which share a CPU.
+PARALLEL = replace(TUNE, trials=1, workers=2, cpus=0.5)
 PBT = replace(
     TUNE,
     trials=2,
@@ -140,7 +140,7 @@ JOBS: dict[str, Callable[[Path, Path, str], None]] = {
 
 
 if __name__ == "__main__":
-    name, patches, folder, *storage = sys.argv[1:]
+    name, patches, folder = sys.argv[1:]
     os.environ.update(environment(Path(folder)))
     with ray_session():
-        run_job(name, Path(patches), Path(folder), *storage)
+        run_job(name, Path(patches), Path(folder))

@@ -11,7 +11,6 @@ from pathlib import Path
 from pyarrow.fs import FileSystem
 
 from pipeline.ray_checkpoints import newest_state
-from pipeline.resources import WorkerRange
 from pipeline.training import State
 from tests.imports import ROOT
 from tests.on_ray.jobs import TRAIN
@@ -19,11 +18,11 @@ from tests.on_ray.jobs import TRAIN
 SECONDS = 240
 
 
-def start(job: str, patches: Path, folder: Path, *storage: str) -> "subprocess.Popen[bytes]":
+def start(job: str, patches: Path, folder: Path) -> "subprocess.Popen[bytes]":
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.on_ray.jobs", job, str(patches), str(folder), *storage],
+            [sys.executable, "-m", "tests.on_ray.jobs", job, str(patches), str(folder)],
             cwd=ROOT,
             stdout=log,
             stderr=log,
@@ -45,7 +44,7 @@ def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> 
         process.wait()
 
 
-def kept_state(storage: str, workers: int | WorkerRange) -> State:
+def kept_state(storage: str, workers: int) -> State:
     """The newest state that a killed training has left in its storage."""
     key = TRAIN.key("data", workers)
     filesystem, folder = FileSystem.from_uri(f"{storage}/train-{key[:16]}")

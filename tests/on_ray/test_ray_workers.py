@@ -10,5 +10,5 @@ pytestmark = ON_RAY
 
 
 def test_a_worker_finds_its_own_ray_where_there_are_several(session: None) -> None:
-    asked = ray.remote(os.environ.get).remote("RAY_ADDRESS")
+    asked = ray.remote(lambda: os.environ.get("RAY_ADDRESS")).remote()
     assert ray.get(asked) == ray.get_runtime_context().gcs_address

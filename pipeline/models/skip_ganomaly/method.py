@@ -72,5 +72,5 @@ METHOD = Method(
     train_step,
     SkipGanomalyScorer,
     lambdas={"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1},
-    options=frozenset({"compile", "skips", "feature_layer", "latent_score"}),
+    options=frozenset({"skips", "feature_layer", "latent_score"}),
 )
