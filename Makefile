@@ -6,7 +6,7 @@
 # make mutants M=metrics   how much wrong code in a module its tests let pass; without M, in all
 # make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional
 # make table2 SIZE=... runs what is missing of Table II, on generated scans
-# make results brings both into MLflow, and writes docs/results.md from there
+# make results brings both into MLflow, and writes experiments/paper/results.md from there
 # make mlflow opens the tracking pages on this machine
 
 PYTHON ?= python3
@@ -45,23 +45,23 @@ mlflow: install
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port 5000
 
 trivial: install
-	python -m benchmarks.trivial_scores
+	python -m experiments.detection.trivial_scores
 
 bench: install
 	python -m benchmarks
 
 faults: install
-	python -m benchmarks.faults
+	python -m faults
 
 mutants: install
 	nice python -m benchmarks.mutants $(M)
 
 table1: install
-	python -m benchmarks.table1 --data $(CIFAR) --out work/table1 $(SIZE)
+	python -m experiments.paper.table1 --data $(CIFAR) --out work/table1 $(SIZE)
 
 table2: install
 	dvc repro extract
-	python -m benchmarks.table2 --patches data/patches --set embedded --out work/table2 $(SIZE)
+	python -m experiments.paper.table2 --patches data/patches --set embedded --out work/table2 $(SIZE)
 
 results: install
-	python -m benchmarks.results --cells $(wildcard work/table1 work/table2)
+	python -m experiments.paper.results --cells $(wildcard work/table1 work/table2)

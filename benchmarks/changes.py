@@ -19,9 +19,9 @@ from benchmarks.floor import WIDTH
 from benchmarks.score import PATCHES, our_scoring
 from benchmarks.timing import Timing, alternate, arguments
 from benchmarks.train_step import model_settings, our_step
-from pipeline import scoring
 from pipeline.models import convolutions, nets
-from pipeline.models.skip_ganomaly import nets as generator
+from pipeline.models import detector as scoring
+from pipeline.models.methods.skip_ganomaly import nets as generator
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from benchmarks.floor import BATCH, WIDTH, paper_shape
 from benchmarks.timing import Row, Timing, print_rows, summary
 from benchmarks.train_step import LOSSES, model_settings, some_patches
 from pipeline.models.gan import Gan, build_gan
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.models.skip_ganomaly.step import train_step
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.methods.skip_ganomaly.step import train_step
 
 BAR = 1.8
 WORKERS = 2

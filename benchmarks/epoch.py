@@ -20,13 +20,13 @@ from benchmarks.floor import BATCH, LATENT_DIM
 from benchmarks.read import make_store
 from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
 from benchmarks.train_step import LOSSES, model_settings
-from pipeline.loading import BUFFER_BLOCKS, ShuffledReader
+from pipeline.models.detector import to_tensor
 from pipeline.models.gan import Gan, build_gan
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.nets import NetShape
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.models.skip_ganomaly.step import train_step
-from pipeline.scoring import to_tensor
-from pipeline.shards import BLOCK_ROWS
+from pipeline.patches.batches import BUFFER_BLOCKS, ShuffledReader
+from pipeline.patches.shard_file import BLOCK_ROWS
 
 SIDE, PATCHES = 64, 8192
 DEMO_WIDTH = 8

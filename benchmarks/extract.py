@@ -27,13 +27,13 @@ import numpy as np
 import ray
 
 from benchmarks.scans import make_scans
-from pipeline.catalogue import CatalogueRow
-from pipeline.extraction import plan
-from pipeline.ray_cluster import ray_session
-from pipeline.ray_extract import cut_on_ray
-from pipeline.settings import ExtractSettings
-from pipeline.sources.masks import SIXRAY, MasksSource
-from pipeline.windows import window_origins
+from pipeline.cluster.session import ray_session
+from pipeline.patches.extract_on_ray import cut_on_ray
+from pipeline.patches.extraction import plan
+from pipeline.patches.windows import window_origins
+from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from pipeline.settings.params import ExtractSettings
 
 EXTRACT = ExtractSettings(size=64, stride=32, min_foreground=0)
 TIMES_THE_LOOP, OF_THE_WRITE, WORKER_BYTES = 5.0, 0.5, 2**30  # the bars

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from benchmarks.timing import Clock, arguments, seconds_of
 from pipeline.models.convolutions import DoublingConv2d, HalvingConv2d
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
-from pipeline.models.skip_ganomaly.nets import build_networks
 
 BATCH, WIDTH, LATENT_DIM = 64, 64, 100  # the paper's
 SIDES = (32, 64)

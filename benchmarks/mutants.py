@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "work" / "mutants"
 SAMPLE = 60
 SEED = 0
-COPIED = ("pipeline", "stages", "tests", "benchmarks", "docs", "deploy")
+COPIED = ("pipeline", "stages", "tests", "benchmarks", "experiments", "faults", "docs", "deploy")
 COPIED_FILES = ("params.yaml", "presets.yaml", "dvc.yaml", "README.md", "Makefile")
 SETTINGS = """
 [tool.mutmut]

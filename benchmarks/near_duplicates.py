@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.images import Pixels, read_image
-from pipeline.sources.folders import list_files
-from pipeline.survey import HASH_SIDE, NEAR_BITS, near_pairs, perceptual_hash
+from pipeline.scans.images import Pixels, read_image
+from pipeline.scans.sources.folders import list_files
+from pipeline.scans.survey import HASH_SIDE, NEAR_BITS, near_pairs, perceptual_hash
 
 COMPARED = 10_000
 

@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from benchmarks.faults.project import RESULTS, WITHOUT_TOKEN, Project, cluster
 from benchmarks.floor import BATCH
-from pipeline.files import read_numbers
+from faults.project import RESULTS, WITHOUT_TOKEN, Project, cluster
+from pipeline.common.files import read_numbers
 
 
 def epoch_seconds(project: Project, nodes: int, epochs: int) -> float:

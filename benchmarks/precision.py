@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from benchmarks.train_step import LOSSES
-from pipeline.models.settings import ModelSettings, Precision
-from pipeline.patch_store import PatchStore
-from pipeline.selection import LABELLED, load_validation
-from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
-from pipeline.training import TrainSettings, Worker, train
+from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
+from pipeline.patches.store import PatchStore
+from pipeline.settings.model import ModelSettings, Precision
+from pipeline.training.criterion import LABELLED, load_validation
+from pipeline.training.loop import TrainSettings, Worker, train
 
 RUNS: dict[str, tuple[Precision, int]] = {
     "float32": ("float32", 2),

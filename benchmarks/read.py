@@ -4,9 +4,8 @@
 
 Patches of 64x64x3 are written as 16 shards into a temporary folder below `--folder`. Then, in turn
 and as often as `--rounds` says, batches of 64 in a random order: ours (checksums looked at), a row
-at a time from the same files (not looked at), ours through a torch loader of two processes, and
-from one array in memory; and a training step of the paper's model (ngf = ndf = 64). Medians are
-compared. The files are in the system's cache.
+at a time from the same files (not looked at), and from one array in memory; and a training step of
+the paper's model (ngf = ndf = 64). Medians are compared. The files are in the system's cache.
 """
 
 import argparse
@@ -21,19 +20,18 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
-from pipeline.loading import EpochDataset, ShuffledReader
+from pipeline.common.names import NORMAL, TRAIN
+from pipeline.models.detector import to_tensor
 from pipeline.models.gan import Gan, build_gan
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.nets import NetShape
-from pipeline.models.settings import LossSettings, ModelSettings
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.models.skip_ganomaly.step import train_step
-from pipeline.patch_store import PatchStore, write_manifest
-from pipeline.scoring import to_tensor
-from pipeline.shards import FORMAT, ShardAttributes, ShardWriter
-from pipeline.splits import TRAIN
-from pipeline.windows import NORMAL, Places
+from pipeline.patches.batches import ShuffledReader
+from pipeline.patches.places import Places
+from pipeline.patches.shard_file import FORMAT, ShardAttributes, ShardWriter
+from pipeline.patches.store import PatchStore, write_manifest
+from pipeline.settings.model import LossSettings, ModelSettings
 
 SIDE, BATCH, SHARDS = 64, 64, 16
 TIMES_THE_STEP = 20.0  # the bar
@@ -64,7 +62,6 @@ def measure(store: PatchStore, rounds: int) -> int:
     ways: dict[str, Callable[[], int]] = {
         "one row at a time": lambda: one_by_one(store, order[: len(order) // 4]),
         "ours": lambda: sum(len(batch) for batch in reader.epoch(0)),
-        "ours, 2 loaders": lambda: through_loader(reader, 2),
         "memory": lambda: from_memory(memory, order),
         "training step": lambda: step(model, memory[:BATCH]),
     }
@@ -93,12 +90,6 @@ def one_by_one(store: PatchStore, order: np.ndarray) -> int:
     for start in range(0, len(order), BATCH):
         np.stack([files[row // each]["patches"][row % each] for row in order[start:][:BATCH]])
     return len(order)
-
-
-def through_loader(reader: ShuffledReader, workers: int) -> int:
-    """Ours, read by other processes; their start counts."""
-    loader = DataLoader(EpochDataset(reader, 0), batch_size=None, num_workers=workers)
-    return sum(len(batch) for batch in loader)
 
 
 def from_memory(memory: np.ndarray, order: np.ndarray) -> int:

@@ -1,4 +1,4 @@
-"""A model on paper of data-parallel training on GPUs: `docs/scaling.md` has its table.
+"""A model on paper of data-parallel training on GPUs: `benchmarks/scaling.md` has its table.
 
     python -m benchmarks.scaling
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 from benchmarks.floor import BATCH, FLOAT_BYTES, SIDES, paper_shape, step_work
-from pipeline.models.skip_ganomaly.nets import build_networks
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
 
 GPUS = (8, 64, 512)
 EFFICIENCY = 0.9

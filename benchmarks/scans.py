@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.catalogue import CatalogueRow
+from pipeline.scans.catalogue import CatalogueRow
 
 
 def make_scans(folder: Path, count: int, width: int, height: int) -> list[CatalogueRow]:

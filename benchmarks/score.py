@@ -15,9 +15,9 @@ from benchmarks.floor import SIDES, WIDTH, measure_machine, paper_shape, score_w
 from benchmarks.textbook import TextbookDiscriminator, TextbookGenerator, textbook_scores
 from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
 from benchmarks.train_step import model_settings
+from pipeline.models.detector import build_detector
 from pipeline.models.gan import network_state
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.scoring import build_detector
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
 
 BARS = {32: 2.0, 64: 1.8}
 PATCHES = 256

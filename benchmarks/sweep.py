@@ -17,14 +17,14 @@ from pathlib import Path
 from benchmarks.read import SHARDS, write_shard, write_splits
 from benchmarks.timing import Row, print_rows
 from benchmarks.train_step import model_settings
-from pipeline.ray_cluster import ray_session
-from pipeline.ray_tune import SweepJob, run_sweep, sweep_objective
-from pipeline.search_space import Choices
-from pipeline.settings import TuneSettings
-from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
-from pipeline.sweep_results import TrialResult
-from pipeline.tracking import Tracker
-from pipeline.windows import NORMAL
+from pipeline.cluster.session import ray_session
+from pipeline.cluster.storage import Storage
+from pipeline.common.names import LABELLED_VALIDATION, NORMAL, TRAIN, VALIDATION
+from pipeline.settings.params import TuneSettings
+from pipeline.settings.search_space import Choices
+from pipeline.sweeps.results import TrialResult
+from pipeline.sweeps.tune import SweepJob, run_sweep, sweep_objective
+from pipeline.tracking.tracker import Tracker
 
 BAR = 0.8
 TRIALS, CONCURRENT, EPOCHS = 8, 2, 2
@@ -60,7 +60,7 @@ def measure(epochs: int = EPOCHS) -> list[Row]:
         started = time.perf_counter()
         with ray_session():
             run = tracker.child_run("benchmark", "sweep")
-            result = run_sweep(job, str(folder / "ray"), tracker, run)
+            result = run_sweep(job, Storage(str(folder / "ray")), tracker, run)
         seconds = time.perf_counter() - started
     trials = list(result.trials)
     shares = Shares.of(trials, seconds)

@@ -20,15 +20,16 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-import pipeline.tracking
+import pipeline.tracking.tracker
 from benchmarks.read import make_store
-from pipeline.models.settings import ModelSettings
-from pipeline.ray_cluster import ray_session
-from pipeline.ray_tune import SweepJob, report_epoch, run_sweep
-from pipeline.search_space import Choices
-from pipeline.selection import LABELLED
-from pipeline.settings import Sampler, TuneSettings
-from pipeline.tracking import Tracker
+from pipeline.cluster.session import ray_session
+from pipeline.cluster.storage import Storage
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.params import Sampler, TuneSettings
+from pipeline.settings.search_space import Choices
+from pipeline.sweeps.tune import SweepJob, report_epoch, run_sweep
+from pipeline.tracking.tracker import Tracker
+from pipeline.training.criterion import LABELLED
 
 CONCURRENT = 2
 PATCHES = 256
@@ -97,7 +98,7 @@ def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
     SECONDS.clear()
     with ray_session():
         started = time.monotonic()
-        run_sweep(job, str(folder / "ray"), tracker, sweep_run, trial=formula)
+        run_sweep(job, Storage(str(folder / "ray")), tracker, sweep_run, trial=formula)
         return time.monotonic() - started
 
 
@@ -113,7 +114,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--sampler", default="optuna")
     given = parser.parse_args()
-    pipeline.tracking.MlflowClient = CountingClient  # type: ignore[attr-defined]
+    pipeline.tracking.tracker.MlflowClient = CountingClient  # type: ignore[attr-defined]
     before = megabytes()
     with tempfile.TemporaryDirectory() as folder:
         seconds = sweep(Path(folder), given.trials, given.epochs, given.sampler)

@@ -25,10 +25,10 @@ from benchmarks.floor import (
 from benchmarks.textbook import BETAS, LEARNING_RATE, Textbook, textbook_step
 from benchmarks.timing import Clock, Row, alternate, arguments, print_rows, wall_time
 from pipeline.models.gan import build_gan
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.precision import products
-from pipeline.models.settings import LossSettings, ModelSettings, Precision
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.models.skip_ganomaly.step import train_step
+from pipeline.settings.model import LossSettings, ModelSettings, Precision
 
 BARS = {32: 4.0, 64: 3.0}
 LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=LATENT_DIM)

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from pipeline.errors import InputError
+from pipeline.common.errors import InputError
 
 SCANS = Path("data/scans")
 PATCHES = Path("data/patches")
 SWEEP = Path("results/tune")
 TRAINED = Path("results/train")
 EVALUATED = Path("results/evaluate")
-PROTOCOLS = Path("work/protocols")  # what a killed training by protocols goes on from
 
 MODEL = "model.pt"
 HISTORY = "history.csv"

@@ -3,15 +3,15 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from pipeline.catalogue import read_catalogue
-from pipeline.extraction import Extraction, Job, extract_patches
-from pipeline.patch_folder import describe
-from pipeline.ray_cluster import ray_session
-from pipeline.ray_extract import cut_on_ray
-from pipeline.settings import load_settings, reading_settings
-from pipeline.shard_cutting import Recipe, ShardResult
-from pipeline.sources.registry import open_source
-from pipeline.splits import LABELS_USED
+from pipeline.cluster.session import ray_session
+from pipeline.patches.cutting import Recipe, ShardResult
+from pipeline.patches.extract_on_ray import cut_on_ray
+from pipeline.patches.extraction import Extraction, Job, extract_patches
+from pipeline.patches.folder import describe
+from pipeline.scans.catalogue import read_catalogue
+from pipeline.scans.sources.registry import open_source
+from pipeline.scans.splits import LABELS_USED
+from pipeline.settings.params import load_settings, reading_settings
 from stages.entry import PATCHES, SCANS
 
 

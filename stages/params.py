@@ -2,8 +2,8 @@
 
 from dataclasses import asdict
 
-from pipeline.files import yaml_text
-from pipeline.settings import load_settings
+from pipeline.common.files import yaml_text
+from pipeline.settings.params import load_settings
 
 
 def main() -> None:

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from pipeline.account import ACCOUNT, account_of
-from pipeline.bad_input import settle
-from pipeline.bags import bag_names, describe_bags
-from pipeline.catalogue import write_catalogue
-from pipeline.files import write_whole
-from pipeline.settings import load_settings
-from pipeline.sources.classes import ClassMap
-from pipeline.sources.embedded.coco import generate
-from pipeline.sources.registry import GENERATED, open_source
-from pipeline.splits import describe_parts, split_scans, with_parts
-from pipeline.survey import survey, write_near_duplicates
+from pipeline.common.files import write_whole
+from pipeline.scans.account import ACCOUNT, account_of
+from pipeline.scans.bad_input import settle
+from pipeline.scans.bags import bag_names, describe_bags
+from pipeline.scans.catalogue import write_catalogue
+from pipeline.scans.generated.coco import generate
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.registry import GENERATED, open_source
+from pipeline.scans.splits import describe_parts, split_scans, with_parts
+from pipeline.scans.survey import survey, write_near_duplicates
+from pipeline.settings.params import load_settings
 from stages.entry import SCANS
 
 NEAR_DUPLICATES = "near_duplicates.csv"
@@ -21,7 +21,7 @@ NEAR_DUPLICATES = "near_duplicates.csv"
 def main() -> None:
     """Write data/scans."""
     settings = load_settings().scans
-    if settings.source == "embedded":
+    if settings.source == "generated":
         generate(SCANS / GENERATED, settings.seed, settings.count)
     source = open_source(settings, SCANS)
     listing = source.listing()

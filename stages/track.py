@@ -5,24 +5,16 @@ What is logged already is left, so it can be run again after a store that had fa
 
 import json
 
-from pipeline.evaluation import ANOMALY, flat_metrics
-from pipeline.files import read_numbers
-from pipeline.patch_store import PatchStore
-from pipeline.protocol_report import leaking_metrics
-from pipeline.report import METRICS
-from pipeline.scoring import ScoringModule, TrainedModel
-from pipeline.settings import Settings, load_settings
-from pipeline.splits import TRAIN
-from pipeline.sweep_results import read_best, read_trials
-from pipeline.tracked_runs import (
-    SWEEP_TAG,
-    complete,
-    log_trial,
-    pipeline_run,
-    tag_best,
-    trial_run_name,
-)
-from pipeline.tracking import UNLOGGED, Tracker, closing_runs
+from pipeline.common.files import read_numbers
+from pipeline.common.names import TRAIN
+from pipeline.evaluation.evaluate import flat_metrics
+from pipeline.evaluation.report import METRICS
+from pipeline.models.detector import ScoringModule, TrainedModel
+from pipeline.patches.store import PatchStore
+from pipeline.settings.params import Settings, load_settings
+from pipeline.sweeps.results import log_trial, read_best, read_trials
+from pipeline.tracking.runs import SWEEP_TAG, complete, pipeline_run, tag_best, trial_run_name
+from pipeline.tracking.tracker import UNLOGGED, Tracker, closing_runs
 from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
 
@@ -42,7 +34,7 @@ def track(settings: Settings) -> None:
     tracker.log_params(run_id, model.provenance["settings"])
     tracker.log_missing_history(run_id, read_numbers(TRAINED / HISTORY))
     metrics = json.loads((EVALUATED / METRICS).read_text(encoding="utf-8"))
-    tracker.log_metrics(run_id, flat_metrics(metrics) | leaking_metrics(EVALUATED, ANOMALY))
+    tracker.log_metrics(run_id, flat_metrics(metrics))
     tracker.set_tags(run_id, track_sweep(tracker, run_id))
     tracker.log_folder(run_id, EVALUATED, "evaluation")
     module = ScoringModule(model)

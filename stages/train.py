@@ -2,20 +2,21 @@
 
 from dataclasses import asdict
 
-from pipeline.files import write_table
+from pipeline.cluster.session import ray_session
+from pipeline.cluster.storage import Storage
+from pipeline.common.files import write_table
+from pipeline.common.names import TRAIN, VALIDATION
+from pipeline.models.detector import calibrated_model
 from pipeline.models.interface import method_of
-from pipeline.patch_store import PatchStore, read_manifest
-from pipeline.ray_cluster import ray_session, storage_path
-from pipeline.ray_train import TrainJob, train_on_ray
-from pipeline.scoring import calibrated_model
-from pipeline.selection import training_normals
-from pipeline.settings import load_settings
-from pipeline.shared_patches import share_patches
-from pipeline.splits import TRAIN, VALIDATION
-from pipeline.sweep_results import choose_settings, read_best
-from pipeline.tracked_runs import pipeline_run
-from pipeline.tracking import Tracker, closing_runs
-from pipeline.training import TrainSettings, net_shape
+from pipeline.patches.store import PatchStore, read_manifest
+from pipeline.patches.upload import upload_patches
+from pipeline.settings.params import load_settings
+from pipeline.sweeps.results import choose_settings, read_best
+from pipeline.tracking.runs import pipeline_run
+from pipeline.tracking.tracker import Tracker, closing_runs
+from pipeline.training.criterion import training_normals
+from pipeline.training.loop import TrainSettings, net_shape
+from pipeline.training.on_ray import TrainJob, train_on_ray
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
 
@@ -32,14 +33,14 @@ def main() -> None:
     run_id = pipeline_run(tracker, settings, data)
     chosen = {**asdict(model_settings), **asdict(losses)}
     tracker.log_params(run_id, chosen)
-    storage = storage_path(settings.storage)
+    storage = Storage.of(settings.storage)
     job = TrainJob(
         settings=training,
         patches=str(PATCHES.resolve()),
         key=training.key(data, block.workers),
         tracker=tracker,
         run_id=run_id,
-        shared=share_patches(PATCHES, storage, settings.cache_gb),
+        shared=upload_patches(PATCHES, storage, settings.cache_gb),
     )
     with ray_session():
         state = train_on_ray(job, block.workers, block, storage)

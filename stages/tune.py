@@ -2,15 +2,16 @@
 
 from dataclasses import asdict
 
-from pipeline.patch_store import read_manifest
-from pipeline.ray_cluster import ray_session, storage_path
-from pipeline.ray_tune import SweepJob, run_sweep, sweep_key, sweep_objective
-from pipeline.settings import Settings, load_settings
-from pipeline.shared_patches import share_patches
-from pipeline.sweep_results import write_sweep
-from pipeline.sweep_summary import SUMMARY, write_summary
-from pipeline.tracked_runs import pipeline_run
-from pipeline.tracking import Tracker, closing_runs
+from pipeline.cluster.session import ray_session
+from pipeline.cluster.storage import Storage
+from pipeline.patches.store import read_manifest
+from pipeline.patches.upload import upload_patches
+from pipeline.settings.params import Settings, load_settings
+from pipeline.sweeps.results import write_sweep
+from pipeline.sweeps.summary import SUMMARY, write_summary
+from pipeline.sweeps.tune import SweepJob, run_sweep, sweep_key, sweep_objective
+from pipeline.tracking.runs import pipeline_run
+from pipeline.tracking.tracker import Tracker, closing_runs
 from stages.entry import PATCHES, SWEEP
 
 
@@ -30,14 +31,14 @@ def sweep(settings: Settings) -> None:
     data = read_manifest(PATCHES)["data"]
     tracker = Tracker.open()
     parent = pipeline_run(tracker, settings, data)
-    storage = storage_path(settings.storage)
+    storage = Storage.of(settings.storage)
     job = SweepJob(
         model=settings.model,
         tune=settings.tune,
         patches=str(PATCHES.resolve()),
         objective=sweep_objective(PATCHES),
         key=sweep_key(settings.model, settings.tune, data),
-        shared=share_patches(PATCHES, storage, settings.cache_gb),
+        shared=upload_patches(PATCHES, storage, settings.cache_gb),
     )
     run_id = tracker.child_run(parent, "sweep")
     tracker.log_params(run_id, {"objective": job.objective, **asdict(settings.tune)})

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
-from pipeline.errors import InputError
-from pipeline.sources.base import Listing, Region, Scan, ScanEntry
+from pipeline.common.errors import InputError
+from pipeline.scans.catalogue import CatalogueRow, read_catalogue, write_catalogue
+from pipeline.scans.scan import Listing, Region, Scan, ScanEntry
 
 
 class ArraySource:

@@ -9,14 +9,15 @@ import torch
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-from pipeline.catalogue import CatalogueRow, read_catalogue, write_catalogue
-from pipeline.extraction import extract_patches
-from pipeline.models.settings import LossSettings, ModelSettings
-from pipeline.settings import ExtractSettings
-from pipeline.sources.cifar10 import BINARY, CLASSES, SIDE
-from pipeline.sources.masks import SIXRAY, MasksSource
-from pipeline.splits import SplitShares, split_scans
-from pipeline.training import TrainSettings
+from pipeline.patches.extraction import extract_patches
+from pipeline.scans.catalogue import CatalogueRow, read_catalogue, write_catalogue
+from pipeline.scans.sources.cifar10 import BINARY, CLASSES, SIDE
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from pipeline.scans.splits import split_scans
+from pipeline.settings.model import LossSettings, ModelSettings
+from pipeline.settings.params import ExtractSettings
+from pipeline.settings.scans import SplitShares
+from pipeline.training.loop import TrainSettings
 
 settings.register_profile("skipscan", deadline=None, max_examples=50)  # the machine may be busy
 settings.load_profile("skipscan")

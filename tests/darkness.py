@@ -3,8 +3,8 @@
 import numpy as np
 from torch import Tensor
 
+from pipeline.models.detector import Detector
 from pipeline.models.interface import Scorer
-from pipeline.scoring import Detector
 
 
 class DarknessScorer(Scorer):

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from pipeline.models.registry import MethodName
+from pipeline.settings.methods import MethodName
 
 ROOT = Path(__file__).parents[1]
 OURS = ("pipeline", "stages")
@@ -24,7 +24,9 @@ def import_closure(module: str) -> set[str]:
         found.add(path)
         waiting += _parents(name)
         if name == LOOKS_UP_METHODS:
-            waiting += [f"pipeline.models.{method}.method" for method in get_args(MethodName)]
+            waiting += [
+                f"pipeline.models.methods.{method}.method" for method in get_args(MethodName)
+            ]
         waiting += imported_names(path)
     return found
 

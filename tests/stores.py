@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.patch_store import PatchStore, write_manifest
-from pipeline.shards import FORMAT, ShardAttributes, ShardWriter
-from pipeline.splits import TRAIN
-from pipeline.windows import Places
+from pipeline.common.names import TRAIN
+from pipeline.patches.places import Places
+from pipeline.patches.shard_file import FORMAT, ShardAttributes, ShardWriter
+from pipeline.patches.store import PatchStore, write_manifest
 
 DATA = "0123456789abcdef0123"
 ABOUT = ShardAttributes(TRAIN, {"size": 16}, 3, "pixels", "sources", "code")

@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.bad_input import BadInput, settle
-from pipeline.errors import InputError
+from pipeline.common.errors import InputError
+from pipeline.scans.bad_input import BadInput, settle
 
 FOUND = [BadInput("a.png", "not an image"), BadInput("b.png", "empty")]
 

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.bags import BagColumn, bag_names, check_group, describe_bags, make_bags
-from pipeline.errors import InputError
-from pipeline.sources.base import ScanEntry
+from pipeline.common.errors import InputError
+from pipeline.scans.bags import bag_names, describe_bags, make_bags
+from pipeline.scans.scan import ScanEntry
+from pipeline.settings.scans import BagColumn, check_group
 
 COLUMN = BagColumn("bags.csv", scan="file", bag="bag")
 

@@ -12,9 +12,9 @@ from benchmarks.scaling import EFFICIENCY, Assumed
 from benchmarks.sweep import Shares
 from benchmarks.textbook import Textbook, TextbookGenerator, textbook_scores, textbook_step
 from benchmarks.timing import alternate
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.sweep_results import TrialResult
+from pipeline.sweeps.results import TrialResult
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, strategies
 
-from pipeline.checkpoints import CHECKPOINT, load_tensors, parse_checkpoint, save_checkpoint
-from pipeline.errors import InputError
+from pipeline.common.errors import InputError
+from pipeline.models.tensor_files import CHECKPOINT, load_tensors, parse_checkpoint, save_checkpoint
 
 WEIGHTS = torch.arange(100)
 

@@ -12,11 +12,11 @@ import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.checkpoints import load_tensors, save_tensors
-from pipeline.patch_store import PatchStore
-from pipeline.selection import CRITERION, Validation
-from pipeline.splits import TRAIN
-from pipeline.training import Worker, train
+from pipeline.common.names import TRAIN
+from pipeline.models.tensor_files import load_tensors, save_tensors
+from pipeline.patches.store import PatchStore
+from pipeline.training.criterion import CRITERION, Validation
+from pipeline.training.loop import Worker, train
 from tests.conftest import TRAIN as SETTINGS
 from tests.test_training import same
 

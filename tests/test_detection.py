@@ -8,17 +8,19 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import ceiling, detection, detection_cifar, judging, projection
-from benchmarks.cells import Size, settings_of
-from benchmarks.judging import Windows, require_labels, table
-from benchmarks.table1 import Cifar
-from pipeline.errors import InputError
-from pipeline.patch_store import PatchStore
-from pipeline.settings import load_settings
-from pipeline.sources.embedded.generator import render_scan
-from pipeline.splits import LABELLED_VALIDATION, SPLITS, TEST, TRAIN, VALIDATION
-from pipeline.trivial_scores import total_variation
-from pipeline.windows import WindowRule, cut_windows
+from experiments.detection import ceiling, compare, judging, projection
+from experiments.detection import cifar as cifar_study
+from experiments.detection.judging import Windows, require_labels, table
+from experiments.paper.cells import Size, settings_of
+from experiments.paper.table1 import Cifar
+from pipeline.common.errors import InputError
+from pipeline.common.names import LABELLED_VALIDATION, SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.evaluation.trivial_scores import total_variation
+from pipeline.patches.store import PatchStore
+from pipeline.patches.windows import cut_windows
+from pipeline.scans.generated.generator import render_scan
+from pipeline.settings.params import load_settings
+from pipeline.settings.windows import WindowRule
 from tests.imports import ROOT
 
 SIZE = Size(ngf=2, latent_dim=4, epochs=1, batch_size=8)
@@ -35,7 +37,7 @@ def test_neighbour_distance_is_that_of_a_slow_search() -> None:
         np.mean(sorted(np.linalg.norm(normal - row) for normal in scaled_normals)[:5])
         for row in scaled
     ]
-    np.testing.assert_allclose(detection.neighbour_distance(features, normals), slow)
+    np.testing.assert_allclose(compare.neighbour_distance(features, normals), slow)
 
 
 def test_the_row_of_best_is_of_what_the_preset_says(tmp_path: Path) -> None:
@@ -43,18 +45,18 @@ def test_the_row_of_best_is_of_what_the_preset_says(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(params)
     preset = load_settings(tmp_path / "params.yaml", ROOT / "presets.yaml").model
     asked = Size(ngf=16, epochs=1, learning_rate=1e-3)
-    assert detection.best_of(settings_of("skip_ganomaly", asked, 0)).model == preset
+    assert compare.best_of(settings_of("skip_ganomaly", asked, 0)).model == preset
 
 
 def test_best_stands_beside_the_method_as_printed_on_cifar_10(
     cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(detection_cifar, "SAMPLES", 3)
+    monkeypatch.setattr(cifar_study, "SAMPLES", 3)
     data = Cifar(cifar, SIZE)
-    head, row, mean = (line.split() for line in detection_cifar.lines(data, ["cat"], [1]))
+    head, row, mean = (line.split() for line in cifar_study.lines(data, ["cat"], [1]))
     assert (head[:2], row[:2]) == (["case", "seed"], ["cat", "1"])
     parts = data.case("cat")
-    scores = detection_cifar.scores_of(parts, SIZE, seed=1)
+    scores = cifar_study.scores_of(parts, SIZE, seed=1)
     for found, average, each in zip(row[2:4], mean[1:], scores, strict=True):
         expected = roc_auc_score(~parts.test.normal, each)
         assert float(found) == float(average) == pytest.approx(expected, abs=5e-4)
@@ -62,7 +64,7 @@ def test_best_stands_beside_the_method_as_printed_on_cifar_10(
 
 def test_thumbnails_are_means_of_cells() -> None:
     patches = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    found = detection.thumbnails(patches).reshape(3, 8, 8, 3)
+    found = compare.thumbnails(patches).reshape(3, 8, 8, 3)
     np.testing.assert_allclose(found[2, 5, 1], patches[2, 20:24, 4:8].mean(axis=(0, 1)))
 
 
@@ -77,8 +79,8 @@ def test_scores_are_of_the_labelled_validation_windows_and_no_test_window_is_rea
         return whole(store, start, stop)
 
     monkeypatch.setattr(PatchStore, "read", noted)
-    judged = detection.labelled(patches)
-    scores, windows = detection.all_scores(patches, judged, SIZE, seed=0), judged.windows
+    judged = compare.labelled(patches)
+    scores, windows = compare.all_scores(patches, judged, SIZE, seed=0), judged.windows
     assert set(read) == set(SPLITS) - {TEST}
     labelled = PatchStore(patches, LABELLED_VALIDATION)
     assert windows.abnormal.sum() == (labelled.labels != "normal").sum() > 0
@@ -93,10 +95,10 @@ def test_what_is_trained_differs_from_what_is_not(patches: Path) -> None:
     normals = PatchStore(patches, TRAIN)
     seen = normals.read(0, 32)
     settings = settings_of("skip_ganomaly", SIZE, 0)
-    model = detection.trained(settings, normals, PatchStore(patches, VALIDATION))
+    model = compare.trained(settings, normals, PatchStore(patches, VALIDATION))
 
     def features_of_untrained(seen: np.ndarray) -> np.ndarray:
-        return detection.untrained(detection.best_of(settings), normals, seen).features(patch)
+        return compare.untrained(compare.best_of(settings), normals, seen).features(patch)
 
     patch = seen[:1]
     plain = features_of_untrained(seen)
@@ -113,21 +115,21 @@ def test_the_runner_prints_each_score_with_its_differences(
     given = ["detection", "--patches", str(patches), "--seeds", "0", "--ngf", "2", "--epochs", "1"]
     monkeypatch.setattr(judging, "SAMPLES", 5)
     monkeypatch.setattr(sys, "argv", [*given, "--batch-size", "8", "--latent-dim", "4"])
-    detection.main()
+    compare.main()
     rows = capsys.readouterr().out.splitlines()
     labelled = PatchStore(patches, LABELLED_VALIDATION)
     darkness = 1 - labelled.read(0, len(labelled)).mean(axis=(1, 2, 3)) / 255
     expected = roc_auc_score(~labelled.is_normal(), darkness)
     (row,) = [row for row in rows if row.startswith("darkness")]
     assert row.split()[1] == f"{expected:.3f}"
-    (same,) = [row for row in rows if row.startswith(detection.UNTRAINED)]
+    (same,) = [row for row in rows if row.startswith(compare.UNTRAINED)]
     assert "+0.000 [+0.000 +0.000]" in same  # less itself
 
 
 def test_a_threat_is_laid_over_every_other_normal_and_darkens_it(patches: Path) -> None:
     store = PatchStore(patches, VALIDATION)
     normals = store.read(0, len(store))
-    judged = detection.with_projected(patches)
+    judged = compare.with_projected(patches)
     found, abnormal = judged.store.read(0, len(store)), judged.windows.abnormal
     assert abnormal.sum() == len(store) // 2
     np.testing.assert_array_equal(found[~abnormal], projection.compressed(normals[~abnormal]))
@@ -138,9 +140,7 @@ def test_a_threat_is_laid_over_every_other_normal_and_darkens_it(patches: Path) 
     changed = (over != normals[abnormal]).any(axis=3).mean(axis=(1, 2))
     assert (changed > 0.05).all()
     assert np.median(changed) < 0.9  # the rest of a window is as it was
-    np.testing.assert_array_equal(
-        found, detection.with_projected(patches).store.read(0, len(store))
-    )
+    np.testing.assert_array_equal(found, compare.with_projected(patches).store.read(0, len(store)))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])

@@ -14,7 +14,7 @@ from tests.imports import ROOT
 
 STAGE = """
 import sys, time
-from pipeline.errors import InputError
+from pipeline.common.errors import InputError
 from stages.entry import run_stage
 
 def main():

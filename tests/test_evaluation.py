@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipeline.catalogue import CatalogueRow
-from pipeline.evaluation import (
+from pipeline.common.metrics import AucEstimate
+from pipeline.common.names import TEST, TRAIN, VALIDATION
+from pipeline.evaluation.evaluate import (
     ANOMALY,
     TestScores,
     auc_table,
@@ -21,19 +22,18 @@ from pipeline.evaluation import (
     score_test,
     unmeasurable,
 )
-from pipeline.metrics import AucEstimate
+from pipeline.evaluation.principal_components import PrincipalComponents
+from pipeline.evaluation.report import write_figures, write_report
+from pipeline.evaluation.showcase import ScanScorer
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.models.detector import Calibration, Detector
+from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
-from pipeline.models.skip_ganomaly.method import SkipGanomalyScorer
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.patch_store import PatchStore, read_manifest, write_manifest
-from pipeline.principal_components import PrincipalComponents
-from pipeline.report import write_figures, write_report
-from pipeline.scoring import Calibration, Detector
-from pipeline.settings import EvaluateSettings
-from pipeline.showcase import ScanScorer
-from pipeline.sources.masks import SIXRAY, MasksSource
-from pipeline.splits import TEST, TRAIN, VALIDATION
-from pipeline.trivial_scores import TRIVIAL_SCORES
+from pipeline.patches.store import PatchStore, read_manifest, write_manifest
+from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from pipeline.settings.params import EvaluateSettings
 from tests.conftest import EXTRACT, MODEL
 
 CALIBRATION = Calibration(minimum=0, maximum=1, threshold=0.8, false_alarm_rate=0.05)

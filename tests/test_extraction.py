@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pipeline.extraction
-from pipeline.bad_input import BadInputRule
-from pipeline.catalogue import CatalogueRow
-from pipeline.errors import InputError
-from pipeline.evaluation import score_test
-from pipeline.extraction import Extraction, Job, extract_patches
-from pipeline.figures import draw_exemplars, draw_scans
-from pipeline.files import file_digest
-from pipeline.patch_folder import SCANS, describe
-from pipeline.patch_store import MANIFEST, PatchStore
-from pipeline.scoring import Calibration, build_detector
-from pipeline.selection import load_validation
-from pipeline.shard_cutting import Recipe, ShardResult, cut_shard
-from pipeline.showcase import ScanScorer, pick_exemplars, pick_scans
-from pipeline.sources.base import Scan, ScanEntry
-from pipeline.splits import SPLITS, TEST, TRAIN, VALIDATION
-from pipeline.training import Worker, net_shape, train
+import pipeline.patches.extraction
+from pipeline.common.errors import InputError
+from pipeline.common.files import file_digest
+from pipeline.common.names import SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.evaluation.evaluate import score_test
+from pipeline.evaluation.figures import draw_exemplars, draw_scans
+from pipeline.evaluation.showcase import ScanScorer, pick_exemplars, pick_scans
+from pipeline.models.detector import Calibration, build_detector
+from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
+from pipeline.patches.extraction import Extraction, Job, extract_patches
+from pipeline.patches.folder import SCANS, describe
+from pipeline.patches.store import MANIFEST, PatchStore
+from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.scan import Scan, ScanEntry
+from pipeline.settings.scans import BadInputRule
+from pipeline.training.criterion import load_validation
+from pipeline.training.loop import Worker, net_shape, train
 from tests.arrays import ArraySource, clutter, make_set
 from tests.conftest import EXTRACT
 from tests.conftest import TRAIN as SETTINGS
@@ -73,7 +73,7 @@ def test_shards_cut_elsewhere_are_the_same(tmp_path: Path, monkeypatch: pytest.M
     extract_patches(tmp_path / "b" / "patches", rows, ArraySource(), EXTRACT, how)
     assert handed_over == []  # a small set is not worth it
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
-    monkeypatch.setattr(pipeline.extraction, "WORTH_RAY_SECONDS", 0.0)
+    monkeypatch.setattr(pipeline.patches.extraction, "WORTH_RAY_SECONDS", 0.0)
     how = Extraction(parallel=parallel)
     extract_patches(tmp_path / "c" / "patches", rows, ArraySource(), EXTRACT, how)
     assert len(handed_over) == len(shards(tmp_path / "c")) - 1

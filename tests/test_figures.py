@@ -10,8 +10,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from pipeline.evaluation import ANOMALY, TestScores, auc_table
-from pipeline.figures import (
+from pipeline.evaluation.evaluate import ANOMALY, TestScores, auc_table
+from pipeline.evaluation.figures import (
     Colours,
     Exemplars,
     ScoredScan,

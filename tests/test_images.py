@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from pipeline.errors import InputError
-from pipeline.images import MAX_PIXELS, read_image, read_index_mask
+from pipeline.common.errors import InputError
+from pipeline.scans.images import MAX_PIXELS, read_image, read_index_mask
 from tests.conftest import write_image
 
 GENERATOR = np.random.default_rng(0)
@@ -231,7 +231,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     path.chmod(0)
     # Another user reads it in a process of its own, since root may read anything.
     code = (
-        "import os, sys; from pathlib import Path; from pipeline.images import read_image\n"
+        "import os, sys; from pathlib import Path; from pipeline.scans.images import read_image\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "read_image(Path(sys.argv[1]))"
     )

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from benchmarks.judging import (
+from experiments.detection.judging import (
     Windows,
     auc_within_scans,
     interval,
     resampled_aucs,
     threat_bags_found,
 )
-from pipeline.metrics import auc_by_scan
+from pipeline.common.metrics import auc_by_scan
 
 SCANS = np.repeat([f"s{number}" for number in range(12)], 8)
 

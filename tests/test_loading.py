@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
-from pipeline.errors import InputError
-from pipeline.loading import EpochDataset, ShuffledReader
-from pipeline.patch_store import PatchStore
+from pipeline.common.errors import InputError
+from pipeline.patches.batches import ShuffledReader
+from pipeline.patches.store import PatchStore
 from tests.stores import ids_of, store_of
 
 
@@ -78,18 +77,6 @@ def test_the_order_is_that_of_a_slow_reference(
 def test_neighbours_in_the_store_are_no_neighbours_in_an_epoch(store: PatchStore) -> None:
     order = ids_of(np.concatenate(list(ShuffledReader(store, 10, 0, 1, seed=3).epoch(0))))
     assert np.mean(np.abs(np.diff(order)) == 1) < 0.01
-
-
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker")  # on two cores
-@pytest.mark.parametrize("loader_workers", [0, 1, 3])
-def test_the_order_does_not_depend_on_the_loader_s_workers(
-    store: PatchStore, loader_workers: int
-) -> None:
-    reader = ShuffledReader(store, 16, 1, 2, seed=4)
-    loader = DataLoader(EpochDataset(reader, 2), batch_size=None, num_workers=loader_workers)
-    found = [batch.tolist() for batch in loader]
-    assert found == [batch.tolist() for batch in reader.epoch(2)]
-    assert len(found) == len(loader) > loader_workers
 
 
 def test_too_few_patches_for_a_batch_are_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.metrics import AucEstimate, auc, auc_by_scan, roc
+from pipeline.common.metrics import AucEstimate, auc, auc_by_scan, roc
 
 SCORES = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
 

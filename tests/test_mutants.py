@@ -50,9 +50,9 @@ def test_modules_and_their_tests_are_there() -> None:
 
 
 def test_a_name_is_that_of_a_file_or_a_folder() -> None:
-    assert list(chosen(["metrics"])) == ["pipeline/metrics.py"]
-    assert "pipeline/models/egbad/step.py" in chosen(["egbad"])
-    assert "pipeline/models/egbad/step.py" not in chosen(["losses"])
+    assert list(chosen(["metrics"])) == ["pipeline/common/metrics.py"]
+    assert "pipeline/models/methods/egbad/step.py" in chosen(["egbad"])
+    assert "pipeline/models/methods/egbad/step.py" not in chosen(["losses"])
     with pytest.raises(SystemExit, match="steps: not a module"):
         chosen(["steps"])
 

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.catalogue import CatalogueRow
-from pipeline.errors import InputError
-from pipeline.patch_store import OPEN_SHARDS, PatchStore, read_manifest, write_manifest
-from pipeline.sources.masks import SIXRAY, MasksSource
-from pipeline.splits import TEST, TRAIN
-from pipeline.windows import cut_windows
+from pipeline.common.errors import InputError
+from pipeline.common.names import TEST, TRAIN
+from pipeline.patches.store import OPEN_SHARDS, PatchStore, read_manifest, write_manifest
+from pipeline.patches.windows import cut_windows
+from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from tests.conftest import EXTRACT
 from tests.stores import ids_of, store_of
 

@@ -181,7 +181,7 @@ def test_a_change_reruns_from_its_own_stage_on(
 def test_one_mlflow_run_holds_the_pipeline_and_nests_the_sweep(project: Path) -> None:
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     runs = {run.info.run_name: run for run in client.search_runs(["1"])}
-    (parent,) = [run for name, run in runs.items() if name.startswith("embedded-tiny-")]
+    (parent,) = [run for name, run in runs.items() if name.startswith("generated-tiny-")]
     sweep = runs["sweep"]
     assert parent.info.status == sweep.info.status == "FINISHED"
     assert "mlflow.parentRunId" not in parent.data.tags
@@ -196,7 +196,7 @@ def test_one_mlflow_run_holds_the_pipeline_and_nests_the_sweep(project: Path) ->
     assert [p.step for p in client.get_metric_history(parent.info.run_id, "loss_g")] == [1, 2]
     assert parent.data.tags["objective"] == "labelled_auc"
     assert parent.inputs is not None
-    assert [d.dataset.name for d in parent.inputs.dataset_inputs] == ["embedded"]
+    assert [d.dataset.name for d in parent.inputs.dataset_inputs] == ["generated"]
     assert any(
         a.path == "evaluation/figures"
         for a in client.list_artifacts(parent.info.run_id, "evaluation")
@@ -282,8 +282,8 @@ def test_a_store_that_was_gone_is_made_up_for(
     run_stages(folder, "track")
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     runs = {run.info.run_name: run for run in client.search_runs(["1"])}
-    assert sorted(name.split("-")[0] for name in runs) == ["embedded", "sweep", "trial", "trial"]
-    (parent,) = [run for name, run in runs.items() if name.startswith("embedded")]
+    assert sorted(name.split("-")[0] for name in runs) == ["generated", "sweep", "trial", "trial"]
+    (parent,) = [run for name, run in runs.items() if name.startswith("generated")]
     assert "auc/overall" in parent.data.metrics
     assert [p.step for p in client.get_metric_history(parent.info.run_id, "loss_g")] == [1, 2]
     assert all("loss_g" in r.data.metrics for name, r in runs.items() if name.startswith("trial"))

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.patch_store import PatchStore
-from pipeline.principal_components import PrincipalComponents
-from pipeline.splits import TEST, TRAIN
+from pipeline.common.names import TEST, TRAIN
+from pipeline.evaluation.principal_components import PrincipalComponents
+from pipeline.patches.store import PatchStore
 
 
 def test_the_residual_is_what_the_first_singular_vectors_leave_over(patches: Path) -> None:

@@ -6,9 +6,14 @@ import pytest
 import ray
 from pyarrow.fs import LocalFileSystem
 
-from pipeline.checkpoints import CHECKPOINT, save_checkpoint
-from pipeline.errors import InputError
-from pipeline.ray_checkpoints import RAYS_LIST, drop_unusable_list, newest_state, patiently
+from pipeline.common.errors import InputError
+from pipeline.models.tensor_files import CHECKPOINT, save_checkpoint
+from pipeline.training.ray_checkpoints import (
+    RAYS_LIST,
+    drop_unusable_list,
+    newest_state,
+    retry_writes,
+)
 
 LOCAL = LocalFileSystem()
 
@@ -117,13 +122,13 @@ class Disk:
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     seconds: list[float] = []
-    monkeypatch.setattr("pipeline.ray_checkpoints.time.sleep", seconds.append)
+    monkeypatch.setattr("pipeline.training.ray_checkpoints.time.sleep", seconds.append)
     return seconds
 
 
 def test_writing_is_tried_again(waited: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     disk = Disk(full=3)
-    patiently(disk.write, "there")
+    retry_writes(disk.write, "there")
     assert disk.written == 1
     assert waited == [1, 2, 4]
     assert "there: [Errno 28] No space left on device: trying again in 1 s" in (
@@ -133,5 +138,5 @@ def test_writing_is_tried_again(waited: list[float], capsys: pytest.CaptureFixtu
 
 def test_a_disk_that_stays_full_is_said_in_one_line(waited: list[float]) -> None:
     with pytest.raises(InputError, match=r"^there: it could not be written for 63 s: .*No space"):
-        patiently(Disk(full=99).write, "there")
+        retry_writes(Disk(full=99).write, "there")
     assert sum(waited) == 63

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from pipeline.errors import InputError
-from pipeline.ray_cluster import MOST_SOCKET_BYTES, RAY_SOCKET, short_folder, start
+from pipeline.cluster.session import MOST_SOCKET_BYTES, RAY_SOCKET, short_folder, start
+from pipeline.common.errors import InputError
 from tests.imports import ROOT
 
 # As Ray 2.60 raises it in `ray._private.node.Node`.
@@ -22,7 +22,7 @@ NODE_TIMED_OUT = (
 )
 SESSION = """
 import ray, tempfile
-from pipeline.ray_cluster import ray_session
+from pipeline.cluster.session import ray_session
 from stages.entry import run_stage
 
 def main():

@@ -7,13 +7,13 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from pipeline.errors import InputError
-from pipeline.ray_preflight import (
+from pipeline.cluster.preflight import (
     installed_versions,
     is_shared,
-    require_place,
+    require_capacity,
     require_same_versions,
 )
+from pipeline.common.errors import InputError
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,8 +34,8 @@ def two_nodes() -> Iterator[Cluster]:
 
 @pytest.mark.usefixtures("two_nodes")
 def test_what_fits_is_let_through() -> None:
-    require_place("train.workers", 4, {"CPU": 1.0, "GPU": 0.0})
-    require_place("train.workers", 1, {"CPU": 2.0})
+    require_capacity("train.workers", 4, {"CPU": 1.0, "GPU": 0.0})
+    require_capacity("train.workers", 1, {"CPU": 2.0})
 
 
 @pytest.mark.usefixtures("two_nodes")
@@ -51,7 +51,7 @@ def test_what_can_never_be_placed_is_refused(
     count: int, each: dict[str, float], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        require_place("train.workers", count, each)
+        require_capacity("train.workers", count, each)
 
 
 @pytest.mark.usefixtures("two_nodes")

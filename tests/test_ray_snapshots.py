@@ -8,7 +8,8 @@ import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from pipeline.ray_snapshots import KeepScheduler, SealSnapshot, can_go_on
+from pipeline.cluster.storage import Storage
+from pipeline.sweeps.snapshots import KeepScheduler, SealSnapshot, can_resume
 
 WHOLE = pickle.dumps({"state": 1})
 
@@ -39,12 +40,12 @@ def seal_files(folder: Path, states: Path) -> None:
 
 
 def test_no_sweep_yet(tmp_path: Path) -> None:
-    assert not can_go_on(str(tmp_path / "missing"))
+    assert not can_resume(Storage(str(tmp_path / "missing")))
 
 
 def test_a_sweep_killed_before_its_first_snapshot(tmp_path: Path) -> None:
     (tmp_path / "tuner.pkl").write_bytes(WHOLE)
-    assert not can_go_on(str(tmp_path))
+    assert not can_resume(Storage(str(tmp_path)))
 
 
 @pytest.mark.parametrize("kind", ["trials", "sampler", "searcher", "scheduler"])
@@ -52,7 +53,7 @@ def test_a_snapshot_cut_short_gives_way_to_the_one_before(kind: str, tmp_path: P
     (tmp_path / "tuner.pkl").write_bytes(WHOLE)
     older, newer = make_snapshot(tmp_path, 1), make_snapshot(tmp_path, 2)
     newer[kind].write_bytes(newer[kind].read_bytes()[:-1])
-    assert can_go_on(str(tmp_path))
+    assert can_resume(Storage(str(tmp_path)))
     assert all(path.exists() for path in older.values())
     assert not any(path.exists() for path in newer.values())
 
@@ -62,7 +63,7 @@ def test_a_snapshot_of_two_moments_gives_way_to_the_one_before(kind: str, tmp_pa
     (tmp_path / "tuner.pkl").write_bytes(WHOLE)
     older, newer = make_snapshot(tmp_path, 1), make_snapshot(tmp_path, 2)
     newer[kind].write_bytes(WHOLE)
-    assert can_go_on(str(tmp_path))
+    assert can_resume(Storage(str(tmp_path)))
     assert all(path.exists() for path in older.values())
     assert not any(path.exists() for path in newer.values())
 
@@ -71,13 +72,13 @@ def test_a_snapshot_of_two_moments_gives_way_to_the_one_before(kind: str, tmp_pa
 def test_a_snapshot_without_one_of_its_files(kind: str, tmp_path: Path) -> None:
     (tmp_path / "tuner.pkl").write_bytes(WHOLE)
     make_snapshot(tmp_path, 1)[kind].unlink()
-    assert not can_go_on(str(tmp_path))
+    assert not can_resume(Storage(str(tmp_path)))
 
 
 def test_the_tuner_cut_short(tmp_path: Path) -> None:
     (tmp_path / "tuner.pkl").write_bytes(WHOLE[:-1])
     make_snapshot(tmp_path, 1)
-    assert not can_go_on(str(tmp_path))
+    assert not can_resume(Storage(str(tmp_path)))
 
 
 def test_a_scheduler_that_goes_on_compares_with_the_trials_before_the_kill() -> None:

@@ -6,20 +6,18 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from pipeline.checkpoints import save_tensors
-from pipeline.evaluation import ANOMALY
-from pipeline.files import read_rows
+from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
+from experiments.paper.reference_protocol import LabelledTest, Picked, run_protocols, score_by
+from pipeline.common.names import TEST, VALIDATION
+from pipeline.common.names import TRAIN as TRAIN_SPLIT
+from pipeline.evaluation.evaluate import ANOMALY
 from pipeline.models.gan import network_state
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.patch_store import PatchStore
-from pipeline.protocol_report import LEAK, leaking_metrics, write_protocols
-from pipeline.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
-from pipeline.reference_protocol import LabelledTest, Picked, run_protocols, score_by
-from pipeline.selection import CRITERION, load_validation
-from pipeline.splits import TEST, VALIDATION
-from pipeline.splits import TRAIN as TRAIN_SPLIT
-from pipeline.training import Metrics, State, TrainSettings, Worker, net_shape, train
+from pipeline.models.tensor_files import save_tensors
+from pipeline.patches.store import PatchStore
+from pipeline.training.criterion import CRITERION, load_validation
+from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
 from tests.conftest import MODEL, TRAIN
 from tests.test_training import same
 
@@ -141,7 +139,7 @@ def test_resumed_equals_uninterrupted(
         save_tensors(path, state)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.reference_protocol.save_tensors", save_and_stop)
+    monkeypatch.setattr("experiments.paper.reference_protocol.save_tensors", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         run(patches, test_part, TRAIN, tmp_path / "cut.pt")
     monkeypatch.undo()
@@ -150,27 +148,3 @@ def test_resumed_equals_uninterrupted(
         assert (resumed[protocol].epoch, resumed[protocol].value) == (picked.epoch, picked.value)
         for name, values in picked.scores.scores.items():
             np.testing.assert_array_equal(resumed[protocol].scores.scores[name], values)
-
-
-def test_the_report_marks_what_leaks(tmp_path: Path) -> None:
-    test = made_up()
-    networks = network_state(build_networks(SHAPE, 1))
-    found = {
-        protocol: Picked(
-            2, 0.6, test.scored(score_by(protocol, SHAPE, networks, SETTINGS, test, CPU))
-        )
-        for protocol in (HONEST, IN_ORDER)
-    }
-    write_protocols(tmp_path, found, ("gun",), samples=10, seed=0)
-    rows = read_rows(tmp_path / "protocols.csv")
-    assert {(row["protocol"], row["labels_leak"]) for row in rows} == {
-        (HONEST, "False"),
-        (IN_ORDER, "True"),
-    }
-    leaking = leaking_metrics(tmp_path, ANOMALY)
-    assert leaking.keys() == {f"labels_leak/{IN_ORDER}/{name}" for name in ("gun", "overall")}
-    honest, reference = (tmp_path / "protocols.txt").read_text().split("\n\n")[:2]
-    assert LEAK in reference
-    assert LEAK not in honest
-    write_protocols(tmp_path, {}, ("gun",), samples=10, seed=0)
-    assert leaking_metrics(tmp_path, ANOMALY) == {}

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.evaluation import ANOMALY, OVERALL, AucTable, TestScores
-from pipeline.files import read_rows
-from pipeline.patch_store import PatchStore
-from pipeline.report import write_report
-from pipeline.scoring import Calibration
-from pipeline.settings import EvaluateSettings
-from pipeline.splits import TEST
+from pipeline.common.files import read_table
+from pipeline.common.names import TEST
+from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores
+from pipeline.evaluation.report import write_report
+from pipeline.models.detector import Calibration
+from pipeline.patches.store import PatchStore
+from pipeline.settings.params import EvaluateSettings
 
 # The threshold is at a scaled score of 0.5.
 CALIBRATION = Calibration(minimum=1, maximum=5, threshold=3, false_alarm_rate=0.05)
@@ -45,7 +45,7 @@ def report(
 @pytest.mark.parametrize("name", ["knife", "gun", OVERALL])
 def test_the_roc_file_has_the_auc_under_it(report: tuple[Path, AucTable], name: str) -> None:
     folder, table = report
-    rows = [row for row in read_rows(folder / "roc.csv") if row["class"] == name]
+    rows = [row for row in read_table(folder / "roc.csv") if row["class"] == name]
     x, y = (
         np.array([float(row[f"{axis}_positive_rate"]) for row in rows])
         for axis in ("false", "true")
@@ -61,7 +61,7 @@ def test_the_histogram_file_has_each_kind_s_mean(
     report: tuple[Path, AucTable], test_scores: TestScores
 ) -> None:
     folder, _ = report
-    rows = read_rows(folder / "histogram.csv")
+    rows = read_table(folder / "histogram.csv")
     for kind, mask in (("normal", test_scores.normal), ("abnormal", ~test_scores.normal)):
         middles, densities = (
             np.array([float(row[name]) for row in rows if row["class"] == kind])
@@ -77,7 +77,7 @@ def test_metrics_and_tables_say_the_same(
 ) -> None:
     folder, table = report
     metrics = json.loads((folder / "metrics.json").read_text())
-    written = {(row["score"], row["class"]): row for row in read_rows(folder / "auc.csv")}
+    written = {(row["score"], row["class"]): row for row in read_table(folder / "auc.csv")}
     text = (folder / "table.txt").read_text()
     for name, estimate in table[ANOMALY].items():
         assert metrics["auc"][name] == estimate.auc

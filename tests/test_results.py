@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cell_runner import arguments, size_of
-from benchmarks.cell_runs import CELL, CELL_TAG, Result, find_results, log_cells, metric_name
-from benchmarks.cells import NO_METHOD, PROTOCOLS, Cell, Size
-from benchmarks.paper_tables import CASES
-from benchmarks.result_tables import (
+from experiments.paper.cell_runner import arguments, size_of
+from experiments.paper.cell_runs import CELL, CELL_TAG, Result, find_results, log_cells, metric_name
+from experiments.paper.cells import NO_METHOD, PROTOCOLS, Cell, Size
+from experiments.paper.paper_tables import CASES
+from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED
+from experiments.paper.result_tables import (
     auc_rows,
     commands,
     leak_rows,
@@ -19,13 +20,12 @@ from benchmarks.result_tables import (
     missing,
     picture,
 )
-from benchmarks.results import BEGIN, END, page, write_results
-from benchmarks.sections import Section, sections
-from pipeline.errors import InputError
-from pipeline.evaluation import ANOMALY, OVERALL, PCA
-from pipeline.protocols import HONEST, IN_ORDER, SHUFFLED
-from pipeline.tracking import KIND_TAG, Tracker
-from pipeline.trivial_scores import TRIVIAL_SCORES
+from experiments.paper.results import BEGIN, END, page, write_results
+from experiments.paper.sections import Section, sections
+from pipeline.common.errors import InputError
+from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.tracking.tracker import KIND_TAG, Tracker
 from tests.models.methods import METHODS
 
 SIZE = Size(ngf=32, epochs=2, share=0.5)
@@ -140,7 +140,7 @@ def test_what_is_written_by_hand_is_left_alone(tmp_path: Path) -> None:
     (drawn,) = tmp_path.glob("table1-*.png")
     assert drawn.read_bytes().startswith(b"\x89PNG")
     assert f"]({drawn.name})" in first
-    with pytest.raises(InputError, match=r"docs/results.md: no lines"):
+    with pytest.raises(InputError, match=r"results.md: no lines"):
         page([], "# By hand\n")
 
 

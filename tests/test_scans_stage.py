@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.catalogue import read_catalogue
+from pipeline.scans.catalogue import read_catalogue
 from tests.conftest import write_image
 
 ROOT = Path(__file__).parents[1]

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.checkpoints import save_tensors
-from pipeline.errors import InputError
-from pipeline.models.gan import network_state
-from pipeline.models.nets import NetShape
-from pipeline.models.skip_ganomaly.method import SkipGanomalyScorer
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.scoring import (
+from pipeline.common.errors import InputError
+from pipeline.models.detector import (
     Calibration,
     Detector,
     ScoringModule,
@@ -22,6 +17,11 @@ from pipeline.scoring import (
     calibrated_model,
     to_tensor,
 )
+from pipeline.models.gan import network_state
+from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.nets import NetShape
+from pipeline.models.tensor_files import save_tensors
 from tests.conftest import MODEL
 from tests.darkness import DarknessScorer
 

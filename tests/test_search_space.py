@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.models.interface import LAMBDAS
-from pipeline.models.registry import MethodName
-from pipeline.search_space import apply
-from pipeline.settings import TrainBlock
-from pipeline.sweep_results import choose_settings
+from pipeline.common.errors import InputError
+from pipeline.settings.methods import MethodName
+from pipeline.settings.model import LAMBDAS
+from pipeline.settings.params import TrainBlock
+from pipeline.settings.search_space import apply
+from pipeline.sweeps.results import choose_settings
 from tests.conftest import MODEL
 
 VALUES = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 10}

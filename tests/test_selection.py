@@ -6,18 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.patch_store import PatchStore
-from pipeline.selection import (
+from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
+from pipeline.patches.store import PatchStore, spread
+from pipeline.training.criterion import (
     CRITERION,
     LABELLED,
     Validation,
     implant,
     load_validation,
     objective,
-    spread,
     training_normals,
 )
-from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
 from tests.conftest import MODEL
 from tests.darkness import darkness_detector, darkness_of, grey_patches
 from tests.test_metrics import slow_auc
@@ -139,7 +138,7 @@ def test_implants_are_of_every_size_place_and_turn() -> None:
 def test_what_a_detector_remembers_is_spread_over_all_training_patches(
     patches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.selection.MOST_NORMALS", 5)
+    monkeypatch.setattr("pipeline.training.criterion.MOST_NORMALS", 5)
     store = PatchStore(patches, TRAIN)
     every = store.read(0, len(store))
     remembering = replace(MODEL, latent_score="neighbours")

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from pipeline.errors import InputError
-from pipeline.files import yaml_text
-from pipeline.resources import WorkerRange
-from pipeline.settings import Source, load_settings
-from pipeline.sources.registry import open_source
-from pipeline.sweep_results import choose_settings
+from pipeline.common.errors import InputError
+from pipeline.common.files import yaml_text
+from pipeline.scans.sources.registry import open_source
+from pipeline.settings.params import Source, load_settings
+from pipeline.settings.resources import WorkerRange
+from pipeline.sweeps.results import choose_settings
 from stages.params import main
 
 ROOT = Path(__file__).parents[1]
@@ -56,19 +56,33 @@ def test_params_override_the_preset(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "given", "share"),
-    [("embedded", None, 0.3), ("sixray", None, 0), ("cifar10", None, 0), ("sixray", 0.2, 0.2)],
+    [
+        ("generated", None, 0.3),
+        ("sixray", None, 0),
+        ("cifar10", None, 0),
+        ("sixray", 0.2, 0.2),
+    ],
 )
 def test_no_labels_of_one_s_own_scans_are_used_unasked(
     tmp_path: Path, source: str, given: float | None, share: float
 ) -> None:
     changes = {
         "scans__source": source,
-        "scans__folder": "data/README.md" if source == "embedded" else "mine",
+        "scans__folder": "data/README.md" if source == "generated" else "mine",
         "scans__labelled_validation": given,
     }
     assert (
         load_settings(with_changes(tmp_path, **changes), PRESETS).scans.labelled_validation == share
     )
+
+
+def test_the_old_name_of_generated_scans_is_read_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(with_changes(tmp_path, scans__source="embedded"), PRESETS)
+    assert settings == load_settings(with_changes(tmp_path, scans__source="generated"), PRESETS)
+    said = "params.yaml: scans.source: embedded is called generated now\n"
+    assert capsys.readouterr().err.endswith(said)
 
 
 def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None:
@@ -79,12 +93,16 @@ def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None
         settings = load_settings(with_changes(tmp_path, **changes), PRESETS).scans
         open_source(settings, tmp_path)
         found.add(settings.source)
-    assert found == set(get_args(Source)) - {"embedded"}
+    assert found == set(get_args(Source)) - {"generated"}
 
 
 def commands() -> list[str]:
     """Every `dvc exp run` with settings in the README and the docs."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    folders = ("docs", "experiments", "benchmarks", "faults")
+    pages = [
+        ROOT / "README.md",
+        *(page for name in folders for page in (ROOT / name).rglob("*.md")),
+    ]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     return re.findall(r"^dvc exp run -S.*", text.replace("\\\n", " "), flags=re.M)
 
@@ -117,7 +135,10 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"tune__workers": 0}, "tune.workers: got 0, expected 1 or more"),
         ({"scans__source": "sixrey"}, "scans.source: .*got 'sixrey'"),
         ({"scans__source": "yolo"}, "scans.folder: got 'data/README.md', expected the folder"),
-        ({"scans__folder": "data/raw"}, "scans.source: got 'embedded', expected the format of the"),
+        (
+            {"scans__folder": "data/raw"},
+            "scans.source: got 'generated', expected the format of the",
+        ),
         (
             {"scans__source": "cifar10", "scans__folder": "x", "scans__normal_windows": "outside"},
             "scans.normal_windows: got .*expected extract.mode windows, and a source",

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.patch_store import MANIFEST, PatchStore, write_manifest
-from pipeline.shard_cache import ShardCache
-from pipeline.shared_patches import SharedPatches, open_store, share_patches
+from pipeline.cluster.storage import Storage
+from pipeline.common.errors import InputError
+from pipeline.patches.node_cache import ShardCache
+from pipeline.patches.store import MANIFEST, PatchStore, write_manifest
+from pipeline.patches.upload import SharedPatches, open_store, upload_patches
 from tests.stores import DATA, ids_of, store_of
 
 LENGTHS = [300, 200, 400, 100]
@@ -23,7 +24,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SharedPatches:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     store_of(tmp_path / "patches", LENGTHS)
-    found = share_patches(tmp_path / "patches", str(tmp_path / "storage"), cache_gb=1)
+    found = upload_patches(tmp_path / "patches", Storage(str(tmp_path / "storage")), cache_gb=1)
     assert found is not None
     return found
 
@@ -54,7 +55,7 @@ def test_on_one_machine_nothing_is_uploaded(
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     store_of(tmp_path / "patches", LENGTHS)
-    assert share_patches(tmp_path / "patches", str(tmp_path / "storage"), 1) is None
+    assert upload_patches(tmp_path / "patches", Storage(str(tmp_path / "storage")), 1) is None
     assert not (tmp_path / "storage").exists()
 
 
@@ -63,7 +64,7 @@ def test_only_what_is_missing_is_uploaded(shared: SharedPatches, tmp_path: Path)
     (there / MANIFEST).unlink()  # as if killed before the last shard
     (there / "train-2.h5").unlink()
     before = {path: path.stat().st_mtime_ns for path in there.glob("*.h5")}
-    share_patches(tmp_path / "patches", str(tmp_path / "storage"), 1)
+    upload_patches(tmp_path / "patches", Storage(str(tmp_path / "storage")), 1)
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     assert {path.name for path in there.iterdir()} == {
         path.name for path in (tmp_path / "patches").iterdir()
@@ -77,7 +78,7 @@ def test_storage_that_cannot_be_written_is_named(
     store_of(tmp_path / "patches", LENGTHS)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file/patches/0123456789abcdef: cannot be written"):
-        share_patches(tmp_path / "patches", str(tmp_path / "file"), 1)
+        upload_patches(tmp_path / "patches", Storage(str(tmp_path / "file")), 1)
 
 
 def test_a_folder_that_is_readable_is_read_in_place(shared: SharedPatches, tmp_path: Path) -> None:

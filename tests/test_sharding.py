@@ -1,8 +1,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.catalogue import CatalogueRow
-from pipeline.sharding import shard_groups
+from pipeline.patches.shard_plan import shard_groups
+from pipeline.scans.catalogue import CatalogueRow
 
 IDS = st.sets(st.text(max_size=6), max_size=60)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.shards import TYPES, Shard, ShardAttributes, ShardWriter
-from pipeline.windows import Places
+from pipeline.common.errors import InputError
+from pipeline.patches.places import Places
+from pipeline.patches.shard_file import TYPES, Shard, ShardAttributes, ShardWriter
 
 ROWS = 150
 

@@ -5,13 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.catalogue import CatalogueRow
-from pipeline.evaluation import ANOMALY, TestScores
-from pipeline.patch_store import PatchStore
-from pipeline.scoring import Calibration
-from pipeline.showcase import ScanScorer, pick_exemplars, pick_features, pick_scans, score_scan
-from pipeline.sources.base import IGNORED
-from pipeline.splits import TEST
+from pipeline.common.names import IGNORED, TEST
+from pipeline.evaluation.evaluate import ANOMALY, TestScores
+from pipeline.evaluation.showcase import (
+    ScanScorer,
+    pick_exemplars,
+    pick_features,
+    pick_scans,
+    score_scan,
+)
+from pipeline.models.detector import Calibration
+from pipeline.patches.store import PatchStore
+from pipeline.scans.catalogue import CatalogueRow
 from tests.arrays import ArraySource, clutter, save
 from tests.conftest import EXTRACT
 from tests.darkness import darkness_detector, darkness_of

@@ -6,23 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.bags import bag_names, make_bags
-from pipeline.errors import InputError
-from pipeline.patch_store import PatchStore
-from pipeline.sources.base import Part, ScanEntry
-from pipeline.sources.cifar10 import PARTS
-from pipeline.splits import (
-    LABELLED_VALIDATION,
-    LABELS_USED,
-    SPLITS,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    NormalWindows,
-    describe_parts,
-    split_scans,
-    with_parts,
-)
+from pipeline.common.errors import InputError
+from pipeline.common.names import LABELLED_VALIDATION, SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.patches.store import PatchStore
+from pipeline.scans.bags import bag_names, make_bags
+from pipeline.scans.scan import Part, ScanEntry
+from pipeline.scans.sources.cifar10 import PARTS
+from pipeline.scans.splits import LABELS_USED, describe_parts, split_scans, with_parts
+from pipeline.settings.scans import NormalWindows
 from tests.conftest import SHARES
 
 

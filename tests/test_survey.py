@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources.class_folders import ClassFolderSource
-from pipeline.sources.classes import ClassMap
-from pipeline.splits import TEST, TRAIN
-from pipeline.survey import (
+from pipeline.common.names import TEST, TRAIN
+from pipeline.scans.sources.class_folders import ClassFolderSource
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.survey import (
     BLOCK,
     HASH_SIDE,
     NEAR_BITS,

@@ -11,11 +11,12 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from pipeline import ray_tune
-from pipeline.ray_trials import OBJECTIVE, TrackTrials, collect_results
-from pipeline.ray_tune import SweepJob
-from pipeline.selection import CRITERION
-from pipeline.tracking import UNLOGGED, Tracker
+from pipeline.cluster.storage import Storage
+from pipeline.sweeps import tune as ray_tune
+from pipeline.sweeps.trials import OBJECTIVE, TrackTrials, collect_results
+from pipeline.sweeps.tune import SweepJob
+from pipeline.tracking.tracker import UNLOGGED, Tracker
+from pipeline.training.criterion import CRITERION
 from tests.conftest import MODEL
 from tests.on_ray.jobs import TUNE
 
@@ -26,7 +27,7 @@ def tuner(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(ray_tune, "Tuner", lambda _trainable, **told: told)
     job = SweepJob(MODEL, TUNE, "patches", CRITERION, "key")
     callback = TrackTrials(Tracker(UNLOGGED), UNLOGGED, CRITERION)
-    return cast(dict[str, Any], ray_tune._new_tuner(None, job, "storage", callback))
+    return cast(dict[str, Any], ray_tune._new_tuner(None, job, Storage("storage"), callback))
 
 
 def test_asha_stops_the_trial_with_the_lower_objective(tuner: dict[str, Any]) -> None:

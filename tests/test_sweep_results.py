@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.errors import InputError
-from pipeline.search_space import Choices, Space
-from pipeline.sweep_results import (
+from pipeline.common.errors import InputError
+from pipeline.settings.search_space import Choices, Space
+from pipeline.sweeps.results import (
     SweepResult,
     TrialResult,
     TrialState,
@@ -17,7 +17,7 @@ from pipeline.sweep_results import (
     require_enough,
     write_sweep,
 )
-from pipeline.sweep_summary import (
+from pipeline.sweeps.summary import (
     as_study,
     describe,
     draw_setting,

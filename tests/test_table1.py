@@ -8,12 +8,12 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import table1
-from benchmarks.cell_runner import run_cell
-from benchmarks.cells import NO_METHOD, Cell, Size, read_cells
-from benchmarks.table1 import Cifar
-from pipeline.checkpoints import save_tensors
-from pipeline.trivial_scores import TRIVIAL_SCORES
+from experiments.paper import table1
+from experiments.paper.cell_runner import run_cell
+from experiments.paper.cells import NO_METHOD, Cell, Size, read_cells
+from experiments.paper.table1 import Cifar
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.models.tensor_files import save_tensors
 from tests.models.methods import METHODS
 from tests.test_training import same
 
@@ -83,7 +83,7 @@ def test_a_cell_that_was_cut_short_goes_on_to_the_same_figures(
         save_tensors(path, state)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.reference_protocol.save_tensors", save_and_stop)
+    monkeypatch.setattr("experiments.paper.reference_protocol.save_tensors", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         run_cell(cell, parts, tmp_path / "cut", cpu)
     monkeypatch.undo()

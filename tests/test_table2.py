@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import table2
-from benchmarks.cells import NO_METHOD, Size, read_cells
-from benchmarks.table2 import load_parts
-from pipeline.patch_store import PatchStore, read_manifest
-from pipeline.splits import TEST, TRAIN
-from pipeline.trivial_scores import darkness
+from experiments.paper import table2
+from experiments.paper.cells import NO_METHOD, Size, read_cells
+from experiments.paper.table2 import load_parts
+from pipeline.common.names import TEST, TRAIN
+from pipeline.evaluation.trivial_scores import darkness
+from pipeline.patches.store import PatchStore, read_manifest
 from tests.imports import import_closure, imported_names
 from tests.models.methods import METHODS
 from tests.test_workflow import ORCHESTRATION
@@ -85,10 +85,19 @@ def test_a_share_is_of_the_patches_of_the_whole(patches: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["ceiling", "cell_runner", "cells", "detection", "judging", "table1", "table2"]
+    "module",
+    [
+        "detection/ceiling",
+        "detection/compare",
+        "detection/judging",
+        "paper/cell_runner",
+        "paper/cells",
+        "paper/table1",
+        "paper/table2",
+    ],
 )
 def test_a_runner_needs_no_orchestration(module: str) -> None:
-    names = list(imported_names(f"benchmarks/{module}.py"))
+    names = list(imported_names(f"experiments/{module}.py"))
     for path in {path for name in names for path in import_closure(name)}:
         names += imported_names(path)
     assert not {name.split(".", maxsplit=1)[0] for name in names} & set(ORCHESTRATION)

@@ -10,14 +10,14 @@ import pytest
 from mlflow import pyfunc
 from mlflow.tracking import MlflowClient
 
-from pipeline.errors import InputError
+from pipeline.common.errors import InputError
+from pipeline.models.detector import ScoringModule, TrainedModel, calibrated_model
 from pipeline.models.gan import network_state
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model
-from pipeline.settings import load_settings
-from pipeline.tracked_runs import BEST_TAG, OPEN_TAG, complete, pipeline_run, tag_best
-from pipeline.tracking import PARENT_TAG, UNLOGGED, Tracker, closing_runs
+from pipeline.settings.params import load_settings
+from pipeline.tracking.runs import BEST_TAG, OPEN_TAG, complete, pipeline_run, tag_best
+from pipeline.tracking.tracker import PARENT_TAG, UNLOGGED, Tracker, closing_runs
 from tests.conftest import MODEL
 from tests.imports import ROOT
 
@@ -62,8 +62,8 @@ def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> 
 def test_an_error_closes_what_is_open_and_a_rerun_opens_it_again(
     error: BaseException, status: str, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tracking._used", {tracker})
-    monkeypatch.setattr("pipeline.tracking._failed", set())
+    monkeypatch.setattr("pipeline.tracking.tracker._used", {tracker})
+    monkeypatch.setattr("pipeline.tracking.tracker._failed", set())
     data = f"data-{type(error).__name__}"
 
     @closing_runs()
@@ -75,7 +75,7 @@ def test_an_error_closes_what_is_open_and_a_rerun_opens_it_again(
 
     with pytest.raises(type(error)):
         stage()
-    monkeypatch.setattr("pipeline.tracking._failed", set())
+    monkeypatch.setattr("pipeline.tracking.tracker._failed", set())
     client = MlflowClient(tracker.uri)
     (parent,) = tracker.find({"skipscan.data": data})
     assert parent.info.status == status
@@ -94,8 +94,8 @@ def test_an_error_closes_what_is_open_and_a_rerun_opens_it_again(
 def test_between_two_stages_a_run_is_scheduled(
     tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.tracking._used", {tracker})
-    monkeypatch.setattr("pipeline.tracking._failed", set())
+    monkeypatch.setattr("pipeline.tracking.tracker._used", {tracker})
+    monkeypatch.setattr("pipeline.tracking.tracker._failed", set())
     others = tracker.child_run("parent", "other")
 
     @closing_runs()
@@ -110,13 +110,13 @@ def test_between_two_stages_a_run_is_scheduled(
         raise InputError("params.yaml: unknown parameter")
 
     first = stage()
-    monkeypatch.setattr("pipeline.tracking._failed", set())
+    monkeypatch.setattr("pipeline.tracking.tracker._failed", set())
     with pytest.raises(InputError):
         fails_early()
     run = MlflowClient(tracker.uri).get_run(first)
     assert (run.info.status, run.data.tags[OPEN_TAG]) == ("SCHEDULED", "true")
     assert MlflowClient(tracker.uri).get_run(others).info.status == "FINISHED"
-    monkeypatch.setattr("pipeline.tracking._failed", set())
+    monkeypatch.setattr("pipeline.tracking.tracker._failed", set())
     assert stage() == first
 
 
@@ -152,7 +152,7 @@ def test_a_database_is_there_only_when_it_is_whole(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    script = "from pipeline.tracking import Tracker; Tracker.open()"
+    script = "from pipeline.tracking.tracker import Tracker; Tracker.open()"
     running = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     while not (cut_short := list(tmp_path.glob("mlflow.db.*.tmp"))):
         assert running.poll() is None

@@ -7,26 +7,24 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.checkpoints import CHECKPOINT, parse_checkpoint, save_checkpoint
-from pipeline.errors import InputError
+from pipeline.common.errors import InputError
+from pipeline.common.names import TRAIN as TRAIN_SPLIT
+from pipeline.common.names import VALIDATION
 from pipeline.models.gan import Gan, build_gan
-from pipeline.models.interface import method_modules, method_of
+from pipeline.models.interface import method_of
 from pipeline.models.nets import NetShape
-from pipeline.models.settings import LossSettings
-from pipeline.patch_store import PatchStore
-from pipeline.resources import WorkerRange
-from pipeline.selection import CRITERION, LABELLED, Validation, load_validation
-from pipeline.splits import TRAIN as TRAIN_SPLIT
-from pipeline.splits import VALIDATION
-from pipeline.training import (
-    DECIDING,
+from pipeline.models.tensor_files import CHECKPOINT, parse_checkpoint, save_checkpoint
+from pipeline.patches.store import PatchStore
+from pipeline.settings.model import LossSettings
+from pipeline.settings.resources import WorkerRange
+from pipeline.training.criterion import CRITERION, LABELLED, Validation, load_validation
+from pipeline.training.loop import (
     Metrics,
     State,
     TrainingDivergedError,
     TrainSettings,
     Worker,
     _with_progress,
-    deciding,
     net_shape,
     require_divisible,
     shuffled_reader,
@@ -213,7 +211,7 @@ def test_progress_is_told_by_rank_0_now_and_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ticks = iter(range(0, 1000, 10))  # a batch takes 10 seconds
-    monkeypatch.setattr("pipeline.training.time.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("pipeline.training.loop.time.monotonic", lambda: next(ticks))
     batches = [np.zeros(number, dtype=np.uint8) for number in range(5)]
     assert [len(one) for one in _with_progress(iter(batches), 5, 2, 0)] == [0, 1, 2, 3, 4]
     assert capsys.readouterr().out == "epoch 3: batch 2 of 5\nepoch 3: batch 4 of 5\n"
@@ -245,8 +243,3 @@ def test_a_key_holds_the_range_of_workers() -> None:
     }
     assert len(keys) == 5
     assert TRAIN.key("data", WorkerRange(1, 2)) == TRAIN.key("data", WorkerRange(1, 2))
-
-
-def test_what_decides_a_training_is_the_loop_s_modules_and_the_method_s() -> None:
-    assert deciding(MODEL) == (*DECIDING, *method_modules("skip_ganomaly"))
-    assert deciding(replace(MODEL, method="egbad")) == (*DECIDING, *method_modules("egbad"))

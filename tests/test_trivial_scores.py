@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.trivial_scores import TRIVIAL_SCORES
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 
 PATCHES = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3), dtype=np.uint8)
 

@@ -3,12 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.sources.base import IGNORED, Region, Scan
-from pipeline.windows import (
+from pipeline.common.errors import InputError
+from pipeline.common.names import IGNORED, NORMAL
+from pipeline.patches.windows import (
     GRAZING,
-    NORMAL,
-    WindowRule,
     cut_windows,
     foreground_mask,
     label_windows,
@@ -18,6 +16,8 @@ from pipeline.windows import (
     window_origins,
     window_sums,
 )
+from pipeline.scans.scan import Region, Scan
+from pipeline.settings.windows import WindowRule
 
 RULE = WindowRule(size=16, stride=8)
 

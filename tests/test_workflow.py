@@ -10,42 +10,61 @@ from typing import get_args
 import pytest
 import yaml
 
-from pipeline import shard_cutting
-from pipeline.models.interface import method_modules
-from pipeline.models.registry import MethodName
-from pipeline.training import DECIDING
-from tests.imports import OURS, ROOT, import_closure, imported_names
+from pipeline.patches import cutting
+from pipeline.settings.methods import MethodName
+from pipeline.training.loop import DECIDING
+from tests.imports import OURS, ROOT, import_closure, imported_names, module_file
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 OUR_FILES = sorted(p.relative_to(ROOT) for name in OURS for p in (ROOT / name).rglob("*.py"))
 MODULES = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in OUR_FILES]
 BARE = (
     "pipeline.models.interface",
-    "pipeline.training",
-    "pipeline.loading",
-    "pipeline.patch_store",
-    "pipeline.scoring",
-    "pipeline.selection",
-    "pipeline.evaluation",
-    "pipeline.reference_protocol",
+    "pipeline.training.loop",
+    "pipeline.patches.batches",
+    "pipeline.patches.store",
+    "pipeline.models.detector",
+    "pipeline.training.criterion",
+    "pipeline.evaluation.evaluate",
 )
 METHODS = get_args(MethodName)
-# The modules of the sources, each of which is beside `shard_cutting.DECIDING` for its own shards.
+# The modules of the sources, each of which is beside `cutting.DECIDING` for its own shards.
 SOURCES = sorted(
     {
         name.rpartition(".")[0]
-        for name in imported_names("pipeline/sources/registry.py")
+        for name in imported_names("pipeline/scans/sources/registry.py")
         if name.endswith("Source")
     }
-    - {"pipeline.sources.base", "pipeline.sources.detections"}
+    - {"pipeline.scans.scan", "pipeline.scans.sources.detections"}
 )
+BASE = {"common", "settings"}
+LEARNING = {*BASE, "patches", "models", "cluster", "tracking"}
+# The packages of `pipeline` in the order of the DAG, and what each may import.
+MAY_IMPORT = {
+    "common": set[str](),
+    "settings": {"common"},
+    "cluster": BASE,
+    "tracking": BASE,
+    "scans": BASE,
+    "models": BASE,
+    "patches": {*BASE, "scans", "cluster"},
+    "training": LEARNING,
+    "sweeps": {*LEARNING, "training"},
+    "evaluation": {*BASE, "scans", "patches", "models"},
+}
 ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_code_deps_are_the_import_closure(stage: str) -> None:
-    declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    assert declared == import_closure(f"stages.{stage}") | import_closure("stages.__main__")
+def test_code_deps_are_the_packages_of_the_import_closure(stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("pipeline/", "stages/"))}
+    closure = import_closure(f"stages.{stage}") | import_closure("stages.__main__")
+    assert declared == {"/".join(path.split("/")[:2]) for path in closure}
+
+
+def test_an_edit_to_scans_or_figures_does_not_train_anew() -> None:
+    for stage in ("tune", "train"):
+        assert not {"pipeline/scans", "pipeline/evaluation"} & set(STAGES[stage]["deps"])
 
 
 def test_stages_form_one_chain_in_order() -> None:
@@ -57,67 +76,58 @@ def test_each_stage_depends_on_its_own_block() -> None:
         assert stage in content["params"]
 
 
-def test_a_training_is_keyed_by_the_code_that_decides_it() -> None:
-    without_say = {"bad_input", "errors", "files", "checkpoints", "resources", "settings",
-                   "splits", "base", "windows", "registry"}  # fmt: skip
-    closure = {Path(path) for path in import_closure("pipeline.training")}
-    deciding = {p for p in closure if p.stem not in {*without_say, "__init__"}}
-    modules = {".".join(path.with_suffix("").parts) for path in deciding}
-    of_methods = {module for method in METHODS for module in method_modules(method)}
-    assert set(DECIDING) == modules - of_methods
+def test_a_training_is_keyed_by_the_packages_that_decide_it() -> None:
+    closure = import_closure("pipeline.training.loop")
+    packages = {".".join(path.split("/")[:2]) for path in closure} - {"pipeline.__init__.py"}
+    assert set(DECIDING) == packages - {"pipeline.settings"}  # whose values are in the key
 
 
 @cache
 def deciding_a_shard(source: str) -> set[str]:
     """The modules that cutting the shards of a source imports, but for those without a say."""
-    without_say = {"bad_input", "bags", "base", "catalogue", "errors", "files", "splits"}
-    listing = {
-        "labelled_set",
-        "pairing",
-        "part_lists",
-        "tables",
-    }  # these find the files and classes of a scan's row
-    paths = {Path(path) for path in import_closure("pipeline.shard_cutting")}
+    without_say = {"bad_input", "bags", "catalogue", "errors", "files", "names", "places", "scan",
+                   "splits"}  # fmt: skip
+    # These find the files and classes of a scan's row.
+    listing = {"labelled_set", "pairing", "part_lists", "tables"}
+    paths = {Path(path) for path in import_closure("pipeline.patches.cutting")}
     paths |= {Path(path) for path in import_closure(source)}
     modules = {
         ".".join(path.with_suffix("").parts)
         for path in paths
-        if path.stem not in {*without_say, *listing, "__init__"}
+        if path.stem not in {*without_say, *listing, "__init__"} and "settings" not in path.parts
     }
-    # What the other modules of the embedded source render are files that a row has digests of.
-    return {name for name in modules if ".embedded." not in name or name == source}
+    # What the other modules of the generated scans render are files that a row has digests of.
+    return {name for name in modules if ".generated." not in name or name == source}
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_shard_is_keyed_by_the_code_that_decides_it(source: str) -> None:
-    assert deciding_a_shard(source) <= {*shard_cutting.DECIDING, source}
+    assert deciding_a_shard(source) <= {*cutting.DECIDING, source}
 
 
 def test_a_shard_is_keyed_by_no_other_code() -> None:
-    assert set(shard_cutting.DECIDING) <= set().union(*map(deciding_a_shard, SOURCES))
+    assert set(cutting.DECIDING) <= set().union(*map(deciding_a_shard, SOURCES))
 
 
-def test_only_the_registry_and_a_method_s_own_folder_name_it() -> None:
+def test_only_the_settings_and_a_method_s_own_folder_name_it() -> None:
     named = re.compile("|".join(METHODS))
     for path in OUR_FILES:
-        inside = path.parent.name in METHODS or path.as_posix() == "pipeline/models/registry.py"
+        inside = path.parent.name in METHODS or path.as_posix() == "pipeline/settings/methods.py"
         assert inside or not named.search((ROOT / path).read_text(encoding="utf-8")), path
 
 
-@pytest.mark.parametrize("method", get_args(MethodName))
+@pytest.mark.parametrize("method", METHODS)
 def test_no_method_needs_another(method: str) -> None:
-    for name in method_modules(method):
-        for imported in imported_names(name.replace(".", "/") + ".py"):
-            others = [other for other in METHODS if f"models.{other}." in imported]
+    for path in (ROOT / "pipeline/models/methods" / method).glob("*.py"):
+        for imported in imported_names(path.relative_to(ROOT).as_posix()):
+            others = [other for other in METHODS if f"methods.{other}." in imported]
             assert others in ([], [method])
 
 
-@pytest.mark.parametrize("stage", ["scans", "extract", "tune", "train"])
-def test_no_stage_but_evaluate_can_reach_the_test_part(stage: str) -> None:
-    closure = import_closure(f"stages.{stage}")
-    assert "pipeline/reference_protocol.py" not in closure
-    if stage in ("tune", "train"):
-        assert not any("pipeline.splits.TEST" in imported_names(path) for path in closure)
+@pytest.mark.parametrize("stage", ["tune", "train"])
+def test_no_stage_that_learns_can_reach_the_test_part(stage: str) -> None:
+    for path in import_closure(f"stages.{stage}"):
+        assert "pipeline.common.names.TEST" not in imported_names(path), path
 
 
 @pytest.mark.parametrize("module", BARE)
@@ -130,23 +140,21 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
 @pytest.mark.parametrize(
     ("library", "owners"),
     [
-        ("h5py", {"pipeline/shards.py"}),
-        ("mlflow", {"pipeline/tracking.py"}),
-        ("ruamel", {"pipeline/files.py"}),
+        ("h5py", {"pipeline/patches/shard_file.py"}),
+        ("mlflow", {"pipeline/tracking/tracker.py"}),
+        ("ruamel", {"pipeline/common/files.py"}),
+        ("dvc", set()),
         (
             "ray",
             {
-                f"pipeline/ray_{name}.py"
-                for name in (
-                    "checkpoints",
-                    "cluster",
-                    "extract",
-                    "preflight",
-                    "snapshots",
-                    "train",
-                    "trials",
-                    "tune",
-                )
+                "pipeline/cluster/preflight.py",
+                "pipeline/cluster/session.py",
+                "pipeline/patches/extract_on_ray.py",
+                "pipeline/sweeps/snapshots.py",
+                "pipeline/sweeps/trials.py",
+                "pipeline/sweeps/tune.py",
+                "pipeline/training/on_ray.py",
+                "pipeline/training/ray_checkpoints.py",
             },
         ),
     ],
@@ -160,11 +168,49 @@ def test_libraries_with_one_owner(library: str, owners: set[str]) -> None:
     assert importing == owners
 
 
-def test_the_library_never_imports_the_stages() -> None:
+def package_of(name: str) -> str:
+    """The package below `pipeline` of a module, by its dotted name or its file; "" for others."""
+    parts = name.replace("/", ".").split(".")
+    return parts[1] if parts[0] == "pipeline" and parts[1:] else ""
+
+
+def arrows() -> list[tuple[str, str]]:
+    """The packages below `pipeline` of each import from one into another."""
+    found = []
     for path in OUR_FILES:
-        if path.parts[0] == "pipeline":
-            names = imported_names(str(path))
-            assert not any(name.split(".", maxsplit=1)[0] == "stages" for name in names), path
+        here = package_of(path.as_posix())
+        imported = {file for name in imported_names(path.as_posix()) if (file := module_file(name))}
+        there = (package_of(file) for file in imported if not file.endswith("__init__.py"))
+        found += [(here, other) for other in there if here in MAY_IMPORT and other != here]
+    return found
+
+
+def test_packages_import_only_those_that_they_may() -> None:
+    packages = {path.parts[1] for path in OUR_FILES if len(path.parts) > 2}
+    assert packages == MAY_IMPORT.keys()
+    for here, there in arrows():
+        assert there in MAY_IMPORT[here], f"pipeline.{here} imports pipeline.{there}"
+
+
+def test_nothing_imports_a_package_that_stands_after_it() -> None:
+    order = list(MAY_IMPORT)
+    for name, allowed in MAY_IMPORT.items():
+        assert all(order.index(other) < order.index(name) for other in allowed)
+
+
+def test_a_package_says_what_it_may_import() -> None:
+    for name, allowed in MAY_IMPORT.items():
+        text = (ROOT / "pipeline" / name / "__init__.py").read_text(encoding="utf-8")
+        said = re.search(r"May import: (.+)\.", text)
+        assert said is not None, name
+        assert set(re.findall(r"\w+", said[1])) - {"nothing"} == allowed, name
+
+
+def test_the_product_imports_neither_stages_nor_studies() -> None:
+    above = {"experiments", "benchmarks", "faults", "tests"}
+    for path in OUR_FILES:
+        roots = {name.split(".", maxsplit=1)[0] for name in imported_names(path.as_posix())}
+        assert not roots & (above if path.parts[0] == "stages" else {*above, "stages"}), path
 
 
 @pytest.mark.slow  # it imports all that there is, in a process of its own

@@ -1,1 +1,4 @@
-"""The methods, a folder each."""
+"""Networks, losses, steps and scores of all methods.
+
+May import: common, settings.
+"""

@@ -10,7 +10,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from pipeline.models.precision import autocast, products
-from pipeline.models.settings import ModelSettings, Precision
+from pipeline.settings.model import ModelSettings, Precision
 
 
 @dataclass

@@ -4,18 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import require
+from pipeline.common.errors import require
 from pipeline.models.gan import Gan
 from pipeline.models.nets import NetShape
-from pipeline.models.settings import METHOD_OPTIONS, LossSettings, ModelSettings
-
-LAMBDAS = ("lambda_adv", "lambda_con", "lambda_lat")
+from pipeline.settings.model import LAMBDAS, METHOD_OPTIONS, LossSettings, ModelSettings
 
 
 class Scorer(nn.Module, ABC):
@@ -56,10 +53,6 @@ class Scorer(nn.Module, ABC):
             NotImplementedError: they are not.
         """
         raise NotImplementedError
-
-    def reference_terms(self, x: Tensor) -> dict[str, Tensor]:
-        """The terms as the authors' released code takes them, where that is not the paper's way."""
-        return self.terms(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Anomaly scores, (N,)."""
@@ -104,16 +97,10 @@ def method_of(settings: ModelSettings) -> Method:
     Raises:
         InputError: it has no use for an option that is not at its default.
     """
-    method: Method = import_module(f"pipeline.models.{settings.method}.method").METHOD
+    method: Method = import_module(f"pipeline.models.methods.{settings.method}.method").METHOD
     defaults = {field.name: field.default for field in fields(settings)}
     for name in METHOD_OPTIONS:
         value, default = getattr(settings, name), defaults[name]
         fits = name in method.options or value == default
         require(fits, f"model.{name}", value, f"{default}: {settings.method} has no such option")
     return method
-
-
-def method_modules(name: str) -> tuple[str, ...]:
-    """The modules of a method."""
-    folder = Path(__file__).parent / name
-    return tuple(f"pipeline.models.{name}.{path.stem}" for path in sorted(folder.glob("*.py")))

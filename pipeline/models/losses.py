@@ -3,9 +3,13 @@
 x and x_hat are (N, C, S, S) in [-1, 1]; f(x) and f(x_hat) are (N, d); logits are (N,).
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from pipeline.settings.model import LossSettings
 
 
 def generator_adversarial_loss(fake_logits: Tensor) -> Tensor:
@@ -54,3 +58,29 @@ def l1_distance(x: Tensor, y: Tensor) -> Tensor:
 def mean_square(x: Tensor, y: Tensor) -> Tensor:
     """Mean of (x - y)^2 over all but the first dimension, (N,)."""
     return (x - y).square().flatten(1).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class GeneratorLosses:
+    """The terms of G's loss, each a scalar before its weight: Equation 4 here and in GANomaly."""
+
+    adversarial: Tensor
+    contextual: Tensor
+    latent: Tensor
+
+    def total(self, weights: LossSettings) -> Tensor:
+        """Equation 4."""
+        return (
+            weights.lambda_adv * self.adversarial
+            + weights.lambda_con * self.contextual
+            + weights.lambda_lat * self.latent
+        )
+
+    def by_name(self, weights: LossSettings) -> dict[str, Tensor]:
+        """The sum and its terms, detached, by the names that a training's history has."""
+        return {
+            "loss_g": self.total(weights).detach(),
+            "loss_adv": self.adversarial.detach(),
+            "loss_con": self.contextual.detach(),
+            "loss_lat": self.latent.detach(),
+        }

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from pipeline.errors import InputError
+from pipeline.common.errors import InputError
 from pipeline.models.convolutions import (
     DoublingConv2d,
     FromPointConv2d,
     HalvingConv2d,
     WholeMapConv2d,
 )
-from pipeline.models.settings import FeatureLayer
+from pipeline.settings.model import FeatureLayer
 
 LEAK = 0.2  # slope of LeakyReLU, as in DCGAN and the authors' code
 EARLY_CELLS = 8  # a side, that early features are means over

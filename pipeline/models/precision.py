@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.models.settings import Precision
+from pipeline.settings.model import Precision
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import get_args
 
 from pipeline.models.interface import Method, method_of
-from pipeline.models.registry import MethodName
-from pipeline.models.settings import ModelSettings
+from pipeline.settings.methods import MethodName
+from pipeline.settings.model import ModelSettings
 from tests.conftest import MODEL
 
 METHODS: tuple[MethodName, ...] = get_args(MethodName)

@@ -15,7 +15,7 @@ from pipeline.models.convolutions import (
 )
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.nets import NetShape
-from pipeline.models.registry import MethodName
+from pipeline.settings.methods import MethodName
 from tests.conftest import MODEL
 from tests.models.methods import method_named
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.models.anogan.method import AnoganScorer
-from pipeline.models.anogan.search import GAIN, PATIENCE, RATE, search, start_code
-from pipeline.models.anogan.step import train_step
-from pipeline.models.settings import LossSettings
+from pipeline.models.methods.anogan.method import AnoganScorer
+from pipeline.models.methods.anogan.search import GAIN, PATIENCE, RATE, search, start_code
+from pipeline.models.methods.anogan.step import train_step
+from pipeline.settings.model import LossSettings
 from tests.conftest import MODEL
 from tests.models.plain import (
     SHAPE,

@@ -3,9 +3,9 @@ import copy
 import pytest
 import torch
 
-from pipeline.models.egbad.method import EgbadScorer
-from pipeline.models.egbad.step import train_step
-from pipeline.models.settings import LossSettings
+from pipeline.models.methods.egbad.method import EgbadScorer
+from pipeline.models.methods.egbad.step import train_step
+from pipeline.settings.model import LossSettings
 from tests.conftest import MODEL
 from tests.models.plain import (
     SHAPE,

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import InputError
+from pipeline.common.errors import InputError
+from pipeline.common.names import TRAIN as TRAIN_SPLIT
+from pipeline.common.names import VALIDATION
+from pipeline.models.detector import build_detector, calibrated_model, to_tensor
 from pipeline.models.gan import build_gan, network_state
-from pipeline.models.interface import LAMBDAS, method_of
-from pipeline.models.registry import MethodName
-from pipeline.patch_store import PatchStore
-from pipeline.scoring import build_detector, calibrated_model, to_tensor
-from pipeline.selection import CRITERION, load_validation
-from pipeline.splits import TRAIN as TRAIN_SPLIT
-from pipeline.splits import VALIDATION
-from pipeline.training import Metrics, State, TrainSettings, Worker, net_shape, train
+from pipeline.models.interface import method_of
+from pipeline.patches.store import PatchStore
+from pipeline.settings.methods import MethodName
+from pipeline.settings.model import LAMBDAS
+from pipeline.training.criterion import CRITERION, load_validation
+from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
 from tests.conftest import LOSSES, MODEL
 from tests.models.methods import METHODS, method_named, settings_of
 from tests.models.plain import SHAPE, double_gan, some_batch

@@ -10,18 +10,18 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from experiments.paper.protocols import Protocol
+from experiments.paper.reference_protocol import LabelledTest, run_protocols
+from pipeline.common.names import TEST, VALIDATION
+from pipeline.common.names import TRAIN as TRAIN_SPLIT
+from pipeline.models.detector import ScoringModule, TrainedModel, calibrated_model, to_tensor
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.neighbours import NEIGHBOURS, NormalFeatures
 from pipeline.models.nets import LEAK, Discriminator, NetShape
-from pipeline.models.settings import LatentScore
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.patch_store import PatchStore
-from pipeline.protocols import Protocol
-from pipeline.reference_protocol import LabelledTest, run_protocols
-from pipeline.scoring import ScoringModule, TrainedModel, calibrated_model, to_tensor
-from pipeline.selection import CRITERION, load_validation, training_normals
-from pipeline.splits import TEST, VALIDATION
-from pipeline.splits import TRAIN as TRAIN_SPLIT
-from pipeline.training import CPU, State, TrainSettings, Worker, net_shape, train
+from pipeline.patches.store import PatchStore
+from pipeline.settings.model import LatentScore
+from pipeline.training.criterion import CRITERION, load_validation, training_normals
+from pipeline.training.loop import CPU, State, TrainSettings, Worker, net_shape, train
 from tests.conftest import LOSSES, MODEL
 
 NEIGHBOURLY = replace(MODEL, latent_score="neighbours", score_lambda=0.0)

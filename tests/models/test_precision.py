@@ -7,8 +7,8 @@ import torch
 
 from pipeline.models.gan import build_gan
 from pipeline.models.precision import products
-from pipeline.models.registry import MethodName
-from pipeline.models.settings import Precision
+from pipeline.settings.methods import MethodName
+from pipeline.settings.model import Precision
 from tests.conftest import LOSSES, MODEL
 from tests.models.methods import METHODS, method_named
 from tests.models.plain import SHAPE, some_batch

@@ -3,12 +3,13 @@ import pytest
 import torch
 
 from pipeline.models.losses import (
+    GeneratorLosses,
     discriminator_loss,
     generator_adversarial_loss,
     latent_distance,
     residual,
 )
-from pipeline.models.skip_ganomaly.losses import GeneratorLosses, contextual_loss, latent_loss
+from pipeline.models.methods.skip_ganomaly.losses import contextual_loss, latent_loss
 from tests.conftest import LOSSES
 
 GENERATOR = np.random.default_rng(0)

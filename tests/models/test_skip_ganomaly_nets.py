@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import InputError
+from pipeline.common.errors import InputError
+from pipeline.models.methods.skip_ganomaly.nets import Generator, build_networks
 from pipeline.models.nets import Discriminator, NetShape, fold_batch_norm
-from pipeline.models.skip_ganomaly.nets import Generator, build_networks
 
 
 def shape_of(side: int, **changes: Any) -> NetShape:

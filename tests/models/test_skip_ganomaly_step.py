@@ -11,11 +11,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.losses import discriminator_loss, generator_adversarial_loss
+from pipeline.models.methods.skip_ganomaly.losses import contextual_loss, latent_loss
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.nets import NetShape
-from pipeline.models.settings import Precision
-from pipeline.models.skip_ganomaly.losses import contextual_loss, latent_loss
-from pipeline.models.skip_ganomaly.nets import build_networks
-from pipeline.models.skip_ganomaly.step import train_step
+from pipeline.settings.model import Precision
 from tests.conftest import LOSSES, MODEL
 from tests.models.plain import plain_convolutions
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pyarrow.fs import FileSystem
 
-from pipeline.ray_cluster import ray_session
+from pipeline.cluster.session import ray_session
 from tests.on_ray.jobs import environment, run_job
 
 RunHere = Callable[..., None]

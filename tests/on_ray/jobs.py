@@ -21,17 +21,18 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.checkpoints import save_tensors
-from pipeline.files import write_json
-from pipeline.ray_cluster import ray_session
-from pipeline.ray_train import TrainJob, train_on_ray
-from pipeline.ray_tune import SweepJob, run_sweep, sweep_objective
-from pipeline.resources import WorkerRange, WorkerResources
-from pipeline.search_space import Choices
-from pipeline.settings import TuneSettings
-from pipeline.shared_patches import SharedPatches, share_patches
-from pipeline.tracking import Tracker
-from pipeline.training import TrainSettings
+from pipeline.cluster.session import ray_session
+from pipeline.cluster.storage import Storage
+from pipeline.common.files import write_json
+from pipeline.models.tensor_files import save_tensors
+from pipeline.patches.upload import SharedPatches, upload_patches
+from pipeline.settings.params import TuneSettings
+from pipeline.settings.resources import WorkerRange, WorkerResources
+from pipeline.settings.search_space import Choices
+from pipeline.sweeps.tune import SweepJob, run_sweep, sweep_objective
+from pipeline.tracking.tracker import Tracker
+from pipeline.training.loop import TrainSettings
+from pipeline.training.on_ray import TrainJob, train_on_ray
 from tests.conftest import LOSSES, MODEL
 
 TRAIN = TrainSettings(model=MODEL, losses=LOSSES, epochs=4, seed=5)
@@ -81,7 +82,7 @@ ELASTIC = WorkerRange(1, 2)
 
 def run_job(job: str, patches: Path, folder: Path, storage: str | None = None) -> None:
     """Run a job on the Ray session that is open."""
-    JOBS[job](patches, folder, storage or str(folder / "ray"))
+    JOBS[job](patches, folder, Storage(storage or str(folder / "ray")))
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -95,7 +96,7 @@ def environment(folder: Path) -> dict[str, str]:
 def train_job(
     patches: Path,
     folder: Path,
-    storage: str,
+    storage: Storage,
     workers: int | WorkerRange = 2,
     cpus: float = 1,
 ) -> None:
@@ -108,7 +109,7 @@ def train_job(
     save_tensors(folder / "state.pt", state)
 
 
-def sweep_job(patches: Path, folder: Path, storage: str, asked: TuneSettings = TUNE) -> None:
+def sweep_job(patches: Path, folder: Path, storage: Storage, asked: TuneSettings = TUNE) -> None:
     tracker = Tracker.open()
     objective = sweep_objective(patches)
     read, shared = place(patches, folder, storage)
@@ -123,13 +124,13 @@ def sweep_job(patches: Path, folder: Path, storage: str, asked: TuneSettings = T
     write_json(folder / "trials.json", content)
 
 
-def place(patches: Path, folder: Path, storage: str) -> tuple[str, SharedPatches | None]:
+def place(patches: Path, folder: Path, storage: Storage) -> tuple[str, SharedPatches | None]:
     """The folder of patches that the job is told, and the shared ones."""
-    shared = share_patches(patches, storage, cache_gb=1)
+    shared = upload_patches(patches, storage, cache_gb=1)
     return str(folder / "nowhere") if shared else str(patches), shared
 
 
-JOBS: dict[str, Callable[[Path, Path, str], None]] = {
+JOBS: dict[str, Callable[[Path, Path, Storage], None]] = {
     "train": train_job,
     "elastic": partial(train_job, workers=ELASTIC, cpus=0.5),
     "sweep": sweep_job,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pyarrow.fs import FileSystem
 
-from pipeline.ray_checkpoints import newest_state
-from pipeline.training import State
+from pipeline.training.loop import State
+from pipeline.training.ray_checkpoints import newest_state
 from tests.imports import ROOT
 from tests.on_ray.jobs import TRAIN
 

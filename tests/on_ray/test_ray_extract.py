@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.catalogue import CatalogueRow
-from pipeline.errors import InputError
-from pipeline.extraction import plan
-from pipeline.ray_extract import cut_on_ray
-from pipeline.shard_cutting import ShardResult, cut_shard
-from pipeline.sources.masks import SIXRAY, MasksSource
+from pipeline.common.errors import InputError
+from pipeline.patches.cutting import ShardResult, cut_shard
+from pipeline.patches.extract_on_ray import cut_on_ray
+from pipeline.patches.extraction import plan
+from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from tests.conftest import EXTRACT
 from tests.on_ray.conftest import ON_RAY
 

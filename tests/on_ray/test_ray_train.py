@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline.checkpoints import load_tensors
+from pipeline.models.tensor_files import load_tensors
 from tests.on_ray.conftest import ON_RAY, RunHere
 from tests.on_ray.jobs import TRAIN
 from tests.on_ray.processes import kept_state, kill_when, start

@@ -9,13 +9,13 @@ import ray
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from pipeline.checkpoints import load_tensors
-from pipeline.patch_store import PatchStore
-from pipeline.search_space import apply
-from pipeline.selection import LABELLED, load_validation
-from pipeline.splits import LABELLED_VALIDATION, TRAIN, VALIDATION
-from pipeline.tracked_runs import BEST_TAG
-from pipeline.training import TrainSettings, Worker, train
+from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
+from pipeline.models.tensor_files import load_tensors
+from pipeline.patches.store import PatchStore
+from pipeline.settings.search_space import apply
+from pipeline.tracking.runs import BEST_TAG
+from pipeline.training.criterion import LABELLED, load_validation
+from pipeline.training.loop import TrainSettings, Worker, train
 from tests.conftest import MODEL
 from tests.on_ray.conftest import ON_RAY, RunHere
 from tests.on_ray.jobs import GRID, TUNE
@@ -29,7 +29,7 @@ def grid(run_here: RunHere, patches: Path, tmp_path_factory: pytest.TempPathFact
     """The folder of a sweep over a grid."""
     folder = tmp_path_factory.mktemp("grid")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.ray_tune.TRIAL_FAILURES", 1)  # each restart is a process
+        patch.setattr("pipeline.sweeps.tune.TRIAL_FAILURES", 1)  # each restart is a process
         run_here("grid", patches, folder)
     return folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pyarrow.fs import FileSelector, FileSystem
 
-from pipeline.checkpoints import load_tensors
+from pipeline.models.tensor_files import load_tensors
 from tests.on_ray.conftest import ON_RAY, RunHere
 from tests.on_ray.jobs import TUNE
 from tests.test_training import same

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.bad_input import BadInput, settle
-from pipeline.errors import InputError
-from pipeline.sources.base import ScanSource
-from pipeline.survey import survey
+from pipeline.common.errors import InputError
+from pipeline.scans.bad_input import BadInput, settle
+from pipeline.scans.scan import ScanSource
+from pipeline.scans.survey import survey
 
 
 def kept_and_bad(source: ScanSource) -> tuple[list[str], list[BadInput]]:

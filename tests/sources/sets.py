@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.catalogue import CatalogueRow, read_catalogue
+from pipeline.scans.catalogue import CatalogueRow, read_catalogue
 from stages.scans import main
 
 ROOT = Path(__file__).parents[2]

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.sources.base import ScanEntry
-from pipeline.sources.cifar10 import BINARY, CLASSES, PARTS, PICKLED, Cifar10Source
-from pipeline.splits import SplitShares, split_scans
+from pipeline.common.errors import InputError
+from pipeline.scans.scan import ScanEntry
+from pipeline.scans.sources.cifar10 import BINARY, CLASSES, PARTS, PICKLED, Cifar10Source
+from pipeline.scans.splits import split_scans
+from pipeline.settings.scans import SplitShares
 from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.sources.class_folders import ClassFolderSource
-from pipeline.sources.classes import ClassMap
+from pipeline.common.errors import InputError
+from pipeline.scans.sources.class_folders import ClassFolderSource
+from pipeline.scans.sources.classes import ClassMap
 from tests.conftest import write_image
 
 CLASSES = ClassMap({"normal": "normal", "knife": "knife", "part": "gun_part", "spare": "ignore"})

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.sources.base import IGNORED
-from pipeline.sources.classes import ClassMap
-from pipeline.windows import NORMAL
+from pipeline.common.errors import InputError
+from pipeline.common.names import IGNORED, NORMAL
+from pipeline.scans.sources.classes import ClassMap
 
 WORDS = st.text("abcxyz", min_size=1, max_size=4)
 MEANINGS = st.sampled_from(["normal", "ignore", "gun", "knife"])

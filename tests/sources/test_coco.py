@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.sources.base import IGNORED
-from pipeline.sources.classes import ClassMap
-from pipeline.sources.coco import CocoSource
+from pipeline.common.errors import InputError
+from pipeline.common.names import IGNORED
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.coco import CocoSource
 from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad
 

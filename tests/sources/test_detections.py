@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from supervision import Detections
 
-from pipeline.sources.detections import check_reach, check_size, mask_of
+from pipeline.scans.sources.detections import check_reach, check_size, mask_of
 
 WIDTH, HEIGHT = 30, 20
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.sources.base import ScanEntry
-from pipeline.sources.class_folders import ClassFolderSource
-from pipeline.sources.classes import ClassMap
-from pipeline.sources.folders import list_files, list_set, without_repeats
+from pipeline.common.errors import InputError
+from pipeline.scans.scan import ScanEntry
+from pipeline.scans.sources.class_folders import ClassFolderSource
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.folders import list_files, list_set, without_repeats
 from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad, kept_and_bad
 
@@ -137,7 +137,7 @@ def test_a_folder_that_may_not_be_listed_is_named(folder: Path) -> None:
     (folder / "locked").mkdir(mode=0)
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from pipeline.sources.folders import list_files\n"
+        "from pipeline.scans.sources.folders import list_files\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "print(list_files(Path(sys.argv[1])).bad)"
     )

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.bad_input import as_bad
-from pipeline.errors import InputError
-from pipeline.sources.base import ScanSource
-from pipeline.sources.classes import ClassMap
-from pipeline.sources.coco import CocoSource
-from pipeline.sources.voc import VocSource
-from pipeline.sources.yolo import YoloSource
+from pipeline.common.errors import InputError
+from pipeline.scans.bad_input import as_bad
+from pipeline.scans.scan import ScanSource
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.coco import CocoSource
+from pipeline.scans.sources.voc import VocSource
+from pipeline.scans.sources.yolo import YoloSource
 from tests.conftest import write_image
 from tests.sources.bad_files import kept_and_bad
 

@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.sources.base import IGNORED
-from pipeline.sources.classes import ClassMap
-from pipeline.sources.masks import SIXRAY, MasksSource
+from pipeline.common.errors import InputError
+from pipeline.common.names import IGNORED
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from tests.conftest import make_sixray, write_image
 from tests.sources.bad_files import assert_one_bad
 

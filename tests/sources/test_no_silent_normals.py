@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.settings import load_settings
-from pipeline.sources.registry import open_source
+from pipeline.common.errors import InputError
+from pipeline.scans.sources.registry import open_source
+from pipeline.settings.params import load_settings
 from tests.sources.sets import Content, noise, write_set
 from tests.sources.test_public_layouts import GUN, GUN_XML, NAMES, Stage, coco, in_folder, xml
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.settings import load_settings
-from pipeline.sources.base import Scan
-from pipeline.sources.registry import open_source
+from pipeline.common.errors import InputError
+from pipeline.scans.scan import Scan
+from pipeline.scans.sources.registry import open_source
+from pipeline.settings.params import load_settings
 from tests.sources.sets import SIZE, Content, Found, noise, run_stage, write_set
 
 GUN = "0 0.4 0.3125 0.4 0.375"  # of 50x40: columns 10 to 29, rows 5 to 19

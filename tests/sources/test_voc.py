@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.sources.classes import ClassMap
-from pipeline.sources.voc import VocSource
+from pipeline.common.errors import InputError
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.voc import VocSource
 from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.sources.classes import ClassMap
-from pipeline.sources.yolo import YoloSource, _box_or_polygon
+from pipeline.common.errors import InputError
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.yolo import YoloSource, _box_or_polygon
 from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad
 

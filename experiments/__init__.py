@@ -1,0 +1,1 @@
+"""Studies that import the product, and that nothing imports."""

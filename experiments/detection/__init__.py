@@ -1,0 +1,1 @@
+"""What is detected, and what would be: run each with `python -m experiments.detection.<name>`."""

@@ -1,0 +1,191 @@
+"""What training adds on labelled validation scans, beside what needs none (README.md).
+
+    dvc repro extract
+    python -m experiments.detection.compare --patches data/patches --ngf 16 --epochs 1 \
+        --learning-rate 1e-3
+
+Scores the windows of the labelled validation scans by Skip-GANomaly as printed, and by the distance
+to the nearest training normals: by f(x), by the discriminator's first convolution, which is the
+preset `best`, by the same of networks that were never trained, and as 8x8 pixels. A model that does
+not pass the last two has not been taught by its training. Where no validation scan has a threat,
+`--projected` lays some over normal ones (`experiments.detection.projection`). Reads no test part,
+and needs neither Ray, MLflow nor DVC.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from experiments.detection.judging import Windows, require_labels, table
+from experiments.detection.projection import compressed, projected
+from experiments.paper.cell_runner import ArrayStore
+from experiments.paper.cells import SEEDS, Size, settings_of
+from experiments.paper.table2 import store_of
+from pipeline.common.errors import InputError
+from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION, Patches, Scores
+from pipeline.evaluation.evaluate import without_model
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.models.detector import SCORE_BATCH, Detector, build_detector, to_tensor
+from pipeline.models.gan import network_state
+from pipeline.models.interface import method_of
+from pipeline.models.neighbours import NormalFeatures
+from pipeline.patches.store import PatchStore, read_rows, spread
+from pipeline.settings.methods import DEFAULT_METHOD
+from pipeline.settings.model import LatentScore
+from pipeline.training.criterion import load_validation, spread_normals, training_normals
+from pipeline.training.loop import CPU, TrainSettings, Worker, net_shape, train
+
+THUMBNAIL = 8  # pixels
+MOST_JUDGED = 4096  # validation normals with and without a threat over them
+UNTRAINED = "best, untrained"
+AS_PRINTED = "anomaly_score"
+
+Features = NDArray[np.floating]  # (N, any length)
+
+
+def neighbour_distance(features: Features, normals: Features) -> Scores:
+    """The distance that the preset `best` takes, of any features; (N,)."""
+    distances: Scores = NormalFeatures(torch.from_numpy(normals))(
+        torch.from_numpy(features)
+    ).numpy()
+    return distances
+
+
+def thumbnails(patches: Patches) -> Features:
+    """Patches as `THUMBNAIL` x `THUMBNAIL` means, (N, their pixels), in 0 to 255."""
+    count, side, _, channels = patches.shape
+    cell = side // THUMBNAIL
+    cells = patches.reshape(count, THUMBNAIL, cell, THUMBNAIL, cell, channels)
+    return cells.mean(axis=(2, 4)).reshape(count, -1)
+
+
+def trained(settings: TrainSettings, normals: PatchStore, validation: PatchStore) -> Detector:
+    """The best epoch by the criterion that needs no label."""
+    criterion = load_validation(validation, settings.seed, labelled=None)
+    state = train(settings, normals, criterion, Worker(), lambda _metrics, _state: None)
+    shape = net_shape(settings, normals)
+    seen = training_normals(normals, settings.model)
+    return build_detector(shape, state["best"]["networks"], settings.model, CPU, seen)
+
+
+def best_of(settings: TrainSettings) -> TrainSettings:
+    """The same with what the preset `best` changes."""
+    return scored_by(settings, "early_neighbours")
+
+
+def scored_by(settings: TrainSettings, latent_score: LatentScore) -> TrainSettings:
+    """The same, scored by a latent term alone."""
+    return replace(
+        settings, model=replace(settings.model, latent_score=latent_score, score_lambda=0.0)
+    )
+
+
+def untrained(settings: TrainSettings, normals: PatchStore, seen: Patches) -> Detector:
+    """Networks as they are drawn; batch-norm has the statistics of the normals `seen`."""
+    shape = net_shape(settings, normals)
+    networks = method_of(settings.model).build_networks(shape, settings.seed)
+    with torch.no_grad():
+        for start in range(0, len(seen), SCORE_BATCH):
+            x = to_tensor(seen[start : start + SCORE_BATCH], CPU)
+            networks["discriminator"](networks["generator"](x))
+            networks["discriminator"](x)
+    return build_detector(shape, network_state(networks), settings.model, CPU, seen)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The windows that scores are judged on.
+
+    Attributes:
+        store: them.
+        windows: what is known of them.
+    """
+
+    store: PatchStore
+    windows: Windows
+
+
+def labelled(folder: Path) -> Judged:
+    """Those of the labelled validation scans.
+
+    Raises:
+        InputError: they lack one of the kinds.
+    """
+    store = PatchStore(folder, LABELLED_VALIDATION)
+    require_labels(store)
+    return Judged(store, Windows(~store.is_normal(), store.scan_ids))
+
+
+def with_projected(folder: Path) -> Judged:
+    """Some of the validation normals, with a threat laid over every other one."""
+    store = PatchStore(folder, VALIDATION)
+    rows = spread(np.arange(len(store)), MOST_JUDGED)
+    patches = read_rows(store, rows)
+    abnormal = np.arange(len(rows)) % 2 == 1
+    patches[abnormal] = projected(patches[abnormal], store.side, seed=0)
+    windows = Windows(abnormal, store.scan_ids[rows])
+    return Judged(ArrayStore(folder, VALIDATION, compressed(patches)), windows)
+
+
+def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str, Scores]:
+    """Every score of the windows, by name."""
+    normals = store_of(folder, TRAIN, size.share)
+    patches = judged.store.read(0, len(judged.store))
+    settings = settings_of(DEFAULT_METHOD, size, seed)
+    seen = spread_normals(normals)
+    plain = untrained(best_of(settings), normals, seen)
+    validation = PatchStore(folder, VALIDATION)
+    found, by_features, best = (
+        trained(each, normals, validation).score([patches])
+        for each in (settings, scored_by(settings, "neighbours"), best_of(settings))
+    )
+    return {
+        **without_model(judged.store, normals),
+        "neighbours, 8x8 pixels": neighbour_distance(thumbnails(patches), thumbnails(seen)),
+        UNTRAINED: plain.score([patches]).anomaly,
+        **found.terms,
+        AS_PRINTED: found.anomaly,
+        "neighbours of f(x)": by_features.anomaly,
+        "preset best": best.anomaly,
+    }
+
+
+def best_trivial(scores: Mapping[str, Scores], windows: Windows) -> str:
+    """The trivial score with the highest AUC on these windows."""
+    return max(TRIVIAL_SCORES, key=lambda name: roc_auc_score(windows.abnormal, scores[name]))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="what training adds on validation scans")
+    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument("--projected", action="store_true", help="lay threats over normals")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    for name in ("ngf", "latent_dim", "epochs", "batch_size", "learning_rate", "share"):
+        value = getattr(Size(), name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print a table for each seed."""
+    given = vars(_arguments())
+    folder, seeds, project = (given.pop(name) for name in ("patches", "seeds", "projected"))
+    judged = with_projected(folder) if project else labelled(folder)
+    for seed in seeds:
+        scores = all_scores(folder, judged, Size(**given), seed)
+        lines = [best_trivial(scores, judged.windows), UNTRAINED, AS_PRINTED]
+        print(f"seed {seed}")
+        print("\n".join(table(scores, judged.windows, lines)), flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,155 @@
+"""How a score of windows is judged (README.md): by window, within its scan, by bag.
+
+Scores are (N,), higher meaning more abnormal. Windows of one scan are alike, so whatever is
+resampled is whole scans.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from pipeline.common.errors import InputError
+from pipeline.common.metrics import auc
+from pipeline.common.names import Scores
+from pipeline.patches.store import PatchStore
+
+FALSE_ALARMS = 0.05  # of the normal bags
+TOP = 5  # windows of a bag that are averaged
+SAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What is known of N windows.
+
+    Attributes:
+        abnormal: (N,) True where a window holds a threat.
+        scan_ids: (N,) the scan of each.
+    """
+
+    abnormal: NDArray[np.bool_]
+    scan_ids: NDArray[np.str_]
+
+    def of(self, scan: str) -> NDArray[np.bool_]:
+        """(N,) True where a window is of the scan."""
+        return np.asarray(self.scan_ids == scan)
+
+    def threat_scans(self) -> list[str]:
+        """The scans with an abnormal window."""
+        found: list[str] = np.unique(self.scan_ids[self.abnormal]).tolist()
+        return found
+
+    def normal_scans(self) -> list[str]:
+        """The scans without one."""
+        found: list[str] = np.setdiff1d(self.scan_ids, self.threat_scans()).tolist()
+        return found
+
+
+def require_labels(labelled: PatchStore) -> None:
+    """Refuse a part that lacks one of the kinds.
+
+    Raises:
+        InputError: there is no normal or no abnormal window in it.
+    """
+    normal = labelled.is_normal()
+    if not normal.any() or normal.all():
+        raise InputError(
+            f"{labelled.folder}: {normal.sum()} normal and {(~normal).sum()} abnormal windows in "
+            f"{labelled.split}, expected some of both: set scans.labelled_validation"
+        )
+
+
+def resampled_aucs(scores: Scores, windows: Windows, samples: int, seed: int) -> Scores:
+    """AUCs, (samples,), of draws of as many scans; NaN where a draw lacks one of the kinds.
+
+    The draws depend on the seed and the windows alone. So the same ones are behind any two scores,
+    and the difference of what is found for them is a paired one.
+    """
+    names, scan = np.unique(windows.scan_ids, return_inverse=True)
+    even = np.full(len(names), 1 / len(names))
+    draws = np.random.default_rng(seed).multinomial(len(names), even, size=samples)
+    return np.array([_weighted_auc(scores, windows.abnormal, drawn[scan]) for drawn in draws])
+
+
+def interval(values: Scores) -> tuple[float, float]:
+    """2.5th and 97.5th percentile of resampled values."""
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def auc_within_scans(scores: Scores, windows: Windows) -> float | None:
+    """Threat windows against normal windows of the same scan: the mean over scans with both."""
+    found = [
+        auc(scores[own & ~windows.abnormal], scores[own & windows.abnormal])
+        for own in map(windows.of, windows.threat_scans())
+    ]
+    defined = [value for value in found if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def threat_bags_found(scores: Scores, windows: Windows, top: int) -> float | None:
+    """Share of the scans with a threat that are found at `FALSE_ALARMS` on those without.
+
+    A scan's score is the mean of its `top` highest. With 20 normal scans or less the threshold
+    is the highest of theirs. None where one of the kinds is absent.
+    """
+    normal, threat = (
+        np.array([np.sort(scores[windows.of(scan)])[-top:].mean() for scan in scans])
+        for scans in (windows.normal_scans(), windows.threat_scans())
+    )
+    if not len(normal) or not len(threat):
+        return None
+    threshold = np.quantile(normal, 1 - FALSE_ALARMS, method="higher")
+    return float((threat > threshold).mean())
+
+
+def table(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[str]) -> Iterator[str]:
+    """A line for each score, with its difference from each of `lines`, which are scores too."""
+    found = {name: _Found.of(each, windows) for name, each in scores.items()}
+    less = "".join(f"{f'less {line}':>30}" for line in lines)
+    yield f"{'AUC':<24}{'':>20}{less}{'within':>8}{'bags, max':>11}{f'top {TOP}':>7}"
+    for name, own in found.items():
+        differences = "".join(f"{own.less(found[line]):>30}" for line in lines)
+        yield f"{name:<24}{_cell(own.auc, own.resampled):>20}{differences}{own.shares}"
+    threats = int(windows.abnormal.sum())
+    yield f"{threats} windows with a threat, {len(windows.abnormal) - threats} normal"
+    threat_scans, normal_scans = windows.threat_scans(), windows.normal_scans()
+    yield f"{len(threat_scans)} scans with a threat, {len(normal_scans)} without"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is found of one score, for its line."""
+
+    auc: float
+    resampled: Scores
+    shares: str
+
+    @classmethod
+    def of(cls, scores: Scores, windows: Windows) -> "_Found":
+        value = float(roc_auc_score(windows.abnormal, scores))
+        shares = (
+            auc_within_scans(scores, windows),
+            threat_bags_found(scores, windows, 1),
+            threat_bags_found(scores, windows, TOP),
+        )
+        within, highest, top = ("-" if share is None else f"{share:.2f}" for share in shares)
+        resampled = resampled_aucs(scores, windows, SAMPLES, seed=0)
+        return cls(value, resampled, f"{within:>8}{highest:>11}{top:>7}")
+
+    def less(self, other: "_Found") -> str:
+        return _cell(self.auc - other.auc, self.resampled - other.resampled, "+")
+
+
+def _cell(value: float, resampled: Scores, sign: str = "") -> str:
+    low, high = interval(resampled)
+    return f"{value:{sign}.3f} [{low:{sign}.3f} {high:{sign}.3f}]"
+
+
+def _weighted_auc(scores: Scores, abnormal: NDArray[np.bool_], weights: NDArray[np.int64]) -> float:
+    if not weights[abnormal].any() or not weights[~abnormal].any():
+        return float("nan")
+    return float(roc_auc_score(abnormal, scores, sample_weight=weights))

@@ -1,0 +1,1 @@
+"""The paper's tables and figures: run each with `python -m experiments.paper.<name>`."""

@@ -1,0 +1,179 @@
+"""Runs the cells of the result tables that are not done yet.
+
+Killed, it goes on from the last epoch. Needs torch, and neither Ray, MLflow nor DVC.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from experiments.paper.cells import (
+    METHODS,
+    NO_METHOD,
+    PROTOCOLS,
+    SEEDS,
+    Cell,
+    Size,
+    add_cell,
+    checkpoint_of,
+    read_cells,
+    settings_of,
+)
+from experiments.paper.protocols import HONEST, Protocol
+from experiments.paper.reference_protocol import LabelledTest, run_protocols
+from pipeline.common.names import TEST, Patches
+from pipeline.evaluation.evaluate import OVERALL, TestScores, auc_table, without_model
+from pipeline.patches.store import PatchStore, spread
+from pipeline.training.criterion import load_validation
+
+SAMPLES = 200  # resamples behind an interval
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the cells of a case are trained and tested on.
+
+    Attributes:
+        train, validation: normal patches.
+        test: the test part.
+        classes: abnormal classes with figures of their own, beside those of all together.
+    """
+
+    train: PatchStore
+    validation: PatchStore
+    test: LabelledTest
+    classes: tuple[str, ...] = ()
+
+
+class ArrayStore(PatchStore):
+    """Patches of a split held in memory, read like those of shards."""
+
+    def __init__(self, folder: Path, split: str, patches: Patches) -> None:
+        self.folder, self.split, self.patches = folder, split, patches
+        self.side, self.channels = patches.shape[1], patches.shape[3]
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def read(self, start: int, stop: int) -> Patches:
+        """Patches `start` to `stop` as (N, H, W, C) uint8."""
+        return self.patches[start:stop]
+
+
+def run_cells(
+    cells: Iterable[Cell], parts_of: Callable[[str], Parts], out: Path, device: torch.device
+) -> None:
+    """Run what is not done yet, then print a line for each cell."""
+    for cell in cells:
+        if not cell.is_in(read_cells(out)):
+            add_cell(out, run_cell(cell, parts_of(cell.case), out, device))
+    print("\n".join(summary(read_cells(out))))
+
+
+def run_cell(cell: Cell, parts: Parts, out: Path, device: torch.device) -> dict[str, Any]:
+    """Train and score one cell, from where it was left."""
+    print(f"{cell.case}, {cell.method}, seed {cell.seed}", flush=True)
+    started = time.monotonic()
+    key = cell.key()
+    scored = _scored(cell, parts, checkpoint_of(out, key), device)
+    found = {
+        protocol: {"epoch": epoch, **_aucs(scores, parts.classes, cell.seed)}
+        for protocol, (epoch, scores) in scored.items()
+    }
+    return {
+        **cell.described(),
+        "key": key,
+        "counts": [len(parts.train), len(parts.validation), len(parts.test.labels)],
+        "found": found,
+        "seconds": round(time.monotonic() - started, 1),  # of this process
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def summary(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """A line for each cell: the AUC of each score without a model, or of each protocol."""
+    for row in rows:
+        size = f"ngf {row['size']['ngf']}, {row['size']['epochs']} epochs"
+        what = f"{row['case']:<10} {row['method']:<14} seed {row['seed']}, {size}"
+        for protocol, found in row["found"].items():
+            for score, estimate in found["auc"].items():
+                name = f"{protocol} {score}"
+                value = "not defined" if estimate["auc"] is None else f"{estimate['auc']:.3f}"
+                yield f"{what}  {name:<40} {value}"
+    yield "reference_2019 and reference_2019_shuffled let the test's labels leak"
+
+
+def share_of(count: int, share: float) -> NDArray[np.intp]:
+    """A share of so many rows, one at least, evenly spread."""
+    return spread(np.arange(count), max(1, round(share * count)))
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """The options that the runners share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--out", type=Path, required=True, help="where the cells are kept")
+    methods = (NO_METHOD, *METHODS)
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for name, value in vars(Size()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    return parser
+
+
+def size_of(given: argparse.Namespace) -> Size:
+    """The size that was asked for."""
+    return Size(**{name: getattr(given, name) for name in vars(Size())})
+
+
+def planned(given: argparse.Namespace, cases: Sequence[str], data: str) -> Iterator[Cell]:
+    """The cells that were asked for; those without a method have no seed and one protocol."""
+    size = size_of(given)
+    for seed, case, method in product(given.seeds, cases, given.methods):
+        if method == NO_METHOD:
+            yield Cell(case, method, 0, size, (HONEST,), data)
+        else:
+            yield Cell(case, method, seed, size, tuple(given.protocols), data)
+
+
+def _scored(
+    cell: Cell, parts: Parts, checkpoint: Path, device: torch.device
+) -> dict[Protocol, tuple[int, TestScores]]:
+    """By protocol, the best epoch and its scores; epoch 0 of what is not trained."""
+    if cell.method == NO_METHOD:
+        return {HONEST: (0, _reference_lines(parts))}
+    found = run_protocols(
+        settings_of(cell.method, cell.size, cell.seed),
+        parts.train,
+        load_validation(parts.validation, cell.seed, labelled=None),
+        parts.test,
+        cell.protocols,
+        checkpoint,
+        device,
+    )
+    return {protocol: (picked.epoch, picked.scores) for protocol, picked in found.items()}
+
+
+def _reference_lines(parts: Parts) -> TestScores:
+    store = ArrayStore(parts.train.folder, TEST, parts.test.patches)
+    return parts.test.scored(without_model(store, parts.train))
+
+
+def _aucs(scores: TestScores, classes: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """`auc`: of each score over all abnormal patches; `classes`: the same of each class."""
+    table = auc_table(scores, classes, SAMPLES, seed)
+    by_class = {
+        name: {score: asdict(row[name]) for score, row in table.items()}
+        for name in (*classes, OVERALL)
+    }
+    return {"auc": by_class.pop(OVERALL), "classes": by_class}

@@ -1,0 +1,122 @@
+"""Cells of the result tables: one training each, scored by every protocol, and the reference lines.
+
+A cell is a case, a method and a seed. `cells.jsonl` has a line for each that is done, with what it
+was run with (`experiments.paper.cell_runner`); `experiments.paper.results` brings them into MLflow.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from experiments.paper.protocols import Protocol
+from pipeline.common.files import code_digest, digest, write_whole
+from pipeline.models.interface import method_of
+from pipeline.settings.methods import MethodName
+from pipeline.settings.model import LAMBDAS, LossSettings, ModelSettings
+from pipeline.training.loop import TrainSettings
+
+CELLS = "cells.jsonl"
+SEEDS = (0, 1, 2)
+NO_METHOD: Final = "none"  # of a cell with the scores that need no model
+CIFAR = "cifar10"
+METHODS = get_args(MethodName)
+PROTOCOLS = get_args(Protocol)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a run is.
+
+    Attributes:
+        ngf: width of the first layers, of ndf too.
+        latent_dim, epochs, batch_size, learning_rate: of the training.
+        search_steps: of AnoGAN's search.
+        share: of the training and validation patches that are used.
+        test_share: of the test patches that are.
+    """
+
+    ngf: int = 64
+    latent_dim: int = 100
+    epochs: int = 15
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    search_steps: int = 500
+    share: float = 1.0
+    test_share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training, or the scores without a model of a case.
+
+    Attributes:
+        case: the class left out, or the name of the set of patches.
+        data: a name or digest of what it is trained and tested on.
+    """
+
+    case: str
+    method: MethodName | Literal["none"]
+    seed: int
+    size: Size
+    protocols: tuple[Protocol, ...] = PROTOCOLS
+    data: str = CIFAR
+
+    def described(self) -> dict[str, Any]:
+        """As a line of `cells.jsonl` has it."""
+        described: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return described
+
+    def is_in(self, rows: Iterable[dict[str, Any]]) -> bool:
+        """Whether it is done."""
+        described = self.described()
+        return any({name: row[name] for name in described} == described for row in rows)
+
+    def key(self) -> str:
+        """Digest of all that decides its figures."""
+        if self.method == NO_METHOD:
+            code = code_digest(["pipeline.evaluation"])
+            return digest([code, self.described()])
+        settings = settings_of(self.method, self.size, self.seed)
+        return digest([settings.key(self.data, 1), self.described()])
+
+
+def settings_of(method: MethodName, size: Size, seed: int) -> TrainSettings:
+    """What is trained."""
+    model = ModelSettings(
+        ngf=size.ngf,
+        ndf=size.ngf,
+        batch_size=size.batch_size,
+        learning_rate=size.learning_rate,
+        beta1=0.5,
+        beta2=0.999,
+        score_lambda=0.9,
+        method=method,
+    )
+    known = method_of(model)
+    if "search_steps" in known.options:
+        model = replace(model, search_steps=size.search_steps)
+    weights = {name: float(known.lambdas.get(name, 0)) for name in LAMBDAS}
+    losses = LossSettings(**weights, latent_dim=size.latent_dim)
+    return TrainSettings(model, losses, size.epochs, seed)
+
+
+def read_cells(out: Path) -> list[dict[str, Any]]:
+    """The cells that are done."""
+    path = out / CELLS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    # The oldest lines are all of CIFAR-10 and do not say so.
+    return [{"data": CIFAR, **json.loads(line)} for line in lines]
+
+
+def add_cell(out: Path, row: dict[str, Any]) -> None:
+    """Write one more; the file is whole at any moment."""
+    rows = [*read_cells(out), row]
+    write_whole(out / CELLS, "".join(json.dumps(each) + "\n" for each in rows).encode())
+    checkpoint_of(out, row["key"]).unlink(missing_ok=True)
+
+
+def checkpoint_of(out: Path, key: str) -> Path:
+    """What a cell that was cut short goes on from."""
+    return out / "unfinished" / f"{key[:16]}.pt"

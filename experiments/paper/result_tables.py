@@ -1,0 +1,192 @@
+"""The result tables as Markdown: ours beside the paper's, what the leak makes, what is missing."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from experiments.paper.cell_runs import PARTS, Result
+from experiments.paper.cells import NO_METHOD, PROTOCOLS, SEEDS, Size
+from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
+from experiments.paper.sections import Column, Rows, Section
+from pipeline.evaluation.evaluate import ANOMALY, PCA
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+
+NUMERALS = {1: "I", 2: "II"}
+LEAKS = ((IN_ORDER, HONEST), (SHUFFLED, HONEST), (IN_ORDER, SHUFFLED))
+RESAMPLES = 10_000  # behind the interval of a mean over cases
+PLACES = {1: "--data path/to/cifar10", 2: "--patches data/patches --set"}
+
+Cells = Sequence[str]
+
+
+def section_text(section: Section) -> Iterator[str]:
+    """A table with its commands, the leak, what is missing, and how long it took."""
+    titles = [column.title for column in section.columns]
+    yield heading(section)
+    yield "```bash\n" + "\n".join(commands(section)) + "\n```\n"
+    yield _table(["method", "scored", *titles], auc_rows(section))
+    if section.number == 1:
+        yield f"![This table as bars]({picture(section)})\n"
+    yield "By how much one protocol's AUC is above another's, of the same trainings:\n"
+    last = ["mean of the cases [95%]"] if section.number == 1 else []
+    yield _table(["method", "difference", *titles, *last], leak_rows(section))
+    yield "Missing:\n\n" + "".join(f"- {line}\n" for line in [*missing(section)] or ["nothing"])
+    head = ["method", "cells", " / ".join(PARTS), "seconds a cell", "hours", "on"]
+    yield _table(head, time_rows(section))
+
+
+def heading(section: Section) -> str:
+    """What tells a table from others: its title, and what it was run with."""
+    return f"### Table {NUMERALS[section.number]}: {section.title}\n\n{section.settings}\n"
+
+
+def picture(section: Section) -> str:
+    """The name of a table's picture, which has its size."""
+    size = [f"{name}-{value}" for name, value in unusual(section.size).items()]
+    return "-".join([f"table{section.number}", *size]) + ".png"
+
+
+def auc_rows(section: Section) -> Iterator[Cells]:
+    """For each method the paper's figures and those of each protocol; then what needs no model."""
+    for rows in section.trained:
+        paper = section.paper(rows.method)
+        yield [rows.method, "the paper", *(_number(paper.get(c.title)) for c in section.columns)]
+        for protocol in PROTOCOLS:
+            if rows.scored_by(protocol):
+                name = protocol if protocol == HONEST else f"{protocol} *"
+                yield ["", name, *_aucs(section, rows, protocol, ANOMALY)]
+    if section.lines.results:
+        for score in (PCA, *TRIVIAL_SCORES):
+            yield [score, "no model", *_aucs(section, section.lines, HONEST, score)]
+
+
+def leak_rows(section: Section) -> Iterator[Cells]:
+    """By how much one protocol's AUC is above another's, for the same training."""
+    for rows in section.trained:
+        for above, below in LEAKS:
+            found = [differences(rows, column, above, below) for column in section.columns]
+            if any(found):
+                cells = [_spread(values, "+.3f") if values else "" for values in found]
+                if section.number == 1:
+                    cells.append(mean_of_cases([values for values in found if values]))
+                yield [rows.method, f"{above} minus {below}", *cells]
+
+
+def differences(rows: Rows, column: Column, above: Protocol, below: Protocol) -> list[float]:
+    """A difference for each training that was scored by both."""
+    pairs = [
+        [result.figure(protocol, ANOMALY, column.class_name) for protocol in (above, below)]
+        for result in rows.results
+        if result.cell.case == column.case and {above, below} <= set(result.cell.protocols)
+    ]
+    return [a - b for a, b in pairs if a is not None and b is not None]
+
+
+def mean_of_cases(found: Sequence[Sequence[float]]) -> str:
+    """Mean over cases, and its interval over resampled cases: the seeds of one are alike."""
+    means = np.array([np.mean(values) for values in found])
+    draws = np.random.default_rng(0).integers(0, len(means), (RESAMPLES, len(means)))
+    low, high = np.percentile(means[draws].mean(axis=1), [2.5, 97.5])
+    return f"{means.mean():+.3f} [{low:+.3f} {high:+.3f}]"
+
+
+def missing(section: Section) -> Iterator[str]:
+    """The trainings that are not there, and the protocols that they were not scored by."""
+    for rows in section.trained:
+        by_protocol = {protocol: _gone(section, rows, protocol) for protocol in PROTOCOLS}
+        for gone in filter(None, dict.fromkeys(by_protocol.values())):
+            names = [name for name, of_it in by_protocol.items() if of_it == gone]
+            which = f", {' and '.join(names)}" if len(names) < len(PROTOCOLS) else ""
+            yield f"{rows.method}{which}: {gone}"
+    without = [case for case in section.cases() if not section.lines.of(case, HONEST)]
+    if without:
+        yield f"the scores without a model: {', '.join(without)}"
+
+
+def time_rows(section: Section) -> Iterator[Cells]:
+    """How many cells there are, of how many patches, and how long they took on what."""
+
+    def about(result: Result) -> tuple[str, str]:
+        threads = f"{result.threads} thread" + "s" * (result.threads != 1)
+        counts = " / ".join(f"{count:,}" for count in result.counts)
+        return counts, f"{result.device}, {threads}"
+
+    for rows in section.trained:
+        for (counts, device), group in groupby(sorted(rows.results, key=about), about):
+            seconds = [result.seconds for result in group]
+            mean, hours = f"{np.mean(seconds):.0f}", f"{sum(seconds) / 3600:.2f}"
+            yield [rows.method, str(len(seconds)), counts, mean, hours, device]
+
+
+def commands(section: Section) -> Iterator[str]:
+    """What was run; run again, they do what is missing."""
+    place = PLACES[section.number] + (f" {section.cases()[0]}" if section.number == 2 else "")
+    methods: dict[tuple[Protocol, ...], list[str]] = {}
+    for rows in section.trained:
+        for protocols in dict.fromkeys(result.cell.protocols for result in rows.results):
+            methods.setdefault(protocols, [NO_METHOD]).append(rows.method)
+    for protocols, names in methods.items():
+        given = unusual(section.size)
+        given["methods"] = " ".join(names)
+        if set(protocols) != set(PROTOCOLS):
+            given["protocols"] = " ".join(protocols)
+        if section.seeds() != list(SEEDS):
+            given["seeds"] = " ".join(map(str, section.seeds()))
+        options = "".join(f" --{name} {value}" for name, value in given.items())
+        number = section.number
+        yield f"python -m benchmarks.table{number} {place} --out work/table{number}{options}"
+
+
+def unusual(size: Size) -> dict[str, str]:
+    """What of a size is not the runners' own, as their options."""
+    usual = vars(Size())
+    return {
+        name.replace("_", "-"): f"{value:g}"
+        for name, value in vars(size).items()
+        if value != usual[name]
+    }
+
+
+def _aucs(section: Section, rows: Rows, protocol: Protocol, score: str) -> Iterator[str]:
+    """Mean and spread over the seeds; in Table II also the mean interval over resampled scans."""
+    for column in section.columns:
+        found = rows.of(column.case, protocol).values()
+        figures = [
+            [r.figure(protocol, score, column.class_name, end) for r in found]
+            for end in ("", "low", "high")
+        ]
+        values, low, high = ([v for v in those if v is not None] for those in figures)
+        if not values:
+            yield "not defined" if found else "missing"
+        else:
+            interval = f" [{np.mean(low):.3f} {np.mean(high):.3f}]" if section.number == 2 else ""
+            yield _spread(values) + interval
+
+
+def _gone(section: Section, rows: Rows, protocol: Protocol) -> str:
+    """Which cases and seeds are missing of a protocol; "" where none is."""
+    cases, seeds = section.cases(), section.seeds()
+    gone = {case: [s for s in seeds if s not in rows.of(case, protocol)] for case in cases}
+    count = sum(map(len, gone.values()))
+    if count == len(cases) * len(seeds):
+        return "all of it"
+    names = ", ".join(
+        f"{case} {' '.join(map(str, those))}" for case, those in gone.items() if those
+    )
+    return f"{count} of {len(cases) * len(seeds)} trainings (by seed: {names})" if count else ""
+
+
+def _spread(values: Sequence[float], form: str = ".3f") -> str:
+    """Mean, and from lowest to highest where there are several."""
+    mean = f"{np.mean(values):{form}}"
+    return f"{mean} ({min(values):{form}} {max(values):{form}})" if len(values) > 1 else mean
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _table(head: Cells, rows: Iterator[Cells]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,154 @@
+"""Which cells stand in which table: one for each set and each size of training."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+
+from experiments.paper.cell_runs import Result
+from experiments.paper.cells import CIFAR, METHODS, NO_METHOD, SEEDS, Size, settings_of
+from experiments.paper.paper_tables import CASES, CLASSES, table_1, table_2
+from experiments.paper.protocols import Protocol
+from pipeline.evaluation.evaluate import OVERALL
+from pipeline.models.interface import method_of
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: a case, and the class that its figures are of."""
+
+    title: str
+    case: str
+    class_name: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The cells of a method.
+
+    Attributes:
+        method: its name.
+        results: the cells.
+    """
+
+    method: str
+    results: Sequence[Result]
+
+    def of(self, case: str, protocol: Protocol) -> dict[int, Result]:
+        """The cells of a case that were scored by a protocol, by seed."""
+        found = [r for r in self.results if r.cell.case == case and protocol in r.cell.protocols]
+        return {result.cell.seed: result for result in found}
+
+    def scored_by(self, protocol: Protocol) -> bool:
+        """Whether any of them was."""
+        return any(protocol in result.cell.protocols for result in self.results)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table.
+
+    Attributes:
+        number: 1 or 2, the paper's.
+        title: what it was run on, and how large.
+        settings: the other settings.
+        size: all of them.
+        columns: its columns.
+        trained: the rows of the methods.
+        lines: the cells of the scores without a model, of the same patches.
+    """
+
+    number: int
+    title: str
+    settings: str
+    size: Size
+    columns: Sequence[Column]
+    trained: Sequence[Rows]
+    lines: Rows
+
+    def cases(self) -> list[str]:
+        """The cases, in order."""
+        return list(dict.fromkeys(column.case for column in self.columns))
+
+    def seeds(self) -> list[int]:
+        """The seeds that each cell should have: the runners' own, and those that any has."""
+        found = {result.cell.seed for rows in self.trained for result in rows.results}
+        return sorted(found | set(SEEDS))
+
+    def paper(self, method: str) -> dict[str, float]:
+        """The paper's figures of a method, by the title of the column."""
+        return table_1(method) if self.number == 1 else table_2(method)
+
+
+def sections(results: Iterable[Result]) -> list[Section]:
+    """The tables, Table I first, of each the largest training first."""
+
+    def place(result: Result) -> tuple[int, str, str]:
+        cell = result.cell
+        return (1, "", CIFAR) if cell.data == CIFAR else (2, cell.case, cell.data)
+
+    def size(result: Result) -> tuple[float, ...]:
+        values = asdict(result.cell.size)
+        return (-values["ngf"], -values["epochs"], -values["share"], *values.values())
+
+    found = []
+    for where, of_place in groupby(sorted(results, key=place), place):
+        all_there = list(of_place)
+        lines = [r for r in all_there if r.cell.method == NO_METHOD]
+        trained = sorted((r for r in all_there if r.cell.method != NO_METHOD), key=size)
+        for _, group in groupby(trained, size):
+            found.append(_section(where, list(group), lines))
+    return found
+
+
+def _section(
+    where: tuple[int, str, str], trained: Sequence[Result], lines: Sequence[Result]
+) -> Section:
+    number, name, data = where
+    size = trained[0].cell.size
+    lines = [r for r in lines if _patches(r) == _patches(trained[0])]
+    about = asdict(size)
+    ngf, epochs, steps = (about.pop(key) for key in ("ngf", "epochs", "search_steps"))
+    title = f"{name or data}, ngf {ngf:g}, {epochs:g} epoch" + "s" * (epochs != 1)
+    if any(_searches(result) for result in trained):
+        title += f", search of {steps:g} steps"
+    settings = [f"{key} {value:g}" for key, value in about.items()]
+    columns = (
+        [Column(case, case, OVERALL) for case in CASES]
+        if number == 1
+        else _class_columns(name, [*trained, *lines])
+    )
+    return Section(
+        number,
+        title,
+        ", ".join(settings + [f"patches {data[:8]}"] * (number == 2)),
+        size,
+        columns,
+        list(_rows(trained)),
+        Rows(NO_METHOD, lines),
+    )
+
+
+def _patches(result: Result) -> tuple[float, float]:
+    """Which of the patches a cell is of."""
+    return result.cell.size.share, result.cell.size.test_share
+
+
+def _searches(result: Result) -> bool:
+    cell = result.cell
+    if cell.method == NO_METHOD:
+        return False
+    return "search_steps" in method_of(settings_of(cell.method, cell.size, cell.seed).model).options
+
+
+def _class_columns(case: str, results: Sequence[Result]) -> list[Column]:
+    """The paper's classes that the set has, in the paper's order, then its own."""
+    there = set().union(*(result.classes() for result in results))
+    ordered = [*(n for n in CLASSES if n in there), *sorted(there - set(CLASSES))]
+    return [Column(name, case, name) for name in ordered]
+
+
+def _rows(results: Sequence[Result]) -> Iterator[Rows]:
+    for method in METHODS:
+        found = [result for result in results if result.cell.method == method]
+        if found:
+            yield Rows(method, found)

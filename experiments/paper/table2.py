@@ -1,0 +1,70 @@
+"""X-ray patches (Table II): by each method, under each protocol, with figures for each class.
+
+    dvc repro extract
+    python -m experiments.paper.table2 --patches data/patches --set embedded --out work/table2
+
+`--set` names what the patches are cut from. Their digest is part of a cell, so other patches are
+other cells. Intervals resample whole scans. What a cell is, and what it needs:
+`experiments.paper.cell_runner`.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from experiments.paper.cell_runner import (
+    ArrayStore,
+    Parts,
+    arguments,
+    planned,
+    run_cells,
+    share_of,
+    size_of,
+)
+from experiments.paper.cells import Size
+from experiments.paper.reference_protocol import LabelledTest
+from pipeline.common.errors import InputError
+from pipeline.common.names import NORMAL, TEST, TRAIN, VALIDATION
+from pipeline.patches.store import PatchStore, read_manifest, read_rows
+
+
+def load_parts(folder: Path, size: Size) -> Parts:
+    """The parts of a folder of patches that the stage `extract` left."""
+    test = PatchStore(folder, TEST)
+    rows = share_of(len(test), size.test_share)
+    whole = LabelledTest.read(test)
+    labelled = LabelledTest(whole.patches[rows], whole.labels[rows], whole.scan_ids[rows])
+    train, validation = (store_of(folder, split, size.share) for split in (TRAIN, VALIDATION))
+    classes = tuple(name for name in test.classes if name != NORMAL)
+    return Parts(train, validation, labelled, classes)
+
+
+def store_of(folder: Path, split: str, share: float) -> PatchStore:
+    """The patches of a split, or a share of them held in memory."""
+    store = PatchStore(folder, split)
+    if share == 1:
+        return store
+    return ArrayStore(folder, split, read_rows(store, share_of(len(store), share)))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = arguments("X-ray patches, all methods")
+    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument("--set", required=True, help="what the patches are cut from: sixray, ...")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run what is not done yet, then print what was found."""
+    given = _arguments()
+    parts = load_parts(given.patches, size_of(given))
+    cells = planned(given, [given.set], read_manifest(given.patches)["data"])
+    run_cells(cells, lambda _case: parts, given.out, torch.device(given.device))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,126 @@
+"""MLflow's server killed, or slow, and its disk full."""
+
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+
+from faults.kills import check_end
+from faults.outcome import Outcome
+from faults.project import Project, Undisturbed
+from faults.storage import fill, small_disk
+
+SAID = "failed, so this run is not logged there"
+SLOWER_SECONDS = 90  # that a server which never answers may cost a stage
+
+Fault = Callable[[], None]
+
+
+def gone(project: Project, times: int, chance: np.random.Generator) -> Iterator[Outcome]:
+    """The server is killed while a training logs to it."""
+    yield from tried(project, times, chance, "MLflow server killed in train", killed_server)
+
+
+def slow(project: Project, times: int, chance: np.random.Generator) -> Iterator[Outcome]:
+    """The server accepts, and never answers."""
+    yield from tried(project, times, chance, "MLflow server that never answers", silent_server)
+
+
+def full(project: Project, times: int, chance: np.random.Generator) -> Iterator[Outcome]:
+    """The disk of MLflow's database is full."""
+    yield from tried(project, times, chance, "MLflow's disk full in train", full_disk)
+
+
+def tried(
+    project: Project,
+    times: int,
+    chance: np.random.Generator,
+    name: str,
+    faulty: Callable[[Project], AbstractContextManager[tuple[str, Fault]]],
+) -> Iterator[Outcome]:
+    """Train and evaluate with a store that fails, then log what is missing to one that does not."""
+    outcome = Outcome(name, "training ends, said once a process, `stages track` logs it later")
+    expected = project.undisturbed("train")
+    for _ in range(times):
+        project.clean("train")
+        with faulty(project) as (uri, strike):
+            outcome.tried += 1
+            train(outcome, project, expected, uri, strike, chance.uniform(0, 4))
+            project.must(sys.executable, "-m", "stages", "evaluate", MLFLOW_TRACKING_URI=uri)
+        later(outcome, project)
+    yield outcome
+
+
+def train(
+    outcome: Outcome, project: Project, expected: Undisturbed, uri: str, strike: Fault, after: float
+) -> None:
+    """Train, and let the fault happen some time after the first checkpoint."""
+    started = time.monotonic()
+    running = project.stage("train", MLFLOW_TRACKING_URI=uri)
+    running.wait_for(lambda: project.checkpoints("train"))
+    time.sleep(after)
+    strike()
+    check_end(outcome, project, running, expected)
+    seconds = time.monotonic() - started
+    outcome.check(seconds < expected.seconds + SLOWER_SECONDS, f"took {seconds:.0f} s")
+    said = running.said().count(SAID)
+    outcome.notes[f"said {said} times"] += 1
+    outcome.check(said <= 2, "said too often")  # by the driver, and by the worker that logs
+
+
+def later(outcome: Outcome, project: Project) -> None:
+    """Log to a good store, and look whether the curve is whole there."""
+    project.must(sys.executable, "-m", "stages", "track")
+    runs = [run for run in project.runs() if "loss_g" in run.data.metrics]
+    if outcome.check(len(runs) == 1, "was not logged later"):
+        curve = project.mlflow().get_metric_history(runs[0].info.run_id, "loss_g")
+        outcome.check([point.step for point in curve] == [1, 2, 3, 4, 5, 6], "curve not whole")
+
+
+@contextmanager
+def killed_server(project: Project) -> Iterator[tuple[str, Fault]]:
+    """A real server, until it is killed."""
+    port = free_port()
+    folder = project.folder / "work-server"
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    server = project.start(*command, MLFLOW_DISABLE_TELEMETRY="true")
+    server.wait_for(lambda: answers(port))
+    try:
+        yield f"http://127.0.0.1:{port}", server.kill
+    finally:
+        server.kill()
+
+
+@contextmanager
+def silent_server(_project: Project) -> Iterator[tuple[str, Fault]]:
+    """A port that takes connections in, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", lambda: None
+
+
+@contextmanager
+def full_disk(project: Project) -> Iterator[tuple[str, Fault]]:
+    """A database on a disk of its own."""
+    with small_disk(project.folder / "work-mlflow") as disk:
+        yield f"sqlite:///{disk / 'mlflow.db'}", lambda: fill(disk)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Whether someone listens."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

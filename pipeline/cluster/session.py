@@ -1,0 +1,210 @@
+"""Connecting to Ray: the cluster that `RAY_ADDRESS` names, or a local one for this process."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+import torch
+
+import pipeline
+from pipeline.cluster.preflight import installed_versions, require_same_versions
+from pipeline.common.errors import InputError
+
+T = TypeVar("T")
+OBJECT_STORE_BYTES = 128 * 2**20  # nothing of ours goes through it but small messages
+# The longest paths of sockets: of Ray's own, and of those that Python makes in Ray's dashboard.
+RAY_SOCKET = "ray/session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_TaskEventsHead"
+PYTHON_SOCKET = "pymp-00000000/listener-00000000"
+MOST_SOCKET_BYTES = 107  # that Linux takes as the path of a socket
+TIMED_OUT = "timed out during startup"  # in Ray's message; the exception is a bare `Exception`
+
+
+@contextmanager
+def ray_session() -> Iterator[None]:
+    """Ray for the time of a `with` block; the workers import this checkout's `pipeline`.
+
+    Raises:
+        InputError: no cluster answers at `RAY_ADDRESS`, its nodes have other versions, or a Ray of
+            this process's own does not start.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    on_cluster = address not in {"", "local"}
+    folder = None if on_cluster else short_folder()
+    try:
+        with _keeping_sigterm(), _temporary_files_in(folder):
+            if on_cluster:
+                connect(address)
+            else:
+                start(folder)
+        if on_cluster:
+            require_same_versions(installed_versions())
+        yield
+    except KeyboardInterrupt:
+        # The process ends now, and what it has on Ray with it. Shut down in order, Ray Tune would
+        # see its trials die meanwhile, and write down that they failed.
+        raise
+    except BaseException:
+        ray.shutdown()
+        raise
+    else:
+        ray.shutdown()
+        if folder:  # after an error Ray's logs are of use
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def connect(address: str) -> None:
+    """Connect to the cluster at `address`, the value of `RAY_ADDRESS`, which Ray reads itself.
+
+    Raises:
+        InputError: it is no address, or no cluster answers there within a minute.
+    """
+    # Ray would try 20 times, for 41 seconds each. This is how often it tries.
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
+    try:
+        ray.init(runtime_env=_runtime_env())
+    except (ConnectionError, ValueError) as error:
+        raise InputError(
+            f"RAY_ADDRESS: got {address!r}, expected auto or the host:port of a running Ray "
+            "cluster: start one with `ray start --head`, or unset RAY_ADDRESS to use this machine "
+            "alone"
+        ) from error
+
+
+def start(folder: str | None = None) -> None:
+    """Start a Ray of this process's own, with its files in `folder`, or where Ray puts them.
+
+    On a busy machine its node may not be up in the 30 seconds that Ray gives it: then once more.
+
+    Raises:
+        InputError: it was not up the second time either.
+    """
+    runtime_env = _runtime_env()
+    if folder:  # the workers' own temporary files stay where the user wants them
+        runtime_env["env_vars"]["TMPDIR"] = tempfile.gettempdir()
+    for last in (False, True):
+        try:
+            # Ray Train asks the dashboard's State API, on loopback, about its actors. "local", or
+            # Ray would join another's cluster, or one that a killed run left behind.
+            ray.init(
+                address="local",
+                runtime_env=runtime_env,
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=True,
+                # Below it, since Ray lets every user into the one that it is given.
+                _temp_dir=f"{folder}/ray" if folder else None,
+            )
+        except Exception as error:
+            if TIMED_OUT not in str(error):
+                raise
+            if last:
+                raise InputError(
+                    "Ray's node timed out during startup twice, expected it to be up in 30 "
+                    "seconds: run it again when this machine is less busy"
+                ) from error
+            ray.shutdown()
+            print("Ray's node timed out during startup: starting Ray again", file=sys.stderr)
+        else:
+            return
+
+
+def short_folder() -> str | None:
+    """A new folder for Ray's files where their usual folder has too long a path for sockets.
+
+    None where it is short enough: RAY_TMPDIR, TMPDIR or /tmp. The new one is in /tmp, and only
+    this user can enter it.
+    """
+    default = "/tmp"  # noqa: S108  # as Ray has it
+    base = os.environ.get("RAY_TMPDIR", os.environ.get("TMPDIR", default))
+    sockets = (
+        f"{base}/{RAY_SOCKET.format(pid=os.getpid())}",
+        f"{tempfile.gettempdir()}/{PYTHON_SOCKET}",
+    )
+    if max(len(os.fsencode(path)) for path in sockets) <= MOST_SOCKET_BYTES:
+        return None
+    folder = tempfile.mkdtemp(prefix="ray-", dir=default)
+    print(
+        f"TMPDIR or RAY_TMPDIR is too long for Ray's sockets: Ray's own files are in {folder}",
+        file=sys.stderr,
+    )
+    return folder
+
+
+def _runtime_env() -> dict[str, Any]:
+    """What the workers get."""
+
+    def know_the_cluster() -> None:
+        # Ray Train's watchman over the CPUs of a trial asks "the" cluster of this machine. Where
+        # there are two it ends in an error, and a trial that is stopped never gives its CPUs back.
+        os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+
+    return {
+        # A function within a function travels itself, so workers need not import this module.
+        "worker_process_setup_hook": know_the_cluster,
+        "py_modules": [str(Path(pipeline.__file__).parent)],
+        "env_vars": {
+            # Ray Train would log what a worker prints, and so show it twice.
+            "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+            # Workers import torch first, which takes longer than Ray's minute on a busy machine.
+            "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
+            # A trial's process is used for the next one once it has ended, on a busy machine too.
+            "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
+        },
+    }
+
+
+@contextmanager
+def _temporary_files_in(folder: str | None) -> Iterator[None]:
+    """Let the processes that are started meanwhile have their temporary files in `folder`, if any.
+
+    Ray's dashboard makes sockets among them.
+    """
+    before = os.environ.get("TMPDIR")
+    if folder is None:
+        yield
+        return
+    os.environ["TMPDIR"] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
+
+
+@contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Give back the handler of SIGTERM, which Ray's start takes, to end the process on the spot."""
+    handler = signal.getsignal(signal.SIGTERM)
+    ended = False
+    try:
+        yield
+    except SystemExit:
+        ended = True
+    signal.signal(signal.SIGTERM, handler)
+    if ended:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def apart_from_signals(work: Callable[[], T]) -> T:
+    """Do the work in a thread: in the main one, Ray's libraries take Ctrl-C for themselves."""
+    return ThreadPoolExecutor(1).submit(work).result()
+
+
+def share_cores(processes: int) -> None:
+    """Let torch compute on the CPUs that were asked for, or on its share of the node's if larger.
+
+    Ray leaves it one thread for each CPU that was asked for, and so idles cores where fewer
+    processes than cores are at work.
+    """
+    context: Any = ray.get_runtime_context()
+    asked = int(context.get_assigned_resources().get("CPU", 1))
+    torch.set_num_threads(max(1, asked, len(os.sched_getaffinity(0)) // processes))

@@ -1,0 +1,40 @@
+"""The parameter `storage`: where Ray keeps what a killed stage resumes from."""
+
+from dataclasses import dataclass
+
+from pyarrow.fs import FileSystem
+
+from pipeline.common.files import project_root
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A place that every node reaches.
+
+    Attributes:
+        place: an absolute path, or an address such as ``s3://bucket/folder``.
+    """
+
+    place: str
+
+    @classmethod
+    def of(cls, parameter: str) -> "Storage":
+        """The place that the parameter names; a path is relative to the project."""
+        return cls(parameter if "://" in parameter else str(project_root() / parameter))
+
+    def __str__(self) -> str:
+        return self.place
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is an address, not a folder of this machine."""
+        return "://" in self.place
+
+    def child(self, name: str) -> "Storage":
+        """The place below it."""
+        return Storage(f"{self.place}/{name}")
+
+    def open(self) -> tuple[FileSystem, str]:
+        """Its file system, and its path there."""
+        found: tuple[FileSystem, str] = FileSystem.from_uri(self.place)
+        return found

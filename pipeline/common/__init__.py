@@ -1,0 +1,4 @@
+"""Errors, files, metrics and names that every package shares.
+
+May import: nothing.
+"""

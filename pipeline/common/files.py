@@ -1,0 +1,110 @@
+"""Files that appear whole or not at all, and digests."""
+
+import csv
+import hashlib
+import inspect
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from pipeline.common.errors import InputError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` beside `path`, then rename: a reader sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, whole or not at all. NaN is refused."""
+    write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV with a header, whole or not at all."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_whole(path, text.getvalue().encode())
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file, with a byte order mark or without, a dict per row."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_numbers(path: Path) -> list[dict[str, float]]:
+    """Read a CSV file of numbers, a dict per row."""
+    return [{name: float(value) for name, value in row.items()} for row in read_table(path)]
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a file of YAML 1.2, as DVC does: ``no``, ``on`` and ``y`` are words, not booleans.
+
+    Raises:
+        InputError: it is not valid YAML, or a key stands twice in one mapping; one line that names
+            the file and the line in it.
+        OSError: the file cannot be read.
+    """
+    try:
+        return _yaml().load(path.read_bytes())
+    except MarkedYAMLError as error:
+        reason = f"line {error.problem_mark.line + 1}: {error.context or ''} {error.problem}"
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date with month 13
+        reason = str(error)
+    raise InputError(f"{path}: not valid YAML: {' '.join(reason.split())}")
+
+
+def yaml_text(content: Any) -> str:
+    """`content` as YAML 1.2 that `read_yaml` reads back, a line per value, keys in their order."""
+    text = io.StringIO()
+    _yaml().dump(content, text)
+    return text.getvalue()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_digest(names: Sequence[str]) -> str:
+    """SHA-256 of the source of modules, and of packages with all that they hold, in hex."""
+    return digest([path.read_text(encoding="utf-8") for name in names for path in _sources(name)])
+
+
+def _sources(name: str) -> list[Path]:
+    file = Path(inspect.getfile(import_module(name)))
+    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of JSON-like content, in hex; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def project_root() -> Path:
+    """Where the project's stores are; `dvc exp run --temp` names the original of its copy."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None
+    return yaml
+
+
+UNFINISHED = ".tmp"

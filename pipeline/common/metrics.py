@@ -1,0 +1,101 @@
+"""AUC, its interval by scan, and ROC curves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from pipeline.common.names import Scores
+
+
+@dataclass(frozen=True)
+class AucEstimate:
+    """An AUC with its 95% bootstrap interval; all None where a class has no windows.
+
+    Attributes:
+        auc: area under the ROC curve, 0 to 1.
+        low, high: 2.5th and 97.5th percentile over resamples of whole scans.
+        normal, abnormal: how many windows of each kind it stands on.
+    """
+
+    auc: float | None
+    low: float | None
+    high: float | None
+    normal: int
+    abnormal: int
+
+
+def auc(normal: Scores, abnormal: Scores) -> float | None:
+    """AUC of abnormal against normal scores, higher meaning more abnormal.
+
+    None where it is not defined: one of the two is empty, or a score is NaN.
+    """
+    scores = np.concatenate([normal, abnormal])
+    if len(normal) == 0 or len(abnormal) == 0 or np.isnan(scores).any():
+        return None
+    labels = np.repeat([0, 1], [len(normal), len(abnormal)])
+    return float(roc_auc_score(labels, scores))
+
+
+def roc(normal: Scores, abnormal: Scores) -> tuple[Scores, Scores]:
+    """False and true positive rates, from (0, 0) to (1, 1); both kinds must be there."""
+    labels = np.repeat([0, 1], [len(normal), len(abnormal)])
+    false_positive, true_positive, _ = roc_curve(labels, np.concatenate([normal, abnormal]))
+    return false_positive, true_positive
+
+
+def auc_by_scan(
+    scores: Scores,
+    abnormal: NDArray[np.bool_],
+    scan_ids: NDArray[np.str_],
+    samples: int,
+    seed: int,
+) -> AucEstimate:
+    """AUC with an interval from resampling whole scans, since windows of one scan are alike.
+
+    Args:
+        scores: (N,) scores, higher meaning more abnormal.
+        abnormal: (N,) True where a window is abnormal.
+        scan_ids: (N,) the scan of each window.
+        samples: how many resamples; those that lack one of the kinds are left out.
+        seed: of the resampling.
+    """
+    normal_count, abnormal_count = int((~abnormal).sum()), int(abnormal.sum())
+    value = auc(scores[~abnormal], scores[abnormal])
+    if value is None:
+        return AucEstimate(None, None, None, normal_count, abnormal_count)
+    resampled = _bootstrap(scores, abnormal, scan_ids, samples, seed)
+    low, high = np.nanpercentile(resampled, [2.5, 97.5]) if len(resampled) else (value, value)
+    return AucEstimate(value, float(low), float(high), normal_count, abnormal_count)
+
+
+def _bootstrap(
+    scores: Scores,
+    abnormal: NDArray[np.bool_],
+    scan_ids: NDArray[np.str_],
+    samples: int,
+    seed: int,
+) -> Scores:
+    """AUCs of `samples` draws of as many scans, each scan weighted by how often it is drawn."""
+    _, scan = np.unique(scan_ids, return_inverse=True)
+    scans = int(scan.max()) + 1
+    order = np.argsort(scores, kind="stable")
+    scan, abnormal = scan[order], abnormal[order]
+    _, starts = np.unique(scores[order], return_index=True)  # where a run of equal scores starts
+    draws = np.random.default_rng(seed).multinomial(scans, np.full(scans, 1 / scans), size=samples)
+    found = [_weighted_auc(drawn[scan], abnormal, starts) for drawn in draws]
+    return np.array([value for value in found if value is not None])
+
+
+def _weighted_auc(
+    weights: NDArray[np.int64], abnormal: NDArray[np.bool_], starts: NDArray[np.intp]
+) -> float | None:
+    """AUC with a weight for each window, sorted by score; ties count half."""
+    positive = np.add.reduceat(weights * abnormal, starts)
+    negative = np.add.reduceat(weights * ~abnormal, starts)
+    pairs = int(positive.sum()) * int(negative.sum())
+    if pairs == 0:
+        return None
+    below = np.cumsum(negative) - negative
+    return float(positive @ (2 * below + negative)) / (2 * pairs)

@@ -1,0 +1,221 @@
+"""What a trained model finds on the test part, beside scores that need no model."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.metrics import AucEstimate, auc_by_scan, roc
+from pipeline.common.names import NORMAL, Scores
+from pipeline.evaluation.principal_components import PrincipalComponents
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.models.detector import Calibration, Detector, PatchScores
+from pipeline.patches.store import PatchStore
+
+OVERALL = "overall"
+ANOMALY = "anomaly_score"
+PCA = "pca"
+CURVE_POINTS = 200  # of a ROC curve in a plot file
+BINS = 50
+
+AucTable = dict[str, dict[str, AucEstimate]]  # by score, then by class
+
+
+@dataclass(frozen=True)
+class TestScores:
+    """Every score of every test patch, (N,) each.
+
+    Attributes:
+        labels: class names, `normal` among them.
+        scan_ids: the scan of each patch.
+        scores: by name, higher means more abnormal; the anomaly score is scaled (Equation 6).
+    """
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    labels: NDArray[np.str_]
+    scan_ids: NDArray[np.str_]
+    scores: dict[str, Scores]
+
+    @property
+    def normal(self) -> NDArray[np.bool_]:
+        """(N,) True where a patch is normal."""
+        return np.asarray(self.labels == NORMAL)
+
+    def abnormal(self, class_name: str) -> NDArray[np.bool_]:
+        """(N,) True where a patch is of the class, or of any abnormal class for `overall`."""
+        return ~self.normal if class_name == OVERALL else np.asarray(self.labels == class_name)
+
+
+def score_test(
+    store: PatchStore, detector: Detector, calibration: Calibration, normals: PatchStore
+) -> TestScores:
+    """Score the test patches by the model, and by what needs none.
+
+    Args:
+        store: the test patches.
+        detector: the model ...
+        calibration: ... and what its scores are scaled by.
+        normals: the training normals, whose principal components are one of the other scores.
+    """
+    found: PatchScores = detector.score(store.blocks())
+    scores = {
+        ANOMALY: calibration.scale(found.anomaly),
+        **found.terms,
+        **without_model(store, normals),
+    }
+    return TestScores(store.labels, store.scan_ids, scores)
+
+
+def without_model(store: PatchStore, normals: PatchStore) -> dict[str, Scores]:
+    """The scores of patches that need no model; `normals` are what principal components are of."""
+    components = PrincipalComponents.fit(normals)
+    residual = _joined(components.residual(block) for block in store.blocks())
+    return {PCA: residual, **_trivial(store.blocks())}
+
+
+def auc_table(test: TestScores, classes: tuple[str, ...], samples: int, seed: int) -> AucTable:
+    """AUC of each score for each class and overall, against all normal test patches."""
+    return {
+        score: {name: _auc(test, score, name, samples, seed) for name in (*classes, OVERALL)}
+        for score in test.scores
+    }
+
+
+def metrics_of(table: AucTable, test: TestScores, calibration: Calibration) -> dict[str, Any]:
+    """The nested dict that metrics.json holds; null stands for "not defined"."""
+    threshold = calibration.scaled_threshold
+    alarms = test.scores[ANOMALY] > threshold
+    return {
+        "auc": {name: estimate.auc for name, estimate in table[ANOMALY].items()},
+        "interval": {
+            name: {"low": estimate.low, "high": estimate.high}
+            for name, estimate in table[ANOMALY].items()
+        },
+        "windows": {name: estimate.abnormal for name, estimate in table[ANOMALY].items()}
+        | {NORMAL: int(test.normal.sum())},
+        "other": {
+            score: {name: estimate.auc for name, estimate in row.items()}
+            for score, row in table.items()
+            if score != ANOMALY
+        },
+        "threshold": {
+            "scaled": threshold,
+            "false_alarm_rate": _share(alarms, test.normal),
+            "detection_rate": {
+                name: _share(alarms, test.abnormal(name)) for name in table[ANOMALY]
+            },
+        },
+    }
+
+
+def unmeasurable(test: TestScores, classes: tuple[str, ...]) -> str:
+    """Why no AUC is defined on the test part, in a line; "" where one is."""
+    if len(test.labels) == 0:
+        return "no window in the test part (scans.test_normal): nothing to measure"
+    if test.normal.all():
+        scans = "window in the test part" if classes else "scan"
+        return f"no abnormal {scans}: nothing to measure"
+    if not test.normal.any():
+        return "no normal window in the test part (scans.test_normal): nothing to measure"
+    return ""
+
+
+def describe_alarms(test: TestScores, calibration: Calibration, classes: tuple[str, ...]) -> str:
+    """What the stored threshold says of the test windows, for people: a line per class."""
+    alarms = test.scores[ANOMALY] > calibration.scaled_threshold
+    counts = {name: alarms[test.labels == name] for name in (NORMAL, *classes)}
+    return "".join(
+        f"{name}: {int(alarm.sum())} of {len(alarm)} windows ({alarm.mean():.1%}) are over the "
+        "stored threshold\n"
+        for name, alarm in counts.items()
+        if len(alarm)
+    )
+
+
+def describe(table: AucTable, test: TestScores, heading: str) -> str:
+    """The AUC table for people: a row per score, a column per class, 95% intervals in brackets."""
+    classes = list(next(iter(table.values())))
+    lines = [heading, "".join([f"{'AUC':<20}", *(f"{name:>20}" for name in classes)])]
+    for score, row in table.items():
+        if score == PCA:
+            lines.append("-- without any model")
+        lines.append("".join([f"{score:<20}", *(f"{_cell(row[name]):>20}" for name in classes)]))
+    counts = {name: int(test.abnormal(name).sum()) for name in classes}
+    lines.append("".join([f"{'windows':<20}", *(f"{counts[name]:>20}" for name in classes)]))
+    scans = len(np.unique(test.scan_ids))
+    lines.append(f"against {int(test.normal.sum())} normal windows; {scans} test scans")
+    return "\n".join(lines)
+
+
+def roc_rows(test: TestScores, classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """ROC curves of the anomaly score, a row per point; none for a class without windows."""
+    scores = test.scores[ANOMALY]
+    for name in (*classes, OVERALL):
+        abnormal = test.abnormal(name)
+        if not abnormal.any() or not test.normal.any():
+            continue
+        false_positive, true_positive = roc(scores[test.normal], scores[abnormal])
+        grid = np.linspace(0, 1, CURVE_POINTS)
+        for x, y in zip(grid, np.interp(grid, false_positive, true_positive), strict=True):
+            yield {"class": name, "false_positive_rate": float(x), "true_positive_rate": float(y)}
+
+
+def histogram_rows(test: TestScores) -> Iterator[dict[str, Any]]:
+    """Figure 5 as rows: density of the scaled anomaly score, normal and abnormal patches."""
+    scores = test.scores[ANOMALY]
+    edges = np.histogram_bin_edges(scores, BINS)
+    for name, mask in ((NORMAL, test.normal), ("abnormal", ~test.normal)):
+        if not mask.any():
+            continue
+        density, _ = np.histogram(scores[mask], edges, density=True)
+        for left, right, value in zip(edges, edges[1:], density, strict=False):
+            middle = float((left + right) / 2)
+            yield {"class": name, "anomaly_score": middle, "density": float(value)}
+
+
+def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
+    """Nested metrics as ``auc/knife`` and so on, the names that MLflow's pages group by."""
+    flat: dict[str, float | None] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            flat |= flat_metrics(value, f"{prefix}{name}/")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def estimate_rows(table: AucTable) -> list[dict[str, Any]]:
+    """The AUC table as rows, for a CSV file."""
+    return [
+        {"score": score, "class": name, **asdict(estimate)}
+        for score, row in table.items()
+        for name, estimate in row.items()
+    ]
+
+
+def _auc(test: TestScores, score: str, class_name: str, samples: int, seed: int) -> AucEstimate:
+    abnormal = test.abnormal(class_name)
+    used = abnormal | test.normal
+    return auc_by_scan(test.scores[score][used], abnormal[used], test.scan_ids[used], samples, seed)
+
+
+def _trivial(blocks: Iterator[NDArray[np.uint8]]) -> dict[str, Scores]:
+    parts = [{name: score(block) for name, score in TRIVIAL_SCORES.items()} for block in blocks]
+    return {name: _joined(p[name] for p in parts) for name in TRIVIAL_SCORES}
+
+
+def _joined(parts: Iterable[Scores]) -> Scores:
+    return np.concatenate([np.empty(0), *parts])
+
+
+def _share(alarms: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float | None:
+    return float(alarms[mask].mean()) if mask.any() else None
+
+
+def _cell(estimate: AucEstimate) -> str:
+    if estimate.auc is None:
+        return "not defined"
+    return f"{estimate.auc:.3f} [{estimate.low:.3f} {estimate.high:.3f}]"

@@ -1,0 +1,40 @@
+"""How far patches are from normal principal components: a score to beat, no method of the paper."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from pipeline.common.names import Patches
+from pipeline.patches.store import PatchStore, read_rows, spread
+
+COMPONENTS = 16
+MOST_PATCHES = 4096  # to fit on, evenly spread over all: 16 components need no more
+
+
+@dataclass(frozen=True)
+class PrincipalComponents:
+    """Principal components of normal patches."""
+
+    pca: PCA
+
+    @classmethod
+    def fit(cls, normals: PatchStore) -> "PrincipalComponents":
+        """Those of some of the training normals; the same patches give the same ones."""
+        patches = read_rows(normals, spread(np.arange(len(normals)), MOST_PATCHES))
+        count = min(COMPONENTS, len(patches))
+        pca = PCA(n_components=count, svd_solver="randomized", random_state=0)
+        return cls(pca.fit(_flat(patches)))
+
+    def residual(self, patches: Patches) -> NDArray[np.float64]:
+        """Root mean square of what the components leave over, of values in [0, 1]; (N,)."""
+        if not len(patches):
+            return np.empty(0)
+        x = _flat(patches)
+        left = x - self.pca.inverse_transform(self.pca.transform(x))
+        return np.sqrt(np.square(left, dtype=np.float64).mean(axis=1))
+
+
+def _flat(patches: Patches) -> NDArray[np.float32]:
+    return patches.reshape(len(patches), -1).astype(np.float32) / np.float32(255)

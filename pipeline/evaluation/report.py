@@ -1,0 +1,100 @@
+"""Writes what an evaluation found: the table, metrics.json, plot data and figures."""
+
+import shutil
+from pathlib import Path
+
+from pipeline.common.files import write_json, write_table, write_whole
+from pipeline.common.names import NORMAL
+from pipeline.evaluation.evaluate import (
+    ANOMALY,
+    OVERALL,
+    AucTable,
+    TestScores,
+    auc_table,
+    describe,
+    describe_alarms,
+    estimate_rows,
+    histogram_rows,
+    metrics_of,
+    roc_rows,
+    unmeasurable,
+)
+from pipeline.evaluation.figures import (
+    Colours,
+    draw_exemplars,
+    draw_histogram,
+    draw_roc,
+    draw_scans,
+    draw_tsne,
+)
+from pipeline.evaluation.showcase import ScanScorer, pick_exemplars, pick_features, pick_scans
+from pipeline.models.detector import Calibration
+from pipeline.patches.store import PatchStore
+from pipeline.scans.splits import LABELS_USED
+from pipeline.settings.params import EvaluateSettings, Settings
+
+METRICS = "metrics.json"
+TABLE = "table.txt"
+FIGURES = "figures"
+
+
+def heading_of(settings: Settings) -> str:
+    """What the table is of; with a line that says so where labels decided what was learnt."""
+    scans = settings.scans
+    heading = f"{scans.source}, preset {settings.preset}, seed {settings.train.seed}"
+    return f"{heading}\n{LABELS_USED}" if scans.uses_labels else heading
+
+
+def write_report(
+    folder: Path,
+    store: PatchStore,
+    test: TestScores,
+    calibration: Calibration,
+    settings: EvaluateSettings,
+    heading: str,
+) -> AucTable:
+    """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; returns the table.
+
+    Where no AUC is defined, table.txt says why, and what share of the windows raises an alarm.
+    """
+    classes = tuple(name for name in store.classes if name != NORMAL)
+    table = auc_table(test, classes, settings.bootstrap, settings.seed)
+    write_json(folder / METRICS, metrics_of(table, test, calibration))
+    text = describe(table, test, heading) + "\n"
+    if reason := unmeasurable(test, classes):
+        text = f"{heading}\n{reason}\n{describe_alarms(test, calibration, classes)}"
+    write_whole(folder / TABLE, text.encode())
+    rows = estimate_rows(table)
+    write_table(folder / "auc.csv", list(rows[0]), rows)
+    roc_columns = ("class", "false_positive_rate", "true_positive_rate")
+    write_table(folder / "roc.csv", roc_columns, list(roc_rows(test, classes)))
+    columns = ("class", "anomaly_score", "density")
+    write_table(folder / "histogram.csv", columns, list(histogram_rows(test)))
+    return table
+
+
+def write_figures(
+    folder: Path,
+    store: PatchStore,
+    test: TestScores,
+    table: AucTable,
+    scorer: ScanScorer,
+    settings: EvaluateSettings,
+) -> None:
+    """Draw every figure that the test part has data for; those of an earlier evaluation go."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if len(test.labels) == 0:
+        return
+    colours = Colours(settings.normal_colour, settings.abnormal_colour)
+    seed = settings.seed
+    if table[ANOMALY][OVERALL].auc is not None:
+        draw_roc(folder / "roc.png", test, table)
+    draw_histogram(folder / "histogram.png", test, scorer.calibration.scaled_threshold, colours)
+    features = pick_features(store, test, scorer.detector, settings.tsne_points, seed)
+    if len(test.labels) > 1:  # a single point has no distances
+        draw_tsne(folder / "tsne.png", *features, colours, seed)
+    exemplars = pick_exemplars(store, test, scorer.detector, settings.exemplars, seed)
+    draw_exemplars(folder / "exemplars.png", exemplars)
+    if scorer.rule.mode == "windows":
+        draw_scans(folder / "scans.png", pick_scans(scorer, test))

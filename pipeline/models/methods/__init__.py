@@ -1,0 +1,1 @@
+"""The methods, a folder each; `pipeline.models.interface` is all that others see of them."""

@@ -1,0 +1,31 @@
+"""One training step of AnoGAN's DCGAN: both networks move once, on the same forward passes."""
+
+import torch
+from torch import Tensor
+
+from pipeline.models.gan import Gan
+from pipeline.models.losses import discriminator_loss, generator_adversarial_loss
+from pipeline.settings.model import LossSettings
+
+
+def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
+    """Move G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
+
+    z is drawn uniformly from [-1, 1] by the global generator.
+
+    Returns:
+        The mean losses of the batch, detached scalars, by name.
+    """
+    z = 2 * torch.rand(len(x), weights.latent_dim, device=x.device, dtype=x.dtype) - 1
+    with model.step():
+        with model.autocast(x):
+            x_fake = model.generator(z).to(x.dtype)
+            seen = x_fake.detach().requires_grad_()  # where G's graph and D's meet
+            real_logits = model.discriminator(x)[0].to(x.dtype)
+            fake_logits = model.discriminator(seen)[0].to(x.dtype)
+        loss_g = generator_adversarial_loss(fake_logits)
+        (gradient,) = torch.autograd.grad(loss_g, seen, retain_graph=True)
+        loss_d = discriminator_loss(real_logits, fake_logits)
+        loss_d.backward(inputs=list(model.discriminator.parameters()))
+        x_fake.backward(gradient)
+    return {"loss_g": loss_g.detach(), "loss_d": loss_d.detach()}

@@ -1,0 +1,33 @@
+"""One training step of EGBAD: all networks move once, on the same forward passes."""
+
+import torch
+from torch import Tensor
+
+from pipeline.models.gan import Gan
+from pipeline.models.methods.egbad.losses import deceiving_loss, pair_discriminator_loss
+from pipeline.settings.model import LossSettings
+
+
+def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
+    """Move G, E and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
+
+    z is drawn from N(0, 1) by the global generator.
+
+    Returns:
+        The mean losses of the batch, detached scalars, by name.
+    """
+    z = torch.randn(len(x), weights.latent_dim, device=x.device, dtype=x.dtype)
+    with model.step():
+        with model.autocast(x):
+            z_hat = model.networks["encoder"](x).to(x.dtype)
+            x_fake = model.generator(z).to(x.dtype)
+            # Where the graphs of E and G meet D's.
+            seen_z, seen_x = z_hat.detach().requires_grad_(), x_fake.detach().requires_grad_()
+            encoded_logits = model.discriminator(x, seen_z)[0].to(x.dtype)
+            generated_logits = model.discriminator(seen_x, z)[0].to(x.dtype)
+        loss_g = deceiving_loss(encoded_logits, generated_logits)
+        gradients = torch.autograd.grad(loss_g, [seen_z, seen_x], retain_graph=True)
+        loss_d = pair_discriminator_loss(encoded_logits, generated_logits)
+        loss_d.backward(inputs=list(model.discriminator.parameters()))
+        torch.autograd.backward([z_hat, x_fake], list(gradients))
+    return {"loss_g": loss_g.detach(), "loss_d": loss_d.detach()}

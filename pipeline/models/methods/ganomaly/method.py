@@ -1,0 +1,50 @@
+"""GANomaly for training and scoring, with its anomaly score."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from pipeline.models.interface import Method, Scorer
+from pipeline.models.losses import l1_distance, residual
+from pipeline.models.methods.ganomaly.nets import build_networks
+from pipeline.models.methods.ganomaly.step import train_step
+from pipeline.settings.model import ModelSettings
+
+
+class GanomalyScorer(Scorer):
+    """A = |G_E(x) - E(G(x))| in the latent space alone (Equation 5 of its paper).
+
+    The residual is shown beside it, with no weight in it.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        settings: ModelSettings,  # noqa: ARG002
+    ) -> None:
+        super().__init__()
+        self.generator = networks["generator"]
+        self.weights = {"residual": 0.0, "latent": 1.0}
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        """Mean |x - x_hat|, and the L1 norm of z - z_hat."""
+        x_hat, z, z_hat = self.generator(x)
+        return {"residual": residual(x, x_hat), "latent": l1_distance(z, z_hat)}
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """G(x)."""
+        x_hat: Tensor = self.generator(x)[0]
+        return x_hat
+
+    def features(self, x: Tensor) -> Tensor:
+        """Z = G_E(x)."""
+        z: Tensor = self.generator(x)[1]
+        return z
+
+
+METHOD = Method(
+    build_networks,
+    train_step,
+    GanomalyScorer,
+    lambdas={"lambda_adv": 1, "lambda_con": 50, "lambda_lat": 1},
+)

@@ -1,0 +1,43 @@
+"""One training step of GANomaly: both networks move once, on the same forward passes."""
+
+import torch
+from torch import Tensor
+
+from pipeline.models.gan import Gan
+from pipeline.models.losses import GeneratorLosses, discriminator_loss
+from pipeline.models.methods.ganomaly.losses import (
+    contextual_loss,
+    encoder_loss,
+    feature_matching_loss,
+)
+from pipeline.settings.model import LossSettings
+
+
+def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
+    """Move G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
+
+    D plays the usual game on x and x_hat; G sees D through f(.) alone.
+
+    Returns:
+        The mean losses of the batch, detached scalars, by name.
+    """
+    with model.step():
+        with model.autocast(x):
+            x_hat, z, z_hat = (output.to(x.dtype) for output in model.generator(x))
+            seen = x_hat.detach().requires_grad_()  # where G's graph and D's meet
+            real_logits, real_features = (output.to(x.dtype) for output in model.discriminator(x))
+            fake_logits, fake_features = (
+                output.to(x.dtype) for output in model.discriminator(seen)
+            )
+        losses = GeneratorLosses(
+            adversarial=feature_matching_loss(real_features.detach(), fake_features),
+            contextual=contextual_loss(x, x_hat),
+            latent=encoder_loss(z, z_hat),
+        )
+        through_d = weights.lambda_adv * losses.adversarial
+        (gradient,) = torch.autograd.grad(through_d, seen, retain_graph=True)
+        loss_d = discriminator_loss(real_logits, fake_logits)
+        loss_d.backward(inputs=list(model.discriminator.parameters()))  # not back to `seen` again
+        direct = weights.lambda_con * losses.contextual + weights.lambda_lat * losses.latent
+        (direct + (x_hat * gradient).sum()).backward()
+    return {**losses.by_name(weights), "loss_d": loss_d.detach()}

@@ -1,0 +1,70 @@
+"""Skip-GANomaly for training and scoring, with its anomaly score (section III-D)."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from torch import Tensor, nn
+
+from pipeline.models.interface import Method, Scorer
+from pipeline.models.losses import latent_distance, residual
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.methods.skip_ganomaly.step import train_step
+from pipeline.models.neighbours import NormalFeatures
+from pipeline.models.nets import Discriminator, features_of_both
+from pipeline.settings.model import ModelSettings
+
+
+class SkipGanomalyScorer(Scorer):
+    """A = lambda R + (1 - lambda) L (Equation 5).
+
+    With `latent_score` "neighbours", L is no distance of f(x) from f(x_hat) (Equation 3) but from
+    f(.) of the training normals that it remembers; with "early_neighbours" the same of what the
+    first convolution of D gives. Neither is the paper's (experiments/detection/README.md).
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], settings: ModelSettings) -> None:
+        super().__init__()
+        self.generator = networks["generator"]
+        self.discriminator = networks["discriminator"]
+        self.weights = {"residual": settings.score_lambda, "latent": 1 - settings.score_lambda}
+        self.latent_score = settings.latent_score
+        self.normals: NormalFeatures | None = None
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        """R (Equation 2) and L (Equation 3) of each patch."""
+        x_hat = self.generator(x)
+        if self.latent_score == "distance":
+            distance = latent_distance(*features_of_both(self.discriminator, x, x_hat))
+        else:
+            assert self.normals is not None
+            distance = self.normals(self.compared(x))
+        return {"residual": residual(x, x_hat), "latent": distance}
+
+    def compared(self, x: Tensor) -> Tensor:
+        """f(x), or what the first convolution gives, (N, d)."""
+        if self.latent_score == "early_neighbours":
+            return cast(Discriminator, self.discriminator).early_features(x)
+        return self.features(x)
+
+    def remember(self, normals: Tensor) -> None:
+        """Take what is `compared` of training normals, (M, d)."""
+        self.normals = NormalFeatures(normals)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """G(x)."""
+        x_hat: Tensor = self.generator(x)
+        return x_hat
+
+    def features(self, x: Tensor) -> Tensor:
+        """f(x)."""
+        found: Tensor = self.discriminator(x)[1]
+        return found
+
+
+METHOD = Method(
+    build_networks,
+    train_step,
+    SkipGanomalyScorer,
+    lambdas={"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1},
+    options=frozenset({"skips", "feature_layer", "latent_score"}),
+)

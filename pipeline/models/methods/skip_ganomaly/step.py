@@ -1,0 +1,40 @@
+"""One training step of Skip-GANomaly: both networks move once, on the same forward passes."""
+
+import torch
+from torch import Tensor
+
+from pipeline.models.gan import Gan
+from pipeline.models.losses import GeneratorLosses, discriminator_loss, generator_adversarial_loss
+from pipeline.models.methods.skip_ganomaly.losses import contextual_loss, latent_loss
+from pipeline.settings.model import LossSettings
+
+
+def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
+    """Move G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
+
+    D sees x and x_hat once; both losses and all gradients come from those passes, and then both
+    networks move. So G's gradient is taken through D as it was before the step, and D's on x_hat
+    as it was before the step. (The authors' code moves G first and then takes D's gradient
+    through the moved G, which today's torch refuses.)
+
+    Returns:
+        The mean losses of the batch, detached scalars, by name.
+    """
+    discriminator = model.discriminator
+    with model.step():
+        with model.autocast(x):
+            x_hat = model.generator(x).to(x.dtype)
+            real_logits, real_features = (output.to(x.dtype) for output in discriminator(x))
+            fake_logits, fake_features = (output.to(x.dtype) for output in discriminator(x_hat))
+        losses = GeneratorLosses(
+            adversarial=generator_adversarial_loss(fake_logits),
+            contextual=contextual_loss(x, x_hat),
+            latent=latent_loss(real_features.detach(), fake_features),
+        )
+        loss_d = discriminator_loss(real_logits, fake_logits)
+        # Two of G's losses reach x_hat through D, the contextual loss reaches it directly.
+        through_d = weights.lambda_adv * losses.adversarial + weights.lambda_lat * losses.latent
+        (pull,) = torch.autograd.grad(through_d, x_hat, retain_graph=True)
+        loss_d.backward(inputs=list(discriminator.parameters()))  # not back to x_hat again
+        (weights.lambda_con * losses.contextual + (x_hat * pull).sum()).backward()
+    return {**losses.by_name(weights), "loss_d": loss_d.detach()}

@@ -1,0 +1,75 @@
+"""Tensors on disk: written whole, read without running anything that is in the file."""
+
+import io
+import pickle
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import write_whole
+
+CHECKPOINT = "checkpoint.pt"
+SEAL_BYTES = 32  # the SHA-256 of all before it ends a file: torch looks at no checksum
+
+
+def save_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors, numbers, strings, lists and dicts of them, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    buffer.write(sha256(buffer.getbuffer()).digest())
+    write_whole(path, buffer.getvalue())
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Read what `save_tensors` wrote, onto the CPU.
+
+    Raises:
+        InputError: the file is missing, not whole, or holds anything but plain data.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: run `dvc repro train`")
+    return parse_tensors(path.read_bytes(), str(path))
+
+
+def parse_tensors(content: bytes, place: str) -> dict[str, Any]:
+    """The same from the bytes of a file, which `place` names in errors."""
+    written, seal = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
+    if sha256(written).digest() != seal:
+        raise InputError(f"{place}: not a whole checkpoint of ours: remove it, or train again")
+    try:
+        tensors: dict[str, Any] = torch.load(
+            io.BytesIO(written), map_location="cpu", weights_only=True
+        )
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{place}: not a whole checkpoint of ours: it holds more than plain data, "
+            "which is not loaded: remove it, or train again"
+        ) from None
+    except RuntimeError as error:
+        reason = str(error).split(". ")[0]
+        raise InputError(f"{place}: not a whole checkpoint of ours: {reason}") from None
+    return tensors
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any], key: str) -> None:
+    """Write a training state with the key of the settings and data that it belongs to."""
+    save_tensors(folder / CHECKPOINT, {"key": key, "state": state})
+
+
+def parse_checkpoint(content: bytes, place: str, key: str) -> dict[str, Any]:
+    """The training state in the bytes of a checkpoint file, which `place` names in errors.
+
+    Raises:
+        InputError: it is not whole, or belongs to other settings or data.
+    """
+    tensors = parse_tensors(content, place)
+    if tensors["key"] != key:
+        raise InputError(
+            f"{place}: a checkpoint of other settings or data "
+            f"({tensors['key'][:12]}, expected {key[:12]}): remove it to start anew"
+        )
+    state: dict[str, Any] = tensors["state"]
+    return state

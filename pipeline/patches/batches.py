@@ -1,0 +1,87 @@
+"""Patches in batches, in a random order that a seed decides, each worker its own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline.common.errors import InputError
+from pipeline.common.names import Patches
+from pipeline.patches.shard_file import BLOCK_ROWS
+from pipeline.patches.store import PatchStore
+
+# Shuffling mixes this many blocks at a time: with 64x64x3 patches at most 100 MB a worker (the
+# blocks, and the pool that they are mixed in), the stated memory budget of reading.
+BUFFER_BLOCKS = 16
+
+
+@dataclass(frozen=True)
+class ShuffledReader:
+    """Batches of a store in a random order, each rank its own part, from blocks read whole.
+
+    Blocks are permuted and dealt to the ranks; within `BUFFER_BLOCKS` blocks rows are permuted.
+    Every rank gives the same number of batches, all full: rows left over at the end of an epoch
+    are left out of it (others each epoch), since batch-norm and gradients want equal batches.
+
+    Attributes:
+        store: the patches.
+        batch_size: patches in a batch of one rank.
+        rank, world_size: which part, of how many.
+        seed: with the epoch, decides the order.
+    """
+
+    store: PatchStore
+    batch_size: int
+    rank: int
+    world_size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.batches_per_epoch == 0:
+            raise InputError(
+                f"{self.store.folder}: {len(self.store)} {self.store.split} patches are less than "
+                f"a batch of {self.batch_size} for each of {self.world_size} workers: "
+                "lower model.batch_size or train.workers, or add scans"
+            )
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches every rank gives in each epoch."""
+        # The only short block is the last; counting as if each rank had it keeps all ranks and
+        # epochs equal, wherever the permutation puts it.
+        dealt = len(self._block_starts) // self.world_size
+        short = len(self._block_starts) * self._block_rows - len(self.store)
+        return max(dealt * self._block_rows - short, 0) // self.batch_size
+
+    def epoch(self, epoch: int) -> Iterator[Patches]:
+        """The batches of one epoch, each (batch_size, H, W, C) uint8."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._block_starts))
+        mine = order[self.rank :: self.world_size]
+        rows = np.random.default_rng([self.seed, epoch, self.rank])
+        given = 0
+        rest = self.store.read(0, 0)
+        for first in range(0, len(mine), BUFFER_BLOCKS):
+            blocks = [self._read_block(block) for block in mine[first : first + BUFFER_BLOCKS]]
+            pool = np.concatenate([rest, *blocks])
+            shuffled = rows.permutation(len(pool))
+            full = len(pool) - len(pool) % self.batch_size
+            for start in range(0, full, self.batch_size):
+                if given == self.batches_per_epoch:
+                    return
+                given += 1
+                yield pool[shuffled[start : start + self.batch_size]]
+            rest = pool[shuffled[full:]]
+
+    @cached_property
+    def _block_rows(self) -> int:
+        # Small sets are dealt in small blocks, or one rank would get nearly everything.
+        return max(1, min(BLOCK_ROWS, len(self.store) // (self.world_size * 16)))
+
+    @cached_property
+    def _block_starts(self) -> range:
+        return range(0, len(self.store), self._block_rows)
+
+    def _read_block(self, block: int) -> Patches:
+        start = self._block_starts[block]
+        return self.store.read(start, min(start + self._block_rows, len(self.store)))

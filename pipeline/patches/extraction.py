@@ -1,0 +1,150 @@
+"""Scans to shards of patches: the whole `extract` stage, as a library.
+
+Shards are named after what they are made from, and DVC leaves the folder as it is before a run
+(`persist`). So a killed run goes on with what is missing, and so does a run after a scan was added,
+a file mended, or a shard damaged.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import digest
+from pipeline.common.names import NORMAL, SPLITS
+from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
+from pipeline.patches.folder import begin, complete, summarise
+from pipeline.patches.shard_plan import shard_groups
+from pipeline.scans.bad_input import settle
+from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.scan import ScanSource
+from pipeline.settings.params import ExtractSettings
+from pipeline.settings.scans import BadInputRule
+
+# Ray takes about 10 s to start, and halves what is left on two cores.
+WORTH_RAY_SECONDS = 30.0
+
+Job = tuple[str, Sequence[CatalogueRow]]  # a shard's split and its scans
+CutMany = Callable[[Recipe, Sequence[Job]], Iterator[ShardResult]]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How an extraction is done, beside what is extracted.
+
+    Attributes:
+        bad_input: what becomes of scans that cannot be used.
+        reading: the parameters that decide how the source reads.
+        parallel: cuts many shards at once, for what takes long.
+    """
+
+    bad_input: BadInputRule = "fail"
+    reading: Mapping[str, Any] | None = None
+    parallel: CutMany | None = None
+
+
+DEFAULT = Extraction()
+
+
+def extract_patches(
+    folder: Path,
+    rows: Sequence[CatalogueRow],
+    source: ScanSource,
+    settings: ExtractSettings,
+    how: Extraction = DEFAULT,
+) -> dict[str, Any]:
+    """Cut every scan of the catalogue into `folder`, shard by shard, then write the manifest.
+
+    Returns:
+        The manifest: settings, classes, channels, digest of the data, and for each split its
+        shards, its scans and how many windows of each class it has, left out as grazing and left
+        out as background.
+
+    Raises:
+        InputError: a scan cannot be used, by the rule; no window is left to train on; the disk is
+            full.
+    """
+    begin(folder)
+    recipe, jobs = plan(folder, rows, source, settings, how.reading)
+    place = {row.scan_id: number for number, (_, group) in enumerate(jobs) for row in group}
+    found = _cut_all(recipe, jobs, how.parallel, len(rows))
+    results = sorted(found, key=lambda result: place[result.scans[0].scan_id])
+    settle([bad for result in results for bad in result.bad], how.bad_input)
+    manifest = {
+        "settings": asdict(settings),
+        "classes": [NORMAL, *sorted({name for row in rows for name in row.classes})],
+        "channels": recipe.channels,
+        **summarise(results),
+    }
+    _require_training_windows(manifest["splits"])
+    complete(folder, manifest, results)
+    return manifest
+
+
+def plan(
+    folder: Path,
+    rows: Sequence[CatalogueRow],
+    source: ScanSource,
+    settings: ExtractSettings,
+    reading: Mapping[str, Any] | None = None,
+) -> tuple[Recipe, list[Job]]:
+    """How shards are made, and which scans make each."""
+    channels, channels_of = _channels(rows, source)
+    recipe = Recipe(
+        source=source,
+        rule=settings,
+        channels=channels,
+        channels_of=channels_of,
+        reading=digest(reading),
+        code=deciding_code(source),
+        folder=str(folder.resolve()),
+        root=str(Path.cwd()),
+    )
+    by_split = {split: [row for row in rows if row.split == split] for split in SPLITS}
+    groups = {split: shard_groups(by_split[split], settings.scans_per_shard) for split in SPLITS}
+    return recipe, [(split, group) for split in SPLITS for group in groups[split]]
+
+
+def _channels(rows: Sequence[CatalogueRow], source: ScanSource) -> tuple[int, str]:
+    """The set's number of channels, and the file it is taken from: the first that can be read."""
+    for row in rows:
+        try:
+            return source.read(row.entry()).image.shape[2], row.files[0]
+        except InputError:
+            continue  # it is said when its shard is cut
+    return 3, "none"
+
+
+def _cut_all(
+    recipe: Recipe, jobs: Sequence[Job], parallel: CutMany | None, scans: int
+) -> Iterator[ShardResult]:
+    """Every shard: in order here, and by `parallel` from when what is left would take long."""
+    with tqdm(total=scans, desc="scans", unit="scan") as progress:
+        for result in _cut_here_first(recipe, jobs, parallel):
+            progress.update(len(result.scans))
+            yield result
+
+
+def _cut_here_first(
+    recipe: Recipe, jobs: Sequence[Job], parallel: CutMany | None
+) -> Iterator[ShardResult]:
+    started = time.monotonic()
+    for done, job in enumerate(jobs, 1):
+        yield cut_shard(recipe, *job)
+        seconds_left = (time.monotonic() - started) / done * (len(jobs) - done)
+        if parallel and seconds_left > WORTH_RAY_SECONDS:
+            yield from parallel(recipe, jobs[done:])
+            return
+
+
+def _require_training_windows(splits: dict[str, dict[str, Any]]) -> None:
+    for split in ("train", "validation"):
+        if not splits[split]["classes"].get(NORMAL):
+            raise InputError(
+                f"no window is left in the {split} split: lower extract.min_foreground "
+                "or add normal scans"
+            )

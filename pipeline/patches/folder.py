@@ -1,0 +1,105 @@
+"""The folder of patches: shards, what became of each scan, and the manifest that completes it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import UNFINISHED, digest, write_whole
+from pipeline.common.names import SPLITS
+from pipeline.patches.cutting import ScanResult, ShardResult
+from pipeline.patches.shard_file import FORMAT
+from pipeline.patches.store import MANIFEST, write_manifest
+
+SCANS = "scans.jsonl"  # beside the shards: a line for each scan
+
+
+def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
+    """What the manifest says of the shards: format, digest of the data, and each split."""
+    splits = {split: _split([r for r in results if r.split == split]) for split in SPLITS}
+    # The shards' names are digests of all that decides them.
+    return {"format": FORMAT, "data": digest(splits), "splits": splits}
+
+
+def begin(folder: Path) -> None:
+    """Make the folder, or take back that it is complete; shards that are whole stay.
+
+    Raises:
+        InputError: `folder` cannot be written.
+    """
+    with _said_in_one_line(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        for unfinished in folder.glob(f".*{UNFINISHED}"):
+            unfinished.unlink()
+
+
+def complete(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResult]) -> None:
+    """Leave only these shards, write what became of each scan and, last, the manifest.
+
+    Raises:
+        InputError: `folder` cannot be written.
+    """
+    shards = {result.file for result in results if result.windows}
+    lines = [_line(scan, result) for result in results for scan in result.scans]
+    with _said_in_one_line(folder):
+        for path in folder.iterdir():
+            if path.name not in shards:
+                path.unlink()
+        write_whole(folder / SCANS, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        write_manifest(folder, manifest)
+
+
+def describe(manifest: dict[str, Any], seconds: float) -> str:
+    """A table of scans and windows per split and class, for people."""
+    heads = ["scans", "skipped", *manifest["classes"], "grazing", "background"]
+    splits = manifest["splits"]
+    lines = ["".join([f"{'split':<20}", *(f" {name:>12}" for name in heads)])]
+    for split, counts in splits.items():
+        found = [counts["classes"].get(name, counts.get(name, 0)) for name in heads]
+        lines.append("".join([f"{split:<20}", *(f" {count:>12}" for count in found)]))
+    scans = sum(counts["scans"] for counts in splits.values())
+    windows = sum(sum(counts["classes"].values()) for counts in splits.values())
+    return "\n".join(
+        [
+            *lines,
+            "(grazing and background windows are left out)",
+            f"{scans} scans and {windows} windows in {seconds:.1f} s: "
+            f"{scans / seconds:.1f} scans/s, {windows / seconds:.0f} windows/s",
+        ]
+    )
+
+
+def _split(results: Sequence[ShardResult]) -> dict[str, Any]:
+    scans = [scan for result in results for scan in result.scans]
+    windows: Counter[str] = Counter()
+    for scan in scans:
+        windows.update(scan.windows)
+    return {
+        "scans": len(scans),
+        "skipped": sum(scan.skipped is not None for scan in scans),
+        "classes": dict(sorted(windows.items())),
+        "grazing": sum(scan.grazing for scan in scans),
+        "background": sum(scan.background for scan in scans),
+        "shards": [{"file": r.file, "windows": r.windows} for r in results if r.windows],
+    }
+
+
+def _line(scan: ScanResult, result: ShardResult) -> dict[str, Any]:
+    shard = None if scan.skipped else result.file
+    return {"split": result.split, **asdict(scan), "shard": shard}
+
+
+@contextmanager
+def _said_in_one_line(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror or error}): make room and run "
+            "`dvc repro` again; finished shards are kept"
+        ) from None

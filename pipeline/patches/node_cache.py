@@ -1,0 +1,149 @@
+"""A node's copies of the shards that its workers read, within a budget of its disk.
+
+They are in the user's cache folder (`XDG_CACHE_HOME`/skipscan), one copy for all processes of the
+node. A shard is copied by the first that opens it, while others that want it wait; one that was
+not opened for the longest time is removed where room is needed. HDF5 holds a shared lock on a file
+that it has open, by which one in use is known; were it removed nevertheless, its readers would
+still have it.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from pipeline.cluster.storage import Storage
+from pipeline.common.errors import InputError
+from pipeline.common.files import UNFINISHED, write_whole
+from pipeline.patches.shard_file import Shard
+from pipeline.patches.store import MANIFEST, NoRoomError, read_manifest
+
+CHUNK_BYTES = 2**22
+
+
+class ShardCache:
+    """Opens the shards of one set of patches.
+
+    Attributes:
+        folder: of the copies; the manifest is in it from the start.
+
+    Raises:
+        InputError: what is at `address` is not whole, or cannot be read.
+    """
+
+    def __init__(self, address: str, data: str, budget: int, root: Path | None = None) -> None:
+        self._address = address
+        self._filesystem, self._place = Storage(address).open()
+        self._budget = budget
+        self._root = root or user_cache_path("skipscan")
+        self.folder = self._root / data[:16]
+        if not (self.folder / MANIFEST).is_file():
+            write_whole(self.folder / MANIFEST, self._read_manifest())
+        splits = read_manifest(self.folder)["splits"].values()
+        self._listed = {shard["file"]: shard for split in splits for shard in split["shards"]}
+
+    def open(self, path: Path) -> Shard:
+        """The shard of this name in `folder`, copied there if it is missing.
+
+        Raises:
+            NoRoomError: the budget is taken up by shards that are in use.
+            InputError: the shared copy is missing or damaged, or this node's disk is full.
+        """
+        with _lock(path):
+            try:
+                if not path.exists():
+                    self._fetch(path)
+                os.utime(path)
+            except OSError as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"{self._address}/{path.name}: no copy made: {reason}") from None
+            return Shard(path)
+
+    def _read_manifest(self) -> bytes:
+        try:
+            with self._filesystem.open_input_file(f"{self._place}/{MANIFEST}") as file:
+                content: bytes = file.read()
+        except OSError as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{self._address}/{MANIFEST}: cannot be read: {reason}") from None
+        return content
+
+    def _fetch(self, path: Path) -> None:
+        beside, size = _unfinished(path), self._listed[path.name]["bytes"]
+        with FileLock(self._root / "room.lock"):
+            beside.unlink(missing_ok=True)  # of a process that was killed
+            self._make_room(size, path.name)
+            with beside.open("wb") as file:
+                file.truncate(size)  # the room is taken from now on
+        if self._copy(path.name, beside) != self._listed[path.name]["sha256"]:
+            beside.unlink()
+            raise InputError(
+                f"{self._address}/{path.name}: damaged: remove the folder that it is in, "
+                "and run again to upload it"
+            )
+        beside.replace(path)
+
+    def _copy(self, name: str, target: Path) -> str:
+        """Copy the shared file, and return the SHA-256 of what came."""
+        found = hashlib.sha256()
+        with (
+            self._filesystem.open_input_stream(f"{self._place}/{name}") as source,
+            target.open("r+b") as file,
+        ):
+            while chunk := source.read(CHUNK_BYTES):
+                found.update(chunk)
+                file.write(chunk)
+        return found.hexdigest()
+
+    def _make_room(self, size: int, name: str) -> None:
+        # The unfinished ones first: one may get its name in between, and is then counted twice.
+        copies = [*self._root.glob(f"*/.*{UNFINISHED}"), *self._root.glob("*/*.h5")]
+        found = [(stat, path) for path in copies if (stat := _stat(path))]
+        over = sum(stat.st_size for stat, _ in found) + size - self._budget
+        for _, path in sorted(found, key=lambda copy: copy[0].st_mtime):
+            if over > 0:
+                over -= _remove_unused(path)
+        if over > 0:
+            raise NoRoomError(
+                f"cache_gb: {self._budget / 1e9:g} have no room for {name} of {size / 1e9:.2g} GB "
+                "beside the shards in use: raise it"
+            )
+
+
+def encode_manifest(manifest: dict[str, Any]) -> bytes:
+    """The manifest of shared patches, in which each shard has its `bytes` and `sha256`."""
+    return json.dumps(manifest, indent=2).encode()
+
+
+def _lock(path: Path) -> FileLock:
+    """Held by whoever copies, opens or removes this shard."""
+    name = path.name.removeprefix(".").removesuffix(UNFINISHED)
+    return FileLock(path.with_name(f"{name}.lock"))
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}{UNFINISHED}")
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Of a copy; None where it has just got its name, or was removed."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _remove_unused(path: Path) -> int:
+    """Remove a copy unless it is in use; the bytes that became free."""
+    try:
+        with _lock(path).acquire(timeout=0), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            return os.fstat(file.fileno()).st_size
+    except (Timeout, BlockingIOError, FileNotFoundError):
+        return 0

@@ -1,0 +1,273 @@
+"""Shards of patches in HDF5, written whole or not at all. The only module that imports h5py.
+
+A shard holds whole scans of one split:
+
+    patches (N, H, W, C) uint8      checksums (N,) uint32, the CRC-32 of each patch
+    labels (N,) uint8               index into `classes`
+    scans (N,) int32                index into `scan_ids`
+    origins (N, 2) int32            (row, column)
+    foreground (N,) float32         share of foreground pixels, 0 to 1
+    scan_ids (S,) fixed-length UTF-8
+    left_out (S, 2) int32           windows of the scan left out as grazing, as background
+
+Attributes: `format`, and `about`, a JSON object with `split`, `classes` (those of its own
+scans), `settings`, `channels`, `pixels` (the rule by which files
+become uint8), `sources` (digest of the scans' images), `code` (digest of the
+modules that decide the bytes) and `columns` (the CRC-32 of every dataset but the patches). Nothing
+in it depends on when, where or by how many workers it was written: the same input gives the same
+bytes.
+
+Patches lie in chunks of `CHUNK_ROWS`, read without a chunk cache: about as fast as in one piece,
+and they can be appended, so that a shard is never in memory. A checksum is looked at whenever its
+patch or column is read. No dataset has a filter, a link, or a type of variable length, and a file
+that has one is refused before anything in it is read.
+"""
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import UNFINISHED
+from pipeline.common.names import NORMAL, Patches
+from pipeline.patches.places import Places
+
+FORMAT = 2
+REBUILD = "run `dvc repro -sf extract`, which cuts only damaged and missing shards again"
+
+CHUNK_ROWS = 64
+BLOCK_ROWS = 256  # read at a time where all is read
+
+TYPES = {  # as NumPy writes them, all of them of fixed length
+    "patches": "|u1",
+    "checksums": "<u4",
+    "labels": "|u1",
+    "scans": "<i4",
+    "origins": "<i4",
+    "foreground": "<f4",
+    "scan_ids": "|S",
+    "left_out": "<i4",
+}
+
+
+@dataclass(frozen=True)
+class ShardAttributes:
+    """What a shard says of itself, beside its classes."""
+
+    split: str
+    settings: dict[str, Any]
+    channels: int
+    pixels: str
+    sources: str
+    code: str
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Errors that HDF5 wraps in many words of its own, as the system's."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        found = re.search(r"errno = (\d+)", str(error))
+        if not found:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
+
+
+class ShardWriter:
+    """Writes a shard scan by scan; it is there after `finish`, whole, or not at all.
+
+    Used in a `with` block, at whose end what is unfinished is removed.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
+    """
+
+    @_system_errors()
+    def __init__(self, folder: Path, side: int, channels: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._beside = folder / f".{uuid4().hex}{UNFINISHED}"
+        self._file = h5py.File(self._beside, "w", libver="latest", rdcc_nbytes=0)
+        self._patches = self._file.create_dataset(
+            "patches",
+            (0, side, side, channels),
+            np.uint8,
+            maxshape=(None, side, side, channels),
+            chunks=(CHUNK_ROWS, side, side, channels),
+        )
+        self._waiting: list[Patches] = []
+        self._checksums: list[int] = []
+        self._scans: list[tuple[str, Places]] = []
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._beside.unlink(missing_ok=True)
+        with suppress(OSError, RuntimeError):  # on a full disk it fails again, and says nothing new
+            self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._checksums)
+
+    def add_scan(self, scan_id: str, places: Places, pieces: Iterable[Patches]) -> None:
+        """Append a scan's windows, given in `pieces` of any length."""
+        for piece in pieces:
+            self._checksums += _checksums(piece)
+            self._waiting.append(piece)
+            if len(piece) >= CHUNK_ROWS or len(self._waiting) >= BLOCK_ROWS:
+                self._write_waiting()
+        self._scans.append((scan_id, places))
+
+    @_system_errors()
+    def finish(self, path: Path, attributes: ShardAttributes) -> None:
+        """Complete the shard and give it its name."""
+        self._write_waiting()
+        classes = self._classes()
+        columns = self._columns(classes)
+        checksums = {name: zlib.crc32(values.tobytes()) for name, values in columns.items()}
+        about = {**asdict(attributes), "classes": classes, "columns": checksums}
+        for name, values in columns.items():
+            self._file[name] = values
+        self._file.attrs["format"] = FORMAT
+        self._file.attrs["about"] = np.bytes_(json.dumps(about, sort_keys=True))
+        self._file.close()
+        self._beside.replace(path)
+
+    @_system_errors()
+    def _write_waiting(self) -> None:
+        *small, last = self._waiting or [np.empty((0, *self._patches.shape[1:]), np.uint8)]
+        for rows in ([np.concatenate(small)] if small else []) + [last]:
+            start = len(self._patches)
+            self._patches.resize(start + len(rows), axis=0)
+            self._patches[start:] = rows
+        self._waiting.clear()
+
+    def _classes(self) -> list[str]:
+        found = {label for _, places in self._scans for label in places.labels}
+        return [NORMAL, *sorted(found - {NORMAL})]
+
+    def _columns(self, classes: list[str]) -> dict[str, NDArray[Any]]:
+        codes = {name: code for code, name in enumerate(classes)}
+        labels = [codes[label] for _, places in self._scans for label in places.labels]
+        lengths = [len(places.labels) for _, places in self._scans]
+        return {
+            "checksums": np.array(self._checksums, dtype=np.uint32),
+            "labels": np.array(labels, dtype=np.uint8),
+            "scans": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+            "origins": np.concatenate([places.origins for _, places in self._scans]),
+            "foreground": np.concatenate([places.foreground for _, places in self._scans]),
+            "scan_ids": np.array([scan_id.encode() for scan_id, _ in self._scans]),
+            "left_out": np.array([[p.grazing, p.background] for _, p in self._scans], np.int32),
+        }
+
+
+class Shard:
+    """One shard, open for reading.
+
+    Raises:
+        InputError: it is not a whole shard of this format, or holds what no shard does; and when
+            something is read that does not agree with its checksum.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = h5py.File(path, "r", rdcc_nbytes=0)
+            self.about = _read_about(self._file)
+            _require_layout(self._file)
+            self.checksums: NDArray[np.uint32] = self.column("checksums")
+        except InputError:
+            raise
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise self._bad("not a whole shard", error) from None
+
+    def __len__(self) -> int:
+        return len(self.checksums)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, start: int, stop: int) -> Patches:
+        """Patches `start` to `stop`, (N, H, W, C) uint8."""
+        try:
+            patches = np.asarray(self._file["patches"][start:stop])
+        except (OSError, RuntimeError, KeyError) as error:
+            raise self._bad("cannot be read", error) from None
+        wrong = np.flatnonzero(np.array(_checksums(patches)) != self.checksums[start:stop])
+        if wrong.size:
+            raise self._bad(f"patch {start + wrong[0]} is damaged", "its checksum is another")
+        return patches
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A whole dataset other than the patches."""
+        try:
+            values = np.asarray(self._file[name][:])
+        except (OSError, RuntimeError, KeyError) as error:
+            raise self._bad("cannot be read", error) from None
+        if zlib.crc32(values.tobytes()) != self.about["columns"][name]:
+            raise self._bad(f"{name} are damaged", "their checksum is another")
+        return values
+
+    def verify(self) -> None:
+        """Read it all, against every checksum."""
+        for name in TYPES.keys() - {"patches"}:
+            self.column(name)
+        for start in range(0, len(self), BLOCK_ROWS):
+            self.read(start, start + BLOCK_ROWS)
+
+    def _bad(self, what: str, why: object) -> InputError:
+        return InputError(f"{self._path}: {what} ({' '.join(str(why).split())}): {REBUILD}")
+
+
+def _checksums(patches: Patches) -> list[int]:
+    return [zlib.crc32(patch) for patch in patches]
+
+
+def _read_about(file: h5py.File) -> dict[str, Any]:
+    """What a shard says of itself; only attributes of the fixed-length types we write are read."""
+    kinds = {name: file.attrs.get_id(name).dtype.kind for name in file.attrs}
+    found = file.attrs["format"] if kinds.get("format") == "i" else None
+    if found != FORMAT:
+        raise ValueError(f"shard format {found}, expected {FORMAT}")
+    if kinds != {"format": "i", "about": "S"}:
+        raise ValueError(f"attributes {sorted(kinds)}, expected format and about")
+    about: dict[str, Any] = json.loads(bytes(file.attrs["about"]))
+    return about
+
+
+def _require_layout(file: h5py.File) -> None:
+    """Refuse links, virtual and external storage, filters, and types that we never write."""
+    if set(file) != set(TYPES):
+        raise ValueError(f"it holds {sorted(file)}, expected {sorted(TYPES)}")
+    for name, kind in TYPES.items():
+        if type(file.get(name, getlink=True)) is not h5py.HardLink:
+            raise ValueError(f"{name} is a link to elsewhere")
+        _require_plain(file[name], kind)
+
+
+def _require_plain(dataset: Any, kind: str) -> None:
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError("a group, expected datasets alone")
+    plain = dataset.id.get_create_plist()
+    outside = dataset.is_virtual or plain.get_external_count()
+    if outside or plain.get_nfilters() or not dataset.dtype.str.startswith(kind):
+        raise ValueError(f"{dataset.name} is of another storage or type than any that we write")

@@ -1,0 +1,160 @@
+"""The patches of a split, over all of its shards, and the manifest that names them."""
+
+import json
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import write_json
+from pipeline.common.names import NORMAL, Patches
+from pipeline.patches.shard_file import BLOCK_ROWS, FORMAT, REBUILD, Shard
+
+MANIFEST = "manifest.json"
+OPEN_SHARDS = 64  # at a time, far below the usual limit of 1024 open files
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest; it comes last, so a folder without one was not finished."""
+    write_json(folder / MANIFEST, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a finished folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder / MANIFEST}: no such file: run `dvc repro extract` to finish the patches"
+        ) from None
+    return content
+
+
+class NoRoomError(InputError):
+    """There is no room to open a shard while so many others are open."""
+
+
+class PatchStore:
+    """The patches of one split, over all of its shards, in a fixed order.
+
+    Shards are opened at the first read, in the process that reads, `OPEN_SHARDS` at a time, or
+    less of them where `open_shard` has no room for more.
+    """
+
+    def __init__(
+        self, folder: Path, split: str, open_shard: Callable[[Path], Shard] = Shard
+    ) -> None:
+        manifest = read_manifest(folder)
+        if manifest.get("format") != FORMAT:
+            raise InputError(
+                f"{folder / MANIFEST}: format {manifest.get('format')}, expected {FORMAT}: "
+                "run `dvc repro extract`"
+            )
+        if split not in manifest["splits"]:
+            raise InputError(f"{folder}: no split {split!r}: it has {sorted(manifest['splits'])}")
+        shards = manifest["splits"][split]["shards"]
+        self.folder = folder
+        self.split = split
+        self._open_file = open_shard
+        self.side: int = manifest["settings"]["size"]
+        self.channels: int = manifest["channels"]
+        self.classes: tuple[str, ...] = tuple(manifest["classes"])
+        self._paths = [folder / shard["file"] for shard in shards]
+        self._starts = np.cumsum([0, *(shard["windows"] for shard in shards)]).tolist()
+        self._open: OrderedDict[int, Shard] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, start: int, stop: int) -> Patches:
+        """Patches `start` to `stop` as (N, H, W, C) uint8."""
+        parts = [self._shard(shard).read(a, b) for shard, a, b in self._pieces(start, stop)]
+        empty = np.empty((0, self.side, self.side, self.channels), dtype=np.uint8)
+        return parts[0] if len(parts) == 1 else np.concatenate([empty, *parts])
+
+    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Patches]:
+        """All patches in order, `rows` at a time."""
+        for start in range(0, len(self), rows):
+            yield self.read(start, min(start + rows, len(self)))
+
+    @cached_property
+    def labels(self) -> NDArray[np.str_]:
+        """(N,) class names, `normal` among them."""
+        parts = [np.array(s.about["classes"])[s.column("labels")] for s in self._shards()]
+        return np.concatenate([np.array(self.classes)[:0], *parts])
+
+    @cached_property
+    def scan_ids(self) -> NDArray[np.str_]:
+        """(N,) the scan that each patch was cut from."""
+        parts = [
+            np.char.decode(s.column("scan_ids"), "utf-8")[s.column("scans")] for s in self._shards()
+        ]
+        return np.concatenate([np.array([], dtype=np.str_), *parts])
+
+    @cached_property
+    def origins(self) -> NDArray[np.int32]:
+        """(N, 2) row and column of each patch in its scan."""
+        parts = [shard.column("origins") for shard in self._shards()]
+        return np.concatenate([np.empty((0, 2), dtype=np.int32), *parts])
+
+    def is_normal(self) -> NDArray[np.bool_]:
+        """(N,) True where a patch is normal."""
+        return np.asarray(self.labels == NORMAL)
+
+    def _shards(self) -> Iterator[Shard]:
+        return (self._shard(number) for number in range(len(self._paths)))
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """The parts of [start, stop) as (shard, start in it, stop in it)."""
+        while start < stop:
+            shard = bisect_right(self._starts, start) - 1
+            end = min(stop, self._starts[shard + 1])
+            yield shard, start - self._starts[shard], end - self._starts[shard]
+            start = end
+
+    def _shard(self, number: int) -> Shard:
+        while number not in self._open:
+            try:
+                if len(self._open) == OPEN_SHARDS:
+                    self._close_oldest()
+                self._open[number] = self._open_shard(number)
+            except NoRoomError:
+                if not self._open:
+                    raise
+                self._close_oldest()
+        self._open.move_to_end(number)
+        return self._open[number]
+
+    def _close_oldest(self) -> None:
+        self._open.popitem(last=False)[1].close()
+
+    def _open_shard(self, number: int) -> Shard:
+        shard = self._open_file(self._paths[number])
+        expected = self._starts[number + 1] - self._starts[number]
+        if len(shard) != expected:
+            raise InputError(
+                f"{self._paths[number]}: {len(shard)} patches, expected {expected}: {REBUILD}"
+            )
+        return shard
+
+
+def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """At most so many of the rows, evenly spread over all of them."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+
+
+def read_rows(store: PatchStore, rows: NDArray[np.intp]) -> Patches:
+    """The patches in these rows."""
+    return np.concatenate([store.read(0, 0), *(store.read(row, row + 1) for row in rows.tolist())])

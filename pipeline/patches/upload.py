@@ -1,0 +1,96 @@
+"""Patches on storage that every node reaches: uploaded once, and opened wherever a worker runs."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
+from tqdm import tqdm
+
+from pipeline.cluster.storage import Storage
+from pipeline.common.errors import InputError
+from pipeline.common.files import file_digest
+from pipeline.patches.node_cache import ShardCache, encode_manifest
+from pipeline.patches.store import MANIFEST, PatchStore, read_manifest
+
+
+@dataclass(frozen=True)
+class SharedPatches:
+    """The patches for nodes that cannot read their folder.
+
+    Attributes:
+        address: where they are, a folder or an address of a file system that pyarrow knows.
+        data: digest of the patches.
+        cache_bytes: what a node's copies of shards may take of its disk.
+    """
+
+    address: str
+    data: str
+    cache_bytes: int
+
+
+def upload_patches(folder: Path, storage: Storage, cache_gb: float) -> SharedPatches | None:
+    """Upload what is missing under `storage`; None where every worker is on this machine anyway.
+
+    Raises:
+        InputError: the patches are not finished, or the storage cannot be written.
+    """
+    if not storage.is_address and not os.environ.get("RAY_ADDRESS"):
+        return None
+    manifest = read_manifest(folder)
+    address = storage.child("patches").child(manifest["data"][:16])
+    try:
+        _upload(folder, manifest, address)
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{address}: cannot be written ({reason}): see storage") from None
+    return SharedPatches(address.place, manifest["data"], int(cache_gb * 1e9))
+
+
+def open_store(folder: Path, split: str, shared: SharedPatches | None) -> PatchStore:
+    """The patches of a split: read in place where `folder` has them, else from the node's cache.
+
+    Raises:
+        InputError: they are neither here nor on the shared storage.
+    """
+    if shared is None or _holds(folder, shared.data):
+        return PatchStore(folder, split)
+    cache = ShardCache(shared.address, shared.data, shared.cache_bytes)
+    return PatchStore(cache.folder, split, cache.open)
+
+
+def _upload(folder: Path, manifest: dict[str, Any], address: Storage) -> None:
+    """Put the shards there and, last, the manifest with their sizes and digests."""
+    filesystem, place = address.open()
+    if filesystem.get_file_info(f"{place}/{MANIFEST}").is_file:
+        return
+    filesystem.create_dir(place, recursive=True)
+    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+    for shard in tqdm(shards, "upload", unit="shard"):
+        path = folder / shard["file"]
+        shard |= {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        if filesystem.get_file_info(f"{place}/{path.name}").size != shard["bytes"]:
+            _put(path, filesystem, f"{place}/{path.name}")
+    with filesystem.open_output_stream(f"{place}/{MANIFEST}") as file:
+        file.write(encode_manifest(manifest))
+
+
+def _put(path: Path, filesystem: FileSystem, place: str) -> None:
+    """Copy a file there whole: under another name first, since a copy may break off."""
+    beside = f"{place}.{uuid4().hex}.tmp"
+    copy_files(
+        str(path.resolve()),
+        beside,
+        source_filesystem=LocalFileSystem(),
+        destination_filesystem=filesystem,
+    )
+    filesystem.move(beside, place)
+
+
+def _holds(folder: Path, data: str) -> bool:
+    try:
+        return bool(read_manifest(folder).get("data") == data)
+    except InputError:
+        return False

@@ -1,0 +1,4 @@
+"""Scans and their labels: every format, the generated ones, bags and splits.
+
+May import: common, settings.
+"""

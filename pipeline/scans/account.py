@@ -1,0 +1,123 @@
+"""What became of every file of a set, and which scans and objects are in which split."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.common.names import SPLITS
+from pipeline.scans.catalogue import CatalogueRow, describe
+from pipeline.scans.scan import Listing
+from pipeline.scans.survey import Survey
+
+ACCOUNT = "account.txt"
+SHOWN_HIDDEN = 5
+
+
+def account_of(
+    listing: Listing,
+    found: Survey,
+    rows: Sequence[CatalogueRow],
+    meaning: Callable[[str], str],
+    notes: Sequence[str],
+) -> str:
+    """The account that the stage `scans` ends with.
+
+    Args:
+        listing: the files, and what the source made of them.
+        found: the scans that can be used.
+        rows: the catalogue; scans that it lacks were left out of every split.
+        meaning: what a class of the set is: normal, ignored, or an abnormal class.
+        notes: further lines.
+    """
+    left_out = len(found.entries) - len(rows)
+    lines = [
+        *_lines_of_files(listing, found),
+        *(f"  {count} {note}" for note, count in sorted(listing.notes.items())),
+        *([f"  {left_out} abnormal scans of the set's own parts, left out"] if left_out else []),
+        *(f"  {note}" for note in notes),
+        "",
+        describe(rows),
+        "",
+        *_lines_of_objects(found, rows, meaning),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def sort_files(listing: Listing, found: Survey) -> tuple[Counter[str], Counter[tuple[str, str]]]:
+    """How many files were used as images and as annotations, were bad, and were ignored.
+
+    Returns:
+        The counts by group, and of the ignored ones by suffix and reason. Every file that was
+        seen is in one group.
+    """
+    files = listing.files
+    images = frozenset(files.images)
+    used = {entry.files[0] for entry in found.entries}
+    bad = {item.file for item in (*listing.bad, *found.bad)}
+    groups: Counter[str] = Counter(bad=len(files.bad))
+    ignored: Counter[tuple[str, str]] = Counter()
+    for path in (*files.images, *files.others):
+        if path in used:
+            groups["image"] += 1
+        elif path in listing.annotations and str(path) not in bad:
+            groups["annotation"] += 1
+        elif path in listing.ignored:
+            groups["ignored"] += 1
+            ignored[_suffix(path), listing.ignored[path]] += 1
+        elif path in images or str(path) in bad:
+            groups["bad"] += 1
+        else:
+            groups["ignored"] += 1
+            ignored[_suffix(path), "neither an image nor an annotation of this format"] += 1
+    return groups, ignored
+
+
+def _lines_of_files(listing: Listing, found: Survey) -> list[str]:
+    groups, ignored = sort_files(listing, found)
+    counts = (
+        f"{groups['image']} used as images, {groups['annotation']} as annotations, "
+        f"{groups['bad']} bad, {groups['ignored']} ignored"
+    )
+    hidden = [path.name for path in listing.files.hidden]
+    shown = ", ".join(hidden[:SHOWN_HIDDEN]) + (", ..." if len(hidden) > SHOWN_HIDDEN else "")
+    return [
+        f"{listing.files.folder}: {groups.total()} files seen: {counts}",
+        *(
+            f"  ignored: {count} {suffix}: {reason}"
+            for (suffix, reason), count in sorted(ignored.items())
+        ),
+        *([f"  hidden, and not looked at: {len(hidden)} ({shown})"] if hidden else []),
+    ]
+
+
+def _lines_of_objects(
+    found: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str], str]
+) -> list[str]:
+    """Objects by class and split, and scans without any."""
+    split_of = {row.scan_id: row.split for row in rows}
+    objects: dict[str, Counter[str]] = defaultdict(Counter)
+    empty: Counter[str] = Counter()
+    for entry, counts in zip(found.entries, found.objects, strict=True):
+        split = split_of.get(entry.scan_id)
+        if split is None:
+            continue
+        empty[split] += not counts
+        for name, count in counts.items():
+            objects[name][split] += count
+    heads = [split for split in SPLITS if split in split_of.values()]
+    table: Mapping[str, Counter[str]] = {
+        "scans without objects": empty,
+        **{f"{name} ({meaning(name)})": objects[name] for name in sorted(objects)},
+    }
+    width = max(len(name) for name in ("objects", *table))
+    return [
+        "".join([f"{'objects':<{width}}", *(f" {head:>20}" for head in heads)]),
+        *(
+            "".join([f"{name:<{width}}", *(f" {counts[head]:>20}" for head in heads)])
+            for name, counts in table.items()
+        ),
+    ]
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix.lower() or "without suffix"

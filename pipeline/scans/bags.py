@@ -1,0 +1,151 @@
+"""Which scans belong to one bag: by a pattern in their ids, or by a column of a table."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import read_table
+from pipeline.scans.scan import PARTS, ScanEntry
+from pipeline.settings.scans import BagColumn
+
+# How Roboflow names the copies that it makes of a picture: bag7_jpg.rf.0c1d2e...
+ROBOFLOW = re.compile(r"(.+)_(?:bmp|jpe?g|png|tiff?|webp)\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Bag:
+    """Scans that belong together, and so in one split.
+
+    Attributes:
+        key: what they have in common.
+        scans: in order of their ids.
+        classes: the abnormal classes of all of them, sorted.
+    """
+
+    key: str
+    scans: tuple[ScanEntry, ...]
+    classes: tuple[str, ...]
+
+
+def make_bags(entries: Sequence[ScanEntry], names: Mapping[str, str]) -> list[Bag]:
+    """The scans by bag, in order of the bags' keys; `names` has the bag of a scan's id.
+
+    A scan without a name is a bag by itself.
+    """
+    members: dict[tuple[bool, str], list[ScanEntry]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.scan_id):
+        alone = entry.scan_id not in names
+        members.setdefault((alone, names.get(entry.scan_id, entry.scan_id)), []).append(entry)
+    return [
+        Bag(key, tuple(scans), tuple(sorted({name for scan in scans for name in scan.classes})))
+        for (_, key), scans in sorted(members.items())
+    ]
+
+
+def bag_names(
+    entries: Sequence[ScanEntry], group: str | BagColumn | None, folder: Path
+) -> dict[str, str]:
+    """The bag of each scan that has one, by the scan's id.
+
+    Args:
+        entries: the scans.
+        group: a regular expression, whose first group (or, without groups, whole match) in the
+            id is the bag's name; or a column; or None, where scans are copies of one that
+            Roboflow has augmented if their names say so.
+        folder: where the scans and the column's table are.
+
+    Raises:
+        InputError: `group` names the bag of no scan, or the table is not as it says.
+    """
+    if not entries:
+        return {}
+    if group is None:
+        return {
+            entry.scan_id: match[1]
+            for entry in entries
+            if (match := ROBOFLOW.search(_without_part(entry.scan_id)))
+        }
+    if isinstance(group, str):
+        return _by_pattern(entries, group)
+    return _by_column(entries, group, folder / group.table)
+
+
+def describe_bags(names: Mapping[str, str], scans: int, group: str | BagColumn | None) -> list[str]:
+    """A line that says how many scans are in how many bags, where any are."""
+    bags = len(set(names.values()))
+    if group is not None:
+        return [f"{len(names)} of {scans} scans are in {bags} bags (scans.group)"]
+    if not names:
+        return []
+    return [
+        f"{len(names)} of {scans} scans are Roboflow's copies of {bags} pictures: all copies of a "
+        "picture are in one split"
+    ]
+
+
+def _without_part(scan_id: str) -> str:
+    """A scan's id without the first folder, if it is called as a part of a set."""
+    first, _, rest = scan_id.partition("/")
+    return rest if rest and first.lower() in PARTS else scan_id
+
+
+def _by_pattern(entries: Sequence[ScanEntry], pattern: str) -> dict[str, str]:
+    matches = {entry.scan_id: re.search(pattern, entry.scan_id) for entry in entries}
+    if not any(matches.values()):
+        first = entries[0].scan_id
+        raise InputError(f"scans.group: {pattern!r} is found in no scan's id, such as {first!r}")
+    found = {scan: m[1] if m.re.groups else m[0] for scan, m in matches.items() if m}
+    return {scan: name for scan, name in found.items() if name is not None}
+
+
+def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> dict[str, str]:
+    scans_of = _by_end([entry.scan_id for entry in entries])
+    names: dict[str, str] = {}
+    for line, row in enumerate(_read_table(table, column), 2):
+        written, bag = row[column.scan] or "", row[column.bag] or ""
+        scans = scans_of.get(written, scans_of.get(_without_suffix(written), []))
+        if len(scans) > 1:
+            raise InputError(f"{table}: line {line}: {written!r} is the end of {scans}: say more")
+        for scan in scans:
+            if names.setdefault(scan, bag) != bag:
+                raise InputError(f"{table}: line {line}: {scan!r} is in bag {names[scan]!r} too")
+    names = {scan: bag for scan, bag in names.items() if bag}
+    if not names:
+        raise InputError(
+            f"{table}: no row of its column {column.scan!r} names a scan and a bag: expected "
+            f"ids such as {entries[0].scan_id!r}"
+        )
+    return names
+
+
+def _by_end(scan_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The scans by every end of their ids that begins with a whole part of the path.
+
+    A whole id is that scan's alone.
+    """
+    found: dict[str, list[str]] = {}
+    for scan in scan_ids:
+        parts = scan.split("/")
+        for start in range(len(parts)):
+            found.setdefault("/".join(parts[start:]), []).append(scan)
+    return found | {scan: [scan] for scan in scan_ids}
+
+
+def _without_suffix(written: str) -> str:
+    return PurePath(written).with_suffix("").as_posix()
+
+
+def _read_table(table: Path, column: BagColumn) -> list[dict[str, str]]:
+    try:
+        rows = read_table(table)
+    except OSError as error:
+        raise InputError(f"{table}: cannot be read ({error.strerror}): see scans.group") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError(f"{table}: expected a CSV file in UTF-8, see scans.group") from None
+    for name in (column.scan, column.bag):
+        if rows and name not in rows[0]:
+            raise InputError(f"{table}: no column {name!r}: it has {list(rows[0])}")
+    return rows

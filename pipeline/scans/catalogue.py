@@ -1,0 +1,99 @@
+"""The catalogue: every scan with its files, digests, classes and split, written down once.
+
+`scans.jsonl` holds a line per scan; extraction reads it and nothing decides a split again.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import file_digest, write_whole
+from pipeline.scans.scan import ScanEntry
+
+CATALOGUE = "scans.jsonl"
+
+
+@dataclass(frozen=True)
+class CatalogueRow:
+    """One scan of the catalogue.
+
+    Attributes:
+        scan_id: unique within the catalogue.
+        split: one of `pipeline.scans.splits.SPLITS`.
+        classes: its abnormal classes, sorted; empty for a normal scan.
+        files: paths as the source gave them.
+        digests: SHA-256 of each file, in hex, and of its records in a file that it shares with
+            other scans, where it does.
+    """
+
+    scan_id: str
+    split: str
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    def entry(self) -> ScanEntry:
+        """What the source needs to read this scan."""
+        return ScanEntry(self.scan_id, tuple(Path(file) for file in self.files), self.classes)
+
+
+def write_catalogue(
+    folder: Path, entries: Sequence[ScanEntry], splits: dict[str, str]
+) -> list[CatalogueRow]:
+    """Digest every file and write `folder`/scans.jsonl, whole or not at all.
+
+    Entries that `splits` gives none are left out.
+    """
+    entries = [entry for entry in entries if entry.scan_id in splits]
+    # A file may hold many scans, so each is digested once.
+    files = dict.fromkeys(path for entry in entries for path in entry.files)
+    digests = {path: file_digest(path) for path in tqdm(files, desc="digests", unit="file")}
+    rows = [
+        CatalogueRow(
+            entry.scan_id,
+            splits[entry.scan_id],
+            entry.classes,
+            tuple(str(path) for path in entry.files),
+            (*(digests[path] for path in entry.files), *filter(None, [entry.records])),
+        )
+        for entry in entries
+    ]
+    lines = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
+    write_whole(folder / CATALOGUE, lines.encode())
+    return rows
+
+
+def read_catalogue(folder: Path) -> list[CatalogueRow]:
+    """The rows that `write_catalogue` wrote, in order.
+
+    Raises:
+        InputError: there are none.
+    """
+    path = folder / CATALOGUE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: run `dvc repro scans`")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [_row(json.loads(line)) for line in lines]
+
+
+def describe(rows: Iterable[CatalogueRow]) -> str:
+    """A table of scans per split and class, for people."""
+    counts = Counter((row.split, ", ".join(row.classes) or "normal") for row in rows)
+    lines = [f"{split:<20} {classes:<20} {n:>7}" for (split, classes), n in sorted(counts.items())]
+    return "\n".join([f"{'split':<20} {'classes':<20} {'scans':>7}", *lines])
+
+
+def _row(fields: dict[str, Any]) -> CatalogueRow:
+    return CatalogueRow(
+        fields["scan_id"],
+        fields["split"],
+        tuple(fields["classes"]),
+        tuple(fields["files"]),
+        tuple(fields["digests"]),
+    )

@@ -1,0 +1,123 @@
+"""The generated scans on disk: a folder of PNG images and one COCO file, for the source `coco`.
+
+The masks are COCO's uncompressed run lengths, column by column, starting with the zeros.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from supervision.detection.utils.converters import mask_to_rle
+from tqdm import tqdm
+
+from pipeline.common.files import write_whole
+from pipeline.common.names import Image
+from pipeline.scans.generated.generator import CYCLE, begin_scan, finish_scan
+from pipeline.scans.scan import Region, Scan
+
+ANNOTATIONS = "annotations.json"
+UNFINISHED = "unfinished-seed.txt"  # there while a run is on, or after it was killed
+CLASSES = tuple(name for name in CYCLE if name is not None)
+
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+Record = dict[str, Any]  # one JSON object
+
+
+def annotation(region: Region) -> Record:
+    """One COCO annotation, but for its own and its image's id."""
+    rows, columns = (np.flatnonzero(region.mask.any(axis=axis)) for axis in (1, 0))
+    left, top = int(columns[0]), int(rows[0])
+    return {
+        "category_id": CLASSES.index(region.class_name) + 1,
+        "segmentation": {"counts": mask_to_rle(region.mask), "size": list(region.mask.shape)},
+        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+        "area": int(region.mask.sum()),
+        "iscrowd": 1,  # COCO's word for a mask in run lengths
+    }
+
+
+def write_scan(folder: Path, scan: Scan) -> Record:
+    """Write a scan's image into `folder`; gives its `image` and its `annotations`."""
+    _write_image(folder / f"{scan.scan_id}.png", scan.image)
+    return _records(scan.scan_id, scan.image.shape[:2], scan.regions)
+
+
+def write_annotations(folder: Path, records: Iterable[Record]) -> None:
+    """Write the COCO file of all scans, of what `write_scan` gave, in order."""
+    images: list[Record] = []
+    annotations: list[Record] = []
+    for number, record in enumerate(records, 1):
+        images.append({"id": number, **record["image"]})
+        for found in record["annotations"]:
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **found})
+    categories = [{"id": index, "name": name} for index, name in enumerate(CLASSES, 1)]
+    whole = {"images": images, "annotations": annotations, "categories": categories}
+    text = json.dumps(whole, separators=(",", ":")) + "\n"
+    write_whole(folder / ANNOTATIONS, text.encode())
+
+
+def generate(folder: Path, seed: int, count: int, workers: int | None = None) -> None:
+    """Render scans 0 to `count` - 1 of `seed` into `folder`.
+
+    The bytes do not depend on `workers`, the number of processes (all cores if None). Images that
+    a killed run of the same seed left are kept; everything else there is replaced.
+    """
+    _prepare(folder, seed)
+    one, numbers = partial(_generate_one, folder, seed), range(count)
+    if workers == 1:
+        _collect(folder, map(one, numbers), count)
+    else:
+        # Fresh processes, since a fork would copy OpenCV's threads in the middle of their work.
+        with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
+            _collect(folder, pool.map(one, numbers, chunksize=4), count)
+    (folder / UNFINISHED).unlink()
+
+
+def _collect(folder: Path, records: Iterable[Record], count: int) -> None:
+    write_annotations(folder, tqdm(records, "scans", count, unit="scan"))
+
+
+def _prepare(folder: Path, seed: int) -> None:
+    """Make the folder, and clear it unless what is there is an unfinished run of this seed."""
+    marker = folder / UNFINISHED
+    if not (marker.is_file() and marker.read_text() == str(seed)):
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ANNOTATIONS).unlink(missing_ok=True)
+    marker.write_text(str(seed))
+
+
+def _generate_one(folder: Path, seed: int, number: int) -> Record:
+    """Render and write one scan; of an image already there only the regions are made again."""
+    scene, regions = begin_scan(seed, number)
+    scan_id = f"{number:05d}"
+    path = folder / f"{scan_id}.png"
+    if not _is_whole(path):
+        _write_image(path, finish_scan(scene))
+    return _records(scan_id, scene.depth.shape[1:], regions)
+
+
+def _records(scan_id: str, shape: tuple[int, ...], regions: tuple[Region, ...]) -> Record:
+    height, width = shape
+    image = {"file_name": f"{scan_id}.png", "width": width, "height": height}
+    return {"image": image, "annotations": [annotation(region) for region in regions]}
+
+
+def _write_image(path: Path, image: Image) -> None:
+    _, encoded = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    write_whole(path, encoded.tobytes())
+
+
+def _is_whole(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    return content.startswith(PNG_START) and content.endswith(PNG_END)

@@ -1,0 +1,121 @@
+"""From what lies in the beam to the picture: Beer-Lambert, photon noise, blur, pseudo-colour."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.names import Image
+from pipeline.scans.generated.materials import z_calibration
+
+Floats = NDArray[np.float32]
+
+PHOTONS = 13000.0  # a pixel and energy in empty air
+SCATTER = 0.0006  # share of the open beam that reaches every pixel: the end of what penetrates
+BLUR = 0.5  # sigma of the detector's aperture, pixels
+LINE_GAIN = 0.004  # relative scatter of the gain of single lines, before which none calibrates
+COLOUR_BLUR = 0.8  # sigma in pixels: the ratio of two noisy readings is smoothed before it is used
+SHARPEN = 1.0  # strength of the unsharp mask, whose sigma in pixels follows
+SHARPEN_SIGMA = 1.3
+AIR = 0.02  # optical depth that the display takes for empty, so that noise leaves air white
+DISPLAY_GAMMA = 0.46  # compresses the range of transmission into that of a screen
+THIN = 0.03  # optical depth below which the ratio says little and the colour turns neutral
+NEUTRAL_Z = 10.0
+
+# For each effective atomic number, its colours at `LEVELS` of brightness, from opaque to air.
+LEVELS = (0.0, 0.12, 0.3, 0.5, 0.7, 0.88, 1.0)
+PALETTE: dict[float, tuple[tuple[int, int, int], ...]] = {
+    7.6: (
+        (30, 30, 30), (70, 54, 24), (158, 104, 16), (214, 150, 50),
+        (234, 186, 112), (248, 226, 194), (255, 255, 255),
+    ),
+    9.8: (
+        (30, 30, 30), (58, 56, 22), (122, 112, 18), (180, 158, 54),
+        (212, 196, 124), (240, 234, 200), (255, 255, 255),
+    ),
+    12.4: (
+        (30, 30, 30), (38, 62, 28), (60, 132, 34), (112, 180, 84),
+        (166, 210, 146), (222, 238, 212), (255, 255, 255),
+    ),
+    15.5: (
+        (30, 30, 30), (26, 58, 46), (28, 110, 80), (66, 162, 134),
+        (140, 200, 180), (214, 236, 228), (255, 255, 255),
+    ),
+    19.0: (
+        (28, 29, 32), (20, 46, 68), (16, 88, 142), (40, 132, 206),
+        (110, 180, 230), (208, 230, 244), (255, 255, 255),
+    ),
+}  # fmt: skip
+Z_STEPS, LEVEL_STEPS = 96, 512
+
+
+def transmission(depth: Floats) -> Floats:
+    """Share of the beam that passes an optical depth: Beer-Lambert's law, same shape, 0 to 1."""
+    return np.exp(-depth)
+
+
+def readings(depth: Floats, rng: np.random.Generator) -> Floats:
+    """What the detector makes of optical depths (2, H, W): measured optical depths, low and high.
+
+    Photon counts are Poisson; at these counts the normal distribution of that variance is
+    indistinguishable and far quicker.
+    """
+    passed = np.stack([cv2.GaussianBlur(row, (0, 0), BLUR) for row in transmission(depth)])
+    passed += SCATTER
+    noise = rng.standard_normal(passed.shape, dtype=np.float32)
+    passed += np.sqrt(passed / PHOTONS) * noise
+    gains = 1 + LINE_GAIN * rng.standard_normal((2, passed.shape[1], 1), dtype=np.float32)
+    # Half a scatter is the least that the electronics report.
+    return np.asarray(-np.log(np.clip(passed * gains, SCATTER / 2, None)), dtype=np.float32)
+
+
+def effective_z(measured: Floats) -> Floats:
+    """Effective atomic number (H, W) of measured optical depths (2, H, W).
+
+    The ratio method: the element whose tabulated ratio of attenuation at the two energies is
+    the measured one. Too thin a layer is drawn to `NEUTRAL_Z`, as noise would colour it at random.
+    """
+    low, high = (cv2.GaussianBlur(row, (0, 0), COLOUR_BLUR) for row in measured)
+    ratios, elements = z_calibration()
+    neutral = float(np.interp(NEUTRAL_Z, elements, ratios))
+    ratio = (np.maximum(low, 0) + THIN * neutral) / (np.maximum(high, 0) + THIN)
+    return np.asarray(np.interp(ratio, ratios, elements), dtype=np.float32)
+
+
+def brightness(measured: Floats) -> Floats:
+    """Brightness on the screen (H, W), 0 to 1, 1 in air, of optical depths (2, H, W)."""
+    level = np.exp(-DISPLAY_GAMMA * np.maximum(measured.mean(axis=0) - AIR, 0))
+    blurred = cv2.GaussianBlur(level, (0, 0), SHARPEN_SIGMA)
+    return np.asarray(np.clip(level + SHARPEN * (level - blurred), 0, 1), dtype=np.float32)
+
+
+@cache
+def palette() -> NDArray[np.uint8]:
+    """The colour table (Z_STEPS, LEVEL_STEPS, 3): rows by atomic number, columns by brightness."""
+    anchors = np.array(sorted(PALETTE))
+    levels = np.linspace(0, 1, LEVEL_STEPS)
+    colours = np.array([PALETTE[z] for z in anchors], dtype=np.float64)  # (A, L, 3)
+    rows = np.stack(
+        [[np.interp(levels, LEVELS, row[:, c]) for c in range(3)] for row in colours]
+    )  # (A, 3, LEVEL_STEPS)
+    numbers = np.linspace(anchors[0], anchors[-1], Z_STEPS)
+    left = np.clip(np.searchsorted(anchors, numbers, side="right") - 1, 0, len(anchors) - 2)
+    share = ((numbers - anchors[left]) / np.diff(anchors)[left])[:, None, None]
+    table = rows[left] * (1 - share) + rows[left + 1] * share  # (Z_STEPS, 3, LEVEL_STEPS)
+    return np.asarray(np.rint(table), dtype=np.uint8).transpose(0, 2, 1)
+
+
+def pseudo_colour(z: Floats, level: Floats) -> Image:
+    """Paint effective atomic numbers and brightness, both (H, W), orange to blue: (H, W, 3)."""
+    lowest, highest = min(PALETTE), max(PALETTE)
+    row = np.clip((z - lowest) * ((Z_STEPS - 1) / (highest - lowest)), 0, Z_STEPS - 1)
+    column = level * (LEVEL_STEPS - 1)
+    painted: Image = palette()[(row + 0.5).astype(np.intp), (column + 0.5).astype(np.intp)]
+    return painted
+
+
+def expose(depth: Floats, rng: np.random.Generator) -> Image:
+    """The picture (H, W, 3) of optical depths (2, H, W), at the low and the high energy."""
+    measured = readings(depth, rng)
+    return pseudo_colour(effective_z(measured), brightness(measured))

@@ -1,0 +1,84 @@
+"""Composition of a scan: a bag or a parcel, packed, perhaps with a threat in it, and exposed."""
+
+import numpy as np
+
+from pipeline.common.names import Image
+from pipeline.scans.generated.catalogue import THREATS
+from pipeline.scans.generated.containers import BAGS, parcel
+from pipeline.scans.generated.detector import expose
+from pipeline.scans.generated.packing import Scene, pack_bag, pack_parcel
+from pipeline.scans.generated.shapes import Pose, Tile
+from pipeline.scans.generated.textures import Textures
+from pipeline.scans.scan import Region, Scan
+
+Rng = np.random.Generator
+
+# Six scans of ten are normal; the rest hold a threat of one class each.
+CYCLE: tuple[str | None, ...] = (None,) * 6 + ("knife", "gun", "gun_part", "full_weapon")
+PARCEL_PLACES = (2, 5, 9)  # places in `CYCLE` that are parcels: whole weapons, a third of normal
+
+BAG_MARGIN = 22  # pixels about the container: its wheels and handles stand out of it
+PARCEL_MARGIN = 7
+
+
+def threat_of(number: int) -> str | None:
+    """The class of the threats in scan `number`, None in a normal scan."""
+    return CYCLE[number % len(CYCLE)]
+
+
+def render_scan(seed: int, number: int) -> Scan:
+    """Scan `number` of the set `seed`: the same bytes whenever and wherever it is rendered.
+
+    The image is (380 to 560, 560 to 760, 3) RGB, air 240 or more in every channel.
+    """
+    scene, regions = begin_scan(seed, number)
+    return Scan(f"{number:05d}", finish_scan(scene), regions)
+
+
+def begin_scan(seed: int, number: int) -> tuple[Scene, tuple[Region, ...]]:
+    """The container of a scan with its threats in it, all that its regions depend on."""
+    rng = np.random.default_rng([seed, number])
+    scene = _empty(rng, number % len(CYCLE) in PARCEL_PLACES)
+    threat = threat_of(number)
+    return scene, () if threat is None else _hide(scene, threat)
+
+
+def finish_scan(scene: Scene) -> Image:
+    """Pack a begun scan with benign objects and expose it."""
+    (pack_parcel if scene.is_parcel else pack_bag)(scene)
+    return expose(scene.depth, scene.rng)
+
+
+def _empty(rng: Rng, in_parcel: bool) -> Scene:
+    """A scene with an empty container, which fills an image of random size."""
+    size = rng.integers((560, 380), (761, 561))
+    scale = float(rng.uniform(5.4, 6.4) if in_parcel else rng.uniform(5.9, 7.2))
+    turn = rng.normal(0, 0.07)
+    lean = np.abs([[np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    room = size - 2 * (PARCEL_MARGIN if in_parcel else BAG_MARGIN)
+    length, breadth = (room * (room / (lean @ room)).min() / scale).tolist()
+    # Containers are drawn upright; as on a belt, they come lying on their long side.
+    angle = turn + (np.pi / 2 if rng.random() < 0.5 else -np.pi / 2)
+    pose = Pose(scale, float(angle), mirrored=bool(rng.random() < 0.5))
+    textures = Textures(rng)
+    tile = Tile(np.hypot(length, breadth) / 2 + 5, pose, textures)
+    draw = parcel if in_parcel else BAGS[rng.integers(len(BAGS))]
+    room = np.abs(draw(tile, rng, breadth, length)).max(axis=0)
+    depth = np.zeros((2, size[1], size[0]), np.float32)
+    scene = Scene(depth, room, pose.matrix(), scale, in_parcel, textures, rng)
+    scene.add(tile.finished(), np.zeros(2))
+    return scene
+
+
+def _hide(scene: Scene, class_name: str) -> tuple[Region, ...]:
+    """Put one threat of a class into the scene, now and then two."""
+    rng, kinds = scene.rng, THREATS[class_name]
+    regions = []
+    for _ in range(2 if rng.random() < 0.2 else 1):
+        item = kinds[rng.integers(len(kinds))]
+        long_gun = item.reach > 30
+        # A long gun fits a parcel only along it.
+        angle = rng.normal(0, 0.25) + np.pi * rng.integers(2) if long_gun else None
+        tilt = 1.35 if class_name == "knife" and rng.random() < 0.3 else 0.8
+        regions.append(Region(class_name, scene.put(item, scene.pose(tilt, angle))))
+    return tuple(regions)

@@ -1,0 +1,142 @@
+"""The scene that objects are packed into, and where and how they come to lie."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.scans.generated.catalogue import BENIGN, CLOTHES, Item
+from pipeline.scans.generated.shapes import Floats, Pose, Tile
+from pipeline.scans.generated.textures import Textures
+from pipeline.scans.scan import Mask
+
+Rng = np.random.Generator
+Place = NDArray[np.float64]  # (2,) x and y
+
+SILHOUETTE_DEPTH = 0.02  # at the high energy; less is the fringe of antialiasing and smear
+DEPTH_CM = 2.5  # of a typical object, that smears its edges when it lies tilted
+MAX_SMEAR = 4.0  # pixels
+OUTLINE_STEP = 3  # pixels between the points that an object's extent is taken from
+NEAR_CM = 5.0  # how far about a place its filling is looked at
+
+
+@dataclass
+class Scene:
+    """What is in the beam, so far.
+
+    Attributes:
+        depth: (2, H, W) float32, optical depth at the low and the high energy.
+        room: half width and height, cm, of the space in the container, in its own axes.
+        axes: (2, 2) matrix from these axes, in cm, to pixels.
+        scale: pixels a cm.
+        is_parcel: whether the container is one, else a bag.
+        textures: cloth and grain of this scan.
+        rng: the scan's generator.
+    """
+
+    depth: Floats
+    room: Place
+    axes: NDArray[np.float64]
+    scale: float
+    is_parcel: bool
+    textures: Textures
+    rng: Rng
+
+    def draw(self, item: Item, pose: Pose) -> Floats:
+        """The tile (2, side, side) of one object of a kind."""
+        tile = Tile(item.reach, pose, self.textures)
+        item.draw(tile, self.rng)
+        return tile.finished()
+
+    def add(self, tile: Floats, centre: Place) -> Mask:
+        """Add a tile about a centre in cm from the middle; gives its silhouette (H, W)."""
+        height, width = self.depth.shape[1:]
+        side = tile.shape[1]
+        x, y = self.axes @ centre + (width / 2, height / 2)
+        left, top = int(x) - side // 2, int(y) - side // 2
+        rows = slice(max(top, 0), max(min(top + side, height), 0))
+        columns = slice(max(left, 0), max(min(left + side, width), 0))
+        part = tile[
+            :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
+        self.depth[:, rows, columns] += part
+        silhouette = np.zeros((height, width), dtype=np.bool_)
+        silhouette[rows, columns] = part[1] > SILHOUETTE_DEPTH
+        return silhouette
+
+    def limits(self, tile: Floats) -> tuple[Place, Place]:
+        """Lowest and highest centre, cm, with which a tile's object stays inside."""
+        coarse = tile[1, ::OUTLINE_STEP, ::OUTLINE_STEP] > SILHOUETTE_DEPTH
+        rows, columns = np.nonzero(coarse)
+        offsets = np.stack([columns, rows]) * OUTLINE_STEP - tile.shape[1] / 2
+        local = np.linalg.inv(self.axes) @ offsets  # (2, N)
+        lowest, highest = -self.room - local.min(axis=1), self.room - local.max(axis=1)
+        middle = (lowest + highest) / 2  # where the object is larger than the room
+        return np.minimum(lowest, middle), np.maximum(highest, middle)
+
+    def put(self, item: Item, pose: Pose, tries: int = 1) -> Mask:
+        """Draw an object and add it where, of some random places, least lies yet."""
+        tile = self.draw(item, pose)
+        lowest, highest = self.limits(tile)
+        # Things settle against the walls rather than in the middle.
+        places = lowest + (highest - lowest) * self.rng.beta(0.7, 0.7, (tries, 2))
+        return self.add(tile, min(places, key=self._filled))
+
+    def pose(self, tilt: float, angle: float | None = None) -> Pose:
+        """A random pose, rotated out of the picture by up to `tilt` radians."""
+        lean = self.rng.uniform(0, tilt)
+        return Pose(
+            scale=self.scale,
+            angle=self.rng.uniform(0, 2 * np.pi) if angle is None else angle,
+            squash=float(np.cos(lean)),
+            mirrored=bool(self.rng.random() < 0.5),
+            smear=min(float(np.sin(lean)) * DEPTH_CM * self.scale, MAX_SMEAR),
+        )
+
+    def _filled(self, place: Place) -> float:
+        """Mean depth about a place, cm."""
+        x, y = (self.axes @ place + np.array(self.depth.shape[:0:-1]) / 2).astype(int)
+        reach = int(NEAR_CM * self.scale)
+        near = self.depth[1, max(y - reach, 0) : y + reach : 4, max(x - reach, 0) : x + reach : 4]
+        return float(near.mean())
+
+
+def pick(rng: Rng, in_parcel: bool) -> Item:
+    """A kind of benign object, by its weight."""
+    weights = np.array([item.in_parcel if in_parcel else item.in_bag for item in BENIGN])
+    return BENIGN[rng.choice(len(BENIGN), p=weights / weights.sum())]
+
+
+def pack_bag(scene: Scene) -> None:
+    """Layers of clothes, and among them what people carry."""
+    rng = scene.rng
+    for _ in range(rng.integers(8, 17)):
+        scene.put(CLOTHES, scene.pose(0.6), tries=3)
+    for _ in range(rng.integers(20, 38)):
+        scene.put(pick(rng, False), scene.pose(1.1), tries=5)
+
+
+def pack_parcel(scene: Scene) -> None:
+    """Goods of a few kinds, each in rows that lie the same way, then single things and fillers."""
+    rng = scene.rng
+    for _ in range(rng.integers(3, 7)):
+        _stack(scene, pick(rng, True), int(rng.integers(2, 13)))
+    for _ in range(rng.integers(2, 8)):
+        scene.put(CLOTHES, scene.pose(0.6), tries=3)
+    for _ in range(rng.integers(18, 34)):
+        scene.put(pick(rng, True), scene.pose(1.1), tries=5)
+
+
+def _stack(scene: Scene, item: Item, count: int) -> None:
+    """Rows of pieces all alike, from a random place on, as far as the container reaches."""
+    rng = scene.rng
+    turn = rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else rng.integers(4) * np.pi / 2
+    pose = scene.pose(0.9, angle=float(turn + rng.normal(0, 0.04)))
+    tile = scene.draw(item, pose)
+    lowest, highest = scene.limits(tile)
+    start, columns = rng.uniform(lowest, highest), int(rng.integers(1, 4))
+    step = item.reach * rng.uniform(0.5, 1.1, 2) * rng.choice((-1, 1), 2)
+    for index in range(count):
+        centre = start + step * (index % columns, index // columns)
+        if (centre >= lowest).all() and (centre <= highest).all():
+            scene.add(tile, centre)

@@ -1,0 +1,183 @@
+"""Reading images: the one place that decides how a file becomes uint8.
+
+Pillow reads every format. It gives size and mode from the header, so that a bomb is refused before
+it is decoded; it raises for a file that is cut short, where OpenCV fills in grey; and it knows
+palettes, transparency and EXIF.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipeline.common.errors import InputError
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+SIGNATURES = {  # of formats that are not read, by offset: their files are named, not passed over
+    0: {
+        b"GIF8": "GIF",
+        b"\0\0\0\x0cjP  ": "JPEG 2000",
+        b"\xffO\xffQ": "JPEG 2000",
+        b"\x93NUMPY": "NumPy",
+        b"NRRD": "NRRD",
+        b"SIMPLE  =": "FITS",
+        b"8BPS": "PSD",
+        b"P5\n": "PGM",
+        b"P6\n": "PPM",
+    },
+    4: {b"ftyphei": "HEIF", b"ftypmif1": "HEIF", b"ftypavif": "AVIF"},
+    8: {b"WEBP": "WebP"},
+    128: {b"DICM": "DICOM"},
+}
+MAX_PIXELS = 64_000_000  # of one image; about half a GiB while it is decoded
+
+# Changes with what `read_image` makes of a file.
+PIXEL_RULE = (
+    "1: 8 bits as they are, of 16 the high byte, 1 bit as 0 and 255; grey is one channel, colour "
+    "and palette are RGB, two grey pages of a TIFF are low and high energy; transparency lies "
+    "over white, where nothing absorbs; EXIF orientation is applied"
+)
+
+LFS = "version https://git-lfs"  # how Git LFS's pointer to a file begins
+
+EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # a tag of TIFF, and its value for what Pillow would drop
+
+Pixels = NDArray[np.uint8]
+
+
+class _RefusedError(ValueError):
+    """A picture that the rule does not cover."""
+
+
+def read_image(path: Path) -> Pixels:
+    """Read an image as (H, W, C) uint8 by `PIXEL_RULE`; C is 1, 2 or 3.
+
+    Raises:
+        InputError: the file cannot be read or decoded, has more than `MAX_PIXELS`, or is of a
+            kind that the rule does not cover: floating point, 32 bits, CMYK, several pictures.
+    """
+    return _open(path, _channels)
+
+
+def read_index_mask(path: Path) -> Pixels:
+    """Read a mask of class indices as (H, W) uint8; of a palette image the indices.
+
+    Raises:
+        InputError: the file cannot be read or is not an 8-bit mask of one channel.
+    """
+    return _open(path, _indices)
+
+
+def image_format(path: Path) -> str | None:
+    """A picture's format by its content, whatever its suffix; None of a file that is no picture.
+
+    The first of `FORMATS` stands for all of them; others have their name in `SIGNATURES`.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+        for offset, names in SIGNATURES.items():
+            for signature, name in names.items():
+                if start[offset:].startswith(signature):
+                    return name
+        with Image.open(path, formats=FORMATS):
+            return FORMATS[0]
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return FORMATS[0]  # `read_image` says how large it is
+    except Exception:  # Pillow's decoders raise what they like of a file that is no picture
+        return None
+
+
+def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:
+    """Check an image's size by its header, then decode it."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(image)
+            return np.ascontiguousarray(decode(image))
+    except _RefusedError as error:
+        reason = str(error)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        reason = f"more than {MAX_PIXELS:,} pixels: cut it into smaller scans"
+    except UnidentifiedImageError:
+        reason = f"not an image that can be decoded: expected {', '.join(FORMATS)}"
+        if path.read_bytes()[: len(LFS)] == LFS.encode():
+            reason = "a pointer of Git LFS: run `git lfs pull`"
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+    except Exception as error:  # Pillow's decoders raise what they like
+        reason = f"not an image that can be decoded: {error}"
+    raise InputError(f"{path}: {' '.join(reason.split())}")
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _RefusedError(
+            f"{width}x{height} are more than {MAX_PIXELS:,} pixels: cut it into smaller scans"
+        )
+
+
+def _channels(image: Image.Image) -> Pixels:
+    pages = getattr(image, "n_frames", 1)
+    if pages == 1:
+        return _page(image)
+    if image.format != "TIFF" or pages != 2:
+        raise _RefusedError(f"{pages} pictures in one file, expected 1, or 2 grey pages of a TIFF")
+    low, high = (_page_at(image, number) for number in (0, 1))
+    if low.shape[2] != 1 or low.shape != high.shape:
+        raise _RefusedError(f"pages of shape {low.shape} and {high.shape}, expected 2 alike, grey")
+    return np.concatenate([low, high], axis=2)
+
+
+def _page_at(image: Image.Image, number: int) -> Pixels:
+    image.seek(number)
+    _check_size(image)
+    return _page(image)
+
+
+def _page(image: Image.Image) -> Pixels:
+    """The page that an image is at, (H, W, C)."""
+    if UNSPECIFIED in getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ()):
+        raise _RefusedError("a channel of no stated meaning: save low and high energy as two pages")
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):
+        return (np.asarray(upright)[:, :, None] >> 8).astype(np.uint8)
+    if upright.mode in ("P", "PA") or "transparency" in upright.info:
+        upright = upright.convert(_plain_mode(upright))
+    elif upright.mode == "1":
+        upright = upright.convert("L")
+    values = np.asarray(upright)
+    if upright.mode in ("L", "RGB"):
+        return values.reshape(*values.shape[:2], -1)
+    if upright.mode in ("LA", "RGBA"):
+        return _over_white(values)
+    raise _RefusedError(
+        f"pixels of kind {upright.mode}, expected 8 or 16 bits of grey or RGB: save it as such"
+    )
+
+
+def _plain_mode(image: Image.Image) -> str:
+    """What a palette, or a colour that stands for transparency, is spelled out to."""
+    grey = image.mode in ("1", "L")
+    if "transparency" in image.info or image.mode == "PA":
+        return "LA" if grey else "RGBA"
+    return "RGB"
+
+
+def _over_white(values: Pixels) -> Pixels:
+    """Channels with alpha last, (H, W, C + 1), over white, (H, W, C)."""
+    alpha = values[:, :, -1:].astype(np.uint16)
+    if not alpha.any():
+        raise _RefusedError("every pixel is transparent: save it without an alpha channel")
+    return ((values[:, :, :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _indices(image: Image.Image) -> Pixels:
+    if image.mode not in ("L", "P"):
+        raise _RefusedError(
+            f"expected a mask of one 8-bit channel, got pixels of kind {image.mode}: "
+            "save it as 8-bit grey PNG"
+        )
+    return np.asarray(image)

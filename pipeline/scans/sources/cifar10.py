@@ -1,0 +1,204 @@
+"""CIFAR-10 with one class left out (section IV-A1): each image is a scan.
+
+45,000 images of the official training part are normal and for training, the 9,000 normal images
+of the official test part and all 6,000 of the class left out are for testing.
+"""
+
+import io
+import pickle
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.errors import InputError
+from pipeline.scans.bad_input import BadInput, as_bad
+from pipeline.scans.images import read_image
+from pipeline.scans.scan import Listing, Part, Region, Scan, ScanEntry, SetFiles
+from pipeline.scans.sources.folders import list_files, without_repeats
+
+# In the order of the official labels, with the names of the paper's Table I.
+CLASSES = (
+    "plane",
+    "car",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+ALIASES = {"airplane": "plane", "automobile": "car"}
+SIDE = 32
+LAYOUT = "train/<class>/ and test/<class>/"
+PARTS: tuple[Part, ...] = ("train", "test")
+BINARY = {
+    "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
+    "test": ["test_batch.bin"],
+}
+PICKLED = {
+    "train": [f"data_batch_{number}" for number in range(1, 6)],
+    "test": ["test_batch"],
+}
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, 32, 32, 3) RGB, labels (N,)
+
+
+class Cifar10Source:
+    """The official batches, or class folders: ``train/<class>/`` and ``test/<class>/``."""
+
+    def __init__(self, folder: Path, abnormal_class: str) -> None:
+        self.folder = folder
+        self.abnormal_class = ALIASES.get(abnormal_class, abnormal_class)
+        if self.abnormal_class not in CLASSES:
+            raise InputError(
+                f"scans.abnormal_class: unknown class {abnormal_class!r}, expected one of {CLASSES}"
+            )
+
+    def meaning(self, name: str) -> str:
+        """A class by its own name."""
+        return name
+
+    def listing(self) -> Listing:
+        """Every image, by id ``<part>/<class>/<number or name>``."""
+        files = list_files(self.folder)
+        batches = _batch_files(self.folder)
+        found, bad = self._batch_entries(batches) if batches else self._folder_entries(files)
+        entries, repeats = without_repeats(found)
+        return Listing(
+            files,
+            entries,
+            [*([] if batches else files.bad), *bad, *repeats],
+        )
+
+    def read(self, entry: ScanEntry) -> Scan:
+        """Read one image; in the class left out, the whole image is the region."""
+        path, name = entry.files[0], entry.scan_id.rsplit("/", 1)[1]
+        is_batch = path.suffix in ("", ".bin")
+        image = _read_batch(path)[0][int(name.rsplit("-", 1)[1])] if is_batch else read_image(path)
+        whole = np.ones(image.shape[:2], dtype=np.bool_)
+        regions = tuple(Region(name, whole) for name in entry.classes)
+        return Scan(entry.scan_id, image, regions, entry.classes)
+
+    def _batch_entries(
+        self, batches: dict[Part, list[Path]]
+    ) -> tuple[list[ScanEntry], list[BadInput]]:
+        found: list[ScanEntry] = []
+        bad = []
+        for part, path in ((part, path) for part, paths in batches.items() for path in paths):
+            try:
+                labels = _read_batch(path)[1].tolist()
+            except InputError as error:
+                bad.append(as_bad(path, error))
+                continue
+            found += [
+                self._entry(part, CLASSES[label], f"{path.stem}-{number:05d}", path)
+                for number, label in enumerate(labels)
+            ]
+        return found, bad
+
+    def _folder_entries(self, files: SetFiles) -> tuple[list[ScanEntry], list[BadInput]]:
+        found: list[ScanEntry] = []
+        bad: list[BadInput] = []
+        parts: dict[str, Part] = {part: part for part in PARTS}
+        for part in PARTS:
+            _check_class_folders(self.folder / part)
+        for path in files.images:
+            place, *below = path.relative_to(self.folder).parts
+            if place in parts and len(below) > 1:
+                name = ALIASES.get(below[0], below[0])
+                found.append(self._entry(parts[place], name, path.stem, path))
+            else:
+                bad.append(BadInput(str(path), f"an image outside of {LAYOUT}"))
+        return found, bad
+
+    def _entry(self, part: Part, class_name: str, name: str, path: Path) -> ScanEntry:
+        abnormal = (class_name,) if class_name == self.abnormal_class else ()
+        # All of the class left out is for the test, whatever its official part.
+        return ScanEntry(
+            f"{part}/{class_name}/{name}", (path,), abnormal, "test" if abnormal else part
+        )
+
+
+def _batch_files(folder: Path) -> dict[Part, list[Path]]:
+    """The official batch files, empty where none is there."""
+    for names in (BINARY, PICKLED):
+        paths: dict[Part, list[Path]] = {
+            part: [folder / name for name in names[part]] for part in PARTS
+        }
+        missing = [path for part in PARTS for path in paths[part] if not path.is_file()]
+        if len(missing) < sum(len(part) for part in paths.values()):
+            if missing:
+                raise InputError(f"{missing[0]}: no such file: expected all six official batches")
+            return paths
+    return {}
+
+
+def _check_class_folders(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no such folder: expected CIFAR-10's official batches, or train/<class>/ "
+            "and test/<class>/"
+        )
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if ALIASES.get(path.name, path.name) not in CLASSES:
+            raise InputError(f"{path}: unknown class, expected one of {CLASSES}")
+
+
+@lru_cache(maxsize=2)
+def _read_batch(path: Path) -> Batch:
+    """One official batch; the last ones read are kept, since images are read one by one."""
+    rows, labels = _read_binary(path) if path.suffix == ".bin" else _read_pickled(path)
+    highest = max(labels.tolist(), default=0)
+    if len(rows) != len(labels) or highest >= len(CLASSES):
+        raise InputError(
+            f"{path}: {len(rows)} images with {len(labels)} labels up to {highest}, "
+            "expected a label from 0 to 9 each"
+        )
+    images = rows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)  # planes of (R, G, B) to RGB
+    return np.ascontiguousarray(images), labels
+
+
+def _read_binary(path: Path) -> Batch:
+    try:
+        raw = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    row = 1 + 3 * SIDE * SIDE
+    if raw.size == 0 or raw.size % row:
+        raise InputError(f"{path}: {raw.size} bytes, expected a multiple of {row}: truncated?")
+    table = raw.reshape(-1, row)
+    return table[:, 1:], table[:, 0]
+
+
+def _read_pickled(path: Path) -> Batch:
+    try:
+        content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        rows = np.asarray(content[b"data"], dtype=np.uint8).reshape(-1, 3 * SIDE * SIDE)
+        return rows, np.asarray(content[b"labels"], dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except Exception as error:  # a pickle can make unpickling raise anything
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not an official CIFAR-10 batch: {reason}") from None
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds arrays and plain containers, and refuses whatever else a pickle asks for."""
+
+    ALLOWED = (
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("_codecs", "encode"),
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        asked = module.replace("numpy.core.", "numpy._core."), name  # its place before NumPy 2
+        if asked not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
+        return super().find_class(*asked)

@@ -1,0 +1,103 @@
+"""Whole images in a folder per class, with or without ``train/`` and ``test/`` above them.
+
+The 2019 code's ``train/0.normal``, ``test/0.normal`` and ``test/1.<class>``, patches cut
+beforehand (UBA), and whole scans by class (FFOB) are all of this layout.
+"""
+
+import re
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.common.errors import InputError
+from pipeline.common.names import IGNORED
+from pipeline.scans.images import read_image
+from pipeline.scans.scan import PARTS, Listing, Part, Region, Scan, ScanEntry, SetFiles
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.folders import EXPECTED, id_below, list_set, without_repeats
+
+NUMBER = re.compile(r"^\d+\.")  # before the class's name, in the layout of the 2019 code
+
+
+class ClassFolderSource:
+    """An image of an abnormal class is abnormal as a whole; an ignored class is left out.
+
+    Where the folder holds two or more of ``train/``, ``val/`` and ``test/``, they are the set's
+    own parts.
+    """
+
+    def __init__(self, folder: Path, classes: ClassMap) -> None:
+        self.folder = folder
+        self.classes = classes
+
+    def meaning(self, name: str) -> str:
+        """A class of the set here: normal, ignored, or an abnormal class."""
+        return self.classes.meaning(name)
+
+    def listing(self) -> Listing:
+        """Every image; its id is its path below the folder, without the suffix."""
+        files = list_set(self.folder)
+        found = [(path, *self._place(path)) for path in files.images]
+        names = frozenset(name for _, name, _ in found)
+        self._require_images(files, names)
+        self.classes.check(names, self.folder)
+        ignored = [path for path, name, _ in found if self.classes.meaning(name) == IGNORED]
+        entries, repeats = without_repeats(
+            ScanEntry(id_below(self.folder, path), (path,), self.classes.abnormal([name]), part)
+            for path, name, part in found
+            if self.classes.meaning(name) != IGNORED
+        )
+        return Listing(
+            files,
+            entries,
+            [*files.bad, *repeats],
+            names=names,
+            ignored=dict.fromkeys(ignored, "an image of a class that scans.classes ignores"),
+        )
+
+    def read(self, entry: ScanEntry) -> Scan:
+        """Read one image; in an abnormal class, the whole image is the region."""
+        image = read_image(entry.files[0])
+        whole = np.ones(image.shape[:2], dtype=np.bool_)
+        own_name, _ = self._place(entry.files[0])
+        return Scan(
+            entry.scan_id,
+            image,
+            tuple(Region(name, whole) for name in entry.classes),
+            (own_name,) if entry.classes else (),
+        )
+
+    @cached_property
+    def _parted(self) -> bool:
+        names = {path.name.lower() for path in self.folder.iterdir() if path.is_dir()}
+        return len({PARTS[name] for name in names if name in PARTS}) > 1
+
+    def _require_images(self, files: SetFiles, names: frozenset[str]) -> None:
+        """Refuse the folder of a class that holds files, and no image among them."""
+        for path in files.others:
+            name, _ = self._find_place(path)
+            if name and name not in names and self.classes.meaning(name):
+                raise InputError(
+                    f"{path.parent}: no image of class {name} in it, but {path.name}: {EXPECTED}"
+                )
+
+    def _place(self, path: Path) -> tuple[str, Part | None]:
+        """The class and the part that an image's folders name.
+
+        Raises:
+            InputError: they name no class.
+        """
+        name, part = self._find_place(path)
+        if name is None:
+            layout = "train/<class>/ or test/<class>/" if self._parted else "<class>/"
+            raise InputError(f"{path}: not in a folder of its class: expected {layout}")
+        return name, part
+
+    def _find_place(self, path: Path) -> tuple[str | None, Part | None]:
+        folders = path.relative_to(self.folder).parts[:-1]
+        part = PARTS.get(folders[0].lower()) if self._parted and folders else None
+        below = folders[1:] if part else folders
+        if not below or (self._parted and not part):
+            return None, None
+        return NUMBER.sub("", below[0]), part

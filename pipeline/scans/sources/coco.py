@@ -1,0 +1,305 @@
+"""COCO: JSON files of images, categories and annotations, anywhere in the folder."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import numpy as np
+from supervision.dataset.formats.coco import coco_annotations_to_detections
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import digest
+from pipeline.scans.bad_input import BadInput, as_bad
+from pipeline.scans.scan import Mask, ScanEntry, SetFiles
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
+from pipeline.scans.sources.folders import list_files
+from pipeline.scans.sources.labelled_set import LabelledSet, Labels
+from pipeline.scans.sources.pairing import by_end, find_by_end, loose_stem, part_in_name, part_of
+from pipeline.settings.scans import Unannotated
+
+Record = dict[str, Any]  # one JSON object
+T = TypeVar("T")
+KEYS = ("annotations", "categories", "images")  # of a COCO file
+
+# What comes of records that are not as COCO has them: wrong types, missing keys, broken runs.
+WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+
+
+@dataclass
+class Annotated:
+    """One image of a COCO file.
+
+    Attributes:
+        path: the JSON file.
+        name: of the image, as a path.
+        size: (width, height) as annotated; None where the file does not say.
+        objects: class name and record of each annotation.
+    """
+
+    path: Path
+    name: str
+    size: tuple[int, int] | None
+    objects: list[tuple[str, Record]] = field(default_factory=list)
+
+
+class CocoSource(DetectionSource):
+    """Boxes, polygons and run lengths. An image without an annotation is normal if it is listed."""
+
+    def __init__(
+        self, folder: Path, classes: ClassMap, unannotated: Unannotated | None = None
+    ) -> None:
+        super().__init__(folder, classes, unannotated)
+        self._found: dict[Path, Annotated] | None = None
+
+    def labels(self, found: LabelledSet) -> None:
+        """Each image that a JSON file lists, found by the end of its path."""
+        if self.unannotated == "normal" and not found.files.ending_in(".json"):
+            self._found = {}  # of a set of normals alone
+            return
+        self._found = _read_folder(found)
+        with_objects = {item.path for item in self._found.values() if item.objects}
+        for image, item in self._found.items():
+            names = frozenset(name for name, _ in item.objects)
+            records = digest([item.name, item.size, item.objects])
+            part = part_in_name(item.path.stem)
+            if item.path not in with_objects:
+                found.notes[f"normal images of {item.path}, which has no annotation at all"] += 1
+            found.scans[image] = Labels(names, records=records, part=part)
+            boxes = sum(_is_box_alone(record) for _, record in item.objects)
+            if boxes:
+                found.notes["objects whose polygon is a point or a box: bbox was taken"] += boxes
+
+    def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
+        """Each annotation by itself."""
+        if self._found is None:  # in another process than the one that listed the folder
+            files = list_files(self.folder)
+            self._found = _read_folder(LabelledSet(files)) if files.ending_in(".json") else {}
+        found = self._found.get(entry.files[0])
+        if found is None and not entry.classes:
+            return  # no file lists it, and `unannotated` says that it is normal
+        if found is None:
+            raise InputError(f"{entry.files[0]}: no longer annotated: run `dvc repro scans`")
+        try:
+            check_size(found.size or size, size)
+        except ValueError as error:
+            raise InputError(f"{found.path}: {found.name}: {error}") from None
+        for name, record in found.objects:
+            try:
+                yield name, _mask(record, size)
+            except WRONG_SHAPE as error:
+                raise InputError(
+                    f"{found.path}: annotation {record.get('id')}: {_said(error)}"
+                ) from None
+
+
+def _mask(record: Record, size: tuple[int, int]) -> Mask:
+    segmentation = None if _is_box_alone(record) else record.get("segmentation")
+    if isinstance(segmentation, dict):
+        if not segmentation["counts"]:
+            raise ValueError("no run lengths")
+        check_size(tuple(segmentation["size"][::-1]), size)
+    elif segmentation:
+        polygons = _polygons(segmentation)
+        if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
+            raise ValueError("an odd polygon, expected x and y of 3 points or more")
+        check_reach((value for polygon in polygons for value in polygon), size)
+        _check_extent(polygons, record["bbox"])
+    with_mask = bool(segmentation)
+    alone = {**record, "segmentation": segmentation or []}
+    return mask_of(
+        coco_annotations_to_detections([alone], size, with_mask, use_iscrowd=False), size
+    )
+
+
+def _is_box_alone(record: Record) -> bool:
+    """Whether a polygon is no more than a point or two corners, which tools put beside a box."""
+    segmentation = record.get("segmentation")
+    if not isinstance(segmentation, list) or not segmentation:
+        return False
+    return any(len(polygon) in (0, 2, 4) for polygon in _polygons(segmentation))
+
+
+def _check_extent(polygons: list[list[Any]], bbox: Sequence[float]) -> None:
+    """Refuse polygons that are elsewhere than the box beside them.
+
+    Raises:
+        ValueError: polygons and box share less than half of what both cover.
+    """
+    values = np.array([value for polygon in polygons for value in polygon], dtype=np.float64)
+    left, top, width, height = map(float, bbox)
+    low = np.array([values[0::2].min(), values[1::2].min()])
+    high = np.array([values[0::2].max(), values[1::2].max()])
+    corner, other = np.array([left, top]), np.array([left + width, top + height])
+    shared = np.prod(np.clip(np.minimum(high, other) - np.maximum(low, corner) + 1, 0, None))
+    covered = np.prod(high - low + 1) + np.prod(other - corner + 1) - shared
+    if shared < covered / 2:
+        raise ValueError("polygon and bbox are of different places: correct one of them")
+
+
+def _polygons(segmentation: list[Any]) -> list[list[Any]]:
+    """The polygons of an annotation; a single one may stand without its brackets."""
+    nested = [polygon for polygon in segmentation if isinstance(polygon, list)]
+    return nested if nested else [segmentation]
+
+
+def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
+    """The images that the JSON files list; faults go into `found`."""
+    files = found.files
+    listed = [path for path in files.ending_in(".json") if _may_be_coco(path)]
+    others = [path for path in files.ending_in(".json") if path not in listed]
+    if not listed:
+        raise InputError(f"{files.folder}: no JSON file of COCO in it: expected its annotations")
+    found.ignored |= dict.fromkeys(others, "JSON, but not COCO's")
+    found.annotations.update(listed)
+    images = ImageFinder(files)
+    items: dict[Path, Annotated] = {}
+    for path in listed:
+        try:
+            kept, refused, bad = _read_file(path)
+        except InputError as error:
+            found.bad.append(as_bad(path, error))
+            found.unread.append(path)
+            continue
+        found.bad += bad
+        found.refused.update(filter(None, (images.find(item) for item in refused)))
+        for item in kept:
+            image = images.find(item)
+            if image is None:
+                likely = images.of_name(item)
+                found.refused.update(likely)
+                reason = (
+                    f"could be any of {len(likely)}, such as {likely[0]}"
+                    if likely
+                    else ("is not in the folder")
+                )
+                found.bad.append(
+                    BadInput(str(path), f"image {item.name!r} {reason}: correct its file_name")
+                )
+            elif items.setdefault(image, item).objects != item.objects:
+                reason = f"image {item.name!r} is annotated twice, and differently: keep one"
+                found.refuse(image, BadInput(str(path), reason))
+    return {image: item for image, item in items.items() if image not in found.refused}
+
+
+class ImageFinder:
+    """Finds the images that COCO files speak of."""
+
+    def __init__(self, files: SetFiles) -> None:
+        self._folder = files.folder
+        self._images = frozenset(files.images)
+        self._ends = by_end(files.images)
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in files.images:
+            self._by_stem.setdefault(loose_stem(path), []).append(path)
+
+    def find(self, item: Annotated) -> Path | None:
+        """The image at the path that a file says, from there, or else by the end of that path.
+
+        Of several with that end, the one beside or below the file, or in the part of the set that
+        the file's name speaks of. A path of another machine, or one that leads upwards, stands
+        for the image that shares most of its end.
+        """
+        written = PurePosixPath(item.name.replace("\\", "/"))
+        direct = Path(os.path.normpath(item.path.parent / written))
+        if direct in self._images:
+            return direct
+        if written.is_absolute() or ".." in written.parts or ":" in written.parts[0]:
+            return find_by_end(self._ends, item.name)
+        only = self._ends.get("/".join(written.parts), direct)
+        if only != direct and only is not None:
+            return only
+        matching = [
+            path
+            for path in self.of_name(item)
+            if path.parts[-len(written.parts) :] == written.parts
+        ]
+        part = part_in_name(item.path.stem)
+        near = [path for path in matching if path.is_relative_to(item.path.parent)]
+        if len(near) != 1:
+            near = [path for path in matching if part and part_of(self._folder, path) == part]
+        return near[0] if len(near) == 1 else None
+
+    def of_name(self, item: Annotated) -> list[Path]:
+        """Every image whose name is the item's, but for case and suffix."""
+        return self._by_stem.get(loose_stem(Path(item.name.replace("\\", "/"))), [])
+
+
+def _may_be_coco(path: Path) -> bool:
+    """Whether a JSON file says anything of images or annotations, or cannot be read."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return True
+    return isinstance(content, dict) and not content.keys().isdisjoint(KEYS)
+
+
+def _read_file(path: Path) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
+    """The images of a COCO file, those with an annotation that cannot be placed, and its faults."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    try:
+        names = _by_id((item["id"], str(item["name"]).strip()) for item in content["categories"])
+        images = _by_id((item["id"], _annotated(path, item)) for item in content["images"])
+        return _place(path, content["annotations"], images, names)
+    except WRONG_SHAPE as error:
+        raise InputError(f"{path}: not laid out as COCO: {_said(error)}") from None
+
+
+def _by_id(pairs: Iterable[tuple[object, T]]) -> dict[str, T]:
+    """Items by their ids, which some tools write as numbers here and as text there."""
+    found: dict[str, T] = {}
+    for number, item in pairs:
+        if found.setdefault(_id(number), item) is not item:
+            raise ValueError(f"id {number} stands for two")
+    return found
+
+
+def _id(number: object) -> str:
+    """An id as text: 8, 8.0 and "8" are the same."""
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+
+
+def _annotated(path: Path, record: Record) -> Annotated:
+    name = str(record["file_name"]).strip()
+    if not PurePosixPath(name.replace("\\", "/")).name:
+        raise ValueError(f"image {record['id']} has no file name")
+    width, height = record.get("width"), record.get("height")
+    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
+        return Annotated(path, name, (width, height))
+    return Annotated(path, name, None)
+
+
+def _place(
+    path: Path, records: list[Record], images: dict[str, Annotated], names: dict[str, str]
+) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
+    bad = []
+    refused = set()
+    lost = 0
+    for record in records:
+        image, category = _id(record["image_id"]), _id(record["category_id"])
+        if image not in images:
+            lost += 1
+            reason = f"annotation {record.get('id')}: unknown image {image}: remove it, or add that"
+            bad.append(BadInput(str(path), reason))
+        elif category not in names:
+            reason = f"annotation {record.get('id')} of {images[image].name}: "
+            bad.append(BadInput(str(path), f"{reason}unknown category {category}"))
+            refused.add(image)
+        else:
+            images[image].objects.append((names[category], record))
+    if lost:  # one of these images may be meant
+        refused |= {number for number, item in images.items() if not item.objects}
+    kept = [item for number, item in images.items() if number not in refused]
+    return kept, [images[number] for number in sorted(refused)], bad
+
+
+def _said(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())

@@ -1,0 +1,175 @@
+"""What every format with labelled objects shares: each object has a class, and a box or a mask.
+
+The formats are read by supervision, one object at a time, so that each fault is known by its file
+and object, and no more than one scan's masks are in memory.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from math import ceil, floor
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from supervision import Detections
+
+from pipeline.common.names import NORMAL
+from pipeline.scans.images import read_image
+from pipeline.scans.scan import Listing, Mask, Region, Scan, ScanEntry
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.folders import id_below, list_set, without_repeats
+from pipeline.scans.sources.labelled_set import LabelledSet
+from pipeline.scans.sources.pairing import part_of
+from pipeline.scans.sources.part_lists import read_part_lists
+from pipeline.settings.scans import Unannotated
+
+FAR = 10
+
+
+class DetectionSource(ABC):
+    """A folder of scans with labelled objects; a scan whose labels hold no object is normal.
+
+    `unannotated` says what an image is that has no labels at all; None is the format's own rule,
+    unless labels may lie elsewhere: `LabelledSet.settle`.
+    """
+
+    format_rule: ClassVar[Unannotated] = "bad"
+
+    def __init__(
+        self, folder: Path, classes: ClassMap, unannotated: Unannotated | None = None
+    ) -> None:
+        self.folder = folder
+        self.classes = classes
+        self.unannotated = unannotated
+
+    def meaning(self, name: str) -> str:
+        """A class of the set here: normal, ignored, or an abnormal class."""
+        return self.classes.meaning(name)
+
+    @abstractmethod
+    def labels(self, found: LabelledSet) -> None:
+        """Read the labels of every image of `found.files` into `found`.
+
+        Raises:
+            InputError: the set has no labels of this format, or says nothing of its classes.
+        """
+
+    @abstractmethod
+    def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterable[tuple[str, Mask]]:
+        """The class and mask of each object of a scan whose image is `size`, (width, height).
+
+        Raises:
+            InputError: an object is not as the format has it, or does not fit the image.
+        """
+
+    def listing(self) -> Listing:
+        """Every scan; its id is its image's path below the folder, without the suffix."""
+        files = list_set(self.folder)
+        lists = read_part_lists(files)
+        others = tuple(path for path in files.others if path not in lists.files)
+        found = LabelledSet(replace(files, others=others), notes=Counter(lists.notes()))
+        self.labels(found)
+        names = frozenset(name for labels in found.scans.values() for name in labels.names)
+        found.settle(self.unannotated, self.format_rule, self.classes.threats(names))
+        found.annotations.update(lists.files)
+        self.classes.check(names, self.folder)
+        entries, repeats = without_repeats(
+            ScanEntry(
+                id_below(self.folder, image),
+                (image, *labels.files),
+                self.classes.abnormal(labels.names),
+                part=lists.parts.get(image) or part_of(self.folder, image) or labels.part,
+                records=labels.records,
+            )
+            for image, labels in found.scans.items()
+        )
+        return Listing(
+            files,
+            entries,
+            [*files.bad, *found.bad, *repeats],
+            names=names,
+            annotations=frozenset(found.annotations),
+            ignored=found.ignored,
+            notes=found.notes,
+        )
+
+    def read(self, entry: ScanEntry) -> Scan:
+        """Read one scan; objects of normal classes are no regions."""
+        return read_scan(entry, self.classes, self.objects)
+
+
+def read_scan(
+    entry: ScanEntry,
+    classes: ClassMap,
+    objects: Callable[[ScanEntry, tuple[int, int]], Iterable[tuple[str, Mask]]],
+) -> Scan:
+    """Read a scan's image, and its `objects`; those of normal classes are no regions."""
+    image = read_image(entry.files[0])
+    height, width = image.shape[:2]
+    found = list(objects(entry, (width, height)))
+    regions = [
+        Region(classes.meaning(name), mask)
+        for name, mask in found
+        if classes.meaning(name) != NORMAL
+    ]
+    return Scan(entry.scan_id, image, tuple(regions), tuple(name for name, _ in found))
+
+
+def check_size(annotated: tuple[object, object], size: tuple[int, int]) -> None:
+    """Refuse labels made for an image of another size; both are (width, height).
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    if annotated != size:
+        raise ValueError(
+            "annotated as {}x{}, but the image is {}x{}: annotate it as it is".format(
+                *annotated, *size
+            )
+        )
+
+
+def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
+    """Refuse a polygon that reaches far out of the image, before its corners become integers.
+
+    Raises:
+        ValueError: a coordinate is more than `FAR` times the image's longer side from its corner.
+    """
+    if any(abs(value) > FAR * max(size) for value in values):
+        raise ValueError("a polygon that reaches far out of the image")
+
+
+def mask_of(found: Detections, size: tuple[int, int]) -> Mask:
+    """The mask (H, W) of a single object: its own, or else its box, filled.
+
+    What reaches over the edge of the image is cut off.
+
+    Raises:
+        ValueError: the box has no area or lies outside of the image, or the mask is empty.
+    """
+    width, height = size
+    left, top, right, bottom = found.xyxy[0].tolist()
+    if right <= left or bottom <= top:
+        raise ValueError("a box without area")
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        raise ValueError(f"a box outside of the image of {width}x{height}")
+    if found.mask is not None:
+        own = np.asarray(found.mask[0], dtype=np.bool_)
+        if not own.any():
+            raise ValueError("an empty polygon or mask")
+        return own
+    mask = np.zeros((height, width), dtype=np.bool_)
+    rows, columns = _pixels(top, bottom, height), _pixels(left, right, width)
+    mask[rows, columns] = True
+    return mask
+
+
+def _pixels(start: float, stop: float, length: int) -> slice:
+    """The pixels whose centres lie between two edges of an axis, or else the one at the middle."""
+    first, end = (min(max(ceil(edge - 0.5), 0), length) for edge in (start, stop))
+    if first < end:
+        return slice(first, end)
+    middle = min(max(floor((start + stop) / 2), 0), length - 1)
+    return slice(middle, middle + 1)

@@ -1,0 +1,92 @@
+"""LabelMe: a JSON file of shapes beside each image."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from supervision.dataset.formats.labelme import (
+    SUPPORTED_SHAPE_TYPES,
+    labelme_shapes_to_detections,
+)
+
+from pipeline.common.errors import InputError
+from pipeline.common.names import NORMAL
+from pipeline.scans.bad_input import as_bad
+from pipeline.scans.scan import Mask, ScanEntry
+from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
+from pipeline.scans.sources.labelled_set import LabelledSet, Labels
+
+WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+
+
+class LabelMeSource(DetectionSource):
+    """Rectangles and polygons."""
+
+    def labels(self, found: LabelledSet) -> None:
+        """Images pair with JSON files by their names."""
+        for image, path in found.pair(found.files.ending_in(".json")):
+            try:
+                content = _read(path)
+                self._check_flags(path, content)
+                names = frozenset(shape["label"] for shape in content["shapes"])
+            except InputError as error:
+                found.refuse(image, as_bad(path, error))
+                continue
+            found.scans[image] = Labels(names, (path,))
+        others = [path for path in found.orphans if b'"shapes"' not in path.read_bytes()]
+        found.ignored |= dict.fromkeys(others, "JSON, but not LabelMe's")
+        found.orphans = [path for path in found.orphans if path not in found.ignored]
+
+    def _check_flags(self, path: Path, content: dict[str, Any]) -> None:
+        """Refuse a threat that a flag says of the whole image, which has no shape."""
+        threats = [name for name in content["flags"] if self.meaning(name) not in ("", NORMAL)]
+        if threats and not content["shapes"]:
+            raise InputError(
+                f"{path}: flag {threats[0]!r} is of the whole image: draw a shape instead"
+            )
+
+    def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
+        """Each shape by itself."""
+        for path in entry.files[1:]:
+            content = _read(path)
+            annotated = (content.get("imageWidth"), content.get("imageHeight"))
+            for number, shape in enumerate(content["shapes"], 1):
+                try:
+                    if all(isinstance(side, int) and side > 0 for side in annotated):
+                        check_size(annotated, size)
+                    check_reach((value for point in shape["points"] for value in point), size)
+                    classes = {shape["label"]: 0}
+                    alone = labelme_shapes_to_detections([shape], classes, size, with_masks=True)
+                    yield shape["label"], mask_of(alone, size)
+                except WRONG_SHAPE as error:
+                    raise InputError(f"{path}: shape {number}: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file's content, once its shapes are known to be of kinds that are read.
+
+    A shape without a kind is a polygon, as in LabelMe's first files.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        shapes = [
+            {**shape, "label": str(shape["label"]).strip(), "shape_type": _kind(shape)}
+            for shape in content["shapes"]
+        ]
+        flags = [name for name, holds in (content.get("flags") or {}).items() if holds]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (*WRONG_SHAPE, RecursionError):
+        raise InputError(f"{path}: not LabelMe's JSON: expected `shapes`") from None
+    for number, shape in enumerate(shapes, 1):
+        if shape["shape_type"] not in SUPPORTED_SHAPE_TYPES or not shape["label"]:
+            got = f"a {shape['shape_type']} called {shape['label']!r}"
+            raise InputError(
+                f"{path}: shape {number}: {got}, expected a rectangle or a polygon with a label"
+            )
+    return {**content, "shapes": shapes, "flags": flags}
+
+
+def _kind(shape: dict[str, Any]) -> str:
+    return str(shape.get("shape_type") or "polygon")

@@ -1,0 +1,87 @@
+"""MVTec AD: ``train/good``, ``test/<defect>``, and ``ground_truth/<defect>/<name>_mask.png``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.common.errors import InputError
+from pipeline.common.names import NORMAL
+from pipeline.scans.bad_input import BadInput
+from pipeline.scans.images import read_index_mask
+from pipeline.scans.scan import PARTS, Listing, Mask, Scan, ScanEntry
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.detections import read_scan
+from pipeline.scans.sources.folders import id_below, list_set, without_repeats
+from pipeline.scans.sources.masks import check_mask, connected_parts, unique_names
+
+GOOD, GROUND_TRUTH = "good", "ground_truth"
+# Each defect is an abnormal class of its own name.
+MVTEC = ClassMap({GOOD: "normal", "*": "*"})
+
+
+class MvtecSource:
+    """Every image in its part of the set; all of a mask that is not 0 is the defect."""
+
+    def __init__(self, folder: Path, classes: ClassMap) -> None:
+        self.folder = folder
+        self.classes = classes
+
+    def meaning(self, name: str) -> str:
+        """A class of the set here: normal, ignored, or an abnormal class."""
+        return self.classes.meaning(name)
+
+    def listing(self) -> Listing:
+        """Every image of ``train/`` and ``test/``; its id is its path, without the suffix."""
+        files = list_set(self.folder)
+        masks = [path for path in files.images if self._folders(path)[:1] == (GROUND_TRUTH,)]
+        waiting, bad = unique_names(
+            masks, lambda path: (self._folders(path)[1:], path.stem.removesuffix("_mask"))
+        )
+        entries = []
+        names: set[str] = set()
+        for path in files.images:
+            folders = self._folders(path)
+            if folders[:1] == (GROUND_TRUTH,):
+                continue
+            if len(folders) < 2 or folders[0].lower() not in PARTS:
+                bad.append(BadInput(str(path), "an image outside of train/<class>, test/<class>"))
+                continue
+            part, name = folders[0].lower(), folders[1]
+            mask = waiting.pop((folders[1:], path.stem), None) if part == "test" else None
+            names.add(name)
+            if mask is None and self.classes.meaning(name) != NORMAL:
+                place = self.folder.joinpath(GROUND_TRUTH, *folders[1:], f"{path.stem}_mask.png")
+                bad.append(BadInput(str(path), f"a defect without a mask: expected {place}"))
+                continue
+            if mask and self.classes.meaning(name) == NORMAL and read_index_mask(mask).any():
+                bad.append(BadInput(str(path), f"in {name}/, but {mask} is not empty: move one"))
+                continue
+            classes = self.classes.abnormal([name])
+            own = (path, mask) if mask and classes else (path,)
+            entries.append(ScanEntry(id_below(self.folder, path), own, classes, part=PARTS[part]))
+        self.classes.check(names, self.folder)
+        bad += [BadInput(str(path), "a mask without an image") for path in waiting.values()]
+        kept, repeats = without_repeats(entries)
+        return Listing(
+            files,
+            kept,
+            [*files.bad, *bad, *repeats],
+            names=frozenset(names),
+            annotations=frozenset(masks),
+        )
+
+    def read(self, entry: ScanEntry) -> Scan:
+        """Read one scan; every connected part of its mask is an object of its own."""
+        return read_scan(entry, self.classes, self._objects)
+
+    def _objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
+        name = self._folders(entry.files[0])[1]
+        for path in entry.files[1:]:
+            mask = read_index_mask(path)
+            check_mask(path, mask, size)
+            if not mask.any():
+                raise InputError(f"{path}: an empty mask of a defect: put its image into {GOOD}/")
+            for part in connected_parts(mask > 0):
+                yield name, part
+
+    def _folders(self, path: Path) -> tuple[str, ...]:
+        return path.relative_to(self.folder).parts[:-1]

@@ -1,0 +1,208 @@
+"""Finds each image's file of labels by their names, whatever the folders are called.
+
+Tools write ``images/`` and ``labels/``, ``Images/`` and ``Labels/``, ``JPEGImages/`` and
+``Annotations/``, ``train_image/`` and ``train_annotation/``, or put the labels beside the images.
+The words for "images" and "labels" are left out of a path; what is left ties the two together.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TypeVar
+
+from pipeline.scans.scan import IMAGE_SUFFIXES, PARTS, Part
+
+T = TypeVar("T")
+SHOWN = 4  # files of a clash that a message names
+FEW = 50  # images of one name, which are all compared
+
+IMAGE_WORDS = frozenset(
+    "image images img imgs jpegimage jpegimages jpeg jpg png tif tiff bmp scan scans".split()  # noqa: SIM905
+)
+LABEL_WORDS = frozenset(
+    "label labels annotation annotations annot annots ann anns txt xml json gt yolo voc".split()  # noqa: SIM905
+)
+NO_PLACE = IMAGE_WORDS | LABEL_WORDS
+BETWEEN_WORDS = re.compile(r"[\s_.\-]+")
+YEAR = re.compile(r"\d{4}$")  # as in train2017
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images with their files of labels.
+
+    Attributes:
+        labels: the file of labels of each image that has one.
+        alone: files of labels that no image has the name of.
+        clashes: images and files of labels that could belong to several, with the reason.
+    """
+
+    labels: dict[Path, Path]
+    alone: list[Path]
+    clashes: dict[Path, str]
+
+
+def pair(folder: Path, images: Iterable[Path], labels: Iterable[Path]) -> Pairs:
+    """Pair images with files of labels, all below `folder`.
+
+    Two go together whose paths are equal but for suffixes and words such as "images" and
+    "labels". Of the others, two go together whose names are equal but for case and suffixes, if
+    their folders name no different parts of the set and leave only one choice.
+    """
+    found: dict[Path, Path] = {}
+    clashes: dict[Path, str] = {}
+    images_by = _group(images, lambda path: _key(folder, path))
+    labels_by = _group(labels, lambda path: _key(folder, path))
+    for key, own in images_by.items():
+        equal = labels_by.get(key, [])
+        _take(found, clashes, own, equal, _pair_equal(own, equal))
+    done = {*found, *found.values(), *clashes}
+    left = [image for own in images_by.values() for image in own if image not in done]
+    alone = [path for paths in labels_by.values() for path in paths if path not in done]
+    left_by = _group(left, loose_stem)
+    for stem, named in _group(alone, loose_stem).items():
+        likely = _likely_pairs(folder, left_by.get(stem, []), named)
+        own = list(dict.fromkeys(image for image, _ in likely))
+        equal = list(dict.fromkeys(path for _, path in likely))
+        _take(found, clashes, own, equal, _pair_nearest(folder, likely))
+    done = {*found.values(), *clashes}
+    return Pairs(found, [path for path in alone if path not in done], clashes)
+
+
+def loose_stem(path: Path) -> str:
+    """A file's name without case, and without suffixes: ``IMG_1.JPG`` and ``img_1.jpg.txt``."""
+    name = PurePath(unicodedata.normalize("NFC", path.name).casefold())
+    stem = PurePath(name.stem) if name.suffix else name
+    return stem.stem if stem.suffix in IMAGE_SUFFIXES else stem.name
+
+
+def part_of(folder: Path, path: Path) -> Part | None:
+    """The part of the set that a path's folders name: ``train``, ``images/val``, ``test_image``."""
+    for place in path.relative_to(folder).parts[:-1]:
+        words = [YEAR.sub("", word) for word in words_of(place) if word not in NO_PLACE]
+        if len(words) == 1 and words[0] in PARTS:
+            return PARTS[words[0]]
+    return None
+
+
+def part_in_name(name: str) -> Part | None:
+    """The one part that the words of a file's name speak of: ``instances_val2017.json``."""
+    words = {YEAR.sub("", word) for word in words_of(name)}
+    found = {PARTS[word] for word in words if word in PARTS}
+    return found.pop() if len(found) == 1 else None
+
+
+def by_end(images: Iterable[Path]) -> dict[str, Path | None]:
+    """The image of every end of a path, with its suffix and without; None of several images."""
+    found: dict[str, Path | None] = {}
+    for image in images:
+        for written in (image, image.with_suffix("")):
+            for start in range(len(written.parts)):
+                end = "/".join(written.parts[start:])
+                found[end] = image if found.get(end, image) == image else None
+    return found
+
+
+def find_by_end(ends: Mapping[str, Path | None], written: str) -> Path | None:
+    """The image that shares most of a path's end, of either system; None where several do."""
+    parts = PurePosixPath(written.replace("\\", "/")).parts
+    for start in range(len(parts)):
+        end = "/".join(parts[start:])
+        if end in ends:
+            return ends[end]
+    return None
+
+
+def _take(
+    found: dict[Path, Path],
+    clashes: dict[Path, str],
+    images: Sequence[Path],
+    labels: Sequence[Path],
+    pairs: Mapping[Path, Path],
+) -> None:
+    """Take the pairs of a group of equal names; where some labels are left over, all clash."""
+    if not images or not labels:
+        return
+    if set(pairs.values()) == set(labels):
+        found |= pairs
+        return
+    shown = ", ".join(str(path) for path in (*images, *labels)[:SHOWN])
+    reason = f"which labels are whose cannot be told of {shown}: rename some"
+    clashes |= dict.fromkeys((*images, *labels), reason)
+
+
+def _pair_equal(images: Sequence[Path], labels: Sequence[Path]) -> dict[Path, Path]:
+    """Pair files of equal keys: labels beside their image, or else the only ones there are."""
+    found = {}
+    one_folder = len({image.parent for image in images}) == 1
+    for image in images:
+        beside = [path for path in labels if path.parent == image.parent]
+        fitting = beside or (labels if one_folder else [])
+        if len(fitting) == 1:
+            found[image] = fitting[0]
+    return found
+
+
+def _likely_pairs(
+    folder: Path, images: Sequence[Path], labels: Sequence[Path]
+) -> list[tuple[Path, Path]]:
+    """Pairs of one name, but for those of different parts.
+
+    Of many, as of pictures called top.png in a folder for each bag, only those whose folders
+    share the rarest word.
+    """
+    by_word: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        for word in _key(folder, image)[:-1]:
+            by_word[word].append(image)
+    pairs = []
+    for path in labels:
+        words = [word for word in _key(folder, path)[:-1] if word in by_word]
+        near = by_word[min(words, key=lambda word: len(by_word[word]))] if words else []
+        own = images if len(images) <= FEW else near
+        pairs += [(image, path) for image in own if _same_part(folder, image, path)]
+    return pairs
+
+
+def _pair_nearest(folder: Path, likely: Sequence[tuple[Path, Path]]) -> dict[Path, Path]:
+    """Of likely pairs, those whose folders share more words than any other pair of theirs."""
+    shared = {pair: len({*_key(folder, pair[0])} & {*_key(folder, pair[1])}) for pair in likely}
+    best: dict[Path, list[tuple[Path, Path]]] = {}
+    for pair in sorted(likely, key=lambda pair: -shared[pair]):
+        for path in pair:
+            leading = best.setdefault(path, [pair])
+            if pair not in leading and shared[pair] == shared[leading[0]]:
+                leading.append(pair)
+    return {
+        image: path
+        for image, path in likely
+        if best[image] == [(image, path)] and best[path] == [(image, path)]
+    }
+
+
+def _same_part(folder: Path, image: Path, labels: Path) -> bool:
+    return None in (one := {part_of(folder, image), part_of(folder, labels)}) or len(one) == 1
+
+
+def _group(paths: Iterable[Path], key: Callable[[Path], T]) -> dict[T, list[Path]]:
+    found: dict[T, list[Path]] = defaultdict(list)
+    for path in paths:
+        found[key(path)].append(path)
+    return found
+
+
+def _key(folder: Path, path: Path) -> tuple[str, ...]:
+    """A path's folders without words such as "images", and its name without the suffix."""
+    places = (
+        "_".join(word for word in words_of(part) if word not in NO_PLACE)
+        for part in path.relative_to(folder).parts[:-1]
+    )
+    return (*filter(None, places), path.stem)
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a folder's or file's name, in lower case."""
+    return [word for word in BETWEEN_WORDS.split(name.lower()) if word]

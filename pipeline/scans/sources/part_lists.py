@@ -1,0 +1,78 @@
+"""Reads lists of images that name a set's own parts: ``ImageSets/Main/train.txt`` and its kin."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.common.errors import InputError
+from pipeline.scans.scan import PARTS, Part, SetFiles
+from pipeline.scans.sources.folders import read_lines
+from pipeline.scans.sources.pairing import by_end, find_by_end
+
+
+@dataclass(frozen=True)
+class PartLists:
+    """What a set's lists say.
+
+    Attributes:
+        parts: the part of each image that lists name.
+        files: the lists.
+        torn: images that two lists put into different parts, and so have none.
+        partial: lists of which some line names no image, and which are not followed.
+    """
+
+    parts: dict[Path, Part]
+    files: list[Path]
+    torn: list[Path]
+    partial: list[Path]
+
+    def notes(self) -> dict[str, int]:
+        """Lines for the account, with their number."""
+        return {
+            **({f"images in lists of several parts, such as {self.torn[0]}": len(self.torn)}
+               if self.torn else {}),
+            **({f"lists not followed, since a line names no image: {self.partial[0]}":
+                len(self.partial)} if self.partial else {}),
+        }  # fmt: skip
+
+
+def read_part_lists(files: SetFiles) -> PartLists:
+    """Read every list of images below the folder.
+
+    A list is a text file called as a part is, in which every line begins with the name, or the
+    path, of an image of the set.
+    """
+    candidates = [path for path in files.ending_in(".txt") if path.stem.lower() in PARTS]
+    ends = by_end(files.images) if candidates else {}
+    lists = {path: _images_of(path, ends) for path in candidates}
+    found: dict[Path, set[Part]] = defaultdict(set)
+    for path, images in lists.items():
+        for image in images if None not in images else []:
+            found[image].add(PARTS[path.stem.lower()])  # type: ignore[index]
+    return PartLists(
+        {image: next(iter(parts)) for image, parts in found.items() if len(parts) == 1},
+        [path for path, images in lists.items() if any(images)],
+        [image for image, parts in found.items() if len(parts) > 1],
+        [path for path, images in lists.items() if any(images) and None in images],
+    )
+
+
+def _images_of(path: Path, ends: Mapping[str, Path | None]) -> list[Path | None]:
+    """The image that each line of a list names, None where it names none, or several."""
+    try:
+        lines = [line for line in read_lines(path) if line]
+    except InputError:
+        return []
+    return [_image_of(line, ends) for line in lines]
+
+
+def _image_of(line: str, ends: Mapping[str, Path | None]) -> Path | None:
+    """The image whose path ends as the line says, or as much of the line's end as there is."""
+    words = line.split()
+    # VOC's lists have a number after the name.
+    for written in (line, words[0]) if len(words) == 2 else (line,):
+        image = find_by_end(ends, written)
+        if image is not None:
+            return image
+    return None

@@ -1,0 +1,52 @@
+"""Opens the scan source that the parameters name."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from pipeline.scans.scan import ScanSource
+from pipeline.scans.sources.cifar10 import Cifar10Source
+from pipeline.scans.sources.class_folders import ClassFolderSource
+from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.coco import CocoSource
+from pipeline.scans.sources.detections import DetectionSource
+from pipeline.scans.sources.labelme import LabelMeSource
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from pipeline.scans.sources.mvtec import MVTEC, MvtecSource
+from pipeline.scans.sources.text_boxes import TextBoxSource
+from pipeline.scans.sources.voc import VocSource
+from pipeline.scans.sources.yolo import YoloSource
+from pipeline.settings.params import ScanSettings
+
+DETECTIONS: dict[str, type[DetectionSource]] = {
+    "coco": CocoSource,
+    "hixray": TextBoxSource,
+    "labelme": LabelMeSource,
+    "opixray": TextBoxSource,
+    "voc": VocSource,
+    "yolo": YoloSource,
+}
+OTHERS: dict[str, Callable[[Path, ClassMap], ScanSource]] = {
+    "class_folders": ClassFolderSource,
+    "masks": MasksSource,
+    "mvtec": MvtecSource,
+    "sixray": partial(MasksSource, stretched=True),
+}
+CLASSES = {"mvtec": MVTEC, "sixray": SIXRAY}  # where the parameters say none
+AS_NAMED = ClassMap({"*": "*"})  # every class by its own name
+GENERATED = "generated"  # the folder beside the catalogue that the generated scans are written to
+
+
+def open_source(settings: ScanSettings, scans_folder: Path) -> ScanSource:
+    """The source named by `settings`; `scans_folder` is where the `scans` stage writes."""
+    if settings.source == "generated":
+        return CocoSource(scans_folder / GENERATED, AS_NAMED)
+    folder = Path(settings.folder)
+    if settings.source == "cifar10":
+        return Cifar10Source(folder, settings.abnormal_class)
+    classes = CLASSES.get(settings.source, ClassMap({}))
+    if settings.classes:
+        classes = ClassMap(settings.classes)
+    if settings.source in DETECTIONS:
+        return DETECTIONS[settings.source](folder, classes, settings.unannotated)
+    return OTHERS[settings.source](folder, classes)

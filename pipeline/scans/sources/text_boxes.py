@@ -1,0 +1,55 @@
+"""OPIXray and HiXray: a text file for each image, a line an object: ``image class box``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from supervision import Detections
+
+from pipeline.common.errors import InputError
+from pipeline.scans.bad_input import as_bad
+from pipeline.scans.scan import Mask, ScanEntry
+from pipeline.scans.sources.detections import DetectionSource, mask_of
+from pipeline.scans.sources.folders import read_lines
+from pipeline.scans.sources.labelled_set import LabelledSet, Labels
+
+FORM = "an image, a class, and xmin ymin xmax ymax in pixels"
+
+
+class TextBoxSource(DetectionSource):
+    """``train_image/`` and ``train_annotation/``, ``test_image/`` and ``test_annotation/``."""
+
+    def labels(self, found: LabelledSet) -> None:
+        """Images pair with text files by their names."""
+        for image, path in found.pair(found.files.ending_in(".txt")):
+            try:
+                names = frozenset(name for _, name, _ in _boxes(path))
+            except InputError as error:
+                found.refuse(image, as_bad(path, error))
+                continue
+            found.scans[image] = Labels(names, (path,))
+        found.leave_prose({path.parent for path in found.annotations})
+
+    def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
+        """Each line by itself."""
+        for path in entry.files[1:]:
+            for number, name, box in _boxes(path):
+                try:
+                    yield name, mask_of(Detections(np.array([box])), size)
+                except ValueError as error:
+                    raise InputError(f"{path}: line {number}: {error}") from None
+
+
+def _boxes(path: Path) -> Iterator[tuple[int, str, list[float]]]:
+    """Number, class and box (xmin, ymin, xmax, ymax) of each line."""
+    for number, line in enumerate(read_lines(path), 1):
+        if not line:
+            continue
+        values = line.split()
+        try:
+            box = [float(value) for value in values[2:]]
+        except ValueError:
+            box = []
+        if len(box) != 4:
+            raise InputError(f"{path}: line {number}: {line!r}, expected {FORM}")
+        yield number, values[1], box

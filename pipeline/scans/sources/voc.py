@@ -1,0 +1,106 @@
+"""Pascal VOC: an XML file of objects for each image, in a folder of its own or beside the image."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.ElementTree import parse
+from supervision.dataset.formats.pascal_voc import detections_from_xml_obj
+
+from pipeline.common.errors import InputError
+from pipeline.scans.bad_input import as_bad
+from pipeline.scans.scan import Mask, ScanEntry
+from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
+from pipeline.scans.sources.labelled_set import LabelledSet, Labels
+
+MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # and what tools add to the names
+
+
+class VocSource(DetectionSource):
+    """Boxes, and the polygons that some tools add to them. Pixels count from 1."""
+
+    def labels(self, found: LabelledSet) -> None:
+        """Images pair with XML files by their names."""
+        for image in found.files.images:
+            folders = image.relative_to(self.folder).parts[:-1]
+            if any(folder.startswith(MASK_FOLDERS) for folder in folders):
+                found.ignored[image] = "VOC's segmentation masks; its boxes are read"
+        for image, path in found.pair(found.files.ending_in(".xml")):
+            try:
+                names = frozenset(_name(path, item) for item in _objects(path, _read(path)))
+            except InputError as error:
+                found.refuse(image, as_bad(path, error))
+                continue
+            found.scans[image] = Labels(names, (path,))
+        found.unread += [path for path in found.orphans if not _is_readable(path)]
+
+    def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
+        """Each ``<object>`` by itself."""
+        for path in entry.files[1:]:
+            root = _read(path)
+            _check_size(path, root, size)
+            for number, item in enumerate(_objects(path, root), 1):
+                if item.find("bndbox") is None:
+                    raise InputError(
+                        f"{path}: object {number}: no <bndbox>: export upright boxes as Pascal VOC"
+                    )
+                alone = Element("annotation")
+                alone.append(item)
+                try:
+                    corners = item.iterfind("polygon/*")
+                    check_reach((float(corner.text or 0) for corner in corners), size)
+                    mask = mask_of(detections_from_xml_obj(alone, [], size)[0], size)
+                    yield _name(path, item), mask
+                except (ValueError, TypeError, IndexError) as error:  # a polygon without corners
+                    if isinstance(error, InputError):
+                        raise
+                    raise InputError(f"{path}: object {number}: {error}") from None
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        _read(path)
+    except InputError:
+        return False
+    return True
+
+
+def _read(path: Path) -> Element:
+    try:
+        root = parse(path).getroot()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ParseError, LookupError, ValueError) as error:  # entities, encodings
+        reason = f"{type(error).__name__}: {error}: save it as XML in UTF-8"
+        raise InputError(f"{path}: not XML that is read: {reason}") from None
+    if root is None or root.tag != "annotation":
+        tag = "nothing" if root is None else f"<{root.tag}>"
+        raise InputError(
+            f"{path}: not Pascal VOC: expected an <annotation>, got {tag}: export the set as "
+            "Pascal VOC, COCO or YOLO"
+        )
+    return root
+
+
+def _objects(path: Path, root: Element) -> list[Element]:
+    found = list(root.findall("object"))
+    if not found and root.find(".//bndbox") is not None:
+        raise InputError(f"{path}: a <bndbox> outside of an <object>: expected Pascal VOC")
+    return found
+
+
+def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:
+    """Compare the image with ``<size>``; tools that do not know it leave it out, or write 0."""
+    written = [(root.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
+    if all(value.isdecimal() and int(value) for value in written):
+        try:
+            check_size((int(written[0]), int(written[1])), size)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from None
+
+
+def _name(path: Path, item: Element) -> str:
+    name = (item.findtext("name") or "").strip()
+    if not name:
+        raise InputError(f"{path}: an <object> without <name>")
+    return name

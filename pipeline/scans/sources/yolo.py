@@ -1,0 +1,137 @@
+"""YOLO: a text file of labels for each image, an object a line, and the names of the classes."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from supervision import Detections
+from supervision.dataset.formats.yolo import yolo_annotations_to_detections
+
+from pipeline.common.errors import InputError
+from pipeline.scans.bad_input import as_bad
+from pipeline.scans.scan import Mask, ScanEntry, SetFiles
+from pipeline.scans.sources.detections import DetectionSource, check_reach, mask_of
+from pipeline.scans.sources.folders import list_files, read_lines
+from pipeline.scans.sources.labelled_set import LabelledSet, Labels, looks_like_labels
+from pipeline.scans.sources.yolo_names import Names, PosesError, read_names
+from pipeline.settings.scans import Unannotated
+
+FORMS = "class and box, those with a confidence or a track, or class and 3 or more points"
+WHOLE_NUMBER = re.compile(r"\d+(\.0*)?$")
+RUNS = "runs"  # where Ultralytics puts predictions and plots, by task
+TASKS = ("classify", "detect", "obb", "pose", "segment")
+EDGE = 0.01  # of the image, by which a box may hang over
+
+
+class YoloSource(DetectionSource):
+    """Boxes and polygons in shares of the image. An image without a file of labels is normal."""
+
+    format_rule: ClassVar[Unannotated] = "normal"
+    _names: Names | None = None
+
+    def labels(self, found: LabelledSet) -> None:
+        """Every text file but those of names and lists is one of labels, or named."""
+        files = found.files
+        of_runs = [path for path in (*files.images, *files.others) if self._is_of_a_run(path)]
+        found.ignored |= dict.fromkeys(of_runs, "of Ultralytics' runs")
+        texts = [path for path in files.ending_in(".txt") if path not in found.ignored]
+        try:
+            self._names, of_names = read_names(files)
+        except PosesError:
+            raise
+        except InputError:
+            if any(looks_like_labels(path) for path in texts):
+                raise
+            self._names, of_names = {}, []  # of a set of normals alone
+        found.annotations |= {*of_names, *_of_darknet(files)}
+        texts = [path for path in texts if path not in found.annotations]
+        for image, path in found.pair(texts):
+            try:
+                lines = list(self._lines(path, None))
+            except InputError as error:
+                found.refuse(image, as_bad(path, error))
+                continue
+            found.scans[image] = Labels(frozenset(name for _, name, _ in lines), (path,))
+        of_labels = {path.parent for path in found.annotations.difference(of_names)}
+        found.leave_prose(of_labels)
+
+    def _is_of_a_run(self, path: Path) -> bool:
+        places = path.relative_to(self.folder).parts[:2]
+        return places[0] == RUNS and places[-1] in TASKS
+
+    def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
+        """Each line by itself."""
+        for path in entry.files[1:]:
+            for number, name, found in self._lines(path, size):
+                try:
+                    yield name, mask_of(found, size)
+                except ValueError as error:
+                    raise InputError(f"{path}: line {number}: {error}") from None
+
+    def _lines(
+        self, path: Path, size: tuple[int, int] | None
+    ) -> Iterator[tuple[int, str, Detections]]:
+        """Number, class and object of each line; masks are made where the `size` is known."""
+        for number, line in enumerate(read_lines(path), 1):
+            if not line:
+                continue
+            if self._names is None:  # in another process than the one that listed the folder
+                self._names, _ = read_names(list_files(self.folder))
+            try:
+                written = _box_or_polygon(line.split())
+                is_polygon = len(written) > 5
+                check_reach(map(float, written[1:]), (1, 1))
+                found = yolo_annotations_to_detections(
+                    [" ".join(written)], size or (1, 1), with_masks=bool(size) and is_polygon
+                )
+                index = int(np.asarray(found.class_id)[0])
+                if index not in self._names:
+                    raise ValueError(f"class {index}, expected one of {self._names}")
+            except (ValueError, OverflowError) as error:
+                raise InputError(f"{path}: line {number}: {error}") from None
+            yield number, self._names[index], found
+
+
+def _box_or_polygon(values: list[str]) -> list[str]:
+    """A line's class and coordinates, without the confidence and the track that tools add.
+
+    Trackers write class, box or polygon, confidence and track. A track is a whole number that no
+    coordinate can be. A box with confidence and the track 0 or 1 has as many values as a triangle:
+    it is taken for a box where the box lies within the image.
+
+    Raises:
+        ValueError: the number of values fits no form.
+    """
+    name, *numbers = values
+    if len(numbers) > 5 and WHOLE_NUMBER.match(numbers[-1]) and float(numbers[-1]) > 1:
+        numbers.pop()
+        if len(numbers) % 2 and 0 <= float(numbers[-1]) <= 1:
+            numbers.pop()
+    count = len(numbers)
+    if count == 5 and not _is_extra(numbers[4]):
+        raise ValueError(f"{numbers[4]} after a box, expected a confidence from 0 to 1 or a track")
+    if count in (4, 5) or (count == 6 and _is_tracked_box(numbers)):
+        return [name, *numbers[:4]]
+    if count < 6 or count % 2:
+        raise ValueError(f"{count} values after the class fit no form: expected {FORMS}")
+    return [name, *numbers]
+
+
+def _is_extra(value: str) -> bool:
+    return bool(WHOLE_NUMBER.match(value)) or 0 <= float(value) <= 1
+
+
+def _is_tracked_box(numbers: list[str]) -> bool:
+    """Whether six values are a box, a confidence and track 0 or 1 rather than three points."""
+    if numbers[5] not in ("0", "1"):
+        return False
+    x, y, width, height, confidence = map(float, numbers[:5])
+    sides = (x - width / 2, y - height / 2, 1 - x - width / 2, 1 - y - height / 2)
+    return min(sides) >= -EDGE and 0 <= confidence <= 1
+
+
+def _of_darknet(files: SetFiles) -> list[Path]:
+    """``obj.data``, which repeats where the other files are."""
+    return [path for path in files.others if path.suffix.lower() == ".data"]

@@ -1,0 +1,95 @@
+"""The names of a YOLO set's classes, wherever the tool that wrote the set has put them."""
+
+from pathlib import Path
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import read_yaml
+from pipeline.scans.scan import SetFiles
+from pipeline.scans.sources.folders import read_lines
+
+YAML = (".yaml", ".yml")
+PLACES = "a YAML file with `names`, obj.names, _darknet.labels or classes.txt"
+
+Names = dict[int, str]
+
+
+class PosesError(InputError):
+    """Lines hold a pose's points after the box."""
+
+
+def read_names(files: SetFiles) -> tuple[Names, list[Path]]:
+    """The classes by their index, and the files that say them.
+
+    Any YAML file below the folder that has `names`, a list or by index; ``*.names`` (darknet,
+    CVAT), ``_darknet.labels`` (Roboflow) and ``classes.txt`` (labelImg, Label Studio), a name a
+    line.
+
+    Of two files one may name more classes than the other.
+
+    Raises:
+        InputError: no file says the names, or two differ.
+    """
+    found: dict[Path, Names] = {}
+    faults: list[str] = []
+    for path in files.others:
+        try:
+            if path.suffix.lower() in YAML:
+                found[path] = _names_in_yaml(path)
+            elif _is_list(path):
+                found[path] = _names_by_line(path)
+        except PosesError:
+            raise
+        except InputError as error:
+            faults.append(str(error))
+    if not found:
+        tried = f": {'; '.join(faults)}" if faults else ""
+        raise InputError(f"{files.folder}: no names of classes: expected {PLACES}{tried}")
+    longest = max(found.values(), key=len)
+    if any(
+        longest[index] != name
+        for names in found.values()
+        for index, name in names.items()
+        if index in longest
+    ) or any(names.keys() - longest.keys() for names in found.values()):
+        shown = "; ".join(f"{path} has {list(names.values())}" for path, names in found.items())
+        raise InputError(f"{files.folder}: names of classes that differ: {shown}: keep one")
+    return longest, list(found)
+
+
+def _is_list(path: Path) -> bool:
+    name = path.name.lower()
+    return name in ("classes.txt", "_darknet.labels") or name.endswith(".names")
+
+
+def _names_by_line(path: Path) -> Names:
+    lines = read_lines(path)
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise InputError(f"{path}: no name of a class in it: expected one a line")
+    return dict(enumerate(lines))
+
+
+def _names_in_yaml(path: Path) -> Names:
+    """The classes that a YAML file names.
+
+    Raises:
+        InputError: it names none, or is of poses, whose points a line has beside the box.
+    """
+    try:
+        content = read_yaml(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if not isinstance(content, dict) or "names" not in content:
+        raise InputError(f"{path} has no `names`")
+    if "kpt_shape" in content:
+        raise PosesError(f"{path}: kpt_shape: poses are not read: export boxes or polygons")
+    names = content["names"]
+    try:
+        pairs = names.items() if isinstance(names, dict) else enumerate(names)
+        found = {int(index): str(name).strip() for index, name in pairs}
+    except (TypeError, ValueError):
+        found = {}
+    if not found or isinstance(names, str):
+        raise InputError(f"{path}: expected the classes under `names`, a list or by index")
+    return found

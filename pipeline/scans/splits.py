@@ -1,0 +1,197 @@
+"""Which scan goes where, decided by whole scan before anything is cut."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+import numpy as np
+
+from pipeline.common.errors import InputError
+from pipeline.common.names import LABELLED_VALIDATION, TEST, TRAIN, VALIDATION
+from pipeline.scans.bags import Bag, make_bags
+from pipeline.scans.scan import ScanEntry
+from pipeline.settings.scans import Parts, SplitShares
+
+LABELS_USED = (
+    "training windows are also from bags with threats, outside of them: labels were used "
+    "(scans.normal_windows)"
+)
+
+
+def with_parts(entries: Sequence[ScanEntry], parts: Parts, *, keep: bool) -> list[ScanEntry]:
+    """The entries with their own parts, or without where the set's parts are not to be kept.
+
+    Raises:
+        InputError: the parameter asks for the set's own parts, and it has none.
+    """
+    if parts == "own" and all(entry.part is None for entry in entries):
+        raise InputError(
+            "scans.parts: got 'own', but no folder or list of the set is called train, val or test"
+        )
+    usable = parts == "own" or any(entry.part == "test" for entry in entries)
+    if keep and usable:
+        return list(entries)
+    return [replace(entry, part=None) for entry in entries]
+
+
+def describe_parts(
+    entries: Sequence[ScanEntry], shares: SplitShares, splits: Mapping[str, str], *, kept: bool
+) -> list[str]:
+    """Lines that say what the set's own parts are, and whether labels decide what trains."""
+    counts = Counter(entry.part for entry in entries if entry.part)
+    found = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    fate = "kept as the splits" if kept else "not kept: set scans.parts to own for that"
+    moved = sum(
+        splits.get(entry.scan_id) == TEST != entry.part for entry in entries if entry.part and kept
+    )
+    return [
+        *([f"the set's own parts: {found}: {fate}"] if counts else []),
+        *([f"{moved} scans moved to the test, with others of their bags"] if moved else []),
+        *([LABELS_USED] if shares.uses_labels else []),
+    ]
+
+
+def split_scans(
+    entries: Sequence[ScanEntry], shares: SplitShares, seed: int, bags: Mapping[str, str]
+) -> dict[str, str]:
+    """Give every scan one split: a dict from scan id to split name.
+
+    Scans that `bags` gives the same name, by their ids, stay together; a scan that it does not
+    name is a bag by itself. Abnormal bags never train, unless windows outside of their threats do.
+    Classes are spread evenly: each combination of classes is shared out by itself.
+
+    Where the entries have parts, the set's own test part is the test. Abnormal scans of its other
+    parts are left out, but for the share that a sweep may see; that share is of the test's where
+    the other parts have no abnormal scan.
+
+    Raises:
+        InputError: no normal scan is left to train or to validate on, two scans share an id, or
+            some scans have a part and others have none, or none is in the test part.
+    """
+    _refuse_repeated_ids(entries)
+    own = _own_parts(entries, shares)
+    strata: dict[tuple[str, ...], list[Bag]] = {}
+    for bag in make_bags(entries, bags):
+        strata.setdefault(bag.classes, []).append(bag)
+    splits: dict[str, str] = {}
+    for classes, members in strata.items():
+        # By hash, not by a permutation: a scan that is added then leaves the others in their order,
+        # so at most one of them passes each border between two splits.
+        shuffled = sorted(members, key=lambda bag: sha256(f"{seed}/{bag.key}".encode()).digest())
+        learns = not classes or shares.uses_labels
+        splits |= (
+            own.split(shuffled, shares, learns=learns)
+            if own
+            else _split_by_shares(shuffled, shares, learns=learns)
+        )
+    _require_normals(splits, normal=any(not entry.classes for entry in entries))
+    return splits
+
+
+def _split_by_shares(bags: Sequence[Bag], shares: SplitShares, *, learns: bool) -> dict[str, str]:
+    """Share out the bags of one combination of classes."""
+    testing, rest = _divide(bags, shares.test_normal if learns else 1)
+    validation, learning = _divide(rest, shares.validation)
+    labelled, test = _divide(testing, shares.labelled_validation)
+    return _assign(
+        {TRAIN: learning, VALIDATION: validation, LABELLED_VALIDATION: labelled, TEST: test}
+    )
+
+
+@dataclass(frozen=True)
+class _OwnParts:
+    """How a set's own parts become splits.
+
+    Attributes:
+        validation: whether the set has a validation part; else training scans are held back.
+        labelled: whether the parts beside the test hold abnormal scans, for a sweep to see.
+    """
+
+    validation: bool
+    labelled: bool
+
+    def split(self, bags: Sequence[Bag], shares: SplitShares, *, learns: bool) -> dict[str, str]:
+        """Split the bags of one combination of classes by their parts."""
+        learning, validation, testing = (
+            [bag for bag in bags if _part_of(bag) == split] for split in (TRAIN, VALIDATION, TEST)
+        )
+        seen: Sequence[Bag]
+        if not learns:
+            seen, _ = _divide([*learning, *validation], shares.labelled_validation)
+            learning, validation = [], []
+        elif not self.validation:
+            validation, learning = map(list, _divide(learning, shares.validation))
+            seen = []
+        elif self.labelled:
+            seen, validation = map(list, _divide(validation, shares.labelled_validation))
+        else:
+            seen = []
+        if not self.labelled:
+            seen, testing = map(list, _divide(testing, shares.labelled_validation))
+        return _assign(
+            {TRAIN: learning, VALIDATION: validation, LABELLED_VALIDATION: seen, TEST: testing}
+        )
+
+
+def _own_parts(entries: Sequence[ScanEntry], shares: SplitShares) -> _OwnParts | None:
+    """How the set's own parts are kept; None where the scans have none."""
+    without = [entry.scan_id for entry in entries if entry.part is None]
+    if len(without) == len(entries):
+        return None
+    counts = Counter(entry.part for entry in entries if entry.part)
+    found = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    if without:
+        raise InputError(
+            f"scans.parts: {len(without)} scans are in no part of the set, such as "
+            f"{without[0]!r}, beside {found}: name their part, or set scans.parts to shares"
+        )
+    if not counts["test"]:
+        raise InputError(
+            f"scans.parts: the set has no test part of its own, but {found}: call one test, or "
+            "set scans.parts to shares"
+        )
+    labelled = any(entry.classes and entry.part != "test" for entry in entries)
+    return _OwnParts(bool(counts["validation"]), labelled and not shares.uses_labels)
+
+
+def _part_of(bag: Bag) -> str:
+    """The split that a bag's part stands for; a bag with scans in several is for the later one."""
+    parts = {scan.part for scan in bag.scans}
+    return next(split for split in (TEST, VALIDATION, TRAIN) if split in parts)
+
+
+def _divide(bags: Sequence[Bag], share: float) -> tuple[Sequence[Bag], Sequence[Bag]]:
+    """The first bags, with a `share` of the scans as nearly as bags allow, and the others."""
+    counts = np.cumsum([0, *(len(bag.scans) for bag in bags)])
+    wanted = round(share * int(counts[-1]))
+    first = int(np.abs(counts - wanted).argmin())
+    return bags[:first], bags[first:]
+
+
+def _assign(groups: dict[str, Sequence[Bag]]) -> dict[str, str]:
+    return {
+        scan.scan_id: split for split, bags in groups.items() for bag in bags for scan in bag.scans
+    }
+
+
+def _refuse_repeated_ids(entries: Sequence[ScanEntry]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.scan_id in seen:
+            raise InputError(f"scan id {entry.scan_id!r} stands for two scans: rename one of them")
+        seen.add(entry.scan_id)
+
+
+def _require_normals(splits: Mapping[str, str], *, normal: bool) -> None:
+    """Refuse splits that leave nothing to learn from; `normal`: whether any scan is normal."""
+    for split in (TRAIN, VALIDATION):
+        if split not in splits.values():
+            advice = (
+                "add some, or lower scans.test_normal or scans.validation"
+                if normal
+                else "add some, or set scans.normal_windows to outside, which uses labels"
+            )
+            raise InputError(
+                f"no normal scan for {split}: SkipScan learns from normal scans only; {advice}"
+            )

@@ -1,0 +1,104 @@
+"""What defines a model and its training step, whatever the method.
+
+A method that has no use for one of `METHOD_OPTIONS` refuses all but its default; loss weights that
+it has no use for count as 0 (`pipeline.models.interface`).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pipeline.common.errors import require
+from pipeline.settings.methods import DEFAULT_METHOD, MethodName
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+FeatureLayer = Literal["last", "penultimate"]
+LatentScore = Literal["distance", "neighbours", "early_neighbours"]
+
+LAMBDAS = ("lambda_adv", "lambda_con", "lambda_lat")  # of `LossSettings`
+METHOD_OPTIONS = ("skips", "feature_layer", "latent_score", "search_steps")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The `model` block: what every trial of a sweep and the final training share.
+
+    Attributes:
+        ngf: width of the generator's first layer.
+        ndf: width of the discriminator's first layer.
+        batch_size: patches in a step, over all workers.
+        learning_rate: of Adam, before its decay.
+        beta1: of Adam.
+        beta2: of Adam.
+        score_lambda: lambda of Equation 5, the residual's weight in the anomaly score, where
+            that is a weighted sum of two terms.
+        precision: of the products in training; weights, losses and scores are float32 always.
+            tf32 is CUDA's; elsewhere it is the same as float32.
+        method: which method.
+        skips: whether the generator has skip connections.
+        feature_layer: which layer of the discriminator f(.) is.
+        latent_score: the latent term of the anomaly score: Equation 3's distance of f(x) from
+            f(x_hat); that of f(x) from its nearest neighbours among training normals; or the
+            latter of what the discriminator's first convolution makes of x.
+        search_steps: of the latent search for each patch, at most.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    ngf: int
+    ndf: int
+    batch_size: int
+    learning_rate: float
+    beta1: float
+    beta2: float
+    score_lambda: float
+    precision: Precision = "float32"
+    method: MethodName = DEFAULT_METHOD
+    skips: bool = True
+    feature_layer: FeatureLayer = "last"
+    latent_score: LatentScore = "distance"
+    search_steps: int = 500
+
+    @property
+    def remembers_normals(self) -> bool:
+        """Whether scores are distances from training normals, which a detector has to know."""
+        return self.latent_score != "distance"
+
+    def __post_init__(self) -> None:
+        for name in ("ngf", "ndf"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        # Batch-norm has no variance to normalise by in a batch of one.
+        require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            require(0 <= value < 1, name, value, "from 0 to below 1")
+        require(
+            0 <= self.score_lambda <= 1,
+            "score_lambda",
+            self.score_lambda,
+            "from 0 to 1",
+        )
+        require(self.search_steps >= 1, "search_steps", self.search_steps, "1 or more")
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What a sweep searches: the weights of the generator's losses and the latent size.
+
+    Attributes:
+        lambda_adv: weight of the adversarial loss.
+        lambda_con: weight of the contextual loss.
+        lambda_lat: weight of the latent loss.
+        latent_dim: d, the generator's bottleneck width and the length of f(.).
+    """
+
+    lambda_adv: float
+    lambda_con: float
+    lambda_lat: float
+    latent_dim: int
+
+    def __post_init__(self) -> None:
+        for name in LAMBDAS:
+            value = getattr(self, name)
+            require(0 <= value < float("inf"), name, value, "a finite number, 0 or more")
+        require(self.latent_dim >= 1, "latent_dim", self.latent_dim, "1 or more")

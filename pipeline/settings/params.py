@@ -1,0 +1,319 @@
+"""The parameters of a run: `params.yaml` over the preset that it names, validated once.
+
+Each block is a plain dataclass that stands in the module it belongs to, or here where no library
+module needs it; pydantic reads them strictly and refuses unknown keys.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Strict, TypeAdapter, ValidationError
+
+from pipeline.common.errors import InputError, require
+from pipeline.common.files import read_yaml
+from pipeline.settings.model import LAMBDAS, ModelSettings
+from pipeline.settings.resources import WorkerRange, WorkerResources
+from pipeline.settings.scans import (
+    BadInputRule,
+    BagColumn,
+    Parts,
+    SplitShares,
+    Unannotated,
+    check_group,
+)
+from pipeline.settings.search_space import LOSS_NAMES, Choices, Range, check_space
+from pipeline.settings.windows import WindowRule
+
+SWEEP: Literal["sweep"] = "sweep"
+METHOD: Literal["method"] = "method"
+FromSweep = Literal["sweep"]
+FromElsewhere = Literal["sweep", "method"]
+Source = Literal[
+    "generated",
+    "coco",
+    "voc",
+    "yolo",
+    "labelme",
+    "opixray",
+    "hixray",
+    "masks",
+    "sixray",
+    "mvtec",
+    "class_folders",
+    "cifar10",
+]
+WHOLE_SOURCES = ("cifar10", "class_folders")  # in which a threat is all of its scan
+OWN_PARTS = ("cifar10", "class_folders", "mvtec")  # whose parts are kept where `parts` is null
+Sampler = Literal["optuna", "random", "grid"]
+Scheduler = Literal["asha", "pbt", "none"]
+# What population based training may change in a trial that goes on.
+MUTABLE = (*LAMBDAS, "learning_rate")
+
+# What `scans.labelled_validation` is where it is null. The abnormal scans of one's own are few,
+# and all of them are for the test unless one says otherwise.
+LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
+
+# What `scans.folder` is where there is none: a file, since DVC wants the path to be there.
+NO_FOLDER = "data/README.md"
+
+# What `extract.shard_scans` is where it is null.
+SHARD_SCANS, SHARD_WHOLE_SCANS = 16, 8192
+
+STRICT = {"extra": "forbid"}
+TRIED_TYPES = ("float", "int", "literal['sweep']", "literal['sweep','method']", "str", "BagColumn",
+               "WorkerRange")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScanSettings(SplitShares):
+    """The `scans` block: which scans, and how they are split."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    source: Source
+    folder: str
+    seed: int
+    count: int
+    abnormal_class: str
+    classes: dict[str | Annotated[int, Strict()], str]  # strict: `true` is not 1
+    bad_input: BadInputRule
+    group: str | BagColumn | None = None
+    parts: Parts = None
+    unannotated: Unannotated | None = None
+
+    @property
+    def keeps_own_parts(self) -> bool:
+        """Whether a set's own parts decide the splits, where it has any."""
+        return self.parts == "own" or (self.parts is None and self.source in OWN_PARTS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.count >= 1, "count", self.count, "1 or more")
+        if self.source == "generated":
+            expected = "the format of the scans in scans.folder, or that parameter as it was"
+            require(self.folder == NO_FOLDER, "source", self.source, expected)
+        else:
+            expected = "the folder of your scans, such as data/raw"
+            require(self.folder != NO_FOLDER, "folder", self.folder, expected)
+        names = [str(name) for name in self.classes]
+        require(len(set(names)) == len(names), "classes", self.classes, "each class once")
+        check_group(self.group)
+
+
+@dataclass(frozen=True)
+class ExtractSettings(WindowRule):
+    """The `extract` block: the window rule, and the size of a shard."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    shard_scans: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        most = self.scans_per_shard
+        require(most >= 1, "shard_scans", most, "1 or more, or null")
+
+    @property
+    def scans_per_shard(self) -> int:
+        """How many scans share a shard at most: some thousand windows, as a rule."""
+        default = SHARD_SCANS if self.mode == "windows" else SHARD_WHOLE_SCANS
+        return default if self.shard_scans is None else self.shard_scans
+
+
+@dataclass(frozen=True)
+class TuneSettings(WorkerResources):
+    """The `tune` block: the search space, and how and how long it is searched."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    trials: int
+    epochs: int
+    concurrent: int
+    workers: int
+    seed: int
+    sampler: Sampler
+    scheduler: Scheduler
+    max_failed: float
+    space: dict[str, Range | Choices]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.trials >= 0, "trials", self.trials, "0 or more")
+        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        require(self.concurrent >= 1, "concurrent", self.concurrent, "1 or more")
+        require(self.workers >= 1, "workers", self.workers, "1 or more")
+        require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "a share from 0 to 1")
+        check_space(self.space)
+        if self.scheduler == "pbt":
+            # Its trials take over one another's networks, and go on from them.
+            alone = self.sampler == "random" and self.epochs > 1 and self.workers == 1
+            got = f"{self.sampler}, {self.epochs} epochs, {self.workers} workers"
+            expected = "sampler random, 2 epochs or more and 1 worker for pbt"
+            require(alone, "scheduler", got, expected)
+            fixed = all(name in MUTABLE or _one_choice(v) for name, v in self.space.items())
+            require(fixed, "space", sorted(self.space), f"only {MUTABLE} to vary under pbt")
+        if self.sampler == "grid":
+            ranges = [name for name, v in self.space.items() if not isinstance(v, Choices)]
+            require(not ranges, "space", ranges, "choices for every setting under sampler grid")
+
+
+@dataclass(frozen=True)
+class TrainBlock(WorkerResources):
+    """The `train` block.
+
+    A setting that says ``sweep`` is taken from what `tune` found best, a loss weight that says
+    ``method`` from the paper of the method.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+
+    lambda_adv: float | FromElsewhere
+    lambda_con: float | FromElsewhere
+    lambda_lat: float | FromElsewhere
+    latent_dim: int | FromSweep
+    epochs: int
+    seed: int
+    workers: int | WorkerRange
+    false_alarm_rate: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in LOSS_NAMES:
+            value = getattr(self, name)
+            right = value in (SWEEP, METHOD) or 0 <= value < float("inf")
+            require(right, name, value, "a finite number, 0 or more, sweep, or a lambda's method")
+        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        right = isinstance(self.workers, WorkerRange) or self.workers >= 1
+        require(right, "workers", self.workers, "1 or more")
+        rate = self.false_alarm_rate
+        require(0 < rate < 1, "false_alarm_rate", rate, "a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """The `evaluate` block: intervals and figures."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    bootstrap: int
+    tsne_points: int
+    exemplars: int
+    normal_colour: str
+    abnormal_colour: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")
+        require(self.tsne_points >= 10, "tsne_points", self.tsne_points, "10 or more")
+        require(self.exemplars >= 1, "exemplars", self.exemplars, "1 or more")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every parameter of a run, the preset applied."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    preset: str
+    storage: str
+    cache_gb: float
+    scans: ScanSettings
+    extract: ExtractSettings
+    model: ModelSettings
+    tune: TuneSettings
+    train: TrainBlock
+    evaluate: EvaluateSettings
+
+    def __post_init__(self) -> None:
+        require(0 < self.cache_gb < float("inf"), "cache_gb", self.cache_gb, "more than 0")
+        if self.scans.uses_labels:
+            kinds = self.scans.source, self.extract.mode
+            within = self.extract.mode == "windows" and self.scans.source not in WHOLE_SOURCES
+            expected = "extract.mode windows, and a source that says where threats are, for outside"
+            require(within, "scans.normal_windows", kinds, expected)
+
+
+def reading_settings(scans: ScanSettings) -> dict[str, Any]:
+    """The parameters of the `scans` block that may decide what a scan looks like, once read."""
+    others = {field.name for field in fields(SplitShares)}
+    others |= {"folder", "seed", "count", "group", "bad_input", "parts", "unannotated"}
+    return {name: value for name, value in vars(scans).items() if name not in others}
+
+
+def load_settings(
+    params: Path = Path("params.yaml"), presets: Path = Path("presets.yaml")
+) -> Settings:
+    """Read `params`, fill its nulls from the preset that it names, and validate the whole.
+
+    Raises:
+        InputError: a file is missing or not YAML, or a parameter is unknown, missing or wrong;
+            the message names the file and the parameter.
+    """
+    given, available = _read_blocks(params), _read_blocks(presets)
+    preset = given.get("preset")
+    if not isinstance(preset, str) or preset not in available:
+        raise InputError(f"{params}: preset: got {preset!r}, expected one of {sorted(available)}")
+    filled = {
+        name: _fill(block, available[preset].get(name, {})) if isinstance(block, dict) else block
+        for name, block in given.items()
+    }
+    if isinstance(filled.get("scans"), dict):
+        if filled["scans"].get("source") == "embedded":
+            print(f"{params}: scans.source: embedded is called generated now", file=sys.stderr)
+            filled["scans"]["source"] = "generated"
+        generated = filled["scans"].get("source") == "generated"
+        share = LABELLED_GENERATED if generated else LABELLED_OWN
+        filled["scans"].setdefault("labelled_validation", share)
+    try:
+        return TypeAdapter(Settings).validate_python(filled)
+    except ValidationError as error:
+        raise InputError(_one_line(error, params)) from None
+
+
+def _one_choice(values: Range | Choices) -> bool:
+    return isinstance(values, Choices) and len(values.choices) == 1
+
+
+def _read_blocks(path: Path) -> dict[str, Any]:
+    try:
+        content = read_yaml(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file: run from the project's root") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping of blocks, got {type(content).__name__}")
+    return content
+
+
+def _fill(block: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+    """The block, with each null, and each key left out, taken from the preset."""
+    return {
+        **preset,
+        **{key: value for key, value in block.items() if value is not None},
+    }
+
+
+def _one_line(error: ValidationError, params: Path) -> str:
+    """The first fault of a validation, and how many more there are."""
+    faults = error.errors()
+    # Where a value may be of several types, there is a fault for each, whose place ends with the
+    # type that was tried. The one that got as far as our own rule, or else deepest, was meant.
+    deepest = max(faults, key=lambda fault: len(fault["loc"]))
+    first = next((fault for fault in faults if fault["type"] == "value_error"), deepest)
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    place = [str(part) for part in first["loc"] if part not in TRIED_TYPES]
+    if place and place[-1] == "[key]":
+        block = ".".join(place[:-2])
+        return f"{params}: {block}: got the key {first['input']!r}, expected a word: quote it{more}"
+    where = ".".join(place)
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        what = "unknown parameter: remove it or correct its name"
+    elif first["type"] in ("missing", "missing_argument"):
+        what = "missing: give it a value, or null where the preset has one"
+    elif first["type"] == "value_error":  # one of ours, which starts with the parameter's name
+        return f"{params}: {where}{'.' if where else ''}{first['ctx']['error']}{more}"
+    else:
+        what = f"{first['msg']}, got {first['input']!r}"
+    return f"{params}: {where}: {what}{more}"

@@ -1,0 +1,37 @@
+"""How a scan becomes windows."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.common.errors import require
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """How a scan becomes windows.
+
+    Attributes:
+        mode: ``windows`` slides a window; ``whole`` resizes the whole scan to one.
+        size: side of a window in pixels.
+        stride: pixels between neighbouring origins.
+        min_foreground: share of a window, 0 to 1, that must be foreground for it to be kept.
+        min_window_share: a threat covering this share of the window makes it abnormal ...
+        min_threat_share: ... and so does this share of the threat lying inside it; less of
+            both, but not nothing, is grazing.
+    """
+
+    mode: Literal["windows", "whole"] = "windows"
+    size: int = 64
+    stride: int = 32
+    min_foreground: float = 0.1
+    min_window_share: float = 0.1
+    min_threat_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        # The generator halves the side until 1 is left.
+        power_of_two = self.size >= 16 and self.size & (self.size - 1) == 0
+        require(power_of_two, "size", self.size, "a power of 2, 16 or more")
+        require(self.stride >= 1, "stride", self.stride, "1 or more")
+        for name in ("min_foreground", "min_window_share", "min_threat_share"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, name, value, "a share from 0 to 1")

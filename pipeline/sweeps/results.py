@@ -1,0 +1,217 @@
+"""What a sweep found, on disk, and which settings the training takes from it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import read_table, write_json, write_table
+from pipeline.models.interface import method_of
+from pipeline.settings.model import LossSettings, ModelSettings
+from pipeline.settings.params import METHOD, SWEEP, TrainBlock
+from pipeline.settings.search_space import LOSS_NAMES, Values, apply
+from pipeline.tracking.runs import trial_run_name
+from pipeline.tracking.tracker import Tracker
+
+BEST = "best.json"
+TRIALS = "trials.csv"
+CURVES = "curves.csv"
+COLUMNS = (
+    "objective",
+    "state",
+    "epochs",
+    "training_seconds",
+    "started",
+    "ended",
+    "reason",
+)
+
+TrialState = Literal["finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trial of a sweep.
+
+    Attributes:
+        trial: Ray Tune's id of it, by which MLflow names its run.
+        settings: what was tried.
+        objective: of its best epoch; None where it ended before its first.
+        state: ``finished`` all epochs, was ``stopped`` early by the scheduler, or ``failed``.
+        epochs: how many it trained.
+        training_seconds: spent in training steps, of `ended` - `started`.
+        started, ended: seconds since the sweep's first trial began.
+        reason: why it failed, in one line; "" otherwise.
+        curve: the metrics of each epoch.
+    """
+
+    trial: str
+    settings: Values
+    objective: float | None
+    state: TrialState
+    epochs: int
+    training_seconds: float
+    started: float
+    ended: float
+    reason: str = ""
+    curve: Sequence[Mapping[str, float]] = ()
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """Every trial of a sweep, best first, failed ones last; at least one has an objective."""
+
+    trials: Sequence[TrialResult]
+
+    @property
+    def best(self) -> Values:
+        """The settings that the training takes, by name."""
+        return self.trials[0].settings
+
+    @property
+    def value(self) -> float:
+        """The best objective."""
+        value = self.trials[0].objective
+        assert value is not None
+        return value
+
+
+def rank(trials: Sequence[TrialResult]) -> SweepResult:
+    """Order the trials: best objective first, equal ones by their settings, failed ones last.
+
+    Raises:
+        InputError: none finished an epoch without failing.
+    """
+
+    def key(trial: TrialResult) -> tuple[bool, float, list[float]]:
+        useless = trial.state == "failed" or trial.objective is None
+        return useless, -(trial.objective or 0.0), list(trial.settings.values())
+
+    ordered = sorted(trials, key=key)
+    if not ordered or key(ordered[0])[0]:
+        reason = f": {ordered[0].reason}" if ordered else ""
+        raise InputError(f"tune: every trial failed{reason}: narrow the ranges, or see the log")
+    return SweepResult(ordered)
+
+
+def require_enough(result: SweepResult, max_failed: float) -> None:
+    """Refuse a sweep of which more than a share `max_failed` failed.
+
+    Raises:
+        InputError: they did; the message has the last one's reason.
+    """
+    failed = [trial for trial in result.trials if trial.state == "failed"]
+    if len(failed) > max_failed * len(result.trials):
+        raise InputError(
+            f"tune: {len(failed)} of {len(result.trials)} trials failed, more than "
+            f"tune.max_failed ({max_failed:g}) allows: {failed[-1].reason}: narrow the ranges"
+        )
+
+
+def write_sweep(
+    folder: Path, result: SweepResult | None, objective: str, run_id: str | None
+) -> None:
+    """Write best.json, trials.csv and curves.csv; a `result` of None stands for no sweep."""
+    names = list(result.best) if result else []
+    rows = [_row(trial) for trial in result.trials] if result else []
+    write_table(folder / TRIALS, ["trial", *names, *COLUMNS], rows)
+    curves = [
+        {"trial": trial.trial, **epoch}
+        for trial in (result.trials if result else ())
+        for epoch in trial.curve
+    ]
+    write_table(folder / CURVES, list(curves[0]) if curves else ["trial"], curves)
+    content = {
+        "settings": dict(result.best) if result else None,
+        "objective": objective,
+        "value": result.value if result else None,
+        "trials": len(result.trials) if result else 0,
+        "run_id": run_id,
+    }
+    write_json(folder / BEST, content)
+
+
+def read_trials(folder: Path) -> list[TrialResult]:
+    """What `write_sweep` wrote to trials.csv and curves.csv, best trial first."""
+    curves: dict[str, list[dict[str, float]]] = {}
+    for row in read_table(folder / CURVES):
+        trial = row.pop("trial")
+        curves.setdefault(trial, []).append({name: float(row[name]) for name in row})
+    return [_parse(row, curves.get(row["trial"], [])) for row in read_table(folder / TRIALS)]
+
+
+def read_best(folder: Path) -> dict[str, Any]:
+    """What `write_sweep` wrote to best.json.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / BEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder / BEST}: no such file: run `dvc repro tune`") from None
+    return content
+
+
+def choose_settings(
+    model: ModelSettings, block: TrainBlock, best: dict[str, Any]
+) -> tuple[ModelSettings, LossSettings]:
+    """The settings to train with: of the `train` block, the sweep's where it says ``sweep``.
+
+    A loss weight that says ``method`` is as the method's paper sets it.
+    What the sweep searched of the `model` block is taken from it as well, while any of the
+    `train` block's settings says ``sweep``.
+
+    Raises:
+        InputError: a setting says ``sweep`` and there was none.
+    """
+    given = {name: getattr(block, name) for name in LOSS_NAMES}
+    lambdas = method_of(model).lambdas
+    given |= {name: lambdas.get(name, 0.0) for name, value in given.items() if value == METHOD}
+    asking = [name for name, value in given.items() if value == SWEEP]
+    if not asking:
+        return apply(given, model)
+    if best["settings"] is None:
+        raise InputError(
+            f"params.yaml: train.{asking[0]}: it says sweep, but tune.trials is 0: "
+            "give it a number, or tune.trials 1 or more"
+        )
+    numbers = {name: value for name, value in given.items() if value != SWEEP}
+    return apply({**best["settings"], **numbers}, model)
+
+
+def _row(trial: TrialResult) -> dict[str, Any]:
+    fields = asdict(trial)
+    del fields["curve"]
+    return {**fields.pop("settings"), **fields}
+
+
+def _parse(row: dict[str, str], curve: Sequence[Mapping[str, float]]) -> TrialResult:
+    return TrialResult(
+        trial=row["trial"],
+        settings={name: _number(row[name]) for name in row if name not in ("trial", *COLUMNS)},
+        objective=float(row["objective"]) if row["objective"] else None,
+        state=TypeAdapter(TrialState).validate_python(row["state"]),
+        epochs=int(row["epochs"]),
+        training_seconds=float(row["training_seconds"]),
+        started=float(row["started"]),
+        ended=float(row["ended"]),
+        reason=row["reason"],
+        curve=curve,
+    )
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)
+
+
+def log_trial(tracker: Tracker, sweep_run: str, trial: TrialResult) -> None:
+    """Log what is not there yet of one trial, in a run of its own nested in the sweep's."""
+    run_id = tracker.child_run(sweep_run, trial_run_name(trial.trial), trial.settings)
+    tracker.log_missing_history(run_id, trial.curve)
+    tracker.set_tags(run_id, {"state": trial.state, "reason": trial.reason})
+    tracker.finish(run_id, "FAILED" if trial.state == "failed" else "FINISHED")

@@ -1,0 +1,112 @@
+"""What the trials of a sweep give: their MLflow runs while it runs, their results after it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback, Result, ResultGrid
+from ray.tune.experiment import Trial
+
+from pipeline.common.errors import last_line
+from pipeline.settings.params import TuneSettings
+from pipeline.sweeps.results import SweepResult, TrialResult, rank, require_enough
+from pipeline.tracking.runs import trial_run_name
+from pipeline.tracking.tracker import Tracker
+
+OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
+
+
+class TrackTrials(Callback):
+    """Nests an MLflow run for each trial in the sweep's run, with its curve and its end."""
+
+    def __init__(self, tracker: Tracker, sweep_run: str, objective_name: str) -> None:
+        self.tracker = tracker
+        self.sweep_run = sweep_run
+        self.objective_name = objective_name
+        self.runs: dict[str, str] = {}
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Open the run of a trial, so that it shows while it runs, and for how long it ran."""
+        self._run(trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Log an epoch of a trial in one call."""
+        run_id = self._run(trial)
+        names = ("epoch", *_curve_names(result), self.objective_name)
+        self.tracker.log_epoch(run_id, {name: result[name] for name in names})
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Close the run of a trial that ended, or that ASHA stopped."""
+        self.tracker.finish(self._run(trial))
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Close the run of a trial that failed."""
+        self.tracker.finish(self._run(trial), "FAILED")
+
+    def _run(self, trial: Trial) -> str:
+        """The id of the trial's run, asked of MLflow once."""
+        if trial.trial_id not in self.runs:
+            self.runs[trial.trial_id] = self.tracker.child_run(
+                self.sweep_run, trial_run_name(trial.trial_id), trial.config
+            )
+        return self.runs[trial.trial_id]
+
+
+def collect_results(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
+    """Every trial with its best epoch, best trial first.
+
+    Raises:
+        InputError: more trials failed than were allowed to.
+    """
+    results = [grid[index] for index in range(len(grid))]
+    begins = [_began(result) for result in results]
+    first = min((began for began in begins if began is not None), default=0.0)
+    ranked = rank([_trial(result, asked.epochs, first) for result in results])
+    require_enough(ranked, asked.max_failed)
+    return ranked
+
+
+def _trial(result: Result, epochs: int, first: float) -> TrialResult:
+    settings = result.config or {}
+    reason = last_line(result.error) if result.error else ""
+    trial = Path(result.path).name
+    curve = result.metrics_dataframe
+    began = _began(result)
+    if curve is None or began is None:
+        reason = reason or "no epoch ended"
+        return TrialResult(trial, settings, None, "failed", 0, 0.0, 0.0, 0.0, reason)
+    done = int(curve["epoch"].max())
+    names = ["epoch", *_curve_names(curve)]
+    return TrialResult(
+        trial,
+        settings,
+        objective=float(curve[OBJECTIVE].max()),
+        state="failed" if result.error else "finished" if done == epochs else "stopped",
+        epochs=done,
+        training_seconds=float(curve["seconds"].sum()),
+        started=began - first,
+        ended=float(curve["timestamp"].max()) - first,
+        reason=reason,
+        curve=curve[names].astype(float).to_dict("records"),
+    )
+
+
+def _curve_names(metrics: Iterable[str]) -> list[str]:
+    """What of a trial's metrics its curves show: the losses, which the method names, and so on."""
+    return [name for name in metrics if name.startswith("loss_") or name in ("seconds", OBJECTIVE)]
+
+
+def _began(result: Result) -> float | None:
+    """When a trial began, in seconds of the clock; None where no epoch of it ended."""
+    curve = result.metrics_dataframe
+    if curve is None or not len(curve):
+        return None
+    return float((curve["timestamp"] - curve["time_total_s"]).min())

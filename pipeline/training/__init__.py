@@ -1,0 +1,4 @@
+"""The training loop, the choice of the best epoch, and both on Ray Train.
+
+May import: cluster, common, models, patches, settings, tracking.
+"""

@@ -1,0 +1,248 @@
+"""The training loop: one for the single process, Ray Train and Ray Tune. It imports none of them.
+
+Three levels: `train_step` (with the model), `train_epoch`, `train`.
+"""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.common.errors import require
+from pipeline.common.files import code_digest, digest
+from pipeline.models.detector import build_detector, to_tensor
+from pipeline.models.gan import Gan, build_gan, network_state
+from pipeline.models.interface import Method, method_of
+from pipeline.models.nets import NetShape
+from pipeline.patches.batches import ShuffledReader
+from pipeline.patches.store import PatchStore
+from pipeline.settings.model import LossSettings, ModelSettings
+from pipeline.settings.resources import WorkerRange
+from pipeline.training.criterion import CRITERION, Validation, training_normals
+
+# The packages that decide what a training gives: after an edit to one, it starts anew.
+DECIDING = ("pipeline.common", "pipeline.models", "pipeline.patches", "pipeline.training")
+
+PROGRESS_SECONDS = 15.0
+CPU = torch.device("cpu")
+
+Metrics = dict[str, float]
+State = dict[str, Any]
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What decides a trained model, beside the data and the number of workers."""
+
+    model: ModelSettings
+    losses: LossSettings
+    epochs: int
+    seed: int
+
+    def key(self, data: str, workers: int | WorkerRange) -> str:
+        """Digest of all that decides the result; a checkpoint of another key is refused.
+
+        Of a range of workers it is the range that counts: a training goes on with more or less of
+        them, and how many there were in each epoch decides its result as well.
+        """
+        asked = [workers.min, workers.max] if isinstance(workers, WorkerRange) else workers
+        return digest([asdict(self), data, asked, code_digest(DECIDING)])
+
+
+@dataclass(frozen=True)
+class Worker:
+    """This process among the data-parallel ones.
+
+    Attributes:
+        rank, world_size: which, of how many.
+        device: where it computes.
+        wrap: makes a network data-parallel; the identity for a single process.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = CPU
+    wrap: Callable[[nn.Module], nn.Module] = lambda network: network
+
+
+# Called on every rank after every epoch, with the same metrics' names and the state to keep.
+Report = Callable[[Metrics, State], None]
+
+
+def train(
+    settings: TrainSettings,
+    patches: PatchStore,
+    validate: Validation,
+    worker: Worker,
+    report: Report,
+    resume: State | None = None,
+) -> State:
+    """Train for `settings.epochs`, or what is left of them after `resume`.
+
+    Returns:
+        The last state: `epoch` (how many are done), `model`, `history` (metrics of each epoch),
+        `best` (networks, epoch and criterion of the best epoch) and `settings`.
+
+    Raises:
+        InputError: there are less patches than a batch for each worker.
+        TrainingDivergedError: a loss is not finite.
+    """
+    reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
+    method, shape = method_of(settings.model), net_shape(settings, patches)
+    model = _build(settings, method, shape, worker)
+    seen = training_normals(patches, settings.model) if worker.rank == 0 else None
+    state = resume or {"epoch": 0, "history": [], "best": None, "settings": asdict(settings)}
+    if resume:
+        model.load_state(resume["model"])
+    for epoch in range(state["epoch"], settings.epochs):
+        started = time.monotonic()
+        # Anew for each epoch, so that what a step draws does not depend on where it was resumed.
+        torch.manual_seed(_seed(settings.seed, epoch, worker.rank))
+        losses = train_epoch(method, model, reader, epoch, settings.losses, worker)
+        _average_buffers(model, worker)
+        seconds = time.monotonic() - started
+        metrics: Metrics = {"epoch": epoch + 1, **losses, "seconds": seconds}
+        metrics["workers"] = worker.world_size
+        networks = network_state(model.networks)
+        if worker.rank == 0:
+            detector = build_detector(shape, networks, settings.model, worker.device, seen)
+            metrics |= validate(detector)
+        state = _advance(state, model, metrics, networks)
+        report(metrics, state)
+    return state
+
+
+def train_epoch(
+    method: Method,
+    model: Gan,
+    reader: ShuffledReader,
+    epoch: int,
+    weights: LossSettings,
+    worker: Worker,
+) -> Metrics:
+    """One pass over this rank's patches; the mean of each loss."""
+    for network in model.networks.values():
+        network.train()
+    totals: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=worker.device))
+    batches = _with_progress(reader.epoch(epoch), reader.batches_per_epoch, epoch, worker.rank)
+    for batch in batches:
+        losses = method.train_step(model, to_tensor(batch, worker.device), weights)
+        for name, value in losses.items():
+            totals[name] += value
+    learning_rate = float(model.schedules[0].get_last_lr()[0])
+    for schedule in model.schedules:
+        schedule.step()
+    means = {name: float(total) / reader.batches_per_epoch for name, total in totals.items()}
+    _require_finite(means, epoch)
+    return {**means, "learning_rate": learning_rate}
+
+
+def shuffled_reader(
+    settings: TrainSettings, patches: PatchStore, rank: int, world_size: int
+) -> ShuffledReader:
+    """What one worker reads.
+
+    Raises:
+        InputError: the batch cannot be shared out, or there are too few patches for one.
+    """
+    batch_size = settings.model.batch_size
+    require_divisible(batch_size, world_size)
+    return ShuffledReader(patches, batch_size // world_size, rank, world_size, settings.seed)
+
+
+def net_shape(settings: TrainSettings, patches: PatchStore) -> NetShape:
+    """The networks that fit these patches."""
+    return NetShape(
+        side=patches.side,
+        channels=patches.channels,
+        ngf=settings.model.ngf,
+        ndf=settings.model.ndf,
+        latent_dim=settings.losses.latent_dim,
+        skips=settings.model.skips,
+        feature_layer=settings.model.feature_layer,
+    )
+
+
+def require_divisible(batch_size: int, workers: int) -> None:
+    """Refuse a batch that cannot be shared out evenly, two patches or more to each worker."""
+    fits = batch_size % workers == 0 and batch_size // workers >= 2
+    require(
+        fits,
+        "model.batch_size",
+        batch_size,
+        f"a multiple of {workers} workers, 2 or more each",
+    )
+
+
+def _build(settings: TrainSettings, method: Method, shape: NetShape, worker: Worker) -> Gan:
+    networks = method.build_networks(shape, settings.seed)
+    placed = {name: worker.wrap(network.to(worker.device)) for name, network in networks.items()}
+    return build_gan(placed, settings.model, settings.epochs)
+
+
+def _seed(*numbers: int) -> int:
+    """One seed from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _advance(state: State, model: Gan, metrics: Metrics, networks: State) -> State:
+    """The state after one more epoch; an epoch as good as the best so far does not replace it."""
+    criterion = metrics.get(CRITERION)  # rank 0 alone validates, and rank 0's state is kept
+    best = state["best"]
+    if criterion is not None and (best is None or criterion > best["criterion"]):
+        kept = {name: _clone(network) for name, network in networks.items()}
+        best = {"epoch": metrics["epoch"], "criterion": criterion, "networks": kept}
+    return {
+        "epoch": int(metrics["epoch"]),
+        "model": model.state(),
+        "history": [*state["history"], metrics],
+        "best": best,
+        "settings": state["settings"],
+    }
+
+
+def _clone(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def _average_buffers(model: Gan, worker: Worker) -> None:
+    """Average batch-norm's running statistics over the ranks, so that all hold one model."""
+    if worker.world_size == 1:
+        return
+    for network in model.networks.values():
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                torch.distributed.all_reduce(buffer)
+                buffer.div_(worker.world_size)
+
+
+def _require_finite(means: Metrics, epoch: int) -> None:
+    for name, value in means.items():
+        if not math.isfinite(value):
+            raise TrainingDivergedError(
+                f"{name} is {value} in epoch {epoch + 1}: lower model.learning_rate or the lambdas"
+            )
+
+
+def _with_progress(
+    batches: Iterator[NDArray[np.uint8]], total: int, epoch: int, rank: int
+) -> Iterator[NDArray[np.uint8]]:
+    """The batches; rank 0 says now and then how far it is, on a line that a log can keep."""
+    said = time.monotonic()
+    for number, batch in enumerate(batches):
+        yield batch
+        if rank == 0 and time.monotonic() - said > PROGRESS_SECONDS:
+            said = time.monotonic()
+            print(f"epoch {epoch + 1}: batch {number + 1} of {total}", flush=True)

@@ -1,0 +1,209 @@
+"""Data-parallel training: the loop of `pipeline.training.loop` under Ray Train."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+from ray.train import (
+    Checkpoint,
+    CheckpointConfig,
+    FailureConfig,
+    LoggingConfig,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+    UserCallback,
+)
+from ray.train.torch import TorchConfig, TorchTrainer
+from torch import nn
+
+from pipeline.cluster.locks import exclusive_lock
+from pipeline.cluster.preflight import require_capacity
+from pipeline.cluster.session import apart_from_signals, share_cores
+from pipeline.cluster.storage import Storage
+from pipeline.common.errors import InputError, last_line
+from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
+from pipeline.models.tensor_files import save_checkpoint
+from pipeline.patches.store import PatchStore
+from pipeline.patches.upload import SharedPatches, open_store
+from pipeline.settings.resources import WorkerRange, WorkerResources
+from pipeline.tracking.tracker import Tracker
+from pipeline.training.criterion import Validation, load_validation
+from pipeline.training.loop import Metrics, State, TrainSettings, Worker, shuffled_reader, train
+from pipeline.training.ray_checkpoints import drop_unusable_list, newest_state, retry_writes
+
+WORKER_FAILURES = 3  # restarts from the last checkpoint before the run counts as failed
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What every worker is told.
+
+    Attributes:
+        settings: what to train.
+        patches: absolute folder of the patches.
+        key: of settings, data and workers; checkpoints of another key are refused.
+        tracker, run_id: the MLflow run for the curves.
+        labelled: whether validation scores the labelled scans too, which only a sweep may see.
+        beside: how many jobs like this one share the cores.
+        shared: where the patches are for nodes that cannot read their folder.
+    """
+
+    settings: TrainSettings
+    patches: str
+    key: str
+    tracker: Tracker
+    run_id: str
+    labelled: bool = False
+    beside: int = 1
+    shared: SharedPatches | None = None
+
+    def open(self, split: str) -> PatchStore:
+        """The patches of a split, on the node that this runs on."""
+        return open_store(Path(self.patches), split, self.shared)
+
+
+def train_on_ray(
+    job: TrainJob, workers: int | WorkerRange, resources: WorkerResources, storage: Storage
+) -> State:
+    """Train on `workers` Ray workers and return the last state.
+
+    The run is named after the job's key, so a rerun of the same job goes on from the last
+    checkpoint in `storage`, and another job never meets it.
+    """
+    counts = workers.counts if isinstance(workers, WorkerRange) else [workers]
+    for count in counts:  # said here in one line, rather than by each worker with a traceback
+        shuffled_reader(job.settings, job.open(TRAIN), 0, count)
+    require_capacity("train.workers", counts[0], resources.each)
+    name = f"train-{job.key[:16]}"
+    filesystem, folder = storage.child(name).open()
+    with exclusive_lock(storage, name):
+        retry_writes(lambda: _attempt(lambda: fit(job, workers, resources, storage, name)), folder)
+    state = newest_state(filesystem, folder, job.key)
+    if state is None:
+        raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
+    return state
+
+
+def fit(
+    job: TrainJob,
+    workers: int | WorkerRange,
+    resources: WorkerResources,
+    storage: Storage,
+    name: str,
+    callbacks: Sequence[UserCallback] = (),
+) -> None:
+    """Run the job under the name `name`, or what is left of it in `storage`.
+
+    Where a number of workers is asked for, it waits until there is room for all of them.
+    """
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"job": job},
+        # NCCL does not let several workers share a GPU.
+        torch_config=TorchConfig(backend="gloo" if resources.gpus < 1 else "nccl"),
+        scaling_config=ScalingConfig(
+            num_workers=(workers.min, workers.max) if isinstance(workers, WorkerRange) else workers,
+            use_gpu=resources.gpus > 0,
+            resources_per_worker=resources.each,
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=storage.place,
+            failure_config=FailureConfig(max_failures=WORKER_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig(log_level="WARNING"),
+            callbacks=list(callbacks),
+        ),
+    )
+    drop_unusable_list(*storage.child(name).open())
+    trainer.fit()
+
+
+def _attempt(training: Callable[[], None]) -> None:
+    """Train.
+
+    Raises:
+        OSError: Ray could not write its list of checkpoints.
+        InputError: the workers failed too often.
+    """
+    try:
+        apart_from_signals(training)
+    except TrainingFailedError as error:
+        reason = getattr(error, "controller_failure", None)
+        if isinstance(reason, OSError):
+            raise reason from None
+        raise InputError(f"train: {last_line(error)}") from error
+
+
+def train_worker(config: dict[str, Any]) -> None:
+    """What each Ray worker runs."""
+    job: TrainJob = config["job"]
+    context = ray.train.get_context()
+    share_cores(context.get_local_world_size() * job.beside)
+    worker = Worker(
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+        wrap=_data_parallel,
+    )
+    # Not Ray's own list of checkpoints, which lacks those that were written just before a kill.
+    storage = context.get_storage()
+    resume = newest_state(storage.storage_filesystem, storage.experiment_fs_path, job.key)
+    train(
+        job.settings,
+        job.open(TRAIN),
+        open_validation(job),
+        worker,
+        lambda metrics, state: _report(job, worker, metrics, state),
+        resume=resume,
+    )
+
+
+def open_validation(job: TrainJob) -> Validation:
+    """What the job is validated on."""
+    labelled = job.open(LABELLED_VALIDATION) if job.labelled else None
+    return load_validation(job.open(VALIDATION), job.settings.seed, labelled)
+
+
+def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> None:
+    """Tell Ray, on every rank since it is a barrier; rank 0 keeps the state and tells MLflow."""
+    if worker.rank != 0:
+        ray.train.report(metrics)
+        return
+    print(describe_epoch(metrics, job.settings.epochs), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder), state, job.key)
+        ray.train.report(
+            metrics,
+            checkpoint=Checkpoint.from_directory(folder),
+            # In the order of epochs, and never one that Ray has in its list already.
+            checkpoint_dir_name=f"epoch-{state['epoch']:06d}-{time.time_ns()}",
+            checkpoint_upload_fn=_upload,
+        )
+    job.tracker.log_epoch(job.run_id, metrics)
+
+
+def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    storage = ray.train.get_context().get_storage()
+    place = storage.build_checkpoint_path_from_name(name)
+    retry_writes(lambda: storage.persist_current_checkpoint(checkpoint, name), place)
+    return Checkpoint(place, storage.storage_filesystem)
+
+
+def describe_epoch(metrics: Metrics, epochs: int) -> str:
+    """One line for people about an epoch."""
+    values = " ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "epoch")
+    return f"epoch {metrics['epoch']:.0f} of {epochs}: {values}"
+
+
+def _data_parallel(network: nn.Module) -> nn.Module:
+    # The discriminator runs twice before its one backward pass; broadcasting buffers in between
+    # would change what the first pass saved. The loop averages them after each epoch instead.
+    options = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
+    return ray.train.torch.prepare_model(network, parallel_strategy_kwargs=options)

@@ -1,0 +1,106 @@
+"""Checkpoints in Ray's storage: the newest whole one is gone on from, and writing is patient."""
+
+import json
+import time
+from collections.abc import Callable
+
+import ray
+from pyarrow.fs import FileSelector, FileSystem, FileType
+
+from pipeline.common.errors import InputError
+from pipeline.models.tensor_files import CHECKPOINT, parse_checkpoint
+from pipeline.training.loop import State
+
+RAYS_LIST = "checkpoint_manager_snapshot.json"  # of Ray Train: the checkpoints of a run
+WAITS = (1, 2, 4, 8, 16, 32)  # seconds between tries to write: a minute in all
+
+
+def newest_state(
+    filesystem: FileSystem, folder: str, key: str, last: str | None = None
+) -> State | None:
+    """The training state of the newest whole checkpoint in a folder; None where there is none.
+
+    Newer ones that are cut short, or of another key, are named and left.
+
+    Args:
+        filesystem: where the folder is.
+        folder: of checkpoints, each a folder in it, in the order of their names.
+        key: of the settings and data that a checkpoint has to be of.
+        last: no checkpoint after the one of this name is looked at.
+    """
+    refused = []
+    for name in sorted(_names(filesystem, folder), reverse=True):
+        place = f"{folder}/{name}/{CHECKPOINT}"
+        if last is not None and name > last:
+            continue
+        try:
+            # Read in place: the shared temporary folder that Ray would download to may be cut
+            # short where several workers of a node ask for it at once.
+            with filesystem.open_input_file(place) as file:
+                state = parse_checkpoint(file.read(), place, key)
+        except FileNotFoundError:  # the kill came before its first byte
+            continue
+        except InputError as error:
+            refused.append(error)
+            continue
+        _say(refused, f"going on from {place}")
+        return state
+    _say(refused, "there is no other, so it starts anew")
+    return None
+
+
+def drop_unusable_list(filesystem: FileSystem, folder: str) -> None:
+    """Remove Ray Train's list of a run's checkpoints where Ray would refuse to start over it.
+
+    It is overwritten in place, so a kill may cut it short; Ray only needs it to remove old ones.
+    """
+    place = f"{folder}/{RAYS_LIST}"
+    if filesystem.get_file_info(place).type == FileType.NotFound:
+        return
+    with filesystem.open_input_file(place) as file:
+        content = file.read()
+    if not _is_usable(content, _names(filesystem, folder)):
+        print(f"{place}: cut short, or of another Ray, so it is removed")
+        filesystem.delete_file(place)
+
+
+def retry_writes(write: Callable[[], None], place: str) -> None:
+    """Write, and try again for a minute where the storage refuses.
+
+    Raises:
+        InputError: it still does.
+    """
+    for wait in WAITS:
+        try:
+            write()
+        except OSError as error:
+            print(f"{place}: {error}: trying again in {wait} s", flush=True)
+            time.sleep(wait)
+        else:
+            return
+    try:
+        write()
+    except OSError as error:
+        raise InputError(
+            f"{place}: it could not be written for {sum(WAITS)} s: {error}: make it writable, "
+            "then run the same again: it goes on from the last checkpoint"
+        ) from None
+
+
+def _is_usable(content: bytes, names: list[str]) -> bool:
+    try:
+        listed = json.loads(content)
+    except ValueError:
+        return False
+    there = all(one["checkpoint_dir_name"] in names for one in listed["checkpoint_results"])
+    return there and bool(listed["ray_version"] == ray.__version__)
+
+
+def _names(filesystem: FileSystem, folder: str) -> list[str]:
+    found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
+    return [info.base_name for info in found if info.type == FileType.Directory]
+
+
+def _say(refused: list[InputError], what_now: str) -> None:
+    for error in refused:
+        print(f"{error}; {what_now}", flush=True)

@@ -1,0 +1,254 @@
+"""The generated scans: their physics, that they repeat, and that a folder of them reads back."""
+
+import colorsys
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import xraydb
+
+from pipeline.patches.windows import BACKGROUND_LEVEL
+from pipeline.scans.generated.coco import (
+    UNFINISHED,
+    generate,
+    write_annotations,
+    write_scan,
+)
+from pipeline.scans.generated.detector import (
+    PALETTE,
+    Floats,
+    effective_z,
+    expose,
+    readings,
+    transmission,
+)
+from pipeline.scans.generated.generator import CYCLE, render_scan, threat_of
+from pipeline.scans.generated.materials import ENERGIES_KEV, attenuation
+from pipeline.scans.generated.shapes import Pose, Tile, rounded
+from pipeline.scans.generated.textures import Textures
+from pipeline.scans.scan import Region, Scan
+from pipeline.scans.sources.coco import CocoSource
+from pipeline.scans.sources.registry import AS_NAMED
+
+SEED = 11
+SIDE = 64
+
+
+def slab(material: str, cm: float) -> Floats:
+    """Optical depths (2, SIDE, SIDE) of an even slab."""
+    depths = np.array(attenuation(material), dtype=np.float32) * np.float32(cm)
+    return np.broadcast_to(depths[:, None, None], (2, SIDE, SIDE)).copy()
+
+
+def hue(material: str, cm: float) -> float:
+    """Mean hue, degrees, of a slab as it is painted."""
+    image = expose(slab(material, cm), np.random.default_rng(SEED))
+    red, green, blue = (image[8:-8, 8:-8].mean(axis=(0, 1)) / 255).tolist()
+    return 360 * colorsys.rgb_to_hsv(red, green, blue)[0]
+
+
+def tile(angle: float = 0.0, squash: float = 1.0) -> Tile:
+    rng = np.random.default_rng(SEED)
+    return Tile(4.0, Pose(10.0, angle, squash), Textures(rng))
+
+
+# Physics
+
+
+def test_attenuation_is_that_of_the_tables() -> None:
+    for energy, found in zip(ENERGIES_KEV, attenuation("steel"), strict=True):
+        mass_attenuation = xraydb.mu_elam("Fe", 1000 * energy)
+        assert found == pytest.approx(7.87 * mass_attenuation, rel=1e-6)
+
+
+def test_transmission_falls_with_thickness() -> None:
+    passed = [transmission(slab("aluminium", cm))[:, 0, 0] for cm in (0.0, 0.5, 1.0, 2.0)]
+    assert passed[0].tolist() == [1.0, 1.0]
+    assert all((after < before).all() for before, after in pairwise(passed))
+    np.testing.assert_allclose(passed[2], passed[1] ** 2, rtol=1e-5)  # Beer-Lambert
+
+
+@pytest.mark.parametrize(
+    ("material", "cm", "lowest", "highest"),
+    [
+        ("water", 5, 25, 50),
+        ("nylon", 5, 25, 50),
+        ("cotton", 20, 25, 50),
+        ("aluminium", 1, 80, 150),
+        ("steel", 0.15, 195, 220),
+        ("brass", 0.1, 195, 220),
+    ],
+)
+def test_organic_is_orange_light_metal_green_metal_blue(
+    material: str, cm: float, lowest: float, highest: float
+) -> None:
+    assert lowest < hue(material, cm) < highest
+
+
+def test_effective_z_comes_from_the_noisy_readings() -> None:
+    measured = readings(slab("aluminium", 1.0), np.random.default_rng(SEED))
+    assert measured.std() > 0
+    assert effective_z(measured).mean() == pytest.approx(13, abs=1)
+    assert min(PALETTE) < 13 < max(PALETTE)
+
+
+def test_overlapping_objects_absorb_together() -> None:
+    alone, both = tile(), tile()
+    alone.box((0, 0), (4, 4), 1.0, "water")
+    both.box((0, 0), (4, 4), 0.4, "water")
+    both.box((0, 0), (4, 4), 0.6, "water")
+    np.testing.assert_allclose(both.finished(), alone.finished(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_cylinder_has_its_chord_and_its_volume() -> None:
+    drawn = tile()
+    drawn.rod((-2, 0), (2, 0), 1.0, "water")
+    thickness = drawn.finished()[0] / attenuation("water")[0]
+    assert thickness.max() == pytest.approx(2.0, rel=0.01)
+    assert thickness.sum() / 10**2 == pytest.approx(np.pi * 4, rel=0.03)  # cm3, at 10 pixels a cm
+
+
+def test_a_thin_tube_does_not_alias() -> None:
+    drawn = tile(angle=0.3)
+    drawn.rod((-2, 0), (2, 0), 1.0, "steel", 0.98)
+    volume = drawn.finished()[0].sum() / 10**2 / attenuation("steel")[0]
+    assert volume == pytest.approx(np.pi * (1 - 0.98**2) * 4, rel=0.05)
+
+
+def test_tilt_keeps_the_volume() -> None:
+    flat, tilted = tile(), tile(squash=0.5)
+    for drawn in (flat, tilted):
+        drawn.polygon(rounded((0, 0), 4, 4, 0.2), 1.0, "water")
+    assert tilted.finished().sum() == pytest.approx(flat.finished().sum(), rel=0.05)
+
+
+# Scans
+
+
+@pytest.fixture(scope="module")
+def scans() -> list[Scan]:
+    return [render_scan(SEED, number) for number in range(len(CYCLE))]
+
+
+def test_the_cycle_is_six_normal_scans_and_one_of_each_class() -> None:
+    assert CYCLE == (None,) * 6 + ("knife", "gun", "gun_part", "full_weapon")
+    assert [threat_of(number) for number in (0, 5, 6, 19, 20)] == [
+        None, None, "knife", "full_weapon", None,
+    ]  # fmt: skip
+
+
+def test_a_scan_is_a_function_of_seed_and_number(scans: list[Scan]) -> None:
+    again = render_scan(SEED, 7)
+    np.testing.assert_array_equal(again.image, scans[7].image)
+    np.testing.assert_array_equal(again.regions[0].mask, scans[7].regions[0].mask)
+    assert again.scan_id == scans[7].scan_id == "00007"
+    other = render_scan(SEED + 1, 7).image
+    assert other.shape != again.image.shape or (other != again.image).any()
+    assert len({scan.image.tobytes() for scan in scans}) == len(scans)
+
+
+def test_regions_are_the_threats_of_the_scan(scans: list[Scan]) -> None:
+    for number, scan in enumerate(scans):
+        height, width = scan.image.shape[:2]
+        assert 380 <= height <= 560
+        assert 560 <= width <= 760
+        assert {region.class_name for region in scan.regions} == {threat_of(number)} - {None}
+        for region in scan.regions:
+            assert region.mask.shape == (height, width)
+            assert 200 < region.mask.sum() < 0.2 * height * width
+
+
+def test_a_threat_absorbs_where_its_region_is(scans: list[Scan]) -> None:
+    for scan in scans:
+        for region in scan.regions:
+            core = cv2.erode(region.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            assert (scan.image[core].min(axis=1) < BACKGROUND_LEVEL).mean() > 0.95
+
+
+def test_air_is_white() -> None:
+    image = expose(np.zeros((2, 500, 700), np.float32), np.random.default_rng(SEED))
+    assert image.min() >= BACKGROUND_LEVEL
+
+
+# On disk
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two scans of plain noise: a normal one and one with two threats."""
+    rng = np.random.default_rng(SEED)
+    regions = []
+    for index, name in enumerate(("knife", "gun")):
+        mask = np.zeros((40, 50), np.bool_)
+        mask[5 + index : 20, 10 : 30 + index] = True
+        regions.append(Region(name, mask))
+    pictures = rng.integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
+    found = [Scan("00000", pictures[0], ()), Scan("00001", pictures[1], tuple(regions))]
+    write_annotations(tmp_path, [write_scan(tmp_path, scan) for scan in found])
+    return tmp_path
+
+
+def test_a_folder_reads_back_bit_for_bit(tmp_path: Path, scans: list[Scan]) -> None:
+    write_annotations(tmp_path, [write_scan(tmp_path, scan) for scan in scans])
+    source = CocoSource(tmp_path, AS_NAMED)
+    entries = source.listing().entries
+    assert [entry.scan_id for entry in entries] == [scan.scan_id for scan in scans]
+    for entry, scan in zip(entries, scans, strict=True):
+        read = source.read(entry)
+        assert entry.classes == tuple(sorted({region.class_name for region in scan.regions}))
+        np.testing.assert_array_equal(read.image, scan.image)
+        assert [region.class_name for region in read.regions] == [
+            region.class_name for region in scan.regions
+        ]
+        for one, other in zip(read.regions, scan.regions, strict=True):
+            np.testing.assert_array_equal(one.mask, other.mask)
+
+
+def test_annotations_are_coco(folder: Path) -> None:
+    content = json.loads((folder / "annotations.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["00000.png", "00001.png"]
+    assert [item["name"] for item in content["categories"]] == [
+        "knife", "gun", "gun_part", "full_weapon",
+    ]  # fmt: skip
+    knife = content["annotations"][0]
+    assert knife["bbox"] == [10, 5, 20, 15]
+    assert knife["area"] == 300
+    assert (knife["image_id"], knife["category_id"], knife["iscrowd"]) == (2, 1, 1)
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.slow
+def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -> None:
+    generate(tmp_path, SEED, 7, workers=2)
+    whole = content_of(tmp_path)
+    assert len(whole) == 8
+
+    # As if killed: some images are there, one of them cut off, and no annotations. One worker
+    # makes what two made.
+    (tmp_path / UNFINISHED).write_text(str(SEED))
+    (tmp_path / "annotations.json").unlink()
+    kept, cut, *lost = (tmp_path / f"{name:05d}.png" for name in (0, 5, 1, 6))
+    cut.write_bytes(whole["00005.png"][:1000])
+    for path in lost:
+        path.unlink()
+    before = kept.stat().st_mtime_ns
+    generate(tmp_path, SEED, 7, workers=1)
+    assert content_of(tmp_path) == whole
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_another_seed_keeps_nothing(folder: Path) -> None:
+    before = content_of(folder)
+    generate(folder, SEED, 1, workers=1)
+    assert sorted(content_of(folder)) == ["00000.png", "annotations.json"]
+    assert content_of(folder)["00000.png"] != before["00000.png"]
