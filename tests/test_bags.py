@@ -76,16 +76,18 @@ def test_copies_that_roboflow_made_are_a_bag_by_the_picture_s_name() -> None:
         *(f"train/bag7_{suffix}.rf.0c1D2e" for suffix in ("jpg", "jpeg", "PNG", "tif", "tiff")),
         "bag8_png.rf.1",
         "bag8_webp.rf.2",
+        "more/bag8_png.rf.1",
+        "test/more/bag8_png.rf.2",
         "bag9_png",
         "bag9_png.rf.1x/other",
         "_bmp.rf.a",
     )
     found = bag_names(copies, None, Path())
-    assert set(found.values()) == {"bag7", "bag8"}
+    assert set(found.values()) == {"bag7", "bag8", "more/bag8"}
     assert [scan for scan, bag in found.items() if bag == "bag8"] == [
         "bag8_png.rf.1", "bag8_webp.rf.2"
     ]  # fmt: skip
-    assert len(found) == 7
+    assert len(found) == 9
 
 
 def test_bags_have_the_classes_of_all_of_their_scans_and_their_scans_in_order() -> None:
@@ -129,6 +131,11 @@ def test_a_whole_id_is_that_scan_s_before_it_is_an_end_or_has_a_suffix(tmp_path:
 
 def test_a_scan_may_stand_in_two_rows_of_one_bag(tmp_path: Path) -> None:
     assert by_table(tmp_path, "file,bag", "c.png,x", "c.txt,x", "b.2,") == {"more/c": "x"}
+
+
+def test_a_row_that_names_no_scan_is_passed_over(tmp_path: Path) -> None:
+    for row in ("x,", "x,.", "x,/", "x"):
+        assert by_table(tmp_path, "bag,file", row, "y,c.png") == {"more/c": "y"}
 
 
 def test_an_end_may_have_several_parts(tmp_path: Path) -> None:

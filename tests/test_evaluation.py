@@ -106,7 +106,8 @@ def test_histograms_are_densities() -> None:
 
 
 def test_names_of_flat_metrics() -> None:
-    assert flat_metrics({"auc": {"gun": 0.5, "knife": None}, "n": 3}) == {
+    assert flat_metrics({"m": 2, "auc": {"gun": 0.5, "knife": None}, "n": 3}) == {
+        "m": 2,
         "auc/gun": 0.5,
         "auc/knife": None,
         "n": 3,

@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import cast
 
+import cv2
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from sklearn.manifold import TSNE
 
 from pipeline.evaluation.evaluate import ANOMALY, TestScores, auc_table
 from pipeline.evaluation.figures import (
@@ -21,6 +26,7 @@ from pipeline.evaluation.figures import (
     draw_roc,
     draw_scans,
     draw_tsne,
+    save_figure,
 )
 
 GENERATOR = np.random.default_rng(0)
@@ -30,7 +36,7 @@ COLOURS = Colours(normal="C2", abnormal="C3")
 
 def shifted_scores() -> TestScores:
     """Knives score a little higher than normal windows, and guns much higher."""
-    labels = np.repeat(["normal", "knife", "gun"], [60, 30, 20])
+    labels = np.repeat(["normal", "pocket_knife", "gun"], [60, 30, 20])
     shifts = np.repeat([0.0, 0.5, 2.0], [60, 30, 20])
     scores = np.random.default_rng(1).normal(size=110) + shifts
     return TestScores(labels, np.arange(110).astype(str), {ANOMALY: scores})
@@ -38,6 +44,31 @@ def shifted_scores() -> TestScores:
 
 def shown(axes: Axes, layer: int = 0) -> np.ndarray:
     return np.asarray(axes.images[layer].get_array())
+
+
+def text(shown: Text) -> tuple[str, float | str]:
+    return shown.get_text(), shown.get_fontsize()
+
+
+def size(figure: Figure) -> list[float]:
+    """Width and height in inches."""
+    return cast(list[float], figure.get_size_inches().tolist())
+
+
+def require_plain(axes: Axes, *legend: str, title: str) -> None:
+    """Refuse other words, and a frame at the top, at the right or around the legend."""
+    assert text(axes.title) == (title, 11)
+    assert {name for name, line in axes.spines.items() if line.get_visible()} == {"left", "bottom"}
+    found = axes.get_legend()
+    assert found is not None
+    assert [one.get_text() for one in found.get_texts()] == list(legend)
+    assert not found.get_frame_on()
+
+
+def require_no_ticks(figure: Figure) -> None:
+    assert isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
+    for axes in figure.axes:
+        assert (len(axes.get_xticks()), len(axes.get_yticks())) == (0, 0)
 
 
 def test_colour_is_shown_as_it_is_and_grey_as_grey() -> None:
@@ -54,22 +85,33 @@ def test_what_stops_only_the_low_energy_is_shown_blue() -> None:
 
 def test_a_roc_curve_has_the_area_that_its_legend_says(tmp_path: Path) -> None:
     test = shifted_scores()
-    table = auc_table(test, ("knife", "gun"), samples=2, seed=0)
-    (axes,) = draw_roc(tmp_path / "roc.png", test, table).axes
-    *curves, _diagonal = axes.lines
-    assert [str(curve.get_label()).split() for curve in curves] == [
-        [name, f"{estimate.auc:.3f}"] for name, estimate in table[ANOMALY].items()
-    ]
-    for curve, estimate in zip(curves, table[ANOMALY].values(), strict=True):
+    table = auc_table(test, ("pocket_knife", "absent", "gun"), samples=2, seed=0)
+    figure = draw_roc(tmp_path / "roc.png", test, table)
+    (axes,) = figure.axes
+    *curves, chance = axes.lines
+    names = {"pocket_knife": "pocket knife", "gun": "gun", "overall": "overall"}
+    aucs = [table[ANOMALY][name].auc for name in names]
+    for curve, auc in zip(curves, aucs, strict=True):
         x, y = (np.asarray(values, dtype=float) for values in curve.get_data())
-        assert np.trapezoid(y, x) == pytest.approx(estimate.auc)
+        assert np.trapezoid(y, x) == pytest.approx(auc)
+    legend = [f"{shown}  {auc:.3f}" for shown, auc in zip(names.values(), aucs, strict=True)]
+    require_plain(axes, *legend, title="ROC by window, AUC in the legend")
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("false positive rate", "true positive rate")
+    assert (axes.get_xlim(), axes.get_ylim(), size(figure)) == ((0, 1), (0, 1), [5.2, 5])
+    # The curve of all classes is the widest, and that of chance is dotted.
+    assert [line.get_linewidth() for line in axes.lines] == [1.4, 1.4, 2.4, 1]
+    assert np.array(chance.get_data()).tolist() == [[0, 1], [0, 1]]
+    assert (chance.get_color(), chance.get_linestyle()) == ("0.6", ":")
 
 
 def test_the_histogram_has_abnormal_scores_to_the_right_and_the_threshold(tmp_path: Path) -> None:
     test = shifted_scores()
-    (axes,) = draw_histogram(tmp_path / "histogram.png", test, 0.75, COLOURS).axes
+    figure = draw_histogram(tmp_path / "histogram.png", test, 0.75, COLOURS)
+    (axes,) = figure.axes
     bars = [cast(Rectangle, bar) for bar in axes.patches]
+    low, high = np.percentile(test.scores[ANOMALY], [0.1, 99.9]).tolist()
+    lefts = np.linspace(low, high, 60)[:-1]
+    np.testing.assert_allclose([bar.get_x() for bar in bars], np.tile(lefts, 2))
     for name, colour, mask in (
         ("normal", COLOURS.normal, test.normal),
         ("abnormal", COLOURS.abnormal, ~test.normal),
@@ -79,7 +121,14 @@ def test_the_histogram_has_abnormal_scores_to_the_right_and_the_threshold(tmp_pa
         middles = [bar.get_x() + bar.get_width() / 2 for bar in of_kind]
         assert areas.sum() == pytest.approx(1), name
         assert areas @ middles == pytest.approx(test.scores[ANOMALY][mask].mean(), abs=0.1), name
-    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [0.75, 0.75]
+    threshold = axes.lines[0]
+    assert np.asarray(threshold.get_xdata()).tolist() == [0.75, 0.75]
+    assert (threshold.get_color(), threshold.get_linestyle()) == ("0.2", "--")
+    assert threshold.get_linewidth() == 1
+    legend = ("normal", "abnormal", "stored threshold")
+    require_plain(axes, *legend, title="Anomaly scores of the test windows")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("anomaly score, scaled (Eq. 6)", "density")
+    assert size(figure) == [6, 3.8]
 
 
 def test_t_sne_shows_each_kind_in_its_colour(tmp_path: Path) -> None:
@@ -95,12 +144,33 @@ def test_t_sne_shows_each_kind_in_its_colour(tmp_path: Path) -> None:
     across = np.linalg.norm(places[0][:, None] - places[1], axis=2)
     within = np.linalg.norm(places[1][:, None] - places[1], axis=2)
     assert across.min() > within.max()
+    (axes,) = figure.axes
+    require_plain(axes, "normal", "abnormal", title="t-SNE of f(x), 40 test windows")
+    assert not axes.axison
+    assert size(figure) == [5.2, 5]
+    assert of_normal.get_sizes().tolist() == of_abnormal.get_sizes().tolist() == [7]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend.markerscale == 2
+    assert not np.any(of_normal.get_linewidth())
+
+
+def test_t_sne_has_a_third_of_the_patches_for_its_perplexity(tmp_path: Path) -> None:
+    features = GENERATOR.normal(size=(13, 3)).astype(np.float32)
+    normal = np.arange(13) < 8
+    figure = draw_tsne(tmp_path / "tsne.png", features, normal, COLOURS, seed=5)
+    found = np.concatenate([points.get_offsets() for points in figure.axes[0].collections])
+    expected = TSNE(perplexity=4, random_state=5, init="pca").fit_transform(features)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_exemplars_are_shown_over_their_reconstruction_and_what_differs(tmp_path: Path) -> None:
     patches, reconstructions = GENERATOR.integers(0, 256, (2, 3, 16, 16, 3), dtype=np.uint8)
     exemplars = Exemplars(patches, reconstructions, ["a", "b", "c"])
-    axes = draw_exemplars(tmp_path / "exemplars.png", exemplars).axes
+    figure = draw_exemplars(tmp_path / "exemplars.png", exemplars)
+    axes = figure.axes
+    require_no_ticks(figure)
+    assert size(figure) == pytest.approx([3 * 1.15 + 0.7, 4.1])
     for column, (x, x_hat) in enumerate(zip(patches, reconstructions, strict=True)):
         above, below, residual = axes[column::3]
         np.testing.assert_array_equal(shown(above), x)
@@ -110,8 +180,10 @@ def test_exemplars_are_shown_over_their_reconstruction_and_what_differs(tmp_path
             for pixel, other in zip(x.reshape(-1, 3), x_hat.reshape(-1, 3), strict=True)
         ]
         np.testing.assert_allclose(shown(residual).ravel(), slow)
-        assert above.get_title() == exemplars.titles[column]
-    assert [each.get_ylabel() for each in axes[::3]] == ["input", "reconstruction", "residual"]
+        assert text(above.title) == (exemplars.titles[column], 8)
+        assert residual.images[0].get_cmap().name == "magma"
+    labels = [("input", 9), ("reconstruction", 9), ("residual", 9)]
+    assert [text(each.yaxis.label) for each in axes[::3]] == labels
 
 
 def test_residuals_of_all_exemplars_share_one_scale(tmp_path: Path) -> None:
@@ -120,6 +192,9 @@ def test_residuals_of_all_exemplars_share_one_scale(tmp_path: Path) -> None:
     exemplars = Exemplars(patches, np.zeros_like(patches), ["same", "other"])
     axes = draw_exemplars(tmp_path / "exemplars.png", exemplars).axes
     assert [each.images[0].get_clim() for each in axes[4:]] == [(0, 200)] * 2
+    same = Exemplars(patches[:1], patches[:1], ["same"])
+    residual = draw_exemplars(tmp_path / "same.png", same).axes[2]
+    assert residual.images[0].get_clim() == (0, 1)
 
 
 def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(tmp_path: Path) -> None:
@@ -127,22 +202,43 @@ def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(tmp_path: 
     heat = np.repeat(np.repeat(heat, 4, axis=0), 4, axis=1)
     image = GENERATOR.integers(0, 256, (8, 12, 3), dtype=np.uint8)
     threats = np.zeros((8, 12), dtype=np.bool_)
-    nothing = ScoredScan("normal", image, heat, threats.copy())
+    nothing = ScoredScan("normal", image, heat * np.float32(0.25), threats.copy())
     threats[2:5, 3:9] = True
     scans = [nothing, ScoredScan("gun", image[::-1].copy(), heat, threats)]
-    axes = draw_scans(tmp_path / "scans.png", scans).axes
-    strength = np.repeat(np.repeat([[0, 0.25, 1], [1, 0, 0]], 4, axis=0), 4, axis=1)
-    for column, scan in enumerate(scans):
+    figure = draw_scans(tmp_path / "scans.png", scans)
+    axes = figure.axes
+    require_no_ticks(figure)
+    assert size(figure) == [7.2, 5.6]
+    faint, strong = [[0, 1 / 64, 1 / 16], [1 / 4, 0, 0]], [[0, 1 / 4, 1], [1, 0, 0]]
+    strengths = np.repeat(np.repeat([faint, strong], 4, axis=1), 4, axis=2)
+    for column, (scan, strength) in enumerate(zip(scans, strengths, strict=True)):
         above, below = axes[column::2]
-        assert above.get_title() == scan.title
+        assert text(above.title) == (scan.title, 10)
         np.testing.assert_array_equal(shown(above), scan.image)
         np.testing.assert_allclose(shown(below), scan.image.mean(axis=2))
         np.testing.assert_allclose(shown(below, 1), strength)
         np.testing.assert_allclose(np.asarray(below.images[1].get_alpha()), 0.8 * strength)
         assert [layer.get_clim() for layer in below.images] == [(0, 255), (0, 1)]
+        assert [layer.get_cmap().name for layer in below.images] == ["gray", "YlOrRd"]
     assert not axes[2].collections
     (outline,) = axes[3].collections
+    assert np.ravel(outline.get_linewidth()).tolist() == [1.2]
+    assert tuple(np.ravel(outline.get_edgecolor())) == to_rgba("#00d0ff")
     corners = np.asarray(outline.get_paths()[0].vertices)
     # Half a pixel around rows 2 to 4 and columns 3 to 8.
     assert corners.min(axis=0).tolist() == [2.5, 1.5]
     assert corners.max(axis=0).tolist() == [8.5, 4.5]
+
+
+def test_a_figure_s_file_has_110_dots_an_inch_and_says_nothing_of_the_software(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "new" / "folder" / "a.png"
+    for _ in range(2):
+        save_figure(Figure(figsize=(2, 1)), path)
+    written = path.read_bytes()
+    assert written.startswith(b"\x89PNG")
+    assert b"Software" not in written
+    image = cv2.imread(str(path))
+    assert image is not None
+    assert image.shape == (110, 220, 3)

@@ -1,5 +1,7 @@
 """How scores are judged, against slow ways of saying the same."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,16 @@ from experiments.detection.judging import (
     Windows,
     auc_within_scans,
     interval,
+    require_labels,
     resampled_aucs,
+    table,
     threat_bags_found,
 )
+from pipeline.common.errors import InputError
 from pipeline.common.metrics import auc_by_scan
+from pipeline.common.names import LABELLED_VALIDATION, TRAIN
+from pipeline.patches.store import PatchStore
+from tests.test_metrics import slow_auc
 
 SCANS = np.repeat([f"s{number}" for number in range(12)], 8)
 
@@ -71,3 +79,49 @@ def test_bags_are_found_above_what_5_percent_of_normal_ones_reach() -> None:
     assert threat_bags_found(scores, windows, top=1) == pytest.approx(1 / 3)  # above 38
     assert threat_bags_found(scores, windows, top=2) == pytest.approx(2 / 3)  # means above 19
     assert threat_bags_found(scores[:80], Windows(windows.abnormal[:80], scan_ids[:80]), 1) is None
+
+
+def test_the_table_has_a_line_for_each_score_with_its_differences_from_those_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.judging.SAMPLES", 5)
+    windows, scores = windows_and_scores()
+    assert list(table({"first": scores, "second": -scores / 2}, windows, ["second"])) == [
+        "AUC                                                            less second  within"
+        "  bags, max  top 5",
+        "first                    0.728 [0.740 0.797]        +0.457 [+0.479 +0.594]    0.83"
+        "       0.25   0.38",
+        "second                   0.272 [0.203 0.260]        +0.000 [+0.000 +0.000]    0.17"
+        "       0.12   0.00",
+        "27 windows with a threat, 69 normal",
+        "8 scans with a threat, 4 without",
+    ]
+    normal, threat = scores[~windows.abnormal], scores[windows.abnormal]
+    assert slow_auc(normal.tolist(), threat.tolist()) == pytest.approx(0.728, abs=5e-4)
+    low, high = interval(resampled_aucs(scores, windows, samples=5, seed=0))
+    assert (low, high) == pytest.approx((0.740, 0.797), abs=5e-4)
+    found = [threat_bags_found(scores, windows, top) for top in (1, 5)]
+    assert found == [0.25, 0.375]
+
+
+def test_shares_that_are_not_defined_are_dashes_in_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.judging.SAMPLES", 5)
+    windows, scores = windows_and_scores()
+    threats = np.arange(96) < 64  # of the scans with one
+    windows = Windows(windows.abnormal[threats], windows.scan_ids[threats])
+    assert list(table({"first": scores[threats]}, windows, [])) == [
+        "AUC                                           within  bags, max  top 5",
+        "first                    0.699 [0.704 0.753]    0.83          -      -",
+        "27 windows with a threat, 37 normal",
+        "8 scans with a threat, 0 without",
+    ]
+
+
+def test_a_part_without_one_of_the_kinds_is_refused(patches: Path) -> None:
+    require_labels(PatchStore(patches, LABELLED_VALIDATION))
+    store = PatchStore(patches, TRAIN)
+    message = rf": {len(store)} normal and 0 abnormal windows in train, expected some of bo"
+    with pytest.raises(InputError, match=message):
+        require_labels(store)

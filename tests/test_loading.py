@@ -82,3 +82,10 @@ def test_neighbours_in_the_store_are_no_neighbours_in_an_epoch(store: PatchStore
 def test_too_few_patches_for_a_batch_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="7 train patches are less than a batch of 8"):
         ShuffledReader(store_of(tmp_path, [7]), 8, 0, 1, 0)
+
+
+def test_a_small_set_is_dealt_patch_by_patch(tmp_path: Path) -> None:
+    store = store_of(tmp_path, [9])
+    dealt = [list(ShuffledReader(store, 2, rank, 4, 0).epoch(0)) for rank in range(4)]
+    assert [len(batches) for batches in dealt] == [1, 1, 1, 1]
+    assert len({number for (batch,) in dealt for number in ids_of(batch)}) == 8

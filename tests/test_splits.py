@@ -91,8 +91,12 @@ def test_training_and_validation_patches_are_normal(patches: Path) -> None:
 
 
 def test_no_normal_scan_is_refused() -> None:
-    with pytest.raises(InputError, match="no normal scan for train"):
+    advice = r"only; add some, or set scans\.normal_windows to outside, which uses labels$"
+    with pytest.raises(InputError, match=rf"^no normal scan for train: .* {advice}"):
         split_scans(entries_of(0, 5), SHARES, 0, {})
+    advice = r"only; add some, or lower scans\.test_normal or scans\.validation$"
+    with pytest.raises(InputError, match=rf"^no normal scan for validation: .* {advice}"):
+        split_scans(entries_of(1, 5), replace(SHARES, test_normal=0), 0, {})
 
 
 def test_repeated_ids_are_refused() -> None:
@@ -248,7 +252,7 @@ def test_a_set_s_own_parts_are_kept_or_left_as_asked() -> None:
     assert with_parts(left, "shares", keep=True) == with_parts(left, None, keep=True) == left
     with pytest.raises(InputError, match=r"^scans\.parts: got 'own', but no folder or list of th"):
         with_parts(left, "own", keep=True)
-    some = [*left[:-1], entries[-1]]
+    some = [entries[0], *left[1:]]
     assert with_parts(some, "own", keep=True) == some
 
 
@@ -258,16 +262,16 @@ def test_the_parts_and_the_use_of_labels_are_told() -> None:
     assert describe_parts(entries, SHARES, {}, kept=True) == [
         "the set's own parts: test 4, train 3: kept as the splits"
     ]
-    assert describe_parts(entries, outside, {}, kept=False) == [
+    splits = dict.fromkeys(("train-n0", "train-a0", "test-n0"), TEST) | {"train-n1": TRAIN}
+    assert describe_parts(entries, outside, splits, kept=False) == [
         "the set's own parts: test 4, train 3: not kept: set scans.parts to own for that",
         LABELS_USED,
     ]
-    splits = {"train-n0": TEST, "train-n1": TRAIN, "test-n0": TEST}
     assert describe_parts(entries, SHARES, splits, kept=True)[1:] == [
-        "1 scans moved to the test, with others of their bags"
+        "2 scans moved to the test, with others of their bags"
     ]
     without = with_parts(entries, None, keep=False)
-    assert describe_parts(without, SHARES, {}, kept=True) == []
+    assert describe_parts(without, SHARES, splits, kept=True) == []
     assert describe_parts(without, outside, {}, kept=True) == [LABELS_USED]
 
 

@@ -13,6 +13,7 @@ from pipeline.sweeps.results import (
     TrialResult,
     TrialState,
     rank,
+    read_best,
     read_trials,
     require_enough,
     write_sweep,
@@ -58,18 +59,21 @@ def test_the_best_objective_comes_first_and_failed_trials_last() -> None:
 def test_a_sweep_of_failures_names_the_reason() -> None:
     with pytest.raises(InputError, match="every trial failed: loss_g is nan"):
         rank([trial(0.9, state="failed")])
+    with pytest.raises(InputError, match="every trial failed: narrow"):
+        rank([])
 
 
 def test_a_sweep_may_lose_a_stated_share_of_its_trials() -> None:
     ranked = rank([trial(0.7), trial(0.8), trial(None, state="failed")])
     require_enough(ranked, 0.4)
+    require_enough(SweepResult(ranked.trials[1:]), 0.5)
     with pytest.raises(InputError, match=r"1 of 3 trials failed, more than .*\(0.3\).*nan"):
         require_enough(ranked, 0.3)
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     curve = [{"epoch": 1.0, "loss_g": 2.5}, {"epoch": 2.0, "loss_g": 1.5}]
-    ranked = rank([replace(trial(0.7), curve=curve), trial(None, state="failed", at=5)])
+    ranked = rank([replace(trial(0.7, 0.5), curve=curve), trial(None, state="failed", at=5)])
     write_sweep(tmp_path, ranked, "auc", "run")
     assert read_trials(tmp_path) == [
         ranked.trials[0],
@@ -78,12 +82,38 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_every_trial_has_a_row(tmp_path: Path) -> None:
-    write_sweep(tmp_path, rank([trial(0.7), trial(0.6, state="failed")]), "auc", "run")
+    trained = replace(trial(0.7), curve=[{"epoch": 1, "loss_g": 2.5}])
+    write_sweep(tmp_path, rank([trained, trial(0.6, state="failed")]), "auc", "run")
     header, best, failed = (tmp_path / "trials.csv").read_text().splitlines()
     assert header.startswith("trial,lambda_adv,lambda_con,lambda_lat,latent_dim,objective,state")
     assert best == "t0,1,40,1,10,0.7,finished,2,6.0,0,10,"
     assert failed.endswith("loss_g is nan in epoch 1")
+    assert (tmp_path / "curves.csv").read_text() == "trial,epoch,loss_g\nt0,1,2.5\n"
     assert json.loads((tmp_path / "best.json").read_text())["trials"] == 2
+
+
+def test_equal_objectives_are_in_order_of_their_settings() -> None:
+    ranked = rank([trial(0.6, 1), trial(0.7, 9), trial(0.7, 8), trial(0.7, 10)])
+    assert [found.settings["lambda_con"] for found in ranked.trials] == [8, 9, 10, 1]
+
+
+def test_the_best_settings_are_read_back(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"best\.json: no such file: run `dvc repro tune`$"):
+        read_best(tmp_path)
+    best = {"lambda_adv": 1, "lambda_con": 50, "lambda_lat": 1, "latent_dim": 10}
+    expected = {"settings": best, "objective": "auc", "value": 0.7, "trials": 2, "run_id": "run"}
+    write_sweep(tmp_path, rank([trial(0.6), trial(0.7, 50)]), "auc", "run")
+    assert read_best(tmp_path) == expected
+
+
+def test_that_there_was_no_sweep_is_written_too(tmp_path: Path) -> None:
+    write_sweep(tmp_path, None, "auc", None)
+    none = {"settings": None, "objective": "auc", "value": None, "trials": 0, "run_id": None}
+    assert read_best(tmp_path) == none
+    assert read_trials(tmp_path) == []
+    header = "trial,objective,state,epochs,training_seconds,started,ended,reason\n"
+    assert (tmp_path / "trials.csv").read_text() == header
+    assert (tmp_path / "curves.csv").read_text() == "trial\n"
 
 
 def test_the_study_of_a_sweep_has_its_best_trial() -> None:

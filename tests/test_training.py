@@ -10,6 +10,7 @@ import torch
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.common.names import VALIDATION
+from pipeline.models.detector import Detector, build_detector
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.interface import method_of
 from pipeline.models.nets import NetShape
@@ -17,7 +18,13 @@ from pipeline.models.tensor_files import CHECKPOINT, parse_checkpoint, save_chec
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LossSettings
 from pipeline.settings.resources import WorkerRange
-from pipeline.training.criterion import CRITERION, LABELLED, Validation, load_validation
+from pipeline.training.criterion import (
+    CRITERION,
+    LABELLED,
+    Validation,
+    load_validation,
+    spread_normals,
+)
 from pipeline.training.loop import (
     Metrics,
     State,
@@ -32,6 +39,7 @@ from pipeline.training.loop import (
     train_epoch,
 )
 from tests.conftest import MODEL, TRAIN
+from tests.stores import store_of
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +251,21 @@ def test_a_key_holds_the_range_of_workers() -> None:
     }
     assert len(keys) == 5
     assert TRAIN.key("data", WorkerRange(1, 2)) == TRAIN.key("data", WorkerRange(1, 2))
+
+
+def test_what_validates_remembers_normals_of_the_training(tmp_path: Path) -> None:
+    store = store_of(tmp_path, [32])
+    settings = replace(TRAIN, epochs=1, model=replace(MODEL, latent_score="neighbours"))
+    patches = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    scores: list[list[float]] = []
+
+    def validate(detector: Detector) -> Metrics:
+        scores.append(detector.score([patches]).anomaly.tolist())
+        return {CRITERION: 0.5}
+
+    state = train(
+        settings, store, cast(Validation, validate), Worker(), lambda _metrics, _state: None
+    )
+    shape, networks = net_shape(settings, store), state["best"]["networks"]
+    detector = build_detector(shape, networks, settings.model, seen=spread_normals(store))
+    assert scores == [detector.score([patches]).anomaly.tolist()]

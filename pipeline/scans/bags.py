@@ -135,7 +135,8 @@ def _by_end(scan_ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _without_suffix(written: str) -> str:
-    return PurePath(written).with_suffix("").as_posix()
+    path = PurePath(written)
+    return path.with_suffix("").as_posix() if path.name else written  # such as an empty cell
 
 
 def _read_table(table: Path, column: BagColumn) -> list[dict[str, str]]:

@@ -116,17 +116,14 @@ class _OwnParts:
         learning, validation, testing = (
             [bag for bag in bags if _part_of(bag) == split] for split in (TRAIN, VALIDATION, TEST)
         )
-        seen: Sequence[Bag]
+        seen: Sequence[Bag] = []
         if not learns:
             seen, _ = _divide([*learning, *validation], shares.labelled_validation)
             learning, validation = [], []
         elif not self.validation:
             validation, learning = map(list, _divide(learning, shares.validation))
-            seen = []
         elif self.labelled:
             seen, validation = map(list, _divide(validation, shares.labelled_validation))
-        else:
-            seen = []
         if not self.labelled:
             seen, testing = map(list, _divide(testing, shares.labelled_validation))
         return _assign(
