@@ -1,6 +1,6 @@
 """What the methods' tests compare with: torch's own convolutions, and losses by hand."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -31,6 +31,22 @@ def plain_convolutions() -> Iterator[None]:
         for transposed in (DoublingConv2d, FromPointConv2d):
             patch.setattr(transposed, "forward", nn.ConvTranspose2d.forward)
         yield
+
+
+def halving(narrow: int, wide: int) -> nn.Conv2d:
+    return nn.Conv2d(narrow, wide, 4, 2, 1, bias=False)
+
+
+def assert_same_network(
+    ours: nn.Module,
+    plain: nn.Module,
+    *inputs: Tensor,
+    of: Callable[..., Tensor] = lambda output: output,
+) -> None:
+    """Both have weights of the same shapes, in the same order, and give the same."""
+    weights = ours.double().state_dict().values()
+    plain.double().load_state_dict(dict(zip(plain.state_dict(), weights, strict=True)))
+    torch.testing.assert_close(of(ours(*inputs)), plain(*inputs), rtol=1e-9, atol=1e-12)
 
 
 def double_gan(name: MethodName) -> Gan:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from pipeline.models.convolutions import (
     DoublingConv2d,
@@ -35,7 +36,8 @@ def assert_same(module: nn.Module, plain: Callable[..., Tensor], x: Tensor) -> N
 
 
 def some_maps(channels: int, side: int) -> Tensor:
-    return torch.randn(3, channels, side, side, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(channels)
+    return torch.randn(3, channels, side, side, generator=generator, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -59,6 +61,23 @@ def test_whole_maps(side: int) -> None:
     assert_same(module, nn.ConvTranspose2d.forward, some_maps(5, 1))
 
 
+@pytest.mark.parametrize(
+    ("module", "plain", "side"),
+    [
+        (HalvingConv2d(5, 7), nn.Conv2d, 4),
+        (DoublingConv2d(5, 7), nn.ConvTranspose2d, 4),
+        (WholeMapConv2d(5, 7, 4), nn.Conv2d, 4),
+        (FromPointConv2d(5, 7, 4), nn.ConvTranspose2d, 1),
+    ],
+)
+def test_a_bias_that_they_get_later_counts(
+    module: nn.Module, plain: type[nn.Module], side: int
+) -> None:
+    """Folding a batch-norm gives them one."""
+    module.bias = nn.Parameter(torch.linspace(-1, 1, 7))
+    assert_same(module.double(), plain.forward, some_maps(5, side))
+
+
 def test_join_is_cat() -> None:
     skip, x = some_maps(2, 4), some_maps(3, 4)
     first, second = skip.requires_grad_(), x.requires_grad_()
@@ -69,23 +88,70 @@ def test_join_is_cat() -> None:
 
 
 def test_overlay_is_the_transpose_of_columns() -> None:
-    x, rows = some_maps(2, 6), torch.randn(3, 3, 3, 32, dtype=torch.float64)
+    x, rows = some_maps(2, 6), some_maps(32, 3).permute(0, 2, 3, 1).contiguous()
     left = (columns(x) * rows.view(-1, 32)).sum()
     torch.testing.assert_close(left, (x * overlay(rows)).sum(), rtol=1e-12, atol=1e-12)
 
 
-def test_the_product_is_what_runs_on_small_maps_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain: list[int] = []
-    convolution = nn.Conv2d.forward
+@pytest.mark.parametrize(
+    ("module", "plain", "expected"),
+    [
+        (HalvingConv2d(5, 7), nn.Conv2d, [10, 16]),
+        (DoublingConv2d(7, 5), nn.ConvTranspose2d, [5, 8]),
+        (DoublingConv2d(7, 4), nn.ConvTranspose2d, []),  # to an image: at any size
+    ],
+)
+def test_the_product_is_what_runs_on_small_maps_only(
+    module: nn.Module, plain: type[nn.Module], expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides: list[int] = []
+    convolution = plain.forward
 
-    def counted(self: nn.Conv2d, x: Tensor) -> Tensor:
-        plain.append(x.shape[3])
-        return convolution(self, x)
+    def counted(self: nn.Module, x: Tensor, *rest: None) -> Tensor:
+        sides.append(x.shape[3])
+        result: Tensor = convolution(self, x, *rest)
+        return result
 
-    monkeypatch.setattr(nn.Conv2d, "forward", counted)
-    for side in SIDES:
-        HalvingConv2d(5, 7).double()(some_maps(5, 2 * side))
-    assert plain == [16]
+    monkeypatch.setattr(plain, "forward", counted)
+    halving = plain is nn.Conv2d
+    for side in [2, 4, 8, 10, 16] if halving else [1, 2, 4, 5, 8]:
+        x = some_maps(5 if halving else 7, side)
+        module.double()(x)
+        if side <= 2:  # on other devices the plain convolution is as fast
+            before = len(sides)
+            assert module.to("meta")(x.to("meta")).shape[0] == 3
+            assert sides[before:] == [side]
+            del sides[before:]
+            module.to_empty(device="cpu")
+    assert sides == expected
+
+
+def test_which_kernels_they_have() -> None:
+    for module, shape, bias in (
+        (HalvingConv2d(5, 7), (7, 5, 4, 4), False),
+        (DoublingConv2d(5, 7), (5, 7, 4, 4), False),
+        (DoublingConv2d(5, 7, bias=True), (5, 7, 4, 4), True),
+        (WholeMapConv2d(5, 7, 3), (7, 5, 3, 3), False),
+        (FromPointConv2d(5, 7, 3), (5, 7, 3, 3), False),
+    ):
+        assert module.weight.shape == shape
+        assert (module.bias is not None) == bias
+
+
+def test_gradients_of_a_join_are_dense() -> None:
+    skip, x = (some_maps(channels, 4).requires_grad_() for channels in (2, 3))
+    weights = some_maps(5, 4).contiguous(memory_format=torch.channels_last)
+    for gradient in torch.autograd.grad((join(skip, x) * weights).sum(), [skip, x]):
+        assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_columns_are_what_each_place_of_the_kernel_sees() -> None:
+    x = some_maps(2, 6)
+    padded, found = pad(x, (1, 1, 1, 1)), columns(x)
+    places = [(n, y, z) for n in range(3) for y in range(0, 6, 2) for z in range(0, 6, 2)]
+    assert found.shape == (len(places), 32)
+    for row, (n, y, z) in zip(found, places, strict=True):
+        assert torch.equal(row, padded[n, :, y : y + 4, z : z + 4].permute(1, 2, 0).flatten())
 
 
 def test_no_weight_is_copied() -> None:

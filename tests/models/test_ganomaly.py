@@ -72,7 +72,26 @@ def test_the_score_is_the_l1_norm_in_the_latent_space() -> None:
             x_hat, z, z_hat = generator(x[row : row + 1])
             expected = sum(abs(a - b) for a, b in zip(z[0], z_hat[0], strict=True))
             assert score.item() == pytest.approx(float(expected), rel=1e-9)
-            reference = reference_terms(scorer, x)["latent"][row].item()
-            assert reference == pytest.approx(((z - z_hat) ** 2).mean().item(), rel=1e-9)
+            reference = {
+                name: term[row].item() for name, term in reference_terms(scorer, x).items()
+            }
+            assert reference == pytest.approx(
+                {
+                    "residual": ((x[row] - x_hat) ** 2).mean().item(),
+                    "latent": ((z - z_hat) ** 2).mean().item(),
+                },
+                rel=1e-9,
+            )
             residual = scorer.terms(x)["residual"][row].item()
             assert residual == pytest.approx((x[row] - x_hat[0]).abs().mean().item(), rel=1e-9)
+
+
+def test_reconstructions_are_g_s_and_features_those_of_its_first_encoder() -> None:
+    networks, x = double_gan("ganomaly").networks, some_batch(2)
+    scorer, generator = (
+        GanomalyScorer(networks, MODEL).eval(),
+        cast(Generator, networks["generator"]),
+    )
+    z = generator.encoder(x)
+    assert torch.equal(scorer.features(x), z)
+    assert torch.equal(scorer.reconstruct(x), generator.decoder(z))

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from experiments.paper.reference_protocol import reference_terms
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.common.names import VALIDATION
@@ -20,6 +22,7 @@ from pipeline.settings.model import LAMBDAS
 from pipeline.training.criterion import CRITERION, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
 from tests.conftest import LOSSES, MODEL
+from tests.darkness import DarknessScorer
 from tests.models.methods import METHODS, method_named, settings_of
 from tests.models.plain import SHAPE, double_gan, some_batch
 from tests.test_training import same
@@ -123,15 +126,48 @@ def test_a_saved_model_scores_the_same(name: MethodName, tmp_path: Path) -> None
 
 
 def test_an_option_that_a_method_does_not_have_is_refused() -> None:
-    for name, changes in (
-        ("ganomaly", {"skips": False}),
-        ("egbad", {"search_steps": 9}),
-        ("egbad", {"latent_score": "neighbours"}),
-        ("anogan", {"feature_layer": 2}),
+    for name, option, value, default in (
+        ("ganomaly", "skips", False, True),
+        ("egbad", "search_steps", 9, 500),
+        ("egbad", "latent_score", "neighbours", "distance"),
+        ("anogan", "feature_layer", "penultimate", "last"),
     ):
-        (option,) = changes
-        with pytest.raises(InputError, match=f"model.{option}: .*{name} has no such option"):
-            method_of(replace(MODEL, method=name, **changes))  # type: ignore[arg-type]
+        expected = f"{default}: {name} has no such option"
+        with pytest.raises(
+            InputError, match=f"^model.{option}: got {value!r}, expected {expected}$"
+        ):
+            method_of(replace(MODEL, method=name, **{option: value}))  # type: ignore[arg-type]
+
+
+def test_an_option_that_a_method_has_is_taken() -> None:
+    for name, option, value in (
+        ("skip_ganomaly", "skips", False),
+        ("skip_ganomaly", "latent_score", "neighbours"),
+        ("anogan", "search_steps", 9),
+    ):
+        settings = replace(MODEL, method=name, **{option: value})  # type: ignore[arg-type]
+        assert option in method_of(settings).options
+
+
+class DarkAndBright(DarknessScorer):
+    """Scores by two terms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = {"darkness": 0.5, "brightness": 3.0}
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        return super().terms(x) | {"brightness": x.mean(dim=(1, 2, 3))}
+
+
+def test_a_score_is_the_weighted_sum_of_its_terms() -> None:
+    scorer, x = DarkAndBright(), torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1, 1)
+    assert scorer(x).tolist() == [127.5 - 3, 127.5 / 2, 3]
+    reference = reference_terms(scorer, x)
+    assert {name: term.tolist() for name, term in reference.items()} == {
+        "darkness": [255, 127.5, 0],
+        "brightness": [-1, 0, 1],
+    }
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,23 +1,18 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
-from torch.nn.functional import conv2d
 
 from experiments.paper.protocols import Protocol
 from experiments.paper.reference_protocol import LabelledTest, run_protocols
 from pipeline.common.names import TEST, VALIDATION
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.models.detector import ScoringModule, TrainedModel, calibrated_model, to_tensor
-from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.neighbours import NEIGHBOURS, NormalFeatures
-from pipeline.models.nets import LEAK, Discriminator, NetShape
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LatentScore
 from pipeline.training.criterion import CRITERION, load_validation, training_normals
@@ -58,17 +53,12 @@ def test_fewer_normals_than_neighbours_are_all_counted() -> None:
     assert NormalFeatures(seen)(torch.tensor([[5.0]])).tolist() == [4.0]
 
 
-def test_early_features_are_means_of_the_first_activations() -> None:
-    shape = NetShape(side=32, channels=3, ngf=4, ndf=2, latent_dim=5)
-    discriminator = cast(Discriminator, build_networks(shape, 0)["discriminator"])
-    x = 2 * torch.rand(3, 3, 32, 32) - 1
-    with torch.no_grad():
-        maps = conv2d(x, cast(Tensor, discriminator.features[0].weight), stride=2, padding=1)
-        found = discriminator.early_features(x).reshape(3, 2, 8, 8)
-    active = torch.where(maps > 0, maps, LEAK * maps)  # (3, 2, 16, 16)
-    np.testing.assert_allclose(
-        found[2, 1, 7, 0], active[2, 1, 14:16, :2].mean(), rtol=1e-4, atol=1e-6
-    )
+def test_features_far_from_0_are_told_apart_as_well() -> None:
+    generator = torch.Generator().manual_seed(0)
+    seen, others = (torch.randn(count, 3, generator=generator).double() for count in (40, 10))
+    far = torch.tensor([1e7, 0.0, -1e7])
+    found = NormalFeatures(seen + far)(others + far)
+    torch.testing.assert_close(found, NormalFeatures(seen)(others), rtol=1e-6, atol=0)
 
 
 @pytest.fixture(scope="module")

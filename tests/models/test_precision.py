@@ -1,17 +1,19 @@
 """How exact the products of every method's step are."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
+from torch import Tensor
 
 from pipeline.models.gan import build_gan
-from pipeline.models.precision import products
+from pipeline.models.precision import autocast, products
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import Precision
 from tests.conftest import LOSSES, MODEL
 from tests.models.methods import METHODS, method_named
-from tests.models.plain import SHAPE, some_batch
+from tests.models.plain import SHAPE, some_batch, taken_for_fake, taken_for_real
 
 
 def flags() -> tuple[bool, bool]:
@@ -40,3 +42,31 @@ def test_so_are_those_of_every_method_s_step_to_its_last_gradient(
     model = build_gan(networks, replace(MODEL, precision=precision), 1)
     method_named(name).train_step(model, some_batch().float(), replace(LOSSES, latent_dim=6))
     assert seen == {(tf32, tf32)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_losses_are_taken_in_float32_where_products_are_bfloat16(name: MethodName) -> None:
+    networks = method_named(name).build_networks(SHAPE, 0)
+    logits: list[Tensor] = []
+    networks["discriminator"].register_forward_hook(
+        lambda _module, _input, outputs: logits.append(outputs[0].detach())
+    )
+    model = build_gan(networks, replace(MODEL, precision="bfloat16"), 1)
+    weights = replace(LOSSES, latent_dim=6)
+    losses = method_named(name).train_step(model, some_batch().float(), weights)
+    assert {each.dtype for each in logits} == {torch.bfloat16}
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+    real, fake = (each.double() for each in logits)
+    expected = taken_for_real(real) + taken_for_fake(fake)
+    assert losses["loss_d"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_autocast_is_in_bfloat16_whatever_torch_s_default_is() -> None:
+    x, default = torch.ones(1), torch.get_autocast_dtype("cpu")
+    torch.set_autocast_dtype("cpu", torch.float16)
+    try:
+        for precision, expected in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
+            with autocast(x, cast(Precision, precision)):
+                assert (x[None] @ x[:, None]).dtype == expected
+    finally:
+        torch.set_autocast_dtype("cpu", default)

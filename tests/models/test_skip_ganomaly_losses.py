@@ -6,7 +6,9 @@ from pipeline.models.losses import (
     GeneratorLosses,
     discriminator_loss,
     generator_adversarial_loss,
+    l1_distance,
     latent_distance,
+    mean_square,
     residual,
 )
 from pipeline.models.methods.skip_ganomaly.losses import contextual_loss, latent_loss
@@ -68,3 +70,12 @@ def test_equation_3_has_a_finite_gradient_where_both_agree() -> None:
 def test_equation_4() -> None:
     losses = GeneratorLosses(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(5.0))
     assert losses.total(LOSSES).item() == 1 * 2 + 40 * 3 + 1 * 5
+
+
+@pytest.mark.parametrize(("first", "second"), [(X, X_HAT), (F, F_HAT)])
+def test_distances_are_over_all_that_a_patch_has(first: np.ndarray, second: np.ndarray) -> None:
+    pairs = [list(zip(a.flat, b.flat, strict=True)) for a, b in zip(first, second, strict=True)]
+    sums = [sum(abs(a - b) for a, b in row) for row in pairs]
+    means = [sum((a - b) ** 2 for a, b in row) / len(row) for row in pairs]
+    found = l1_distance(tensor(first), tensor(second)), mean_square(tensor(first), tensor(second))
+    np.testing.assert_allclose(found, [sums, means], rtol=1e-12)

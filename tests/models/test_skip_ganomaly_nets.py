@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ from torch import nn
 from pipeline.common.errors import InputError
 from pipeline.models.methods.skip_ganomaly.nets import Generator, build_networks
 from pipeline.models.nets import Discriminator, NetShape, fold_batch_norm
+from tests.models.plain import SHAPE as SMALL
+from tests.models.plain import assert_same_network, halving, some_batch
 
 
 def shape_of(side: int, **changes: Any) -> NetShape:
@@ -43,6 +46,51 @@ def test_the_paper_s_widths() -> None:
     convolutions = [m for m in generator.encoder.modules() if isinstance(m, nn.Conv2d)]
     assert [c.out_channels for c in convolutions] == [64, 128, 256, 512, 512, 100]
     assert [c.kernel_size[0] for c in convolutions] == [4, 4, 4, 4, 4, 2]
+
+
+class PlainGenerator(nn.Module):
+    """G of torch's own layers, none in place, at a side of 16, ngf = 4 and d = 6."""
+
+    def __init__(self, skips: bool) -> None:
+        super().__init__()
+        self.seen = 2 if skips else 1
+        leaky, relu = nn.LeakyReLU(0.2), nn.ReLU()
+        self.encoder = nn.ModuleList(
+            [
+                halving(3, 4),
+                nn.Sequential(leaky, halving(4, 8), nn.BatchNorm2d(8)),
+                nn.Sequential(leaky, halving(8, 16), nn.BatchNorm2d(16)),
+                nn.Sequential(leaky, nn.Conv2d(16, 6, 2, bias=False)),
+            ]
+        )
+        innermost = nn.ConvTranspose2d(6, 16, 2, bias=False)
+        last = nn.ConvTranspose2d(self.seen * 4, 3, 4, 2, 1)
+        self.decoder = nn.ModuleList(
+            [
+                nn.Sequential(relu, innermost, nn.BatchNorm2d(16)),
+                nn.Sequential(relu, self.doubling(16, 8), nn.BatchNorm2d(8)),
+                nn.Sequential(relu, self.doubling(8, 4), nn.BatchNorm2d(4)),
+                nn.Sequential(relu, last, nn.Tanh()),
+            ]
+        )
+
+    def doubling(self, wide: int, narrow: int) -> nn.ConvTranspose2d:
+        return nn.ConvTranspose2d(self.seen * wide, narrow, 4, 2, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = [x]
+        for level in self.encoder:
+            seen.append(level(seen[-1]))
+        x = self.decoder[0](seen[-1])
+        for level, skip in zip(self.decoder[1:], seen[-2:0:-1], strict=True):
+            x = level(torch.cat([skip, x], dim=1) if self.seen == 2 else x)
+        return x
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_the_generator_is_that_of_figure_3(skips: bool) -> None:
+    generator = Generator(replace(SMALL, skips=skips))
+    assert_same_network(generator, PlainGenerator(skips), some_batch(3))
 
 
 def test_every_skip_reaches_the_output() -> None:

@@ -1,0 +1,97 @@
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.models.gan import Gan, build_gan, network_state
+from tests.conftest import MODEL
+from tests.test_training import same
+
+
+def small_gan(epochs: int = 4, seed: int = 0) -> Gan:
+    torch.manual_seed(seed)
+    return build_gan(
+        {"generator": nn.Linear(2, 3), "discriminator": nn.Linear(3, 1)}, MODEL, epochs
+    )
+
+
+def move(gan: Gan) -> None:
+    with gan.step():
+        x = torch.tensor([[0.5, -1.0], [2.0, 0.25]])
+        gan.discriminator(gan.generator(x)).square().sum().backward()
+
+
+def test_a_step_moves_every_network_as_adam_does_by_its_own_gradients_alone() -> None:
+    gan = small_gan()
+    plain = copy.deepcopy(gan.networks)
+    optimisers = [
+        torch.optim.Adam(network.parameters(), lr=2e-3, betas=(0.5, 0.999))
+        for network in plain.values()
+    ]
+    for _ in range(3):
+        move(gan)
+        x = torch.tensor([[0.5, -1.0], [2.0, 0.25]])
+        loss = plain["discriminator"](plain["generator"](x)).square().sum()
+        for optimiser in optimisers:
+            optimiser.zero_grad()
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+    for name, network in gan.networks.items():
+        for weight, expected in zip(network.parameters(), plain[name].parameters(), strict=True):
+            torch.testing.assert_close(weight, expected)
+    assert all(optimiser.defaults["fused"] for optimiser in gan.optimisers)
+
+
+def test_the_state_has_all_that_goes_on() -> None:
+    gan, other = small_gan(), small_gan(seed=1)
+    move(gan)
+    gan.schedules[0].step()
+    other.load_state(copy.deepcopy(gan.state()))
+    assert same(other.state(), gan.state())
+    for each in (gan, other):
+        move(each)
+        each.schedules[0].step()
+    assert same(other.state(), gan.state())
+    assert gan.state().keys() == {"networks", "optimisers", "schedules"}
+    assert gan.state()["schedules"][0]["last_epoch"] == 2
+
+
+@pytest.mark.parametrize("part", ["optimisers", "schedules"])
+def test_the_state_of_fewer_networks_is_refused(part: str) -> None:
+    gan = small_gan()
+    state = gan.state()
+    with pytest.raises(ValueError, match="shorter"):
+        gan.load_state(state | {part: state[part][:1]})
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rates"), [(4, [1, 1, 1, 1 / 2]), (5, [1, 1, 1, 2 / 2.5, 1 / 2.5])]
+)
+def test_every_learning_rate_falls_in_the_second_half(epochs: int, rates: list[float]) -> None:
+    gan = small_gan(epochs)
+    for rate in rates:
+        for schedule in gan.schedules:
+            assert schedule.get_last_lr() == [pytest.approx(MODEL.learning_rate * rate)]
+        for optimiser, schedule in zip(gan.optimisers, gan.schedules, strict=True):
+            optimiser.step()
+            schedule.step()
+
+
+def test_the_state_of_a_network_has_no_wrapper_s_prefix() -> None:
+    network = nn.Linear(2, 3)
+    wrapped = nn.DataParallel(network)
+    assert network_state({"generator": wrapped})["generator"].keys() == {"weight", "bias"}
+    gan = build_gan({"generator": wrapped, "discriminator": network}, MODEL, 1)
+    gan.load_state(small_state := copy.deepcopy(gan.state()))
+    assert same(gan.state(), small_state)
+
+
+def test_the_settings_decide_the_precision_and_adam() -> None:
+    settings = replace(MODEL, precision="tf32", learning_rate=0.5, beta1=0.25, beta2=0.75)
+    gan = build_gan({"generator": nn.Linear(2, 3)}, settings, 1)
+    assert gan.precision == "tf32"
+    (optimiser,) = gan.optimisers
+    assert (optimiser.defaults["lr"], optimiser.defaults["betas"]) == (0.5, (0.25, 0.75))
