@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.names import TEST, TRAIN
+from pipeline.scans.bad_input import BadInput
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.survey import (
@@ -80,6 +81,71 @@ def test_near_duplicates_across_splits_are_listed(tmp_path: Path) -> None:
     assert header == "scan,split,near,near_split,bits"
     assert line.startswith("normal/2,train,normal/again,test,")
     assert write_near_duplicates(tmp_path / "near.csv", found, dict.fromkeys(splits, TRAIN)) == 0
+
+
+def set_of(folder: Path, images: dict[str, np.ndarray]) -> ClassFolderSource:
+    for name, image in images.items():
+        write_image(folder / name, image)
+    return ClassFolderSource(folder, ClassMap({"normal": "normal", "knife": "knife"}))
+
+
+def test_of_equal_pictures_the_first_is_kept_or_none_where_their_objects_differ(
+    tmp_path: Path,
+) -> None:
+    one, other = picture(0), picture(1)
+    images = {"knife/a.png": one, "knife/b.png": one, "normal/c.png": other, "normal/d.png": other}
+    source = set_of(tmp_path, {**images, "knife/e.png": other, "normal/f.png": picture(2)})
+    found = survey(source, source.listing().entries)
+    assert [entry.scan_id for entry in found.entries] == ["knife/a", "normal/f"]
+    assert found.objects == [{"knife": 1}, {}]
+    c, d, e = (str(tmp_path / name) for name in ("normal/c.png", "normal/d.png", "knife/e.png"))
+    others = "the same image as {}, {}, with other objects: keep the right one"
+    assert found.bad == [
+        BadInput(
+            f"{tmp_path}/knife/b.png", f"the same image as {tmp_path}/knife/a.png: remove one"
+        ),
+        BadInput(e, others.format(c, d)),
+        BadInput(c, others.format(e, d)),
+        BadInput(d, others.format(e, c)),
+    ]
+
+
+def test_pictures_of_equal_bytes_and_other_shapes_are_not_equal(tmp_path: Path) -> None:
+    images = {
+        f"normal/{height}.png": np.full((height, 12 // height, 1), 7, dtype=np.uint8)
+        for height in (2, 3, 6)
+    }
+    source = set_of(tmp_path, images)
+    found = survey(source, source.listing().entries)
+    assert (len(found.entries), found.bad) == (3, [])
+
+
+def test_a_scan_that_cannot_be_read_is_bad_and_its_progress_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = set_of(tmp_path, {"normal/a.png": picture(0), "normal/b.png": picture(1)})
+    entries = source.listing().entries
+    (tmp_path / "normal/b.png").unlink()
+    found = survey(source, entries)
+    assert found.entries == entries[:1]
+    reason = "cannot be read: No such file or directory"
+    assert found.bad == [BadInput(str(tmp_path / "normal/b.png"), reason)]
+    shown = capsys.readouterr().err
+    assert "survey: 100%" in shown
+    assert "2/2" in shown
+    assert "scan/s" in shown
+
+
+@pytest.mark.parametrize(("channels", "rounded"), [(1, 0), (2, 0), (3, 2)])
+def test_a_likeness_is_the_low_frequencies_above_their_median(channels: int, rounded: int) -> None:
+    side = 4 * HASH_SIDE
+    image = picture(3, channels)[:side, :side]
+    grey = image @ ([1.0], [0.5, 0.5], [0.299, 0.587, 0.114])[channels - 1]
+    pixels = np.floor(grey) if channels == 2 else np.round(grey)
+    steps = np.pi / side * np.outer(np.arange(HASH_SIDE), np.arange(side) + 0.5)
+    low = np.cos(steps) @ pixels @ np.cos(steps).T
+    expected = (low > np.median(low)).ravel()
+    assert (perceptual_hash(image) != expected).sum() <= rounded  # OpenCV's grey has other halves
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 3), (20, 30_000, 1), (3, 2, 2)])

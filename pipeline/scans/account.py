@@ -109,7 +109,7 @@ def _lines_of_objects(
         "scans without objects": empty,
         **{f"{name} ({meaning(name)})": objects[name] for name in sorted(objects)},
     }
-    width = max(len(name) for name in ("objects", *table))
+    width = max(map(len, table))
     return [
         "".join([f"{'objects':<{width}}", *(f" {head:>20}" for head in heads)]),
         *(

@@ -1,7 +1,9 @@
 import pickle
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import InputError
+from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanEntry
 from pipeline.scans.sources.cifar10 import BINARY, CLASSES, PARTS, PICKLED, Cifar10Source
+from pipeline.scans.sources.folders import list_files
 from pipeline.scans.splits import split_scans
 from pipeline.settings.scans import SplitShares
 from tests.conftest import write_image
@@ -49,6 +53,27 @@ def write_as_before_numpy_2(folder: Path) -> Path:
     return folder
 
 
+class PicklerOfPython2(pickle._Pickler):
+    """Writes bytes as Python 2 wrote its strings: the official batches are of that time."""
+
+    write: Callable[[bytes], object]  # which mypy does not know of
+    memoize: Callable[[object], None]
+
+    def save_bytes(self, text: bytes) -> None:
+        self.write(b"T" + len(text).to_bytes(4, "little") + text)
+        self.memoize(text)
+
+    dispatch: ClassVar = {**pickle._Pickler.dispatch, bytes: save_bytes}  # type: ignore[dict-item]
+
+
+def write_as_python_2(folder: Path) -> Path:
+    for path in list(write_pickled(folder).iterdir()):
+        content = pickle.loads(path.read_bytes())
+        with path.open("wb") as file:
+            PicklerOfPython2(file, protocol=2).dump(content)
+    return folder
+
+
 def write_folders(folder: Path) -> Path:
     for part in ("train", "test"):
         for number, name in enumerate(("airplane", "automobile", "bird")):
@@ -57,7 +82,9 @@ def write_folders(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("write", [write_binary, write_pickled, write_as_before_numpy_2])
+@pytest.mark.parametrize(
+    "write", [write_binary, write_pickled, write_as_before_numpy_2, write_as_python_2]
+)
 def test_official_batches(tmp_path: Path, write: object) -> None:
     source = Cifar10Source(write(tmp_path), "car")  # type: ignore[operator]
     entries = source.listing().entries
@@ -72,6 +99,7 @@ def test_official_batches(tmp_path: Path, write: object) -> None:
     np.testing.assert_array_equal(scan.image, expected)
     assert scan.regions[0].class_name == "car"
     assert scan.regions[0].mask.all()
+    assert scan.regions[0].mask.dtype == np.bool_
 
 
 def test_class_folders_take_official_and_short_names(tmp_path: Path) -> None:
@@ -82,6 +110,75 @@ def test_class_folders_take_official_and_short_names(tmp_path: Path) -> None:
     ]
     assert [entry.classes for entry in entries[:3]] == [(), (), ("plane",)]
     assert source.read(entries[0]).image[0, 0].tolist() == [80, 80, 80]
+
+
+@pytest.mark.parametrize("write", [write_binary, write_pickled])
+def test_an_id_says_part_class_batch_and_row(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    source = Cifar10Source(write(tmp_path), "automobile")
+    entries = source.listing().entries
+    assert len({entry.scan_id for entry in entries}) == 6 * ROWS
+    for number, name in enumerate([*BINARY["train"], *BINARY["test"]]):
+        stem, part = name.removesuffix(".bin"), "train" if number < 5 else "test"
+        for row, label in enumerate(batch(number)[1]):
+            scan_id = f"{part}/{CLASSES[label]}/{stem}-{row:05d}"
+            (entry,) = (entry for entry in entries if entry.scan_id == scan_id)
+            assert entry.classes == (("car",) if label == 1 else ())
+            assert entry.part == ("test" if label == 1 else part)
+            assert entry.files[0].name.removesuffix(".bin") == stem
+            if row % 7 == 1:
+                scan = source.read(entry)
+                planes = batch(number)[0][row].reshape(3, 32, 32)
+                np.testing.assert_array_equal(scan.image, np.moveaxis(planes, 0, 2))
+                assert (scan.scan_id, scan.objects) == (scan_id, entry.classes)
+                assert [region.mask.shape for region in scan.regions] == [(32, 32)] * len(
+                    entry.classes
+                )
+
+
+@pytest.mark.parametrize("size", [0, 20 * 3073 - 1])
+def test_a_batch_of_torn_rows_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int
+) -> None:
+    path = write_binary(tmp_path) / "data_batch_3.bin"
+    path.write_bytes(path.read_bytes()[:size])
+    reason = f"{size} bytes, expected a multiple of 3073: truncated?"
+    assert len(assert_one_bad(Cifar10Source(tmp_path, "car"), capsys, path, reason)) == 5 * ROWS
+
+
+def test_beside_batches_other_files_are_nobody_s(tmp_path: Path) -> None:
+    write_binary(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "readme.html").touch()
+    listing = Cifar10Source(tmp_path, "car").listing()
+    assert (len(listing.entries), listing.bad) == (6 * ROWS, [])
+    assert listing.files == list_files(tmp_path)
+
+
+def test_class_folders_name_what_is_in_no_class(tmp_path: Path) -> None:
+    source = Cifar10Source(write_folders(tmp_path), "bird")
+    image = np.zeros((32, 32, 3), dtype=np.uint8)
+    names = ("a.png", "other/bird/a.png", "train/b.png")
+    for name in (*names, "test/bird/deep/c.png", "test/plane/0001.png"):
+        write_image(tmp_path / name, image)
+    (tmp_path / "link").symlink_to(tmp_path)
+    listing = source.listing()
+    outside = "an image outside of train/<class>/ and test/<class>/"
+    twice = (
+        f"scan id 'test/plane/0001' stands for {tmp_path}/test/airplane/0001.png too: rename one"
+    )
+    assert listing.bad == [
+        BadInput(f"{tmp_path}/link", "a link to a folder: put the folder here"),
+        *(BadInput(f"{tmp_path}/{name}", outside) for name in names),
+        BadInput(f"{tmp_path}/test/plane/0001.png", twice),
+    ]
+    assert len(listing.entries) == 7
+    birds = [(entry.scan_id, entry.part) for entry in listing.entries if entry.classes]
+    assert birds == [
+        ("test/bird/0001", "test"),
+        ("test/bird/c", "test"),
+        ("train/bird/0001", "test"),
+    ]
+    assert source.meaning("bird") == "bird"
 
 
 def test_the_split_of_the_paper() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.common.errors import InputError
+from pipeline.common.names import IGNORED
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.classes import ClassMap
 from tests.conftest import write_image
@@ -55,3 +56,62 @@ def test_what_is_in_no_class_is_named(tmp_path: Path) -> None:
     write_classes(tmp_path, "train/0.normal", "test/1.knife")
     with pytest.raises(InputError, match=r"1\.png: not in .* expected train/<class>/ or test/"):
         ClassFolderSource(tmp_path, CLASSES).listing()
+
+
+def test_what_is_ignored_and_what_stands_for_two_is_said(tmp_path: Path) -> None:
+    write_classes(tmp_path, "normal", "7.spare", "knife")
+    write_image(tmp_path / "knife" / "1.bmp", np.zeros((16, 20, 3), dtype=np.uint8))
+    listing = ClassFolderSource(tmp_path, CLASSES).listing()
+    reason = "an image of a class that scans.classes ignores"
+    assert listing.ignored == {tmp_path / "7.spare/1.png": reason}
+    assert listing.names == {"normal", "spare", "knife"}
+    assert [entry.files[0].name for entry in listing.entries] == ["1.bmp", "1.png"]
+    (bad,) = listing.bad
+    assert bad.file == f"{tmp_path}/knife/1.png"
+
+
+def test_the_folder_of_a_class_without_an_image_is_named(tmp_path: Path) -> None:
+    write_classes(tmp_path, "normal", "knife")
+    for name in ("notes.txt", "knife/notes.txt", "docs/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert len(ClassFolderSource(tmp_path, CLASSES).listing().entries) == 2
+    (tmp_path / "2.part").mkdir()
+    (tmp_path / "2.part/scan.xyz").touch()
+    message = (
+        rf"^{tmp_path}/2\.part: no image of class part in it, but scan\.xyz: expected PNG, JPEG"
+    )
+    with pytest.raises(InputError, match=message):
+        ClassFolderSource(tmp_path, CLASSES).listing()
+
+
+@pytest.mark.parametrize(
+    ("folders", "found"),
+    [
+        (("Train/normal", "VALID/normal", "testing/12.knife"),
+         [("Train/normal/1", "train"), ("VALID/normal/1", "validation"),
+          ("testing/12.knife/1", "test")]),
+        (("val/normal", "validation/normal"), None),  # both are one part, so they are classes
+        (("train/normal/test", "test/knife/train"),
+         [("test/knife/train/1", "test"), ("train/normal/test/1", "train")]),
+    ],
+)  # fmt: skip
+def test_two_parts_or_more_are_the_set_s_own(
+    tmp_path: Path, folders: tuple[str, ...], found: list[tuple[str, str]] | None
+) -> None:
+    source = ClassFolderSource(write_classes(tmp_path, *folders), CLASSES)
+    if found is None:
+        with pytest.raises(InputError, match=r"says nothing of val, validation in"):
+            source.listing()
+        return
+    assert [(entry.scan_id, entry.part) for entry in source.listing().entries] == found
+
+
+def test_the_objects_of_a_scan_are_its_class_in_the_set_s_words(tmp_path: Path) -> None:
+    source = ClassFolderSource(write_classes(tmp_path, "normal", "3.part"), CLASSES)
+    part, normal = (source.read(entry) for entry in source.listing().entries)
+    assert (part.scan_id, part.objects, normal.objects) == ("3.part/1", ("part",), ())
+    assert part.regions[0].class_name == "gun_part"
+    np.testing.assert_array_equal(part.regions[0].mask, np.ones((16, 20), dtype=np.bool_))
+    assert part.regions[0].mask.dtype == np.bool_
+    assert [source.meaning(name) for name in ("part", "spare")] == ["gun_part", IGNORED]

@@ -39,7 +39,7 @@ def test_classes_that_are_not_named_are_refused_all_at_once(
 def test_numbers_are_names_and_a_meaning_is_a_word() -> None:
     assert ClassMap({3: "normal"}).meaning("3") == NORMAL
     for wrong in ("", IGNORED):
-        with pytest.raises(InputError, match=r"scans\.classes\.gun: got .*, expected normal, ign"):
+        with pytest.raises(InputError, match=rf"scans\.classes\.gun: got {wrong!r}, expected norm"):
             ClassMap({"gun": wrong})
 
 
@@ -65,3 +65,10 @@ def test_unknown_classes_are_refused_with_what_to_do() -> None:
     message = r"^scans\.classes: says nothing of axe, gun in set: give each normal, ignore or an "
     with pytest.raises(InputError, match=message + "abnormal class, or do so for all others with"):
         ClassMap({"bat": "bat"}).check(["gun", "bat", "axe"], Path("set"))
+
+
+def test_threats_are_the_abnormal_classes_of_the_set_and_of_the_parameter() -> None:
+    meanings: dict[str | int, str] = {"gun": "a", "cup": "normal", "dirt": "ignore", 3: "b"}
+    assert ClassMap(meanings).threats(["cup", "saw"]) == {"gun", "3"}
+    assert ClassMap({**meanings, "*": "*"}).threats(["cup", "saw"]) == {"gun", "3", "saw"}
+    assert ClassMap({"*": "normal"}).threats(["saw"]) == set()

@@ -1,10 +1,20 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from supervision import Detections
 
+from pipeline.scans.bad_input import BadInput
+from pipeline.scans.scan import ScanEntry
+from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import check_reach, check_size, mask_of
+from pipeline.scans.sources.folders import EXPECTED, list_files
+from pipeline.scans.sources.labelled_set import TAKEN_FOR_NORMAL
+from pipeline.scans.sources.yolo import YoloSource
+from pipeline.settings.scans import Unannotated
+from tests.sources.sets import Content, write_set
 
 WIDTH, HEIGHT = 30, 20
 
@@ -27,6 +37,7 @@ def test_a_box_between_pixels_is_filled(data: st.DataObject) -> None:
         return
     found = mask_of(boxed(left, top, right, bottom), (WIDTH, HEIGHT))
     np.testing.assert_array_equal(found, expected)
+    assert found.dtype == np.bool_
 
 
 @given(
@@ -84,6 +95,8 @@ def test_an_object_s_own_mask_is_its_mask() -> None:
     own = np.random.default_rng(0).random((1, HEIGHT, WIDTH)) < 0.5
     found = Detections(xyxy=np.array([[0, 0, 30, 20]]), class_id=np.array([0]), mask=own)
     np.testing.assert_array_equal(mask_of(found, (WIDTH, HEIGHT)), own[0])
+    found.mask = own.astype(np.uint8)
+    assert mask_of(found, (WIDTH, HEIGHT)).dtype == np.bool_
     found.mask = np.zeros((1, HEIGHT, WIDTH), dtype=np.bool_)
     with pytest.raises(ValueError, match=r"^an empty polygon or mask$"):
         mask_of(found, (WIDTH, HEIGHT))
@@ -101,3 +114,53 @@ def test_a_polygon_reaches_ten_times_the_longer_side_at_most() -> None:
     for value in (300.1, -300.1):
         with pytest.raises(ValueError, match=r"^a polygon that reaches far out of the image$"):
             check_reach([1, value], (WIDTH, HEIGHT))
+
+
+def test_a_listing_has_parts_by_list_then_folder_and_says_what_it_made_of_files(
+    tmp_path: Path,
+) -> None:
+    gun = "0 0.4 0.3125 0.4 0.375"
+    files: dict[str, Content] = {
+        "data.yaml": "names: [gun, cup]", "val/a.png": None, "val/a.txt": f"{gun}\n{gun}",
+        "val/b.png": None, "val/b.txt": "1 0.5 0.5 0.1 0.1", "val/b.jpg": None, "c/c.png": None,
+        "train.txt": "a.png\n", "notes.txt": "of May", "test.txt": "c.png\ngone.png\n",
+        "moving.gif": b"GIF8",
+    }  # fmt: skip
+    classes = ClassMap({"gun": "weapon", "cup": "normal"})
+    source = YoloSource(write_set(tmp_path, files), classes, "normal")
+    listing = source.listing()
+    c, a, b = listing.entries
+    assert listing.files == list_files(tmp_path)
+    assert a == ScanEntry("val/a", (tmp_path / "val/a.png", tmp_path / "val/a.txt"), ("weapon",),
+                          "train")  # fmt: skip
+    assert b == ScanEntry("val/b", (tmp_path / "val/b.jpg", tmp_path / "val/b.txt"), (),
+                          "validation")  # fmt: skip
+    assert c == ScanEntry("c/c", (tmp_path / "c/c.png",), ())
+    assert listing.bad == [
+        BadInput(f"{tmp_path}/moving.gif", f"not a format that is read: {EXPECTED}"),
+        BadInput(f"{tmp_path}/val/b.png",
+                 f"scan id 'val/b' stands for {tmp_path}/val/b.jpg too: rename one"),
+    ]  # fmt: skip
+    assert listing.names == {"gun", "cup"}
+    labels = ("data.yaml", "val/a.txt", "val/b.txt", "train.txt", "test.txt")
+    assert listing.annotations == {tmp_path / name for name in labels}
+    assert listing.ignored == {tmp_path / "notes.txt": "text, but no labels"}
+    assert listing.notes == {
+        TAKEN_FOR_NORMAL: 1,
+        f"lists not followed, since a line names no image: {tmp_path}/test.txt": 1,
+    }
+    scan = source.read(a)
+    assert (scan.scan_id, scan.objects, scan.image.shape) == ("val/a", ("gun",) * 2, (40, 50, 3))
+    assert [region.class_name for region in scan.regions] == ["weapon"] * 2
+    assert source.read(b).objects == ("cup",)
+    assert source.read(b).regions == ()
+    assert source.meaning("gun") == "weapon"
+
+
+@pytest.mark.parametrize(("said", "count"), [(None, 2), ("normal", 2), ("bad", 1)])
+def test_an_image_without_labels_is_what_the_user_says_or_else_the_format(
+    tmp_path: Path, said: Unannotated | None, count: int
+) -> None:
+    files = {"names.yaml": "names: [gun]", "a.png": None, "a.txt": "0 0.5 0.5 1 1", "b.png": None}
+    source = YoloSource(write_set(tmp_path, files), ClassMap({"gun": "gun"}), said)
+    assert len(source.listing().entries) == count

@@ -1,18 +1,23 @@
 import os
-import re
 import shutil
-import subprocess
-import sys
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.common.errors import InputError
+from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanEntry
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.classes import ClassMap
-from pipeline.scans.sources.folders import list_files, list_set, without_repeats
+from pipeline.scans.sources.folders import (
+    id_below,
+    list_files,
+    list_set,
+    read_lines,
+    without_repeats,
+)
 from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad, kept_and_bad
 
@@ -87,6 +92,124 @@ def test_the_folder_itself_may_be_a_link(folder: Path) -> None:
     assert [path.name for path in files.images] == ["good.png", "inside.png", "a.png"]
 
 
+def test_other_files_are_found_by_their_suffix_whatever_its_case(folder: Path) -> None:
+    for name in ("a.TXT", "b.txt", "c.xml", "d.json", "etxt"):
+        (folder / name).touch()
+    found = list_files(folder).ending_in(".txt", ".xml")
+    assert found == [folder / name for name in ("a.TXT", "b.txt", "c.xml")]
+
+
+def test_every_name_is_in_one_sorted_group_and_what_is_hidden_is_left_alone(folder: Path) -> None:
+    write_scan(folder / "normal" / "tmp.png").rename(folder / "b.data")  # a picture by its content
+    for name in (
+        ".hidden/x.png",
+        "c/.x",
+        "c/notes.TXT",
+        "a.txt",
+        "a.cache",
+        "z.JPEG",
+        "e/.d/y.txt",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    write_scan(folder / "c" / "seen.TIF")
+    for name in ("e/seen.npy", "c/seen.npy", "c/none.npy", "z.npy", "w.DCM", "c/v.webp"):
+        (folder / name).touch()
+    files = list_files(folder)
+    expected: dict[str, tuple[str, ...]] = {
+        "images": ("b.data", "c/seen.TIF", "normal/good.png", "z.JPEG"),
+        "others": ("a.cache", "a.txt", "c/notes.TXT", "c/seen.npy", "z.npy"),
+        "hidden": (".hidden", "c/.x", "e/.d"),
+    }
+    for group, names in expected.items():
+        assert getattr(files, group) == tuple(folder / name for name in names)
+    reason = "not a format that is read: expected PNG, JPEG, TIFF, BMP"
+    names = ("c/none.npy", "c/v.webp", "e/seen.npy", "w.DCM")
+    assert files.bad == tuple(BadInput(f"{folder}/{name}", reason) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("files/md5/0a/" + "1" * 30, "store"),
+        ("0a/" + "1" * 30, "store"),
+        (".git/annex/objects/Xk/9Z/key", "store"),
+        ("files/md5/0a/" + "1" * 31, "nowhere"),
+        ("files/md5/0a/" + "G" * 30, "nowhere"),
+        ("annex/objects", "nowhere"),
+    ],
+)
+def test_links_into_a_store_are_known_by_their_end(folder: Path, target: str, reason: str) -> None:
+    link, content = folder / "normal" / "link.png", folder.parent / target
+    link.symlink_to(os.path.relpath(content, link.parent))
+    reasons = {
+        "store": "a link into a store that lacks the file: run `dvc pull`, or `git annex get`",
+        "nowhere": "a link that leads nowhere: remove it",
+    }
+    assert list_files(folder).bad == (BadInput(str(link), reasons[reason]),)
+    write_scan(content.with_suffix(".png")).rename(content)
+    files = list_files(folder)
+    if reason == "store":
+        assert (link in files.images, files.bad) == (True, ())
+    else:
+        outside = "a link out of the folder: put the file here"
+        assert (link in files.images, files.bad) == (False, (BadInput(str(link), outside),))
+
+
+def test_what_dvc_tracks_and_did_not_fetch_is_named(folder: Path) -> None:
+    for name in ("normal/good.png.dvc", "labels.dvc"):
+        (folder / name).touch()
+    reason = "DVC tracks labels, which is not here: run `dvc pull` or `dvc checkout`"
+    assert list_files(folder).bad == (BadInput(f"{folder}/labels.dvc", reason),)
+
+
+def test_special_files_are_named_by_their_kind(folder: Path) -> None:
+    os.mkfifo(folder / "a.png")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(folder / "s.txt"))
+        bad = list_files(folder).bad
+    assert bad == (
+        BadInput(f"{folder}/a.png", "a FIFO, not a file: remove it"),
+        BadInput(f"{folder}/s.txt", "a socket, not a file: remove it"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [(b"\xef\xbb\xbf a \r\n\r\n\tb", ["a", "", "b"]), (b"", []), ("ä\n".encode(), ["ä"])],
+)
+def test_lines_have_no_mark_and_no_blanks_at_their_ends(
+    tmp_path: Path, content: bytes, lines: list[str]
+) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    assert read_lines(tmp_path / "a.txt") == lines
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"a\xff", "not text in UTF-8"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a pointer of Git LFS: run `git lfs pull`",
+        ),
+    ],
+)
+def test_text_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "a.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=f"^{path}: {reason}$"):
+        read_lines(path)
+
+
+def test_an_id_is_the_path_below_the_set_without_the_suffix() -> None:
+    assert id_below(Path("set"), Path("set/a.b/c.d.png")) == "a.b/c.d"
+
+
 def test_formats_that_are_not_read_are_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,7 +233,10 @@ def test_of_one_id_the_first_is_kept() -> None:
     entries = [ScanEntry("a", (Path(name),), ()) for name in ("z", "x", "y")]
     kept, bad = without_repeats(entries)
     assert [entry.files[0].name for entry in kept] == ["x"]
-    assert [item.file for item in bad] == ["y", "z"]
+    reason = "scan id 'a' stands for x too: rename one"
+    assert bad == [BadInput("y", reason), BadInput("z", reason)]
+    last, first = (ScanEntry(name, (Path("a"),), ()) for name in "zb")
+    assert without_repeats([last, first]) == ([first, last], [])
 
 
 def test_the_same_file_under_two_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,26 +259,19 @@ def test_a_folder_that_vanishes_while_it_is_read(folder: Path) -> None:
     assert bad.reason == "cannot be read: No such file or directory"
 
 
-def test_a_folder_that_may_not_be_listed_is_named(folder: Path) -> None:
+def test_a_folder_that_may_not_be_listed_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "locked").mkdir(mode=0)
-    code = (
-        "import os, sys; from pathlib import Path\n"
-        "from pipeline.scans.sources.folders import list_files\n"
-        "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
-        "print(list_files(Path(sys.argv[1])).bad)"
-    )
-    of_pytest = [path for path in folder.parents if re.match("pytest-|popen-|test_", path.name)]
-    for path in (folder, *of_pytest, folder / "normal"):
-        path.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
+    monkeypatch.chdir(folder)  # since pytest closes the folders above to everybody but root
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # root may list every folder
+    try:
+        bad = list_files(Path()).bad
+    finally:
+        os.seteuid(user)
     (folder / "locked").chmod(0o755)
-    assert "locked', reason='cannot be listed: Permission denied'" in done.stdout
+    assert BadInput("locked", "cannot be listed: Permission denied") in bad
 
 
 def test_a_missing_and_an_empty_folder_are_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED
+from pipeline.scans.bad_input import BadInput
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from tests.conftest import make_sixray, write_image
@@ -103,3 +104,54 @@ def test_a_missing_part_of_the_folder(folder: Path) -> None:
     shutil.rmtree(folder / "masks")
     with pytest.raises(InputError, match="masks: no such folder"):
         MasksSource(folder, SIXRAY, stretched=True).listing()
+
+
+def test_what_cannot_be_used_is_named_and_the_others_are_taken(folder: Path) -> None:
+    for name in ("normal/t02.png", "more/a.png", "b.png", "masks/t03.bmp", "threat/t04.png"):
+        write_image(folder / name, np.full((9, 9), len(name), dtype=np.uint8))
+    listing = MasksSource(folder, SIXRAY, stretched=True).listing()
+    twice = "one of 2 masks of one name: keep one"
+    outside = "an image outside of normal/, threat/ and masks/"
+    missing = "a threat scan without a mask: expected {}/masks/{}.png"
+    assert sorted(listing.bad, key=lambda bad: bad.file) == [
+        BadInput(f"{folder}/b.png", outside),
+        BadInput(f"{folder}/masks/t03.bmp", twice),
+        BadInput(f"{folder}/masks/t03.png", twice),
+        BadInput(f"{folder}/more/a.png", outside),
+        BadInput(f"{folder}/threat/t03.png", missing.format(folder, "t03")),
+        BadInput(f"{folder}/threat/t04.png", missing.format(folder, "t04")),
+    ]
+    ids = [entry.scan_id for entry in listing.entries]
+    assert ids == ["normal/n00", "normal/n01", "normal/t02", "threat/t02"]
+    assert listing.entries[-1].files == (folder / "threat/t02.png", folder / "masks/t02.png")
+    assert listing.names == {"1"}
+    masks = (folder / "masks" / name for name in ("t02.png", "t03.png", "t03.bmp"))
+    assert listing.annotations == set(masks)
+
+
+def test_a_normal_scan_with_a_mask_and_a_second_scan_of_one_id_are_named(folder: Path) -> None:
+    image = np.zeros((9, 9), dtype=np.uint8)
+    for name in ("normal/deep/a.png", "normal/n00.bmp"):
+        write_image(folder / name, image)
+    write_image(folder / "masks/deep/a.png", image + 1)
+    listing = MasksSource(folder, SIXRAY, stretched=True).listing()
+    masked = "a normal scan with a mask: move it to threat/, or remove the mask"
+    again = f"scan id 'normal/n00' stands for {folder}/normal/n00.bmp too: rename one"
+    assert listing.bad == [
+        BadInput(f"{folder}/normal/deep/a.png", masked),
+        BadInput(f"{folder}/masks/deep/a.png", "a mask without a scan in threat/"),
+        BadInput(f"{folder}/normal/n00.png", again),
+    ]
+    assert len(listing.entries) == 4
+
+
+@pytest.mark.parametrize("left", ["normal", "threat", "masks"])
+def test_only_a_set_of_normals_may_lack_folders(folder: Path, left: str) -> None:
+    for name in {"normal", "threat", "masks"} - {left}:
+        shutil.rmtree(folder / name)
+    source = MasksSource(folder, SIXRAY, stretched=True)
+    if left == "normal":
+        assert [entry.classes for entry in source.listing().entries] == [()] * 2
+        return
+    with pytest.raises(InputError, match=f"^{folder}/normal: no such folder: expected "):
+        source.listing()

@@ -70,7 +70,7 @@ FILE = '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotation>&a;</a
         ("", "not XML that is read: ParseError"),
         (BOMB, "not XML that is read: EntitiesForbidden"),
         (FILE, "not XML that is read: EntitiesForbidden"),
-        ("<html></html>", "not Pascal VOC: expected an <annotation>"),
+        ("<html></html>", "not Pascal VOC: expected an <annotation>, got <html>: "),
     ],
 )
 def test_a_broken_file_is_named(
@@ -108,3 +108,93 @@ def test_files_that_are_alone(folder: Path, capsys: pytest.CaptureFixture[str]) 
     annotated(folder, "c")
     (folder / "JPEGImages" / "c.png").unlink()
     assert_one_bad(VocSource(folder, CLASSES), capsys, xml, "labels, but no image has its name")
+
+
+def test_another_size_than_annotated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "Annotations" / "a.xml"
+    text = path.read_text()
+    for width, height in ((40, 50), (50, 41)):
+        size = f"<size><width> {width} </width><height>{height}</height></size>"
+        path.write_text(text.replace("<object>", f"{size}<object>"))
+        image = folder / "JPEGImages" / "a.png"
+        reason = f"annotated as {width}x{height}, but the image is 50x40"
+        assert_one_bad(VocSource(folder, CLASSES), capsys, image, f"{path}: {reason}")
+
+
+@pytest.mark.parametrize("size", ["<width>0</width><height>1</height>", "<width>7</width>", "",
+                                  "<width>x</width><height>9</height>", "<height>9</height>",
+                                  "<width>9</width><height>0</height>"])  # fmt: skip
+def test_a_size_that_is_no_size_is_not_compared(folder: Path, size: str) -> None:
+    path = folder / "Annotations" / "a.xml"
+    path.write_text(path.read_text().replace("<object>", f"<size>{size}</size><object>"))
+    source = VocSource(folder, CLASSES)
+    assert len(source.read(source.listing().entries[0]).regions) == 1
+
+
+def polygon(*corners: tuple[int, int]) -> str:
+    """An object with a box, and a polygon as tools add it."""
+    points = "".join(f"<x{i}>{x}</x{i}><y{i}>{y}</y{i}>" for i, (x, y) in enumerate(corners, 1))
+    box = "<bndbox><xmin>11</xmin><ymin>6</ymin><xmax>30</xmax><ymax>20</ymax></bndbox>"
+    return f"<object><name> gun </name>{box}<polygon>{points}</polygon></object>"
+
+
+def test_a_polygon_is_filled_and_one_out_of_reach_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "Annotations" / "a.xml"
+    path.write_text(f"<annotation>{polygon((11, 6), (30, 6), (30, 20))}</annotation>")
+    source = VocSource(folder, CLASSES)
+    (region,) = source.read(source.listing().entries[0]).regions
+    assert region.class_name == "gun"
+    rows, columns = np.nonzero(region.mask)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (5, 19, 10, 29)
+    assert 300 / 2 < region.mask.sum() < 300 / 2 + 20 + 15
+    path.write_text(f"<annotation>{polygon((11, 6), (30, 6), (30, 501))}</annotation>")
+    image = folder / "JPEGImages" / "a.png"
+    reason = f"{path}: object 1: a polygon that reaches far out of the image"
+    assert_one_bad(VocSource(folder, CLASSES), capsys, image, reason)
+    path.write_text(f"<annotation>{polygon()}</annotation>")
+    assert_one_bad(VocSource(folder, CLASSES), capsys, image, f"{path}: object 1: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("<object><name>gun</name><robndbox/></object>",
+         "object 1: no <bndbox>: export upright boxes as Pascal VOC"),
+        ("<object><name> </name><bndbox/></object>", "an <object> without <name>"),
+        ("<object><bndbox/></object>", "an <object> without <name>"),
+        ("<o><object><bndbox/></object></o>",
+         "a <bndbox> outside of an <object>: expected Pascal VOC"),
+    ],
+)  # fmt: skip
+def test_an_object_of_another_form_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str, reason: str
+) -> None:
+    path = folder / "Annotations" / "a.xml"
+    path.write_text(f"<annotation>{text}</annotation>")
+    file = folder / "JPEGImages" / "a.png" if reason.startswith("object") else path
+    kept = assert_one_bad(VocSource(folder, CLASSES), capsys, file, reason)
+    assert kept == ["JPEGImages/b", "JPEGImages/c"]
+
+
+def test_segmentation_masks_are_no_scans(folder: Path) -> None:
+    for number, name in enumerate(
+        ("SegmentationClass", "SegmentationObjectRaw", "x/SegmentationX")
+    ):
+        write_image(folder / name / "a.png", np.full((9, 9, 3), number, dtype=np.uint8))
+    listing = VocSource(folder, CLASSES, "normal").listing()
+    masks = (folder / name / "a.png" for name in ("SegmentationClass", "SegmentationObjectRaw"))
+    assert listing.ignored == dict.fromkeys(masks, "VOC's segmentation masks; its boxes are read")
+    names = [entry.scan_id for entry in listing.entries]
+    assert names == ["JPEGImages/a", "JPEGImages/b", "JPEGImages/c", "x/SegmentationX/a"]
+
+
+def test_no_image_is_normal_while_labels_without_an_image_cannot_be_read(folder: Path) -> None:
+    (folder / "Annotations" / "c.xml").rename(folder / "Annotations" / "gone.xml")
+    listing = VocSource(folder, CLASSES, "normal").listing()
+    assert len(listing.entries) == 3
+    (folder / "Annotations" / "gone.xml").write_text("<annotation>")
+    listing = VocSource(folder, CLASSES, "normal").listing()
+    assert [entry.scan_id for entry in listing.entries] == ["JPEGImages/a", "JPEGImages/b"]
+    assert len(listing.bad) == 2

@@ -171,7 +171,12 @@ def test_a_link_is_named_once(folder: Path, capsys: pytest.CaptureFixture[str]) 
         ("0 .5 .5 .2 .2 .9 .7", 7),
         ("0 .5 .5 .2 .2 1.5 1", 7),
         ("0 .5 .5 .2 .2 -1 1", 7),
+        ("0 0 .5 .02 .2 .9 1", 5),  # exactly 1% over it
+        ("0 .5 .5 .2 .2 .7", 5),  # a box and its confidence
         ("0 .1 .1 .2 .1 .2 .2 .1 .2", 9),  # four points
+        ("0 .1 .1 .2 .1 .2 .2 .1 .2 12", 9),  # and a track
+        ("0 .1 .1 .2 .1 .2 .2 .1 1.01 0 12", 9),  # a confidence and a track
+        ("0 .1 .1 .2 .1 .2 .2 .1 1.01 1 12", 9),
     ],
 )
 def test_what_the_values_of_a_line_are(values: str, kept: int) -> None:
@@ -191,6 +196,52 @@ def test_what_the_values_of_a_line_are(values: str, kept: int) -> None:
 def test_values_that_fit_no_form(values: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _box_or_polygon(values.split())
+
+
+def test_a_source_that_has_listed_nothing_reads_the_same(folder: Path) -> None:
+    for text in ("1 0.5 0.5 1 1", "", f"{GUN} 0.9 3", "0 0.2 0.125 0.58 0.125 0.58 0.475 12"):
+        labelled(folder, "a", text, GUN)
+        source, other = (YoloSource(folder, CLASSES) for _ in range(2))
+        for entry in source.listing().entries:
+            one, same = source.read(entry), other.read(entry)
+            assert one.objects == same.objects
+            for found, again in zip(one.regions, same.regions, strict=True):
+                np.testing.assert_array_equal(found.mask, again.mask)
+
+
+@pytest.mark.parametrize("line", ["0 10.1 0.5 0.1 0.1", "0 0.1 0.1 0.3 -10.1 0.3 0.3"])
+def test_a_coordinate_ten_images_away_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    path = labelled(folder, "a", line)
+    reason = "line 1: a polygon that reaches far out of the image"
+    assert_one_bad(YoloSource(folder, CLASSES), capsys, path, reason)
+
+
+def test_images_and_labels_of_ultralytics_runs_are_no_scans(folder: Path) -> None:
+    runs = ("runs/detect/x/c.png", "runs/segment/y/labels/c.txt", "runs/pose/d.txt")
+    kept = ("runs/d.png", "other/detect/e.png", "runs/train/detect/f.png")
+    for number, name in enumerate((*runs, *kept)):
+        if name.endswith(".png"):
+            write_image(folder / name, np.full((9, 9, 3), 20 * number, dtype=np.uint8))
+        else:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(GUN)
+    listing = YoloSource(folder, CLASSES).listing()
+    reason = "of Ultralytics' runs"
+    assert listing.ignored == {folder / name: reason for name in runs}
+    names = {entry.scan_id for entry in listing.entries} - {f"images/train/{n}" for n in "abc"}
+    assert names == {name.removesuffix(".png") for name in kept}
+    assert listing.bad == []
+
+
+def test_a_set_of_normals_alone_needs_no_names(folder: Path) -> None:
+    (folder / "data.yaml").unlink()
+    for name in "ab":
+        labelled(folder, name)
+    listing = YoloSource(folder, CLASSES).listing()
+    assert [entry.classes for entry in listing.entries] == [()] * 3
+    assert listing.annotations == {folder / "labels/train" / f"{name}.txt" for name in "ab"}
 
 
 def test_text_that_is_no_label_is_left_alone(folder: Path) -> None:

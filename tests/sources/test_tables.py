@@ -1,0 +1,53 @@
+"""Which images a CSV file calls threats."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from pipeline.scans.sources.tables import images_in_tables
+
+A, B, C = (Path("set/images", f"{name}.png") for name in "abc")
+CLASSES = ("Gun", "knife")
+
+
+def write_table(path: Path, *rows: tuple[str, ...]) -> Path:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    path.write_text(text.getvalue(), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("yes", ["1", "1.0", "true", "TRUE", "yes", " Yes "])
+def test_a_row_says_yes_in_the_column_of_a_class(tmp_path: Path, yes: str) -> None:
+    rows = [("name", " GUN ", "cup"), ("a", "-1", yes), ("b", yes, "0"), ("gone", yes, yes)]
+    table = write_table(tmp_path / "list.csv", *rows)
+    assert images_in_tables([A, B, C], [table], CLASSES) == {B: table}
+
+
+@pytest.mark.parametrize("no", ["0", "-1", "", "no", "2", "false"])
+def test_what_is_not_yes_is_no_threat(tmp_path: Path, no: str) -> None:
+    table = write_table(tmp_path / "list.csv", ("name", "gun", "knife"), ("a", no, no))
+    assert images_in_tables([A], [table], CLASSES) == {}
+
+
+def test_a_row_for_each_object_has_its_class_in_a_cell(tmp_path: Path) -> None:
+    rows = [("class", "xmin", "image"), ("cup", "1", "a.png"), (" KNIFE ", "1", r"images\b.png")]
+    table = write_table(tmp_path / "boxes.csv", *rows, ("gun", "1", " c.png "))
+    assert images_in_tables([A, B, C], [table], CLASSES) == {B: table, C: table}
+
+
+def test_every_image_that_a_row_names_is_a_threat_and_no_empty_cell_names_one(
+    tmp_path: Path,
+) -> None:
+    table = write_table(tmp_path / "t.csv", ("low", "high", "", "of"), ("a", "b", "", "gun"))
+    assert images_in_tables([A, B, C], [table], CLASSES) == {A: table, B: table}
+
+
+def test_tables_that_cannot_be_read_keep_no_other_from_it(tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes(b"name,gun\na\xff,1\n")
+    (tmp_path / "nul.csv").write_text("name,gun\na," + "1" * 200_000 + "\n")  # csv.Error
+    good = write_table(tmp_path / "good.csv", ("name", "gun"), ("b", "1"), ("c", "1", "more"))
+    tables = [tmp_path / name for name in ("latin.csv", "nul.csv", "gone.csv", "good.csv")]
+    assert images_in_tables([A, B, C], tables, CLASSES) == {B: good, C: good}
