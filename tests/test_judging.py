@@ -84,7 +84,7 @@ def test_bags_are_found_above_what_5_percent_of_normal_ones_reach() -> None:
 def test_the_table_has_a_line_for_each_score_with_its_differences_from_those_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("benchmarks.judging.SAMPLES", 5)
+    monkeypatch.setattr("experiments.detection.judging.SAMPLES", 5)
     windows, scores = windows_and_scores()
     assert list(table({"first": scores, "second": -scores / 2}, windows, ["second"])) == [
         "AUC                                                            less second  within"
@@ -107,7 +107,7 @@ def test_the_table_has_a_line_for_each_score_with_its_differences_from_those_nam
 def test_shares_that_are_not_defined_are_dashes_in_the_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("benchmarks.judging.SAMPLES", 5)
+    monkeypatch.setattr("experiments.detection.judging.SAMPLES", 5)
     windows, scores = windows_and_scores()
     threats = np.arange(96) < 64  # of the scans with one
     windows = Windows(windows.abnormal[threats], windows.scan_ids[threats])

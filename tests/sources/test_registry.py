@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.common.errors import InputError
-from pipeline.scans.generated.coco import EmbeddedSource
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.class_folders import ClassFolderSource
@@ -81,7 +80,7 @@ def test_cifar_10_has_its_class() -> None:
 
 
 def test_generated_scans_are_beside_the_catalogue() -> None:
-    source = opened("embedded", NO_FOLDER)
-    assert isinstance(source, EmbeddedSource)
+    source = opened("generated", NO_FOLDER)
+    assert isinstance(source, CocoSource)
     with pytest.raises(InputError, match=r"^data/scans/generated: no such folder"):
         source.listing()
