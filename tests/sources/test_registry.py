@@ -79,7 +79,10 @@ def test_cifar_10_has_its_class() -> None:
     assert (source.folder, source.abnormal_class) == (Path("some/set"), "car")
 
 
-def test_generated_scans_are_beside_the_catalogue() -> None:
+def test_generated_scans_are_beside_the_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no stage has generated any
     source = opened("generated", NO_FOLDER)
     assert isinstance(source, CocoSource)
     with pytest.raises(InputError, match=r"^data/scans/generated: no such folder"):
