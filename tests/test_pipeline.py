@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import yaml
 from mlflow.tracking import MlflowClient
-from ray.cluster_utils import Cluster
 
+from tests.clusters import running_ray
 from tests.conftest import make_sixray, write_image
 from tests.imports import ROOT
 
@@ -100,11 +100,8 @@ def changed_files(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def ray_address() -> Iterator[str]:
     """The address of a running Ray, which stages use instead of starting one each."""
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": True}
-    )
-    yield cluster.address
-    cluster.shutdown()  # type: ignore[no-untyped-call]
+    with running_ray(cpus=2) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
