@@ -12,7 +12,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo test check fast mlflow trivial bench faults mutants table1 table2 results
+.PHONY: install demo test check lint fast mlflow trivial bench faults mutants table1 table2 results
 
 install: .venv/installed
 
@@ -32,11 +32,13 @@ demo: install
 test: install check
 
 check:
+	$(MAKE) --jobs 2 --output-sync lint fast
+	pytest -m slow --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+lint:
 	ruff check .
 	ruff format --check .
 	mypy
-	$(MAKE) fast
-	pytest -m slow --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 fast:
 	pytest --numprocesses 2 --dist worksteal

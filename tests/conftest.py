@@ -43,6 +43,11 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the file that waits most of its time, for a Ray that is not there."""
+    items.sort(key=lambda item: item.path.name != "test_ray_cluster.py")
+
+
 class FilesAndFolders(LoadFileScheduling):  # type: ignore[misc]
     """Sends the tests of a file to one process, and those of `tests/on_ray`, which share a Ray."""
 
