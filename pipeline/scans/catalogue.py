@@ -25,7 +25,7 @@ class CatalogueRow:
 
     Attributes:
         scan_id: unique within the catalogue.
-        split: one of `pipeline.scans.splits.SPLITS`.
+        split: one of `pipeline.common.names.SPLITS`.
         classes: its abnormal classes, sorted; empty for a normal scan.
         files: paths as the source gave them.
         digests: SHA-256 of each file, in hex, and of its records in a file that it shares with
