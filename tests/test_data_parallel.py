@@ -17,8 +17,8 @@ from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.store import PatchStore
 from pipeline.training.criterion import CRITERION, Validation
 from pipeline.training.loop import Worker, train
-from tests.conftest import TRAIN as SETTINGS
 from tests.test_training import same
+from tests.tiny import TRAIN as SETTINGS
 
 Statistics = dict[str, torch.Tensor]
 

@@ -34,7 +34,7 @@ from pipeline.patches.store import PatchStore, read_manifest, write_manifest
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.params import EvaluateSettings
-from tests.conftest import EXTRACT, MODEL
+from tests.tiny import EXTRACT, MODEL
 
 CALIBRATION = Calibration(minimum=0, maximum=1, threshold=0.8, false_alarm_rate=0.05)
 SETTINGS = EvaluateSettings(

@@ -27,8 +27,8 @@ from pipeline.settings.scans import BadInputRule
 from pipeline.training.criterion import load_validation
 from pipeline.training.loop import Worker, net_shape, train
 from tests.arrays import ArraySource, clutter, make_set
-from tests.conftest import EXTRACT
-from tests.conftest import TRAIN as SETTINGS
+from tests.tiny import EXTRACT
+from tests.tiny import TRAIN as SETTINGS
 
 CALIBRATION = Calibration(0.0, 1.0, 0.5, 0.05)
 

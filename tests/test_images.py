@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline.common.errors import InputError
 from pipeline.scans.images import MAX_PIXELS, read_image, read_index_mask
-from tests.conftest import write_image
+from tests.tiny import write_image
 
 GENERATOR = np.random.default_rng(0)
 COLOURS = GENERATOR.integers(0, 256, (6, 8, 3), dtype=np.uint8)

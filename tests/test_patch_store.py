@@ -10,8 +10,8 @@ from pipeline.patches.store import OPEN_SHARDS, PatchStore, read_manifest, write
 from pipeline.patches.windows import cut_windows
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
-from tests.conftest import EXTRACT
 from tests.stores import ids_of, store_of
+from tests.tiny import EXTRACT
 
 
 @pytest.fixture(scope="module")

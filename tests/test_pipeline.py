@@ -15,8 +15,8 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from tests.clusters import running_ray
-from tests.conftest import make_sixray, write_image
 from tests.imports import ROOT
+from tests.tiny import make_sixray, write_image
 
 pytestmark = pytest.mark.slow
 

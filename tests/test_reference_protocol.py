@@ -18,8 +18,8 @@ from pipeline.models.tensor_files import save_tensors
 from pipeline.patches.store import PatchStore
 from pipeline.training.criterion import CRITERION, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
-from tests.conftest import MODEL, TRAIN
 from tests.test_training import same
+from tests.tiny import MODEL, TRAIN
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 SETTINGS = replace(TRAIN, losses=replace(TRAIN.losses, latent_dim=5))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline.scans.catalogue import read_catalogue
-from tests.conftest import write_image
+from tests.tiny import write_image
 
 ROOT = Path(__file__).parents[1]
 

@@ -22,8 +22,8 @@ from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 from pipeline.models.tensor_files import save_tensors
-from tests.conftest import MODEL
 from tests.darkness import DarknessScorer
+from tests.tiny import MODEL
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from pipeline.settings.model import LAMBDAS
 from pipeline.settings.params import TrainBlock
 from pipeline.settings.search_space import apply
 from pipeline.sweeps.results import choose_settings
-from tests.conftest import MODEL
+from tests.tiny import MODEL
 
 VALUES = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 10}
 

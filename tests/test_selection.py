@@ -17,9 +17,9 @@ from pipeline.training.criterion import (
     objective,
     training_normals,
 )
-from tests.conftest import MODEL
 from tests.darkness import darkness_detector, darkness_of, grey_patches
 from tests.test_metrics import slow_auc
+from tests.tiny import MODEL
 
 
 def test_implants_only_darken_a_rectangle_of_each_patch() -> None:

@@ -14,7 +14,7 @@ from pipeline.scans.scan import Part, ScanEntry
 from pipeline.scans.sources.cifar10 import PARTS
 from pipeline.scans.splits import LABELS_USED, describe_parts, split_scans, with_parts
 from pipeline.settings.scans import NormalWindows
-from tests.conftest import SHARES
+from tests.tiny import SHARES
 
 
 def entries_of(normal: int, abnormal: int) -> list[ScanEntry]:

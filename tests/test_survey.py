@@ -19,7 +19,7 @@ from pipeline.scans.survey import (
     survey,
     write_near_duplicates,
 )
-from tests.conftest import write_image
+from tests.tiny import write_image
 
 
 def picture(seed: int, channels: int = 3) -> np.ndarray:

@@ -17,8 +17,8 @@ from pipeline.sweeps.trials import OBJECTIVE, TrackTrials, collect_results
 from pipeline.sweeps.tune import SweepJob
 from pipeline.tracking.tracker import UNLOGGED, Tracker
 from pipeline.training.criterion import CRITERION
-from tests.conftest import MODEL
 from tests.on_ray.jobs import TUNE
+from tests.tiny import MODEL
 
 
 @pytest.fixture

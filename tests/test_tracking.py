@@ -18,8 +18,8 @@ from pipeline.models.nets import NetShape
 from pipeline.settings.params import load_settings
 from pipeline.tracking.runs import BEST_TAG, OPEN_TAG, complete, pipeline_run, tag_best
 from pipeline.tracking.tracker import PARENT_TAG, UNLOGGED, Tracker, closing_runs
-from tests.conftest import MODEL
 from tests.imports import ROOT
+from tests.tiny import MODEL
 
 pytestmark = pytest.mark.slow  # making the store takes seconds
 

@@ -38,8 +38,8 @@ from pipeline.training.loop import (
     train,
     train_epoch,
 )
-from tests.conftest import MODEL, TRAIN
 from tests.stores import store_of
+from tests.tiny import MODEL, TRAIN
 
 
 @pytest.fixture(scope="module")

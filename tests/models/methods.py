@@ -6,7 +6,7 @@ from typing import get_args
 from pipeline.models.interface import Method, method_of
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import ModelSettings
-from tests.conftest import MODEL
+from tests.tiny import MODEL
 
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 

@@ -16,8 +16,8 @@ from pipeline.models.convolutions import (
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.nets import NetShape
 from pipeline.settings.methods import MethodName
-from tests.conftest import MODEL
 from tests.models.methods import method_named
+from tests.tiny import MODEL
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=6)
 

@@ -9,7 +9,6 @@ from pipeline.models.methods.anogan.method import AnoganScorer
 from pipeline.models.methods.anogan.search import GAIN, PATIENCE, RATE, search, start_code
 from pipeline.models.methods.anogan.step import train_step
 from pipeline.settings.model import LossSettings
-from tests.conftest import MODEL
 from tests.models.plain import (
     SHAPE,
     assert_moved_by,
@@ -20,6 +19,7 @@ from tests.models.plain import (
     taken_for_fake,
     taken_for_real,
 )
+from tests.tiny import MODEL
 
 WEIGHTS = LossSettings(0, 0, 0, SHAPE.latent_dim)
 

@@ -9,7 +9,6 @@ from pipeline.models.methods.egbad.nets import PairDiscriminator
 from pipeline.models.methods.egbad.step import train_step
 from pipeline.models.nets import NetShape
 from pipeline.settings.model import LossSettings
-from tests.conftest import MODEL
 from tests.models.plain import (
     SHAPE,
     assert_moved_by,
@@ -22,6 +21,7 @@ from tests.models.plain import (
     taken_for_fake,
     taken_for_real,
 )
+from tests.tiny import MODEL
 
 WEIGHTS = LossSettings(0, 0, 0, SHAPE.latent_dim)
 

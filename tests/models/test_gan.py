@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from pipeline.models.gan import Gan, build_gan, network_state
-from tests.conftest import MODEL
 from tests.test_training import same
+from tests.tiny import MODEL
 
 
 def small_gan(epochs: int = 4, seed: int = 0) -> Gan:

@@ -10,7 +10,6 @@ from pipeline.models.methods.ganomaly.nets import Generator
 from pipeline.models.methods.ganomaly.step import train_step
 from pipeline.models.nets import Discriminator
 from pipeline.settings.model import LossSettings
-from tests.conftest import MODEL
 from tests.models.plain import (
     SHAPE,
     assert_moved_by,
@@ -21,6 +20,7 @@ from tests.models.plain import (
     taken_for_fake,
     taken_for_real,
 )
+from tests.tiny import MODEL
 
 WEIGHTS = LossSettings(1, 50, 1, SHAPE.latent_dim)  # the paper's
 

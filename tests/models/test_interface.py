@@ -21,11 +21,11 @@ from pipeline.settings.methods import MethodName
 from pipeline.settings.model import LAMBDAS
 from pipeline.training.criterion import CRITERION, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
-from tests.conftest import LOSSES, MODEL
 from tests.darkness import DarknessScorer
 from tests.models.methods import METHODS, method_named, settings_of
 from tests.models.plain import SHAPE, double_gan, some_batch
 from tests.test_training import same
+from tests.tiny import LOSSES, MODEL
 
 LOSSES_6 = replace(LOSSES, latent_dim=6)
 PATCHES = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)

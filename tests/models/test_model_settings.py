@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.common.errors import InputError
-from tests.conftest import LOSSES, MODEL
+from tests.tiny import LOSSES, MODEL
 
 INF, NAN = float("inf"), float("nan")
 

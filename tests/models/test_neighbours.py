@@ -17,7 +17,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LatentScore
 from pipeline.training.criterion import CRITERION, load_validation, training_normals
 from pipeline.training.loop import CPU, State, TrainSettings, Worker, net_shape, train
-from tests.conftest import LOSSES, MODEL
+from tests.tiny import LOSSES, MODEL
 
 NEIGHBOURLY = replace(MODEL, latent_score="neighbours", score_lambda=0.0)
 SETTINGS = TrainSettings(NEIGHBOURLY, LOSSES, epochs=1, seed=3)

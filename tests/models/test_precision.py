@@ -11,9 +11,9 @@ from pipeline.models.gan import build_gan
 from pipeline.models.precision import autocast, products
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import Precision
-from tests.conftest import LOSSES, MODEL
 from tests.models.methods import METHODS, method_named
 from tests.models.plain import SHAPE, some_batch, taken_for_fake, taken_for_real
+from tests.tiny import LOSSES, MODEL
 
 
 def flags() -> tuple[bool, bool]:

@@ -12,7 +12,7 @@ from pipeline.models.losses import (
     residual,
 )
 from pipeline.models.methods.skip_ganomaly.losses import contextual_loss, latent_loss
-from tests.conftest import LOSSES
+from tests.tiny import LOSSES
 
 GENERATOR = np.random.default_rng(0)
 X, X_HAT = GENERATOR.uniform(-1, 1, (2, 5, 3, 8, 8))

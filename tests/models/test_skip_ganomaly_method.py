@@ -12,8 +12,8 @@ from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import Discriminator
 from pipeline.settings.model import LatentScore
-from tests.conftest import MODEL
 from tests.models.plain import double_gan, some_batch
+from tests.tiny import MODEL
 
 
 def test_the_reference_takes_means_of_squares_of_both() -> None:

@@ -16,8 +16,8 @@ from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.nets import NetShape
 from pipeline.settings.model import Precision
-from tests.conftest import LOSSES, MODEL
 from tests.models.plain import plain_convolutions
+from tests.tiny import LOSSES, MODEL
 
 SHAPE = NetShape(side=32, channels=3, ngf=4, ndf=4, latent_dim=6)
 

@@ -33,7 +33,7 @@ from pipeline.sweeps.tune import SweepJob, run_sweep, sweep_objective
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.loop import TrainSettings
 from pipeline.training.on_ray import TrainJob, train_on_ray
-from tests.conftest import LOSSES, MODEL
+from tests.tiny import LOSSES, MODEL
 
 TRAIN = TrainSettings(model=MODEL, losses=LOSSES, epochs=4, seed=5)
 TUNE = TuneSettings(

@@ -10,8 +10,8 @@ from pipeline.patches.extract_on_ray import cut_on_ray
 from pipeline.patches.extraction import plan
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
-from tests.conftest import EXTRACT
 from tests.on_ray.conftest import ON_RAY
+from tests.tiny import EXTRACT
 
 pytestmark = ON_RAY
 

@@ -16,10 +16,10 @@ from pipeline.settings.search_space import apply
 from pipeline.tracking.runs import BEST_TAG
 from pipeline.training.criterion import LABELLED, load_validation
 from pipeline.training.loop import TrainSettings, Worker, train
-from tests.conftest import MODEL
 from tests.on_ray.conftest import ON_RAY, RunHere
 from tests.on_ray.jobs import GRID, TUNE
 from tests.on_ray.processes import kill_when, start
+from tests.tiny import MODEL
 
 pytestmark = ON_RAY
 

@@ -17,8 +17,8 @@ from pipeline.scans.sources.cifar10 import BINARY, CLASSES, PARTS, PICKLED, Cifa
 from pipeline.scans.sources.folders import list_files
 from pipeline.scans.splits import split_scans
 from pipeline.settings.scans import SplitShares
-from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad
+from tests.tiny import write_image
 
 ROWS = 20  # of a batch: two of each class
 

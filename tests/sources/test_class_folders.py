@@ -7,7 +7,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.classes import ClassMap
-from tests.conftest import write_image
+from tests.tiny import write_image
 
 CLASSES = ClassMap({"normal": "normal", "knife": "knife", "part": "gun_part", "spare": "ignore"})
 

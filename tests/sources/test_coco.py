@@ -13,8 +13,8 @@ from pipeline.common.names import IGNORED
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.coco import CocoSource
-from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad
+from tests.tiny import write_image
 
 CLASSES = ClassMap({"Gun": "gun", "Bottle": "normal", "Person": "ignore"})
 Content = dict[str, Any]

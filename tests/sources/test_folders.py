@@ -18,8 +18,8 @@ from pipeline.scans.sources.folders import (
     read_lines,
     without_repeats,
 )
-from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad, kept_and_bad
+from tests.tiny import write_image
 
 GENERATOR = np.random.default_rng(0)
 

@@ -18,8 +18,8 @@ from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.coco import CocoSource
 from pipeline.scans.sources.voc import VocSource
 from pipeline.scans.sources.yolo import YoloSource
-from tests.conftest import write_image
 from tests.sources.bad_files import kept_and_bad
+from tests.tiny import write_image
 
 CLASSES = ClassMap({"*": "gun"})
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

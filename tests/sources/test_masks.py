@@ -10,8 +10,8 @@ from pipeline.common.names import IGNORED
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
-from tests.conftest import make_sixray, write_image
 from tests.sources.bad_files import assert_one_bad
+from tests.tiny import make_sixray, write_image
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.voc import VocSource
-from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad
+from tests.tiny import write_image
 
 CLASSES = ClassMap({"gun": "gun", "bottle": "normal"})
 GUN = ("gun", (11, 6, 30, 20))

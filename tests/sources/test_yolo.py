@@ -6,8 +6,8 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.yolo import YoloSource, _box_or_polygon
-from tests.conftest import write_image
 from tests.sources.bad_files import assert_one_bad
+from tests.tiny import write_image
 
 CLASSES = ClassMap({"gun": "gun", "bottle": "normal"})
 GUN = "0 0.4 0.3125 0.4 0.375"  # of 50x40: columns 10 to 29, rows 5 to 19
