@@ -3,7 +3,7 @@
 from pipeline.common.names import TEST, TRAIN
 from pipeline.evaluation.evaluate import score_test
 from pipeline.evaluation.report import FIGURES, TABLE, heading_of, write_figures, write_report
-from pipeline.evaluation.showcase import ScanScorer
+from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.detector import TrainedModel
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import read_catalogue
@@ -24,13 +24,14 @@ def main() -> None:
     test = score_test(store, detector, model.calibration, PatchStore(PATCHES, TRAIN))
     heading = heading_of(settings)
     table = write_report(EVALUATED, store, test, model.calibration, settings.evaluate, heading)
-    scorer = ScanScorer(
-        rows=[row for row in read_catalogue(SCANS) if row.split == TEST],
+    windows = settings.extract.mode == "windows"
+    inputs = FigureInputs(
+        store=store,
+        scans=[row for row in read_catalogue(SCANS) if row.split == TEST] if windows else [],
         source=open_source(settings.scans, SCANS),
-        rule=settings.extract,
         detector=detector,
-        calibration=model.calibration,
+        threshold=model.calibration.scaled_threshold,
     )
-    write_figures(EVALUATED / FIGURES, store, test, table, scorer, settings.evaluate)
+    write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="")
     track(settings)

@@ -48,10 +48,10 @@ def main() -> None:
         net_shape(training, PatchStore(PATCHES, TRAIN)),
         state["best"],
         model_settings,
+        training_normals(PatchStore(PATCHES, TRAIN)),
         PatchStore(PATCHES, VALIDATION).blocks(),
         block.false_alarm_rate,
         {"settings": chosen, "data": data, "key": job.key},
-        training_normals(PatchStore(PATCHES, TRAIN), model_settings),
     )
     model.save(TRAINED / MODEL)
     history = state["history"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipeline.common.metrics import AucEstimate
+from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.evaluate import (
     ANOMALY,
@@ -18,13 +18,14 @@ from pipeline.evaluation.evaluate import (
     flat_metrics,
     histogram_rows,
     metrics_of,
+    roc,
     roc_rows,
     score_test,
     unmeasurable,
 )
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import write_figures, write_report
-from pipeline.evaluation.showcase import ScanScorer
+from pipeline.evaluation.showcase import FigureInputs
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Calibration, Detector
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
@@ -34,7 +35,7 @@ from pipeline.patches.store import PatchStore, read_manifest, write_manifest
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.params import EvaluateSettings
-from tests.tiny import EXTRACT, MODEL
+from tests.tiny import MODEL
 
 CALIBRATION = Calibration(minimum=0, maximum=1, threshold=0.8, false_alarm_rate=0.05)
 SETTINGS = EvaluateSettings(
@@ -153,12 +154,11 @@ def test_the_whole_report(
     assert set(test.scores) == {ANOMALY, "residual", "latent", "pca", *TRIVIAL_SCORES}
     table = write_report(tmp_path, store, test, CALIBRATION, SETTINGS, "heading")
     rows = [row for row in catalogue if row.split == split]
-    scorer = ScanScorer(
-        rows, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT, detector, CALIBRATION
-    )
+    source = MasksSource(sixray, SIXRAY, stretched=True)
+    inputs = FigureInputs(store, rows, source, detector, CALIBRATION.scaled_threshold)
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "of_an_earlier_evaluation.png").touch()
-    write_figures(tmp_path / "figures", store, test, table, scorer, SETTINGS)
+    write_figures(tmp_path / "figures", inputs, test, table, SETTINGS)
     figures = {path.stem for path in (tmp_path / "figures").iterdir()}
     drawn = {"histogram", "tsne", "exemplars", "scans"}
     assert figures == {TEST: {"roc", *drawn}, VALIDATION: drawn, "empty": set()}[split]
@@ -313,3 +313,11 @@ def test_every_patch_is_scored_by_the_model_and_without_it(
         np.testing.assert_allclose(test.scores[name], scores, rtol=1e-5, err_msg=name)
     assert test.labels.tolist() == store.labels.tolist()
     assert test.scan_ids.tolist() == store.scan_ids.tolist()
+
+
+def test_roc_runs_from_corner_to_corner_with_the_auc_under_it() -> None:
+    generator = np.random.default_rng(2)
+    normal, abnormal = generator.normal(size=50), generator.normal(size=40) + 1
+    x, y = roc(normal, abnormal)
+    assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(y, x) == pytest.approx(auc(normal, abnormal))

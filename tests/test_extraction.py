@@ -15,7 +15,7 @@ from pipeline.common.files import file_digest
 from pipeline.common.names import SPLITS, TEST, TRAIN, VALIDATION
 from pipeline.evaluation.evaluate import score_test
 from pipeline.evaluation.figures import draw_exemplars, draw_scans
-from pipeline.evaluation.showcase import ScanScorer, pick_exemplars, pick_scans
+from pipeline.evaluation.showcase import FigureInputs, pick_exemplars, pick_scans
 from pipeline.models.detector import Calibration, build_detector
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
 from pipeline.patches.extraction import Extraction, Job, extract_patches
@@ -257,11 +257,11 @@ def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, chan
     scores = score_test(test, detector, CALIBRATION, store)
     assert all(np.isfinite(found).all() for found in scores.scores.values())
     assert 0 < scores.normal.sum() < len(test)
-    draw_exemplars(tmp_path / "exemplars.png", pick_exemplars(test, scores, detector, 2, seed=0))
     left_out = CatalogueRow("bad", TEST, (), ("no such file",), ("",))
     tested = [left_out, *(row for row in rows if row.split == TEST)]
-    scorer = ScanScorer(tested, ArraySource(), EXTRACT, detector, CALIBRATION)
-    draw_scans(tmp_path / "scans.png", pick_scans(scorer, scores))
+    inputs = FigureInputs(test, tested, ArraySource(), detector, threshold=0.5)
+    draw_exemplars(tmp_path / "exemplars.png", pick_exemplars(inputs, scores, 2, seed=0))
+    draw_scans(tmp_path / "scans.png", pick_scans(inputs, scores))
     assert {path.stem for path in tmp_path.glob("*.png")} == {"exemplars", "scans"}
 
 

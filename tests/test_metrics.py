@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.common.metrics import AucEstimate, auc, auc_by_scan, roc
+from pipeline.common.metrics import AucEstimate, auc, auc_by_scan
 
 SCORES = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
 
@@ -95,14 +95,6 @@ def test_the_interval_is_the_same_after_a_rising_transform(
     before = auc_by_scan(values.astype(float), abnormal, scans, samples=20, seed=0)
     after = auc_by_scan(rising[values], abnormal, scans, samples=20, seed=0)
     assert (after.low, after.high) == pytest.approx((before.low, before.high))
-
-
-def test_roc_runs_from_corner_to_corner_with_the_auc_under_it() -> None:
-    generator = np.random.default_rng(2)
-    normal, abnormal = generator.normal(size=50), generator.normal(size=40) + 1
-    x, y = roc(normal, abnormal)
-    assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
-    assert np.trapezoid(y, x) == pytest.approx(auc(normal, abnormal))
 
 
 def test_draws_that_lack_a_kind_are_left_out() -> None:

@@ -15,6 +15,7 @@ from pipeline.models.detector import (
     build_detector,
     calibrate,
     calibrated_model,
+    fitted_detector,
     to_tensor,
 )
 from pipeline.models.gan import network_state
@@ -47,7 +48,7 @@ def model(detector: Detector) -> TrainedModel:
     scorer = cast(SkipGanomalyScorer, detector.scorer)
     networks = network_state({"generator": scorer.generator, "discriminator": scorer.discriminator})
     best = {"networks": networks, "epoch": 2, "criterion": 0.7}
-    return calibrated_model(SHAPE, best, MODEL, [some_patches(40)], 0.05, {"data": "d"})
+    return calibrated_model(SHAPE, best, MODEL, [], [some_patches(40)], 0.05, {"data": "d"})
 
 
 def test_equation_5_patch_by_patch(detector: Detector) -> None:
@@ -156,7 +157,7 @@ def test_the_threshold_is_the_score_at_the_share_that_nothing_else_passes() -> N
 def test_a_model_of_another_format_is_refused(model: TrainedModel, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     save_tensors(path, {"format": 2})
-    message = r"model\.pt: model format 2, expected 3: run `dvc repro train`$"
+    message = r"model\.pt: model format 2, expected 4: run `dvc repro train`$"
     with pytest.raises(InputError, match=message):
         TrainedModel.load(path)
 
@@ -186,24 +187,29 @@ def test_long_blocks_are_scored_in_batches_of_64(detector: Detector) -> None:
     np.testing.assert_allclose(scores.anomaly[139], detector.score([patches[139:140]]).anomaly[0])
 
 
-def test_distances_are_from_what_is_remembered(tmp_path: Path) -> None:
+def test_distances_are_from_the_normals_that_a_detector_is_fitted_to(tmp_path: Path) -> None:
     settings = replace(MODEL, latent_score="neighbours")
-    networks, seen = network_state(build_networks(SHAPE, 0)), some_patches(80)
-    plain, remembering = (build_detector(SHAPE, networks, settings, CPU, s) for s in (None, seen))
-    compared = plain.remember(seen)
-    assert compared.shape[0] == 80
+    networks, normals = network_state(build_networks(SHAPE, 0)), some_patches(80)
+    detector = fitted_detector(SHAPE, networks, settings, [normals[:70], normals[70:]], CPU)
     patches = some_patches(90)[80:]
-    expected = plain.score([patches])
-    np.testing.assert_array_equal(remembering.score([patches]).anomaly, expected.anomaly)
+    expected = detector.score([patches])
     best = {"networks": networks, "epoch": 1, "criterion": 0.5}
-    model = calibrated_model(SHAPE, best, settings, [seen], 0.1, {}, seen)
+    model = calibrated_model(SHAPE, best, settings, [normals], [normals], 0.1, {})
     assert model.normals is not None
-    np.testing.assert_array_equal(model.normals, compared)
+    features = np.concatenate([detector.features(normals[:64]), detector.features(normals[64:])])
+    np.testing.assert_array_equal(model.normals, features)
     model.save(tmp_path / "model.pt")
     model = TrainedModel.load(tmp_path / "model.pt")
     np.testing.assert_array_equal(model.detector().score([patches]).anomaly, expected.anomaly)
     # The distances themselves are tested in tests/models/test_neighbours.py.
     assert not np.allclose(expected.terms["latent"], 0)
+
+
+def test_a_detector_that_fits_nothing_to_normals_reads_none() -> None:
+    blocks = iter([some_patches(1)])
+    networks = network_state(build_networks(SHAPE, 0))
+    assert fitted_detector(SHAPE, networks, MODEL, blocks).scorer.normals is None
+    assert len(list(blocks)) == 1
 
 
 class Exaggerating(DarknessScorer):

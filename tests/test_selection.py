@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from pipeline.training.criterion import (
 )
 from tests.darkness import darkness_detector, darkness_of, grey_patches
 from tests.test_metrics import slow_auc
-from tests.tiny import MODEL
 
 
 def test_implants_only_darken_a_rectangle_of_each_patch() -> None:
@@ -135,16 +133,17 @@ def test_implants_are_of_every_size_place_and_turn() -> None:
     assert turns == {1, 2, 3}
 
 
-def test_what_a_detector_remembers_is_spread_over_all_training_patches(
+def test_training_normals_are_spread_over_all_training_patches(
     patches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.training.criterion.MOST_NORMALS", 5)
     store = PatchStore(patches, TRAIN)
     every = store.read(0, len(store))
-    remembering = replace(MODEL, latent_score="neighbours")
+    monkeypatch.setattr("pipeline.training.criterion.BLOCK_ROWS", 2)
     expected = every[np.linspace(0, len(every) - 1, 5).astype(int)]
-    np.testing.assert_array_equal(training_normals(store, remembering), expected)
-    assert training_normals(store, MODEL) is None
+    blocks = list(training_normals(store))
+    assert [len(block) for block in blocks] == [2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate(blocks), expected)
 
 
 def test_patches_without_labels_are_not_an_objective() -> None:

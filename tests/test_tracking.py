@@ -40,7 +40,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 def small_model() -> TrainedModel:
     networks = network_state(build_networks(SHAPE, 0))
     best = {"networks": networks, "epoch": 1, "criterion": 0.5}
-    return calibrated_model(SHAPE, best, MODEL, [PATCHES], 0.05, {})
+    return calibrated_model(SHAPE, best, MODEL, [], [PATCHES], 0.05, {})
 
 
 def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> None:

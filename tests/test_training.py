@@ -10,7 +10,7 @@ import torch
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.common.names import VALIDATION
-from pipeline.models.detector import Detector, build_detector
+from pipeline.models.detector import Detector, fitted_detector
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.interface import method_of
 from pipeline.models.nets import NetShape
@@ -23,7 +23,6 @@ from pipeline.training.criterion import (
     LABELLED,
     Validation,
     load_validation,
-    spread_normals,
 )
 from pipeline.training.loop import (
     Metrics,
@@ -182,12 +181,9 @@ def test_a_worker_reads_its_share_of_a_batch(patches: Path) -> None:
 
 
 def test_networks_fit_the_patches_and_the_settings(patches: Path) -> None:
-    settings = replace(TRAIN, model=replace(MODEL, ngf=8, ndf=6, skips=False))
+    settings = replace(TRAIN, model=replace(MODEL, ngf=8, ndf=6))
     shape = net_shape(settings, PatchStore(patches, TRAIN_SPLIT))
-    assert shape == NetShape(
-        side=16, channels=3, ngf=8, ndf=6, latent_dim=10, skips=False,
-        feature_layer=MODEL.feature_layer,
-    )  # fmt: skip
+    assert shape == NetShape(side=16, channels=3, ngf=8, ndf=6, latent_dim=10)
 
 
 def test_an_epoch_s_metrics_are_means_over_its_batches(
@@ -253,7 +249,7 @@ def test_a_key_holds_the_range_of_workers() -> None:
     assert TRAIN.key("data", WorkerRange(1, 2)) == TRAIN.key("data", WorkerRange(1, 2))
 
 
-def test_what_validates_remembers_normals_of_the_training(tmp_path: Path) -> None:
+def test_the_detector_that_is_validated_is_fitted_to_training_normals(tmp_path: Path) -> None:
     store = store_of(tmp_path, [32])
     settings = replace(TRAIN, epochs=1, model=replace(MODEL, latent_score="neighbours"))
     patches = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
@@ -267,5 +263,5 @@ def test_what_validates_remembers_normals_of_the_training(tmp_path: Path) -> Non
         settings, store, cast(Validation, validate), Worker(), lambda _metrics, _state: None
     )
     shape, networks = net_shape(settings, store), state["best"]["networks"]
-    detector = build_detector(shape, networks, settings.model, seen=spread_normals(store))
+    detector = fitted_detector(shape, networks, settings.model, store.blocks())
     assert scores == [detector.score([patches]).anomaly.tolist()]

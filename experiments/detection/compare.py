@@ -31,14 +31,14 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION, Patches, Scores
 from pipeline.evaluation.evaluate import without_model
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
-from pipeline.models.detector import SCORE_BATCH, Detector, build_detector, to_tensor
+from pipeline.models.detector import SCORE_BATCH, Detector, fitted_detector, to_tensor
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
 from pipeline.models.neighbours import NormalFeatures
 from pipeline.patches.store import PatchStore, read_rows, spread
 from pipeline.settings.methods import DEFAULT_METHOD
 from pipeline.settings.model import LatentScore
-from pipeline.training.criterion import load_validation, spread_normals, training_normals
+from pipeline.training.criterion import load_validation, training_normals
 from pipeline.training.loop import CPU, TrainSettings, Worker, net_shape, train
 
 THUMBNAIL = 8  # pixels
@@ -70,8 +70,8 @@ def trained(settings: TrainSettings, normals: PatchStore, validation: PatchStore
     criterion = load_validation(validation, settings.seed, labelled=None)
     state = train(settings, normals, criterion, Worker(), lambda _metrics, _state: None)
     shape = net_shape(settings, normals)
-    seen = training_normals(normals, settings.model)
-    return build_detector(shape, state["best"]["networks"], settings.model, CPU, seen)
+    fit_to = training_normals(normals)
+    return fitted_detector(shape, state["best"]["networks"], settings.model, fit_to, CPU)
 
 
 def best_of(settings: TrainSettings) -> TrainSettings:
@@ -95,7 +95,7 @@ def untrained(settings: TrainSettings, normals: PatchStore, seen: Patches) -> De
             x = to_tensor(seen[start : start + SCORE_BATCH], CPU)
             networks["discriminator"](networks["generator"](x))
             networks["discriminator"](x)
-    return build_detector(shape, network_state(networks), settings.model, CPU, seen)
+    return fitted_detector(shape, network_state(networks), settings.model, [seen], CPU)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str,
     normals = store_of(folder, TRAIN, size.share)
     patches = judged.store.read(0, len(judged.store))
     settings = settings_of(DEFAULT_METHOD, size, seed)
-    seen = spread_normals(normals)
+    seen = np.concatenate(list(training_normals(normals)))
     plain = untrained(best_of(settings), normals, seen)
     validation = PatchStore(folder, VALIDATION)
     found, by_features, best = (

@@ -9,7 +9,7 @@ worth; they stand beside the honest one of the very same training.
 Nothing of the pipeline imports this module.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from experiments.paper.protocols import HONEST, IN_ORDER, Protocol
 from pipeline.common.metrics import auc
 from pipeline.common.names import NORMAL, Patches
 from pipeline.evaluation.evaluate import ANOMALY, TestScores
-from pipeline.models.detector import build_detector, to_tensor
+from pipeline.models.detector import fitted_detector, to_tensor
 from pipeline.models.interface import Scorer, method_of
 from pipeline.models.losses import mean_square
 from pipeline.models.methods.ganomaly.method import GanomalyScorer
@@ -106,7 +106,6 @@ def run_protocols(
         device: where to compute.
     """
     shape = net_shape(settings, patches)
-    seen = training_normals(patches, settings.model)
     resume = load_tensors(checkpoint) if checkpoint.exists() else {"training": None, "best": {}}
     best: Best = resume["best"]
 
@@ -126,7 +125,8 @@ def run_protocols(
     train(settings, patches, validation, worker, after_epoch, resume["training"])
 
     def picked(protocol: Protocol, chosen: dict[str, Any]) -> Picked:
-        scores = score_by(protocol, shape, chosen["networks"], settings, test, device, seen)
+        normals = training_normals(patches)
+        scores = score_by(protocol, shape, chosen["networks"], settings, test, device, normals)
         return Picked(chosen["epoch"], chosen["value"], test.scored(scores))
 
     return {protocol: picked(protocol, chosen) for protocol, chosen in best.items()}
@@ -139,15 +139,14 @@ def score_by(
     settings: TrainSettings,
     test: LabelledTest,
     device: torch.device,
-    seen: Patches | None = None,
+    normals: Iterable[Patches] = (),
 ) -> Scores:
     """Score the test set as a protocol does, in the order of `test`.
 
-    `seen` are training normals, where the honest detector has to remember some; the authors' code
-    knows nothing of that.
+    The honest detector is fitted to training normals; the authors' code knows nothing of that.
     """
     if protocol == HONEST:
-        detector = build_detector(shape, networks, settings.model, device, seen)
+        detector = fitted_detector(shape, networks, settings.model, normals, device)
         found = detector.score([test.patches])
         return {ANOMALY: found.anomaly, **found.terms}
     order = _order(protocol, test, settings.seed)

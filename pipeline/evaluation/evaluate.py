@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
 
-from pipeline.common.metrics import AucEstimate, auc_by_scan, roc
+from pipeline.common.metrics import AucEstimate, auc_by_scan
 from pipeline.common.names import NORMAL, Scores
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
@@ -148,6 +149,13 @@ def describe(table: AucTable, test: TestScores, heading: str) -> str:
     scans = len(np.unique(test.scan_ids))
     lines.append(f"against {int(test.normal.sum())} normal windows; {scans} test scans")
     return "\n".join(lines)
+
+
+def roc(normal: Scores, abnormal: Scores) -> tuple[Scores, Scores]:
+    """False and true positive rates, from (0, 0) to (1, 1); both kinds must be there."""
+    labels = np.repeat([0, 1], [len(normal), len(abnormal)])
+    false_positive, true_positive, _ = roc_curve(labels, np.concatenate([normal, abnormal]))
+    return false_positive, true_positive
 
 
 def roc_rows(test: TestScores, classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:

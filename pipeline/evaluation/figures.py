@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from pipeline.common.metrics import roc
 from pipeline.common.names import Patches
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores
+from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, roc
 
 DPI = 110
 

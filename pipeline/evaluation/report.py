@@ -27,7 +27,7 @@ from pipeline.evaluation.figures import (
     draw_scans,
     draw_tsne,
 )
-from pipeline.evaluation.showcase import ScanScorer, pick_exemplars, pick_features, pick_scans
+from pipeline.evaluation.showcase import FigureInputs, pick_exemplars, pick_features, pick_scans
 from pipeline.models.detector import Calibration
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
@@ -75,10 +75,9 @@ def write_report(
 
 def write_figures(
     folder: Path,
-    store: PatchStore,
+    inputs: FigureInputs,
     test: TestScores,
     table: AucTable,
-    scorer: ScanScorer,
     settings: EvaluateSettings,
 ) -> None:
     """Draw every figure that the test part has data for; those of an earlier evaluation go."""
@@ -90,11 +89,11 @@ def write_figures(
     seed = settings.seed
     if table[ANOMALY][OVERALL].auc is not None:
         draw_roc(folder / "roc.png", test, table)
-    draw_histogram(folder / "histogram.png", test, scorer.calibration.scaled_threshold, colours)
-    features = pick_features(store, test, scorer.detector, settings.tsne_points, seed)
+    draw_histogram(folder / "histogram.png", test, inputs.threshold, colours)
+    features = pick_features(inputs, test, settings.tsne_points, seed)
     if len(test.labels) > 1:  # a single point has no distances
         draw_tsne(folder / "tsne.png", *features, colours, seed)
-    exemplars = pick_exemplars(store, test, scorer.detector, settings.exemplars, seed)
+    exemplars = pick_exemplars(inputs, test, settings.exemplars, seed)
     draw_exemplars(folder / "exemplars.png", exemplars)
-    if scorer.rule.mode == "windows":
-        draw_scans(folder / "scans.png", pick_scans(scorer, test))
+    if inputs.scans:
+        draw_scans(folder / "scans.png", pick_scans(inputs, test))

@@ -9,30 +9,35 @@ from numpy.typing import NDArray
 from pipeline.common.names import IGNORED, NORMAL
 from pipeline.evaluation.evaluate import ANOMALY, TestScores
 from pipeline.evaluation.figures import Exemplars, ScoredScan
-from pipeline.models.detector import Calibration, Detector
-from pipeline.patches.store import PatchStore
-from pipeline.patches.windows import cut_windows, stitch
+from pipeline.models.detector import Detector
+from pipeline.patches.store import PatchStore, read_rows
+from pipeline.patches.windows import stitch
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import ScanSource
-from pipeline.settings.windows import WindowRule
 
 Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class ScanScorer:
-    """What scoring whole test scans takes: where they are, how they are cut, and the model."""
+class FigureInputs:
+    """What figures show, beside the scores.
 
-    rows: Sequence[CatalogueRow]
+    Attributes:
+        store: the test patches.
+        scans: the test scans, to be shown whole; none where a patch is a scan.
+        source: where the scans are read.
+        detector: the model.
+        threshold: of the scaled anomaly score.
+    """
+
+    store: PatchStore
+    scans: Sequence[CatalogueRow]
     source: ScanSource
-    rule: WindowRule
     detector: Detector
-    calibration: Calibration
+    threshold: float
 
 
-def pick_exemplars(
-    store: PatchStore, test: TestScores, detector: Detector, count: int, seed: int
-) -> Exemplars:
+def pick_exemplars(inputs: FigureInputs, test: TestScores, count: int, seed: int) -> Exemplars:
     """`count` random normal and as many abnormal patches, of the classes in turn."""
     generator = np.random.default_rng(seed)
     classes = sorted(set(test.labels.tolist()) - {NORMAL})
@@ -40,49 +45,48 @@ def pick_exemplars(
     each = -(-count // max(len(classes), 1))  # rounded up, then cut to `count`
     abnormal = [_sample(np.flatnonzero(test.labels == name), each, generator) for name in classes]
     rows = np.concatenate([normal, np.concatenate([normal[:0], *abnormal])[:count]])
-    patches = np.concatenate([store.read(row, row + 1) for row in rows.tolist()])
+    patches = read_rows(inputs.store, rows)
     titles = [
         f"{test.labels[row].replace('_', ' ')}\n{test.scores[ANOMALY][row]:.2f}" for row in rows
     ]
-    return Exemplars(patches, detector.reconstruct(patches), titles)
+    return Exemplars(patches, inputs.detector.reconstruct(patches), titles)
 
 
 def pick_features(
-    store: PatchStore, test: TestScores, detector: Detector, points: int, seed: int
+    inputs: FigureInputs, test: TestScores, points: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """f(x) of up to `points` test patches, half of them normal, and which are normal."""
     generator = np.random.default_rng(seed)
     kinds = (np.flatnonzero(test.normal), np.flatnonzero(~test.normal))
     rows = np.sort(np.concatenate([_sample(kind, points // 2, generator) for kind in kinds]))
-    patches = np.concatenate([store.read(row, row + 1) for row in rows.tolist()])
-    return detector.features(patches), test.normal[rows]
+    patches = read_rows(inputs.store, rows)
+    return inputs.detector.features(patches), test.normal[rows]
 
 
-def pick_scans(scorer: ScanScorer, test: TestScores) -> list[ScoredScan]:
+def pick_scans(inputs: FigureInputs, test: TestScores) -> list[ScoredScan]:
     """The first test scan of each combination of classes, with heat; normal comes first.
 
     Scans that extraction left out have no scores, and are left out here.
     """
     scored = set(test.scan_ids.tolist())
     first: dict[tuple[str, ...], CatalogueRow] = {}
-    for row in scorer.rows:
+    for row in inputs.scans:
         if row.scan_id in scored:
             first.setdefault(row.classes, row)
-    return [score_scan(row, scorer) for _, row in sorted(first.items())]
+    return [with_heat(row, inputs, test) for _, row in sorted(first.items())]
 
 
-def score_scan(row: CatalogueRow, scorer: ScanScorer) -> ScoredScan:
+def with_heat(row: CatalogueRow, inputs: FigureInputs, test: TestScores) -> ScoredScan:
     """One scan with the mean score of the windows over each pixel, over the threshold."""
-    scan = scorer.source.read(row.entry())
+    scan = inputs.source.read(row.entry())
     height, width = scan.image.shape[:2]
-    windows = cut_windows(scan, scorer.rule)
-    scores = scorer.calibration.scale(scorer.detector.score([windows.pixels]).anomaly)
+    own = test.scan_ids == row.scan_id
+    scores = test.scores[ANOMALY][own] / inputs.threshold
+    heat = stitch(scores, inputs.store.origins[own], inputs.store.side, height, width)
     threats = np.zeros((height, width), dtype=np.bool_)
     for region in scan.regions:
         threats |= region.mask & (region.class_name != IGNORED)
-    heat = stitch(scores, windows.origins, scorer.rule.size, height, width)
     title = ", ".join(row.classes).replace("_", " ") or NORMAL
-    heat /= np.float32(scorer.calibration.scaled_threshold)
     return ScoredScan(f"{title} ({row.scan_id})", scan.image, heat, threats)
 
 

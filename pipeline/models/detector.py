@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pipeline.common.errors import InputError
 from pipeline.common.names import Patches
 from pipeline.models.interface import Scorer, method_of
+from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import NetShape, fold_batch_norm
 from pipeline.models.precision import products
 from pipeline.models.tensor_files import load_tensors, save_tensors
@@ -23,7 +24,7 @@ from pipeline.settings.model import ModelSettings
 
 SCORE_BATCH = 64  # patches at once: of 16 to 256 the fastest (benchmarks/README.md)
 
-MODEL_FORMAT = 3
+MODEL_FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,11 @@ class Detector:
         anomaly = (np.array(weights)[:, None] * rows).sum(axis=0)  # Equation 5
         return PatchScores(dict(zip(names, rows, strict=True)), anomaly)
 
-    def remember(self, normals: Patches) -> torch.Tensor:
-        """Let scores be distances from these patches; returns what of them is compared, (M, d)."""
-        parts = [self._compared(batch) for batch in _batches([normals])]
-        compared = torch.cat(parts)
-        self.scorer.remember(compared)
-        return compared.cpu()
+    @torch.inference_mode()
+    def fit(self, normals: Iterable[Patches]) -> None:
+        """Fit the scorer to blocks of training normals, (N, H, W, C) uint8 each."""
+        with products("float32"):
+            self.scorer.fit(to_tensor(batch, self.device) for batch in _batches(normals))
 
     @torch.inference_mode()
     def reconstruct(self, patches: Patches) -> Patches:
@@ -103,11 +103,6 @@ class Detector:
         """The method's description of some patches, (N, any length)."""
         with products("float32"):
             return self.scorer.features(to_tensor(patches, self.device)).cpu().numpy()
-
-    @torch.inference_mode()
-    def _compared(self, patches: Patches) -> Tensor:
-        with products("float32"):
-            return self.scorer.compared(to_tensor(patches, self.device))
 
     @torch.inference_mode()
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
@@ -144,21 +139,22 @@ def calibrated_model(
     shape: NetShape,
     best: dict[str, Any],
     settings: ModelSettings,
+    normals: Iterable[Patches],
     validation: Iterable[Patches],
     false_alarm_rate: float,
     provenance: dict[str, Any],
-    seen: Patches | None = None,
 ) -> "TrainedModel":
-    """The best epoch's networks with bounds and threshold from validation normals.
+    """The best epoch's networks, fitted to blocks of training normals.
 
-    `seen` are training normals, where the detector has to remember some.
+    Bounds and threshold are those of blocks of `validation` normals.
     """
-    detector = build_detector(shape, best["networks"], settings)
-    normals = None if seen is None else detector.remember(seen)
+    detector = fitted_detector(shape, best["networks"], settings, normals)
+    fitted = detector.scorer.normals
     calibration = calibrate(detector.score(validation).anomaly, false_alarm_rate)
     chosen = {"epoch": best["epoch"], "criterion": best["criterion"]}
     about = {**provenance, **chosen}
-    return TrainedModel(shape, best["networks"], settings, calibration, about, normals)
+    features = None if fitted is None else fitted.features.cpu()
+    return TrainedModel(shape, best["networks"], settings, calibration, about, features)
 
 
 def to_tensor(patches: Patches, device: torch.device) -> Tensor:
@@ -213,7 +209,7 @@ class TrainedModel:
         """Networks with these weights, ready to score."""
         detector = build_detector(self.shape, self.networks, self.settings)
         if self.normals is not None:
-            detector.scorer.remember(self.normals)
+            detector.scorer.normals = NormalFeatures(self.normals)
         return detector
 
     def save(self, path: Path) -> None:
@@ -248,20 +244,26 @@ def build_detector(
     networks: dict[str, Any],
     settings: ModelSettings,
     device: torch.device | None = None,
-    seen: Patches | None = None,
 ) -> Detector:
-    """New networks of `shape` with the weights in `networks`, batch-norm folded into them.
-
-    It remembers `seen`, training normals.
-    """
+    """New networks of `shape` with the weights in `networks`, batch-norm folded into them."""
     method = method_of(settings)
     built = method.build_networks(shape, 0)
     for name, network in built.items():
         network.load_state_dict(networks[name])
         fold_batch_norm(network.eval())
-    detector = Detector(method.scorer(built, settings), device)
-    if seen is not None:
-        detector.remember(seen)
+    return Detector(method.scorer(built, settings), device)
+
+
+def fitted_detector(
+    shape: NetShape,
+    networks: dict[str, Any],
+    settings: ModelSettings,
+    normals: Iterable[Patches],
+    device: torch.device | None = None,
+) -> Detector:
+    """The same, fitted to blocks of training normals."""
+    detector = build_detector(shape, networks, settings, device)
+    detector.fit(normals)
     return detector
 
 

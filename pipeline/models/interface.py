@@ -1,7 +1,7 @@
 """What training and scoring need of a method, and how one is found by its name."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.common.errors import require
 from pipeline.models.gan import Gan
+from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import NetShape
 from pipeline.settings.model import LAMBDAS, METHOD_OPTIONS, LossSettings, ModelSettings
 
@@ -21,10 +22,16 @@ class Scorer(nn.Module, ABC):
     Attributes:
         weights: of each term in the anomaly score, by the term's name.
         exportable: whether the networks' forward passes alone give the scores.
+        normals: features of training normals, where a term is the distance from them.
     """
 
     exportable: ClassVar[bool] = True
     weights: Mapping[str, float]
+    normals: NormalFeatures | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normals = None
 
     @abstractmethod
     def terms(self, x: Tensor) -> dict[str, Tensor]:
@@ -38,21 +45,11 @@ class Scorer(nn.Module, ABC):
     def features(self, x: Tensor) -> Tensor:
         """A description of each patch, (N, any length)."""
 
-    def compared(self, x: Tensor) -> Tensor:
-        """What of each patch is compared with training normals, (N, d), where that is a score.
+    def fit(self, normals: Iterable[Tensor]) -> None:
+        """Learn from batches of training normals x; a method whose terms need nothing of it stays.
 
-        Raises:
-            NotImplementedError: it is not.
+        What is learnt is `normals`.
         """
-        raise NotImplementedError
-
-    def remember(self, normals: Tensor) -> None:
-        """Take what is `compared` of training normals, (M, d), where scores are distances from it.
-
-        Raises:
-            NotImplementedError: they are not.
-        """
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Anomaly scores, (N,)."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 NEIGHBOURS = 5
-MOST_NORMALS = 4096  # that are remembered: more gain little, and make a model file larger
+MOST_NORMALS = 4096  # that are kept: more gain little, and make a model file larger
 
 
 class NormalFeatures(nn.Module):
@@ -12,6 +12,9 @@ class NormalFeatures(nn.Module):
 
     Each of the d is scaled by its deviation among them. In float64, since distances are taken by
     products: in float32 their rounding would show, and differ with the size of a batch.
+
+    Attributes:
+        features: as they were given, for a model file.
     """
 
     mean: Tensor
@@ -20,6 +23,7 @@ class NormalFeatures(nn.Module):
 
     def __init__(self, features: Tensor) -> None:
         super().__init__()
+        self.features = features
         features = features.double()
         deviation = features.std(dim=0, correction=0)
         self.register_buffer("mean", features.mean(dim=0))

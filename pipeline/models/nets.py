@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log2
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ from pipeline.models.convolutions import (
     HalvingConv2d,
     WholeMapConv2d,
 )
-from pipeline.settings.model import FeatureLayer
+
+FeatureLayer = Literal["last", "penultimate"]
 
 LEAK = 0.2  # slope of LeakyReLU, as in DCGAN and the authors' code
 EARLY_CELLS = 8  # a side, that early features are means over
@@ -40,8 +41,6 @@ class NetShape:
         channels: C, channels of a patch.
         ngf, ndf: width of the first layer of G and of D.
         latent_dim: d, bottleneck width of G and length of f(.) of D.
-        skips: whether G has skip connections, where it could have them.
-        feature_layer: which layer of D f(.) is, where that can be chosen.
     """
 
     side: int
@@ -49,8 +48,6 @@ class NetShape:
     ngf: int
     ndf: int
     latent_dim: int
-    skips: bool = True
-    feature_layer: FeatureLayer = "last"
 
     def __post_init__(self) -> None:
         if self.side < 16 or self.side & (self.side - 1):
@@ -74,10 +71,10 @@ class Discriminator(nn.Module):
     that last convolution sees: the activations on the 4x4 maps, (N, 16 * their width).
     """
 
-    def __init__(self, shape: NetShape) -> None:
+    def __init__(self, shape: NetShape, feature_layer: FeatureLayer = "last") -> None:
         super().__init__()
         widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
-        self.feature_layer = shape.feature_layer
+        self.feature_layer = feature_layer
         self.features = nn.Sequential(
             HalvingConv2d(shape.channels, widths[0]),
             *(down(narrow, wide) for narrow, wide in pairwise(widths)),

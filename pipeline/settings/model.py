@@ -11,11 +11,10 @@ from pipeline.common.errors import require
 from pipeline.settings.methods import DEFAULT_METHOD, MethodName
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-FeatureLayer = Literal["last", "penultimate"]
 LatentScore = Literal["distance", "neighbours", "early_neighbours"]
 
 LAMBDAS = ("lambda_adv", "lambda_con", "lambda_lat")  # of `LossSettings`
-METHOD_OPTIONS = ("skips", "feature_layer", "latent_score", "search_steps")
+METHOD_OPTIONS = ("latent_score", "search_steps")
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,6 @@ class ModelSettings:
         precision: of the products in training; weights, losses and scores are float32 always.
             tf32 is CUDA's; elsewhere it is the same as float32.
         method: which method.
-        skips: whether the generator has skip connections.
-        feature_layer: which layer of the discriminator f(.) is.
         latent_score: the latent term of the anomaly score: Equation 3's distance of f(x) from
             f(x_hat); that of f(x) from its nearest neighbours among training normals; or the
             latter of what the discriminator's first convolution makes of x.
@@ -53,15 +50,8 @@ class ModelSettings:
     score_lambda: float
     precision: Precision = "float32"
     method: MethodName = DEFAULT_METHOD
-    skips: bool = True
-    feature_layer: FeatureLayer = "last"
     latent_score: LatentScore = "distance"
     search_steps: int = 500
-
-    @property
-    def remembers_normals(self) -> bool:
-        """Whether scores are distances from training normals, which a detector has to know."""
-        return self.latent_score != "distance"
 
     def __post_init__(self) -> None:
         for name in ("ngf", "ndf"):

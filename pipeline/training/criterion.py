@@ -5,6 +5,7 @@ laid over them. Superimposing is what X-ray does, so transmissions multiply (Bee
 an AUC, so no weight of the loss can raise it by its own scale.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,8 @@ from pipeline.common.metrics import auc
 from pipeline.common.names import Patches
 from pipeline.models.detector import Detector
 from pipeline.models.neighbours import MOST_NORMALS
+from pipeline.patches.shard_file import BLOCK_ROWS
 from pipeline.patches.store import PatchStore, read_rows, spread
-from pipeline.settings.model import ModelSettings
 
 CRITERION = "implant_auc"  # of validation normals against implanted ones
 LABELLED = "labelled_auc"  # of the labelled validation scans
@@ -72,14 +73,14 @@ def load_validation(normals: PatchStore, seed: int, labelled: PatchStore | None)
     return Validation(patches, implanted, read_rows(labelled, rows), ~normal[rows])
 
 
-def training_normals(training: PatchStore, settings: ModelSettings) -> Patches | None:
-    """Those that a detector of these settings has to remember; None where it has no use for any."""
-    return spread_normals(training) if settings.remembers_normals else None
+def training_normals(training: PatchStore) -> Iterator[Patches]:
+    """At most `MOST_NORMALS` of the training patches, evenly spread over all of them, in blocks.
 
-
-def spread_normals(training: PatchStore) -> Patches:
-    """At most `MOST_NORMALS` of the training patches, evenly spread over all of them."""
-    return read_rows(training, spread(np.arange(len(training)), MOST_NORMALS))
+    They are read as they are asked for: a detector that fits nothing to them reads none.
+    """
+    rows = spread(np.arange(len(training)), MOST_NORMALS)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        yield read_rows(training, rows[start : start + BLOCK_ROWS])
 
 
 def implant(patches: Patches, generator: np.random.Generator) -> Patches:

@@ -18,7 +18,7 @@ from torch import nn
 
 from pipeline.common.errors import require
 from pipeline.common.files import code_digest, digest
-from pipeline.models.detector import build_detector, to_tensor
+from pipeline.models.detector import fitted_detector, to_tensor
 from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.interface import Method, method_of
 from pipeline.models.nets import NetShape
@@ -102,7 +102,6 @@ def train(
     reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
     method, shape = method_of(settings.model), net_shape(settings, patches)
     model = _build(settings, method, shape, worker)
-    seen = training_normals(patches, settings.model) if worker.rank == 0 else None
     state = resume or {"epoch": 0, "history": [], "best": None, "settings": asdict(settings)}
     if resume:
         model.load_state(resume["model"])
@@ -117,8 +116,10 @@ def train(
         metrics["workers"] = worker.world_size
         networks = network_state(model.networks)
         if worker.rank == 0:
-            detector = build_detector(shape, networks, settings.model, worker.device, seen)
-            metrics |= validate(detector)
+            normals = training_normals(patches)
+            metrics |= validate(
+                fitted_detector(shape, networks, settings.model, normals, worker.device)
+            )
         state = _advance(state, model, metrics, networks)
         report(metrics, state)
     return state
@@ -170,8 +171,6 @@ def net_shape(settings: TrainSettings, patches: PatchStore) -> NetShape:
         ngf=settings.model.ngf,
         ndf=settings.model.ndf,
         latent_dim=settings.losses.latent_dim,
-        skips=settings.model.skips,
-        feature_layer=settings.model.feature_layer,
     )
 
 

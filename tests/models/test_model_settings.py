@@ -40,13 +40,3 @@ def test_the_bounds_of_each_setting(
             message = f"^{name}: got {re.escape(repr(value))}, expected {expected}$"
             with pytest.raises(InputError, match=message):
                 replace(settings, **{name: value})
-
-
-@pytest.mark.parametrize(
-    ("latent_score", "remembers"),
-    [("distance", False), ("neighbours", True), ("early_neighbours", True)],
-)
-def test_normals_are_remembered_where_scores_are_distances_from_them(
-    latent_score: str, remembers: bool
-) -> None:
-    assert replace(MODEL, latent_score=latent_score).remembers_normals is remembers  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from experiments.paper.reference_protocol import LabelledTest, run_protocols
 from pipeline.common.names import TEST, VALIDATION
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.models.detector import ScoringModule, TrainedModel, calibrated_model, to_tensor
+from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.neighbours import NEIGHBOURS, NormalFeatures
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LatentScore
@@ -66,9 +68,9 @@ def trained(patches: Path) -> tuple[State, TrainedModel]:
     store, normals = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, VALIDATION)
     validation = load_validation(normals, 0, labelled=None)
     state = train(SETTINGS, store, validation, Worker(), lambda _metrics, _state: None)
-    shape, seen = net_shape(SETTINGS, store), training_normals(store, NEIGHBOURLY)
-    blocks = normals.blocks()
-    return state, calibrated_model(shape, state["best"], NEIGHBOURLY, blocks, 0.05, {}, seen)
+    shape, fit_to = net_shape(SETTINGS, store), training_normals(store)
+    model = calibrated_model(shape, state["best"], NEIGHBOURLY, fit_to, normals.blocks(), 0.05, {})
+    return state, model
 
 
 @pytest.mark.parametrize("latent_score", ["neighbours", "early_neighbours"])
@@ -77,15 +79,16 @@ def test_a_patch_s_score_is_its_distance_from_training_normals(
 ) -> None:
     state, model = trained
     settings = replace(NEIGHBOURLY, latent_score=latent_score)
-    normals = PatchStore(patches, VALIDATION).blocks()
-    remembered = training_normals(PatchStore(patches, TRAIN_SPLIT), settings)
-    model = calibrated_model(model.shape, state["best"], settings, normals, 0.05, {}, remembered)
+    training, validation = (PatchStore(patches, split) for split in (TRAIN_SPLIT, VALIDATION))
+    fit_to, blocks = training_normals(training), validation.blocks()
+    model = calibrated_model(model.shape, state["best"], settings, fit_to, blocks, 0.05, {})
     model.save(tmp_path / "model.pt")
     detector = TrainedModel.load(tmp_path / "model.pt").detector()
     store, test = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, TEST)
     seen, x = store.read(0, len(store)), test.read(0, len(test))
     with torch.no_grad():
-        of_test, of_seen = (detector.scorer.compared(to_tensor(each, CPU)) for each in (x, seen))
+        neighbourly = cast(SkipGanomalyScorer, detector.scorer).neighbourly
+        of_test, of_seen = (neighbourly(to_tensor(each, CPU)) for each in (x, seen))
     expected = by_scikit_learn(of_test.numpy(), of_seen.numpy())
     np.testing.assert_allclose(detector.score([x]).anomaly, expected, rtol=1e-3)
     with torch.inference_mode():
@@ -118,7 +121,3 @@ def test_the_honest_protocol_scores_so_and_the_reference_as_its_code_does(
         each["reference_2019"].scores.scores["latent"] for each in (found, plain)
     )
     np.testing.assert_array_equal(reference, as_printed)
-
-
-def test_nothing_is_remembered_unless_asked_for(patches: Path) -> None:
-    assert training_normals(PatchStore(patches, TRAIN_SPLIT), MODEL) is None

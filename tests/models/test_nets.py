@@ -14,6 +14,7 @@ from pipeline.models.nets import (
     Decoder,
     Discriminator,
     Encoder,
+    FeatureLayer,
     NetShape,
     drawn_from,
     features_of_both,
@@ -70,10 +71,10 @@ def test_the_decoder_is_the_dcgan_s(side: int, widths: list[int]) -> None:
 
 
 @pytest.mark.parametrize("layer", ["last", "penultimate"])
-def test_the_discriminator_is_the_dcgan_s_whose_widths_all_grow(layer: str) -> None:
+def test_the_discriminator_is_the_dcgan_s_whose_widths_all_grow(layer: FeatureLayer) -> None:
     maps = nn.Sequential(*down(1, 3, 6, 12, 24, 48), LEAKY)
     last = nn.Sequential(nn.Conv2d(48, 7, 4, bias=False), nn.Flatten())
-    discriminator = Discriminator(NetShape(128, 1, 2, 3, 7, feature_layer=layer))  # type: ignore[arg-type]
+    discriminator = Discriminator(NetShape(128, 1, 2, 3, 7), layer)
     plain = nn.Sequential(maps, last, nn.Linear(7, 1, bias=False), nn.Flatten(0))
     assert_same_network(discriminator, plain, some_patches(2), of=lambda outputs: outputs[0])
     x = some_patches(3)

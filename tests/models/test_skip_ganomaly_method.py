@@ -40,7 +40,7 @@ def test_the_latent_term_may_be_the_distance_from_normals(latent_score: LatentSc
         early = latent_score == "early_neighbours"
         return discriminator.early_features(x) if early else discriminator(x)[1]
 
-    scorer.remember(scorer.compared(x[:6]))
+    scorer.fit([x[:2], x[2:6]])
     distance = NormalFeatures(compared(x[:6]))(compared(x[6:]))
     torch.testing.assert_close(scorer.terms(x[6:])["latent"], distance)
     residual = (x - scorer.reconstruct(x))[6:].abs().mean(dim=(1, 2, 3))

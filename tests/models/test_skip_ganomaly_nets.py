@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,12 +47,15 @@ def test_the_paper_s_widths() -> None:
     assert [c.kernel_size[0] for c in convolutions] == [4, 4, 4, 4, 4, 2]
 
 
+def doubling(wide: int, narrow: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)
+
+
 class PlainGenerator(nn.Module):
     """G of torch's own layers, none in place, at a side of 16, ngf = 4 and d = 6."""
 
-    def __init__(self, skips: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.seen = 2 if skips else 1
         leaky, relu = nn.LeakyReLU(0.2), nn.ReLU()
         self.encoder = nn.ModuleList(
             [
@@ -64,18 +66,15 @@ class PlainGenerator(nn.Module):
             ]
         )
         innermost = nn.ConvTranspose2d(6, 16, 2, bias=False)
-        last = nn.ConvTranspose2d(self.seen * 4, 3, 4, 2, 1)
+        last = nn.ConvTranspose2d(8, 3, 4, 2, 1)
         self.decoder = nn.ModuleList(
             [
                 nn.Sequential(relu, innermost, nn.BatchNorm2d(16)),
-                nn.Sequential(relu, self.doubling(16, 8), nn.BatchNorm2d(8)),
-                nn.Sequential(relu, self.doubling(8, 4), nn.BatchNorm2d(4)),
+                nn.Sequential(relu, doubling(32, 8), nn.BatchNorm2d(8)),
+                nn.Sequential(relu, doubling(16, 4), nn.BatchNorm2d(4)),
                 nn.Sequential(relu, last, nn.Tanh()),
             ]
         )
-
-    def doubling(self, wide: int, narrow: int) -> nn.ConvTranspose2d:
-        return nn.ConvTranspose2d(self.seen * wide, narrow, 4, 2, 1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         seen = [x]
@@ -83,14 +82,12 @@ class PlainGenerator(nn.Module):
             seen.append(level(seen[-1]))
         x = self.decoder[0](seen[-1])
         for level, skip in zip(self.decoder[1:], seen[-2:0:-1], strict=True):
-            x = level(torch.cat([skip, x], dim=1) if self.seen == 2 else x)
+            x = level(torch.cat([skip, x], dim=1))
         return x
 
 
-@pytest.mark.parametrize("skips", [True, False])
-def test_the_generator_is_that_of_figure_3(skips: bool) -> None:
-    generator = Generator(replace(SMALL, skips=skips))
-    assert_same_network(generator, PlainGenerator(skips), some_batch(3))
+def test_the_generator_is_that_of_figure_3() -> None:
+    assert_same_network(Generator(SMALL), PlainGenerator(), some_batch(3))
 
 
 def test_every_skip_reaches_the_output() -> None:
@@ -162,24 +159,3 @@ def test_folded_networks_give_the_same(side: int) -> None:
         torch.testing.assert_close(generator(x), x_hat, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(discriminator(x)[0], logits, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(discriminator(x)[1], features, rtol=1e-10, atol=1e-10)
-
-
-def test_without_skips_only_the_bottleneck_reaches_the_output() -> None:
-    generator = Generator(shape_of(32, skips=False)).eval()
-    names = [name for name, _ in generator.named_parameters()]
-    assert names == [name for name, _ in Generator(shape_of(32)).named_parameters()]
-    generator.encoder[-1].register_forward_hook(lambda _module, _input, z: torch.zeros_like(z))
-    with torch.no_grad():
-        first, second = generator(torch.rand(2, 3, 32, 32) * 2 - 1)
-    assert torch.equal(first, second)
-
-
-def test_f_from_the_layer_before() -> None:
-    shape = shape_of(32, feature_layer="penultimate")
-    last, penultimate = (Discriminator(s).eval() for s in (shape_of(32), shape))
-    penultimate.load_state_dict(last.state_dict())
-    x = torch.rand(2, 3, 32, 32) * 2 - 1
-    logits, features = penultimate(x)
-    assert features.shape == (2, 16 * 8 * 4)
-    assert torch.equal(logits, last(x)[0])
-    assert torch.equal(features, last.features[:-2](x).flatten(1))

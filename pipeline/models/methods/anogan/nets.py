@@ -1,7 +1,5 @@
 """AnoGAN's networks: a DCGAN, whose discriminator gives the features that the search matches."""
 
-from dataclasses import replace
-
 from torch import nn
 
 from pipeline.models.nets import Decoder, Discriminator, NetShape, drawn_from
@@ -12,5 +10,5 @@ def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
     with drawn_from(seed):
         return {
             "generator": Decoder(shape),
-            "discriminator": Discriminator(replace(shape, feature_layer="penultimate")),
+            "discriminator": Discriminator(shape, "penultimate"),
         }

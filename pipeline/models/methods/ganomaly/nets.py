@@ -3,8 +3,6 @@
 Shapes: N patches, C channels, S the patch's side, d = latent_dim.
 """
 
-from dataclasses import replace
-
 from torch import Tensor, nn
 
 from pipeline.models.nets import Decoder, Discriminator, Encoder, NetShape, drawn_from
@@ -31,5 +29,5 @@ def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
     with drawn_from(seed):
         return {
             "generator": Generator(shape),
-            "discriminator": Discriminator(replace(shape, feature_layer="penultimate")),
+            "discriminator": Discriminator(shape, "penultimate"),
         }

@@ -1,8 +1,9 @@
 """Skip-GANomaly for training and scoring, with its anomaly score (section III-D)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.models.interface import Method, Scorer
@@ -18,8 +19,8 @@ class SkipGanomalyScorer(Scorer):
     """A = lambda R + (1 - lambda) L (Equation 5).
 
     With `latent_score` "neighbours", L is no distance of f(x) from f(x_hat) (Equation 3) but from
-    f(.) of the training normals that it remembers; with "early_neighbours" the same of what the
-    first convolution of D gives. Neither is the paper's (experiments/detection/README.md).
+    f(.) of training normals; with "early_neighbours" the same of what the first convolution of D
+    gives. Neither is the paper's (experiments/detection/README.md).
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], settings: ModelSettings) -> None:
@@ -28,7 +29,6 @@ class SkipGanomalyScorer(Scorer):
         self.discriminator = networks["discriminator"]
         self.weights = {"residual": settings.score_lambda, "latent": 1 - settings.score_lambda}
         self.latent_score = settings.latent_score
-        self.normals: NormalFeatures | None = None
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
         """R (Equation 2) and L (Equation 3) of each patch."""
@@ -37,18 +37,19 @@ class SkipGanomalyScorer(Scorer):
             distance = latent_distance(*features_of_both(self.discriminator, x, x_hat))
         else:
             assert self.normals is not None
-            distance = self.normals(self.compared(x))
+            distance = self.normals(self.neighbourly(x))
         return {"residual": residual(x, x_hat), "latent": distance}
 
-    def compared(self, x: Tensor) -> Tensor:
-        """f(x), or what the first convolution gives, (N, d)."""
+    def fit(self, normals: Iterable[Tensor]) -> None:
+        """Keep the features of training normals that L is the distance from."""
+        if self.latent_score != "distance":
+            self.normals = NormalFeatures(torch.cat([self.neighbourly(x) for x in normals]))
+
+    def neighbourly(self, x: Tensor) -> Tensor:
+        """The features in which neighbours are near: f(x), or those of D's first convolution."""
         if self.latent_score == "early_neighbours":
             return cast(Discriminator, self.discriminator).early_features(x)
         return self.features(x)
-
-    def remember(self, normals: Tensor) -> None:
-        """Take what is `compared` of training normals, (M, d)."""
-        self.normals = NormalFeatures(normals)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """G(x)."""
@@ -66,5 +67,5 @@ METHOD = Method(
     train_step,
     SkipGanomalyScorer,
     lambdas={"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1},
-    options=frozenset({"skips", "feature_layer", "latent_score"}),
+    options=frozenset({"latent_score"}),
 )

@@ -32,7 +32,7 @@ class Generator(nn.Module):
 
     Encoder level i maps S / 2^i to S / 2^(i+1) by a 4x4 convolution of stride 2; the innermost
     gives z, (N, d, 1, 1). Every decoder level but the innermost also sees the output of the
-    encoder level of its own size, unless the shape says no skips. Values are in [-1, 1].
+    encoder level of its own size. Values are in [-1, 1].
 
     Deviation from the authors' code: there z is always 8 ngf wide; here it is d wide, as the
     text says (section III-B2, Figure 8). And the innermost kernels are 2x2 instead of 4x4: on a
@@ -43,8 +43,6 @@ class Generator(nn.Module):
         super().__init__()
         widths = [shape.ngf * min(2**i, MAX_WIDENING) for i in range(shape.levels - 1)]
         inner = widths[-1]
-        seen = 2 if shape.skips else 1  # times the width of the level before
-        self.skips = shape.skips
         self.encoder = nn.ModuleList(
             [
                 HalvingConv2d(shape.channels, widths[0]),
@@ -59,12 +57,12 @@ class Generator(nn.Module):
             [
                 up(FromPointConv2d(shape.latent_dim, inner, 2), inner),
                 *(
-                    up(DoublingConv2d(seen * wide, narrow), narrow)
+                    up(DoublingConv2d(2 * wide, narrow), narrow)
                     for wide, narrow in pairwise(widths[::-1])
                 ),
                 nn.Sequential(
                     relu(),
-                    DoublingConv2d(seen * widths[0], shape.channels, bias=True),
+                    DoublingConv2d(2 * widths[0], shape.channels, bias=True),
                     nn.Tanh(),
                 ),
             ]
@@ -79,7 +77,7 @@ class Generator(nn.Module):
             skips.append(x)
         x = self.decoder[0](skips.pop())
         for level in self.decoder[1:]:
-            x = level(join(skips.pop(), x) if self.skips else x)
+            x = level(join(skips.pop(), x))
         return x
 
 
