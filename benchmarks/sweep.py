@@ -23,7 +23,8 @@ from pipeline.common.names import LABELLED_VALIDATION, NORMAL, TRAIN, VALIDATION
 from pipeline.settings.params import TuneSettings
 from pipeline.settings.search_space import Choices
 from pipeline.sweeps.results import TrialResult
-from pipeline.sweeps.tune import SweepJob, run_sweep, sweep_objective
+from pipeline.sweeps.trainable import SweepJob
+from pipeline.sweeps.tune import run_sweep, sweep_objective
 from pipeline.tracking.tracker import Tracker
 
 BAR = 0.8

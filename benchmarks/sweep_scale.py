@@ -27,7 +27,8 @@ from pipeline.cluster.storage import Storage
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.params import Sampler, TuneSettings
 from pipeline.settings.search_space import Choices
-from pipeline.sweeps.tune import SweepJob, report_epoch, run_sweep
+from pipeline.sweeps.trainable import SweepJob, report_epoch
+from pipeline.sweeps.tune import run_sweep
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.criterion import LABELLED
 

@@ -15,6 +15,7 @@ from pipeline.sweeps.results import choose_settings, read_best
 from pipeline.tracking.runs import pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
 from pipeline.training.criterion import training_normals
+from pipeline.training.curves import LogCurves
 from pipeline.training.loop import TrainSettings, net_shape
 from pipeline.training.on_ray import TrainJob, train_on_ray
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED
@@ -38,12 +39,11 @@ def main() -> None:
         settings=training,
         patches=str(PATCHES.resolve()),
         key=training.key(data, block.workers),
-        tracker=tracker,
-        run_id=run_id,
         shared=upload_patches(PATCHES, storage, settings.cache_gb),
     )
     with ray_session():
-        state = train_on_ray(job, block.workers, block, storage)
+        curves = [LogCurves(tracker, run_id)]
+        state = train_on_ray(job, block.workers, block, storage, curves)
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),
         state["best"],

@@ -9,7 +9,8 @@ from pipeline.patches.upload import upload_patches
 from pipeline.settings.params import Settings, load_settings
 from pipeline.sweeps.results import write_sweep
 from pipeline.sweeps.summary import SUMMARY, write_summary
-from pipeline.sweeps.tune import SweepJob, run_sweep, sweep_key, sweep_objective
+from pipeline.sweeps.trainable import SweepJob
+from pipeline.sweeps.tune import run_sweep, sweep_key, sweep_objective
 from pipeline.tracking.runs import pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
 from stages.entry import PATCHES, SWEEP

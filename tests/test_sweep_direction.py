@@ -13,8 +13,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.cluster.storage import Storage
 from pipeline.sweeps import tune as ray_tune
-from pipeline.sweeps.trials import OBJECTIVE, TrackTrials, collect_results
-from pipeline.sweeps.tune import SweepJob
+from pipeline.sweeps.trainable import OBJECTIVE, SweepJob, TrackTrials, collect_results
 from pipeline.tracking.tracker import UNLOGGED, Tracker
 from pipeline.training.criterion import CRITERION
 from tests.on_ray.jobs import TUNE

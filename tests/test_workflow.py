@@ -152,8 +152,10 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
                 "pipeline/cluster/session.py",
                 "pipeline/patches/extract_on_ray.py",
                 "pipeline/sweeps/snapshots.py",
+                "pipeline/sweeps/trainable.py",
                 "pipeline/sweeps/trials.py",
                 "pipeline/sweeps/tune.py",
+                "pipeline/training/curves.py",
                 "pipeline/training/on_ray.py",
                 "pipeline/training/ray_checkpoints.py",
             },
@@ -167,6 +169,14 @@ def test_libraries_with_one_owner(library: str, owners: set[str]) -> None:
         if any(name.split(".", maxsplit=1)[0] == library for name in imported_names(str(path)))
     }
     assert importing == owners
+
+
+@pytest.mark.parametrize("module", ["pipeline.training.on_ray", "pipeline.sweeps.trainable"])
+def test_workers_import_no_library_that_they_have_no_use_for(module: str) -> None:
+    """Each worker and each trial is a process, which would spend seconds on it."""
+    needless = {"matplotlib", "mlflow", "optuna", "scipy", "sklearn"}
+    for path in import_closure(module):
+        assert not needless & {name.split(".")[0] for name in imported_names(path)}, path
 
 
 def package_of(name: str) -> str:

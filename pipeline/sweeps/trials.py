@@ -10,10 +10,9 @@ from ray.tune.experiment import Trial
 from pipeline.common.errors import last_line
 from pipeline.settings.params import TuneSettings
 from pipeline.sweeps.results import SweepResult, TrialResult, rank, require_enough
+from pipeline.sweeps.trainable import OBJECTIVE
 from pipeline.tracking.runs import trial_run_name
 from pipeline.tracking.tracker import Tracker
-
-OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
 
 
 class TrackTrials(Callback):

@@ -1,26 +1,20 @@
 """The sweep: Ray Tune over the loss weights and the latent size.
 
-A trial of one worker is trained in the trial itself, one of several under Ray Train: by the same
-loop.
-
 The objective never sees the test part: it is the AUC on the labelled validation scans where
 there are any, else the label-free criterion of `pipeline.training.criterion`.
 """
 
 import random
-import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ray import tune
-from ray.tune import Callback, Checkpoint, Tuner
+from ray.tune import Callback, Tuner
 from ray.tune.experiment import Trial
-from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import (
     ASHAScheduler,
     FIFOScheduler,
@@ -32,61 +26,34 @@ from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.cluster.locks import exclusive_lock
 from pipeline.cluster.preflight import require_capacity
-from pipeline.cluster.session import apart_from_signals, share_cores
+from pipeline.cluster.session import apart_from_signals
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import require
 from pipeline.common.files import code_digest, digest
-from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
+from pipeline.common.names import LABELLED_VALIDATION, TRAIN
 from pipeline.models.interface import method_of
-from pipeline.models.tensor_files import save_checkpoint
 from pipeline.patches.store import PatchStore
-from pipeline.patches.upload import SharedPatches, open_store
+from pipeline.patches.upload import open_store
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.params import MUTABLE, TuneSettings
-from pipeline.settings.search_space import Choices, Range, Space, apply
+from pipeline.settings.search_space import Choices, Range, Space
 from pipeline.sweeps.results import SweepResult
 from pipeline.sweeps.snapshots import KeepScheduler, SealSnapshot, can_resume
-from pipeline.sweeps.trials import OBJECTIVE, TrackTrials, collect_results
+from pipeline.sweeps.trainable import OBJECTIVE, SweepJob, run_parallel_trial, run_trial
+from pipeline.sweeps.trials import TrackTrials, collect_results
 from pipeline.tracking.runs import kill_others, tag_best, trial_run_name
-from pipeline.tracking.tracker import UNLOGGED, Tracker
-from pipeline.training.criterion import Validation, load_validation, objective
+from pipeline.tracking.tracker import Tracker
+from pipeline.training.criterion import objective
 from pipeline.training.loop import (
     DECIDING,
-    Metrics,
-    State,
     TrainSettings,
-    Worker,
     shuffled_reader,
-    train,
 )
-from pipeline.training.on_ray import TrainJob, fit
-from pipeline.training.ray_checkpoints import newest_state, retry_writes
 
 KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
 TRIAL_FAILURES = 2  # restarts of a trial from its last checkpoint: its node may have died
 NEXT_TO_NOTHING = {"CPU": 0.0, "memory": 1.0}  # a byte; Tune does not let a trial ask for nothing
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
-
-
-@dataclass(frozen=True)
-class SweepJob:
-    """What every trial is told.
-
-    Attributes:
-        model: what all trials share.
-        tune: the search space, the epochs of a trial, the seed.
-        patches: absolute folder of the patches.
-        objective: the metric that is maximised, `LABELLED` or `CRITERION` of selection.
-        key: of all that decides the sweep's result.
-        shared: where the patches are for nodes that cannot read their folder.
-    """
-
-    model: ModelSettings
-    tune: TuneSettings
-    patches: str
-    objective: str
-    key: str
-    shared: SharedPatches | None = None
 
 
 def sweep_objective(patches: Path) -> str:
@@ -134,69 +101,6 @@ def run_sweep(
     kill_others(tracker, sweep_run, runs)
     tag_best(tracker, sweep_run, runs[0])
     return result
-
-
-def run_trial(config: dict[str, Any], job: SweepJob) -> None:
-    """One trial: the training loop in this process, reporting to Tune after each epoch."""
-    training = _training(config, job)
-    share_cores(training.beside)
-    patches, validation = _open(Path(job.patches), job.shared, job.tune.seed)
-    checkpoint = tune.get_checkpoint()
-    train(
-        training.settings,
-        patches,
-        validation,
-        Worker(device=torch.device("cuda" if job.tune.gpus else "cpu")),
-        partial(report_epoch, job=job),
-        resume=_resumed(checkpoint, job.key) if checkpoint else None,
-    )
-
-
-def run_parallel_trial(config: dict[str, Any], job: SweepJob, sweep: Storage) -> None:
-    """One trial under Ray Train, whose checkpoints are in the trial's folder of `sweep`."""
-    asked, folder = job.tune, sweep.child(tune.get_context().get_trial_id())
-    fit(_training(config, job), asked.workers, asked, folder, "train", [TellTune(job.objective)])
-
-
-class TellTune(TuneReportCallback):
-    """Reports to Tune what Ray Train's first worker reports."""
-
-    def __init__(self, objective_name: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.objective_name = objective_name
-
-    def after_report(
-        self,
-        run_context: Any,
-        metrics: list[dict[str, Any]],
-        checkpoint: Checkpoint | None,
-    ) -> None:
-        """Report an epoch."""
-        reported = {**metrics[0], OBJECTIVE: metrics[0][self.objective_name]}
-        super().after_report(run_context, [reported], checkpoint)
-
-
-def _training(config: dict[str, Any], job: SweepJob) -> TrainJob:
-    """What a trial trains. Its epochs are logged to MLflow by `TrackTrials`."""
-    model, losses = apply(config, job.model)
-    return TrainJob(
-        settings=TrainSettings(model, losses, job.tune.epochs, job.tune.seed),
-        patches=job.patches,
-        key=job.key,
-        tracker=Tracker(UNLOGGED),
-        run_id=UNLOGGED,
-        labelled=True,
-        beside=job.tune.concurrent,
-        shared=job.shared,
-    )
-
-
-@lru_cache(maxsize=1)
-def _open(folder: Path, shared: SharedPatches | None, seed: int) -> tuple[PatchStore, Validation]:
-    """What every trial reads, opened once by a process, which goes from trial to trial."""
-    parts = (TRAIN, VALIDATION, LABELLED_VALIDATION)
-    patches, normals, labelled = (open_store(folder, split, shared) for split in parts)
-    return patches, load_validation(normals, seed, labelled)
 
 
 def _trainable(job: SweepJob, sweep: Storage, trial: Callable[..., None]) -> Any:
@@ -275,19 +179,3 @@ def _scheduler(asked: TuneSettings, space: Space) -> TrialScheduler:
 def trial_id(trial: Trial) -> str:
     """Names a trial's folder as MLflow names its run."""
     return str(trial.trial_id)
-
-
-def _resumed(checkpoint: Checkpoint, key: str) -> State | None:
-    """The state in a trial's checkpoint, or in the one before where that is not whole."""
-    folder, _, name = checkpoint.path.rpartition("/")
-    return newest_state(checkpoint.filesystem, folder, key, last=name)
-
-
-def report_epoch(metrics: Metrics, state: State, job: SweepJob) -> None:
-    """Tell Tune the metrics of an epoch, with the checkpoint to go on from."""
-    with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder), state, job.key)
-        reported = {**metrics, OBJECTIVE: metrics[job.objective]}
-        checkpoint = Checkpoint.from_directory(folder)
-        place = tune.get_context().get_storage().trial_fs_path
-        retry_writes(lambda: tune.report(reported, checkpoint=checkpoint), place)

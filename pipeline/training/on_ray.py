@@ -1,9 +1,14 @@
-"""Data-parallel training: the loop of `pipeline.training.loop` under Ray Train."""
+"""Data-parallel training: the loop of `pipeline.training.loop` under Ray Train.
+
+Every worker is a process that imports this module before it trains, so MLflow, which takes a
+second to import, is left to `pipeline.training.curves`.
+"""
 
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +37,6 @@ from pipeline.models.tensor_files import save_checkpoint
 from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import SharedPatches, open_store
 from pipeline.settings.resources import WorkerRange, WorkerResources
-from pipeline.tracking.tracker import Tracker
 from pipeline.training.criterion import Validation, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, shuffled_reader, train
 from pipeline.training.ray_checkpoints import drop_unusable_list, newest_state, retry_writes
@@ -48,7 +52,6 @@ class TrainJob:
         settings: what to train.
         patches: absolute folder of the patches.
         key: of settings, data and workers; checkpoints of another key are refused.
-        tracker, run_id: the MLflow run for the curves.
         labelled: whether validation scores the labelled scans too, which only a sweep may see.
         beside: how many jobs like this one share the cores.
         shared: where the patches are for nodes that cannot read their folder.
@@ -57,8 +60,6 @@ class TrainJob:
     settings: TrainSettings
     patches: str
     key: str
-    tracker: Tracker
-    run_id: str
     labelled: bool = False
     beside: int = 1
     shared: SharedPatches | None = None
@@ -69,9 +70,13 @@ class TrainJob:
 
 
 def train_on_ray(
-    job: TrainJob, workers: int | WorkerRange, resources: WorkerResources, storage: Storage
+    job: TrainJob,
+    workers: int | WorkerRange,
+    resources: WorkerResources,
+    storage: Storage,
+    callbacks: Sequence[UserCallback] = (),
 ) -> State:
-    """Train on `workers` Ray workers and return the last state.
+    """Train on `workers` Ray workers, tell `callbacks` of each epoch, and return the last state.
 
     The run is named after the job's key, so a rerun of the same job goes on from the last
     checkpoint in `storage`, and another job never meets it.
@@ -83,7 +88,8 @@ def train_on_ray(
     name = f"train-{job.key[:16]}"
     filesystem, folder = storage.child(name).open()
     with exclusive_lock(storage, name):
-        retry_writes(lambda: _attempt(lambda: fit(job, workers, resources, storage, name)), folder)
+        training = partial(fit, job, workers, resources, storage, name, callbacks)
+        retry_writes(lambda: _attempt(training), folder)
     state = newest_state(filesystem, folder, job.key)
     if state is None:
         raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
@@ -172,7 +178,7 @@ def open_validation(job: TrainJob) -> Validation:
 
 
 def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> None:
-    """Tell Ray, on every rank since it is a barrier; rank 0 keeps the state and tells MLflow."""
+    """Tell Ray, on every rank since it is a barrier; rank 0 keeps the state."""
     if worker.rank != 0:
         ray.train.report(metrics)
         return
@@ -186,7 +192,6 @@ def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> No
             checkpoint_dir_name=f"epoch-{state['epoch']:06d}-{time.time_ns()}",
             checkpoint_upload_fn=_upload,
         )
-    job.tracker.log_epoch(job.run_id, metrics)
 
 
 def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:

@@ -29,8 +29,10 @@ from pipeline.patches.upload import SharedPatches, upload_patches
 from pipeline.settings.params import TuneSettings
 from pipeline.settings.resources import WorkerRange, WorkerResources
 from pipeline.settings.search_space import Choices
-from pipeline.sweeps.tune import SweepJob, run_sweep, sweep_objective
+from pipeline.sweeps.trainable import SweepJob
+from pipeline.sweeps.tune import run_sweep, sweep_objective
 from pipeline.tracking.tracker import Tracker
+from pipeline.training.curves import LogCurves
 from pipeline.training.loop import TrainSettings
 from pipeline.training.on_ray import TrainJob, train_on_ray
 from tests.tiny import LOSSES, MODEL
@@ -104,8 +106,9 @@ def train_job(
     run_id = tracker.child_run("test", "training")
     read, shared = place(patches, folder, storage)
     key = TRAIN.key("data", workers)
-    job = TrainJob(TRAIN, read, key, tracker, run_id, shared=shared)
-    state = train_on_ray(job, workers, WorkerResources(cpus, gpus=0), storage)
+    job = TrainJob(TRAIN, read, key, shared=shared)
+    curves = [LogCurves(tracker, run_id)]
+    state = train_on_ray(job, workers, WorkerResources(cpus, gpus=0), storage, curves)
     save_tensors(folder / "state.pt", state)
 
 
