@@ -13,7 +13,8 @@ from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.cluster.storage import Storage
 from pipeline.sweeps import tune as ray_tune
-from pipeline.sweeps.trainable import OBJECTIVE, SweepJob, TrackTrials, collect_results
+from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
+from pipeline.sweeps.trials import TrackTrials, collect_results
 from pipeline.tracking.tracker import UNLOGGED, Tracker
 from pipeline.training.criterion import CRITERION
 from tests.on_ray.jobs import TUNE
