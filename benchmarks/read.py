@@ -123,9 +123,9 @@ def write_shard(folder: Path, split: str, number: int, labels: tuple[str, ...]) 
     count, name = len(labels), f"{split}-{number:02d}.h5"
     generator = np.random.default_rng(number)
     pixels = generator.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
-    origins, foreground = np.zeros((count, 2), np.int32), np.ones(count, np.float32)
+    origins = np.zeros((count, 2), np.int32)
     with ShardWriter(folder, SIDE, 3) as writer:
-        writer.add_scan(name, Places(origins, labels, foreground, 0, 0), [pixels])
+        writer.add_scan(name, Places(origins, labels, 0, 0), [pixels])
         writer.finish(folder / name, ShardAttributes(split, {"size": SIDE}, 3, "", "", ""))
     return {"file": name, "windows": count}
 

@@ -25,7 +25,6 @@ def store_of(folder: Path, lengths: list[int]) -> PatchStore:
         places = Places(
             origins=np.zeros((length, 2), dtype=np.int32),
             labels=("normal",) * length,
-            foreground=np.ones(length, dtype=np.float32),
             grazing=0,
             background=0,
         )

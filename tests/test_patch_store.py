@@ -68,7 +68,7 @@ def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
     store_of(tmp_path, [8])
     manifest = {**read_manifest(tmp_path), "format": 1}
     write_manifest(tmp_path, manifest)
-    with pytest.raises(InputError, match=r"manifest\.json: format 1, expected 2: run"):
+    with pytest.raises(InputError, match=r"manifest\.json: format 1, expected 3: run"):
         PatchStore(tmp_path, TRAIN)
 
 

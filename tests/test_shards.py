@@ -23,7 +23,7 @@ def pixels_of(rows: int, channels: int) -> np.ndarray:
 def places_of(rows: int) -> Places:
     labels = tuple("knife" if row % 3 == 0 else "normal" for row in range(rows))
     origins = np.arange(2 * rows, dtype=np.int32).reshape(rows, 2)
-    return Places(origins, labels, np.linspace(0, 1, rows, dtype=np.float32), 0, 0)
+    return Places(origins, labels, 0, 0)
 
 
 def shard_of(folder: Path, channels: int = 3, piece: int = 40) -> Path:
@@ -166,8 +166,8 @@ def a_dataset_less(file: h5py.File) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (another_format, "shard format 1, expected 2"),
-        (no_format, "shard format None, expected 2"),
+        (another_format, "shard format 1, expected 3"),
+        (no_format, "shard format None, expected 3"),
         (attribute_of_variable_length, "attributes"),
         (another_attribute, "attributes"),
         (external_link, "labels is a link to elsewhere"),
@@ -215,9 +215,7 @@ def test_whatever_was_written_is_read(scans: list[tuple[str, int, int]], channel
             start = 0
             for number, (scan_id, windows, piece) in enumerate(scans):
                 own = slice(start, start := start + windows)
-                cut = Places(
-                    places.origins[own], tuple(labels[own]), places.foreground[own], number, 7
-                )
+                cut = Places(places.origins[own], tuple(labels[own]), number, 7)
                 rows = pixels[own]
                 pieces = (rows[first : first + piece] for first in range(0, windows, piece))
                 writer.add_scan(scan_id, cut, pieces)
@@ -229,7 +227,6 @@ def test_whatever_was_written_is_read(scans: list[tuple[str, int, int]], channel
         shard.close()
     assert len(shard) == total
     np.testing.assert_array_equal(columns["origins"], places.origins)
-    np.testing.assert_array_equal(columns["foreground"], places.foreground)
     assert [shard.about["classes"][code] for code in columns["labels"]] == labels
     assert [scan_id.decode() for scan_id in columns["scan_ids"]] == [name for name, *_ in scans]
     assert columns["left_out"].tolist() == [[number, 7] for number in range(len(scans))]

@@ -6,7 +6,6 @@ A shard holds whole scans of one split:
     labels (N,) uint8               index into `classes`
     scans (N,) int32                index into `scan_ids`
     origins (N, 2) int32            (row, column)
-    foreground (N,) float32         share of foreground pixels, 0 to 1
     scan_ids (S,) fixed-length UTF-8
     left_out (S, 2) int32           windows of the scan left out as grazing, as background
 
@@ -44,7 +43,7 @@ from pipeline.common.files import UNFINISHED
 from pipeline.common.names import NORMAL, Patches
 from pipeline.patches.places import Places
 
-FORMAT = 2
+FORMAT = 3
 REBUILD = "run `dvc repro -sf extract`, which cuts only damaged and missing shards again"
 
 CHUNK_ROWS = 64
@@ -56,7 +55,6 @@ TYPES = {  # as NumPy writes them, all of them of fixed length
     "labels": "|u1",
     "scans": "<i4",
     "origins": "<i4",
-    "foreground": "<f4",
     "scan_ids": "|S",
     "left_out": "<i4",
 }
@@ -173,7 +171,6 @@ class ShardWriter:
             "labels": np.array(labels, dtype=np.uint8),
             "scans": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
             "origins": np.concatenate([places.origins for _, places in self._scans]),
-            "foreground": np.concatenate([places.foreground for _, places in self._scans]),
             "scan_ids": np.array([scan_id.encode() for scan_id, _ in self._scans]),
             "left_out": np.array([[p.grazing, p.background] for _, p in self._scans], np.int32),
         }

@@ -115,7 +115,6 @@ def place_windows(scan: Scan, rule: WindowRule) -> Places:
     return Places(
         origins=origins[kept],
         labels=tuple(labels[kept].tolist()),
-        foreground=foreground[kept].astype(np.float32),
         grazing=int(grazing.sum()),
         background=int(empty.sum()),
     )
@@ -128,7 +127,6 @@ def normal_places(places: Places) -> Places:
         places,
         origins=places.origins[kept],
         labels=(NORMAL,) * int(kept.sum()),
-        foreground=places.foreground[kept],
         grazing=places.grazing + int((~kept).sum()),
     )
 
@@ -150,7 +148,6 @@ def _place_whole(scan: Scan) -> Places:
     return Places(
         origins=np.zeros((kept, 2), dtype=np.int32),
         labels=(largest.class_name if largest else NORMAL,)[:kept],
-        foreground=np.array([foreground_mask(scan.image).mean()][:kept], dtype=np.float32),
         grazing=1 - kept,
         background=0,
     )
