@@ -29,15 +29,20 @@ def pytest_configure() -> None:
     os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # a training has ended that much sooner
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the file that waits most of its time, for a Ray that is not there.
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Let Hypothesis run without deadlines, since the machine may be busy.
 
-    Hypothesis runs without deadlines, since the machine may be busy.
+    Before a test module is imported: its decorators take over the profile of that moment.
     """
-    from hypothesis import settings
+    if isinstance(collector, pytest.Session):
+        from hypothesis import settings
 
-    settings.register_profile("skipscan", deadline=None, max_examples=50)
-    settings.load_profile("skipscan")
+        settings.register_profile("skipscan", deadline=None, max_examples=50)
+        settings.load_profile("skipscan")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the file that waits most of its time, for a Ray that is not there."""
     items.sort(key=lambda item: item.path.name != "test_ray_cluster.py")
     gc.freeze()  # what libraries made stays: looking through it takes 0.3 s each time
     gc.enable()

@@ -1,29 +1,26 @@
 """Connecting to Ray: the cluster that `RAY_ADDRESS` names, or a local one for this process."""
 
 import os
-import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 import torch
+from ray._private import ray_constants
 
 import pipeline
 from pipeline.cluster.preflight import installed_versions, require_same_versions
+from pipeline.cluster.private_folder import private_folder, private_token
 from pipeline.common.errors import InputError
 
 T = TypeVar("T")
 OBJECT_STORE_BYTES = 128 * 2**20  # nothing of ours goes through it but small messages
-# The longest paths of sockets: of Ray's own, and of those that Python makes in Ray's dashboard.
-RAY_SOCKET = "ray/session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_TaskEventsHead"
-PYTHON_SOCKET = "pymp-00000000/listener-00000000"
-MOST_SOCKET_BYTES = 107  # that Linux takes as the path of a socket
 TIMED_OUT = "timed out during startup"  # in Ray's message; the exception is a bare `Exception`
 
 
@@ -37,27 +34,25 @@ def ray_session() -> Iterator[None]:
     """
     address = os.environ.get("RAY_ADDRESS", "")
     on_cluster = address not in {"", "local"}
-    folder = None if on_cluster else short_folder()
-    try:
-        with _keeping_sigterm(), _temporary_files_in(folder):
+    with nullcontext() if on_cluster else private_folder() as folder:
+        try:
+            with _keeping_sigterm():
+                if folder:
+                    start(folder)
+                else:
+                    connect(address)
             if on_cluster:
-                connect(address)
-            else:
-                start(folder)
-        if on_cluster:
-            require_same_versions(installed_versions())
-        yield
-    except KeyboardInterrupt:
-        # The process ends now, and what it has on Ray with it. Shut down in order, Ray Tune would
-        # see its trials die meanwhile, and write down that they failed.
-        raise
-    except BaseException:
-        ray.shutdown()
-        raise
-    else:
-        ray.shutdown()
-        if folder:  # after an error Ray's logs are of use
-            shutil.rmtree(folder, ignore_errors=True)
+                require_same_versions(installed_versions())
+            yield
+        except KeyboardInterrupt:
+            # The process ends now, and what it has on Ray with it. Shut down in order, Ray Tune
+            # would see its trials die meanwhile, and write down that they failed.
+            raise
+        except BaseException:
+            ray.shutdown()
+            raise
+        else:
+            ray.shutdown()
 
 
 def connect(address: str) -> None:
@@ -78,8 +73,8 @@ def connect(address: str) -> None:
         ) from error
 
 
-def start(folder: str | None = None) -> None:
-    """Start a Ray of this process's own, with its files in `folder`, or where Ray puts them.
+def start(folder: Path) -> None:
+    """Start a Ray of this process's own, with its files in `folder`, which listens on loopback.
 
     On a busy machine its node may not be up in the 30 seconds that Ray gives it: then once more.
 
@@ -87,20 +82,28 @@ def start(folder: str | None = None) -> None:
         InputError: it was not up the second time either.
     """
     runtime_env = _runtime_env()
-    if folder:  # the workers' own temporary files stay where the user wants them
-        runtime_env["env_vars"]["TMPDIR"] = tempfile.gettempdir()
+    # The workers' own temporary files stay where the user wants them.
+    runtime_env["env_vars"]["TMPDIR"] = tempfile.gettempdir()
+    # Ray gives a node the address of loopback only where it believes, as on macOS, that the node
+    # is to form no cluster. It asks for the variable when it is imported: here, that is over.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    variables = {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_TOKEN_PATH": str(private_token()),
+        "TMPDIR": str(folder),  # Ray's dashboard makes sockets among its temporary files
+    }
     for last in (False, True):
         try:
             # Ray Train asks the dashboard's State API, on loopback, about its actors. "local", or
             # Ray would join another's cluster, or one that a killed run left behind.
-            ray.init(
-                address="local",
-                runtime_env=runtime_env,
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=True,
-                # Below it, since Ray lets every user into the one that it is given.
-                _temp_dir=f"{folder}/ray" if folder else None,
-            )
+            with _variables(variables):
+                ray.init(
+                    address="local",
+                    runtime_env=runtime_env,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=True,
+                    _temp_dir=str(folder),
+                )
         except Exception as error:
             if TIMED_OUT not in str(error):
                 raise
@@ -113,28 +116,6 @@ def start(folder: str | None = None) -> None:
             print("Ray's node timed out during startup: starting Ray again", file=sys.stderr)
         else:
             return
-
-
-def short_folder() -> str | None:
-    """A new folder for Ray's files where their usual folder has too long a path for sockets.
-
-    None where it is short enough: RAY_TMPDIR, TMPDIR or /tmp. The new one is in /tmp, and only
-    this user can enter it.
-    """
-    default = "/tmp"  # noqa: S108  # as Ray has it
-    base = os.environ.get("RAY_TMPDIR", os.environ.get("TMPDIR", default))
-    sockets = (
-        f"{base}/{RAY_SOCKET.format(pid=os.getpid())}",
-        f"{tempfile.gettempdir()}/{PYTHON_SOCKET}",
-    )
-    if max(len(os.fsencode(path)) for path in sockets) <= MOST_SOCKET_BYTES:
-        return None
-    folder = tempfile.mkdtemp(prefix="ray-", dir=default)
-    print(
-        f"TMPDIR or RAY_TMPDIR is too long for Ray's sockets: Ray's own files are in {folder}",
-        file=sys.stderr,
-    )
-    return folder
 
 
 def _runtime_env() -> dict[str, Any]:
@@ -161,23 +142,18 @@ def _runtime_env() -> dict[str, Any]:
 
 
 @contextmanager
-def _temporary_files_in(folder: str | None) -> Iterator[None]:
-    """Let the processes that are started meanwhile have their temporary files in `folder`, if any.
-
-    Ray's dashboard makes sockets among them.
-    """
-    before = os.environ.get("TMPDIR")
-    if folder is None:
-        yield
-        return
-    os.environ["TMPDIR"] = folder
+def _variables(values: dict[str, str]) -> Iterator[None]:
+    """Set variables of the environment for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -6,8 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
+import psutil
 from pyarrow.fs import FileSystem
 
 from pipeline.training.loop import State
@@ -30,11 +33,18 @@ def start(job: str, patches: Path, folder: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> None:
-    """Kill -9 the process and all that it started, as soon as `ready`."""
+def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> set[str]:
+    """Kill -9 the process and all that it started, as soon as `ready`.
+
+    Returns the sockets that other machines could have reached meanwhile.
+    """
     deadline = time.monotonic() + SECONDS
+    asked, reachable = 0.0, set[str]()
     try:
         while not ready():
+            if time.monotonic() - asked > 1:  # it takes a while
+                asked = time.monotonic()
+                reachable |= reachable_sockets(process.pid)
             assert process.poll() is None, "the job ended before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -42,6 +52,23 @@ def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> 
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    return reachable
+
+
+def reachable_sockets(pid: int) -> set[str]:
+    """The TCP sockets on which a process, or one that it started, listens beyond loopback."""
+    found = set()
+    processes = [psutil.Process(pid)]
+    with suppress(psutil.NoSuchProcess):
+        processes += processes[0].children(recursive=True)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            for socket in process.net_connections("tcp"):
+                address = ip_address(socket.laddr.ip)
+                local = getattr(address, "ipv4_mapped", None) or address
+                if socket.status == psutil.CONN_LISTEN and not local.is_loopback:
+                    found.add(f"{process.name()} on {socket.laddr.ip}:{socket.laddr.port}")
+    return found
 
 
 def kept_state(storage: str, workers: int) -> State:

@@ -40,7 +40,12 @@ def test_killed_and_resumed_equals_undisturbed(
 ) -> None:
     process = start("train", patches, tmp_path)
     # Ray goes on from the checkpoints in its list, which it writes after the checkpoint itself.
-    kill_when(process, lambda: any(tmp_path.glob("ray/train-*/checkpoint_manager_snapshot.json")))
+    reachable = kill_when(
+        process, lambda: any(tmp_path.glob("ray/train-*/checkpoint_manager_snapshot.json"))
+    )
+    # PyTorch's meeting point of the workers, at the first of them: it knows no other way.
+    assert len(reachable) <= 1
+    assert all(socket.startswith("ray::RayTrainWorker on :::") for socket in reachable)
     assert not (tmp_path / "state.pt").exists()
     kept = kept_state(f"{tmp_path}/ray", workers=2)
     cut_short = leave_one_cut_short(tmp_path)

@@ -55,7 +55,7 @@ def trials_in_snapshot(folder: Path) -> set[str]:
 
 def test_a_sweep_killed_and_started_again(run_here: RunHere, patches: Path, tmp_path: Path) -> None:
     process = start("sweep", patches, tmp_path)
-    kill_when(process, lambda: bool(trials_in_snapshot(tmp_path)))
+    assert not kill_when(process, lambda: bool(trials_in_snapshot(tmp_path)))  # none is reachable
     before = trials_in_snapshot(tmp_path)
     assert len(before) < TUNE.trials
     run_here("sweep", patches, tmp_path)

@@ -1,0 +1,110 @@
+"""A folder for the files of Ray that no other user can enter.
+
+Ray puts the code that its workers import into its folder, where Ray itself lets every user write.
+"""
+
+import os
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.common.errors import InputError
+
+DEFAULT = "/tmp"  # noqa: S108  # as Ray has it
+MOST_SOCKET_BYTES = 107  # that Linux takes as the path of a socket
+# The longest of those that Ray makes in the folder of a process.
+LONGEST_SOCKET = "session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_TaskEventsHead"
+LOCK = ".lock"  # held as long as the process lives
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Make a new folder for this process; remove it at the end, unless there was an error.
+
+    It is in the user's own folder `skipscan-UID`, which is in RAY_TMPDIR, TMPDIR or /tmp. The
+    folders of processes that have ended are removed first.
+
+    Raises:
+        InputError: the user's own folder belongs to someone else, or others can enter it.
+    """
+    mine = users_folder(short_base())
+    with FileLock(mine / LOCK):
+        for other in mine.iterdir():
+            if other.is_dir():
+                _remove_unless_in_use(other)
+        folder = Path(tempfile.mkdtemp(prefix="", dir=mine))
+        in_use = FileLock(folder / LOCK)
+        in_use.acquire()
+    yield folder  # after an error, the logs in it are of use until the next start
+    in_use.release()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def short_base() -> Path:
+    """RAY_TMPDIR, TMPDIR or /tmp; /tmp where paths of sockets would be too long."""
+    base = os.environ.get("RAY_TMPDIR", os.environ.get("TMPDIR", DEFAULT))
+    longest = f"{base}/skipscan-{os.getuid()}/abcdefgh/{LONGEST_SOCKET.format(pid=os.getpid())}"
+    if len(os.fsencode(longest)) <= MOST_SOCKET_BYTES:
+        return Path(base)
+    print(
+        f"TMPDIR or RAY_TMPDIR is too long for Ray's sockets: Ray's own files are in {DEFAULT}",
+        file=sys.stderr,
+    )
+    return Path(DEFAULT)
+
+
+def users_folder(base: Path) -> Path:
+    """The user's own folder in `base`, made if it is missing.
+
+    Raises:
+        InputError: it belongs to someone else, or others can enter it.
+    """
+    folder = base / f"skipscan-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise InputError(
+            f"{folder}: expected a folder of your own that nobody else can enter (mode 0700), "
+            "since Ray loads code from there: remove it, or set RAY_TMPDIR to another folder"
+        )
+    return folder
+
+
+def private_token() -> Path:
+    """Ray's token, which its processes show each other, in a file that nobody else can read.
+
+    The user's own in ~/.ray, which every Ray of theirs uses; where that cannot be written, one in
+    the user's own folder. It is made if it is missing.
+    """
+    usual = Path.home() / ".ray" / "auth_token"
+    try:
+        usual.parent.mkdir(parents=True, exist_ok=True)
+        _keep_token(usual)
+    except OSError:
+        other = users_folder(short_base()) / "token"
+        _keep_token(other)
+        return other
+    return usual
+
+
+def _keep_token(path: Path) -> None:
+    if path.exists():
+        path.chmod(0o600)  # Ray lets everybody read it
+    else:
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+
+
+def _remove_unless_in_use(folder: Path) -> None:
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+    except Timeout:
+        pass

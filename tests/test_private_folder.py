@@ -1,0 +1,146 @@
+"""The folder of Ray's files: nobody else gets in, and nothing of dead runs stays."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.cluster.private_folder import (
+    DEFAULT,
+    LONGEST_SOCKET,
+    MOST_SOCKET_BYTES,
+    private_folder,
+    private_token,
+    short_base,
+    users_folder,
+)
+from pipeline.common.errors import InputError
+
+MINE = f"skipscan-{os.getuid()}"
+NOBODY = 65534
+
+
+@pytest.fixture(autouse=True)
+def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for Ray's files with a short path, which every user may write."""
+    with tempfile.TemporaryDirectory(dir=DEFAULT) as folder:
+        Path(folder).chmod(0o1777)
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        yield Path(folder)
+
+
+def test_it_is_new_and_goes_with_its_process_unless_there_was_an_error(base: Path) -> None:
+    with private_folder() as first, private_folder() as second:
+        assert first.parent == second.parent == base / MINE
+        assert first != second
+        (first / "log").touch()
+    assert not first.exists()
+    assert not second.exists()
+    with pytest.raises(ValueError, match="no"), private_folder() as folder:
+        raise ValueError("no")
+    assert folder.exists()
+
+
+def test_those_of_dead_processes_go_at_the_next_start(base: Path) -> None:
+    code = """
+import os, sys
+from pipeline.cluster.private_folder import private_folder
+with private_folder() as folder:
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    other = Path(process.stdout.readline().strip())
+    (other / "log").touch()
+    with private_folder():
+        assert (other / "log").exists()  # of a process that lives
+    process.kill()
+    process.communicate()
+    with private_folder():
+        assert not other.exists()
+    assert base in other.parents
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_cannot_enter_it(base: Path) -> None:
+    with private_folder() as folder:
+        folder.chmod(0o777)  # as Ray does
+        assert not can_list(folder)
+        assert not can_list(folder.parent)
+        assert can_list(base)
+
+
+def can_list(folder: Path) -> bool:
+    """Whether another user can list the files of a folder."""
+    found = subprocess.run(["/bin/ls", folder], user=NOBODY, capture_output=True, check=False)
+    assert (found.returncode == 0) != (b"Permission denied" in found.stderr)
+    return found.returncode == 0
+
+
+def test_the_token_is_the_user_s_alone_and_stays(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(base))
+    path = private_token()
+    assert path == base / ".ray" / "auth_token"
+    assert path.stat().st_mode & 0o777 == 0o600
+    token = path.read_text()
+    assert len(token) == 64
+    path.chmod(0o644)  # as Ray writes it
+    assert private_token().read_text() == token
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_where_home_cannot_be_written_the_token_is_in_the_user_s_own_folder(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/dev/null")
+    path = private_token()
+    assert path.parent == base / MINE
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_others_can_enter_or_own_is_refused(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = base / MINE
+    mine.mkdir(mode=0o755)
+    with pytest.raises(InputError, match=r"skipscan-\d+: expected a folder of your own"):
+        users_folder(base)
+    mine.rmdir()
+    (base / "theirs").mkdir(mode=0o700)
+    mine.symlink_to(base / "theirs")
+    with pytest.raises(InputError, match="mode 0700"):
+        users_folder(base)
+    mine.unlink()
+    mine.mkdir(mode=0o700)
+    assert users_folder(base) == mine
+    uid = os.getuid() + 1
+    mine.rename(base / f"skipscan-{uid}")
+    monkeypatch.setattr(os, "getuid", lambda: uid)
+    with pytest.raises(InputError, match="remove it, or set RAY_TMPDIR"):
+        users_folder(base)
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_base_that_is_too_long_for_sockets_is_replaced(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    below = f"/{MINE}/abcdefgh/{LONGEST_SOCKET.format(pid=os.getpid())}"
+    longest = MOST_SOCKET_BYTES - len(below)
+    monkeypatch.delenv("RAY_TMPDIR")
+    fits, too_long = ("/" + "é" * ((longest + more) // 2) for more in (-1, 1))
+    monkeypatch.setenv(variable, fits)
+    assert short_base() == Path(fits)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(variable, too_long)
+    assert short_base() == Path(DEFAULT)
+    said = "TMPDIR or RAY_TMPDIR is too long for Ray's sockets: Ray's own files are in /tmp\n"
+    assert capsys.readouterr().err == said
