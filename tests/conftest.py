@@ -34,7 +34,7 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 
     Before a test module is imported: its decorators take over the profile of that moment.
     """
-    if isinstance(collector, pytest.Session):
+    if isinstance(collector, pytest.Module):
         from hypothesis import settings
 
         settings.register_profile("skipscan", deadline=None, max_examples=50)
