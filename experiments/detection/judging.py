@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from pipeline.common.errors import InputError
-from pipeline.common.metrics import auc
+from pipeline.common.metrics import auc, interval, resampled_aucs
 from pipeline.common.names import Scores
 from pipeline.patches.store import PatchStore
 
@@ -60,24 +60,6 @@ def require_labels(labelled: PatchStore) -> None:
             f"{labelled.folder}: {normal.sum()} normal and {(~normal).sum()} abnormal windows in "
             f"{labelled.split}, expected some of both: set scans.labelled_validation"
         )
-
-
-def resampled_aucs(scores: Scores, windows: Windows, samples: int, seed: int) -> Scores:
-    """AUCs, (samples,), of draws of as many scans; NaN where a draw lacks one of the kinds.
-
-    The draws depend on the seed and the windows alone. So the same ones are behind any two scores,
-    and the difference of what is found for them is a paired one.
-    """
-    names, scan = np.unique(windows.scan_ids, return_inverse=True)
-    even = np.full(len(names), 1 / len(names))
-    draws = np.random.default_rng(seed).multinomial(len(names), even, size=samples)
-    return np.array([_weighted_auc(scores, windows.abnormal, drawn[scan]) for drawn in draws])
-
-
-def interval(values: Scores) -> tuple[float, float]:
-    """2.5th and 97.5th percentile of resampled values."""
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def auc_within_scans(scores: Scores, windows: Windows) -> float | None:
@@ -137,7 +119,7 @@ class _Found:
             threat_bags_found(scores, windows, TOP),
         )
         within, highest, top = ("-" if share is None else f"{share:.2f}" for share in shares)
-        resampled = resampled_aucs(scores, windows, SAMPLES, seed=0)
+        resampled = resampled_aucs(scores, windows.abnormal, windows.scan_ids, SAMPLES, seed=0)
         return cls(value, resampled, f"{within:>8}{highest:>11}{top:>7}")
 
     def less(self, other: "_Found") -> str:
@@ -147,9 +129,3 @@ class _Found:
 def _cell(value: float, resampled: Scores, sign: str = "") -> str:
     low, high = interval(resampled)
     return f"{value:{sign}.3f} [{low:{sign}.3f} {high:{sign}.3f}]"
-
-
-def _weighted_auc(scores: Scores, abnormal: NDArray[np.bool_], weights: NDArray[np.int64]) -> float:
-    if not weights[abnormal].any() or not weights[~abnormal].any():
-        return float("nan")
-    return float(roc_auc_score(abnormal, scores, sample_weight=weights))
