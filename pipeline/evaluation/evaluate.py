@@ -13,7 +13,7 @@ from pipeline.common.names import NORMAL, Scores
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Calibration, Detector, PatchScores
-from pipeline.patches.store import PatchStore
+from pipeline.patches.store import PatchSource, PatchStore
 
 OVERALL = "overall"
 ANOMALY = "anomaly_score"
@@ -51,7 +51,7 @@ class TestScores:
 
 
 def score_test(
-    store: PatchStore, detector: Detector, calibration: Calibration, normals: PatchStore
+    store: PatchStore, detector: Detector, calibration: Calibration, normals: PatchSource
 ) -> TestScores:
     """Score the test patches by the model, and by what needs none.
 
@@ -70,7 +70,7 @@ def score_test(
     return TestScores(store.labels, store.scan_ids, scores)
 
 
-def without_model(store: PatchStore, normals: PatchStore) -> dict[str, Scores]:
+def without_model(store: PatchSource, normals: PatchSource) -> dict[str, Scores]:
     """The scores of patches that need no model; `normals` are what principal components are of."""
     components = PrincipalComponents.fit(normals)
     residual = _joined(components.residual(block) for block in store.blocks())
