@@ -19,7 +19,7 @@ from pipeline.evaluation.showcase import FigureInputs, pick_exemplars, pick_scan
 from pipeline.models.detector import Calibration, build_detector
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
 from pipeline.patches.extraction import Extraction, Job, extract_patches
-from pipeline.patches.folder import SCANS, describe
+from pipeline.patches.folder import SCANS, patches_text
 from pipeline.patches.store import MANIFEST, PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import Scan, ScanEntry
@@ -127,7 +127,7 @@ def test_a_line_for_every_scan_and_a_table(tmp_path: Path) -> None:
     found = (tmp_path / "patches" / SCANS).read_text().splitlines()
     assert len(found) == 12
     assert all('"skipped": null' in line for line in found)
-    table = describe(manifest, 2.0).splitlines()
+    table = patches_text(manifest, 2.0).splitlines()
     assert table[0].split() == [
         "split", "scans", "skipped", "normal", "knife", "grazing", "background"
     ]  # fmt: skip

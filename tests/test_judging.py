@@ -9,7 +9,7 @@ from experiments.detection.judging import (
     Windows,
     auc_within_scans,
     require_labels,
-    table,
+    scores_text,
     threat_bags_found,
 )
 from pipeline.common.errors import InputError
@@ -58,18 +58,16 @@ def test_bags_are_found_above_what_5_percent_of_normal_ones_reach() -> None:
     assert threat_bags_found(scores[:80], Windows(windows.abnormal[:80], scan_ids[:80]), 1) is None
 
 
-def test_the_table_has_a_line_for_each_score_with_its_differences_from_those_named(
+def test_the_table_has_a_row_for_each_score_with_its_differences_from_those_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("experiments.detection.judging.SAMPLES", 5)
     windows, scores = windows_and_scores()
-    assert list(table({"first": scores, "second": -scores / 2}, windows, ["second"])) == [
-        "AUC                                                            less second  within"
-        "  bags, max  top 5",
-        "first                    0.728 [0.740 0.797]        +0.457 [+0.479 +0.594]    0.83"
-        "       0.25   0.38",
-        "second                   0.272 [0.203 0.260]        +0.000 [+0.000 +0.000]    0.17"
-        "       0.12   0.00",
+    text = scores_text({"first": scores, "second": -scores / 2}, windows, ["second"])
+    assert text.split("\n") == [
+        "AUC                                     less second  within  bags, max  top 5",
+        "first   0.728 [0.740 0.797]  +0.457 [+0.479 +0.594]    0.83       0.25   0.38",
+        "second  0.272 [0.203 0.260]  +0.000 [+0.000 +0.000]    0.17       0.12   0.00",
         "27 windows with a threat, 69 normal",
         "8 scans with a threat, 4 without",
     ]
@@ -88,9 +86,9 @@ def test_shares_that_are_not_defined_are_dashes_in_the_table(
     windows, scores = windows_and_scores()
     threats = np.arange(96) < 64  # of the scans with one
     windows = Windows(windows.abnormal[threats], windows.scan_ids[threats])
-    assert list(table({"first": scores[threats]}, windows, [])) == [
-        "AUC                                           within  bags, max  top 5",
-        "first                    0.699 [0.704 0.753]    0.83          -      -",
+    assert scores_text({"first": scores[threats]}, windows, []).split("\n") == [
+        "AUC                         within  bags, max  top 5",
+        "first  0.699 [0.704 0.753]    0.83          -      -",
         "27 windows with a threat, 37 normal",
         "8 scans with a threat, 0 without",
     ]

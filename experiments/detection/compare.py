@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from experiments.array_store import ArrayStore
-from experiments.detection.judging import Windows, require_labels, table
+from experiments.detection.judging import Windows, require_labels, scores_text
 from experiments.detection.projection import compressed, projected
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
@@ -181,7 +181,7 @@ def main() -> None:
         scores = all_scores(folder, judged, Size(**given), seed)
         lines = [best_trivial(scores, judged.windows), UNTRAINED, AS_PRINTED]
         print(f"seed {seed}")
-        print("\n".join(table(scores, judged.windows, lines)), flush=True)
+        print(scores_text(scores, judged.windows, lines), flush=True)
 
 
 if __name__ == "__main__":

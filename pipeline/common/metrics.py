@@ -28,6 +28,11 @@ class AucEstimate:
     normal: int
     abnormal: int
 
+    def __str__(self) -> str:
+        if self.auc is None:
+            return "not defined"
+        return f"{self.auc:.3f} [{self.low:.3f} {self.high:.3f}]"
+
 
 def auc(normal: Scores, abnormal: Scores) -> float | None:
     """AUC of abnormal against normal scores, higher meaning more abnormal.
