@@ -18,7 +18,7 @@ from pipeline.common.names import LABELLED_VALIDATION, TRAIN
 from pipeline.patches.store import PatchStore
 from tests.test_metrics import slow_auc
 
-SCANS = np.repeat([f"s{number}" for number in range(12)], 8)
+SCAN_IDS = np.repeat([f"s{number}" for number in range(12)], 8)
 
 
 def windows_and_scores() -> tuple[Windows, np.ndarray]:
@@ -26,7 +26,7 @@ def windows_and_scores() -> tuple[Windows, np.ndarray]:
     generator = np.random.default_rng(0)
     abnormal = (generator.random(96) < 0.4) & (np.arange(96) < 64)
     shifts = np.repeat(generator.normal(size=12), 8)
-    return Windows(abnormal, SCANS), np.round(generator.normal(size=96) + abnormal + shifts, 1)
+    return Windows(abnormal, SCAN_IDS), np.round(generator.normal(size=96) + abnormal + shifts, 1)
 
 
 def test_within_scans_no_shift_of_a_whole_scan_counts() -> None:
@@ -44,7 +44,7 @@ def test_within_scans_no_shift_of_a_whole_scan_counts() -> None:
         ]
         by_hand.append(np.mean(pairs))
     assert auc_within_scans(scores, windows) == pytest.approx(np.mean(by_hand))
-    assert auc_within_scans(scores, Windows(np.zeros(96, dtype=bool), SCANS)) is None
+    assert auc_within_scans(scores, Windows(np.zeros(96, dtype=bool), SCAN_IDS)) is None
 
 
 def test_bags_are_found_above_what_5_percent_of_normal_ones_reach() -> None:

@@ -16,7 +16,7 @@ from pipeline.patches.cutting import ScanResult, ShardResult
 from pipeline.patches.shard_file import FORMAT
 from pipeline.patches.store import MANIFEST, write_manifest
 
-SCANS = "scans.jsonl"  # beside the shards: a line for each scan
+SCAN_RESULTS = "scan_results.jsonl"  # beside the shards: a line for each scan
 
 
 def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
@@ -46,12 +46,12 @@ def complete(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResu
         InputError: `folder` cannot be written.
     """
     shards = {result.file for result in results if result.windows}
-    lines = [_line(scan, result) for result in results for scan in result.scans]
+    lines = [json.dumps(_line(scan, result)) + "\n" for result in results for scan in result.scans]
     with _said_in_one_line(folder):
         for path in folder.iterdir():
             if path.name not in shards:
                 path.unlink()
-        write_whole(folder / SCANS, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        write_whole(folder / SCAN_RESULTS, "".join(lines).encode())
         write_manifest(folder, manifest)
 
 
