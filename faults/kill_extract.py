@@ -33,7 +33,7 @@ from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.params import ExtractSettings
 
 EXTRACT = ExtractSettings(size=32, stride=16, shard_scans=4)
-SCANS = 96
+SCAN_COUNT = 96
 STARTED = "extraction starts"
 
 
@@ -124,7 +124,7 @@ def timed(folder: Path, rows: list[CatalogueRow], source: MasksSource, how: Extr
 
 def make_catalogue(folder: Path) -> None:
     """Scans, three in four of them for training."""
-    rows = make_scans(folder / "scans", SCANS, 500, 400)
+    rows = make_scans(folder / "scans", SCAN_COUNT, 500, 400)
     entries = [ScanEntry(row.scan_id, tuple(map(Path, row.files)), ()) for row in rows]
     splits = {row.scan_id: "validation" if n % 4 == 0 else "train" for n, row in enumerate(rows)}
     write_catalogue(folder, entries, splits)

@@ -7,7 +7,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.patches.cutting import Recipe, ShardResult
 from pipeline.patches.extract_on_ray import cut_on_ray
 from pipeline.patches.extraction import Extraction, Job, extract_patches
-from pipeline.patches.folder import describe
+from pipeline.patches.folder import patches_text
 from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.sources.registry import open_source
 from pipeline.scans.splits import LABELS_USED
@@ -26,7 +26,7 @@ def main() -> None:
     source = open_source(settings.scans, SCANS)
     started = time.monotonic()
     manifest = extract_patches(PATCHES, read_catalogue(SCANS), source, settings.extract, how)
-    print(describe(manifest, time.monotonic() - started))
+    print(patches_text(manifest, time.monotonic() - started))
     if settings.scans.uses_labels:
         print(LABELS_USED)
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.detection import ceiling, compare, judging, projection
 from experiments.detection import cifar as cifar_study
-from experiments.detection.judging import Windows, require_labels, table
+from experiments.detection.judging import Windows, require_labels, scores_text
 from experiments.paper.cells import Size, settings_of
 from experiments.paper.table1 import Cifar
 from pipeline.common.errors import InputError
@@ -166,7 +166,7 @@ def test_threats_have_the_colour_of_what_has_the_least_red_at_their_brightness()
 def test_a_table_says_what_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "SAMPLES", 5)
     windows = Windows(np.array([True, False]), np.array(["a", "a"]))
-    lines = list(table({"one": np.array([1.0, 0.0])}, windows, []))
+    lines = scores_text({"one": np.array([1.0, 0.0])}, windows, []).split("\n")
     assert lines[1].split() == ["one", "1.000", "[1.000", "1.000]", "1.00", "-", "-"]
 
 

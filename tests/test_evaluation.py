@@ -11,9 +11,9 @@ from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     TestScores,
+    alarms_text,
     auc_table,
-    describe,
-    describe_alarms,
+    auc_text,
     estimate_rows,
     flat_metrics,
     histogram_rows,
@@ -85,7 +85,7 @@ def test_a_class_without_windows_is_not_defined_and_breaks_nothing() -> None:
     assert metrics["interval"]["knife"] == {"low": None, "high": None}
     assert metrics["threshold"]["detection_rate"]["knife"] is None
     assert metrics["windows"]["knife"] == 0
-    assert "not defined" in describe(table, test, "heading")
+    assert "not defined" in auc_text(table, test, "heading")
     assert {row["class"] for row in roc_rows(test, classes)} == {"gun", "overall"}
 
 
@@ -135,7 +135,7 @@ def test_why_nothing_can_be_measured(
     found = auc_table(test, classes, 10, 0)[ANOMALY]["overall"].auc
     assert (found is None) == bool(reason)
     if reason:
-        said = describe_alarms(test, CALIBRATION, classes)
+        said = alarms_text(test, CALIBRATION, classes)
         assert said.startswith(alarms)
         assert said.count("\n") == bool(alarms)
 
@@ -240,14 +240,14 @@ def test_the_threshold_itself_raises_no_alarm() -> None:
 
 
 def test_the_table_for_people() -> None:
-    lines = describe(SMALL_TABLE, small_test(), "A heading").split("\n")
+    lines = auc_text(SMALL_TABLE, small_test(), "A heading").split("\n")
     assert lines == [
         "A heading",
-        "AUC                                  gun                 bat             overall",
-        "anomaly_score        0.875 [0.625 1.000]         not defined 0.750 [0.500 0.875]",
+        "AUC                                   gun          bat              overall",
+        "anomaly_score         0.875 [0.625 1.000]  not defined  0.750 [0.500 0.875]",
         "-- without any model",
-        "pca                  0.250 [0.000 0.375]         not defined 0.500 [0.250 0.625]",
-        "windows                                2                   0                   3",
+        "pca                   0.250 [0.000 0.375]  not defined  0.500 [0.250 0.625]",
+        "windows                                 2            0                    3",
         "against 4 normal windows; 3 test scans",
     ]
 

@@ -19,7 +19,7 @@ from pipeline.evaluation.showcase import FigureInputs, pick_exemplars, pick_scan
 from pipeline.models.detector import Calibration, build_detector
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
 from pipeline.patches.extraction import Extraction, Job, extract_patches
-from pipeline.patches.folder import SCANS, describe
+from pipeline.patches.folder import SCAN_RESULTS, patches_text
 from pipeline.patches.store import MANIFEST, PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import Scan, ScanEntry
@@ -106,6 +106,7 @@ def test_a_run_goes_on_with_what_is_missing_or_damaged(tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
     (tmp_path / "patches" / ".half.tmp").write_bytes(b"half a shard")
+    (tmp_path / "patches" / "scans.jsonl").write_text("of an earlier version\n")
     extract(tmp_path, rows)
     assert digests(tmp_path) == expected
     assert {path: path.stat().st_mtime_ns for path in others} == when
@@ -124,10 +125,10 @@ def test_other_settings_are_never_taken_for_these(tmp_path: Path) -> None:
 
 def test_a_line_for_every_scan_and_a_table(tmp_path: Path) -> None:
     manifest = extract(tmp_path, make_set(tmp_path))
-    found = (tmp_path / "patches" / SCANS).read_text().splitlines()
+    found = (tmp_path / "patches" / SCAN_RESULTS).read_text().splitlines()
     assert len(found) == 12
     assert all('"skipped": null' in line for line in found)
-    table = describe(manifest, 2.0).splitlines()
+    table = patches_text(manifest, 2.0).splitlines()
     assert table[0].split() == [
         "split", "scans", "skipped", "normal", "knife", "grazing", "background"
     ]  # fmt: skip

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.common.metrics import AucEstimate, auc, auc_by_scan
+from pipeline.common.metrics import AucEstimate, auc, auc_by_scan, interval, resampled_aucs
 
 SCORES = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
 
@@ -58,6 +58,27 @@ def test_the_interval_is_that_of_a_slow_bootstrap_by_scan() -> None:
     assert found.low < found.auc < found.high
 
 
+def test_two_scores_of_the_same_windows_get_the_same_draws() -> None:
+    generator = np.random.default_rng(0)
+    abnormal, scans = generator.random(96) < 0.4, np.repeat(list("abcdefghijkl"), 8)
+    scores = np.round(generator.normal(size=96) + abnormal, 1)
+    first, same, opposite = (
+        resampled_aucs(each, abnormal, scans, samples=50, seed=3)
+        for each in (scores, 2 * scores + 1, -scores)
+    )
+    assert len(np.unique(first)) > 10
+    np.testing.assert_array_equal(same, first)
+    np.testing.assert_allclose(opposite, 1 - first)
+
+
+def test_a_draw_that_lacks_a_kind_is_nan_and_left_out_of_the_interval() -> None:
+    scores, abnormal, scans = np.array([1.0, 0.0]), np.array([True, False]), np.array(["a", "b"])
+    found = resampled_aucs(scores, abnormal, scans, samples=20, seed=0)
+    assert len(found) == 20
+    assert np.isnan(found).any()
+    assert interval(found) == (1, 1)
+
+
 def test_windows_of_one_scan_count_as_one_draw() -> None:
     """The same scores, but in ten scans that differ as wholes: the interval is wider."""
     generator = np.random.default_rng(1)
@@ -102,6 +123,12 @@ def test_draws_that_lack_a_kind_are_left_out() -> None:
     scores, abnormal = np.array([1.0, 2.0, 3.0]), np.array([False, True, True])
     scans = np.array(["a", "b", "b"])
     assert auc_by_scan(scores, abnormal, scans, 20, 0) == AucEstimate(1.0, 1.0, 1.0, 1, 2)
+
+
+def test_where_every_draw_lacks_a_kind_the_interval_is_the_value() -> None:
+    scores, abnormal, scans = np.array([1.0, 2.0]), np.array([False, True]), np.array(["a", "b"])
+    assert np.isnan(resampled_aucs(scores, abnormal, scans, samples=1, seed=3)).all()
+    assert auc_by_scan(scores, abnormal, scans, 1, 3) == AucEstimate(1.0, 1.0, 1.0, 1, 1)
 
 
 def test_one_pair_is_enough_for_a_draw() -> None:

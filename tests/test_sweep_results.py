@@ -20,10 +20,10 @@ from pipeline.sweeps.results import (
 )
 from pipeline.sweeps.summary import (
     as_study,
-    describe,
     draw_setting,
     importances,
     is_grid,
+    sweep_text,
     write_summary,
 )
 
@@ -132,7 +132,7 @@ def test_the_setting_that_decides_is_the_important_one() -> None:
 
 def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
     result = ruled_by_lambda_con()
-    text = describe(result, as_study(result, SPACE), "labelled_auc")
+    text = sweep_text(result, as_study(result, SPACE), "labelled_auc")
     assert "of 21 trials: finished 20, stopped 0, failed 1" in text
     assert "training took 60% of the trials' 210 s" in text
     assert "failed: lambda_adv 1, lambda_con 40, lambda_lat 1, latent_dim 10: loss_g is nan" in text

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
-from experiments.detection.judging import Windows, require_labels, table
+from experiments.detection.judging import Windows, require_labels, scores_text
 from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_VALIDATION, NORMAL, Patches, Scores
 from pipeline.evaluation.trivial_scores import metal_amount
@@ -123,7 +123,7 @@ def main() -> None:
     patches = labelled.read(0, len(labelled))
     scores = {"metal_amount": metal_amount(patches), "supervised": logits(network, patches)}
     windows = Windows(~labelled.is_normal(), labelled.scan_ids)
-    print("\n".join(table(scores, windows, ["metal_amount"])))
+    print(scores_text(scores, windows, ["metal_amount"]))
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from experiments.detection.compare import best_of, trained
-from experiments.detection.judging import Windows, interval, resampled_aucs
+from experiments.detection.judging import Windows
 from experiments.paper.cell_runner import Parts
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table1 import Cifar
 from pipeline.common.errors import InputError
+from pipeline.common.metrics import interval, resampled_aucs
 from pipeline.common.names import Scores
 from pipeline.scans.sources.cifar10 import CLASSES
 from pipeline.settings.methods import DEFAULT_METHOD
@@ -57,7 +58,9 @@ def lines(data: Cifar, cases: Sequence[str], seeds: Sequence[int]) -> Iterator[s
 
 
 def _difference(scores: tuple[Scores, Scores], windows: Windows) -> Scores:
-    printed, best = (resampled_aucs(each, windows, SAMPLES, seed=0) for each in scores)
+    printed, best = (
+        resampled_aucs(each, windows.abnormal, windows.scan_ids, SAMPLES, seed=0) for each in scores
+    )
     return best - printed
 
 

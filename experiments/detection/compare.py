@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from experiments.detection.judging import Windows, require_labels, table
+from experiments.array_store import ArrayStore
+from experiments.detection.judging import Windows, require_labels, scores_text
 from experiments.detection.projection import compressed, projected
-from experiments.paper.cell_runner import ArrayStore
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
 from pipeline.common.errors import InputError
@@ -35,7 +35,7 @@ from pipeline.models.detector import SCORE_BATCH, Detector, fitted_detector, to_
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
 from pipeline.models.neighbours import NormalFeatures
-from pipeline.patches.store import PatchStore, read_rows, spread
+from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 from pipeline.settings.methods import DEFAULT_METHOD
 from pipeline.settings.model import LatentScore
 from pipeline.training.criterion import load_validation, training_normals
@@ -65,7 +65,7 @@ def thumbnails(patches: Patches) -> Features:
     return cells.mean(axis=(2, 4)).reshape(count, -1)
 
 
-def trained(settings: TrainSettings, normals: PatchStore, validation: PatchStore) -> Detector:
+def trained(settings: TrainSettings, normals: PatchSource, validation: PatchSource) -> Detector:
     """The best epoch by the criterion that needs no label."""
     criterion = load_validation(validation, settings.seed, labelled=None)
     state = train(settings, normals, criterion, Worker(), lambda _metrics, _state: None)
@@ -86,7 +86,7 @@ def scored_by(settings: TrainSettings, latent_score: LatentScore) -> TrainSettin
     )
 
 
-def untrained(settings: TrainSettings, normals: PatchStore, seen: Patches) -> Detector:
+def untrained(settings: TrainSettings, normals: PatchSource, seen: Patches) -> Detector:
     """Networks as they are drawn; batch-norm has the statistics of the normals `seen`."""
     shape = net_shape(settings, normals)
     networks = method_of(settings.model).build_networks(shape, settings.seed)
@@ -107,7 +107,7 @@ class Judged:
         windows: what is known of them.
     """
 
-    store: PatchStore
+    store: PatchSource
     windows: Windows
 
 
@@ -181,7 +181,7 @@ def main() -> None:
         scores = all_scores(folder, judged, Size(**given), seed)
         lines = [best_trivial(scores, judged.windows), UNTRAINED, AS_PRINTED]
         print(f"seed {seed}")
-        print("\n".join(table(scores, judged.windows, lines)), flush=True)
+        print(scores_text(scores, judged.windows, lines), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Scores are (N,), higher meaning more abnormal. Windows of one scan are alike, so
 resampled is whole scans.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from pipeline.common.errors import InputError
-from pipeline.common.metrics import auc
+from pipeline.common.metrics import auc, interval, resampled_aucs
 from pipeline.common.names import Scores
+from pipeline.common.tables import text_table
 from pipeline.patches.store import PatchStore
 
 FALSE_ALARMS = 0.05  # of the normal bags
@@ -62,24 +63,6 @@ def require_labels(labelled: PatchStore) -> None:
         )
 
 
-def resampled_aucs(scores: Scores, windows: Windows, samples: int, seed: int) -> Scores:
-    """AUCs, (samples,), of draws of as many scans; NaN where a draw lacks one of the kinds.
-
-    The draws depend on the seed and the windows alone. So the same ones are behind any two scores,
-    and the difference of what is found for them is a paired one.
-    """
-    names, scan = np.unique(windows.scan_ids, return_inverse=True)
-    even = np.full(len(names), 1 / len(names))
-    draws = np.random.default_rng(seed).multinomial(len(names), even, size=samples)
-    return np.array([_weighted_auc(scores, windows.abnormal, drawn[scan]) for drawn in draws])
-
-
-def interval(values: Scores) -> tuple[float, float]:
-    """2.5th and 97.5th percentile of resampled values."""
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def auc_within_scans(scores: Scores, windows: Windows) -> float | None:
     """Threat windows against normal windows of the same scan: the mean over scans with both."""
     found = [
@@ -106,27 +89,32 @@ def threat_bags_found(scores: Scores, windows: Windows, top: int) -> float | Non
     return float((threat > threshold).mean())
 
 
-def table(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[str]) -> Iterator[str]:
-    """A line for each score, with its difference from each of `lines`, which are scores too."""
+def scores_text(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[str]) -> str:
+    """A row for each score, with its difference from each of `lines`, which are scores too."""
     found = {name: _Found.of(each, windows) for name, each in scores.items()}
-    less = "".join(f"{f'less {line}':>30}" for line in lines)
-    yield f"{'AUC':<24}{'':>20}{less}{'within':>8}{'bags, max':>11}{f'top {TOP}':>7}"
-    for name, own in found.items():
-        differences = "".join(f"{own.less(found[line]):>30}" for line in lines)
-        yield f"{name:<24}{_cell(own.auc, own.resampled):>20}{differences}{own.shares}"
+    less = [f"less {line}" for line in lines]
+    rows = [
+        [name, own.cell(), *(own.less(found[line]) for line in lines), *own.shares]
+        for name, own in found.items()
+    ]
     threats = int(windows.abnormal.sum())
-    yield f"{threats} windows with a threat, {len(windows.abnormal) - threats} normal"
     threat_scans, normal_scans = windows.threat_scans(), windows.normal_scans()
-    yield f"{len(threat_scans)} scans with a threat, {len(normal_scans)} without"
+    return "\n".join(
+        [
+            text_table(["AUC", "", *less, "within", "bags, max", f"top {TOP}"], rows),
+            f"{threats} windows with a threat, {len(windows.abnormal) - threats} normal",
+            f"{len(threat_scans)} scans with a threat, {len(normal_scans)} without",
+        ]
+    )
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What is found of one score, for its line."""
+    """What is found of one score, for its row."""
 
     auc: float
     resampled: Scores
-    shares: str
+    shares: tuple[str, ...]
 
     @classmethod
     def of(cls, scores: Scores, windows: Windows) -> "_Found":
@@ -136,9 +124,12 @@ class _Found:
             threat_bags_found(scores, windows, 1),
             threat_bags_found(scores, windows, TOP),
         )
-        within, highest, top = ("-" if share is None else f"{share:.2f}" for share in shares)
-        resampled = resampled_aucs(scores, windows, SAMPLES, seed=0)
-        return cls(value, resampled, f"{within:>8}{highest:>11}{top:>7}")
+        resampled = resampled_aucs(scores, windows.abnormal, windows.scan_ids, SAMPLES, seed=0)
+        cells = tuple("-" if share is None else f"{share:.2f}" for share in shares)
+        return cls(value, resampled, cells)
+
+    def cell(self) -> str:
+        return _cell(self.auc, self.resampled)
 
     def less(self, other: "_Found") -> str:
         return _cell(self.auc - other.auc, self.resampled - other.resampled, "+")
@@ -147,9 +138,3 @@ class _Found:
 def _cell(value: float, resampled: Scores, sign: str = "") -> str:
     low, high = interval(resampled)
     return f"{value:{sign}.3f} [{low:{sign}.3f} {high:{sign}.3f}]"
-
-
-def _weighted_auc(scores: Scores, abnormal: NDArray[np.bool_], weights: NDArray[np.int64]) -> float:
-    if not weights[abnormal].any() or not weights[~abnormal].any():
-        return float("nan")
-    return float(roc_auc_score(abnormal, scores, sample_weight=weights))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from experiments.array_store import ArrayStore
 from experiments.paper.cells import (
     METHODS,
     NO_METHOD,
@@ -29,9 +30,9 @@ from experiments.paper.cells import (
 )
 from experiments.paper.protocols import HONEST, Protocol
 from experiments.paper.reference_protocol import LabelledTest, run_protocols
-from pipeline.common.names import TEST, Patches
+from pipeline.common.names import TEST
 from pipeline.evaluation.evaluate import OVERALL, TestScores, auc_table, without_model
-from pipeline.patches.store import PatchStore, spread
+from pipeline.patches.store import PatchSource, spread
 from pipeline.training.criterion import load_validation
 
 SAMPLES = 200  # resamples behind an interval
@@ -47,25 +48,10 @@ class Parts:
         classes: abnormal classes with figures of their own, beside those of all together.
     """
 
-    train: PatchStore
-    validation: PatchStore
+    train: PatchSource
+    validation: PatchSource
     test: LabelledTest
     classes: tuple[str, ...] = ()
-
-
-class ArrayStore(PatchStore):
-    """Patches of a split held in memory, read like those of shards."""
-
-    def __init__(self, folder: Path, split: str, patches: Patches) -> None:
-        self.folder, self.split, self.patches = folder, split, patches
-        self.side, self.channels = patches.shape[1], patches.shape[3]
-
-    def __len__(self) -> int:
-        return len(self.patches)
-
-    def read(self, start: int, stop: int) -> Patches:
-        """Patches `start` to `stop` as (N, H, W, C) uint8."""
-        return self.patches[start:stop]
 
 
 def run_cells(

@@ -31,7 +31,7 @@ from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.nets import NetShape, features_of_both
 from pipeline.models.precision import products
 from pipeline.models.tensor_files import load_tensors, save_tensors
-from pipeline.patches.store import PatchStore
+from pipeline.patches.store import PatchSource, PatchStore
 from pipeline.settings.model import ModelSettings
 from pipeline.training.criterion import CRITERION, Validation, training_normals
 from pipeline.training.loop import CPU, Metrics, State, TrainSettings, Worker, net_shape, train
@@ -87,7 +87,7 @@ class LabelledTest:
 
 def run_protocols(
     settings: TrainSettings,
-    patches: PatchStore,
+    patches: PatchSource,
     validation: Validation,
     test: LabelledTest,
     protocols: Sequence[Protocol],

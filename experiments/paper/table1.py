@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from experiments.array_store import ArrayStore
 from experiments.paper.cell_runner import (
-    ArrayStore,
     Parts,
     arguments,
     planned,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
+from experiments.array_store import ArrayStore
 from experiments.paper.cell_runner import (
-    ArrayStore,
     Parts,
     arguments,
     planned,
@@ -26,7 +26,7 @@ from experiments.paper.cells import Size
 from experiments.paper.reference_protocol import LabelledTest
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, TEST, TRAIN, VALIDATION
-from pipeline.patches.store import PatchStore, read_manifest, read_rows
+from pipeline.patches.store import PatchSource, PatchStore, read_manifest, read_rows
 
 
 def load_parts(folder: Path, size: Size) -> Parts:
@@ -40,7 +40,7 @@ def load_parts(folder: Path, size: Size) -> Parts:
     return Parts(train, validation, labelled, classes)
 
 
-def store_of(folder: Path, split: str, share: float) -> PatchStore:
+def store_of(folder: Path, split: str, share: float) -> PatchSource:
     """The patches of a split, or a share of them held in memory."""
     store = PatchStore(folder, split)
     if share == 1:

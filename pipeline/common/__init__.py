@@ -1,4 +1,4 @@
-"""Errors, files, metrics and names that every package shares.
+"""Errors, files, metrics, names and tables that every package shares.
 
 May import: nothing.
 """

@@ -28,6 +28,11 @@ class AucEstimate:
     normal: int
     abnormal: int
 
+    def __str__(self) -> str:
+        if self.auc is None:
+            return "not defined"
+        return f"{self.auc:.3f} [{self.low:.3f} {self.high:.3f}]"
+
 
 def auc(normal: Scores, abnormal: Scores) -> float | None:
     """AUC of abnormal against normal scores, higher meaning more abnormal.
@@ -56,44 +61,64 @@ def auc_by_scan(
         scores: (N,) scores, higher meaning more abnormal.
         abnormal: (N,) True where a window is abnormal.
         scan_ids: (N,) the scan of each window.
-        samples: how many resamples; those that lack one of the kinds are left out.
+        samples: how many resamples; those that lack one of the kinds are left out, and without
+            any the interval is the AUC itself.
         seed: of the resampling.
     """
     normal_count, abnormal_count = int((~abnormal).sum()), int(abnormal.sum())
     value = auc(scores[~abnormal], scores[abnormal])
     if value is None:
         return AucEstimate(None, None, None, normal_count, abnormal_count)
-    resampled = _bootstrap(scores, abnormal, scan_ids, samples, seed)
-    low, high = np.nanpercentile(resampled, [2.5, 97.5]) if len(resampled) else (value, value)
-    return AucEstimate(value, float(low), float(high), normal_count, abnormal_count)
+    resampled = resampled_aucs(scores, abnormal, scan_ids, samples, seed)
+    low, high = (value, value) if np.isnan(resampled).all() else interval(resampled)
+    return AucEstimate(value, low, high, normal_count, abnormal_count)
 
 
-def _bootstrap(
+def resampled_aucs(
     scores: Scores,
     abnormal: NDArray[np.bool_],
     scan_ids: NDArray[np.str_],
     samples: int,
     seed: int,
 ) -> Scores:
-    """AUCs of `samples` draws of as many scans, each scan weighted by how often it is drawn."""
-    _, scan = np.unique(scan_ids, return_inverse=True)
-    scans = int(scan.max()) + 1
+    """AUCs, (samples,), of draws of as many scans; NaN where a draw lacks one of the kinds.
+
+    The draws depend on the seed and the scans alone. Two scores of the same windows therefore get
+    the same draws, and the difference of their AUCs is a paired one.
+
+    Args:
+        scores: (N,) scores without NaN, higher meaning more abnormal.
+        abnormal: (N,) True where a window is abnormal.
+        scan_ids: (N,) the scan of each window.
+        samples: how many draws.
+        seed: of the draws.
+    """
+    names, scan = np.unique(scan_ids, return_inverse=True)
+    even = np.full(len(names), 1 / len(names))
+    draws = np.random.default_rng(seed).multinomial(len(names), even, size=samples)
     order = np.argsort(scores, kind="stable")
     scan, abnormal = scan[order], abnormal[order]
     _, starts = np.unique(scores[order], return_index=True)  # where a run of equal scores starts
-    draws = np.random.default_rng(seed).multinomial(scans, np.full(scans, 1 / scans), size=samples)
-    found = [_weighted_auc(drawn[scan], abnormal, starts) for drawn in draws]
-    return np.array([value for value in found if value is not None])
+    return np.array([_weighted_auc(drawn[scan], abnormal, starts) for drawn in draws])
+
+
+def interval(values: Scores) -> tuple[float, float]:
+    """2.5th and 97.5th percentile of resampled values; those that are NaN are left out."""
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _weighted_auc(
     weights: NDArray[np.int64], abnormal: NDArray[np.bool_], starts: NDArray[np.intp]
-) -> float | None:
-    """AUC with a weight for each window, sorted by score; ties count half."""
+) -> float:
+    """AUC with a weight for each window, sorted by score; ties count half.
+
+    NaN where the windows of one kind weigh nothing.
+    """
     positive = np.add.reduceat(weights * abnormal, starts)
     negative = np.add.reduceat(weights * ~abnormal, starts)
     pairs = int(positive.sum()) * int(negative.sum())
     if pairs == 0:
-        return None
+        return float("nan")
     below = np.cumsum(negative) - negative
     return float(positive @ (2 * below + negative)) / (2 * pairs)

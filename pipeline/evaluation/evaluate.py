@@ -1,6 +1,6 @@
 """What a trained model finds on the test part, beside scores that need no model."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ from sklearn.metrics import roc_curve
 
 from pipeline.common.metrics import AucEstimate, auc_by_scan
 from pipeline.common.names import NORMAL, Scores
+from pipeline.common.tables import text_table
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Calibration, Detector, PatchScores
-from pipeline.patches.store import PatchStore
+from pipeline.patches.store import PatchSource, PatchStore
 
 OVERALL = "overall"
 ANOMALY = "anomaly_score"
@@ -51,7 +52,7 @@ class TestScores:
 
 
 def score_test(
-    store: PatchStore, detector: Detector, calibration: Calibration, normals: PatchStore
+    store: PatchStore, detector: Detector, calibration: Calibration, normals: PatchSource
 ) -> TestScores:
     """Score the test patches by the model, and by what needs none.
 
@@ -70,7 +71,7 @@ def score_test(
     return TestScores(store.labels, store.scan_ids, scores)
 
 
-def without_model(store: PatchStore, normals: PatchStore) -> dict[str, Scores]:
+def without_model(store: PatchSource, normals: PatchSource) -> dict[str, Scores]:
     """The scores of patches that need no model; `normals` are what principal components are of."""
     components = PrincipalComponents.fit(normals)
     residual = _joined(components.residual(block) for block in store.blocks())
@@ -124,7 +125,7 @@ def unmeasurable(test: TestScores, classes: tuple[str, ...]) -> str:
     return ""
 
 
-def describe_alarms(test: TestScores, calibration: Calibration, classes: tuple[str, ...]) -> str:
+def alarms_text(test: TestScores, calibration: Calibration, classes: tuple[str, ...]) -> str:
     """What the stored threshold says of the test windows, for people: a line per class."""
     alarms = test.scores[ANOMALY] > calibration.scaled_threshold
     counts = {name: alarms[test.labels == name] for name in (NORMAL, *classes)}
@@ -136,19 +137,23 @@ def describe_alarms(test: TestScores, calibration: Calibration, classes: tuple[s
     )
 
 
-def describe(table: AucTable, test: TestScores, heading: str) -> str:
-    """The AUC table for people: a row per score, a column per class, 95% intervals in brackets."""
-    classes = list(next(iter(table.values())))
-    lines = [heading, "".join([f"{'AUC':<20}", *(f"{name:>20}" for name in classes)])]
+def auc_text(table: AucTable, test: TestScores, heading: str) -> str:
+    """`estimates_text` for people, with a heading and what it is measured against."""
+    scans = len(np.unique(test.scan_ids))
+    against = f"against {int(test.normal.sum())} normal windows; {scans} test scans"
+    return "\n".join([heading, estimates_text(table), against])
+
+
+def estimates_text(table: AucTable) -> str:
+    """A row per score, a column per class, 95% intervals in brackets; how many windows last."""
+    rows: list[Sequence[object]] = []
     for score, row in table.items():
         if score == PCA:
-            lines.append("-- without any model")
-        lines.append("".join([f"{score:<20}", *(f"{_cell(row[name]):>20}" for name in classes)]))
-    counts = {name: int(test.abnormal(name).sum()) for name in classes}
-    lines.append("".join([f"{'windows':<20}", *(f"{counts[name]:>20}" for name in classes)]))
-    scans = len(np.unique(test.scan_ids))
-    lines.append(f"against {int(test.normal.sum())} normal windows; {scans} test scans")
-    return "\n".join(lines)
+            rows.append(["-- without any model"])
+        rows.append([score, *row.values()])
+    estimates = next(iter(table.values()))
+    rows.append(["windows", *(estimate.abnormal for estimate in estimates.values())])
+    return text_table(["AUC", *estimates], rows)
 
 
 def roc(normal: Scores, abnormal: Scores) -> tuple[Scores, Scores]:
@@ -221,9 +226,3 @@ def _joined(parts: Iterable[Scores]) -> Scores:
 
 def _share(alarms: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float | None:
     return float(alarms[mask].mean()) if mask.any() else None
-
-
-def _cell(estimate: AucEstimate) -> str:
-    if estimate.auc is None:
-        return "not defined"
-    return f"{estimate.auc:.3f} [{estimate.low:.3f} {estimate.high:.3f}]"

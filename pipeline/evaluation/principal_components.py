@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from pipeline.common.names import Patches
-from pipeline.patches.store import PatchStore, read_rows, spread
+from pipeline.patches.store import PatchSource, read_rows, spread
 
 COMPONENTS = 16
 MOST_PATCHES = 4096  # to fit on, evenly spread over all: 16 components need no more
@@ -20,7 +20,7 @@ class PrincipalComponents:
     pca: PCA
 
     @classmethod
-    def fit(cls, normals: PatchStore) -> "PrincipalComponents":
+    def fit(cls, normals: PatchSource) -> "PrincipalComponents":
         """Those of some of the training normals; the same patches give the same ones."""
         patches = read_rows(normals, spread(np.arange(len(normals)), MOST_PATCHES))
         count = min(COMPONENTS, len(patches))

@@ -10,9 +10,9 @@ from pipeline.evaluation.evaluate import (
     OVERALL,
     AucTable,
     TestScores,
+    alarms_text,
     auc_table,
-    describe,
-    describe_alarms,
+    auc_text,
     estimate_rows,
     histogram_rows,
     metrics_of,
@@ -60,9 +60,9 @@ def write_report(
     classes = tuple(name for name in store.classes if name != NORMAL)
     table = auc_table(test, classes, settings.bootstrap, settings.seed)
     write_json(folder / METRICS, metrics_of(table, test, calibration))
-    text = describe(table, test, heading) + "\n"
+    text = auc_text(table, test, heading) + "\n"
     if reason := unmeasurable(test, classes):
-        text = f"{heading}\n{reason}\n{describe_alarms(test, calibration, classes)}"
+        text = f"{heading}\n{reason}\n{alarms_text(test, calibration, classes)}"
     write_whole(folder / TABLE, text.encode())
     rows = estimate_rows(table)
     write_table(folder / "auc.csv", list(rows[0]), rows)

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.common.errors import InputError
 from pipeline.common.names import Patches
 from pipeline.patches.shard_file import BLOCK_ROWS
-from pipeline.patches.store import PatchStore
+from pipeline.patches.store import PatchSource
 
 # Shuffling mixes this many blocks at a time: with 64x64x3 patches at most 100 MB a worker (the
 # blocks, and the pool that they are mixed in), the stated memory budget of reading.
@@ -31,7 +31,7 @@ class ShuffledReader:
         seed: with the epoch, decides the order.
     """
 
-    store: PatchStore
+    store: PatchSource
     batch_size: int
     rank: int
     world_size: int

@@ -11,11 +11,12 @@ from typing import Any
 from pipeline.common.errors import InputError
 from pipeline.common.files import UNFINISHED, digest, write_whole
 from pipeline.common.names import SPLITS
+from pipeline.common.tables import text_table
 from pipeline.patches.cutting import ScanResult, ShardResult
 from pipeline.patches.shard_file import FORMAT
 from pipeline.patches.store import MANIFEST, write_manifest
 
-SCANS = "scans.jsonl"  # beside the shards: a line for each scan
+SCAN_RESULTS = "scan_results.jsonl"  # beside the shards: a line for each scan
 
 
 def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
@@ -45,28 +46,28 @@ def complete(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResu
         InputError: `folder` cannot be written.
     """
     shards = {result.file for result in results if result.windows}
-    lines = [_line(scan, result) for result in results for scan in result.scans]
+    lines = [json.dumps(_line(scan, result)) + "\n" for result in results for scan in result.scans]
     with _said_in_one_line(folder):
         for path in folder.iterdir():
             if path.name not in shards:
                 path.unlink()
-        write_whole(folder / SCANS, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        write_whole(folder / SCAN_RESULTS, "".join(lines).encode())
         write_manifest(folder, manifest)
 
 
-def describe(manifest: dict[str, Any], seconds: float) -> str:
+def patches_text(manifest: dict[str, Any], seconds: float) -> str:
     """A table of scans and windows per split and class, for people."""
     heads = ["scans", "skipped", *manifest["classes"], "grazing", "background"]
     splits = manifest["splits"]
-    lines = ["".join([f"{'split':<20}", *(f" {name:>12}" for name in heads)])]
-    for split, counts in splits.items():
-        found = [counts["classes"].get(name, counts.get(name, 0)) for name in heads]
-        lines.append("".join([f"{split:<20}", *(f" {count:>12}" for count in found)]))
+    rows = [
+        [split, *(counts["classes"].get(name, counts.get(name, 0)) for name in heads)]
+        for split, counts in splits.items()
+    ]
     scans = sum(counts["scans"] for counts in splits.values())
     windows = sum(sum(counts["classes"].values()) for counts in splits.values())
     return "\n".join(
         [
-            *lines,
+            text_table(["split", *heads], rows),
             "(grazing and background windows are left out)",
             f"{scans} scans and {windows} windows in {seconds:.1f} s: "
             f"{scans / seconds:.1f} scans/s, {windows / seconds:.0f} windows/s",

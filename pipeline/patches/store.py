@@ -1,6 +1,7 @@
 """The patches of a split, over all of its shards, and the manifest that names them."""
 
 import json
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -44,7 +45,35 @@ class NoRoomError(InputError):
     """There is no room to open a shard while so many others are open."""
 
 
-class PatchStore:
+class PatchSource(ABC):
+    """The patches of one split in a fixed order: what training reads, whatever holds them.
+
+    Attributes:
+        folder: where they are from, for messages.
+        split: its name.
+        side, channels: of each patch.
+    """
+
+    def __init__(self, folder: Path, split: str, side: int, channels: int) -> None:
+        self.folder = folder
+        self.split = split
+        self.side = side
+        self.channels = channels
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> Patches:
+        """Patches `start` to `stop` as (N, H, W, C) uint8."""
+
+    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Patches]:
+        """All patches in order, `rows` at a time."""
+        for start in range(0, len(self), rows):
+            yield self.read(start, min(start + rows, len(self)))
+
+
+class PatchStore(PatchSource):
     """The patches of one split, over all of its shards, in a fixed order.
 
     Shards are opened at the first read, in the process that reads, `OPEN_SHARDS` at a time, or
@@ -63,11 +92,8 @@ class PatchStore:
         if split not in manifest["splits"]:
             raise InputError(f"{folder}: no split {split!r}: it has {sorted(manifest['splits'])}")
         shards = manifest["splits"][split]["shards"]
-        self.folder = folder
-        self.split = split
+        super().__init__(folder, split, manifest["settings"]["size"], manifest["channels"])
         self._open_file = open_shard
-        self.side: int = manifest["settings"]["size"]
-        self.channels: int = manifest["channels"]
         self.classes: tuple[str, ...] = tuple(manifest["classes"])
         self._paths = [folder / shard["file"] for shard in shards]
         self._starts = np.cumsum([0, *(shard["windows"] for shard in shards)]).tolist()
@@ -81,11 +107,6 @@ class PatchStore:
         parts = [self._shard(shard).read(a, b) for shard, a, b in self._pieces(start, stop)]
         empty = np.empty((0, self.side, self.side, self.channels), dtype=np.uint8)
         return parts[0] if len(parts) == 1 else np.concatenate([empty, *parts])
-
-    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Patches]:
-        """All patches in order, `rows` at a time."""
-        for start in range(0, len(self), rows):
-            yield self.read(start, min(start + rows, len(self)))
 
     @cached_property
     def labels(self) -> NDArray[np.str_]:
@@ -155,6 +176,6 @@ def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
 
 
-def read_rows(store: PatchStore, rows: NDArray[np.intp]) -> Patches:
+def read_rows(store: PatchSource, rows: NDArray[np.intp]) -> Patches:
     """The patches in these rows."""
     return np.concatenate([store.read(0, 0), *(store.read(row, row + 1) for row in rows.tolist())])

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.common.names import SPLITS
-from pipeline.scans.catalogue import CatalogueRow, describe
+from pipeline.common.tables import text_table
+from pipeline.scans.catalogue import CatalogueRow, catalogue_text
 from pipeline.scans.scan import Listing
 from pipeline.scans.survey import Survey
 
@@ -36,9 +37,9 @@ def account_of(
         *([f"  {left_out} abnormal scans of the set's own parts, left out"] if left_out else []),
         *(f"  {note}" for note in notes),
         "",
-        describe(rows),
+        catalogue_text(rows),
         "",
-        *_lines_of_objects(found, rows, meaning),
+        _objects_text(found, rows, meaning),
     ]
     return "\n".join(lines) + "\n"
 
@@ -90,9 +91,9 @@ def _lines_of_files(listing: Listing, found: Survey) -> list[str]:
     ]
 
 
-def _lines_of_objects(
+def _objects_text(
     found: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str], str]
-) -> list[str]:
+) -> str:
     """Objects by class and split, and scans without any."""
     split_of = {row.scan_id: row.split for row in rows}
     objects: dict[str, Counter[str]] = defaultdict(Counter)
@@ -109,14 +110,8 @@ def _lines_of_objects(
         "scans without objects": empty,
         **{f"{name} ({meaning(name)})": objects[name] for name in sorted(objects)},
     }
-    width = max(map(len, table))
-    return [
-        "".join([f"{'objects':<{width}}", *(f" {head:>20}" for head in heads)]),
-        *(
-            "".join([f"{name:<{width}}", *(f" {counts[head]:>20}" for head in heads)])
-            for name, counts in table.items()
-        ),
-    ]
+    lines = [(name, *(counts[head] for head in heads)) for name, counts in table.items()]
+    return text_table(["objects", *heads], lines)
 
 
 def _suffix(path: Path) -> str:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, write_whole
+from pipeline.common.tables import text_table
 from pipeline.scans.scan import ScanEntry
 
 CATALOGUE = "scans.jsonl"
@@ -82,11 +83,11 @@ def read_catalogue(folder: Path) -> list[CatalogueRow]:
     return [_row(json.loads(line)) for line in lines]
 
 
-def describe(rows: Iterable[CatalogueRow]) -> str:
+def catalogue_text(rows: Iterable[CatalogueRow]) -> str:
     """A table of scans per split and class, for people."""
     counts = Counter((row.split, ", ".join(row.classes) or "normal") for row in rows)
-    lines = [f"{split:<20} {classes:<20} {n:>7}" for (split, classes), n in sorted(counts.items())]
-    return "\n".join([f"{'split':<20} {'classes':<20} {'scans':>7}", *lines])
+    lines = [(*names, count) for names, count in sorted(counts.items())]
+    return text_table(["split", "classes", "scans"], lines, names=2)
 
 
 def _row(fields: dict[str, Any]) -> CatalogueRow:

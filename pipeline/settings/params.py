@@ -27,8 +27,8 @@ from pipeline.settings.scans import (
 from pipeline.settings.search_space import LOSS_NAMES, Choices, Range, check_space
 from pipeline.settings.windows import WindowRule
 
-SWEEP: Literal["sweep"] = "sweep"
-METHOD: Literal["method"] = "method"
+FROM_SWEEP: Literal["sweep"] = "sweep"
+FROM_METHOD: Literal["method"] = "method"
 FromSweep = Literal["sweep"]
 FromElsewhere = Literal["sweep", "method"]
 Source = Literal[
@@ -183,7 +183,7 @@ class TrainBlock(WorkerResources):
         super().__post_init__()
         for name in LOSS_NAMES:
             value = getattr(self, name)
-            right = value in (SWEEP, METHOD) or 0 <= value < float("inf")
+            right = value in (FROM_SWEEP, FROM_METHOD) or 0 <= value < float("inf")
             require(right, name, value, "a finite number, 0 or more, sweep, or a lambda's method")
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
         right = isinstance(self.workers, WorkerRange) or self.workers >= 1

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as drawn
 
 from pipeline.common.files import write_whole
+from pipeline.common.tables import text_table
 from pipeline.settings.search_space import Choices, Range, Space, Value
 from pipeline.sweeps.results import SweepResult, TrialResult
 
@@ -31,7 +32,7 @@ DPI = 110
 def write_summary(folder: Path, result: SweepResult, space: Space, objective: str) -> None:
     """Write summary.txt and the figures that the trials suffice for."""
     study = as_study(result, space)
-    text = describe(result, study, objective)
+    text = sweep_text(result, study, objective)
     write_whole(folder / SUMMARY, (text + "\n").encode())
     with warnings.catch_warnings(), mpl.rc_context({"backend": "agg"}):
         warnings.simplefilter("ignore")  # "experimental", and axes on which all trials agree
@@ -40,7 +41,7 @@ def write_summary(folder: Path, result: SweepResult, space: Space, objective: st
         draw_grid(folder / FIGURES / "grid.png", result, objective)
 
 
-def describe(result: SweepResult, study: optuna.Study, objective: str) -> str:
+def sweep_text(result: SweepResult, study: optuna.Study, objective: str) -> str:
     """Best settings, importance of each, how the time was spent, and what failed and why."""
     counts = {
         state: sum(trial.state == state for trial in result.trials)
@@ -49,14 +50,15 @@ def describe(result: SweepResult, study: optuna.Study, objective: str) -> str:
     wall = sum(trial.ended - trial.started for trial in result.trials)
     training = sum(trial.training_seconds for trial in result.trials)
     important = importances(study) if _comparable(result) else {}
+    settings = [
+        (name, f"{value:.4g}", f"{important[name]:.2f}" if name in important else "not defined")
+        for name, value in result.best.items()
+    ]
     lines = [
         f"best {objective} {result.value:.3f} of {len(result.trials)} trials: "
         + ", ".join(f"{state} {count}" for state, count in counts.items()),
-        f"{'setting':<12} {'best':>10} {'importance':>12}",
+        text_table(["setting", "best", "importance"], settings),
     ]
-    for name, value in result.best.items():
-        share = f"{important[name]:.2f}" if name in important else "not defined"
-        lines.append(f"{name:<12} {value:>10.4g} {share:>12}")
     if wall:
         lines.append(f"training took {training / wall:.0%} of the trials' {wall:.0f} s")
     lines += [

@@ -16,7 +16,7 @@ from pipeline.common.names import Patches
 from pipeline.models.detector import Detector
 from pipeline.models.neighbours import MOST_NORMALS
 from pipeline.patches.shard_file import BLOCK_ROWS
-from pipeline.patches.store import PatchStore, read_rows, spread
+from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 
 CRITERION = "implant_auc"  # of validation normals against implanted ones
 LABELLED = "labelled_auc"  # of the labelled validation scans
@@ -60,7 +60,7 @@ def objective(labelled: PatchStore) -> str:
     return LABELLED if normal.any() and not normal.all() else CRITERION
 
 
-def load_validation(normals: PatchStore, seed: int, labelled: PatchStore | None) -> Validation:
+def load_validation(normals: PatchSource, seed: int, labelled: PatchStore | None) -> Validation:
     """Read up to `MAX_PATCHES` validation normals, and of `labelled` as many of each kind."""
     patches = read_rows(normals, spread(np.arange(len(normals)), MAX_PATCHES))
     implanted = implant(patches, np.random.default_rng([seed, len(patches)]))
@@ -73,7 +73,7 @@ def load_validation(normals: PatchStore, seed: int, labelled: PatchStore | None)
     return Validation(patches, implanted, read_rows(labelled, rows), ~normal[rows])
 
 
-def training_normals(training: PatchStore) -> Iterator[Patches]:
+def training_normals(training: PatchSource) -> Iterator[Patches]:
     """At most `MOST_NORMALS` of the training patches, evenly spread over all of them, in blocks.
 
     They are read as they are asked for: a detector that fits nothing to them reads none.

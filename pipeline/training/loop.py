@@ -23,7 +23,7 @@ from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.interface import Method, method_of
 from pipeline.models.nets import NetShape
 from pipeline.patches.batches import ShuffledReader
-from pipeline.patches.store import PatchStore
+from pipeline.patches.store import PatchSource
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.resources import WorkerRange
 from pipeline.training.criterion import CRITERION, Validation, training_normals
@@ -83,7 +83,7 @@ Report = Callable[[Metrics, State], None]
 
 def train(
     settings: TrainSettings,
-    patches: PatchStore,
+    patches: PatchSource,
     validate: Validation,
     worker: Worker,
     report: Report,
@@ -151,7 +151,7 @@ def train_epoch(
 
 
 def shuffled_reader(
-    settings: TrainSettings, patches: PatchStore, rank: int, world_size: int
+    settings: TrainSettings, patches: PatchSource, rank: int, world_size: int
 ) -> ShuffledReader:
     """What one worker reads.
 
@@ -163,7 +163,7 @@ def shuffled_reader(
     return ShuffledReader(patches, batch_size // world_size, rank, world_size, settings.seed)
 
 
-def net_shape(settings: TrainSettings, patches: PatchStore) -> NetShape:
+def net_shape(settings: TrainSettings, patches: PatchSource) -> NetShape:
     """The networks that fit these patches."""
     return NetShape(
         side=patches.side,

@@ -109,9 +109,8 @@ def _mask(record: Record, size: tuple[int, int]) -> Mask:
         check_reach((value for polygon in polygons for value in polygon), size)
         _check_extent(polygons, record["bbox"])
     with_mask = bool(segmentation)
-    alone = {**record, "segmentation": segmentation or []}
     return mask_of(
-        coco_annotations_to_detections([alone], size, with_mask, use_iscrowd=False), size
+        coco_annotations_to_detections([record], size, with_mask, use_iscrowd=False), size
     )
 
 
@@ -282,11 +281,11 @@ def _place(
 ) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
     bad = []
     refused = set()
-    lost = 0
+    some_lost = False
     for record in records:
         image, category = _id(record["image_id"]), _id(record["category_id"])
         if image not in images:
-            lost += 1
+            some_lost = True
             reason = f"annotation {record.get('id')}: unknown image {image}: remove it, or add that"
             bad.append(BadInput(str(path), reason))
         elif category not in names:
@@ -295,7 +294,7 @@ def _place(
             refused.add(image)
         else:
             images[image].objects.append((names[category], record))
-    if lost:  # one of these images may be meant
+    if some_lost:  # one of these images may be meant
         refused |= {number for number, item in images.items() if not item.objects}
     kept = [item for number, item in images.items() if number not in refused]
     return kept, [images[number] for number in sorted(refused)], bad

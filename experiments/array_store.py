@@ -1,0 +1,25 @@
+"""Patches in memory, read like those of shards.
+
+It is no part of the pipeline: the stages always read shards, and only studies train on patches
+that no shard holds, such as a share of a split or CIFAR-10's images.
+"""
+
+from pathlib import Path
+
+from pipeline.common.names import Patches
+from pipeline.patches.store import PatchSource
+
+
+class ArrayStore(PatchSource):
+    """Patches of a split held in memory, (N, H, W, C) uint8."""
+
+    def __init__(self, folder: Path, split: str, patches: Patches) -> None:
+        super().__init__(folder, split, side=patches.shape[1], channels=patches.shape[3])
+        self._patches = patches
+
+    def __len__(self) -> int:
+        return len(self._patches)
+
+    def read(self, start: int, stop: int) -> Patches:
+        """Patches `start` to `stop` as (N, H, W, C) uint8."""
+        return self._patches[start:stop]
