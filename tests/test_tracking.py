@@ -239,6 +239,7 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
         run.child("sweep").log_metrics({"auc": 0.5})
         run.log_model(ScoringModule(small_model()), PATCHES[:4])
         complete(run)
+        StoredRun(gone, "made before it failed").finish()
     assert run == NoRun()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"MLflow at {gone.uri} failed, so this run is not logged there: ")
