@@ -25,6 +25,7 @@ from pipeline.settings.search_space import Choices
 from pipeline.sweeps.results import TrialResult
 from pipeline.sweeps.trainable import SweepJob
 from pipeline.sweeps.tune import run_sweep, sweep_objective
+from pipeline.tracking.tracked_run import StoredRun
 from pipeline.tracking.tracker import Tracker
 
 BAR = 0.8
@@ -54,14 +55,13 @@ def measure(epochs: int = EPOCHS) -> list[Row]:
         folder = Path(name)
         make_patches(folder)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
-        tracker = Tracker.open()
+        run = StoredRun(Tracker.open(), "benchmark").child("sweep")
         job = SweepJob(
             model_settings(WIDTH), settings(epochs), name, sweep_objective(folder), key="benchmark"
         )
         started = time.perf_counter()
         with ray_session():
-            run = tracker.child_run("benchmark", "sweep")
-            result = run_sweep(job, Storage(str(folder / "ray")), tracker, run)
+            result = run_sweep(job, Storage(str(folder / "ray")), run)
         seconds = time.perf_counter() - started
     trials = list(result.trials)
     shares = Shares.of(trials, seconds)

@@ -29,6 +29,7 @@ from pipeline.settings.params import Sampler, TuneSettings
 from pipeline.settings.search_space import Choices
 from pipeline.sweeps.trainable import SweepJob, report_epoch
 from pipeline.sweeps.tune import run_sweep
+from pipeline.tracking.tracked_run import StoredRun
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.criterion import LABELLED
 
@@ -93,13 +94,12 @@ def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
     )
     job = SweepJob(MODEL, asked, str(folder / "patches"), LABELLED, "scale")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
-    tracker = Tracker.open()
-    sweep_run = tracker.child_run("scale", "sweep")
+    run = StoredRun(Tracker.open(), "scale").child("sweep")
     CALLS.clear()
     SECONDS.clear()
     with ray_session():
         started = time.monotonic()
-        run_sweep(job, Storage(str(folder / "ray")), tracker, sweep_run, trial=formula)
+        run_sweep(job, Storage(str(folder / "ray")), run, trial=formula)
         return time.monotonic() - started
 
 

@@ -14,7 +14,8 @@ from pipeline.patches.store import PatchStore
 from pipeline.settings.params import Settings, load_settings
 from pipeline.sweeps.results import log_trial, read_best, read_trials
 from pipeline.tracking.runs import SWEEP_TAG, complete, pipeline_run, tag_best, trial_run_name
-from pipeline.tracking.tracker import UNLOGGED, Tracker, closing_runs
+from pipeline.tracking.tracked_run import TrackedRun
+from pipeline.tracking.tracker import Tracker, closing_runs
 from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
 
@@ -28,35 +29,40 @@ def track(settings: Settings) -> None:
     """Complete the pipeline's run, also with what an earlier run trained, and close it."""
     model = TrainedModel.load(TRAINED / MODEL)
     data = model.provenance["data"]
-    tracker = Tracker.open()
-    run_id = pipeline_run(tracker, settings, data)
-    tracker.log_dataset(run_id, settings.scans.source, str(PATCHES), data)
-    tracker.log_params(run_id, model.provenance["settings"])
-    tracker.log_missing_history(run_id, read_numbers(TRAINED / HISTORY))
+    run = pipeline_run(Tracker.open(), settings, data)
+    run.log_dataset(settings.scans.source, str(PATCHES), data)
+    run.log_params(model.provenance["settings"])
+    run.log_missing_history(read_numbers(TRAINED / HISTORY))
     metrics = json.loads((EVALUATED / METRICS).read_text(encoding="utf-8"))
-    tracker.log_metrics(run_id, flat_metrics(metrics))
-    tracker.set_tags(run_id, track_sweep(tracker, run_id))
-    tracker.log_folder(run_id, EVALUATED, "evaluation")
+    run.log_metrics(flat_metrics(metrics))
+    run.set_tags(track_sweep(run))
+    run.log_folder(EVALUATED, "evaluation")
     module = ScoringModule(model)
     if module.scorer.exportable:
         # Of the training part: the test part may be empty.
-        tracker.log_model(run_id, module, PatchStore(PATCHES, TRAIN).read(0, 2))
+        run.log_model(module, PatchStore(PATCHES, TRAIN).read(0, 2))
     else:
-        tracker.log_file(run_id, TRAINED / MODEL, "weights")
-    complete(tracker, run_id)
+        run.log_file(TRAINED / MODEL, "weights")
+    complete(run)
 
 
-def track_sweep(tracker: Tracker, run_id: str) -> dict[str, str]:
+def track_sweep(parent: TrackedRun) -> dict[str, str]:
     """Tags that name the sweep's run and objective; a sweep that was not logged is logged."""
     best = read_best(SWEEP)
     sweep_run = best["run_id"]
-    if sweep_run == UNLOGGED:
-        sweep_run = tracker.child_run(run_id, "sweep")
-        tracker.log_metrics(sweep_run, {"objective": best["value"]})
-        trials = read_trials(SWEEP)
-        for trial in trials:
-            log_trial(tracker, sweep_run, trial)
-        tag_best(tracker, sweep_run, trial_run_name(trials[0].trial))
-        tracker.log_folder(sweep_run, SWEEP, "sweep")
-        tracker.finish(sweep_run)
+    if sweep_run is None and best["trials"]:
+        sweep = parent.child("sweep")
+        log_sweep(sweep, best["value"])
+        sweep_run = sweep.id
     return {SWEEP_TAG: sweep_run or "none", "objective": best["objective"]}
+
+
+def log_sweep(run: TrackedRun, objective: float) -> None:
+    """Log the sweep on disk to `run`, and its trials to runs nested in it."""
+    run.log_metrics({"objective": objective})
+    trials = read_trials(SWEEP)
+    for trial in trials:
+        log_trial(run, trial)
+    tag_best(run, trial_run_name(trials[0].trial))
+    run.log_folder(SWEEP, "sweep")
+    run.finish()

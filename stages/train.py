@@ -30,10 +30,9 @@ def main() -> None:
     losses = method_of(model_settings).effective(chosen_losses)
     training = TrainSettings(model_settings, losses, block.epochs, block.seed)
     data = read_manifest(PATCHES)["data"]
-    tracker = Tracker.open()
-    run_id = pipeline_run(tracker, settings, data)
+    run = pipeline_run(Tracker.open(), settings, data)
     chosen = {**asdict(model_settings), **asdict(losses)}
-    tracker.log_params(run_id, chosen)
+    run.log_params(chosen)
     storage = Storage.of(settings.storage)
     job = TrainJob(
         settings=training,
@@ -42,7 +41,7 @@ def main() -> None:
         shared=upload_patches(PATCHES, storage, settings.cache_gb),
     )
     with ray_session():
-        curves = [LogCurves(tracker, run_id)]
+        curves = [LogCurves(run)]
         state = train_on_ray(job, block.workers, block, storage, curves)
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),

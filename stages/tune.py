@@ -30,8 +30,7 @@ def main() -> None:
 def sweep(settings: Settings) -> None:
     """Run the sweep under the pipeline's MLflow run."""
     data = read_manifest(PATCHES)["data"]
-    tracker = Tracker.open()
-    parent = pipeline_run(tracker, settings, data)
+    parent = pipeline_run(Tracker.open(), settings, data)
     storage = Storage.of(settings.storage)
     job = SweepJob(
         model=settings.model,
@@ -41,13 +40,13 @@ def sweep(settings: Settings) -> None:
         key=sweep_key(settings.model, settings.tune, data),
         shared=upload_patches(PATCHES, storage, settings.cache_gb),
     )
-    run_id = tracker.child_run(parent, "sweep")
-    tracker.log_params(run_id, {"objective": job.objective, **asdict(settings.tune)})
+    run = parent.child("sweep")
+    run.log_params({"objective": job.objective, **asdict(settings.tune)})
     with ray_session():
-        result = run_sweep(job, storage, tracker, run_id)
-    tracker.log_metrics(run_id, {"objective": result.value})
-    write_sweep(SWEEP, result, job.objective, run_id)
+        result = run_sweep(job, storage, run)
+    run.log_metrics({"objective": result.value})
+    write_sweep(SWEEP, result, job.objective, run.id)
     write_summary(SWEEP, result, settings.tune.space, job.objective)
-    tracker.log_folder(run_id, SWEEP, "sweep")
-    tracker.finish(run_id)
+    run.log_folder(SWEEP, "sweep")
+    run.finish()
     print((SWEEP / SUMMARY).read_text(encoding="utf-8"), end="")

@@ -25,6 +25,7 @@ from experiments.paper.sections import Section, sections
 from pipeline.common.errors import InputError
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.tracking.tracked_run import open_run
 from pipeline.tracking.tracker import KIND_TAG, Tracker
 from tests.models.methods import METHODS
 
@@ -184,7 +185,9 @@ def test_every_cell_is_a_run_once_and_comes_back_as_it_was(
     tracker = Tracker.open()
     rows = [row("small", FIRST, 0, 0.75), row("small", NO_METHOD, 0, 0.5),
             row("empty", FIRST, 0, None)]  # fmt: skip
-    unfinished = tracker.run({CELL_TAG: "small none 0"}, "a kill left it", {KIND_TAG: CELL}, {})
+    unfinished = open_run(
+        tracker, {CELL_TAG: "small none 0"}, "a kill left it", {KIND_TAG: CELL}, {}
+    )
     assert log_cells(tracker, [*rows, rows[0]]) == 3
     assert log_cells(tracker, rows) == 0
     found = {r.cell.method + r.cell.case: r for r in find_results(tracker)}
@@ -195,7 +198,7 @@ def test_every_cell_is_a_run_once_and_comes_back_as_it_was(
     assert found[FIRST + "empty"].figure(HONEST, ANOMALY, "gun") is None
     assert found[NO_METHOD + "small"].figure(HONEST, PCA, OVERALL, "low") == 0.5
     (run,) = tracker.find({CELL_TAG: "small none 0"})
-    assert run.info.run_id == unfinished
+    assert run.info.run_id == unfinished.id
     (run,) = tracker.find({CELL_TAG: f"small {FIRST} 0"})
     leaking = {name for name in run.data.metrics if name.startswith("labels_leak/")}
     assert leaking >= {f"labels_leak/{name}/gun" for name in (IN_ORDER, SHUFFLED)}

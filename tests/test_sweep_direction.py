@@ -15,7 +15,7 @@ from pipeline.cluster.storage import Storage
 from pipeline.sweeps import tune as ray_tune
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
 from pipeline.sweeps.trials import TrackTrials, collect_results
-from pipeline.tracking.tracker import UNLOGGED, Tracker
+from pipeline.tracking.tracked_run import NoRun
 from pipeline.training.criterion import CRITERION
 from tests.on_ray.jobs import TUNE
 from tests.tiny import MODEL
@@ -26,7 +26,7 @@ def tuner(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What Ray's `Tuner` is told of a sweep by Optuna with ASHA."""
     monkeypatch.setattr(ray_tune, "Tuner", lambda _trainable, **told: told)
     job = SweepJob(MODEL, TUNE, "patches", CRITERION, "key")
-    callback = TrackTrials(Tracker(UNLOGGED), UNLOGGED, CRITERION)
+    callback = TrackTrials(NoRun(), CRITERION)
     return cast(dict[str, Any], ray_tune._new_tuner(None, job, Storage("storage"), callback))
 
 

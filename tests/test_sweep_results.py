@@ -106,6 +106,12 @@ def test_the_best_settings_are_read_back(tmp_path: Path) -> None:
     assert read_best(tmp_path) == expected
 
 
+@pytest.mark.parametrize("unlogged", [None, ""], ids=["now", "older"])
+def test_a_sweep_that_was_not_logged_has_no_run(unlogged: str | None, tmp_path: Path) -> None:
+    write_sweep(tmp_path, rank([trial(0.7)]), "auc", unlogged)
+    assert read_best(tmp_path)["run_id"] is None
+
+
 def test_that_there_was_no_sweep_is_written_too(tmp_path: Path) -> None:
     write_sweep(tmp_path, None, "auc", None)
     none = {"settings": None, "objective": "auc", "value": None, "trials": 0, "run_id": None}

@@ -1,3 +1,4 @@
+import pickle
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import pyfunc
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
@@ -16,8 +18,9 @@ from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 from pipeline.settings.params import load_settings
-from pipeline.tracking.runs import BEST_TAG, OPEN_TAG, complete, pipeline_run, tag_best
-from pipeline.tracking.tracker import PARENT_TAG, UNLOGGED, Tracker, closing_runs
+from pipeline.tracking.runs import BEST_TAG, OPEN_TAG, complete, kill_others, pipeline_run, tag_best
+from pipeline.tracking.tracked_run import NoRun, StoredRun, TrackedRun
+from pipeline.tracking.tracker import PARENT_TAG, Tracker, closing_runs
 from tests.imports import ROOT
 from tests.tiny import MODEL
 
@@ -47,9 +50,9 @@ def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> 
     first = pipeline_run(tracker, SETTINGS, "data-a")
     assert pipeline_run(tracker, SETTINGS, "data-a") == first
     assert pipeline_run(tracker, SETTINGS, "data-b") != first
-    complete(tracker, first)
+    complete(first)
     assert pipeline_run(tracker, SETTINGS, "data-a") != first
-    run = MlflowClient(tracker.uri).get_run(first)
+    run = logged(first)
     assert run.info.status == "FINISHED"
     assert run.data.params["train.lambda_con"] == "sweep"
     assert run.data.tags["skipscan.data"] == "data-a"
@@ -68,15 +71,14 @@ def test_an_error_closes_what_is_open_and_a_rerun_opens_it_again(
 
     @closing_runs()
     def stage() -> None:
-        sweep = tracker.child_run(pipeline_run(tracker, SETTINGS, data), "sweep")
-        tracker.finish(tracker.child_run(sweep, "trial-done"))
-        tracker.child_run(sweep, "trial-running")
+        sweep = pipeline_run(tracker, SETTINGS, data).child("sweep")
+        sweep.child("trial-done").finish()
+        sweep.child("trial-running")
         raise error
 
     with pytest.raises(type(error)):
         stage()
     monkeypatch.setattr("pipeline.tracking.tracker._failed", set())
-    client = MlflowClient(tracker.uri)
     (parent,) = tracker.find({"skipscan.data": data})
     assert parent.info.status == status
     (sweep,) = tracker.find({PARENT_TAG: parent.info.run_id})
@@ -85,10 +87,11 @@ def test_an_error_closes_what_is_open_and_a_rerun_opens_it_again(
     states = {run.info.run_name: run.info.status for run in trials}
     assert states == {"trial-done": "FINISHED", "trial-running": status}
     again = pipeline_run(tracker, SETTINGS, data)
-    assert again == parent.info.run_id
-    assert tracker.child_run(again, "sweep") == sweep.info.run_id
-    for run_id in (again, sweep.info.run_id):
-        assert client.get_run(run_id).info.status == "RUNNING"
+    assert again.id == parent.info.run_id
+    sweep_again = again.child("sweep")
+    assert sweep_again.id == sweep.info.run_id
+    for run in (again, sweep_again):
+        assert logged(run).info.status == "RUNNING"
 
 
 def test_between_two_stages_a_run_is_scheduled(
@@ -96,14 +99,14 @@ def test_between_two_stages_a_run_is_scheduled(
 ) -> None:
     monkeypatch.setattr("pipeline.tracking.tracker._used", {tracker})
     monkeypatch.setattr("pipeline.tracking.tracker._failed", set())
-    others = tracker.child_run("parent", "other")
+    others = nested(tracker, "other")
 
     @closing_runs()
-    def stage() -> str:
-        run_id = pipeline_run(tracker, SETTINGS, "data-s")
-        assert MlflowClient(tracker.uri).get_run(run_id).info.status == "RUNNING"
-        tracker.finish(others)
-        return run_id
+    def stage() -> TrackedRun:
+        run = pipeline_run(tracker, SETTINGS, "data-s")
+        assert logged(run).info.status == "RUNNING"
+        others.finish()
+        return run
 
     @closing_runs()
     def fails_early() -> None:
@@ -113,9 +116,9 @@ def test_between_two_stages_a_run_is_scheduled(
     monkeypatch.setattr("pipeline.tracking.tracker._failed", set())
     with pytest.raises(InputError):
         fails_early()
-    run = MlflowClient(tracker.uri).get_run(first)
+    run = logged(first)
     assert (run.info.status, run.data.tags[OPEN_TAG]) == ("SCHEDULED", "true")
-    assert MlflowClient(tracker.uri).get_run(others).info.status == "FINISHED"
+    assert logged(others).info.status == "FINISHED"
     monkeypatch.setattr("pipeline.tracking.tracker._failed", set())
     assert stage() == first
 
@@ -124,24 +127,25 @@ def test_without_a_git_program_the_commit_is_left_empty(
     tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    run = MlflowClient(tracker.uri).get_run(pipeline_run(tracker, SETTINGS, "data-g"))
+    run = logged(pipeline_run(tracker, SETTINGS, "data-g"))
     assert run.data.tags["mlflow.source.git.commit"] == ""
 
 
 def test_parameters_can_be_logged_again(tracker: Tracker) -> None:
-    run_id = tracker.child_run("parent", "params")
-    tracker.log_params(run_id, {f"p{number}": number for number in range(150)})
-    tracker.log_params(run_id, {"p0": 0, "new": 1})
-    assert len(MlflowClient(tracker.uri).get_run(run_id).data.params) == 151
+    run = nested(tracker, "params")
+    run.log_params({f"p{number}": number for number in range(150)})
+    run.log_params({"p0": 0, "new": 1})
+    assert len(logged(run).data.params) == 151
 
 
 def test_one_trial_is_tagged_as_the_best(tracker: Tracker) -> None:
-    runs = {name: tracker.child_run("tagged sweep", name) for name in ("trial-a", "trial-b")}
-    for run_id in runs.values():
-        tracker.finish(run_id)
-    tag_best(tracker, "tagged sweep", "trial-a")
-    tag_best(tracker, "tagged sweep", "trial-b")
-    found = {name: MlflowClient(tracker.uri).get_run(run_id) for name, run_id in runs.items()}
+    sweep = StoredRun(tracker, "tagged sweep")
+    runs = {name: sweep.child(name) for name in ("trial-a", "trial-b")}
+    for run in runs.values():
+        run.finish()
+    tag_best(sweep, "trial-a")
+    tag_best(sweep, "trial-b")
+    found = {name: logged(run) for name, run in runs.items()}
     assert BEST_TAG not in found["trial-a"].data.tags
     assert found["trial-b"].data.tags[BEST_TAG] == "true"
     assert found["trial-b"].info.status == "FINISHED"
@@ -163,7 +167,7 @@ def test_a_database_is_there_only_when_it_is_whole(
     assert not (tmp_path / "mlflow.db").exists()
     again = Tracker.open()
     assert not again.failed
-    assert pipeline_run(again, SETTINGS, "data-w")
+    assert pipeline_run(again, SETTINGS, "data-w").id
 
 
 @pytest.mark.parametrize(
@@ -183,39 +187,39 @@ def test_artifacts_are_in_the_project_whatever_its_name(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(folder))
     ours = Tracker.open()
-    run_id = pipeline_run(ours, SETTINGS, "data-f")
+    run = pipeline_run(ours, SETTINGS, "data-f")
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation" / "table.txt").write_text("AUC")
-    ours.log_folder(run_id, tmp_path / "evaluation", "evaluation")
+    run.log_folder(tmp_path / "evaluation", "evaluation")
     assert sorted(path.name for path in folder.parent.iterdir()) == sorted([name, *beside])
     assert not any(any((folder.parent / other).iterdir()) for other in beside)
     assert (folder / "mlflow.db").exists()
     assert len(list(folder.rglob("mlartifacts/**/table.txt"))) == 1
     client = MlflowClient(ours.uri)
-    (listed,) = client.list_artifacts(run_id, "evaluation")
-    assert Path(client.download_artifacts(run_id, listed.path)).read_text() == "AUC"
+    (listed,) = client.list_artifacts(str(run.id), "evaluation")
+    assert Path(client.download_artifacts(str(run.id), listed.path)).read_text() == "AUC"
 
 
 def test_undefined_metrics_are_left_out(tracker: Tracker) -> None:
-    run_id = tracker.child_run("parent", "metrics")
-    tracker.log_metrics(run_id, {"auc/knife": None, "auc/gun": 0.75})
-    assert MlflowClient(tracker.uri).get_run(run_id).data.metrics == {"auc/gun": 0.75}
+    run = nested(tracker, "metrics")
+    run.log_metrics({"auc/knife": None, "auc/gun": 0.75})
+    assert logged(run).data.metrics == {"auc/gun": 0.75}
 
 
 def test_only_missing_epochs_are_logged(tracker: Tracker) -> None:
-    run_id = tracker.child_run("parent", "history")
+    run = nested(tracker, "history")
     history = [{"epoch": float(epoch), "loss_g": 1.0 / epoch} for epoch in (1, 2, 3)]
-    tracker.log_metrics(run_id, history[0], 1)
-    tracker.log_missing_history(run_id, history)
-    points = MlflowClient(tracker.uri).get_metric_history(run_id, "loss_g")
+    run.log_metrics(history[0], 1)
+    run.log_missing_history(history)
+    points = MlflowClient(tracker.uri).get_metric_history(str(run.id), "loss_g")
     assert [point.step for point in points] == [1, 2, 3]
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's and torch's own, on exporting
 def test_the_logged_model_scores_any_batch(tracker: Tracker) -> None:
-    run_id = tracker.child_run("parent", "model")
+    run = nested(tracker, "model")
     model = small_model()
-    tracker.log_model(run_id, ScoringModule(model), PATCHES[:4])
+    run.log_model(ScoringModule(model), PATCHES[:4])
     (logged,) = MlflowClient(tracker.uri).search_logged_models([experiment_of(tracker)])
     loaded = pyfunc.load_model(logged.model_uri)
     expected = model.calibration.scale(model.detector().score([PATCHES]).anomaly)
@@ -231,19 +235,40 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
         taken.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
         gone = Tracker.open()
-        run_id = pipeline_run(gone, SETTINGS, "data")
-        gone.log_metrics(gone.child_run(run_id, "sweep"), {"auc": 0.5})
-        gone.log_model(run_id, ScoringModule(small_model()), PATCHES[:4])
-        complete(gone, run_id)
-    assert run_id == UNLOGGED
+        run = pipeline_run(gone, SETTINGS, "data")
+        run.child("sweep").log_metrics({"auc": 0.5})
+        run.log_model(ScoringModule(small_model()), PATCHES[:4])
+        complete(run)
+        StoredRun(gone, "made before it failed").finish()
+    assert run == NoRun()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"MLflow at {gone.uri} failed, so this run is not logged there: ")
     assert line.endswith("log them later with `python -m stages track`")
 
 
-def test_a_run_that_was_not_made_is_left_alone_when_the_store_is_back(tracker: Tracker) -> None:
-    tracker.log_metrics(UNLOGGED, {"auc": 0.5})
-    assert tracker.child_run(UNLOGGED, "sweep") == UNLOGGED
+def test_a_run_that_was_not_made_takes_all_that_another_takes() -> None:
+    run = pickle.loads(pickle.dumps(NoRun()))
+    assert run.child("sweep") == run
+    assert run.id is None
+    kill_others(run, [])
+    tag_best(run, "trial-a")
+    run.log_metrics({"auc": 0.5}, step=1)
+    assert public(NoRun) == public(StoredRun) | {"id"}
+
+
+def public(of: type) -> set[str]:
+    return {name for name in dir(of) if not name.startswith("_")}
+
+
+def nested(tracker: Tracker, name: str) -> TrackedRun:
+    """A run of this name, nested in one that all of them share."""
+    return StoredRun(tracker, "parent").child(name)
+
+
+def logged(run: TrackedRun) -> Run:
+    """The run as MLflow has it."""
+    assert isinstance(run, StoredRun)
+    return run.tracker.client().get_run(run.id)
 
 
 def experiment_of(tracker: Tracker) -> str:

@@ -8,6 +8,7 @@ from experiments.paper.cells import CIFAR, Cell, Size
 from experiments.paper.protocols import HONEST, Protocol
 from pipeline.common.names import NORMAL
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL
+from pipeline.tracking.tracked_run import open_run
 from pipeline.tracking.tracker import KIND_TAG, Tracker
 
 CELL = "cell"  # of `KIND_TAG`
@@ -68,9 +69,9 @@ def log_cells(tracker: Tracker, rows: Iterable[dict[str, Any]]) -> int:
     for key, row in new.items():
         name = f"{row['case']}-{row['method']}-{row['seed']}"
         tags = {KIND_TAG: CELL, TABLE_TAG: "1" if row["data"] == CIFAR else "2"}
-        run_id = tracker.run({CELL_TAG: key}, name, tags, _params(row))
-        tracker.log_metrics(run_id, {"seconds": row["seconds"], **dict(_metrics(row))})
-        tracker.finish(run_id)
+        run = open_run(tracker, {CELL_TAG: key}, name, tags, _params(row))
+        run.log_metrics({"seconds": row["seconds"], **dict(_metrics(row))})
+        run.finish()
     return len(new)
 
 

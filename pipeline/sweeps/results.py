@@ -15,7 +15,7 @@ from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.params import FROM_METHOD, FROM_SWEEP, TrainBlock
 from pipeline.settings.search_space import LOSS_NAMES, Values, apply
 from pipeline.tracking.runs import trial_run_name
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.tracked_run import TrackedRun
 
 BEST = "best.json"
 TRIALS = "trials.csv"
@@ -115,7 +115,10 @@ def require_enough(result: SweepResult, max_failed: float) -> None:
 def write_sweep(
     folder: Path, result: SweepResult | None, objective: str, run_id: str | None
 ) -> None:
-    """Write best.json, trials.csv and curves.csv; a `result` of None stands for no sweep."""
+    """Write best.json, trials.csv and curves.csv; a `result` of None stands for no sweep.
+
+    `run_id` is MLflow's id of the sweep's run; None of a sweep that was not logged.
+    """
     names = list(result.best) if result else []
     rows = [_row(trial) for trial in result.trials] if result else []
     write_table(folder / TRIALS, ["trial", *names, *COLUMNS], rows)
@@ -154,6 +157,7 @@ def read_best(folder: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((folder / BEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder / BEST}: no such file: run `dvc repro tune`") from None
+    content["run_id"] = content["run_id"] or None  # "" in an older file of a sweep not logged
     return content
 
 
@@ -209,9 +213,9 @@ def _number(text: str) -> int | float:
     return int(text) if text.isdigit() else float(text)
 
 
-def log_trial(tracker: Tracker, sweep_run: str, trial: TrialResult) -> None:
+def log_trial(sweep_run: TrackedRun, trial: TrialResult) -> None:
     """Log what is not there yet of one trial, in a run of its own nested in the sweep's."""
-    run_id = tracker.child_run(sweep_run, trial_run_name(trial.trial), trial.settings)
-    tracker.log_missing_history(run_id, trial.curve)
-    tracker.set_tags(run_id, {"state": trial.state, "reason": trial.reason})
-    tracker.finish(run_id, "FAILED" if trial.state == "failed" else "FINISHED")
+    run = sweep_run.child(trial_run_name(trial.trial), trial.settings)
+    run.log_missing_history(trial.curve)
+    run.set_tags({"state": trial.state, "reason": trial.reason})
+    run.finish("FAILED" if trial.state == "failed" else "FINISHED")

@@ -12,17 +12,16 @@ from pipeline.settings.params import TuneSettings
 from pipeline.sweeps.results import SweepResult, TrialResult, rank, require_enough
 from pipeline.sweeps.trainable import OBJECTIVE
 from pipeline.tracking.runs import trial_run_name
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.tracked_run import TrackedRun
 
 
 class TrackTrials(Callback):
     """Nests an MLflow run for each trial in the sweep's run, with its curve and its end."""
 
-    def __init__(self, tracker: Tracker, sweep_run: str, objective_name: str) -> None:
-        self.tracker = tracker
+    def __init__(self, sweep_run: TrackedRun, objective_name: str) -> None:
         self.sweep_run = sweep_run
         self.objective_name = objective_name
-        self.runs: dict[str, str] = {}
+        self.runs: dict[str, TrackedRun] = {}
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -34,28 +33,26 @@ class TrackTrials(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Log an epoch of a trial in one call."""
-        run_id = self._run(trial)
         names = ("epoch", *_curve_names(result), self.objective_name)
-        self.tracker.log_epoch(run_id, {name: result[name] for name in names})
+        self._run(trial).log_epoch({name: result[name] for name in names})
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Close the run of a trial that ended, or that ASHA stopped."""
-        self.tracker.finish(self._run(trial))
+        self._run(trial).finish()
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Close the run of a trial that failed."""
-        self.tracker.finish(self._run(trial), "FAILED")
+        self._run(trial).finish("FAILED")
 
-    def _run(self, trial: Trial) -> str:
-        """The id of the trial's run, asked of MLflow once."""
+    def _run(self, trial: Trial) -> TrackedRun:
+        """The trial's run, asked of MLflow once."""
         if trial.trial_id not in self.runs:
-            self.runs[trial.trial_id] = self.tracker.child_run(
-                self.sweep_run, trial_run_name(trial.trial_id), trial.config
-            )
+            name = trial_run_name(trial.trial_id)
+            self.runs[trial.trial_id] = self.sweep_run.child(name, trial.config)
         return self.runs[trial.trial_id]
 
 

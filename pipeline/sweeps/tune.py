@@ -42,7 +42,7 @@ from pipeline.sweeps.snapshots import KeepScheduler, SealSnapshot, can_resume
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob, run_parallel_trial, run_trial
 from pipeline.sweeps.trials import TrackTrials, collect_results
 from pipeline.tracking.runs import kill_others, tag_best, trial_run_name
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.tracked_run import TrackedRun
 from pipeline.training.criterion import objective
 from pipeline.training.loop import (
     DECIDING,
@@ -69,13 +69,13 @@ def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
 def run_sweep(
     job: SweepJob,
     storage: Storage,
-    tracker: Tracker,
-    sweep_run: str,
+    run: TrackedRun,
     trial: Callable[..., None] | None = None,
 ) -> SweepResult:
     """Run the sweep, or what is left of it: it is named after its key.
 
-    `trial` stands in for `run_trial` where the sweep itself is measured.
+    The trials' runs are nested in `run`. `trial` stands in for `run_trial` where the sweep itself
+    is measured.
 
     Raises:
         InputError: no trial finished.
@@ -94,12 +94,12 @@ def run_sweep(
         if can_resume(sweep):
             tuner = Tuner.restore(sweep.place, trainable=trainable, restart_errored=True)
         else:
-            callback = TrackTrials(tracker, sweep_run, job.objective)
+            callback = TrackTrials(run, job.objective)
             tuner = _new_tuner(trainable, job, storage, callback)
         result = collect_results(apart_from_signals(tuner.fit), asked)
-    runs = [trial_run_name(trial.trial) for trial in result.trials]
-    kill_others(tracker, sweep_run, runs)
-    tag_best(tracker, sweep_run, runs[0])
+    names = [trial_run_name(trial.trial) for trial in result.trials]
+    kill_others(run, names)
+    tag_best(run, names[0])
     return result
 
 

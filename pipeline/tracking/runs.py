@@ -19,7 +19,8 @@ from typing import Any
 
 from pipeline.common.files import digest
 from pipeline.settings.params import Settings
-from pipeline.tracking.tracker import KIND_TAG, PARENT_TAG, Tracker, logs
+from pipeline.tracking.tracked_run import NAME_TAG, TrackedRun, open_run
+from pipeline.tracking.tracker import KIND_TAG, Tracker
 
 KEY_TAG = "skipscan.key"
 OPEN_TAG = "skipscan.open"
@@ -27,10 +28,10 @@ SWEEP_TAG = "skipscan.sweep_run"
 BEST_TAG = "skipscan.best"  # "true" of the best trial of a sweep
 
 
-def pipeline_run(tracker: Tracker, settings: Settings, data: str) -> str:
-    """The id of the open parent run of these settings and data; of a new one where none is.
+def pipeline_run(tracker: Tracker, settings: Settings, data: str) -> TrackedRun:
+    """The open parent run of these settings and data; a new one where none is.
 
-    `UNLOGGED` where the store fails.
+    `NoRun` if the store fails.
     """
     experiment = os.environ.get("DVC_EXP_NAME", "")
     key = digest([asdict(settings), data, experiment])
@@ -44,13 +45,13 @@ def pipeline_run(tracker: Tracker, settings: Settings, data: str) -> str:
     }
     name = experiment or f"{settings.scans.source}-{settings.preset}-{key[:4]}"
     params = {"preset": settings.preset, **_flat(_blocks(settings))}
-    return tracker.run({KEY_TAG: key, OPEN_TAG: "true"}, name, tags, params)
+    return open_run(tracker, {KEY_TAG: key, OPEN_TAG: "true"}, name, tags, params)
 
 
-def complete(tracker: Tracker, run_id: str) -> None:
+def complete(run: TrackedRun) -> None:
     """Close the run of a pipeline for good: a rerun gets another."""
-    tracker.set_tags(run_id, {OPEN_TAG: "false"})
-    tracker.finish(run_id)
+    run.set_tags({OPEN_TAG: "false"})
+    run.finish()
 
 
 def trial_run_name(trial: str) -> str:
@@ -58,21 +59,19 @@ def trial_run_name(trial: str) -> str:
     return f"trial-{trial}"
 
 
-@logs
-def kill_others(tracker: Tracker, parent: str, names: Collection[str]) -> None:
-    """Close the runs nested in `parent` that are none of `names`: a kill left them behind."""
-    for run in tracker.find({PARENT_TAG: parent}):
-        if run.info.run_name not in names:
-            tracker.finish(run.info.run_id, "KILLED")
+def kill_others(sweep: TrackedRun, names: Collection[str]) -> None:
+    """Close the runs nested in the sweep's that are none of `names`: a kill left them behind."""
+    for name, run in sweep.children({}).items():
+        if name not in names:
+            run.finish("KILLED")
 
 
-@logs
-def tag_best(tracker: Tracker, sweep_run: str, best: str) -> None:
+def tag_best(sweep: TrackedRun, best: str) -> None:
     """Tag the run named `best` as the best of those nested in the sweep's, and no other."""
-    for run in tracker.find({PARENT_TAG: sweep_run, BEST_TAG: "true"}):
-        tracker.remove_tag(run.info.run_id, BEST_TAG)
-    for run in tracker.find({PARENT_TAG: sweep_run, "mlflow.runName": best}):
-        tracker.set_tags(run.info.run_id, {BEST_TAG: "true"})
+    for run in sweep.children({BEST_TAG: "true"}).values():
+        run.remove_tag(BEST_TAG)
+    for run in sweep.children({NAME_TAG: best}).values():
+        run.set_tags({BEST_TAG: "true"})
 
 
 def _blocks(settings: Settings) -> dict[str, Any]:

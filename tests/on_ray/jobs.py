@@ -31,6 +31,7 @@ from pipeline.settings.resources import WorkerRange, WorkerResources
 from pipeline.settings.search_space import Choices
 from pipeline.sweeps.trainable import SweepJob
 from pipeline.sweeps.tune import run_sweep, sweep_objective
+from pipeline.tracking.tracked_run import StoredRun
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.curves import LogCurves
 from pipeline.training.loop import TrainSettings
@@ -102,27 +103,25 @@ def train_job(
     workers: int | WorkerRange = 2,
     cpus: float = 1,
 ) -> None:
-    tracker = Tracker.open()
-    run_id = tracker.child_run("test", "training")
+    run = StoredRun(Tracker.open(), "test").child("training")
     read, shared = place(patches, folder, storage)
     key = TRAIN.key("data", workers)
     job = TrainJob(TRAIN, read, key, shared=shared)
-    curves = [LogCurves(tracker, run_id)]
+    curves = [LogCurves(run)]
     state = train_on_ray(job, workers, WorkerResources(cpus, gpus=0), storage, curves)
     save_tensors(folder / "state.pt", state)
 
 
 def sweep_job(patches: Path, folder: Path, storage: Storage, asked: TuneSettings = TUNE) -> None:
-    tracker = Tracker.open()
+    run = StoredRun(Tracker.open(), "test").child("sweep")
     objective = sweep_objective(patches)
     read, shared = place(patches, folder, storage)
     job = SweepJob(MODEL, asked, read, objective, "key", shared)
-    sweep_run = tracker.child_run("test", "sweep")
-    result = run_sweep(job, storage, tracker, sweep_run)
+    result = run_sweep(job, storage, run)
     content = {
         "trials": [asdict(trial) for trial in result.trials],
         "best": dict(result.best),
-        "sweep_run": sweep_run,
+        "sweep_run": run.id,
     }
     write_json(folder / "trials.json", content)
 

@@ -1,0 +1,199 @@
+"""A run of an MLflow store, and what is logged to it."""
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+import mlflow
+import mlflow.pytorch
+import numpy as np
+import torch
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from mlflow.models import infer_signature
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.tracking.tracker import KIND_TAG, PARENT_TAG, Tracker
+
+NAME_TAG = "mlflow.runName"
+MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
+
+P = ParamSpec("P")
+
+
+def _logs(
+    method: "Callable[Concatenate[StoredRun, P], None]",
+) -> "Callable[Concatenate[StoredRun, P], None]":
+    """Of a method that logs to a run: do nothing where the store has failed."""
+
+    @functools.wraps(method)
+    def guarded(run: "StoredRun", /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if not run.tracker.failed:
+            with run.tracker.forgiving():
+                method(run, *args, **kwargs)
+
+    return guarded
+
+
+def open_run(
+    tracker: Tracker,
+    key: Mapping[str, str],
+    name: str,
+    tags: Mapping[str, str],
+    params: Mapping[str, Any],
+) -> "TrackedRun":
+    """Open the run that has the tags of `key` again; else make one, which has `tags` as well.
+
+    Either has `params`. `NoRun` if the store fails.
+    """
+    if not tracker.failed:
+        with tracker.forgiving():
+            found = tracker.find(key)
+            if found:
+                run = StoredRun(tracker, tracker.reopen(found[0]))
+                run.log_params(params)
+            else:
+                run = StoredRun(tracker, tracker.create(name, {**key, **tags}))
+                run._log_new_params(params)
+            return run
+    return NoRun()
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run in an MLflow store. Holds nothing but words, so it can be sent to a worker.
+
+    Attributes:
+        tracker: the store.
+        id: MLflow's id of the run.
+    """
+
+    tracker: Tracker
+    id: str
+
+    def child(self, name: str, params: Mapping[str, Any] | None = None) -> "TrackedRun":
+        """Open the run `name` nested in this one, with `params`; make it where there is none."""
+        kind = name.partition("-")[0]  # of "sweep", and of a trial's name
+        key = {PARENT_TAG: self.id, NAME_TAG: name}
+        return open_run(self.tracker, key, name, {KIND_TAG: kind}, params or {})
+
+    def children(self, tags: Mapping[str, str]) -> "dict[str, StoredRun]":
+        """The runs nested in this one that have the tags, by name; none if the store fails."""
+        if not self.tracker.failed:
+            with self.tracker.forgiving():
+                found = self.tracker.find({PARENT_TAG: self.id, **tags})
+                return {r.info.run_name: StoredRun(self.tracker, r.info.run_id) for r in found}
+        return {}
+
+    @_logs
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters; those that the run has already are left, since MLflow refuses changes."""
+        known = self.tracker.client().get_run(self.id).data.params
+        self._log_new_params({name: v for name, v in params.items() if name not in known})
+
+    def _log_new_params(self, params: Mapping[str, Any]) -> None:
+        new = [Param(name, str(value)) for name, value in params.items()]
+        for start in range(0, len(new), MAX_PARAMS):
+            self.tracker.client().log_batch(self.id, params=new[start : start + MAX_PARAMS])
+
+    @_logs
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
+        """Log the metrics that are defined, in one call per thousand."""
+        now = int(time.time() * 1000)
+        defined = [Metric(k, float(v), now, step) for k, v in metrics.items() if v is not None]
+        for start in range(0, len(defined), MAX_METRICS):
+            self.tracker.client().log_batch(self.id, metrics=defined[start : start + MAX_METRICS])
+
+    def log_epoch(self, metrics: Mapping[str, float]) -> None:
+        """Log the metrics of an epoch as a step of the run's curves."""
+        values = {name: value for name, value in metrics.items() if name != "epoch"}
+        self.log_metrics(values, int(metrics["epoch"]))
+
+    @_logs
+    def log_missing_history(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Log training curves that are not in the run yet: the training may be an earlier run's."""
+        curve = self.tracker.client().get_metric_history(self.id, "loss_g")
+        logged = {metric.step for metric in curve}
+        for metrics in history:
+            if metrics["epoch"] not in logged:
+                self.log_epoch(metrics)
+
+    @_logs
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Tag the run."""
+        self.tracker.client().log_batch(self.id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+    @_logs
+    def remove_tag(self, name: str) -> None:
+        """Take a tag off the run."""
+        self.tracker.client().delete_tag(self.id, name)
+
+    @_logs
+    def log_dataset(self, name: str, place: str, data: str) -> None:
+        """Say which data the run stands on, by name, place and digest."""
+        dataset = Dataset(name=name, digest=data[:8], source_type="local", source=place)
+        self.tracker.client().log_inputs(self.id, [DatasetInput(dataset)])
+
+    @_logs
+    def log_folder(self, folder: Path, name: str) -> None:
+        """Log every file of a folder as artifacts under `name`."""
+        self.tracker.client().log_artifacts(self.id, str(folder), name)
+
+    @_logs
+    def log_file(self, path: Path, name: str) -> None:
+        """Log a file as an artifact under `name`."""
+        self.tracker.client().log_artifact(self.id, str(path), name)
+
+    @_logs
+    def log_model(self, model: nn.Module, example: NDArray[np.uint8]) -> None:
+        """Log a scoring module with its signature, exported without pickled code.
+
+        Args:
+            model: uint8 patches (N, H, W, C) to scores (N,).
+            example: two patches or more; a batch of one would fix the batch size.
+        """
+        with torch.inference_mode():
+            signature = infer_signature(example, model(torch.from_numpy(example)).numpy())
+        mlflow.set_tracking_uri(self.tracker.uri)
+        with mlflow.start_run(run_id=self.id):
+            mlflow.pytorch.log_model(
+                model.eval(),
+                name="model",
+                signature=signature,
+                input_example=example,
+                serialization_format="pt2",
+                # Said here, or MLflow would load the model in a second process to find out.
+                pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
+            )
+
+    @_logs
+    def finish(self, status: str = "FINISHED") -> None:
+        """Close the run as FINISHED, FAILED or KILLED."""
+        self.tracker.client().set_terminated(self.id, status)
+
+
+@dataclass(frozen=True)
+class NoRun:
+    """Stands in for a run that could not be made, also in a process that finds the store back."""
+
+    id = None
+
+    def child(self, *_: Any) -> "NoRun":
+        """No run either."""
+        return self
+
+    def children(self, *_: Any) -> dict[str, StoredRun]:
+        """None."""
+        return {}
+
+    def _nothing(self, *args: Any, **kwargs: Any) -> None:
+        """Log nothing."""
+
+    log_params = log_metrics = log_epoch = log_missing_history = _nothing
+    set_tags = remove_tag = log_dataset = log_folder = log_file = log_model = finish = _nothing
+
+
+TrackedRun = StoredRun | NoRun
