@@ -1,4 +1,4 @@
-"""Ray: a session of it, what it must have, and who may write to a store.
+"""Ray: sessions, checks of the cluster, the parameter `storage` and its locks.
 
 May import: common, settings.
 """

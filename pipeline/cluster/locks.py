@@ -1,4 +1,4 @@
-"""One process at a time on a training or a sweep."""
+"""A lock that lets one process at a time work on a training run or a sweep."""
 
 import os
 import socket
@@ -17,13 +17,13 @@ POLL_SECONDS = 0.5
 
 @contextmanager
 def exclusive_lock(storage: Storage, name: str) -> Iterator[None]:
-    """Hold `name` in `storage` for the time of a `with` block, after whoever has it.
+    """Hold the lock `name` in `storage` during a `with` block; wait while another process has it.
 
-    The operating system lets go of the lock of a process that dies. At an address
-    (`s3://` and its kin) there is nothing to lock, and so no lock.
+    The operating system releases the lock of a process that dies. Storage at an address, such as
+    `s3://`, cannot be locked; the block then runs without a lock.
 
     Raises:
-        InputError: nothing can be written in the folder.
+        InputError: the folder of the storage is not writable.
     """
     if storage.is_address:
         yield
@@ -45,7 +45,7 @@ def _acquire(place: Path) -> BaseFileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        time.sleep(POLL_SECONDS)  # whoever has only just taken it writes its name now
+        time.sleep(POLL_SECONDS)  # a process that has just taken the lock is writing its name
         holder = place.read_text(encoding="utf-8") or "another process"
         print(f"{place}: {holder} is at work on this: waiting", flush=True)
         lock.acquire(poll_interval=POLL_SECONDS)

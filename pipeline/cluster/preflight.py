@@ -1,4 +1,4 @@
-"""What is found out before a job starts on Ray: that it can be placed, and who runs what."""
+"""Checks before a job starts on Ray: room on the nodes, their versions, and shared folders."""
 
 import platform
 from collections.abc import Callable, Mapping
@@ -15,14 +15,14 @@ from pipeline.common.files import UNFINISHED
 
 T = TypeVar("T")
 
-PACKAGES = ("h5py", "numpy", "torch")  # beside Ray and Python, which Ray compares itself
+PACKAGES = ("h5py", "numpy", "torch")  # Ray itself compares the versions of Ray and Python
 
 
 def require_capacity(parameter: str, count: int, each: Mapping[str, float]) -> None:
-    """Refuse what could wait for ever: `count` workers, each on one node with `each` to spare.
+    """Refuse `count` workers if they could wait for ever for nodes with `each` worker's resources.
 
     Raises:
-        InputError: the nodes, if idle, have room for less; the message says for how many.
+        InputError: idle nodes have room for fewer workers; the message says for how many.
     """
     nodes = [node["Resources"] for node in _live_nodes()]
     room = sum(_fitting(node, each) for node in nodes)
@@ -36,10 +36,10 @@ def require_capacity(parameter: str, count: int, each: Mapping[str, float]) -> N
 
 
 def require_same_versions(wanted: Mapping[str, str]) -> None:
-    """Refuse a cluster on which a node's versions differ from `wanted`, the driver's.
+    """Refuse a cluster on which a node's versions differ from `wanted`, the driver's versions.
 
     Raises:
-        InputError: some do; the message names the first node, the package and both versions.
+        InputError: a version differs; the message names the node, the package and both versions.
     """
     for node in _live_nodes():
         there = _ask(node["NodeID"], installed_versions)
@@ -52,9 +52,9 @@ def require_same_versions(wanted: Mapping[str, str]) -> None:
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether every node sees what is in `folder` here.
+    """Return whether every node sees the files that this machine has in `folder`.
 
-    True as well of a folder that cannot be written, which is for whoever writes there to say.
+    Also returns True if the folder is not writable; the code that writes there reports that.
     """
     marker = folder.resolve() / f".{uuid4().hex}{UNFINISHED}"
     try:
@@ -68,7 +68,7 @@ def is_shared(folder: Path) -> bool:
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result, "none" where one is missing."""
+    """Return the versions of Python and of `PACKAGES`, "none" for a package that is missing."""
     return {"Python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
@@ -78,7 +78,7 @@ def _live_nodes() -> list[dict[str, Any]]:
 
 
 def _ask(node_id: str, question: Callable[[], T]) -> T:
-    """What a function returns on a node."""
+    """Call a function on a node and return its result."""
     pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
     task: Any = ray.remote(num_cpus=0)(_call)
     answer: T = ray.get(task.options(scheduling_strategy=pinned).remote(question))
@@ -97,7 +97,7 @@ def _version(package: str) -> str:
 
 
 def _fitting(node: Mapping[str, float], each: Mapping[str, float]) -> int:
-    """How many workers fit on an idle node."""
+    """Return the number of workers that fit on an idle node."""
     return min(int(node.get(name, 0.0) / amount) for name, amount in each.items() if amount)
 
 

@@ -1,4 +1,4 @@
-"""Connecting to Ray: the cluster that `RAY_ADDRESS` names, or a local one for this process."""
+"""Connections to Ray: to the cluster at `RAY_ADDRESS`, or to a local Ray of this process."""
 
 import os
 import signal
@@ -20,17 +20,17 @@ from pipeline.cluster.private_folder import private_folder, private_token
 from pipeline.common.errors import InputError
 
 T = TypeVar("T")
-OBJECT_STORE_BYTES = 128 * 2**20  # nothing of ours goes through it but small messages
+OBJECT_STORE_BYTES = 128 * 2**20  # only small messages of ours go through it
 TIMED_OUT = "timed out during startup"  # in Ray's message; the exception is a bare `Exception`
 
 
 @contextmanager
 def ray_session() -> Iterator[None]:
-    """Ray for the time of a `with` block; the workers import this checkout's `pipeline`.
+    """Connect to Ray during a `with` block; the workers import this checkout's `pipeline`.
 
     Raises:
-        InputError: no cluster answers at `RAY_ADDRESS`, its nodes have other versions, or a Ray of
-            this process's own does not start.
+        InputError: no cluster answers at `RAY_ADDRESS`, its nodes have other versions, or a local
+            Ray does not start.
     """
     address = os.environ.get("RAY_ADDRESS", "")
     on_cluster = address not in {"", "local"}
@@ -45,8 +45,8 @@ def ray_session() -> Iterator[None]:
                 require_same_versions(installed_versions())
             yield
         except KeyboardInterrupt:
-            # The process ends now, and what it has on Ray with it. Shut down in order, Ray Tune
-            # would see its trials die meanwhile, and write down that they failed.
+            # The process ends now, and its work on Ray with it. During an orderly shutdown Ray Tune
+            # would see its trials die, and record them as failed.
             raise
         except BaseException:
             ray.shutdown()
@@ -56,12 +56,12 @@ def ray_session() -> Iterator[None]:
 
 
 def connect(address: str) -> None:
-    """Connect to the cluster at `address`, the value of `RAY_ADDRESS`, which Ray reads itself.
+    """Connect to the cluster at `address`, the value of `RAY_ADDRESS`; Ray reads the variable.
 
     Raises:
-        InputError: it is no address, or no cluster answers there within a minute.
+        InputError: `address` is not valid, or no cluster answers there within a minute.
     """
-    # Ray would try 20 times, for 41 seconds each. This is how often it tries.
+    # One try to connect. By default Ray tries 20 times, for 41 seconds each.
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
     try:
         ray.init(runtime_env=_runtime_env())
@@ -76,10 +76,10 @@ def connect(address: str) -> None:
 def start(folder: Path) -> None:
     """Start a Ray of this process's own, with its files in `folder`, which listens on loopback.
 
-    On a busy machine its node may not be up in the 30 seconds that Ray gives it: then once more.
+    If Ray's node is not up in Ray's limit of 30 seconds, on a busy machine, this tries once more.
 
     Raises:
-        InputError: it was not up the second time either.
+        InputError: the second start timed out too.
     """
     runtime_env = _runtime_env()
     # The workers' own temporary files stay where the user wants them.
@@ -94,8 +94,8 @@ def start(folder: Path) -> None:
     }
     for last in (False, True):
         try:
-            # Ray Train asks the dashboard's State API, on loopback, about its actors. "local", or
-            # Ray would join another's cluster, or one that a killed run left behind.
+            # Ray Train asks the dashboard's State API, on loopback, about its actors. Without
+            # "local" Ray would join another user's cluster, or the cluster of a killed run.
             with _variables(variables):
                 ray.init(
                     address="local",
@@ -119,23 +119,23 @@ def start(folder: Path) -> None:
 
 
 def _runtime_env() -> dict[str, Any]:
-    """What the workers get."""
+    """Return the environment that Ray sets up for each worker."""
 
     def know_the_cluster() -> None:
-        # Ray Train's watchman over the CPUs of a trial asks "the" cluster of this machine. Where
-        # there are two it ends in an error, and a trial that is stopped never gives its CPUs back.
+        # Ray Train's PlacementGroupCleaner, which frees the CPUs of a stopped trial, looks for the
+        # only cluster of this machine. If there are two it fails, and the CPUs stay reserved.
         os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
 
     return {
-        # A function within a function travels itself, so workers need not import this module.
+        # Ray sends a nested function by value, so workers need not import this module.
         "worker_process_setup_hook": know_the_cluster,
         "py_modules": [str(Path(pipeline.__file__).parent)],
         "env_vars": {
-            # Ray Train would log what a worker prints, and so show it twice.
+            # Otherwise Ray Train also logs the output of workers, and it is shown twice.
             "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-            # Workers import torch first, which takes longer than Ray's minute on a busy machine.
+            # Workers import torch first; on a busy machine this takes longer than Ray's minute.
             "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
-            # A trial's process is used for the next one once it has ended, on a busy machine too.
+            # On a busy machine, wait long enough for a trial to end before its process is reused.
             "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
         },
     }
@@ -158,7 +158,7 @@ def _variables(values: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _keeping_sigterm() -> Iterator[None]:
-    """Give back the handler of SIGTERM, which Ray's start takes, to end the process on the spot."""
+    """Restore the handler of SIGTERM after Ray's start, which sets one that ends the process."""
     handler = signal.getsignal(signal.SIGTERM)
     ended = False
     try:
@@ -171,15 +171,15 @@ def _keeping_sigterm() -> Iterator[None]:
 
 
 def apart_from_signals(work: Callable[[], T]) -> T:
-    """Do the work in a thread: in the main one, Ray's libraries take Ctrl-C for themselves."""
+    """Run `work` in a thread and return its result: in the main thread Ray handles Ctrl-C."""
     return ThreadPoolExecutor(1).submit(work).result()
 
 
 def share_cores(processes: int) -> None:
-    """Let torch compute on the CPUs that were asked for, or on its share of the node's if larger.
+    """Give torch a thread for each CPU of its worker, or its share of the node's if larger.
 
-    Ray leaves it one thread for each CPU that was asked for, and so idles cores where fewer
-    processes than cores are at work.
+    Ray gives torch one thread for each CPU that the worker reserved. If fewer `processes` than
+    cores run on the node, the other cores would be idle.
     """
     context: Any = ray.get_runtime_context()
     asked = int(context.get_assigned_resources().get("CPU", 1))

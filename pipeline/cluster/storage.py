@@ -1,4 +1,4 @@
-"""The parameter `storage`: where Ray keeps what a killed stage resumes from."""
+"""The parameter `storage`: the place of the checkpoints from which a killed stage resumes."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Storage:
 
     @classmethod
     def of(cls, parameter: str) -> "Storage":
-        """The place that the parameter names; a path is relative to the project."""
+        """Return the place that the parameter names; a path is relative to the project's root."""
         return cls(parameter if "://" in parameter else str(project_root() / parameter))
 
     def __str__(self) -> str:
@@ -27,14 +27,14 @@ class Storage:
 
     @property
     def is_address(self) -> bool:
-        """Whether it is an address, not a folder of this machine."""
+        """Whether the place is an address and not a folder of this machine."""
         return "://" in self.place
 
     def child(self, name: str) -> "Storage":
-        """The place below it."""
+        """Return the place called `name` below this one."""
         return Storage(f"{self.place}/{name}")
 
     def open(self) -> tuple[FileSystem, str]:
-        """Its file system, and its path there."""
+        """Return the file system of the place, and the path of the place there."""
         found: tuple[FileSystem, str] = FileSystem.from_uri(self.place)
         return found

@@ -1,20 +1,20 @@
-"""The one exception that means: the input is wrong, not the program."""
+"""The exception for wrong input, as opposed to a fault of the program."""
 
 
 class InputError(ValueError):
     """A file, parameter or value that cannot be used.
 
-    The message is one line that names it, says what was expected and what to do. Stage entry
-    points print it without a traceback and exit with status 1.
+    The message is one line: the file or parameter, what was expected, and what to do. Stage entry
+    points print the message without a traceback and exit with status 1.
     """
 
 
 def require(holds: bool, name: str, got: object, expected: str) -> None:
-    """Raise an `InputError` that names the parameter, what it was and what was expected."""
+    """Raise an `InputError` unless `holds`; it names the parameter, its value and `expected`."""
     if not holds:
         raise InputError(f"{name}: got {got!r}, expected {expected}")
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of an error that another process raised: it names what was raised there."""
+    """Return the last line of an error from another process: that line names the original error."""
     return str(error).strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and digests."""
+"""Atomic writes, readers of CSV and YAML, and digests."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ from pipeline.common.errors import InputError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, then rename: a reader sees all of it or none."""
+    """Write `content` to a file beside `path`, then rename it: readers see all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     beside.write_bytes(content)
@@ -26,7 +26,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, whole or not at all. NaN is refused."""
+    """Write `content` as indented JSON, whole or not at all; NaN raises ValueError."""
     write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
@@ -40,13 +40,13 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file, with a byte order mark or without, a dict per row."""
+    """Read a CSV file, with or without a byte order mark, into one dict per row."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def read_numbers(path: Path) -> list[dict[str, float]]:
-    """Read a CSV file of numbers, a dict per row."""
+    """Read a CSV file of numbers into one dict per row."""
     return [{name: float(value) for name, value in row.items()} for row in read_table(path)]
 
 
@@ -54,8 +54,8 @@ def read_yaml(path: Path) -> Any:
     """Read a file of YAML 1.2, as DVC does: ``no``, ``on`` and ``y`` are words, not booleans.
 
     Raises:
-        InputError: it is not valid YAML, or a key stands twice in one mapping; one line that names
-            the file and the line in it.
+        InputError: the file is not valid YAML, or a mapping has the same key twice; the message
+            is one line, with the file and the line number.
         OSError: the file cannot be read.
     """
     try:
@@ -68,20 +68,20 @@ def read_yaml(path: Path) -> Any:
 
 
 def yaml_text(content: Any) -> str:
-    """`content` as YAML 1.2 that `read_yaml` reads back, a line per value, keys in their order."""
+    """Return `content` as YAML 1.2 for `read_yaml`: one line per value, keys in their order."""
     text = io.StringIO()
     _yaml().dump(content, text)
     return text.getvalue()
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def code_digest(names: Sequence[str]) -> str:
-    """SHA-256 of the source of modules, and of packages with all that they hold, in hex."""
+    """Return the SHA-256, in hex, of the source of modules, and of packages with their modules."""
     return digest([path.read_text(encoding="utf-8") for name in names for path in _sources(name)])
 
 
@@ -91,12 +91,12 @@ def _sources(name: str) -> list[Path]:
 
 
 def digest(content: Any) -> str:
-    """SHA-256 of JSON-like content, in hex; the order of keys does not matter."""
+    """Return the SHA-256 of JSON-like content, in hex; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def project_root() -> Path:
-    """Where the project's stores are; `dvc exp run --temp` names the original of its copy."""
+    """Return the project's root; in the copy that `dvc exp run --temp` makes, the original's."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 

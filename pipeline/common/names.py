@@ -1,20 +1,20 @@
-"""Names that several packages share: of classes, of splits, and of arrays by their shape."""
+"""Names that several packages share: labels, splits, and array types with their shapes."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-# What a window or a scan is, beside the names of the abnormal classes.
+# Labels of windows and scans, in addition to the names of the abnormal classes.
 NORMAL = "normal"
 IGNORED = "ignored"  # an object that makes a window neither normal nor abnormal
 
 TRAIN = "train"  # normal scans only
 VALIDATION = "validation"  # normal scans only: best epoch, score bounds, threshold
 LABELLED_VALIDATION = "labelled_validation"  # normal and abnormal: a sweep's objective
-TEST = "test"  # normal and abnormal: looked at once, by evaluation
+TEST = "test"  # normal and abnormal: read only once, by evaluation
 SPLITS = (TRAIN, VALIDATION, LABELLED_VALIDATION, TEST)
 
 # (H, W, C), 0 to 255, bright where nothing absorbs. C is 1 (grey), 2 (low and high energy) or 3
 # (RGB), the same in all scans of a set.
 Image = NDArray[np.uint8]
-Patches = NDArray[np.uint8]  # (N, H, W, C), of the same values
+Patches = NDArray[np.uint8]  # (N, H, W, C), values and C as in `Image`
 Scores = NDArray[np.float64]  # (N,), higher means more abnormal

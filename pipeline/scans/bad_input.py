@@ -1,4 +1,4 @@
-"""Bad files among good ones: each said in one line, all counted, then skipped or refused."""
+"""Reports each bad file in one line and their number, then skips them or ends the stage."""
 
 import sys
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from pipeline.settings.scans import BadInputRule
 
 @dataclass(frozen=True)
 class BadInput:
-    """A file that cannot be used, or several with the same fault.
+    """A file that cannot be used, or several files with the same fault.
 
     Attributes:
-        file: its path, as the source gave it; of several, the folder that they are in.
-        reason: what is wrong with it and what was expected, without the path.
-        count: how many files it stands for.
+        file: the file's path, as the source gave it; for several files, their folder.
+        reason: the fault and what was expected, without the path.
+        count: number of files.
     """
 
     file: str
@@ -24,15 +24,15 @@ class BadInput:
 
 
 def as_bad(file: object, error: InputError) -> BadInput:
-    """What an `InputError` about a file says, without the path that it starts with."""
+    """Make a `BadInput` of an `InputError` about a file, without the path before its message."""
     return BadInput(str(file), str(error).removeprefix(f"{file}: "))
 
 
 def settle(found: Sequence[BadInput], rule: BadInputRule) -> None:
-    """Say every bad file on standard error, and how many there are.
+    """Print every bad file, and the number of bad files, on standard error.
 
     Raises:
-        InputError: there are some, and the rule is ``fail``.
+        InputError: there are bad files, and the rule is ``fail``.
     """
     if not found:
         return

@@ -1,4 +1,4 @@
-"""Which scans belong to one bag: by a pattern in their ids, or by a column of a table."""
+"""Groups scans into bags, by a pattern in the scans' ids or by a column of a table."""
 
 import csv
 import re
@@ -11,18 +11,18 @@ from pipeline.common.files import read_table
 from pipeline.scans.scan import PARTS, ScanEntry
 from pipeline.settings.scans import BagColumn
 
-# How Roboflow names the copies that it makes of a picture: bag7_jpg.rf.0c1d2e...
+# Names that Roboflow gives to copies of a picture: bag7_jpg.rf.0c1d2e...
 ROBOFLOW = re.compile(r"(.+)_(?:bmp|jpe?g|png|tiff?|webp)\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Bag:
-    """Scans that belong together, and so in one split.
+    """Scans of one bag, which all go into one split.
 
     Attributes:
-        key: what they have in common.
+        key: the name of the bag, or the id of its only scan.
         scans: in order of their ids.
-        classes: the abnormal classes of all of them, sorted.
+        classes: the abnormal classes of its scans, sorted.
     """
 
     key: str
@@ -31,9 +31,9 @@ class Bag:
 
 
 def make_bags(entries: Sequence[ScanEntry], names: Mapping[str, str]) -> list[Bag]:
-    """The scans by bag, in order of the bags' keys; `names` has the bag of a scan's id.
+    """Return the bags in order of their keys; `names` maps a scan's id to the name of its bag.
 
-    A scan without a name is a bag by itself.
+    A scan whose id is not in `names` is a bag by itself.
     """
     members: dict[tuple[bool, str], list[ScanEntry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.scan_id):
@@ -48,17 +48,17 @@ def make_bags(entries: Sequence[ScanEntry], names: Mapping[str, str]) -> list[Ba
 def bag_names(
     entries: Sequence[ScanEntry], group: str | BagColumn | None, folder: Path
 ) -> dict[str, str]:
-    """The bag of each scan that has one, by the scan's id.
+    """Return the name of the bag of each scan that has one, by the scan's id.
 
     Args:
         entries: the scans.
-        group: a regular expression, whose first group (or, without groups, whole match) in the
-            id is the bag's name; or a column; or None, where scans are copies of one that
-            Roboflow has augmented if their names say so.
-        folder: where the scans and the column's table are.
+        group: a regular expression, whose first group (or whole match, if it has no group) in a
+            scan's id is the bag's name; or a column of a table; or None, which puts Roboflow's
+            copies of a picture, known by their names, into one bag.
+        folder: the folder of the scans and of the table.
 
     Raises:
-        InputError: `group` names the bag of no scan, or the table is not as it says.
+        InputError: `group` gives no scan a bag, or the table cannot be read or lacks a column.
     """
     if not entries:
         return {}
@@ -74,7 +74,7 @@ def bag_names(
 
 
 def describe_bags(names: Mapping[str, str], scans: int, group: str | BagColumn | None) -> list[str]:
-    """A line that says how many scans are in how many bags, where any are."""
+    """Return a line with the numbers of scans and of bags, or no line if no scan has a bag."""
     bags = len(set(names.values()))
     if group is not None:
         return [f"{len(names)} of {scans} scans are in {bags} bags (scans.group)"]
@@ -87,7 +87,7 @@ def describe_bags(names: Mapping[str, str], scans: int, group: str | BagColumn |
 
 
 def _without_part(scan_id: str) -> str:
-    """A scan's id without the first folder, if it is called as a part of a set."""
+    """Return a scan's id without its first folder, if this folder is called train, val or test."""
     first, _, rest = scan_id.partition("/")
     return rest if rest and first.lower() in PARTS else scan_id
 
@@ -122,9 +122,9 @@ def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> 
 
 
 def _by_end(scan_ids: Sequence[str]) -> dict[str, list[str]]:
-    """The scans by every end of their ids that begins with a whole part of the path.
+    """Map every end of a scan's id to its scans: a/b/c has the ends a/b/c, b/c and c.
 
-    A whole id is that scan's alone.
+    An end that is a scan's whole id maps to this scan only.
     """
     found: dict[str, list[str]] = {}
     for scan in scan_ids:
@@ -136,7 +136,7 @@ def _by_end(scan_ids: Sequence[str]) -> dict[str, list[str]]:
 
 def _without_suffix(written: str) -> str:
     path = PurePath(written)
-    return path.with_suffix("").as_posix() if path.name else written  # such as an empty cell
+    return path.with_suffix("").as_posix() if path.name else written  # an empty cell has no name
 
 
 def _read_table(table: Path, column: BagColumn) -> list[dict[str, str]]:

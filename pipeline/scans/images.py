@@ -1,8 +1,8 @@
-"""Reading images: the one place that decides how a file becomes uint8.
+"""Reads image files; only this module decides how a file becomes uint8.
 
-Pillow reads every format. It gives size and mode from the header, so that a bomb is refused before
-it is decoded; it raises for a file that is cut short, where OpenCV fills in grey; and it knows
-palettes, transparency and EXIF.
+Pillow reads all formats. It gives size and mode from the header, so that a decompression bomb is
+refused before it is decoded. It raises an error for a truncated file, where OpenCV fills in grey.
+It supports palettes, transparency and EXIF.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pipeline.common.errors import InputError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-SIGNATURES = {  # of formats that are not read, by offset: their files are named, not passed over
+SIGNATURES = {  # by offset, of formats that are not read: such files are reported as bad
     0: {
         b"GIF8": "GIF",
         b"\0\0\0\x0cjP  ": "JPEG 2000",
@@ -31,38 +31,38 @@ SIGNATURES = {  # of formats that are not read, by offset: their files are named
     8: {b"WEBP": "WebP"},
     128: {b"DICM": "DICOM"},
 }
-MAX_PIXELS = 64_000_000  # of one image; about half a GiB while it is decoded
+MAX_PIXELS = 64_000_000  # in one image, which needs about half a GiB while it is decoded
 
-# Changes with what `read_image` makes of a file.
+# Change this text if `read_image` returns other pixels for a file.
 PIXEL_RULE = (
     "1: 8 bits as they are, of 16 the high byte, 1 bit as 0 and 255; grey is one channel, colour "
     "and palette are RGB, two grey pages of a TIFF are low and high energy; transparency lies "
     "over white, where nothing absorbs; EXIF orientation is applied"
 )
 
-LFS = "version https://git-lfs"  # how Git LFS's pointer to a file begins
+LFS = "version https://git-lfs"  # the start of a pointer file of Git LFS
 
-EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # a tag of TIFF, and its value for what Pillow would drop
+EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # a TIFF tag, and the value for channels that Pillow drops
 
 Pixels = NDArray[np.uint8]
 
 
 class _RefusedError(ValueError):
-    """A picture that the rule does not cover."""
+    """An image that `PIXEL_RULE` does not cover."""
 
 
 def read_image(path: Path) -> Pixels:
     """Read an image as (H, W, C) uint8 by `PIXEL_RULE`; C is 1, 2 or 3.
 
     Raises:
-        InputError: the file cannot be read or decoded, has more than `MAX_PIXELS`, or is of a
-            kind that the rule does not cover: floating point, 32 bits, CMYK, several pictures.
+        InputError: the file cannot be read or decoded, has more than `MAX_PIXELS`, or is not
+            covered by the rule: floating point, 32 bits, CMYK, several pictures.
     """
     return _open(path, _channels)
 
 
 def read_index_mask(path: Path) -> Pixels:
-    """Read a mask of class indices as (H, W) uint8; of a palette image the indices.
+    """Read a mask of class indices as (H, W) uint8; a palette image gives its palette indices.
 
     Raises:
         InputError: the file cannot be read or is not an 8-bit mask of one channel.
@@ -71,9 +71,9 @@ def read_index_mask(path: Path) -> Pixels:
 
 
 def image_format(path: Path) -> str | None:
-    """A picture's format by its content, whatever its suffix; None of a file that is no picture.
+    """Return an image's format by its content, not its suffix; None if the file is no image.
 
-    The first of `FORMATS` stands for all of them; others have their name in `SIGNATURES`.
+    `FORMATS[0]` stands for every format in `FORMATS`; other formats are named as in `SIGNATURES`.
     """
     try:
         with path.open("rb") as file:
@@ -85,8 +85,8 @@ def image_format(path: Path) -> str | None:
         with Image.open(path, formats=FORMATS):
             return FORMATS[0]
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return FORMATS[0]  # `read_image` says how large it is
-    except Exception:  # Pillow's decoders raise what they like of a file that is no picture
+        return FORMATS[0]  # `read_image` reports its size
+    except Exception:  # Pillow's decoders raise errors of any type for other files
         return None
 
 
@@ -106,7 +106,7 @@ def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:
             reason = "a pointer of Git LFS: run `git lfs pull`"
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
-    except Exception as error:  # Pillow's decoders raise what they like
+    except Exception as error:  # Pillow's decoders raise errors of any type
         reason = f"not an image that can be decoded: {error}"
     raise InputError(f"{path}: {' '.join(reason.split())}")
 
@@ -138,7 +138,7 @@ def _page_at(image: Image.Image, number: int) -> Pixels:
 
 
 def _page(image: Image.Image) -> Pixels:
-    """The page that an image is at, (H, W, C)."""
+    """Decode the current page of an image, (H, W, C)."""
     if UNSPECIFIED in getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ()):
         raise _RefusedError("a channel of no stated meaning: save low and high energy as two pages")
     upright = ImageOps.exif_transpose(image)
@@ -159,7 +159,7 @@ def _page(image: Image.Image) -> Pixels:
 
 
 def _plain_mode(image: Image.Image) -> str:
-    """What a palette, or a colour that stands for transparency, is spelled out to."""
+    """Return the mode without palette that an image with palette or transparency converts to."""
     grey = image.mode in ("1", "L")
     if "transparency" in image.info or image.mode == "PA":
         return "LA" if grey else "RGBA"
@@ -167,7 +167,7 @@ def _plain_mode(image: Image.Image) -> str:
 
 
 def _over_white(values: Pixels) -> Pixels:
-    """Channels with alpha last, (H, W, C + 1), over white, (H, W, C)."""
+    """Blend an image with alpha as last channel, (H, W, C + 1), over white: (H, W, C)."""
     alpha = values[:, :, -1:].astype(np.uint16)
     if not alpha.any():
         raise _RefusedError("every pixel is transparent: save it without an alpha channel")

@@ -1,4 +1,4 @@
-"""What a scan source gives: scans with their regions, and a listing made without reading pixels."""
+"""The results of a scan source: scans with their regions, and a listing made before reading."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Mask = NDArray[np.bool_]  # (H, W), True on the object
 
 Part = Literal["train", "validation", "test"]
 
-# What folders and lists of a set's own parts are called.
+# The usual names of folders and lists of a set's own parts.
 PARTS: dict[str, Part] = {
     "train": "train",
     "training": "train",
@@ -31,7 +31,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class Region:
-    """One abnormal object in a scan, or one to be ignored.
+    """One abnormal object, or one ignored object, in a scan.
 
     Attributes:
         class_name: the abnormal class, for instance ``knife``, or `IGNORED`.
@@ -44,13 +44,13 @@ class Region:
 
 @dataclass(frozen=True)
 class Scan:
-    """One scan, read.
+    """One scan that has been read.
 
     Attributes:
         scan_id: unique within its source.
         image: (H, W, C) uint8.
-        regions: the abnormal and the ignored objects, none in a normal scan.
-        objects: the class of every object in the set's own words, those of normal classes too.
+        regions: the abnormal and the ignored objects; a normal scan has no abnormal ones.
+        objects: the set's own class name of every object, including objects of normal classes.
     """
 
     scan_id: str
@@ -61,14 +61,14 @@ class Scan:
 
 @dataclass(frozen=True)
 class ScanEntry:
-    """What is known of a scan before it is read: enough to split by.
+    """The facts about a scan before it is read, enough to split the set.
 
     Attributes:
         scan_id: unique within its source.
-        files: the files that are its own, for their digests; the image first.
+        files: the files of this scan only, for their digests; the image first.
         classes: its abnormal classes, sorted; empty for a normal scan.
-        part: the set's own part that it belongs to, None where the set names none for it.
-        records: digest of its records in a file that it shares with other scans, where it does.
+        part: the set's own part of the scan; None if the set names no part.
+        records: digest of the scan's records in a file of several scans; None without such a file.
     """
 
     scan_id: str
@@ -80,13 +80,13 @@ class ScanEntry:
 
 @dataclass(frozen=True)
 class SetFiles:
-    """Every file below a set's folder, each in one of the groups.
+    """Every file below a set's folder, each in one of four groups.
 
     Attributes:
         folder: the set's folder.
-        images: files that are read as images, sorted; by suffix, or by content where the suffix
-            is another.
-        others: every other file, sorted: annotations, and files that no source reads.
+        images: image files, sorted; recognised by suffix, or by content if the suffix is not
+            in `IMAGE_SUFFIXES`.
+        others: all other files, sorted: annotations, and files that no source reads.
         hidden: hidden files and folders, which are left alone, sorted.
         bad: links, special files and images of other formats, with the reason.
     """
@@ -98,23 +98,23 @@ class SetFiles:
     bad: tuple[BadInput, ...] = ()
 
     def ending_in(self, *suffixes: str) -> list[Path]:
-        """The other files that end in one of the suffixes, whatever their case."""
+        """Return the files of `others` with one of the suffixes (in lower case), in any case."""
         return [path for path in self.others if path.suffix.lower() in suffixes]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source found.
+    """The scans and files that a source found.
 
     Attributes:
         files: every file below the folder.
-        entries: every scan that can be taken, sorted by id.
-        bad: every file that cannot, and why.
-        names: the set's own classes that some scan has.
-        annotations: the files that say something of scans or classes.
-        ignored: files that are left alone on purpose, with the reason. Another file that is no
-            scan's, no annotation and not bad is none of this format.
-        notes: what was read in a way that a user should know of, and how often.
+        entries: every usable scan, sorted by id.
+        bad: every file that cannot be used, with the reason.
+        names: the set's own names of the classes that occur in scans.
+        annotations: the files with information on scans or classes.
+        ignored: files left out on purpose, with the reason. Any file that is no scan, no
+            annotation, not bad and not in `ignored` has another format.
+        notes: remarks for the user on how files were read, with the number of cases.
     """
 
     files: SetFiles
@@ -127,18 +127,18 @@ class Listing:
 
 
 class ScanSource(Protocol):
-    """Turns a folder into scans."""
+    """A reader of the scans in a folder."""
 
     def meaning(self, name: str) -> str:
-        """A class of the set's own words here: normal, `IGNORED`, or an abnormal class."""
+        """Return the meaning of a set's own class: normal, `IGNORED`, or an abnormal class."""
         ...
 
     def listing(self) -> Listing:
-        """Every scan of the folder, found without reading pixels.
+        """List every scan of the folder, without reading pixels.
 
         Raises:
             InputError: the folder is missing, empty or not laid out as the source expects, or
-                `scans.classes` does not say what a class is.
+                `scans.classes` lacks a class of the set.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Which scan goes where, decided by whole scan before anything is cut."""
+"""Assigns whole scans to splits, before any window is cut."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ LABELS_USED = (
 
 
 def with_parts(entries: Sequence[ScanEntry], parts: Parts, *, keep: bool) -> list[ScanEntry]:
-    """The entries with their own parts, or without where the set's parts are not to be kept.
+    """Return the entries, with their own parts if `keep` and the set has a test part, or without.
 
     Raises:
-        InputError: the parameter asks for the set's own parts, and it has none.
+        InputError: `scans.parts` is ``own``, but the set has no parts of its own.
     """
     if parts == "own" and all(entry.part is None for entry in entries):
         raise InputError(
@@ -38,7 +38,7 @@ def with_parts(entries: Sequence[ScanEntry], parts: Parts, *, keep: bool) -> lis
 def describe_parts(
     entries: Sequence[ScanEntry], shares: SplitShares, splits: Mapping[str, str], *, kept: bool
 ) -> list[str]:
-    """Lines that say what the set's own parts are, and whether labels decide what trains."""
+    """Return lines about the set's own parts, and a line if labels select training windows."""
     counts = Counter(entry.part for entry in entries if entry.part)
     found = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
     fate = "kept as the splits" if kept else "not kept: set scans.parts to own for that"
@@ -55,19 +55,19 @@ def describe_parts(
 def split_scans(
     entries: Sequence[ScanEntry], shares: SplitShares, seed: int, bags: Mapping[str, str]
 ) -> dict[str, str]:
-    """Give every scan one split: a dict from scan id to split name.
+    """Assign each scan to a split; returns a dict from scan id to split name.
 
-    Scans that `bags` gives the same name, by their ids, stay together; a scan that it does not
-    name is a bag by itself. Abnormal bags never train, unless windows outside of their threats do.
-    Classes are spread evenly: each combination of classes is shared out by itself.
+    `bags` maps scan ids to bag names. Scans of one bag stay together; a scan without a bag is a bag
+    by itself. Bags with a threat never train, except under `normal_windows` ``outside``. Each
+    combination of classes is split separately, so that classes are spread evenly.
 
-    Where the entries have parts, the set's own test part is the test. Abnormal scans of its other
-    parts are left out, but for the share that a sweep may see; that share is of the test's where
-    the other parts have no abnormal scan.
+    If the entries have parts, the set's own test part is the test split. Abnormal scans of other
+    parts are left out, except a share `labelled_validation`; if the other parts have no abnormal
+    scan, this share is taken from the test part.
 
     Raises:
-        InputError: no normal scan is left to train or to validate on, two scans share an id, or
-            some scans have a part and others have none, or none is in the test part.
+        InputError: no normal scan is left to train or to validate on, two scans share an id,
+            only some scans have a part, or no scan is in the test part.
     """
     _refuse_repeated_ids(entries)
     own = _own_parts(entries, shares)
@@ -76,8 +76,8 @@ def split_scans(
         strata.setdefault(bag.classes, []).append(bag)
     splits: dict[str, str] = {}
     for classes, members in strata.items():
-        # By hash, not by a permutation: a scan that is added then leaves the others in their order,
-        # so at most one of them passes each border between two splits.
+        # Sorted by hash, not permuted: a new scan leaves the order of the others as it was, so at
+        # most one other scan crosses each border between two splits.
         shuffled = sorted(members, key=lambda bag: sha256(f"{seed}/{bag.key}".encode()).digest())
         learns = not classes or shares.uses_labels
         splits |= (
@@ -90,7 +90,7 @@ def split_scans(
 
 
 def _split_by_shares(bags: Sequence[Bag], shares: SplitShares, *, learns: bool) -> dict[str, str]:
-    """Share out the bags of one combination of classes."""
+    """Split the bags of one combination of classes by the shares."""
     testing, rest = _divide(bags, shares.test_normal if learns else 1)
     validation, learning = _divide(rest, shares.validation)
     labelled, test = _divide(testing, shares.labelled_validation)
@@ -101,11 +101,11 @@ def _split_by_shares(bags: Sequence[Bag], shares: SplitShares, *, learns: bool) 
 
 @dataclass(frozen=True)
 class _OwnParts:
-    """How a set's own parts become splits.
+    """The rule by which a set's own parts become splits.
 
     Attributes:
-        validation: whether the set has a validation part; else training scans are held back.
-        labelled: whether the parts beside the test hold abnormal scans, for a sweep to see.
+        validation: whether the set has a validation part; if not, some training scans validate.
+        labelled: whether other parts than test have abnormal scans, which a sweep may use.
     """
 
     validation: bool
@@ -132,7 +132,7 @@ class _OwnParts:
 
 
 def _own_parts(entries: Sequence[ScanEntry], shares: SplitShares) -> _OwnParts | None:
-    """How the set's own parts are kept; None where the scans have none."""
+    """Return the rule for the set's own parts; None if no scan has a part."""
     without = [entry.scan_id for entry in entries if entry.part is None]
     if len(without) == len(entries):
         return None
@@ -153,13 +153,13 @@ def _own_parts(entries: Sequence[ScanEntry], shares: SplitShares) -> _OwnParts |
 
 
 def _part_of(bag: Bag) -> str:
-    """The split that a bag's part stands for; a bag with scans in several is for the later one."""
+    """Return the split of a bag's part; a bag in several parts goes to test, or else validation."""
     parts = {scan.part for scan in bag.scans}
     return next(split for split in (TEST, VALIDATION, TRAIN) if split in parts)
 
 
 def _divide(bags: Sequence[Bag], share: float) -> tuple[Sequence[Bag], Sequence[Bag]]:
-    """The first bags, with a `share` of the scans as nearly as bags allow, and the others."""
+    """Divide bags in two: the first bags, with about a `share` of the scans, and the other bags."""
     counts = np.cumsum([0, *(len(bag.scans) for bag in bags)])
     wanted = round(share * int(counts[-1]))
     first = int(np.abs(counts - wanted).argmin())
@@ -181,7 +181,7 @@ def _refuse_repeated_ids(entries: Sequence[ScanEntry]) -> None:
 
 
 def _require_normals(splits: Mapping[str, str], *, normal: bool) -> None:
-    """Refuse splits that leave nothing to learn from; `normal`: whether any scan is normal."""
+    """Refuse splits without training or validation scans; `normal`: whether any scan is normal."""
     for split in (TRAIN, VALIDATION):
         if split not in splits.values():
             advice = (

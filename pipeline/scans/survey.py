@@ -1,7 +1,7 @@
-"""Reads every scan once before any is given a split: what is wrong with it, and its likeness.
+"""Reads every scan once before the split, to find bad scans and near-duplicates.
 
-Public sets are full of scans that are there twice, so identical scans count as bad input, and
-near-duplicates that fall into different splits are reported.
+Public sets contain many scans twice, so identical scans count as bad input, and near-duplicates
+in different splits are reported.
 """
 
 import hashlib
@@ -26,22 +26,22 @@ from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import ScanEntry, ScanSource
 
 HASH_SIDE = 16  # 256 bits
-NEAR_BITS = 40  # near-duplicates differ in no more of the 256: docs/formats.md
+NEAR_BITS = 40  # near-duplicates differ in 40 of 256 bits or fewer: docs/formats.md
 BLOCK = 4096  # hashes compared at a time
-MOST_PAIRS = 100_000  # near-duplicates that are listed
+MOST_PAIRS = 100_000  # most pairs of near-duplicates that are listed
 
 Bits = NDArray[np.bool_]  # (HASH_SIDE**2,)
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What one scan looks like.
+    """The result of reading one scan.
 
     Attributes:
-        pixels: SHA-256 of its shape and pixels.
-        likeness: its perceptual hash.
-        channels: of its image.
-        objects: how many of each class it holds, in the set's own words.
+        pixels: SHA-256 of the image's shape and pixels.
+        likeness: perceptual hash of the image.
+        channels: number of channels of the image.
+        objects: number of objects of each class, by the set's own names.
     """
 
     pixels: bytes
@@ -52,13 +52,13 @@ class Looked:
 
 @dataclass(frozen=True)
 class Survey:
-    """Every scan that can be used, and every one that cannot.
+    """All scans of a set: the usable and the bad.
 
     Attributes:
-        entries: those that can.
-        likenesses: (N, HASH_SIDE**2), their perceptual hashes, in the order of `entries`.
-        objects: how many objects of each class each of them holds, in the set's own words.
-        bad: those that cannot, and why.
+        entries: the usable scans.
+        likenesses: (N, HASH_SIDE**2), perceptual hashes of `entries`.
+        objects: for each entry, the number of objects of each class, by the set's own names.
+        bad: the scans that cannot be used, with the reasons.
     """
 
     entries: list[ScanEntry]
@@ -70,8 +70,8 @@ class Survey:
 def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     """Read every scan, in threads.
 
-    Of identical scans the first is kept, or none if their objects differ. Of scans with different
-    numbers of channels those are kept that have the number that most have.
+    Of identical scans the first is kept, or none if their objects differ. If numbers of channels
+    differ, only scans with the most frequent number are kept.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda entry: _look(source, entry), entries)
@@ -110,7 +110,7 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
 def _twins(
     entries: Sequence[ScanEntry], looks: Sequence["Looked | BadInput"]
 ) -> dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]]:
-    """The scans of each image, with their objects, by the image's digest."""
+    """Group scans, with their objects, by the digest of their pixels."""
     found: dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]] = defaultdict(list)
     for entry, look in zip(entries, looks, strict=True):
         if isinstance(look, Looked):
@@ -119,7 +119,7 @@ def _twins(
 
 
 def perceptual_hash(image: Image) -> Bits:
-    """The signs of the low frequencies of an image's brightness (pHash)."""
+    """Return the signs of the low frequencies of an image's brightness (pHash)."""
     grey = image.mean(axis=2) if image.shape[2] == 2 else image
     if image.shape[2] == 3:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -130,12 +130,12 @@ def perceptual_hash(image: Image) -> Bits:
 
 
 def near_pairs(likenesses: NDArray[np.bool_], splits: Sequence[str]) -> NDArray[np.int32]:
-    """Pairs in different splits whose hashes differ in `NEAR_BITS` bits or fewer, in order.
+    """Return sorted pairs in different splits with hashes that differ in up to `NEAR_BITS` bits.
 
-    All pairs are compared, as products of matrices: 10,000 scans take about a second.
+    Matrix products compare all pairs: 10,000 scans take about a second.
 
     Returns:
-        (N, 3): the rows of both scans, and the number of bits.
+        (N, 3): the rows of both scans, and the number of bits that differ.
     """
     signs = likenesses.astype(np.float32) * 2 - 1
     names = np.array(splits)
@@ -154,10 +154,10 @@ def near_pairs(likenesses: NDArray[np.bool_], splits: Sequence[str]) -> NDArray[
 
 
 def write_near_duplicates(path: Path, found: Survey, splits: Mapping[str, str]) -> int:
-    """List near-duplicates in different splits, a pair a line; gives their number.
+    """Write near-duplicates in different splits, one pair a line; returns the number of pairs.
 
-    Where there are more than `MOST_PAIRS`, as among pictures of an empty belt, the first are
-    listed.
+    If there are more than `MOST_PAIRS`, for instance among images of an empty belt, only the
+    first pairs are written.
     """
     rows = [row for row, entry in enumerate(found.entries) if entry.scan_id in splits]
     ids = [found.entries[row].scan_id for row in rows]

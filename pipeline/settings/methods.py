@@ -1,6 +1,6 @@
-"""The methods by name. The folder `pipeline/models/methods/<name>` is all that there is of one.
+"""The names of the methods. All code of a method is in `pipeline/models/methods/<name>`.
 
-Imports none of them, so that settings are read without loading torch.
+This module imports no method, so that settings can be read without loading torch.
 """
 
 from typing import Literal

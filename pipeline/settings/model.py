@@ -1,7 +1,7 @@
-"""What defines a model and its training step, whatever the method.
+"""Settings of a model and of its training step, for every method.
 
-A method that has no use for one of `METHOD_OPTIONS` refuses all but its default; loss weights that
-it has no use for count as 0 (`pipeline.models.interface`).
+A method that does not use one of `METHOD_OPTIONS` accepts only the option's default. Loss weights
+that a method does not use count as 0 (`pipeline.models.interface`).
 """
 
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ METHOD_OPTIONS = ("latent_score", "search_steps")
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The `model` block: what every trial of a sweep and the final training share.
+    """The `model` block: settings that all trials of a sweep and the final training share.
 
     Attributes:
         ngf: width of the generator's first layer.
         ndf: width of the discriminator's first layer.
         batch_size: patches in a step, over all workers.
-        learning_rate: of Adam, before its decay.
-        beta1: of Adam.
-        beta2: of Adam.
-        score_lambda: lambda of Equation 5, the residual's weight in the anomaly score, where
-            that is a weighted sum of two terms.
-        precision: of the products in training; weights, losses and scores are float32 always.
-            tf32 is CUDA's; elsewhere it is the same as float32.
-        method: which method.
-        latent_score: the latent term of the anomaly score: Equation 3's distance of f(x) from
-            f(x_hat); that of f(x) from its nearest neighbours among training normals; or the
-            latter of what the discriminator's first convolution makes of x.
-        search_steps: of the latent search for each patch, at most.
+        learning_rate: Adam's learning rate, before its decay.
+        beta1: Adam's beta1.
+        beta2: Adam's beta2.
+        score_lambda: lambda of Equation 5, the weight of the residual in the anomaly score, for
+            methods whose score is a weighted sum of two terms.
+        precision: of matrix products and convolutions in training; weights, losses and scores
+            are always float32. tf32 exists only on CUDA; elsewhere it means float32.
+        method: name of the method.
+        latent_score: the latent term of the anomaly score: the distance of f(x) from f(x_hat)
+            (Equation 3), or from its nearest neighbours among normal training patches, or the
+            latter distance for the output of the discriminator's first convolution.
+        search_steps: most steps of the latent search for one patch.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -73,7 +73,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What a sweep searches: the weights of the generator's losses and the latent size.
+    """Settings that a sweep searches: the weights of the generator's losses and the latent size.
 
     Attributes:
         lambda_adv: weight of the adversarial loss.

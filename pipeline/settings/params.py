@@ -1,7 +1,7 @@
-"""The parameters of a run: `params.yaml` over the preset that it names, validated once.
+"""The parameters of a run: `params.yaml`, completed by the preset that it names, validated once.
 
-Each block is a plain dataclass that stands in the module it belongs to, or here where no library
-module needs it; pydantic reads them strictly and refuses unknown keys.
+Each block is a plain dataclass. Blocks that library modules use are defined in modules of their
+own, the other blocks here. Pydantic validates them strictly and refuses unknown keys.
 """
 
 import sys
@@ -45,21 +45,21 @@ Source = Literal[
     "class_folders",
     "cifar10",
 ]
-WHOLE_SOURCES = ("cifar10", "class_folders")  # in which a threat is all of its scan
-OWN_PARTS = ("cifar10", "class_folders", "mvtec")  # whose parts are kept where `parts` is null
+WHOLE_SOURCES = ("cifar10", "class_folders")  # a threat is the whole scan
+OWN_PARTS = ("cifar10", "class_folders", "mvtec")  # the set's parts are kept if `parts` is null
 Sampler = Literal["optuna", "random", "grid"]
 Scheduler = Literal["asha", "pbt", "none"]
-# What population based training may change in a trial that goes on.
+# Settings that population based training may change while a trial runs.
 MUTABLE = (*LAMBDAS, "learning_rate")
 
-# What `scans.labelled_validation` is where it is null. The abnormal scans of one's own are few,
-# and all of them are for the test unless one says otherwise.
+# Defaults of `scans.labelled_validation`. Users have few abnormal scans of their own, so all of
+# these are test scans by default.
 LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
 
-# What `scans.folder` is where there is none: a file, since DVC wants the path to be there.
+# `scans.folder` of generated scans: an existing file, since DVC requires that the path exists.
 NO_FOLDER = "data/README.md"
 
-# What `extract.shard_scans` is where it is null.
+# Defaults of `extract.shard_scans` for the modes ``windows`` and ``whole``.
 SHARD_SCANS, SHARD_WHOLE_SCANS = 16, 8192
 
 STRICT = {"extra": "forbid"}
@@ -86,7 +86,7 @@ class ScanSettings(SplitShares):
 
     @property
     def keeps_own_parts(self) -> bool:
-        """Whether a set's own parts decide the splits, where it has any."""
+        """Whether the set's own parts, if it has any, decide the splits."""
         return self.parts == "own" or (self.parts is None and self.source in OWN_PARTS)
 
     def __post_init__(self) -> None:
@@ -118,14 +118,14 @@ class ExtractSettings(WindowRule):
 
     @property
     def scans_per_shard(self) -> int:
-        """How many scans share a shard at most: some thousand windows, as a rule."""
+        """The most scans in one shard; they usually give some thousand windows."""
         default = SHARD_SCANS if self.mode == "windows" else SHARD_WHOLE_SCANS
         return default if self.shard_scans is None else self.shard_scans
 
 
 @dataclass(frozen=True)
 class TuneSettings(WorkerResources):
-    """The `tune` block: the search space, and how and how long it is searched."""
+    """The `tune` block: the search space, the search algorithm and the length of the search."""
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -148,7 +148,7 @@ class TuneSettings(WorkerResources):
         require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "a share from 0 to 1")
         check_space(self.space)
         if self.scheduler == "pbt":
-            # Its trials take over one another's networks, and go on from them.
+            # A trial may copy the networks of another trial and continue to train them.
             alone = self.sampler == "random" and self.epochs > 1 and self.workers == 1
             got = f"{self.sampler}, {self.epochs} epochs, {self.workers} workers"
             expected = "sampler random, 2 epochs or more and 1 worker for pbt"
@@ -164,8 +164,8 @@ class TuneSettings(WorkerResources):
 class TrainBlock(WorkerResources):
     """The `train` block.
 
-    A setting that says ``sweep`` is taken from what `tune` found best, a loss weight that says
-    ``method`` from the paper of the method.
+    A setting with the value ``sweep`` is taken from the best trial of `tune`. A loss weight with
+    the value ``method`` is taken from the method's paper.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -194,7 +194,7 @@ class TrainBlock(WorkerResources):
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """The `evaluate` block: intervals and figures."""
+    """The `evaluate` block: confidence intervals and figures."""
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -237,7 +237,7 @@ class Settings:
 
 
 def reading_settings(scans: ScanSettings) -> dict[str, Any]:
-    """The parameters of the `scans` block that may decide what a scan looks like, once read."""
+    """Return the parameters of the `scans` block that can change how a scan is read."""
     others = {field.name for field in fields(SplitShares)}
     others |= {"folder", "seed", "count", "group", "bad_input", "parts", "unannotated"}
     return {name: value for name, value in vars(scans).items() if name not in others}
@@ -246,7 +246,7 @@ def reading_settings(scans: ScanSettings) -> dict[str, Any]:
 def load_settings(
     params: Path = Path("params.yaml"), presets: Path = Path("presets.yaml")
 ) -> Settings:
-    """Read `params`, fill its nulls from the preset that it names, and validate the whole.
+    """Read `params`, fill its nulls from the preset that it names, and validate all parameters.
 
     Raises:
         InputError: a file is missing or not YAML, or a parameter is unknown, missing or wrong;
@@ -288,7 +288,7 @@ def _read_blocks(path: Path) -> dict[str, Any]:
 
 
 def _fill(block: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
-    """The block, with each null, and each key left out, taken from the preset."""
+    """Return the block, with each null or missing key taken from the preset."""
     return {
         **preset,
         **{key: value for key, value in block.items() if value is not None},
@@ -296,10 +296,10 @@ def _fill(block: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _one_line(error: ValidationError, params: Path) -> str:
-    """The first fault of a validation, and how many more there are."""
+    """Return the first fault of a validation, and the number of other faults, on one line."""
     faults = error.errors()
-    # Where a value may be of several types, there is a fault for each, whose place ends with the
-    # type that was tried. The one that got as far as our own rule, or else deepest, was meant.
+    # If a value may have several types, pydantic gives one fault for each type, and `loc` ends
+    # with the type. The user meant the type that reached our own check, or else the deepest `loc`.
     deepest = max(faults, key=lambda fault: len(fault["loc"]))
     first = next((fault for fault in faults if fault["type"] == "value_error"), deepest)
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -312,7 +312,7 @@ def _one_line(error: ValidationError, params: Path) -> str:
         what = "unknown parameter: remove it or correct its name"
     elif first["type"] in ("missing", "missing_argument"):
         what = "missing: give it a value, or null where the preset has one"
-    elif first["type"] == "value_error":  # one of ours, which starts with the parameter's name
+    elif first["type"] == "value_error":  # our own error, which starts with the parameter's name
         return f"{params}: {where}{'.' if where else ''}{first['ctx']['error']}{more}"
     else:
         what = f"{first['msg']}, got {first['input']!r}"

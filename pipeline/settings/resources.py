@@ -1,4 +1,4 @@
-"""What workers ask of a cluster's nodes, and how many of them there may be."""
+"""The CPUs and GPUs that a worker reserves, and the allowed numbers of workers."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,11 +8,11 @@ from pipeline.common.errors import require
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """What each worker asks of the node that it runs on; part of the blocks `tune` and `train`.
+    """CPUs and GPUs that each worker reserves on its node; part of the blocks `tune` and `train`.
 
     Attributes:
-        cpus: of its node's, a fraction of one too.
-        gpus: of its node's: none, one, or a share of one.
+        cpus: number of CPUs, more than 0; fractions are allowed.
+        gpus: share of one GPU, 0 to 1.
     """
 
     cpus: float
@@ -25,13 +25,13 @@ class WorkerResources:
 
     @property
     def each(self) -> dict[str, float]:
-        """What a worker asks, by Ray's names of it."""
+        """The resources of one worker, by Ray's names."""
         return {"CPU": self.cpus, "GPU": self.gpus}
 
 
 @dataclass(frozen=True)
 class WorkerRange:
-    """As many workers as there is room for, from `min` to `max`; their number may change."""
+    """From `min` to `max` workers, as many as the cluster has room for; the number may change."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -43,5 +43,5 @@ class WorkerRange:
 
     @property
     def counts(self) -> range:
-        """Every number of workers that there may be."""
+        """Every allowed number of workers."""
         return range(self.min, self.max + 1)

@@ -1,4 +1,4 @@
-"""Blocks of settings that say which scans are taken, and how they are split."""
+"""Settings for bags, bad input and splits of scans."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from pipeline.common.errors import require
 
 BadInputRule = Literal["fail", "skip"]
 
-Unannotated = Literal["normal", "bad"]  # what an image without any annotation is
+Unannotated = Literal["normal", "bad"]  # how an image without any annotation counts
 
 
 @dataclass(frozen=True)
 class BagColumn:
-    """Where a table says which bag a scan is of.
+    """The table and the columns that give the bag of each scan.
 
     Attributes:
         table: a CSV file with a header, below the folder of the scans.
@@ -29,7 +29,7 @@ class BagColumn:
 
 
 def check_group(group: str | BagColumn | None) -> None:
-    """Refuse a `group` that is no regular expression."""
+    """Raise an `InputError` for a `group` that is not a valid regular expression."""
     if isinstance(group, str):
         try:
             re.compile(group)
@@ -47,12 +47,12 @@ class SplitShares:
     """Shares of the scans, each from 0 to below 1.
 
     Attributes:
-        validation: of the normal scans that are not for the test.
-        test_normal: of the normal scans, for sets that have no official test part.
-        labelled_validation: of the abnormal scans, and of the test's normal scans.
-        normal_windows: where training windows come from: ``bags`` without any threat; or
-            ``outside``, from every bag, but only windows that touch no threat. Then the first
-            two shares are of all scans.
+        validation: share of the normal scans outside the test split.
+        test_normal: share of the normal scans, for sets that have no official test part.
+        labelled_validation: share of the abnormal scans, and of the test's normal scans.
+        normal_windows: source of the training windows: ``bags`` without any threat; or ``outside``:
+            all bags, but only windows that touch no threat. With ``outside`` the first two
+            shares are of all scans, not only of normal scans.
     """
 
     validation: float
@@ -68,5 +68,5 @@ class SplitShares:
 
     @property
     def uses_labels(self) -> bool:
-        """Whether labels decide what is learnt from: training is then not unsupervised."""
+        """Whether labels select the training windows: training is then not unsupervised."""
         return self.normal_windows == "outside"

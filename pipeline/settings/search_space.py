@@ -1,4 +1,4 @@
-"""What a sweep searches: settings by name, each over a range or some choices."""
+"""The search space of a sweep: for each setting a range or a list of choices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -16,7 +16,7 @@ Values = Mapping[str, Value]
 
 @dataclass(frozen=True)
 class Choices:
-    """Some values, each as likely as the others."""
+    """A list of values, all equally likely."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -34,7 +34,7 @@ def check_space(space: Space) -> None:
     """Refuse a space that no trial can be drawn from.
 
     Raises:
-        InputError: a name is not a setting's, one of Equation 4's is missing, or a range is none.
+        InputError: a name is no setting, a setting of Equation 4 is missing, or a range is empty.
     """
     for name, values in space.items():
         known = (*LOSS_NAMES, *MODEL_NAMES)
@@ -47,9 +47,9 @@ def check_space(space: Space) -> None:
 
 
 def apply(values: Values, model: ModelSettings) -> tuple[ModelSettings, LossSettings]:
-    """The settings of a trial: `model` with what of it was searched, and the loss settings.
+    """Return the model settings with a trial's values filled in, and the loss settings.
 
-    A loss weight that has no value is 0: a sweep leaves out those that the method does not have.
+    A loss weight without a value is 0: a sweep leaves out the loss weights that a method lacks.
 
     Raises:
         InputError: a value is out of the range that its setting allows.

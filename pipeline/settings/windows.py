@@ -1,4 +1,4 @@
-"""How a scan becomes windows."""
+"""The rule by which a scan is cut into windows."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,16 +8,16 @@ from pipeline.common.errors import require
 
 @dataclass(frozen=True)
 class WindowRule:
-    """How a scan becomes windows.
+    """The rule by which a scan is cut into windows.
 
     Attributes:
         mode: ``windows`` slides a window; ``whole`` resizes the whole scan to one.
         size: side of a window in pixels.
-        stride: pixels between neighbouring origins.
-        min_foreground: share of a window, 0 to 1, that must be foreground for it to be kept.
-        min_window_share: a threat covering this share of the window makes it abnormal ...
-        min_threat_share: ... and so does this share of the threat lying inside it; less of
-            both, but not nothing, is grazing.
+        stride: pixels between the origins of neighbouring windows.
+        min_foreground: windows with a smaller share of foreground, 0 to 1, are left out.
+        min_window_share: a window is abnormal if a threat covers this share of it or more, 0 to 1,
+        min_threat_share: or if this share of the threat or more, 0 to 1, lies in the window. A
+            window that touches a threat with less of both is grazing.
     """
 
     mode: Literal["windows", "whole"] = "windows"

@@ -9,7 +9,7 @@ Point = tuple[float, float]
 
 
 def board(tile: Tile, rng: Rng, centre: Point, size: Point) -> None:
-    """A printed circuit: laminate, chips, capacitors standing and lying, connectors."""
+    """Draw a printed circuit: laminate, chips, capacitors standing and lying, connectors."""
     tile.box(centre, size, 0.16, "circuit")
     for _ in range(int(4 + size[0] * size[1] / 6)):
         x = centre[0] + rng.uniform(-0.45, 0.45) * size[0]
@@ -25,7 +25,7 @@ def board(tile: Tile, rng: Rng, centre: Point, size: Point) -> None:
 
 
 def battery_cells(tile: Tile, start: Point, count: int, length: float) -> None:
-    """Round lithium cells side by side, with their steel cans."""
+    """Draw round lithium cells side by side, with their steel cans."""
     for index in range(count):
         y = start[1] + 1.95 * index
         ends = ((start[0], y), (start[0] + length, y))
@@ -34,14 +34,14 @@ def battery_cells(tile: Tile, start: Point, count: int, length: float) -> None:
 
 
 def transformer(tile: Tile, centre: Point, size: float) -> None:
-    """An iron core with its copper winding: nearly opaque."""
+    """Draw an iron core with its copper winding: nearly opaque."""
     tile.box(centre, (size, size * 0.85), size * 0.35, "steel")
     tile.box(centre, (size * 0.62, size * 0.4), -size * 0.3, "steel")
     tile.box(centre, (size * 0.55, size * 1.05), size * 0.25, "copper", 0.3)
 
 
 def laptop(tile: Tile, rng: Rng) -> None:
-    """A laptop: case, display, keyboard, board, heat pipe, fan, battery."""
+    """Draw a laptop: case, display, keyboard, board, heat pipe, fan, battery."""
     w, h = rng.uniform(29, 36), rng.uniform(20, 24)
     tile.shell(rounded((0, 0), w, h, 0.8), rng.uniform(0.08, 0.14), 1.5, "aluminium")
     tile.box((0, 0), (w - 1, h - 1), 0.22, "glass")
@@ -62,7 +62,7 @@ def laptop(tile: Tile, rng: Rng) -> None:
 
 
 def tablet(tile: Tile, rng: Rng) -> None:
-    """A phone or tablet: glass, board and a flat battery."""
+    """Draw a phone or tablet: glass, board and a flat battery."""
     w = rng.uniform(13, 25)
     h = w * rng.uniform(0.5, 0.7)
     tile.shell(rounded((0, 0), w, h, 1.0), 0.08, 0.8, "aluminium")
@@ -72,7 +72,7 @@ def tablet(tile: Tile, rng: Rng) -> None:
 
 
 def cable_run(tile: Tile, rng: Rng, spread: float, turns: float) -> None:
-    """A bundle of cable in loops: copper inside an insulation."""
+    """Draw a bundle of cable in loops: copper inside an insulation."""
     turn = np.linspace(0, turns * 2 * np.pi, int(28 * turns))
     wobble = np.cumsum(rng.normal(0, 0.12, (len(turn), 2)), axis=0)
     loop = np.stack([spread * np.cos(turn), spread * 0.5 * np.sin(turn)], axis=1) + wobble
@@ -81,7 +81,7 @@ def cable_run(tile: Tile, rng: Rng, spread: float, turns: float) -> None:
 
 
 def charger(tile: Tile, rng: Rng) -> None:
-    """A power supply with transformer, cable and plug."""
+    """Draw a power supply with transformer, cable and plug."""
     size = (rng.uniform(6, 11), rng.uniform(4, 6))
     tile.shell(rounded((0, 0), size[0], size[1], 0.6), 0.22, 2.5, "plastic")
     board(tile, rng, (0, 0), (size[0] * 0.85, size[1] * 0.8))
@@ -95,7 +95,7 @@ def charger(tile: Tile, rng: Rng) -> None:
 
 
 def cables(tile: Tile, rng: Rng) -> None:
-    """Cables only, in a coil with a plug at each end."""
+    """Draw cables only, in a coil with a plug at each end."""
     cable_run(tile, rng, rng.uniform(4, 7), rng.uniform(3, 6))
     for x in rng.uniform(-6, 6, 2):
         tile.box((x, rng.uniform(-2, 2)), (2.4, 1.2), 0.7, "pvc", 0.2)
@@ -103,7 +103,7 @@ def cables(tile: Tile, rng: Rng) -> None:
 
 
 def power_bank(tile: Tile, rng: Rng) -> None:
-    """Round cells in a case, with their electronics."""
+    """Draw round cells in a case, with their electronics."""
     count = int(rng.integers(2, 5))
     tile.shell(rounded((0.6, 0), 9.5, 1.95 * count + 0.9, 0.6), 0.15, 2, "plastic")
     battery_cells(tile, (-3.4, -0.975 * (count - 1)), count, 6.5)
@@ -111,7 +111,7 @@ def power_bank(tile: Tile, rng: Rng) -> None:
 
 
 def batteries(tile: Tile, rng: Rng) -> None:
-    """Loose or packed household cells."""
+    """Draw loose or packed household cells."""
     for index in range(rng.integers(2, 9)):
         y, x = 1.55 * (index % 4) - 2.4, (index // 4) * 5.6 - 3
         tile.rod((x, y), (x + 4.8, y), 0.7, "zinc", 0.45)
@@ -120,7 +120,7 @@ def batteries(tile: Tile, rng: Rng) -> None:
 
 
 def camera(tile: Tile, rng: Rng) -> None:
-    """A camera with a lens of several glasses."""
+    """Draw a camera with a lens of several glasses."""
     tile.shell(rounded((0, 0), 13, 8.5, 1.2), 0.2, 3.0, str(rng.choice(["plastic", "aluminium"])))
     board(tile, rng, (3.5, 0.5), (5, 6))
     lens = (-1.5, 0.4)
@@ -132,7 +132,7 @@ def camera(tile: Tile, rng: Rng) -> None:
 
 
 def motor(tile: Tile, centre: Point, length: float, radius: float) -> None:
-    """An electric motor: housing, magnets, a laminated rotor with copper, a shaft."""
+    """Draw an electric motor: housing, magnets, a laminated rotor with copper, a shaft."""
     x, y = centre
     tile.rod((x - length / 2, y), (x + length / 2, y), radius, "steel", radius - 0.15)
     tile.rod((x - length * 0.3, y), (x + length * 0.3, y), radius * 0.6, "steel", radius * 0.25)
@@ -142,7 +142,7 @@ def motor(tile: Tile, centre: Point, length: float, radius: float) -> None:
 
 
 def hair_dryer(tile: Tile, rng: Rng) -> None:
-    """A hair dryer: barrel with motor, heater coils, an angled handle with a switch."""
+    """Draw a hair dryer: barrel with motor, heater coils, an angled handle with a switch."""
     tile.rod((-9, 0), (8, 0), 3.6, "plastic", 3.35)
     motor(tile, (-4.5, 0), 3.5, 1.6)
     for x in np.arange(0, 6, 0.7):
@@ -156,7 +156,7 @@ def hair_dryer(tile: Tile, rng: Rng) -> None:
 
 
 def power_tool(tile: Tile, rng: Rng) -> None:
-    """A cordless drill: gearbox, chuck and bit, motor, grip, battery at its foot."""
+    """Draw a cordless drill: gearbox, chuck and bit, motor, grip, battery at its foot."""
     tile.shell(rounded((-2, 0), 15, 5.6, 2), 0.3, 3.5, "plastic")
     motor(tile, (-5.5, 0), 6, 2.0)
     tile.rod((-1.5, 0), (3, 0), 1.9, "steel", 1.2)
@@ -171,7 +171,7 @@ def power_tool(tile: Tile, rng: Rng) -> None:
 
 
 def headphones(tile: Tile, rng: Rng) -> None:
-    """Over-ear headphones: a steel band, cushions, drivers with their magnets."""
+    """Draw over-ear headphones: a steel band, cushions, drivers with their magnets."""
     turn = np.linspace(np.pi, 2 * np.pi, 20)
     arch = np.stack([8 * np.cos(turn), 9 * np.sin(turn)], axis=1)
     tile.wire(arch, 0.6, "plastic", thickness=0.5)

@@ -9,7 +9,7 @@ Rng = np.random.Generator
 
 
 def plates(tile: Tile, rng: Rng) -> None:
-    """A pile of crockery, a little out of line, or a tile."""
+    """Draw a pile of crockery, a little out of line, or a tile."""
     radius = rng.uniform(5, 10)
     for shift in rng.uniform(-0.7, 0.7, (rng.integers(1, 5), 2)):
         x, y = shift
@@ -19,7 +19,7 @@ def plates(tile: Tile, rng: Rng) -> None:
 
 
 def jars(tile: Tile, rng: Rng) -> None:
-    """Jars of glass with food and a tin lid, in a row."""
+    """Draw jars of glass with food and a tin lid, in a row."""
     count = int(rng.integers(1, 4))
     for index in range(count):
         y, half, radius = 7.2 * (index - (count - 1) / 2), rng.uniform(4, 7), rng.uniform(2.6, 3.5)
@@ -31,7 +31,7 @@ def jars(tile: Tile, rng: Rng) -> None:
 
 
 def tin_box(tile: Tile, rng: Rng) -> None:
-    """A tin of biscuits or a cash box: thin sheet steel round small things."""
+    """Draw a tin of biscuits or a cash box: thin sheet steel round small things."""
     w, h, wall = rng.uniform(12, 22), rng.uniform(8, 15), rng.uniform(0.03, 0.07)
     outline = rounded((0, 0), w, h, rng.uniform(0.5, 3))
     tile.shell(outline, wall, 3, "steel")
@@ -42,7 +42,7 @@ def tin_box(tile: Tile, rng: Rng) -> None:
 
 
 def power_supply(tile: Tile, rng: Rng) -> None:
-    """A steel cased power supply, router or player: board, transformer, heat sinks, fan."""
+    """Draw a steel cased power supply, router or player: board, transformer, heat sinks, fan."""
     w, h = rng.uniform(13, 22), rng.uniform(10, 15)
     tile.shell(rounded((0, 0), w, h, 0.3), rng.uniform(0.04, 0.09), 2.5, "steel")
     board(tile, rng, (0, 0), (w * 0.85, h * 0.8))
@@ -54,7 +54,7 @@ def power_supply(tile: Tile, rng: Rng) -> None:
 
 
 def hard_drives(tile: Tile, rng: Rng) -> None:
-    """Disk drives: a cast aluminium body, platters, a spindle, a magnet, a board."""
+    """Draw disk drives: a cast aluminium body, platters, a spindle, a magnet, a board."""
     for index in range(rng.integers(1, 4)):
         centre = (10.6 * index - 8, rng.uniform(-1, 1))
         tile.box(centre, (10, 14), rng.uniform(0.5, 0.9), "aluminium", 0.4)
@@ -65,7 +65,7 @@ def hard_drives(tile: Tile, rng: Rng) -> None:
 
 
 def iron(tile: Tile, rng: Rng) -> None:
-    """A clothes iron: a thick aluminium sole with its heater, a tank, a plastic shell."""
+    """Draw a clothes iron: a thick aluminium sole with its heater, a tank, a plastic shell."""
     sole = smooth([(-10, -5), (2, -5), (9, -2), (12, 0), (9, 2), (2, 5), (-10, 5)])
     tile.polygon(sole, rng.uniform(0.7, 1.4), "aluminium")
     tile.wire(sole * (0.75, 0.6), 0.4, "steel", thickness=0.6)
@@ -76,7 +76,7 @@ def iron(tile: Tile, rng: Rng) -> None:
 
 
 def dumbbell(tile: Tile, rng: Rng) -> None:
-    """A dumbbell of iron, bare or in rubber."""
+    """Draw a dumbbell of iron, bare or in rubber."""
     half, radius = rng.uniform(6, 9), rng.uniform(2.4, 4)
     tile.rod((-half, 0), (half, 0), rng.uniform(1.1, 1.5), "steel", rng.choice([0.0, 0.9]))
     for side in (-1, 1):
@@ -85,7 +85,7 @@ def dumbbell(tile: Tile, rng: Rng) -> None:
 
 
 def speaker(tile: Tile, rng: Rng) -> None:
-    """A loudspeaker box: two drivers with heavy magnets, a board, cells."""
+    """Draw a loudspeaker box: two drivers with heavy magnets, a board, cells."""
     w, h = rng.uniform(14, 22), rng.uniform(8, 11)
     tile.shell(rounded((0, 0), w, h, 2), 0.35, 4, "plastic")
     for side in (-1, 1):
@@ -98,7 +98,7 @@ def speaker(tile: Tile, rng: Rng) -> None:
 
 
 def kettle(tile: Tile, rng: Rng) -> None:
-    """A kettle or coffee pot from its side: thin steel, base with heater, spout, handle."""
+    """Draw a kettle or coffee pot from its side: thin steel, base with heater, spout, handle."""
     body = [(-6, 8), (6, 8), (4.6, -7), (-4.6, -7)]
     tile.shell(smooth(body, rounds=1), rng.uniform(0.05, 0.1), 2.5, "steel")
     tile.box((0, 7.4), (12, 1.6), 0.5, "steel")
@@ -111,7 +111,7 @@ def kettle(tile: Tile, rng: Rng) -> None:
 
 
 def brake_disc(tile: Tile, rng: Rng) -> None:
-    """A vented disc, flywheel or saw blade pack: an iron ring with holes and a hat."""
+    """Draw a vented disc, flywheel or saw blade pack: an iron ring with holes and a hat."""
     radius, thick = rng.uniform(6, 10), rng.uniform(0.25, 0.9)
     tile.disc((0, 0), radius, thick, "steel")
     tile.disc((0, 0), radius * 0.55, -0.5 * thick, "steel")
@@ -123,7 +123,7 @@ def brake_disc(tile: Tile, rng: Rng) -> None:
 
 
 def valve(tile: Tile, rng: Rng) -> None:
-    """A valve, pump or tap: a bronze body with flanges, a spindle and a hand wheel."""
+    """Draw a valve, pump or tap: a bronze body with flanges, a spindle and a hand wheel."""
     length, radius = rng.uniform(8, 13), rng.uniform(1.2, 2.2)
     metal = str(rng.choice(["brass", "steel", "aluminium"]))
     tile.rod((-length / 2, 0), (length / 2, 0), radius, metal, radius * 0.75)
@@ -135,7 +135,7 @@ def valve(tile: Tile, rng: Rng) -> None:
 
 
 def machine(tile: Tile, rng: Rng) -> None:
-    """A mixer, grinder or sewing machine: a shell, a motor, gears, shafts, a plate."""
+    """Draw a mixer, grinder or sewing machine: a shell, a motor, gears, shafts, a plate."""
     w, h = rng.uniform(16, 24), rng.uniform(9, 14)
     tile.shell(rounded((0, 0), w, h, 3), 0.3, 4, str(rng.choice(["plastic", "aluminium"])))
     motor(tile, (-w * 0.22, rng.uniform(-1, 1)), w * 0.32, h * 0.22)

@@ -8,12 +8,12 @@ Rng = np.random.Generator
 
 
 def metal_of(rng: Rng) -> str:
-    """A metal of everyday things."""
+    """Choose a metal of everyday things."""
     return str(rng.choice(["steel", "steel", "aluminium", "zinc", "brass"]))
 
 
 def keys(tile: Tile, rng: Rng) -> None:
-    """A bunch of keys on a ring."""
+    """Draw a bunch of keys on a ring."""
     tile.wire(ellipse((0, 0), 1.5, 1.5), 0.12, "steel", closed=True)
     for angle in rng.uniform(0, 2 * np.pi, rng.integers(3, 8)):
         out = np.array([np.cos(angle), np.sin(angle)])
@@ -28,7 +28,7 @@ def keys(tile: Tile, rng: Rng) -> None:
 
 
 def coins(tile: Tile, rng: Rng) -> None:
-    """Coins spread out or in a purse."""
+    """Draw coins spread out or in a purse."""
     for _ in range(rng.integers(5, 18)):
         metal = str(rng.choice(["copper", "brass", "steel"]))
         place, radius = tuple(rng.normal(0, 2.6, 2)), rng.uniform(0.8, 1.3)
@@ -37,7 +37,7 @@ def coins(tile: Tile, rng: Rng) -> None:
 
 
 def can(tile: Tile, rng: Rng) -> None:
-    """A drink, food or spray can: thin metal round a liquid."""
+    """Draw a drink, food or spray can: thin metal round a liquid."""
     length, radius = rng.uniform(8, 17), rng.uniform(2.6, 4)
     metal, gauge = ("aluminium", 0.05) if rng.random() < 0.5 else ("steel", 0.02)
     half = length / 2
@@ -50,7 +50,7 @@ def can(tile: Tile, rng: Rng) -> None:
 
 
 def pan(tile: Tile, rng: Rng) -> None:
-    """A pan, pot or bowl from above, with its handle."""
+    """Draw a pan, pot or bowl from above, with its handle."""
     radius = rng.uniform(6, 10)
     metal = str(rng.choice(["steel", "aluminium"]))
     wall = rng.uniform(0.1, 0.2) if metal == "steel" else rng.uniform(0.3, 0.6)
@@ -62,7 +62,7 @@ def pan(tile: Tile, rng: Rng) -> None:
 
 
 def cutlery(tile: Tile, rng: Rng) -> None:
-    """Spoons and forks."""
+    """Draw spoons and forks."""
     for index in range(rng.integers(2, 6)):
         y, tilt = 2.3 * index - 4, rng.uniform(-1, 1)
         tile.wire([(-3, y), (9, y + tilt)], 0.4, "steel", thickness=0.22)
@@ -75,7 +75,7 @@ def cutlery(tile: Tile, rng: Rng) -> None:
 
 
 def padlock(tile: Tile, rng: Rng) -> None:
-    """A padlock: brass body with its pins, steel shackle."""
+    """Draw a padlock: brass body with its pins, steel shackle."""
     w = rng.uniform(2.4, 5)
     tile.box((0, 0), (w, w * 0.9), rng.uniform(0.6, 1.4), str(rng.choice(["brass", "steel"])), 0.4)
     tile.rod((0, -0.1 * w), (0, 0.45 * w), w * 0.14, "brass")
@@ -85,7 +85,7 @@ def padlock(tile: Tile, rng: Rng) -> None:
 
 
 def bicycle_lock(tile: Tile, rng: Rng) -> None:
-    """A chain or a cable lock in a ring."""
+    """Draw a chain or a cable lock in a ring."""
     rx, ry = rng.uniform(5, 9), rng.uniform(4, 7)
     if rng.random() < 0.5:
         tile.wire(ellipse((0, 0), rx, ry, 40), 0.75, "pvc", closed=True)
@@ -98,7 +98,7 @@ def bicycle_lock(tile: Tile, rng: Rng) -> None:
 
 
 def chain(tile: Tile, rng: Rng) -> None:
-    """Jewellery: necklaces, bracelets, a watch."""
+    """Draw jewellery: necklaces, bracelets, a watch."""
     walk = np.cumsum(rng.normal(0, 0.9, (40, 2)), axis=0)
     line = smooth(walk - walk.mean(axis=0), False)
     tile.wire(np.clip(line, -7, 7), 0.13, str(rng.choice(["brass", "copper"])))
@@ -108,7 +108,7 @@ def chain(tile: Tile, rng: Rng) -> None:
 
 
 def thermos(tile: Tile, rng: Rng) -> None:
-    """A vacuum flask: two steel walls, a drink, a stopper."""
+    """Draw a vacuum flask: two steel walls, a drink, a stopper."""
     half, radius = rng.uniform(9, 14), rng.uniform(3, 4)
     tile.rod((-half, 0), (half * 0.75, 0), radius, "steel", radius - 0.06)
     tile.rod((-half * 0.94, 0), (half * 0.7, 0), radius - 0.6, "steel", radius - 0.66)
@@ -117,7 +117,7 @@ def thermos(tile: Tile, rng: Rng) -> None:
 
 
 def bracket(tile: Tile, rng: Rng) -> None:
-    """A plate or angle of sheet metal with bolts through its holes."""
+    """Draw a plate or angle of sheet metal with bolts through its holes."""
     w, h, thick = rng.uniform(6, 14), rng.uniform(3, 7), rng.uniform(0.15, 0.5)
     metal = metal_of(rng)
     corner = [(-w / 2, -h / 2), (w / 2, -h / 2), (w / 2, 0), (-w / 6, 0), (-w / 6, h), (-w / 2, h)]
@@ -130,7 +130,7 @@ def bracket(tile: Tile, rng: Rng) -> None:
 
 
 def pipes(tile: Tile, rng: Rng) -> None:
-    """Lengths of pipe, a tap or fittings: hollow cylinders and an elbow."""
+    """Draw lengths of pipe, a tap or fittings: hollow cylinders and an elbow."""
     metal = metal_of(rng)
     for _ in range(rng.integers(1, 4)):
         radius, half = rng.uniform(0.6, 1.7), rng.uniform(4, 10)
@@ -143,7 +143,7 @@ def pipes(tile: Tile, rng: Rng) -> None:
 
 
 def gear(tile: Tile, rng: Rng) -> None:
-    """A cog, flange or pulley: a thick rim, spokes or bolt holes, a hub."""
+    """Draw a cog, flange or pulley: a thick rim, spokes or bolt holes, a hub."""
     radius, thick = rng.uniform(2.5, 6), rng.uniform(0.4, 1.4)
     metal, teeth = metal_of(rng), int(rng.integers(14, 30))
     turn = np.linspace(0, 2 * np.pi, 4 * teeth, endpoint=False)
@@ -156,7 +156,7 @@ def gear(tile: Tile, rng: Rng) -> None:
 
 
 def casting(tile: Tile, rng: Rng) -> None:
-    """A cast housing: an irregular body with bosses, bores and ribs, of aluminium or iron."""
+    """Draw a cast housing: an irregular body with bosses, bores and ribs, of aluminium or iron."""
     metal = str(rng.choice(["aluminium", "aluminium", "steel", "zinc"]))
     gauge = rng.uniform(0.5, 1.4) if metal == "aluminium" else rng.uniform(0.15, 0.5)
     outline = smooth(ellipse((0, 0), 7, 4.5, 7) * rng.uniform(0.65, 1.1, (7, 1)), rounds=1)
@@ -172,7 +172,7 @@ def casting(tile: Tile, rng: Rng) -> None:
 
 
 def tripod(tile: Tile, rng: Rng) -> None:
-    """A folded tripod or stand: three telescopic legs, a head with a lever."""
+    """Draw a folded tripod or stand: three telescopic legs, a head with a lever."""
     for y in (-1.9, 0, 1.9):
         drawn = rng.uniform(0.6, 1)
         for end, radius in ((17 * drawn, 1.1), (10 * drawn, 1.3), (2, 1.5)):
@@ -183,7 +183,7 @@ def tripod(tile: Tile, rng: Rng) -> None:
 
 
 def spray_and_tape(tile: Tile, rng: Rng) -> None:
-    """Rolls of tape and spools of wire."""
+    """Draw rolls of tape and spools of wire."""
     outer = rng.uniform(3, 5.5)
     material, cm = str(rng.choice(["plastic", "pvc", "copper"])), rng.uniform(1.5, 4.5)
     cm = cm * 0.12 if material == "copper" else cm

@@ -8,13 +8,13 @@ Rng = np.random.Generator
 
 
 def blob(rng: Rng, rx: float, ry: float, roughness: float = 0.2, count: int = 9) -> np.ndarray:
-    """An irregular smooth outline about the origin."""
+    """Return an irregular smooth outline about the origin."""
     points = ellipse((0, 0), rx, ry, count)
     return smooth(points * rng.uniform(1 - roughness, 1 + roughness, (count, 1)))
 
 
 def clothes(tile: Tile, rng: Rng) -> None:
-    """A folded or crumpled garment: layers of cloth, each a little smaller, and its hems."""
+    """Draw a folded or crumpled garment: layers of cloth, each a little smaller, and its hems."""
     cloth = str(rng.choice(["cotton", "cotton", "polyester"]))
     outline = blob(rng, rng.uniform(8, 16), rng.uniform(6, 12), 0.25)
     if rng.random() < 0.5:
@@ -28,7 +28,7 @@ def clothes(tile: Tile, rng: Rng) -> None:
 
 
 def roll(tile: Tile, rng: Rng) -> None:
-    """A rolled towel or socks: a soft cylinder."""
+    """Draw a rolled towel or socks: a soft cylinder."""
     length, radius = rng.uniform(8, 24), rng.uniform(2, 4.5)
     tile.rod((-length / 2, 0), (length / 2, 0), radius, "cotton")
     for _ in range(4):
@@ -38,7 +38,7 @@ def roll(tile: Tile, rng: Rng) -> None:
 
 
 def shoe(tile: Tile, rng: Rng) -> None:
-    """A shoe from above or from its side, with eyelets and at times a steel shank."""
+    """Draw a shoe from above or from its side, with eyelets and at times a steel shank."""
     length = rng.uniform(21, 29)
     x = np.array([-0.5, -0.46, -0.2, 0.15, 0.4, 0.5, 0.42, 0.15, -0.2, -0.46]) * length
     y = np.array([0.0, 0.9, 0.75, 1.15, 0.95, 0.1, -0.85, -1.2, -0.8, -0.95]) * length * 0.16
@@ -61,7 +61,7 @@ def shoe(tile: Tile, rng: Rng) -> None:
 
 
 def book(tile: Tile, rng: Rng) -> None:
-    """A book, box of papers or a stack of them: flat, or standing with its pages on edge."""
+    """Draw a book, box of papers or a stack of them: flat, or standing with its pages on edge."""
     size = (rng.uniform(12, 22), rng.uniform(9, 16))
     thick = rng.uniform(1.0, 4.5)
     for shift in rng.uniform(-0.6, 0.6, (rng.integers(1, 4), 2)):
@@ -75,7 +75,7 @@ def book(tile: Tile, rng: Rng) -> None:
 
 
 def bottle(tile: Tile, rng: Rng) -> None:
-    """A bottle lying down: wall, liquid up to a level, neck and cap."""
+    """Draw a bottle lying down: wall, liquid up to a level, neck and cap."""
     length, radius = rng.uniform(13, 25), rng.uniform(2.2, 4.2)
     wall, gauge = ("glass", 0.3) if rng.random() < 0.4 else ("nylon", 0.1)
     half, neck = length / 2, radius * 0.4
@@ -96,7 +96,7 @@ def bottle(tile: Tile, rng: Rng) -> None:
 
 
 def toiletries(tile: Tile, rng: Rng) -> None:
-    """Tubes, jars and a deodorant in a pouch with a zip."""
+    """Draw tubes, jars and a deodorant in a pouch with a zip."""
     pouch = rounded((0, 0), 18, 12, 2.5)
     tile.shell(pouch, 0.08, 2.0, "pvc")
     tile.wire(rounded((0, 0), 17.4, 11.4, 2.4)[:14], 0.12, "brass")
@@ -114,7 +114,7 @@ def toiletries(tile: Tile, rng: Rng) -> None:
 
 
 def food(tile: Tile, rng: Rng) -> None:
-    """Fruit, a packet of grain or powder, or bars of chocolate in foil."""
+    """Draw fruit, a packet of grain or powder, or bars of chocolate in foil."""
     kind = rng.integers(4)
     if kind == 0:
         for _ in range(rng.integers(2, 6)):
@@ -133,7 +133,7 @@ def food(tile: Tile, rng: Rng) -> None:
 
 
 def umbrella(tile: Tile, rng: Rng) -> None:
-    """A folded umbrella: a steel shaft, its ribs side by side, cloth and a handle."""
+    """Draw a folded umbrella: a steel shaft, its ribs side by side, cloth and a handle."""
     half = rng.uniform(11, 20)
     tile.rod((-half, 0), (half, 0), 0.5, "steel", 0.42)
     for y in np.linspace(-1.1, 1.1, 7):
@@ -145,7 +145,7 @@ def umbrella(tile: Tile, rng: Rng) -> None:
 
 
 def belt(tile: Tile, rng: Rng) -> None:
-    """A leather belt rolled up on edge or lying in a bow, with its buckle."""
+    """Draw a leather belt rolled up on edge or lying in a bow, with its buckle."""
     turn = np.linspace(0, rng.uniform(3, 6) * np.pi, 60)
     radius = 2.0 + turn * rng.uniform(0.25, 0.5)
     spiral = np.stack([radius * np.cos(turn), radius * rng.uniform(0.5, 1) * np.sin(turn)], axis=1)
@@ -157,7 +157,7 @@ def belt(tile: Tile, rng: Rng) -> None:
 
 
 def glasses(tile: Tile, rng: Rng) -> None:
-    """Spectacles in a case."""
+    """Draw spectacles in a case."""
     tile.shell(rounded((0, 0), 16, 6.5, 2.5), 0.15, 3.0, str(rng.choice(["plastic", "steel"])))
     for side in (-1, 1):
         tile.polygon(ellipse((side * 3.4, 0), 2.6, 1.9), 0.22, "glass")
@@ -167,7 +167,7 @@ def glasses(tile: Tile, rng: Rng) -> None:
 
 
 def toy(tile: Tile, rng: Rng) -> None:
-    """Bricks or a toy car of plastic, with small axles."""
+    """Draw bricks or a toy car of plastic, with small axles."""
     for _ in range(rng.integers(2, 5)):
         x, y = rng.uniform(-5, 5, 2)
         size = (rng.uniform(3, 8), rng.uniform(2, 4))

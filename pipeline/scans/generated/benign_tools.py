@@ -9,7 +9,7 @@ Rng = np.random.Generator
 
 
 def wrench(tile: Tile, rng: Rng) -> None:
-    """A spanner with an open and a ring end."""
+    """Draw a spanner with an open and a ring end."""
     half, metal = rng.uniform(6, 12), str(rng.choice(["steel", "steel", "aluminium"]))
     thick = rng.uniform(0.3, 0.7)
     shaft = [(-half, -0.8), (half, -0.6), (half, 0.6), (-half, 0.8)]
@@ -22,7 +22,7 @@ def wrench(tile: Tile, rng: Rng) -> None:
 
 
 def pliers(tile: Tile, rng: Rng) -> None:
-    """Pliers: two levers crossing at a rivet, handles in plastic."""
+    """Draw pliers: two levers crossing at a rivet, handles in plastic."""
     spread = rng.uniform(0.8, 2.6)
     for side in (-1, 1):
         jaw = [
@@ -42,7 +42,7 @@ def pliers(tile: Tile, rng: Rng) -> None:
 
 
 def screwdriver(tile: Tile, rng: Rng) -> None:
-    """A screwdriver, at times several side by side."""
+    """Draw a screwdriver, at times several side by side."""
     for index in range(rng.integers(1, 5)):
         y, half = 2.6 * index - 3, rng.uniform(7, 11)
         tile.rod((-half, y), (2, y), rng.uniform(0.2, 0.4), "steel")
@@ -51,7 +51,7 @@ def screwdriver(tile: Tile, rng: Rng) -> None:
 
 
 def hammer(tile: Tile, rng: Rng) -> None:
-    """A hammer: a heavy head on a wooden or steel shaft."""
+    """Draw a hammer: a heavy head on a wooden or steel shaft."""
     head = rng.uniform(4, 6)
     tile.rod((-9, 0), (13, 0), 0.9, "wood") if rng.random() < 0.5 else tile.rod(
         (-9, 0), (13, 0), 0.9, "steel", 0.75
@@ -63,7 +63,7 @@ def hammer(tile: Tile, rng: Rng) -> None:
 
 
 def socket_set(tile: Tile, rng: Rng) -> None:
-    """A tool case: sockets in rows, a ratchet, bits."""
+    """Draw a tool case: sockets in rows, a ratchet, bits."""
     tile.shell(rounded((0, 0), 22, 13, 1), 0.25, 4, "plastic")
     for x in np.arange(-9, 9.5, 2.6):
         radius = rng.uniform(0.6, 1.2)
@@ -75,7 +75,7 @@ def socket_set(tile: Tile, rng: Rng) -> None:
 
 
 def scissors(tile: Tile, rng: Rng) -> None:
-    """Blunt household scissors: rings of plastic, short steel arms."""
+    """Draw blunt household scissors: rings of plastic, short steel arms."""
     length = rng.uniform(5, 9)
     for side in (-1, 1):
         tile.polygon(
@@ -89,7 +89,7 @@ def scissors(tile: Tile, rng: Rng) -> None:
 
 
 def bolts(tile: Tile, rng: Rng) -> None:
-    """A bag of screws, nuts and washers."""
+    """Draw a bag of screws, nuts and washers."""
     for _ in range(rng.integers(10, 30)):
         x, y = rng.normal(0, 2.8, 2)
         angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(1.0, 4)

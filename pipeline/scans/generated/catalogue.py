@@ -1,4 +1,4 @@
-"""The tables of objects: which there are, how far they reach, how often they are packed."""
+"""The tables of objects: their kinds, their extent, and how often they are packed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Item:
     """One kind of object.
 
     Attributes:
-        draw: draws one of the kind, about the origin of a tile.
-        reach: how far it extends from there, cm.
-        in_bag, in_parcel: weight among the objects packed into each.
+        draw: function that draws one object about the origin of a tile.
+        reach: largest distance of the object's points from the origin, cm.
+        in_bag, in_parcel: weight of this kind among the objects packed into a bag or a parcel.
     """
 
     draw: Callable[[Tile, np.random.Generator], None]

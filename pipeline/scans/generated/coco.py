@@ -23,7 +23,7 @@ from pipeline.scans.generated.generator import CYCLE, begin_scan, finish_scan
 from pipeline.scans.scan import Region, Scan
 
 ANNOTATIONS = "annotations.json"
-UNFINISHED = "unfinished-seed.txt"  # there while a run is on, or after it was killed
+UNFINISHED = "unfinished-seed.txt"  # exists during a run, and after a killed run
 CLASSES = tuple(name for name in CYCLE if name is not None)
 
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -32,7 +32,7 @@ Record = dict[str, Any]  # one JSON object
 
 
 def annotation(region: Region) -> Record:
-    """One COCO annotation, but for its own and its image's id."""
+    """Return a region's COCO annotation, without the ids of annotation and image."""
     rows, columns = (np.flatnonzero(region.mask.any(axis=axis)) for axis in (1, 0))
     left, top = int(columns[0]), int(rows[0])
     return {
@@ -40,18 +40,18 @@ def annotation(region: Region) -> Record:
         "segmentation": {"counts": mask_to_rle(region.mask), "size": list(region.mask.shape)},
         "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
         "area": int(region.mask.sum()),
-        "iscrowd": 1,  # COCO's word for a mask in run lengths
+        "iscrowd": 1,  # in COCO, the mark of a mask in run lengths
     }
 
 
 def write_scan(folder: Path, scan: Scan) -> Record:
-    """Write a scan's image into `folder`; gives its `image` and its `annotations`."""
+    """Write a scan's image into `folder`; return its COCO records `image` and `annotations`."""
     _write_image(folder / f"{scan.scan_id}.png", scan.image)
     return _records(scan.scan_id, scan.image.shape[:2], scan.regions)
 
 
 def write_annotations(folder: Path, records: Iterable[Record]) -> None:
-    """Write the COCO file of all scans, of what `write_scan` gave, in order."""
+    """Write the COCO file of all scans from the records of `write_scan`, in order."""
     images: list[Record] = []
     annotations: list[Record] = []
     for number, record in enumerate(records, 1):
@@ -67,15 +67,15 @@ def write_annotations(folder: Path, records: Iterable[Record]) -> None:
 def generate(folder: Path, seed: int, count: int, workers: int | None = None) -> None:
     """Render scans 0 to `count` - 1 of `seed` into `folder`.
 
-    The bytes do not depend on `workers`, the number of processes (all cores if None). Images that
-    a killed run of the same seed left are kept; everything else there is replaced.
+    The bytes do not depend on `workers`, the number of processes (all cores if None). Images of
+    a killed run with the same seed are kept; all other files in `folder` are replaced.
     """
     _prepare(folder, seed)
     one, numbers = partial(_generate_one, folder, seed), range(count)
     if workers == 1:
         _collect(folder, map(one, numbers), count)
     else:
-        # Fresh processes, since a fork would copy OpenCV's threads in the middle of their work.
+        # Spawned, since a fork would copy OpenCV's threads in the middle of their work.
         with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
             _collect(folder, pool.map(one, numbers, chunksize=4), count)
     (folder / UNFINISHED).unlink()
@@ -86,7 +86,7 @@ def _collect(folder: Path, records: Iterable[Record], count: int) -> None:
 
 
 def _prepare(folder: Path, seed: int) -> None:
-    """Make the folder, and clear it unless what is there is an unfinished run of this seed."""
+    """Make the folder; clear it unless it holds an unfinished run with this seed."""
     marker = folder / UNFINISHED
     if not (marker.is_file() and marker.read_text() == str(seed)):
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,7 +96,7 @@ def _prepare(folder: Path, seed: int) -> None:
 
 
 def _generate_one(folder: Path, seed: int, number: int) -> Record:
-    """Render and write one scan; of an image already there only the regions are made again."""
+    """Render and write one scan; if its image exists, only the regions are computed again."""
     scene, regions = begin_scan(seed, number)
     scan_id = f"{number:05d}"
     path = folder / f"{scan_id}.png"

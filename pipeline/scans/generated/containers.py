@@ -10,7 +10,7 @@ Outline = NDArray[np.float64]
 
 
 def studs(tile: Tile, rng: Rng, points: Outline) -> None:
-    """Rivets, screws and eyelets at points."""
+    """Draw rivets, screws and eyelets at points."""
     for x, y in points:
         radius, metal = rng.uniform(0.25, 0.5), str(rng.choice(["steel", "brass", "zinc"]))
         if rng.random() < 0.5:
@@ -20,7 +20,7 @@ def studs(tile: Tile, rng: Rng, points: Outline) -> None:
 
 
 def zip_line(tile: Tile, rng: Rng, line: Outline) -> None:
-    """A zip: two tapes, fine teeth, and a pull or two of zinc."""
+    """Draw a zip: two tapes, fine teeth, and a pull or two of zinc."""
     tile.wire(line, 0.5, "nylon", thickness=0.15)
     tile.wire(line, 0.1, str(rng.choice(["nylon", "zinc", "brass"])), thickness=0.1)
     for x, y in line[rng.integers(0, len(line), rng.integers(1, 4))]:
@@ -32,7 +32,7 @@ def zip_line(tile: Tile, rng: Rng, line: Outline) -> None:
 
 
 def wheel(tile: Tile, rng: Rng, centre: Point, radius: float) -> None:
-    """A castor: tyre, hub with a steel bearing, fork with its screws."""
+    """Draw a castor: tyre, hub with a steel bearing, fork with its screws."""
     tile.disc(centre, radius, 1.8, "nylon")
     tile.wire(ellipse(centre, radius, radius), 0.35, "rubber", closed=True, thickness=2.2)
     tile.disc(centre, radius * 0.4, 1.0, "steel")
@@ -42,7 +42,7 @@ def wheel(tile: Tile, rng: Rng, centre: Point, radius: float) -> None:
 
 
 def rods(tile: Tile, rng: Rng, width: float, height: float) -> None:
-    """The telescopic handle: two pairs of aluminium or steel tubes, guides and a grip."""
+    """Draw the telescopic handle: two pairs of aluminium or steel tubes, guides and a grip."""
     metal, wall = ("aluminium", 0.14) if rng.random() < 0.7 else ("steel", 0.05)
     gap, top = width * rng.uniform(0.16, 0.24), -height * 0.48
     for side in (-1, 1):
@@ -57,7 +57,7 @@ def rods(tile: Tile, rng: Rng, width: float, height: float) -> None:
 
 
 def cloth_walls(tile: Tile, rng: Rng, outline: Outline, cloth: str) -> None:
-    """Front and back of a soft bag, their piping and seams a little apart, pockets."""
+    """Draw front and back of a soft bag, their piping and seams a little apart, pockets."""
     tile.polygon(outline, rng.uniform(0.3, 0.7) * 4, cloth, "folds")
     for share in rng.uniform(0.86, 1.0, 4):
         seam = outline * share + rng.uniform(-0.8, 0.8, 2)
@@ -75,7 +75,7 @@ def cloth_walls(tile: Tile, rng: Rng, outline: Outline, cloth: str) -> None:
 
 
 def trolley(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
-    """A suitcase: plastic or cloth, wire frame, rods, wheels, handles, corner plates."""
+    """Draw a suitcase: plastic or cloth, wire frame, rods, wheels, handles, corner plates."""
     outline = rounded((0, 0), width, height, rng.uniform(3, 6))
     if rng.random() < 0.5:
         tile.shell(outline, rng.uniform(0.18, 0.32), 4, "plastic")
@@ -103,7 +103,7 @@ def trolley(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
 
 
 def soft_bag(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
-    """A backpack or holdall: crumpled cloth, straps, buckles, zips, a padded back."""
+    """Draw a backpack or holdall: crumpled cloth, straps, buckles, zips, a padded back."""
     jitter = rng.uniform(0.94, 1.1, (24, 1))
     outline = smooth(rounded((0, 0), width, height, min(width, height) * 0.35) * jitter)
     cloth_walls(tile, rng, outline, str(rng.choice(["polyester", "cotton"])))
@@ -130,7 +130,7 @@ def soft_bag(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
 
 
 def briefcase(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
-    """A hard case: an aluminium frame, two locks, hinges, a handle, egg-crate foam."""
+    """Draw a hard case: an aluminium frame, two locks, hinges, a handle, egg-crate foam."""
     outline = rounded((0, 0), width, height, 1.6)
     tile.shell(outline, 0.2, 3, "plastic")
     tile.wire(outline * 0.985, 0.35, "aluminium", closed=True, thickness=1.2)
@@ -146,7 +146,7 @@ def briefcase(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
 
 
 def parcel(tile: Tile, rng: Rng, width: float, height: float) -> Outline:
-    """A box of corrugated board: its two faces apart as seen at a slant, edges, flaps, tape."""
+    """Draw a box of corrugated board: two faces, apart as seen at a slant, edges, flaps, tape."""
     slant = rng.uniform(-2.2, 2.2, 2)
     front = rounded(tuple(slant), width, height, 0.3)
     back = rounded(tuple(-slant), width * 0.97, height * 0.97, 0.3)

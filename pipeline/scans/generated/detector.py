@@ -1,4 +1,4 @@
-"""From what lies in the beam to the picture: Beer-Lambert, photon noise, blur, pseudo-colour."""
+"""Turns optical depths into an image: Beer-Lambert, photon noise, blur, pseudo-colour."""
 
 from functools import cache
 
@@ -11,19 +11,19 @@ from pipeline.scans.generated.materials import z_calibration
 
 Floats = NDArray[np.float32]
 
-PHOTONS = 13000.0  # a pixel and energy in empty air
-SCATTER = 0.0006  # share of the open beam that reaches every pixel: the end of what penetrates
+PHOTONS = 13000.0  # per pixel and energy in empty air
+SCATTER = 0.0006  # share of the open beam that reaches every pixel and hides weaker signals
 BLUR = 0.5  # sigma of the detector's aperture, pixels
-LINE_GAIN = 0.004  # relative scatter of the gain of single lines, before which none calibrates
-COLOUR_BLUR = 0.8  # sigma in pixels: the ratio of two noisy readings is smoothed before it is used
-SHARPEN = 1.0  # strength of the unsharp mask, whose sigma in pixels follows
+LINE_GAIN = 0.004  # relative deviation of a line's gain: lines are not calibrated one by one
+COLOUR_BLUR = 0.8  # sigma in pixels of the blur of noisy readings before their ratio is taken
+SHARPEN = 1.0  # strength of the unsharp mask; its sigma in pixels is the next line
 SHARPEN_SIGMA = 1.3
-AIR = 0.02  # optical depth that the display takes for empty, so that noise leaves air white
-DISPLAY_GAMMA = 0.46  # compresses the range of transmission into that of a screen
-THIN = 0.03  # optical depth below which the ratio says little and the colour turns neutral
+AIR = 0.02  # optical depth that is shown as empty, so that air stays white under noise
+DISPLAY_GAMMA = 0.46  # compresses the range of transmission into the range of a screen
+THIN = 0.03  # optical depth below which the ratio is unreliable and the colour neutral
 NEUTRAL_Z = 10.0
 
-# For each effective atomic number, its colours at `LEVELS` of brightness, from opaque to air.
+# The colours of each effective atomic number at `LEVELS` of brightness, from opaque to air.
 LEVELS = (0.0, 0.12, 0.3, 0.5, 0.7, 0.88, 1.0)
 PALETTE: dict[float, tuple[tuple[int, int, int], ...]] = {
     7.6: (
@@ -51,14 +51,14 @@ Z_STEPS, LEVEL_STEPS = 96, 512
 
 
 def transmission(depth: Floats) -> Floats:
-    """Share of the beam that passes an optical depth: Beer-Lambert's law, same shape, 0 to 1."""
+    """Return the share of the beam, 0 to 1, that passes optical depths: Beer-Lambert's law."""
     return np.exp(-depth)
 
 
 def readings(depth: Floats, rng: np.random.Generator) -> Floats:
-    """What the detector makes of optical depths (2, H, W): measured optical depths, low and high.
+    """Measure optical depths (2, H, W), low and high energy; returns noisy depths, same shape.
 
-    Photon counts are Poisson; at these counts the normal distribution of that variance is
+    Photon counts are Poisson; at these counts a normal distribution with the same variance is
     indistinguishable and far quicker.
     """
     passed = np.stack([cv2.GaussianBlur(row, (0, 0), BLUR) for row in transmission(depth)])
@@ -66,15 +66,15 @@ def readings(depth: Floats, rng: np.random.Generator) -> Floats:
     noise = rng.standard_normal(passed.shape, dtype=np.float32)
     passed += np.sqrt(passed / PHOTONS) * noise
     gains = 1 + LINE_GAIN * rng.standard_normal((2, passed.shape[1], 1), dtype=np.float32)
-    # Half a scatter is the least that the electronics report.
+    # The electronics report half of `SCATTER` at least.
     return np.asarray(-np.log(np.clip(passed * gains, SCATTER / 2, None)), dtype=np.float32)
 
 
 def effective_z(measured: Floats) -> Floats:
-    """Effective atomic number (H, W) of measured optical depths (2, H, W).
+    """Return the effective atomic number (H, W) of measured optical depths (2, H, W).
 
-    The ratio method: the element whose tabulated ratio of attenuation at the two energies is
-    the measured one. Too thin a layer is drawn to `NEUTRAL_Z`, as noise would colour it at random.
+    The ratio method: find the element whose tabulated ratio of attenuation at the two energies is
+    the measured ratio. Thin layers get about `NEUTRAL_Z`, as noise would colour them at random.
     """
     low, high = (cv2.GaussianBlur(row, (0, 0), COLOUR_BLUR) for row in measured)
     ratios, elements = z_calibration()
@@ -84,7 +84,7 @@ def effective_z(measured: Floats) -> Floats:
 
 
 def brightness(measured: Floats) -> Floats:
-    """Brightness on the screen (H, W), 0 to 1, 1 in air, of optical depths (2, H, W)."""
+    """Return the screen's brightness (H, W), 0 to 1 (air), for optical depths (2, H, W)."""
     level = np.exp(-DISPLAY_GAMMA * np.maximum(measured.mean(axis=0) - AIR, 0))
     blurred = cv2.GaussianBlur(level, (0, 0), SHARPEN_SIGMA)
     return np.asarray(np.clip(level + SHARPEN * (level - blurred), 0, 1), dtype=np.float32)
@@ -92,7 +92,7 @@ def brightness(measured: Floats) -> Floats:
 
 @cache
 def palette() -> NDArray[np.uint8]:
-    """The colour table (Z_STEPS, LEVEL_STEPS, 3): rows by atomic number, columns by brightness."""
+    """Return the colours (Z_STEPS, LEVEL_STEPS, 3) by atomic number and by brightness."""
     anchors = np.array(sorted(PALETTE))
     levels = np.linspace(0, 1, LEVEL_STEPS)
     colours = np.array([PALETTE[z] for z in anchors], dtype=np.float64)  # (A, L, 3)
@@ -107,7 +107,7 @@ def palette() -> NDArray[np.uint8]:
 
 
 def pseudo_colour(z: Floats, level: Floats) -> Image:
-    """Paint effective atomic numbers and brightness, both (H, W), orange to blue: (H, W, 3)."""
+    """Return an image (H, W, 3), orange to blue, of atomic numbers and brightness (H, W)."""
     lowest, highest = min(PALETTE), max(PALETTE)
     row = np.clip((z - lowest) * ((Z_STEPS - 1) / (highest - lowest)), 0, Z_STEPS - 1)
     column = level * (LEVEL_STEPS - 1)
@@ -116,6 +116,6 @@ def pseudo_colour(z: Floats, level: Floats) -> Image:
 
 
 def expose(depth: Floats, rng: np.random.Generator) -> Image:
-    """The picture (H, W, 3) of optical depths (2, H, W), at the low and the high energy."""
+    """Return the image (H, W, 3) of optical depths (2, H, W) at the low and the high energy."""
     measured = readings(depth, rng)
     return pseudo_colour(effective_z(measured), brightness(measured))

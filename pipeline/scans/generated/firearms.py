@@ -1,4 +1,4 @@
-"""Whole firearms: handguns and long guns, assembled of `gun_parts`. Sizes in cm."""
+"""Whole firearms: handguns and long guns, assembled from `gun_parts`. Sizes in cm."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ Rng = np.random.Generator
 
 
 def pistol(tile: Tile, rng: Rng) -> None:
-    """A self-loading pistol: slide over barrel and spring, frame, magazine in the grip."""
+    """Draw a self-loading pistol: slide over barrel and spring, frame, magazine in the grip."""
     length, grip = rng.uniform(13.5, 19), rng.uniform(8.5, 11)
     polymer = rng.random() < 0.6
     metal = "aluminium" if rng.random() < 0.15 else "steel"
@@ -34,7 +34,7 @@ def pistol(tile: Tile, rng: Rng) -> None:
 
 
 def revolver(tile: Tile, rng: Rng) -> None:
-    """A revolver: barrel with rib, frame about its loaded cylinder, guard, hammer, wooden grip."""
+    """Draw a revolver: barrel with rib, frame, loaded cylinder, guard, hammer, wooden grip."""
     length = rng.uniform(5, 15)
     gun = tile.at(-2 - length * 0.3, -2)
     gun.rod((4.6, 0), (4.6 + length, 0), 0.8, "steel", 0.47)
@@ -61,7 +61,7 @@ def revolver(tile: Tile, rng: Rng) -> None:
 
 
 def submachine_gun(tile: Tile, rng: Rng) -> None:
-    """A submachine gun: tubular receiver with its bolt, long magazine, wire stock."""
+    """Draw a submachine gun: tubular receiver with its bolt, long magazine, wire stock."""
     body, barrel = rng.uniform(20, 27), rng.uniform(6, 14)
     gun = tile.at(-body * 0.45, -2)
     metal, bore = ("steel", 1.8) if rng.random() < 0.5 else ("aluminium", 1.65)
@@ -81,7 +81,7 @@ def submachine_gun(tile: Tile, rng: Rng) -> None:
 
 
 def carbine(tile: Tile, rng: Rng) -> None:
-    """A short rifle: sheet receiver with bolt carrier, gas tube, handguard, curved magazine."""
+    """Draw a short rifle: receiver with bolt carrier, gas tube, handguard, curved magazine."""
     body, barrel = rng.uniform(20, 25), rng.uniform(16, 24)
     gun = tile.at(-body * 0.5 - 1, -2)
     metal, gauge = ("steel", 0.06) if rng.random() < 0.4 else ("aluminium", 0.25)
@@ -107,7 +107,7 @@ def carbine(tile: Tile, rng: Rng) -> None:
 
 
 def sawn_off(tile: Tile, rng: Rng) -> None:
-    """A shotgun cut short: two barrels, break action, hammers, a stub of a wooden stock."""
+    """Draw a shotgun cut short: two barrels, break action, hammers, a stub of a wooden stock."""
     length = rng.uniform(18, 34)
     gun = tile.at(-length * 0.4, -1)
     for y in (-0.95, 0.95):
@@ -126,7 +126,7 @@ def sawn_off(tile: Tile, rng: Rng) -> None:
 
 
 def _grip_and_trigger(gun: Tile, rng: Rng, x: float) -> None:
-    """A pistol grip, trigger and guard below a receiver, at `x`."""
+    """Draw a pistol grip, trigger and guard below a receiver, at `x`."""
     lean = rng.uniform(1, 3)
     outline = [(x - 2, 1.8), (x + 1, 1.8), (x + 1 - lean, 10), (x - 2.2 - lean, 10)]
     gun.shell(outline, 0.45, 2.4, "nylon")

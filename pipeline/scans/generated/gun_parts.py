@@ -1,4 +1,4 @@
-"""Parts of firearms, alone and as whole weapons are assembled of them. Sizes in cm."""
+"""Parts of firearms, drawn alone or in whole weapons. Sizes in cm."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ Rng = np.random.Generator
 
 
 def cartridge(tile: Tile, base: Point, along: Point, calibre: float, length: float) -> None:
-    """A cartridge from its base: brass case with powder, lead bullet. `along` is a unit vector."""
+    """Draw a cartridge from its base along a unit vector: brass case, powder, lead bullet."""
     at = [tuple(np.add(base, np.multiply(along, share * length))) for share in (0, 0.62, 0.95)]
     radius = calibre / 2
     tile.rod(at[0], at[1], radius, "brass", radius - 0.05)
@@ -19,10 +19,10 @@ def cartridge(tile: Tile, base: Point, along: Point, calibre: float, length: flo
 def draw_magazine(
     tile: Tile, rng: Rng, top: Point, size: Point, lean: float = 0, curve: float = 0
 ) -> None:
-    """A box magazine hanging from `top`: its body, some cartridges, the spring below them.
+    """Draw a box magazine hanging from `top`: its body, some cartridges, the spring below them.
 
-    `size` is its width along the barrel and its height; its foot lies `lean` behind its top, and
-    its middle bulges to the front by `curve`.
+    `size` is the magazine's width along the barrel and its height. Its foot is `lean` behind its
+    top, and its middle bulges to the front by `curve`.
     """
     (width, height), rounds = size, int(rng.integers(0, 9))
 
@@ -46,7 +46,7 @@ def draw_magazine(
 
 
 def draw_spring(tile: Tile, start: Point, end: Point, radius: float, gauge: float = 0.07) -> None:
-    """A coil spring seen from its side."""
+    """Draw a coil spring seen from its side."""
     count = max(int(np.hypot(*np.subtract(end, start)) / (5 * gauge)), 4)
     steps = np.linspace(0, 1, count)[:, None]
     axis = np.subtract(end, start) / np.hypot(*np.subtract(end, start))
@@ -56,7 +56,7 @@ def draw_spring(tile: Tile, start: Point, end: Point, radius: float, gauge: floa
 
 
 def draw_slide(tile: Tile, rng: Rng, length: float, height: float, metal: str) -> None:
-    """A pistol's slide from x = 0 (rear) to length, y = 0 its top: hollow, with port and sights."""
+    """Draw a hollow slide with port and sights, from x = 0 (rear) to length, top at y = 0."""
     gauge = 0.22 if metal == "steel" else 0.5
     tile.box((length / 2, height / 2), (length, height), gauge, metal, 0.2)
     tile.box((length / 2, 0.3), (length, 0.6), gauge * 1.6, metal)
@@ -70,7 +70,7 @@ def draw_slide(tile: Tile, rng: Rng, length: float, height: float, metal: str) -
 
 
 def draw_barrel(tile: Tile, length: float, radius: float, bore: float) -> None:
-    """A barrel from x = 0 to length about y = 0, with its chamber and locking lug."""
+    """Draw a barrel from x = 0 to length about y = 0, with its chamber and locking lug."""
     tile.rod((0, 0), (length, 0), radius, "steel", bore)
     tile.rod((0, 0), (length * 0.24, 0), radius * 1.2, "steel", radius)
     tile.polygon(
@@ -81,7 +81,7 @@ def draw_barrel(tile: Tile, length: float, radius: float, bore: float) -> None:
 
 
 def slide_part(tile: Tile, rng: Rng) -> None:
-    """A slide taken off, sometimes with barrel and spring still in it."""
+    """Draw a slide taken off, sometimes with barrel and spring still in it."""
     length, height = rng.uniform(10, 15), rng.uniform(2.3, 3)
     draw_slide(tile, rng, length, height, "steel")
     if rng.random() < 0.4:
@@ -89,7 +89,7 @@ def slide_part(tile: Tile, rng: Rng) -> None:
 
 
 def barrel_part(tile: Tile, rng: Rng) -> None:
-    """A pistol barrel with its recoil spring beside it, or a rifled tube with a block."""
+    """Draw a pistol barrel with its recoil spring beside it, or a rifled tube with a block."""
     length = rng.uniform(7, 14)
     draw_barrel(tile, length, rng.uniform(0.65, 0.9), rng.uniform(0.38, 0.5))
     if rng.random() < 0.5:
@@ -98,13 +98,13 @@ def barrel_part(tile: Tile, rng: Rng) -> None:
 
 
 def magazine_part(tile: Tile, rng: Rng) -> None:
-    """A magazine, empty or loaded."""
+    """Draw a magazine, empty or loaded."""
     size = (rng.uniform(2.4, 3.2), rng.uniform(9, 13))
     draw_magazine(tile, rng, (0, -5), size, rng.uniform(-1, 2), float(rng.choice([0, 0, 1.5])))
 
 
 def cylinder_part(tile: Tile, rng: Rng) -> None:
-    """A revolver's cylinder on end or from its side, chambers loaded in part."""
+    """Draw a revolver's cylinder on end or from its side, chambers loaded in part."""
     radius = rng.uniform(1.9, 2.3)
     if rng.random() < 0.5:
         tile.disc((0, 0), radius, 1.6, "steel")
@@ -122,7 +122,7 @@ def cylinder_part(tile: Tile, rng: Rng) -> None:
 
 
 def bolt_part(tile: Tile, rng: Rng) -> None:
-    """A bolt and its carrier: stepped cylinders, a cam slot, a handle, lugs."""
+    """Draw a bolt and its carrier: stepped cylinders, a cam slot, a handle, lugs."""
     length = rng.uniform(9, 15)
     tile.rod((0, 0), (length * 0.65, 0), 1.1, "steel", rng.uniform(0.7, 0.9))
     tile.rod((length * 0.6, 0), (length, 0), 0.75, "steel", 0.3)
@@ -134,10 +134,10 @@ def bolt_part(tile: Tile, rng: Rng) -> None:
 
 
 def draw_frame(tile: Tile, rng: Rng, length: float, grip: float, polymer: bool) -> None:
-    """A pistol's frame, top at y = 0, x from 0 (rear) to length: dust cover, guard, trigger, grip.
+    """Draw a pistol's frame, x from 0 (rear) to length, top at y = 0, with guard, trigger, grip.
 
-    The grip is `grip` long and leans backwards. A frame of `polymer` is of nylon with steel rails
-    in it, else of steel or aluminium.
+    The grip is `grip` long and leans backwards. A `polymer` frame is of nylon with steel rails;
+    other frames are of steel or aluminium.
     """
     metal = str(rng.choice(["steel", "aluminium"]))
     body, cm = ("nylon", 2.0) if polymer else (metal, 0.25 if metal == "steel" else 0.9)
@@ -168,7 +168,7 @@ def draw_frame(tile: Tile, rng: Rng, length: float, grip: float, polymer: bool) 
 
 
 def frame_part(tile: Tile, rng: Rng) -> None:
-    """A frame without its slide."""
+    """Draw a frame without its slide."""
     draw_frame(tile, rng, rng.uniform(11, 14), rng.uniform(8, 10), rng.random() < 0.5)
     tile.polygon([(-0.4, 0), (0.8, 0), (0.2, -1.4), (-0.9, -1)], 0.6, "steel")
 

@@ -17,8 +17,8 @@ class Blade:
 
     Attributes:
         length, height: of the blade, cm.
-        spine: thickness of its back, cm.
-        material: of which it is ground.
+        spine: thickness of the blade's back, cm.
+        material: of the blade.
     """
 
     length: float
@@ -28,7 +28,7 @@ class Blade:
 
 
 def draw_blade(tile: Tile, blade: Blade, outline: list[Point]) -> None:
-    """A blade of an outline in shares of its length and height: thick at the back, ground thin."""
+    """Draw a blade, thick at the back; `outline` is in shares of its length and height."""
     points = np.array(outline) * (blade.length, blade.height)
     tile.polygon(points, 0.45 * blade.spine, blade.material)
     for share in (0.8, 0.62):  # towards the back, y = 0, it gets thicker
@@ -36,7 +36,7 @@ def draw_blade(tile: Tile, blade: Blade, outline: list[Point]) -> None:
 
 
 def draw_handle(tile: Tile, rng: Rng, length: float, height: float) -> None:
-    """A handle from x = 0 to -length: two scales on a tang of steel, with rivets."""
+    """Draw a handle from x = 0 to -length: two scales on a tang of steel, with rivets."""
     material = str(rng.choice(HANDLES))
     cm = {"steel": 0.2, "aluminium": 0.6}.get(material, 1.6)
     bend = rng.uniform(-0.15, 0.35)
@@ -57,7 +57,7 @@ def draw_handle(tile: Tile, rng: Rng, length: float, height: float) -> None:
 
 
 def kitchen_knife(tile: Tile, rng: Rng) -> None:
-    """A cook's, carving or paring knife, of steel, now and then of zirconia."""
+    """Draw a cook's, carving or paring knife, of steel, now and then of zirconia."""
     length = rng.uniform(8, 17)
     material = "zirconia" if rng.random() < 0.2 else "steel"
     blade = Blade(length, length * rng.uniform(0.14, 0.26), rng.uniform(0.12, 0.26), material)
@@ -67,7 +67,7 @@ def kitchen_knife(tile: Tile, rng: Rng) -> None:
 
 
 def dagger(tile: Tile, rng: Rng) -> None:
-    """A dagger or combat knife: two edges, a fuller, a cross guard and a pommel."""
+    """Draw a dagger or combat knife: two edges, a fuller, a cross guard and a pommel."""
     length = rng.uniform(10, 16)
     blade = Blade(length, rng.uniform(2, 3), rng.uniform(0.2, 0.36), "steel")
     draw_blade(tile, blade, [(0, 0), (0.75, 0.05), (1, 0.5), (0.75, 0.95), (0, 1)])
@@ -82,7 +82,7 @@ def dagger(tile: Tile, rng: Rng) -> None:
 
 
 def folding_knife(tile: Tile, rng: Rng) -> None:
-    """A pocket knife opened at some angle: steel liners, scales, a pivot, a spring."""
+    """Draw a pocket knife opened at some angle: steel liners, scales, a pivot, a spring."""
     length, height = rng.uniform(8.5, 11), rng.uniform(1.8, 2.4)
     turn = rng.uniform(-0.5, 0.9)
     outline = np.array([(0, 0), (0.7, 0), (1, 0.7), (0.7, 1), (0, 1)]) * (
@@ -101,7 +101,7 @@ def folding_knife(tile: Tile, rng: Rng) -> None:
 
 
 def cleaver(tile: Tile, rng: Rng) -> None:
-    """A cleaver: a broad, nearly rectangular blade with a hole."""
+    """Draw a cleaver: a broad, nearly rectangular blade with a hole."""
     length = rng.uniform(11, 16)
     blade = Blade(length, rng.uniform(5, 8), rng.uniform(0.15, 0.3), "steel")
     draw_blade(tile, blade, [(0, 0), (1, 0.02), (1, 0.9), (0.95, 1), (0.06, 1), (0, 0.85)])
@@ -110,7 +110,7 @@ def cleaver(tile: Tile, rng: Rng) -> None:
 
 
 def utility_knife(tile: Tile, rng: Rng) -> None:
-    """A cutter: a thin segmented blade that slides in a holder of zinc or plastic."""
+    """Draw a cutter: a thin segmented blade that slides in a holder of zinc or plastic."""
     length, height = rng.uniform(12, 15), rng.uniform(2, 2.8)
     out = rng.uniform(3, 6.5)
     blade = [(-7, -0.8), (out - 1.2, -0.8), (out, 0.8), (-7, 0.8)]

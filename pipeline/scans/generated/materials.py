@@ -1,4 +1,4 @@
-"""What the objects are made of, and how much of it absorbs at the two energies."""
+"""The objects' materials, and their attenuation at the two energies."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -8,10 +8,10 @@ import xraydb
 from numpy.typing import NDArray
 
 # Effective energies in keV of the two readings of a 160 kV line scanner: the front detector
-# answers to the soft half of the spectrum, the one behind a copper filter to the hard half.
+# measures the soft half of the spectrum, the detector behind a copper filter the hard half.
 ENERGIES_KEV = (72.0, 122.0)
 
-# The colours tell elements apart up to zinc; above, the K edges bend the curve.
+# The colours distinguish elements up to zinc; above zinc, K edges bend the curve.
 CALIBRATION_ELEMENTS = range(6, 31)
 
 
@@ -19,7 +19,7 @@ CALIBRATION_ELEMENTS = range(6, 31)
 class Material:
     """A chemical formula as xraydb reads it, and a density in g/cm3.
 
-    Loose things (cloth, board, stuffing) have the density of the bulk with its air.
+    For loose materials (cloth, board, stuffing) the density includes their air.
     """
 
     formula: str
@@ -59,7 +59,7 @@ MATERIALS: dict[str, Material] = {
 
 @cache
 def attenuation(name: str) -> tuple[float, float]:
-    """Linear attenuation in 1/cm of a material at `ENERGIES_KEV`.
+    """Return the linear attenuation of a material, in 1/cm, at `ENERGIES_KEV`.
 
     From xraydb's tables (Elam, Ravel and Sieber), coherent scatter included, by the mixture rule.
     """
@@ -73,7 +73,7 @@ def attenuation(name: str) -> tuple[float, float]:
 
 @cache
 def z_calibration() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ratio of low to high attenuation of pure elements, rising, and their atomic numbers."""
+    """Return the ratios of low to high attenuation of elements, rising, and atomic numbers."""
     energies = [1000 * energy for energy in ENERGIES_KEV]
     pairs = [xraydb.mu_elam(element, energies) for element in CALIBRATION_ELEMENTS]
     ratios = np.array([low / high for low, high in pairs])

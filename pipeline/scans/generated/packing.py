@@ -1,4 +1,4 @@
-"""The scene that objects are packed into, and where and how they come to lie."""
+"""The scene of a scan, and the places and poses of the objects packed into it."""
 
 from dataclasses import dataclass
 
@@ -13,25 +13,25 @@ from pipeline.scans.scan import Mask
 Rng = np.random.Generator
 Place = NDArray[np.float64]  # (2,) x and y
 
-SILHOUETTE_DEPTH = 0.02  # at the high energy; less is the fringe of antialiasing and smear
-DEPTH_CM = 2.5  # of a typical object, that smears its edges when it lies tilted
+SILHOUETTE_DEPTH = 0.02  # at the high energy; smaller depths come from antialiasing and smear
+DEPTH_CM = 2.5  # depth of a typical object, which smears the edges of a tilted object
 MAX_SMEAR = 4.0  # pixels
-OUTLINE_STEP = 3  # pixels between the points that an object's extent is taken from
-NEAR_CM = 5.0  # how far about a place its filling is looked at
+OUTLINE_STEP = 3  # pixels between the points that give an object's extent
+NEAR_CM = 5.0  # distance from a place within which `_filled` measures depth
 
 
 @dataclass
 class Scene:
-    """What is in the beam, so far.
+    """The container and the objects packed into it so far.
 
     Attributes:
         depth: (2, H, W) float32, optical depth at the low and the high energy.
-        room: half width and height, cm, of the space in the container, in its own axes.
-        axes: (2, 2) matrix from these axes, in cm, to pixels.
-        scale: pixels a cm.
-        is_parcel: whether the container is one, else a bag.
-        textures: cloth and grain of this scan.
-        rng: the scan's generator.
+        room: half width and half height, cm, inside the container, along its own axes.
+        axes: (2, 2) matrix from cm along the container's axes to pixels.
+        scale: pixels per cm.
+        is_parcel: whether the container is a parcel; if not, it is a bag.
+        textures: the scan's textures, such as cloth and grain.
+        rng: the scan's random generator.
     """
 
     depth: Floats
@@ -43,13 +43,13 @@ class Scene:
     rng: Rng
 
     def draw(self, item: Item, pose: Pose) -> Floats:
-        """The tile (2, side, side) of one object of a kind."""
+        """Return the tile (2, side, side) of one object of a kind."""
         tile = Tile(item.reach, pose, self.textures)
         item.draw(tile, self.rng)
         return tile.finished()
 
     def add(self, tile: Floats, centre: Place) -> Mask:
-        """Add a tile about a centre in cm from the middle; gives its silhouette (H, W)."""
+        """Add a tile at `centre`, in cm from the middle; return its silhouette (H, W)."""
         height, width = self.depth.shape[1:]
         side = tile.shape[1]
         x, y = self.axes @ centre + (width / 2, height / 2)
@@ -65,7 +65,7 @@ class Scene:
         return silhouette
 
     def limits(self, tile: Floats) -> tuple[Place, Place]:
-        """Lowest and highest centre, cm, with which a tile's object stays inside."""
+        """Return the lowest and the highest centre, cm, that keep a tile's object inside."""
         coarse = tile[1, ::OUTLINE_STEP, ::OUTLINE_STEP] > SILHOUETTE_DEPTH
         rows, columns = np.nonzero(coarse)
         offsets = np.stack([columns, rows]) * OUTLINE_STEP - tile.shape[1] / 2
@@ -75,15 +75,15 @@ class Scene:
         return np.minimum(lowest, middle), np.maximum(highest, middle)
 
     def put(self, item: Item, pose: Pose, tries: int = 1) -> Mask:
-        """Draw an object and add it where, of some random places, least lies yet."""
+        """Draw an object and add it at the emptiest of `tries` random places."""
         tile = self.draw(item, pose)
         lowest, highest = self.limits(tile)
-        # Things settle against the walls rather than in the middle.
+        # Objects are placed more often at the walls than in the middle.
         places = lowest + (highest - lowest) * self.rng.beta(0.7, 0.7, (tries, 2))
         return self.add(tile, min(places, key=self._filled))
 
     def pose(self, tilt: float, angle: float | None = None) -> Pose:
-        """A random pose, rotated out of the picture by up to `tilt` radians."""
+        """Return a random pose, rotated out of the image plane by up to `tilt` radians."""
         lean = self.rng.uniform(0, tilt)
         return Pose(
             scale=self.scale,
@@ -94,7 +94,7 @@ class Scene:
         )
 
     def _filled(self, place: Place) -> float:
-        """Mean depth about a place, cm."""
+        """Return the mean optical depth at the high energy around a place in cm."""
         x, y = (self.axes @ place + np.array(self.depth.shape[:0:-1]) / 2).astype(int)
         reach = int(NEAR_CM * self.scale)
         near = self.depth[1, max(y - reach, 0) : y + reach : 4, max(x - reach, 0) : x + reach : 4]
@@ -102,13 +102,13 @@ class Scene:
 
 
 def pick(rng: Rng, in_parcel: bool) -> Item:
-    """A kind of benign object, by its weight."""
+    """Choose a random kind of benign object by the kinds' weights."""
     weights = np.array([item.in_parcel if in_parcel else item.in_bag for item in BENIGN])
     return BENIGN[rng.choice(len(BENIGN), p=weights / weights.sum())]
 
 
 def pack_bag(scene: Scene) -> None:
-    """Layers of clothes, and among them what people carry."""
+    """Pack layers of clothes, and among them the things that people carry."""
     rng = scene.rng
     for _ in range(rng.integers(8, 17)):
         scene.put(CLOTHES, scene.pose(0.6), tries=3)
@@ -117,7 +117,7 @@ def pack_bag(scene: Scene) -> None:
 
 
 def pack_parcel(scene: Scene) -> None:
-    """Goods of a few kinds, each in rows that lie the same way, then single things and fillers."""
+    """Pack rows of equal goods of a few kinds, then fillers and single things."""
     rng = scene.rng
     for _ in range(rng.integers(3, 7)):
         _stack(scene, pick(rng, True), int(rng.integers(2, 13)))
@@ -128,7 +128,7 @@ def pack_parcel(scene: Scene) -> None:
 
 
 def _stack(scene: Scene, item: Item, count: int) -> None:
-    """Rows of pieces all alike, from a random place on, as far as the container reaches."""
+    """Add rows of equal pieces from a random place on, up to the container's walls."""
     rng = scene.rng
     turn = rng.uniform(0, 2 * np.pi) if rng.random() < 0.3 else rng.integers(4) * np.pi / 2
     pose = scene.pose(0.9, angle=float(turn + rng.normal(0, 0.04)))

@@ -1,7 +1,7 @@
 """Drawing primitives: solids in cm, projected along the beam into optical depths.
 
-Each primitive adds, so overlapping objects absorb together; a negative thickness takes out again
-(a bore, a window). Points are (x, y) pairs in cm about the object's own centre.
+Primitives add their depths, so overlapping objects absorb together. A negative thickness removes
+material (a bore, a window). Points are (x, y) pairs in cm about the object's own centre.
 """
 
 from copy import copy
@@ -18,20 +18,20 @@ from pipeline.scans.generated.textures import Textures
 Floats = NDArray[np.float32]
 Point = tuple[float, float]
 
-SUBPIXEL_BITS = 4  # fixed-point digits of cv2's coordinates
+SUBPIXEL_BITS = 4  # fractional bits of cv2's fixed-point coordinates
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How an object lies in the beam.
+    """The position of an object in the beam.
 
     Attributes:
-        scale: pixels a cm.
-        angle: rotation in the picture, radians.
-        squash: cosine of the rotation out of the picture, 0 to 1: the object's y axis shortens
-            by it, and the way through it lengthens by as much.
-        mirrored: seen from the other side.
-        smear: pixels over which the depth of a tilted object spreads its edges.
+        scale: pixels per cm.
+        angle: rotation in the image plane, radians.
+        squash: cosine of the rotation out of the image plane, 0 to 1: the object's y axis is
+            multiplied by it, and the beam's path through the object is divided by it.
+        mirrored: whether the object is seen from the other side.
+        smear: pixels over which the edges of a tilted object are spread.
     """
 
     scale: float
@@ -41,7 +41,7 @@ class Pose:
     smear: float = 0.0
 
     def matrix(self) -> NDArray[np.float64]:
-        """The (2, 2) matrix from cm to pixels."""
+        """Return the (2, 2) matrix from cm to pixels."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         flip = -1.0 if self.mirrored else 1.0
         turn = np.array([[cos, -sin], [sin, cos]])
@@ -56,7 +56,7 @@ def _unit_circle(count: int) -> NDArray[np.float64]:
 
 @cache
 def _unit_corners() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of a rounded rectangle's 24 points: directions from the corner's centre, signs of that."""
+    """Return unit directions of a rounded rectangle's 24 points, and the signs of its corners."""
     turn = np.linspace(0, np.pi / 2, 6) + np.arange(4)[:, None] * np.pi / 2
     directions = np.stack([np.cos(turn), np.sin(turn)], axis=2).reshape(24, 2)
     signs = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)], dtype=np.float64)
@@ -64,12 +64,12 @@ def _unit_corners() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def ellipse(centre: Point, rx: float, ry: float, count: int = 28) -> NDArray[np.float64]:
-    """Points (count, 2) of an ellipse."""
+    """Return points (count, 2) of an ellipse."""
     return np.asarray(_unit_circle(count) * (rx, ry) + centre)
 
 
 def rounded(centre: Point, width: float, height: float, radius: float) -> NDArray[np.float64]:
-    """Points (24, 2) of a rectangle with rounded corners."""
+    """Return points (24, 2) of a rectangle with rounded corners."""
     radius = min(radius, width / 2, height / 2)
     directions, signs = _unit_corners()
     middles = signs * (width / 2 - radius, height / 2 - radius)
@@ -77,7 +77,7 @@ def rounded(centre: Point, width: float, height: float, radius: float) -> NDArra
 
 
 def smooth(points: ArrayLike, closed: bool = True, rounds: int = 2) -> NDArray[np.float64]:
-    """Chaikin's corner cutting: a smooth curve through the middle of a polyline's edges."""
+    """Smooth a polyline by Chaikin's corner cutting; the curve meets the middle of each edge."""
     curve = np.asarray(points, dtype=np.float64)
     for _ in range(rounds):
         after = np.roll(curve, -1, axis=0)
@@ -88,9 +88,9 @@ def smooth(points: ArrayLike, closed: bool = True, rounds: int = 2) -> NDArray[n
 
 
 def _mean_chord(v: NDArray[np.float64], radius: float, half: float) -> NDArray[np.float64]:
-    """Mean of the chord 2 sqrt(r2 - v2) of a circle over v - half to v + half, cm.
+    """Return the mean of the chord 2 sqrt(r2 - v2) of a circle over v - half to v + half, cm.
 
-    By the area of a circle's segment, so that a wall thinner than a pixel does not alias.
+    The mean is an area of the circle, so that a wall thinner than a pixel does not alias.
     """
 
     def area(at: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,16 +101,16 @@ def _mean_chord(v: NDArray[np.float64], radius: float, half: float) -> NDArray[n
 
 
 class Tile:
-    """The small picture that one object is drawn into.
+    """The small image that one object is drawn into.
 
     Attributes:
         depth: (2, side, side) float32, optical depth at the low and the high energy.
         pose: how the object lies.
-        textures: the scan's cloth and grain, for uneven sheets.
+        textures: the scan's textures, such as cloth and grain.
     """
 
     def __init__(self, reach: float, pose: Pose, textures: Textures) -> None:
-        """`reach`: how far the object extends from its centre, cm."""
+        """Make an empty tile; `reach`: largest distance of the object from its centre, cm."""
         self.pose = pose
         self.textures = textures
         half = int(np.ceil(reach * pose.scale)) + 3
@@ -119,13 +119,13 @@ class Tile:
         self.depth = np.zeros((2, 2 * half, 2 * half), dtype=np.float32)
 
     def at(self, x: float, y: float) -> "Tile":
-        """The same tile with its origin moved by x and y cm, to draw a part there."""
+        """Return this tile with its origin moved by x and y cm, to draw a part there."""
         moved = copy(self)
         moved._origin = self._origin + self._matrix @ (x, y)
         return moved
 
     def pixels(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Points (N, 2) in cm to pixels of the tile."""
+        """Convert points (N, 2) in cm to pixels of the tile."""
         moved: NDArray[np.float64] = np.asarray(points, dtype=np.float64) @ self._matrix.T
         return moved + self._origin
 
@@ -136,7 +136,7 @@ class Tile:
         material: str,
         texture: str | None = None,
     ) -> None:
-        """A flat piece of even thickness in cm, or uneven by one of the textures."""
+        """Draw a flat piece of even thickness in cm, or of uneven thickness by a texture."""
         cover, place = self._cover(self.pixels(points), None)
         if texture is not None:
             cover *= self.textures.cut(texture, cover.shape)
@@ -150,11 +150,11 @@ class Tile:
         material: str,
         corner: float = 0.1,
     ) -> None:
-        """A flat rounded rectangle."""
+        """Draw a flat rounded rectangle."""
         self.polygon(rounded(centre, size[0], size[1], corner), thickness, material)
 
     def disc(self, centre: Point, radius: float, thickness: float, material: str) -> None:
-        """A coin, washer or can seen from above."""
+        """Draw a coin, washer or can seen from above."""
         self.polygon(ellipse(centre, radius, radius), thickness, material)
 
     def shell(
@@ -165,7 +165,7 @@ class Tile:
         material: str,
         texture: str | None = None,
     ) -> None:
-        """A closed case: two walls seen flat, and their rim seen along its depth, all in cm."""
+        """Draw a closed case: two walls seen flat, and a rim of `depth` along the beam, in cm."""
         self.polygon(points, 2 * wall, material, texture)
         self.wire(points, wall / 2, material, closed=True, thickness=depth)
 
@@ -177,23 +177,23 @@ class Tile:
         closed: bool = False,
         thickness: float | None = None,
     ) -> None:
-        """A round wire along a polyline, or with `thickness` a strip standing on edge."""
+        """Draw a round wire along a polyline or, with `thickness`, a strip standing on edge."""
         width = 2 * radius * self.pose.scale
         drawn = max(round(width), 1)
-        # A line cannot be drawn thinner than a pixel: it is drawn fainter.
+        # cv2 draws no line thinner than a pixel, so a thinner wire is drawn fainter.
         mean = (np.pi / 2 * radius if thickness is None else thickness) * min(width / drawn, 1.5)
         pixels = self.pixels(points)
         if drawn < 4 or thickness is not None:
             self._add(*self._cover(pixels, drawn, closed), mean, material)
             return
-        for share in (1.0, 0.8, 0.5):  # nested strips build up the round profile
+        for share in (1.0, 0.8, 0.5):  # nested strips approximate the round profile
             line = self._cover(pixels, max(round(drawn * share), 1), closed)
             self._add(*line, mean * 0.43, material)
 
     def rod(
         self, start: Point, end: Point, radius: float, material: str, bore: float = 0.0
     ) -> None:
-        """A cylinder lying in the picture, 2 sqrt(r2 - d2) thick, with a bore of that radius."""
+        """Draw a cylinder in the image plane, 2 sqrt(r2 - d2) thick; `bore`: inner radius."""
         axis = np.subtract(end, start)
         length = float(np.hypot(*axis))
         along, side = axis / length, np.array([-axis[1], axis[0]]) / length
@@ -208,7 +208,7 @@ class Tile:
         self._add((chord * ends).astype(np.float32), place, 1.0, material)
 
     def ball(self, centre: Point, radii: tuple[float, float, float], material: str) -> None:
-        """An ellipsoid of half axes x, y and, along the beam, z."""
+        """Draw an ellipsoid with half axes x, y and, along the beam, z."""
         rx, ry, rz = radii
         x, y, place = self._local(rounded(centre, 2 * rx, 2 * ry, 0))
         inside = 1 - ((x - centre[0]) / rx) ** 2 - ((y - centre[1]) / ry) ** 2
@@ -216,7 +216,7 @@ class Tile:
         self._add(chord, place, 2 * rz, material)
 
     def finished(self) -> Floats:
-        """The depths (2, side, side), with the smear of the pose's tilt, none below 0."""
+        """Return the depths (2, side, side), 0 or more, smeared by the pose's tilt."""
         length = int(self.pose.smear)
         if length > 1:
             kernel = np.zeros((length, length), dtype=np.float32)
@@ -235,7 +235,7 @@ class Tile:
         self.depth[1][place] += (high * through) * cover
 
     def _place(self, pixels: NDArray[np.float64], margin: int) -> tuple[slice, slice]:
-        """The part of the tile that holds these pixels."""
+        """Return the rows and columns of the tile that hold these pixels, with a margin."""
         side = self.depth.shape[1]
         (left, top), (right, bottom) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
 
@@ -248,7 +248,7 @@ class Tile:
     def _cover(
         self, pixels: NDArray[np.float64], width: int | None, closed: bool = True
     ) -> tuple[Floats, tuple[slice, slice]]:
-        """Share of each pixel, 0 to 1, that a polygon (or a line of a width) covers, and where."""
+        """Return the share of pixels, 0 to 1, in a polygon (or line of a width), and the place."""
         place = self._place(pixels, 1 if width is None else width + 1)
         rows, columns = place
         cover = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=np.uint8)
@@ -263,7 +263,7 @@ class Tile:
     def _local(
         self, corners: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[slice, slice]]:
-        """Coordinates in cm of the pixels about `corners`, and where these pixels lie."""
+        """Return the coordinates in cm of the pixels around `corners`, and the pixels' place."""
         place = self._place(self.pixels(corners), 1)
         rows = np.arange(place[0].start, place[0].stop)[:, None] - self._origin[1]
         columns = np.arange(place[1].start, place[1].stop)[None, :] - self._origin[0]

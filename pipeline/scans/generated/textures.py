@@ -1,4 +1,4 @@
-"""Uneven sheets: folds of cloth, weave, grain, made anew for every scan."""
+"""Textures of uneven sheets (folds of cloth, weave, grain), new for every scan."""
 
 import cv2
 import numpy as np
@@ -6,38 +6,38 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-SIDE = 512  # pixels; larger pieces repeat it mirrored
+SIDE = 512  # pixels; larger pieces repeat the sheet mirrored
 
 
 def _noise(rng: np.random.Generator, rows: int, columns: int) -> Floats:
-    """Smooth noise (SIDE, SIDE) of about unit variance, of a grid of that many cells."""
+    """Return smooth noise (SIDE, SIDE), variance about 1, from a grid of rows x columns cells."""
     grid = rng.standard_normal((rows, columns), dtype=np.float32)
     return np.asarray(cv2.resize(grid, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _folds(rng: np.random.Generator) -> Floats:
-    """Creased cloth: soft hills, and thin ridges where it is folded over, about 1."""
+    """Return creased cloth, mean about 1: soft hills, and thin ridges at the folds."""
     hills = 0.9 + 0.34 * _noise(rng, 9, 9) + 0.18 * _noise(rng, 30, 30)
     for rows, columns, width in ((6, 16, 0.08), (20, 9, 0.12), (16, 40, 0.2), (60, 30, 0.25)):
         ridge = np.exp(-((_noise(rng, rows, columns) / width) ** 2))
-        hills += 0.6 * np.maximum(_noise(rng, 12, 12), 0) * ridge  # a crease runs out again
+        hills += 0.6 * np.maximum(_noise(rng, 12, 12), 0) * ridge  # creases fade out at their ends
     return np.maximum(hills, 0.15)
 
 
 def _ribs(rng: np.random.Generator) -> Floats:
-    """Stacked or pleated layers seen on edge: lines that run along and sway a little."""
+    """Return stacked or pleated layers seen on edge: slightly wavy parallel lines."""
     sway = np.arange(SIDE, dtype=np.float32)[None, :] + 7 * _noise(rng, 4, 6)
     fine, coarse = rng.uniform((0.7, 0.2), (1.3, 0.5)).tolist()
     return 1 + 0.2 * np.sin(fine * sway) + 0.12 * np.sin(coarse * sway) + 0.1 * _noise(rng, 12, 60)
 
 
 def _grain(rng: np.random.Generator) -> Floats:
-    """Loose fill: granules, seeds, crumbs."""
+    """Return loose fill: granules, seeds, crumbs."""
     return np.maximum(1 + 0.25 * _noise(rng, 220, 220) + 0.12 * _noise(rng, 12, 12), 0.2)
 
 
 def _weave(rng: np.random.Generator) -> Floats:
-    """Corrugated board and coarse cloth: a fine even mesh."""
+    """Return corrugated board or coarse cloth: a fine even mesh."""
     step = rng.uniform(0.9, 1.6)
     line = np.sin(step * np.arange(SIDE, dtype=np.float32))
     mesh = 1 + 0.22 * line[:, None] + 0.12 * line[None, :]
@@ -45,7 +45,7 @@ def _weave(rng: np.random.Generator) -> Floats:
 
 
 class Textures:
-    """One sheet (SIDE, SIDE) of each kind, mean about 1, of which pieces are cut at random."""
+    """One sheet (SIDE, SIDE) of each texture, mean about 1, from which random pieces are cut."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -57,7 +57,7 @@ class Textures:
         }
 
     def cut(self, name: str, shape: tuple[int, ...]) -> Floats:
-        """A piece (rows, columns) of a sheet, turned and mirrored at random."""
+        """Return a random piece (rows, columns) of a sheet, rotated and mirrored at random."""
         rows, columns = shape
         sheet = self._sheets[name]
         if self._rng.random() < 0.5:

@@ -1,7 +1,7 @@
 """CIFAR-10 with one class left out (section IV-A1): each image is a scan.
 
-45,000 images of the official training part are normal and for training, the 9,000 normal images
-of the official test part and all 6,000 of the class left out are for testing.
+The 45,000 normal images of the official training part are for training. The 9,000 normal images of
+the official test part and all 6,000 images of the class left out are for testing.
 """
 
 import io
@@ -60,11 +60,11 @@ class Cifar10Source:
             )
 
     def meaning(self, name: str) -> str:
-        """A class by its own name."""
+        """Return the class's own name."""
         return name
 
     def listing(self) -> Listing:
-        """Every image, by id ``<part>/<class>/<number or name>``."""
+        """List every image; its id is ``<part>/<class>/<number or name>``."""
         files = list_files(self.folder)
         batches = _batch_files(self.folder)
         found, bad = self._batch_entries(batches) if batches else self._folder_entries(files)
@@ -118,14 +118,14 @@ class Cifar10Source:
 
     def _entry(self, part: Part, class_name: str, name: str, path: Path) -> ScanEntry:
         abnormal = (class_name,) if class_name == self.abnormal_class else ()
-        # All of the class left out is for the test, whatever its official part.
+        # All images of the class left out are for the test, whatever their official part.
         return ScanEntry(
             f"{part}/{class_name}/{name}", (path,), abnormal, "test" if abnormal else part
         )
 
 
 def _batch_files(folder: Path) -> dict[Part, list[Path]]:
-    """The official batch files, empty where none is there."""
+    """Return the official batch files; empty if none exists."""
     for names in (BINARY, PICKLED):
         paths: dict[Part, list[Path]] = {
             part: [folder / name for name in names[part]] for part in PARTS
@@ -151,7 +151,7 @@ def _check_class_folders(folder: Path) -> None:
 
 @lru_cache(maxsize=2)
 def _read_batch(path: Path) -> Batch:
-    """One official batch; the last ones read are kept, since images are read one by one."""
+    """Read one official batch; the last two are cached, since images are read one by one."""
     rows, labels = _read_binary(path) if path.suffix == ".bin" else _read_pickled(path)
     highest = max(labels.tolist(), default=0)
     if len(rows) != len(labels) or highest >= len(CLASSES):
@@ -182,13 +182,13 @@ def _read_pickled(path: Path) -> Batch:
         return rows, np.asarray(content[b"labels"], dtype=np.uint8)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except Exception as error:  # a pickle can make unpickling raise anything
+    except Exception as error:  # unpickling can raise errors of any type
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not an official CIFAR-10 batch: {reason}") from None
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and plain containers, and refuses whatever else a pickle asks for."""
+    """An unpickler of arrays and plain containers, which refuses all other types."""
 
     ALLOWED = (
         ("numpy", "ndarray"),
@@ -198,7 +198,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     )
 
     def find_class(self, module: str, name: str) -> Any:
-        asked = module.replace("numpy.core.", "numpy._core."), name  # its place before NumPy 2
+        asked = module.replace("numpy.core.", "numpy._core."), name  # the name before NumPy 2
         if asked not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
         return super().find_class(*asked)

@@ -1,7 +1,7 @@
-"""Whole images in a folder per class, with or without ``train/`` and ``test/`` above them.
+"""One folder of images for each class, with or without ``train/`` and ``test/`` above.
 
-The 2019 code's ``train/0.normal``, ``test/0.normal`` and ``test/1.<class>``, patches cut
-beforehand (UBA), and whole scans by class (FFOB) are all of this layout.
+The 2019 code (``train/0.normal``, ``test/0.normal`` and ``test/1.<class>``), UBA (patches that are
+already cut) and FFOB (whole scans) have this layout.
 """
 
 import re
@@ -21,10 +21,10 @@ NUMBER = re.compile(r"^\d+\.")  # before the class's name, in the layout of the 
 
 
 class ClassFolderSource:
-    """An image of an abnormal class is abnormal as a whole; an ignored class is left out.
+    """Images by class; abnormal images are abnormal as a whole, ignored classes are left out.
 
-    Where the folder holds two or more of ``train/``, ``val/`` and ``test/``, they are the set's
-    own parts.
+    If the folder holds two or more of ``train/``, ``val/`` and ``test/``, these are the set's own
+    parts.
     """
 
     def __init__(self, folder: Path, classes: ClassMap) -> None:
@@ -32,11 +32,11 @@ class ClassFolderSource:
         self.classes = classes
 
     def meaning(self, name: str) -> str:
-        """A class of the set here: normal, ignored, or an abnormal class."""
+        """Return the meaning of a set's own class: normal, ignored, or an abnormal class."""
         return self.classes.meaning(name)
 
     def listing(self) -> Listing:
-        """Every image; its id is its path below the folder, without the suffix."""
+        """List every image; its id is its path below the folder, without the suffix."""
         files = list_set(self.folder)
         found = [(path, *self._place(path)) for path in files.images]
         names = frozenset(name for _, name, _ in found)
@@ -74,7 +74,7 @@ class ClassFolderSource:
         return len({PARTS[name] for name in names if name in PARTS}) > 1
 
     def _require_images(self, files: SetFiles, names: frozenset[str]) -> None:
-        """Refuse the folder of a class that holds files, and no image among them."""
+        """Refuse a class's folder that holds files, but no image."""
         for path in files.others:
             name, _ = self._find_place(path)
             if name and name not in names and self.classes.meaning(name):
@@ -83,10 +83,10 @@ class ClassFolderSource:
                 )
 
     def _place(self, path: Path) -> tuple[str, Part | None]:
-        """The class and the part that an image's folders name.
+        """Return the class and the part that an image's folders name.
 
         Raises:
-            InputError: they name no class.
+            InputError: the folders name no class.
         """
         name, part = self._find_place(path)
         if name is None:

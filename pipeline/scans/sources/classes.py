@@ -1,4 +1,4 @@
-"""What the classes of a set are to SkipScan: normal, an abnormal class, or ignored."""
+"""The meaning of a set's own classes: normal, an abnormal class, or ignored."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ OTHERS = "*"
 
 
 class ClassMap:
-    """The parameter ``scans.classes``: from a set's class names to what they mean here.
+    """The parameter ``scans.classes``: a map from a set's own class names to their meanings.
 
-    A meaning is ``normal``, ``ignore`` or the abnormal class's name; the key ``*`` is for every
-    class that is not named, and the meaning ``*`` is the class's own name. An object of a normal
-    class is no threat. An ignored one is none either, but no window that it touches counts as
-    normal.
+    A meaning is ``normal``, ``ignore`` or the name of an abnormal class. The key ``*`` stands for
+    all classes that are not named, and the meaning ``*`` for the class's own name. Objects of
+    normal and of ignored classes are no threats, but a window that touches an ignored object does
+    not count as normal.
     """
 
     def __init__(self, meanings: Mapping[str | int, str]) -> None:
@@ -26,27 +26,27 @@ class ClassMap:
             require(right, f"scans.classes.{name}", meaning, "normal, ignore or an abnormal class")
 
     def meaning(self, name: str) -> str:
-        """`NORMAL`, `IGNORED` or an abnormal class; of a class that `check` has passed."""
+        """Return `NORMAL`, `IGNORED` or an abnormal class; "" for a class that `check` refuses."""
         meaning = self._meanings.get(name, self._meanings.get(OTHERS, ""))
         if meaning == OTHERS:
             return name
         return IGNORED if meaning == IGNORE else meaning
 
     def abnormal(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The abnormal classes among some of the set's, sorted."""
+        """Return the abnormal classes that the set's own classes `names` mean, sorted."""
         meanings = {self.meaning(name) for name in names}
         return tuple(sorted(meanings - {NORMAL, IGNORED}))
 
     def threats(self, names: Iterable[str]) -> set[str]:
-        """The set's own abnormal classes among `names` and those that the parameter names."""
+        """Return the set's own abnormal classes, of `names` and of the parameter's keys."""
         every = {*names, *self._meanings} - {OTHERS}
         return {name for name in every if self.meaning(name) not in (NORMAL, IGNORED, "")}
 
     def require_used(self, names: Iterable[str], folder: Path) -> None:
-        """Refuse classes that the parameter speaks of and no scan has.
+        """Refuse classes that are in the parameter but in no scan.
 
         Raises:
-            InputError: names them all, and the classes that scans have.
+            InputError: names all these classes, and the classes of the scans.
         """
         found = set(names)
         unused = sorted(name for name in self._meanings if name not in found | {OTHERS})
@@ -57,10 +57,10 @@ class ClassMap:
             )
 
     def check(self, names: Iterable[str], folder: Path) -> None:
-        """Refuse classes that the parameter does not speak of.
+        """Refuse classes that the parameter gives no meaning.
 
         Raises:
-            InputError: names them all.
+            InputError: names all these classes.
         """
         unknown = sorted(name for name in set(names) if not self.meaning(name))
         if unknown:

@@ -1,7 +1,7 @@
-"""What every format with labelled objects shares: each object has a class, and a box or a mask.
+"""The base of all formats with labelled objects: each object has a class, and a box or a mask.
 
-The formats are read by supervision, one object at a time, so that each fault is known by its file
-and object, and no more than one scan's masks are in memory.
+The library supervision reads the formats, one object at a time, so that errors name the file and
+the object, and only one scan's masks are in memory.
 """
 
 from abc import ABC, abstractmethod
@@ -31,8 +31,8 @@ FAR = 10
 class DetectionSource(ABC):
     """A folder of scans with labelled objects; a scan whose labels hold no object is normal.
 
-    `unannotated` says what an image is that has no labels at all; None is the format's own rule,
-    unless labels may lie elsewhere: `LabelledSet.settle`.
+    `unannotated` says whether an image without labels is normal or bad. None means `format_rule`,
+    unless the labels may be in other files (`LabelledSet.settle`).
     """
 
     format_rule: ClassVar[Unannotated] = "bad"
@@ -45,7 +45,7 @@ class DetectionSource(ABC):
         self.unannotated = unannotated
 
     def meaning(self, name: str) -> str:
-        """A class of the set here: normal, ignored, or an abnormal class."""
+        """Return the meaning of a set's own class: normal, ignored, or an abnormal class."""
         return self.classes.meaning(name)
 
     @abstractmethod
@@ -53,19 +53,19 @@ class DetectionSource(ABC):
         """Read the labels of every image of `found.files` into `found`.
 
         Raises:
-            InputError: the set has no labels of this format, or says nothing of its classes.
+            InputError: the set has no labels of this format, or does not name its classes.
         """
 
     @abstractmethod
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterable[tuple[str, Mask]]:
-        """The class and mask of each object of a scan whose image is `size`, (width, height).
+        """Return the class and mask of each object of a scan; `size` of the image: (width, height).
 
         Raises:
-            InputError: an object is not as the format has it, or does not fit the image.
+            InputError: an object breaks the rules of the format, or does not fit the image.
         """
 
     def listing(self) -> Listing:
-        """Every scan; its id is its image's path below the folder, without the suffix."""
+        """List every scan; its id is its image's path below the folder, without the suffix."""
         files = list_set(self.folder)
         lists = read_part_lists(files)
         others = tuple(path for path in files.others if path not in lists.files)
@@ -96,7 +96,7 @@ class DetectionSource(ABC):
         )
 
     def read(self, entry: ScanEntry) -> Scan:
-        """Read one scan; objects of normal classes are no regions."""
+        """Read one scan; objects of normal classes become no regions."""
         return read_scan(entry, self.classes, self.objects)
 
 
@@ -105,7 +105,7 @@ def read_scan(
     classes: ClassMap,
     objects: Callable[[ScanEntry, tuple[int, int]], Iterable[tuple[str, Mask]]],
 ) -> Scan:
-    """Read a scan's image, and its `objects`; those of normal classes are no regions."""
+    """Read a scan's image and its `objects`; objects of normal classes become no regions."""
     image = read_image(entry.files[0])
     height, width = image.shape[:2]
     found = list(objects(entry, (width, height)))
@@ -142,9 +142,9 @@ def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
 
 
 def mask_of(found: Detections, size: tuple[int, int]) -> Mask:
-    """The mask (H, W) of a single object: its own, or else its box, filled.
+    """Return the mask (H, W) of a single object: its own mask, or else its filled box.
 
-    What reaches over the edge of the image is cut off.
+    Parts outside of the image are cut off.
 
     Raises:
         ValueError: the box has no area or lies outside of the image, or the mask is empty.
@@ -167,7 +167,7 @@ def mask_of(found: Detections, size: tuple[int, int]) -> Mask:
 
 
 def _pixels(start: float, stop: float, length: int) -> slice:
-    """The pixels whose centres lie between two edges of an axis, or else the one at the middle."""
+    """Return the pixels with centres between two edges of an axis, or else the middle pixel."""
     first, end = (min(max(ceil(edge - 0.5), 0), length) for edge in (start, stop))
     if first < end:
         return slice(first, end)

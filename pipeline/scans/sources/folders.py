@@ -1,4 +1,4 @@
-"""Finds every file of a set: the images among them, the others, and the files nobody can take."""
+"""Lists all files of a set: images, other files, hidden files and unusable files."""
 
 import os
 import re
@@ -12,22 +12,22 @@ from pipeline.scans.bad_input import BadInput
 from pipeline.scans.images import FORMATS, LFS, image_format
 from pipeline.scans.scan import IMAGE_SUFFIXES, ScanEntry, SetFiles
 
-OTHER_IMAGES = (".gif", ".webp", ".jp2", ".dcm", ".npy")  # named, so that none is missed silently
+OTHER_IMAGES = (".gif", ".webp", ".jp2", ".dcm", ".npy")  # reported as bad, not left out
 EXPECTED = f"expected {', '.join(FORMATS)}"
 
-# Where DVC and git-annex keep the content of a file that they track: named after its digest.
+# Where DVC and git-annex store the content of tracked files, under the digest as name.
 DVC_STORE = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")
 ANNEX_STORE = re.compile(r"/annex/objects/")
 CACHE = ".cache"
-DVC_FILE = ".dvc"  # beside a file that DVC tracks
+DVC_FILE = ".dvc"  # suffix of the file that DVC writes beside a tracked file
 
 
 def list_files(folder: Path) -> SetFiles:
-    """Look at every name below `folder`.
+    """List every file below `folder`.
 
     Links to folders are not followed. Links to files are followed within `folder`, and into the
-    store of DVC or git-annex, which put such a link where the file itself was. Hidden names are
-    counted and left alone.
+    stores of DVC and git-annex, which replace a tracked file by a link. Hidden files and folders
+    are listed, but not read.
 
     Raises:
         InputError: the folder is missing.
@@ -67,10 +67,10 @@ def list_files(folder: Path) -> SetFiles:
 
 
 def list_set(folder: Path) -> SetFiles:
-    """The same of a set that has images.
+    """List every file below `folder`, as `list_files` does; at least one must be an image.
 
     Raises:
-        InputError: the folder is missing, or holds no image and no bad file that could be one.
+        InputError: the folder is missing, or has no image and no bad file, which could be an image.
     """
     files = list_files(folder)
     if not files.images and not files.bad:
@@ -79,7 +79,7 @@ def list_set(folder: Path) -> SetFiles:
 
 
 def without_repeats(entries: Iterable[ScanEntry]) -> tuple[list[ScanEntry], list[BadInput]]:
-    """The entries sorted by id, the first of each id, and the others as bad."""
+    """Return the entries sorted by id, one for each id, and the other entries as bad input."""
     kept: dict[str, ScanEntry] = {}
     bad = []
     for entry in sorted(entries, key=lambda entry: (entry.scan_id, entry.files)):
@@ -91,12 +91,12 @@ def without_repeats(entries: Iterable[ScanEntry]) -> tuple[list[ScanEntry], list
 
 
 def id_below(folder: Path, path: Path) -> str:
-    """A scan's id: its path below the set's folder, without the suffix."""
+    """Return a scan's id: its path below the set's folder, without the suffix."""
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, without a byte order mark and without blanks at either end.
+    """Return the stripped lines of a text file, without a byte order mark.
 
     Raises:
         InputError: the file cannot be read, or is not UTF-8.
@@ -113,13 +113,13 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _why_not(path: Path, root: Path) -> str | None:
-    """Why a name cannot be opened as a file of the set; None where it can."""
+    """Return why a path cannot be used as a file of the set; None if it can be used."""
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in str(path)):
         return "a name with control characters, or that is not UTF-8: rename it"
     try:
         mode = path.stat().st_mode
         target = path.resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: a loop, in Python 3.11 and 3.12
+    except (OSError, RuntimeError):  # RuntimeError: a loop of links, in Python 3.11 and 3.12
         return _why_lost(path)
     if path.is_symlink() and not (target.is_relative_to(root) or _is_in_store(target)):
         return "a link out of the folder: put the file here"
@@ -131,7 +131,7 @@ def _why_not(path: Path, root: Path) -> str | None:
 
 
 def _why_lost(link: Path) -> str:
-    """What is wrong with a link whose target is missing, or that leads back to itself."""
+    """Return the fault of a link whose target is missing, or that leads back to itself."""
     if link.is_symlink() and _is_in_store(Path(link.parent, link.readlink())):
         return "a link into a store that lacks the file: run `dvc pull`, or `git annex get`"
     return "a link that leads nowhere: remove it"
@@ -148,25 +148,25 @@ def _kind(mode: int) -> str:
 
 
 def _picture(path: Path) -> str | None:
-    """The format of a picture, None of another file.
+    """Return the format of an image; None for other files.
 
-    By the suffix where it is a usual one: such a file is looked at when it is read.
+    A file with an image suffix counts as an image; its content is checked when it is read.
     """
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return FORMATS[0]
     if suffix == CACHE or (suffix == ".npy" and _has_picture(path)):
-        return None  # what Ultralytics keeps of labels, and of pictures, beside them
+        return None  # Ultralytics' caches of labels and of images
     return suffix if suffix in OTHER_IMAGES else image_format(path)
 
 
 def _has_picture(path: Path) -> bool:
-    """Whether there is a picture of the same name, whose suffix is in lower or in upper case."""
+    """Return whether an image has the same name, with a suffix in lower or upper case."""
     suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
     return any(path.with_suffix(suffix).exists() for suffix in suffixes)
 
 
 def _shown(path: Path) -> str:
-    """A path on one line, whatever is in it."""
+    """Return a path as text on one line, with unprintable characters escaped."""
     text = str(path)
     return text if text.isprintable() else ascii(text)[1:-1]

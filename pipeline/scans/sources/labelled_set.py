@@ -1,4 +1,4 @@
-"""The labels of a set, and which of its images may count as normal though they have none."""
+"""The labels of a set, and the decision whether images without labels count as normal."""
 
 import re
 from collections import Counter
@@ -17,7 +17,7 @@ from pipeline.settings.scans import Unannotated
 TAKEN_FOR_NORMAL = "images without annotation, taken for normal (scans.unannotated)"
 TEXTS = (".csv", ".json", ".txt", ".xml")
 ARCHIVES = (".7z", ".gz", ".rar", ".tar", ".tgz", ".zip")
-# What files of labels of many images hold, by suffix.
+# Patterns in files that hold the labels of many images, by suffix.
 LABELS_INSIDE = {
     ".json": re.compile(
         rb'"(annotations|bbox|objects|regions|segmentation|shapes)"\s*:\s*[\[{]\s*[\[{"\d]'
@@ -26,18 +26,18 @@ LABELS_INSIDE = {
 }
 PROSE = re.compile(r"(about|changelog|citation|licen[cs]e|notes?|readme)", re.IGNORECASE)
 MASK_WORDS = {"mask", "masks"}
-START = 2**16  # bytes of a file that are looked at
+START = 2**16  # number of bytes that are searched at the start of a file
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The objects of a scan, as far as they are known before its pixels are read.
+    """The facts about a scan's objects that are known before its pixels are read.
 
     Attributes:
-        names: their classes, in the set's own words.
-        files: the files of labels that are the scan's own.
-        records: digest of its labels in a file that it shares with others, where it does.
-        part: the set's part that its labels name.
+        names: the objects' classes, by the set's own names.
+        files: the files that have labels of this scan only.
+        records: digest of the scan's labels in a file of several scans; None without such a file.
+        part: the set's own part, if the labels name one.
     """
 
     names: frozenset[str]
@@ -52,14 +52,14 @@ class LabelledSet:
 
     Attributes:
         files: every file below the set's folder.
-        scans: the labels of each image that has some.
-        bad: what cannot be used.
-        refused: the images that `bad` speaks of, by themselves or by their labels.
-        orphans: files of labels that belong to no image.
+        scans: the labels of each image that has labels.
+        bad: the files that cannot be used.
+        refused: the images that cannot be used, because of the image or of its labels.
+        orphans: files of labels without an image.
         unread: files of labels of many images that cannot be read.
-        annotations: the files that say something of scans or classes.
-        ignored: files that are left alone on purpose, with the reason.
-        notes: what was read in a way that a user should know of, and how often.
+        annotations: the files with information on scans or classes.
+        ignored: files left out on purpose, with the reason.
+        notes: remarks for the user on how files were read, with the number of cases.
     """
 
     files: SetFiles
@@ -73,13 +73,13 @@ class LabelledSet:
     notes: Counter[str] = field(default_factory=Counter)
 
     def refuse(self, image: Path, bad: BadInput) -> None:
-        """Take an image out, so that it cannot count as one without labels."""
+        """Take an image out, so that it does not count as an image without labels."""
         self.refused.add(image)
         self.scans.pop(image, None)
         self.bad.append(bad)
 
     def pair(self, labels: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-        """Pair images with files of labels by their names; the others become `orphans`."""
+        """Yield each image with its file of labels, paired by name; other labels are `orphans`."""
         images = [image for image in self.files.images if image not in self.ignored]
         pairs = pair(self.files.folder, images, labels)
         for path, reason in pairs.clashes.items():
@@ -90,7 +90,7 @@ class LabelledSet:
         yield from pairs.labels.items()
 
     def leave_prose(self, of_labels: set[Path]) -> None:
-        """Ignore orphans that are no labels; an empty file is one in a folder of labels."""
+        """Ignore orphans that are no labels; an empty file is labels in a folder of labels."""
         for path in self.orphans:
             empty = path.stat().st_size == 0
             is_labels = path.parent in of_labels if empty else looks_like_labels(path)
@@ -99,12 +99,12 @@ class LabelledSet:
         self.orphans = [path for path in self.orphans if path not in self.ignored]
 
     def settle(self, given: Unannotated | None, usual: Unannotated, classes: Iterable[str]) -> None:
-        """Decide on labels without an image, and on images without labels.
+        """Refuse labels without an image, and take images without labels for normal or bad.
 
         Args:
-            given: what an image without labels is, as the user says; None where nothing is said.
-            usual: the same as the format has it, which holds unless labels may lie elsewhere.
-            classes: the abnormal classes, in the set's own words.
+            given: the user's choice for images without labels (`scans.unannotated`), or None.
+            usual: the format's rule, used if `given` is None and no other file may hold labels.
+            classes: the abnormal classes, by the set's own names.
 
         Raises:
             InputError: no image has labels, though there are files of labels.
@@ -133,17 +133,17 @@ class LabelledSet:
         self._refuse_together(left, f"images without annotation, such as {left[0]}: {advice}")
 
     def _elsewhere(self) -> list[Path]:
-        """The files that are no images and that nothing was read from."""
+        """Return the files that are no images and that were not read."""
         known = {*self.annotations, *self.ignored}
         return [path for path in self.files.others if path not in known]
 
     def _words_above(self, path: Path) -> set[str]:
-        """The words of the folders that lead to a file from the set's."""
+        """Return the words in the names of the folders between the set's folder and a file."""
         folders = path.relative_to(self.files.folder).parts[:-1]
         return {word for folder in folders for word in words_of(folder)}
 
     def _left(self) -> list[Path]:
-        """The images of which nothing is known."""
+        """Return the images that have no labels and are neither refused nor ignored."""
         known = {*self.scans, *self.refused, *self.ignored}
         return [image for image in self.files.images if image not in known]
 
@@ -152,7 +152,7 @@ class LabelledSet:
         self.bad.append(BadInput(str(self.files.folder), f"{len(images)} {reason}", len(images)))
 
     def _require_labels(self) -> None:
-        """Refuse a set in which no image has labels, though there are files that hold some."""
+        """Refuse a set in which no image has labels, but which has files of labels."""
         if self.scans or self.refused:
             return
         found = self.orphans or self._unread_labels()
@@ -164,7 +164,7 @@ class LabelledSet:
             )
 
     def _refuse_by_name(self, classes: Iterable[str]) -> None:
-        """Refuse images without labels of which a file that is not read has the name."""
+        """Refuse images without labels if a file that is not read has the image's name."""
         elsewhere = self._elsewhere()
         speaking = [path for path in elsewhere if _may_be_labels(path)]
         speaking += [*self.orphans, *self._lost()]
@@ -184,7 +184,7 @@ class LabelledSet:
             self.refuse(image, BadInput(str(image), reason))
 
     def _refuse_copies(self) -> None:
-        """Refuse images without labels that have the name of a labelled one in another folder."""
+        """Refuse images without labels if a labelled image in another folder has the same name."""
         labelled = {image for image, labels in self.scans.items() if labels.files}
         names = {image.stem for image in labelled}
         folders = {image.parent for image in labelled}
@@ -199,7 +199,7 @@ class LabelledSet:
             )
 
     def _unread_labels(self) -> list[Path]:
-        """Files of other formats, and archives, that seem to hold labels of many images."""
+        """Return files of other formats, and archives, that seem to hold labels of many images."""
         elsewhere = self._elsewhere()
         of_images = {loose_stem(image) for image in self.files.images}
         return [
@@ -207,13 +207,13 @@ class LabelledSet:
         ]
 
     def _lost(self) -> list[Path]:
-        """Folders and files of labels, by their names, that cannot be read."""
+        """Return unreadable folders and files that may hold labels, judged by the suffix."""
         lost = [Path(item.file.removesuffix(DVC_FILE)) for item in self.files.bad]
         return [path for path in lost if path.suffix.lower() in (*TEXTS, "")]
 
 
 def looks_like_labels(path: Path) -> bool:
-    """Whether most lines of a text file end in numbers, or it cannot be read as text."""
+    """Return whether half of a file's lines or more end in 4 numbers, or the file is not text."""
     if PROSE.match(path.name):
         return False
     try:
@@ -225,7 +225,7 @@ def looks_like_labels(path: Path) -> bool:
 
 
 def _may_be_labels(path: Path) -> bool:
-    """Whether a file that is not read holds objects, or is an archive called as labels are."""
+    """Return whether an unread file holds objects, or is an archive with a name for labels."""
     suffix = path.suffix.lower()
     if suffix == ".txt":
         return looks_like_labels(path)

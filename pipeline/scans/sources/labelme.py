@@ -21,10 +21,10 @@ WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, Over
 
 
 class LabelMeSource(DetectionSource):
-    """Rectangles and polygons."""
+    """LabelMe's rectangles and polygons."""
 
     def labels(self, found: LabelledSet) -> None:
-        """Images pair with JSON files by their names."""
+        """Pair images with JSON files by their names."""
         for image, path in found.pair(found.files.ending_in(".json")):
             try:
                 content = _read(path)
@@ -39,7 +39,7 @@ class LabelMeSource(DetectionSource):
         found.orphans = [path for path in found.orphans if path not in found.ignored]
 
     def _check_flags(self, path: Path, content: dict[str, Any]) -> None:
-        """Refuse a threat that a flag says of the whole image, which has no shape."""
+        """Refuse an image without shapes if a flag of the whole image names a threat."""
         threats = [name for name in content["flags"] if self.meaning(name) not in ("", NORMAL)]
         if threats and not content["shapes"]:
             raise InputError(
@@ -47,7 +47,7 @@ class LabelMeSource(DetectionSource):
             )
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
-        """Each shape by itself."""
+        """Yield the class and the mask of each shape."""
         for path in entry.files[1:]:
             content = _read(path)
             annotated = (content.get("imageWidth"), content.get("imageHeight"))
@@ -64,7 +64,7 @@ class LabelMeSource(DetectionSource):
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A file's content, once its shapes are known to be of kinds that are read.
+    """Read a file's content; raise `InputError` for shapes of kinds that are not read.
 
     A shape without a kind is a polygon, as in LabelMe's first files.
     """

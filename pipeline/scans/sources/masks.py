@@ -1,4 +1,4 @@
-"""Scans beside index masks: ``normal/``, ``threat/`` and ``masks/``, as the SIXray subset comes."""
+"""Scans with index masks: ``normal/``, ``threat/``, ``masks/``, the layout of a SIXray subset."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,10 +21,10 @@ FOLDERS = ("normal", "threat", "masks")
 
 
 class MasksSource:
-    """A folder of normal scans, threat scans, and a mask for each threat scan by the same name.
+    """A folder of normal scans, threat scans, and a mask of the same name for each threat scan.
 
-    `classes` says what the values of the masks are. A mask has the size of its scan; where the set
-    is `stretched` (SIXray), it is brought to it by nearest neighbour.
+    `classes` gives the meaning of the masks' values. A mask must have the size of its scan, unless
+    `stretched` (SIXray): then masks are resized to their scans by nearest neighbour.
     """
 
     def __init__(self, folder: Path, classes: ClassMap, *, stretched: bool = False) -> None:
@@ -33,14 +33,14 @@ class MasksSource:
         self.stretched = stretched
 
     def meaning(self, name: str) -> str:
-        """A class of the set here: normal, ignored, or an abnormal class."""
+        """Return the meaning of a set's own class: normal, ignored, or an abnormal class."""
         return self.classes.meaning(name)
 
     def listing(self) -> Listing:
-        """Every scan; the ids are ``normal/<name>`` and ``threat/<name>``."""
+        """List every scan; the ids are ``normal/<name>`` and ``threat/<name>``."""
         files = list_files(self.folder)
         missing = [name for name in FOLDERS if not (self.folder / name).is_dir()]
-        if missing and missing != ["threat", "masks"]:  # which a set of normals alone lacks
+        if missing and missing != ["threat", "masks"]:  # a set of normal scans only lacks both
             raise InputError(f"{self.folder / missing[0]}: no such folder: expected {FOLDERS}")
         within: dict[str, list[Path]] = {name: [] for name in FOLDERS}
         bad = []
@@ -80,7 +80,7 @@ class MasksSource:
     def _threats(
         self, scans: list[Path], masks: list[Path]
     ) -> tuple[list[ScanEntry], frozenset[str], list[BadInput]]:
-        """The threat scans, the values that their masks have, and what cannot be used."""
+        """Return the threat scans, the values in their masks, and the bad files."""
         waiting, bad = unique_names(masks, self._name)
         entries = []
         seen: set[str] = set()
@@ -108,7 +108,7 @@ class MasksSource:
         return entries, frozenset(seen), bad
 
     def _name(self, path: Path) -> str:
-        """A file's path below normal/, threat/ or masks/, without the suffix."""
+        """Return a file's path below normal/, threat/ or masks/, without the suffix."""
         return id_below(self.folder, path).partition("/")[2]
 
     def _objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
@@ -126,7 +126,7 @@ class MasksSource:
 def unique_names(
     masks: Iterable[Path], name_of: Callable[[Path], T]
 ) -> tuple[dict[T, Path], list[BadInput]]:
-    """The masks by their scans' names, and those of which two have the same name."""
+    """Return the masks by their scans' names; masks that share a name are returned as bad input."""
     found: dict[T, list[Path]] = {}
     for path in masks:
         found.setdefault(name_of(path), []).append(path)
@@ -140,10 +140,10 @@ def unique_names(
 
 
 def check_mask(path: Path, mask: Pixels, size: tuple[int, int]) -> None:
-    """Refuse a mask (H, W) that has not the `size`, (width, height), of its scan.
+    """Refuse a mask (H, W) whose size differs from its scan's `size`, (width, height).
 
     Raises:
-        InputError: names the mask and both sizes.
+        InputError: the sizes differ; the message names the mask and both sizes.
     """
     try:
         check_size((mask.shape[1], mask.shape[0]), size)
@@ -152,13 +152,13 @@ def check_mask(path: Path, mask: Pixels, size: tuple[int, int]) -> None:
 
 
 def connected_parts(mask: Mask) -> list[Mask]:
-    """The connected parts of a mask."""
+    """Return a mask for each connected part of a mask."""
     count, labels = cv2.connectedComponents(mask.astype(np.uint8))
     return [labels == label for label in range(1, count)]
 
 
 def _values(path: Path) -> frozenset[str]:
-    """The values of a mask, but for the background's 0."""
+    """Return the values in a mask, without 0, the background."""
     values = set(np.unique(read_index_mask(path)).tolist()) - {0}
     if not values:
         raise InputError(f"{path}: an empty mask: put its scan into normal/")

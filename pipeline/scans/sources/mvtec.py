@@ -14,23 +14,23 @@ from pipeline.scans.sources.folders import id_below, list_set, without_repeats
 from pipeline.scans.sources.masks import check_mask, connected_parts, unique_names
 
 GOOD, GROUND_TRUTH = "good", "ground_truth"
-# Each defect is an abnormal class of its own name.
+# Each defect is an abnormal class with the defect's name.
 MVTEC = ClassMap({GOOD: "normal", "*": "*"})
 
 
 class MvtecSource:
-    """Every image in its part of the set; all of a mask that is not 0 is the defect."""
+    """Images in the set's own parts; all mask pixels other than 0 are the defect."""
 
     def __init__(self, folder: Path, classes: ClassMap) -> None:
         self.folder = folder
         self.classes = classes
 
     def meaning(self, name: str) -> str:
-        """A class of the set here: normal, ignored, or an abnormal class."""
+        """Return the meaning of a set's own class: normal, ignored, or an abnormal class."""
         return self.classes.meaning(name)
 
     def listing(self) -> Listing:
-        """Every image of ``train/`` and ``test/``; its id is its path, without the suffix."""
+        """List every image of ``train/`` and ``test/``; its id is its path, without the suffix."""
         files = list_set(self.folder)
         masks = [path for path in files.images if self._folders(path)[:1] == (GROUND_TRUTH,)]
         waiting, bad = unique_names(

@@ -1,8 +1,8 @@
-"""Finds each image's file of labels by their names, whatever the folders are called.
+"""Pairs images with files of labels by their names, however the folders are called.
 
 Tools write ``images/`` and ``labels/``, ``Images/`` and ``Labels/``, ``JPEGImages/`` and
 ``Annotations/``, ``train_image/`` and ``train_annotation/``, or put the labels beside the images.
-The words for "images" and "labels" are left out of a path; what is left ties the two together.
+Words such as "images" and "labels" are left out of both paths; equal rests make a pair.
 """
 
 import re
@@ -16,8 +16,8 @@ from typing import TypeVar
 from pipeline.scans.scan import IMAGE_SUFFIXES, PARTS, Part
 
 T = TypeVar("T")
-SHOWN = 4  # files of a clash that a message names
-FEW = 50  # images of one name, which are all compared
+SHOWN = 4  # most files of a clash that a message names
+FEW = 50  # up to this number of images with one name, all are compared
 
 IMAGE_WORDS = frozenset(
     "image images img imgs jpegimage jpegimages jpeg jpg png tif tiff bmp scan scans".split()  # noqa: SIM905
@@ -36,8 +36,8 @@ class Pairs:
 
     Attributes:
         labels: the file of labels of each image that has one.
-        alone: files of labels that no image has the name of.
-        clashes: images and files of labels that could belong to several, with the reason.
+        alone: files of labels without an image of the same name.
+        clashes: images and files of labels with several possible pairs, with the reason.
     """
 
     labels: dict[Path, Path]
@@ -48,9 +48,9 @@ class Pairs:
 def pair(folder: Path, images: Iterable[Path], labels: Iterable[Path]) -> Pairs:
     """Pair images with files of labels, all below `folder`.
 
-    Two go together whose paths are equal but for suffixes and words such as "images" and
-    "labels". Of the others, two go together whose names are equal but for case and suffixes, if
-    their folders name no different parts of the set and leave only one choice.
+    First, files pair whose paths are equal apart from suffixes and words such as "images" and
+    "labels". Of the other files, two pair whose names are equal apart from case and suffixes, if
+    their folders do not name different parts of the set and leave only one choice.
     """
     found: dict[Path, Path] = {}
     clashes: dict[Path, str] = {}
@@ -73,14 +73,14 @@ def pair(folder: Path, images: Iterable[Path], labels: Iterable[Path]) -> Pairs:
 
 
 def loose_stem(path: Path) -> str:
-    """A file's name without case, and without suffixes: ``IMG_1.JPG`` and ``img_1.jpg.txt``."""
+    """Return a name in lower case, without suffixes: ``IMG_1.JPG`` and ``img_1.jpg.txt``."""
     name = PurePath(unicodedata.normalize("NFC", path.name).casefold())
     stem = PurePath(name.stem) if name.suffix else name
     return stem.stem if stem.suffix in IMAGE_SUFFIXES else stem.name
 
 
 def part_of(folder: Path, path: Path) -> Part | None:
-    """The part of the set that a path's folders name: ``train``, ``images/val``, ``test_image``."""
+    """Return the part of the set in a path's folders: ``train``, ``images/val``, ``test_image``."""
     for place in path.relative_to(folder).parts[:-1]:
         words = [YEAR.sub("", word) for word in words_of(place) if word not in NO_PLACE]
         if len(words) == 1 and words[0] in PARTS:
@@ -89,14 +89,14 @@ def part_of(folder: Path, path: Path) -> Part | None:
 
 
 def part_in_name(name: str) -> Part | None:
-    """The one part that the words of a file's name speak of: ``instances_val2017.json``."""
+    """Return the only part in the words of a file's name: ``instances_val2017.json``."""
     words = {YEAR.sub("", word) for word in words_of(name)}
     found = {PARTS[word] for word in words if word in PARTS}
     return found.pop() if len(found) == 1 else None
 
 
 def by_end(images: Iterable[Path]) -> dict[str, Path | None]:
-    """The image of every end of a path, with its suffix and without; None of several images."""
+    """Map every end of a path, with and without suffix, to its image; None if there are several."""
     found: dict[str, Path | None] = {}
     for image in images:
         for written in (image, image.with_suffix("")):
@@ -107,7 +107,7 @@ def by_end(images: Iterable[Path]) -> dict[str, Path | None]:
 
 
 def find_by_end(ends: Mapping[str, Path | None], written: str) -> Path | None:
-    """The image that shares most of a path's end, of either system; None where several do."""
+    """Return the image whose path shares the longest end of `written`; None if several do."""
     parts = PurePosixPath(written.replace("\\", "/")).parts
     for start in range(len(parts)):
         end = "/".join(parts[start:])
@@ -123,7 +123,7 @@ def _take(
     labels: Sequence[Path],
     pairs: Mapping[Path, Path],
 ) -> None:
-    """Take the pairs of a group of equal names; where some labels are left over, all clash."""
+    """Add the pairs of a group with equal names; if some labels have no image, all files clash."""
     if not images or not labels:
         return
     if set(pairs.values()) == set(labels):
@@ -135,7 +135,7 @@ def _take(
 
 
 def _pair_equal(images: Sequence[Path], labels: Sequence[Path]) -> dict[Path, Path]:
-    """Pair files of equal keys: labels beside their image, or else the only ones there are."""
+    """Pair files of equal keys: labels beside their image, or else the group's only labels."""
     found = {}
     one_folder = len({image.parent for image in images}) == 1
     for image in images:
@@ -149,10 +149,10 @@ def _pair_equal(images: Sequence[Path], labels: Sequence[Path]) -> dict[Path, Pa
 def _likely_pairs(
     folder: Path, images: Sequence[Path], labels: Sequence[Path]
 ) -> list[tuple[Path, Path]]:
-    """Pairs of one name, but for those of different parts.
+    """Return all pairs of files with one name, except pairs from different parts.
 
-    Of many, as of pictures called top.png in a folder for each bag, only those whose folders
-    share the rarest word.
+    For more than `FEW` images, such as a top.png in a folder for each bag, only pairs whose
+    folders share the rarest word.
     """
     by_word: dict[str, list[Path]] = defaultdict(list)
     for image in images:
@@ -168,7 +168,7 @@ def _likely_pairs(
 
 
 def _pair_nearest(folder: Path, likely: Sequence[tuple[Path, Path]]) -> dict[Path, Path]:
-    """Of likely pairs, those whose folders share more words than any other pair of theirs."""
+    """Return the pairs whose folders share more words than any other pair with one of the files."""
     shared = {pair: len({*_key(folder, pair[0])} & {*_key(folder, pair[1])}) for pair in likely}
     best: dict[Path, list[tuple[Path, Path]]] = {}
     for pair in sorted(likely, key=lambda pair: -shared[pair]):
@@ -195,7 +195,7 @@ def _group(paths: Iterable[Path], key: Callable[[Path], T]) -> dict[T, list[Path
 
 
 def _key(folder: Path, path: Path) -> tuple[str, ...]:
-    """A path's folders without words such as "images", and its name without the suffix."""
+    """Return a path's folders without words such as "images", and its name without the suffix."""
     places = (
         "_".join(word for word in words_of(part) if word not in NO_PLACE)
         for part in path.relative_to(folder).parts[:-1]
@@ -204,5 +204,5 @@ def _key(folder: Path, path: Path) -> tuple[str, ...]:
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a folder's or file's name, in lower case."""
+    """Return the words of a folder's or file's name, in lower case."""
     return [word for word in BETWEEN_WORDS.split(name.lower()) if word]

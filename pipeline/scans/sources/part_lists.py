@@ -1,4 +1,4 @@
-"""Reads lists of images that name a set's own parts: ``ImageSets/Main/train.txt`` and its kin."""
+"""Reads lists of the images in a set's own parts, such as ``ImageSets/Main/train.txt``."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from pipeline.scans.sources.pairing import by_end, find_by_end
 
 @dataclass(frozen=True)
 class PartLists:
-    """What a set's lists say.
+    """The lists of a set's own parts.
 
     Attributes:
-        parts: the part of each image that lists name.
+        parts: the part of each image that is in a list.
         files: the lists.
-        torn: images that two lists put into different parts, and so have none.
-        partial: lists of which some line names no image, and which are not followed.
+        torn: images in lists of different parts, which therefore get no part.
+        partial: lists with a line that names no image; such lists are not followed.
     """
 
     parts: dict[Path, Part]
@@ -28,7 +28,7 @@ class PartLists:
     partial: list[Path]
 
     def notes(self) -> dict[str, int]:
-        """Lines for the account, with their number."""
+        """Return remarks for the account, each with its number of cases."""
         return {
             **({f"images in lists of several parts, such as {self.torn[0]}": len(self.torn)}
                if self.torn else {}),
@@ -40,8 +40,8 @@ class PartLists:
 def read_part_lists(files: SetFiles) -> PartLists:
     """Read every list of images below the folder.
 
-    A list is a text file called as a part is, in which every line begins with the name, or the
-    path, of an image of the set.
+    A list is a text file named after a part, such as train.txt, in which every line begins with
+    the name or the path of an image of the set.
     """
     candidates = [path for path in files.ending_in(".txt") if path.stem.lower() in PARTS]
     ends = by_end(files.images) if candidates else {}
@@ -59,7 +59,7 @@ def read_part_lists(files: SetFiles) -> PartLists:
 
 
 def _images_of(path: Path, ends: Mapping[str, Path | None]) -> list[Path | None]:
-    """The image that each line of a list names, None where it names none, or several."""
+    """Return the image that each line of a list names; None if it names none or several."""
     try:
         lines = [line for line in read_lines(path) if line]
     except InputError:
@@ -68,7 +68,7 @@ def _images_of(path: Path, ends: Mapping[str, Path | None]) -> list[Path | None]
 
 
 def _image_of(line: str, ends: Mapping[str, Path | None]) -> Path | None:
-    """The image whose path ends as the line says, or as much of the line's end as there is."""
+    """Return the image whose path shares the longest end of a line; None if none or several do."""
     words = line.split()
     # VOC's lists have a number after the name.
     for written in (line, words[0]) if len(words) == 2 else (line,):

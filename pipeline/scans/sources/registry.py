@@ -32,13 +32,13 @@ OTHERS: dict[str, Callable[[Path, ClassMap], ScanSource]] = {
     "mvtec": MvtecSource,
     "sixray": partial(MasksSource, stretched=True),
 }
-CLASSES = {"mvtec": MVTEC, "sixray": SIXRAY}  # where the parameters say none
-AS_NAMED = ClassMap({"*": "*"})  # every class by its own name
-GENERATED = "generated"  # the folder beside the catalogue that the generated scans are written to
+CLASSES = {"mvtec": MVTEC, "sixray": SIXRAY}  # defaults of `scans.classes`
+AS_NAMED = ClassMap({"*": "*"})  # each class means its own name
+GENERATED = "generated"  # the generated scans' folder, beside the catalogue
 
 
 def open_source(settings: ScanSettings, scans_folder: Path) -> ScanSource:
-    """The source named by `settings`; `scans_folder` is where the `scans` stage writes."""
+    """Return the source named by `settings`; the stage `scans` writes to `scans_folder`."""
     if settings.source == "generated":
         return CocoSource(scans_folder / GENERATED, AS_NAMED)
     folder = Path(settings.folder)

@@ -1,4 +1,4 @@
-"""Finds images that a CSV file calls threats: labels of a form that is not read."""
+"""Finds images with threats in CSV files, a format of labels that no source reads."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -13,10 +13,10 @@ YES = ("1", "1.0", "true", "yes")
 def images_in_tables(
     images: Sequence[Path], tables: Iterable[Path], classes: Iterable[str]
 ) -> dict[Path, Path]:
-    """The images that a row of a table gives one of the abnormal `classes`, with the table.
+    """Return the images with one of the abnormal `classes` in a table's row, each with its table.
 
     SIXray's lists have a row for each image and a column for each class, 1 or -1. Other tools
-    write a row for each object, with its class in a column.
+    write a row for each object, with the class in a column.
     """
     ends = by_end(images)
     names = {name.casefold() for name in classes}
@@ -25,7 +25,7 @@ def images_in_tables(
         try:
             rows = read_table(table)
         except (OSError, UnicodeDecodeError, csv.Error):
-            continue  # no table that anybody could read; it is counted as ignored
+            continue  # not a readable table; the account counts it as ignored
         for row in rows:
             cells = {
                 str(head).strip().casefold(): cell.strip()

@@ -1,4 +1,4 @@
-"""OPIXray and HiXray: a text file for each image, a line an object: ``image class box``."""
+"""OPIXray and HiXray: a text file for each image, one object a line: ``image class box``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ class TextBoxSource(DetectionSource):
     """``train_image/`` and ``train_annotation/``, ``test_image/`` and ``test_annotation/``."""
 
     def labels(self, found: LabelledSet) -> None:
-        """Images pair with text files by their names."""
+        """Pair images with text files by their names."""
         for image, path in found.pair(found.files.ending_in(".txt")):
             try:
                 names = frozenset(name for _, name, _ in _boxes(path))
@@ -31,7 +31,7 @@ class TextBoxSource(DetectionSource):
         found.leave_prose({path.parent for path in found.annotations})
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
-        """Each line by itself."""
+        """Yield the class and the mask of each line."""
         for path in entry.files[1:]:
             for number, name, box in _boxes(path):
                 try:
@@ -41,7 +41,7 @@ class TextBoxSource(DetectionSource):
 
 
 def _boxes(path: Path) -> Iterator[tuple[int, str, list[float]]]:
-    """Number, class and box (xmin, ymin, xmax, ymax) of each line."""
+    """Yield number, class and box (xmin, ymin, xmax, ymax) of each line."""
     for number, line in enumerate(read_lines(path), 1):
         if not line:
             continue

@@ -13,14 +13,14 @@ from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 
-MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # and what tools add to the names
+MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # tools append to these names
 
 
 class VocSource(DetectionSource):
-    """Boxes, and the polygons that some tools add to them. Pixels count from 1."""
+    """Boxes, and polygons that some tools add to boxes. Pixel coordinates count from 1."""
 
     def labels(self, found: LabelledSet) -> None:
-        """Images pair with XML files by their names."""
+        """Pair images with XML files by their names."""
         for image in found.files.images:
             folders = image.relative_to(self.folder).parts[:-1]
             if any(folder.startswith(MASK_FOLDERS) for folder in folders):
@@ -35,7 +35,7 @@ class VocSource(DetectionSource):
         found.unread += [path for path in found.orphans if not _is_readable(path)]
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
-        """Each ``<object>`` by itself."""
+        """Yield the class and the mask of each ``<object>``."""
         for path in entry.files[1:]:
             root = _read(path)
             _check_size(path, root, size)

@@ -1,4 +1,4 @@
-"""YOLO: a text file of labels for each image, an object a line, and the names of the classes."""
+"""YOLO: a text file of labels for each image, one object a line, and a file of class names."""
 
 import re
 from collections.abc import Iterator
@@ -20,19 +20,19 @@ from pipeline.settings.scans import Unannotated
 
 FORMS = "class and box, those with a confidence or a track, or class and 3 or more points"
 WHOLE_NUMBER = re.compile(r"\d+(\.0*)?$")
-RUNS = "runs"  # where Ultralytics puts predictions and plots, by task
+RUNS = "runs"  # folder in which Ultralytics puts predictions and plots, by task
 TASKS = ("classify", "detect", "obb", "pose", "segment")
-EDGE = 0.01  # of the image, by which a box may hang over
+EDGE = 0.01  # share of the image by which a box may reach over the edge
 
 
 class YoloSource(DetectionSource):
-    """Boxes and polygons in shares of the image. An image without a file of labels is normal."""
+    """Boxes and polygons in shares of the image. Images without a file of labels are normal."""
 
     format_rule: ClassVar[Unannotated] = "normal"
     _names: Names | None = None
 
     def labels(self, found: LabelledSet) -> None:
-        """Every text file but those of names and lists is one of labels, or named."""
+        """Pair images with text files; files of class names and lists of parts are no labels."""
         files = found.files
         of_runs = [path for path in (*files.images, *files.others) if self._is_of_a_run(path)]
         found.ignored |= dict.fromkeys(of_runs, "of Ultralytics' runs")
@@ -44,7 +44,7 @@ class YoloSource(DetectionSource):
         except InputError:
             if any(looks_like_labels(path) for path in texts):
                 raise
-            self._names, of_names = {}, []  # of a set of normals alone
+            self._names, of_names = {}, []  # a set of normal images only has no names
         found.annotations |= {*of_names, *_of_darknet(files)}
         texts = [path for path in texts if path not in found.annotations]
         for image, path in found.pair(texts):
@@ -62,7 +62,7 @@ class YoloSource(DetectionSource):
         return places[0] == RUNS and places[-1] in TASKS
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
-        """Each line by itself."""
+        """Yield the class and the mask of each line."""
         for path in entry.files[1:]:
             for number, name, found in self._lines(path, size):
                 try:
@@ -73,11 +73,11 @@ class YoloSource(DetectionSource):
     def _lines(
         self, path: Path, size: tuple[int, int] | None
     ) -> Iterator[tuple[int, str, Detections]]:
-        """Number, class and object of each line; masks are made where the `size` is known."""
+        """Yield number, class and object of each line; with masks only if `size` is given."""
         for number, line in enumerate(read_lines(path), 1):
             if not line:
                 continue
-            if self._names is None:  # in another process than the one that listed the folder
+            if self._names is None:  # another process listed the folder
                 self._names, _ = read_names(list_files(self.folder))
             try:
                 written = _box_or_polygon(line.split())
@@ -95,14 +95,14 @@ class YoloSource(DetectionSource):
 
 
 def _box_or_polygon(values: list[str]) -> list[str]:
-    """A line's class and coordinates, without the confidence and the track that tools add.
+    """Return a line's class and coordinates, without the confidence and track that tools add.
 
-    Trackers write class, box or polygon, confidence and track. A track is a whole number that no
-    coordinate can be. A box with confidence and the track 0 or 1 has as many values as a triangle:
-    it is taken for a box where the box lies within the image.
+    Trackers write class, box or polygon, confidence and track. A track above 1 is a whole number
+    that cannot be a coordinate. A box with confidence and track 0 or 1 has as many values as a
+    triangle; it counts as a box if the box lies within the image.
 
     Raises:
-        ValueError: the number of values fits no form.
+        ValueError: the number of values fits neither a box nor a polygon.
     """
     name, *numbers = values
     if len(numbers) > 5 and WHOLE_NUMBER.match(numbers[-1]) and float(numbers[-1]) > 1:
@@ -124,7 +124,7 @@ def _is_extra(value: str) -> bool:
 
 
 def _is_tracked_box(numbers: list[str]) -> bool:
-    """Whether six values are a box, a confidence and track 0 or 1 rather than three points."""
+    """Return whether six values are a box, a confidence and track 0 or 1, not three points."""
     if numbers[5] not in ("0", "1"):
         return False
     x, y, width, height, confidence = map(float, numbers[:5])
@@ -133,5 +133,5 @@ def _is_tracked_box(numbers: list[str]) -> bool:
 
 
 def _of_darknet(files: SetFiles) -> list[Path]:
-    """``obj.data``, which repeats where the other files are."""
+    """Return files such as ``obj.data``, which only repeat the paths of other files."""
     return [path for path in files.others if path.suffix.lower() == ".data"]

@@ -1,4 +1,4 @@
-"""The names of a YOLO set's classes, wherever the tool that wrote the set has put them."""
+"""The names of a YOLO set's classes, in any of the files that tools write them to."""
 
 from pathlib import Path
 
@@ -14,20 +14,20 @@ Names = dict[int, str]
 
 
 class PosesError(InputError):
-    """Lines hold a pose's points after the box."""
+    """Error: the set's lines hold a pose's points after the box."""
 
 
 def read_names(files: SetFiles) -> tuple[Names, list[Path]]:
-    """The classes by their index, and the files that say them.
+    """Return the class names by index, and the files that list them.
 
-    Any YAML file below the folder that has `names`, a list or by index; ``*.names`` (darknet,
-    CVAT), ``_darknet.labels`` (Roboflow) and ``classes.txt`` (labelImg, Label Studio), a name a
-    line.
+    Reads any YAML file below the folder with `names`, a list or a mapping from indices; and
+    ``*.names`` (darknet, CVAT), ``_darknet.labels`` (Roboflow) and ``classes.txt`` (labelImg,
+    Label Studio), one name a line.
 
-    Of two files one may name more classes than the other.
+    One file may list more classes than another.
 
     Raises:
-        InputError: no file says the names, or two differ.
+        InputError: no file lists class names, or two files differ in a name.
     """
     found: dict[Path, Names] = {}
     faults: list[str] = []
@@ -71,10 +71,10 @@ def _names_by_line(path: Path) -> Names:
 
 
 def _names_in_yaml(path: Path) -> Names:
-    """The classes that a YAML file names.
+    """Return the class names in a YAML file.
 
     Raises:
-        InputError: it names none, or is of poses, whose points a line has beside the box.
+        InputError: it has no class names, or is of poses: lines with points after the box.
     """
     try:
         content = read_yaml(path)
