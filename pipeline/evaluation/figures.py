@@ -1,6 +1,6 @@
 """The figures: ROC curves, Figures 5 to 7 of the paper, and whole scans under their heat map.
 
-Each is written to a PNG and returned, so that what it shows can be read.
+Each function writes its figure to a PNG and returns the figure, so that tests can inspect it.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ DPI = 110
 
 @dataclass(frozen=True)
 class Colours:
-    """The colours of normal and abnormal, any that matplotlib knows."""
+    """The colours of normal and abnormal patches, in any form that matplotlib accepts."""
 
     normal: str
     abnormal: str
@@ -33,7 +33,7 @@ class Exemplars:
 
     Attributes:
         patches, reconstructions: (N, H, W, C) uint8, C from 1 to 3.
-        titles: N, what each is, and its score.
+        titles: N, the class and score of each patch.
     """
 
     patches: Patches
@@ -43,12 +43,12 @@ class Exemplars:
 
 @dataclass(frozen=True)
 class ScoredScan:
-    """A whole scan and what was found in it.
+    """A whole scan with its heat map and its threats.
 
     Attributes:
-        title: what it is.
+        title: the classes and the id of the scan.
         image: (H, W, C) uint8, C from 1 to 3.
-        heat: (H, W) anomaly scores over the stored threshold, NaN where nothing was scored.
+        heat: (H, W) anomaly scores divided by the stored threshold, NaN where no score is.
         threats: (H, W) True on the threats.
     """
 
@@ -59,9 +59,9 @@ class ScoredScan:
 
 
 def displayable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(..., C) as (..., 3) RGB: grey is repeated; low and high energy become red and blue.
+    """Convert (..., C) to (..., 3) RGB: grey is repeated; low and high energy become red and blue.
 
-    So what lets the high energy through and stops the low, as metal does, is blue there too.
+    So metal, which stops the low energy and lets the high energy through, is blue there too.
     """
     if image.shape[-1] == 2:
         low, high = image[..., 0], image[..., 1]
@@ -71,7 +71,7 @@ def displayable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def draw_roc(path: Path, test: TestScores, table: AucTable) -> Figure:
-    """ROC curve of the anomaly score per class."""
+    """Draw the ROC curve of the anomaly score for each class."""
     figure, axes = _figure(5.2, 5.0)
     scores = test.scores[ANOMALY]
     for name, estimate in table[ANOMALY].items():
@@ -89,7 +89,7 @@ def draw_roc(path: Path, test: TestScores, table: AucTable) -> Figure:
 
 
 def draw_histogram(path: Path, test: TestScores, threshold: float, colours: Colours) -> Figure:
-    """Figure 5: histogram of the scaled anomaly scores of the test patches."""
+    """Draw Figure 5: histogram of the scaled anomaly scores of the test patches."""
     figure, axes = _figure(6.0, 3.8)
     scores = test.scores[ANOMALY]
     low, high = np.percentile(scores, [0.1, 99.9])
@@ -115,7 +115,7 @@ def draw_tsne(
     colours: Colours,
     seed: int,
 ) -> Figure:
-    """Figure 6: t-SNE of f(x), (N, d), of some normal and abnormal test patches."""
+    """Draw Figure 6: t-SNE of f(x), (N, d), of some normal and abnormal test patches."""
     perplexity = min(30.0, (len(features) - 1) / 3)
     points = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(features)
     figure, axes = _figure(5.2, 5.0)
@@ -134,7 +134,7 @@ def draw_tsne(
 
 
 def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
-    """Figure 7: input, reconstruction and residual, a column per patch."""
+    """Draw Figure 7: input, reconstruction and residual, a column per patch."""
     columns = len(exemplars.patches)
     figure = Figure(figsize=(1.15 * columns + 0.7, 4.1), layout="constrained")
     grid = np.atleast_2d(figure.subplots(3, columns, squeeze=False))
@@ -154,7 +154,7 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
 
 
 def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> Figure:
-    """Whole scans, and below each the same with its heat map and the threats' outlines."""
+    """Draw whole scans, and below each scan its grey image with heat map and threat outlines."""
     columns = len(scans)
     figure = Figure(figsize=(3.6 * columns, 5.6), layout="constrained")
     grid = figure.subplots(2, columns, squeeze=False)
@@ -170,7 +170,7 @@ def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> Figure:
 
 
 def _overlay(axes: Axes, scan: ScoredScan) -> None:
-    """Heat over a grey scan: clear far below the threshold, strongest from the threshold on."""
+    """Draw heat over a grey scan: clear far below the threshold, strongest from there on."""
     strength = np.clip(np.nan_to_num(scan.heat), 0, 1) ** 2
     axes.imshow(strength, cmap="YlOrRd", vmin=0, vmax=1, alpha=0.8 * strength)
     if scan.threats.any():

@@ -1,4 +1,4 @@
-"""How far patches are from normal principal components: a score to beat, no method of the paper."""
+"""Distance of patches from principal components of normals: a baseline, not one of the paper's."""
 
 from dataclasses import dataclass
 
@@ -21,14 +21,14 @@ class PrincipalComponents:
 
     @classmethod
     def fit(cls, normals: PatchSource) -> "PrincipalComponents":
-        """Those of some of the training normals; the same patches give the same ones."""
+        """Fit to some of the training normals; the same patches give the same components."""
         patches = read_rows(normals, spread(np.arange(len(normals)), MOST_PATCHES))
         count = min(COMPONENTS, len(patches))
         pca = PCA(n_components=count, svd_solver="randomized", random_state=0)
         return cls(pca.fit(_flat(patches)))
 
     def residual(self, patches: Patches) -> NDArray[np.float64]:
-        """Root mean square of what the components leave over, of values in [0, 1]; (N,)."""
+        """Return the root mean square residual of patches, (N,), of values in [0, 1]."""
         if not len(patches):
             return np.empty(0)
         x = _flat(patches)

@@ -1,4 +1,4 @@
-"""Writes what an evaluation found: the table, metrics.json, plot data and figures."""
+"""Writes the results of an evaluation: the table, metrics.json, plot data and figures."""
 
 import shutil
 from pathlib import Path
@@ -39,7 +39,7 @@ FIGURES = "figures"
 
 
 def heading_of(settings: Settings) -> str:
-    """What the table is of; with a line that says so where labels decided what was learnt."""
+    """Return the table's heading, with a second line if labels decided the training windows."""
     scans = settings.scans
     heading = f"{scans.source}, preset {settings.preset}, seed {settings.train.seed}"
     return f"{heading}\n{LABELS_USED}" if scans.uses_labels else heading
@@ -53,9 +53,9 @@ def write_report(
     settings: EvaluateSettings,
     heading: str,
 ) -> AucTable:
-    """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; returns the table.
+    """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; return the table.
 
-    Where no AUC is defined, table.txt says why, and what share of the windows raises an alarm.
+    If no AUC is defined, table.txt says why, and gives the share of windows that raise an alarm.
     """
     classes = tuple(name for name in store.classes if name != NORMAL)
     table = auc_table(test, classes, settings.bootstrap, settings.seed)
@@ -80,7 +80,7 @@ def write_figures(
     table: AucTable,
     settings: EvaluateSettings,
 ) -> None:
-    """Draw every figure that the test part has data for; those of an earlier evaluation go."""
+    """Remove an earlier evaluation's figures; draw every figure that the test part has data for."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if len(test.labels) == 0:

@@ -1,4 +1,4 @@
-"""Picks what the figures show: exemplar patches, points for t-SNE, and whole scans with heat."""
+"""Picks the data of the figures: exemplar patches, points for t-SNE, whole scans with heat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class FigureInputs:
-    """What figures show, beside the scores.
+    """The inputs of the figures, except the scores.
 
     Attributes:
         store: the test patches.
-        scans: the test scans, to be shown whole; none where a patch is a scan.
-        source: where the scans are read.
+        scans: the test scans to show whole; empty if each patch is a whole scan.
+        source: reads the scans.
         detector: the model.
-        threshold: of the scaled anomaly score.
+        threshold: threshold of the scaled anomaly score.
     """
 
     store: PatchStore
@@ -38,7 +38,7 @@ class FigureInputs:
 
 
 def pick_exemplars(inputs: FigureInputs, test: TestScores, count: int, seed: int) -> Exemplars:
-    """`count` random normal and as many abnormal patches, of the classes in turn."""
+    """Pick `count` random normal patches and as many abnormal ones, spread over the classes."""
     generator = np.random.default_rng(seed)
     classes = sorted(set(test.labels.tolist()) - {NORMAL})
     normal = _sample(np.flatnonzero(test.normal), count, generator)
@@ -55,7 +55,7 @@ def pick_exemplars(inputs: FigureInputs, test: TestScores, count: int, seed: int
 def pick_features(
     inputs: FigureInputs, test: TestScores, points: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """f(x) of up to `points` test patches, half of them normal, and which are normal."""
+    """Return f(x) of up to `points` test patches, half of them normal, and which are normal."""
     generator = np.random.default_rng(seed)
     kinds = (np.flatnonzero(test.normal), np.flatnonzero(~test.normal))
     rows = np.sort(np.concatenate([_sample(kind, points // 2, generator) for kind in kinds]))
@@ -64,9 +64,9 @@ def pick_features(
 
 
 def pick_scans(inputs: FigureInputs, test: TestScores) -> list[ScoredScan]:
-    """The first test scan of each combination of classes, with heat; normal comes first.
+    """Return the first test scan of each combination of classes, with heat; normal comes first.
 
-    Scans that extraction left out have no scores, and are left out here.
+    Scans that extraction left out have no scores, so they are left out here as well.
     """
     scored = set(test.scan_ids.tolist())
     first: dict[tuple[str, ...], CatalogueRow] = {}
@@ -77,7 +77,7 @@ def pick_scans(inputs: FigureInputs, test: TestScores) -> list[ScoredScan]:
 
 
 def with_heat(row: CatalogueRow, inputs: FigureInputs, test: TestScores) -> ScoredScan:
-    """One scan with the mean score of the windows over each pixel, over the threshold."""
+    """Return one scan with heat: the mean score of a pixel's windows, divided by the threshold."""
     scan = inputs.source.read(row.entry())
     height, width = scan.image.shape[:2]
     own = test.scan_ids == row.scan_id

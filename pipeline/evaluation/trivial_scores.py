@@ -1,4 +1,4 @@
-"""Scores that need no model. A detector that does not beat them has learned nothing of use."""
+"""Scores that need no model. A detector that does not beat them has learned nothing useful."""
 
 from collections.abc import Callable
 
@@ -12,30 +12,30 @@ AXES = (1, 2, 3)
 
 
 def darkness(patches: Patches) -> Scores:
-    """1 - mean, of values in [0, 1]: how much is absorbed in all."""
+    """Return 1 - mean, of values in [0, 1]: the total absorption."""
     return 1.0 - patches.mean(axis=AXES, dtype=np.float64) / 255.0
 
 
 def dense_amount(patches: Patches) -> Scores:
-    """Mean of max(0.3 - x, 0), of values in [0, 1]: how much is nearly black."""
+    """Return the mean of max(0.3 - x, 0), of values in [0, 1]: the amount that is nearly black."""
     return _shortfall(patches, DENSE_LEVEL)
 
 
 def metal_amount(patches: Patches) -> Scores:
-    """Mean of max(0.5 - red, 0), of values in [0, 1]: metal is painted blue, so it lacks red.
+    """Return the mean of max(0.5 - red, 0), of values in [0, 1]: metal is blue, so it lacks red.
 
-    Without red it is the first channel that counts: grey, or the low energy, which metal stops.
+    Without red, the first channel counts: grey, or the low energy, which metal stops.
     """
     return _shortfall(patches[..., :1], METAL_LEVEL)
 
 
 def standard_deviation(patches: Patches) -> Scores:
-    """Standard deviation over all pixels and channels, of values in [0, 1]."""
+    """Return the standard deviation over all pixels and channels, of values in [0, 1]."""
     return patches.std(axis=AXES, dtype=np.float64) / 255.0
 
 
 def total_variation(patches: Patches) -> Scores:
-    """Mean absolute difference of neighbouring pixels, of values in [0, 1]."""
+    """Return the mean absolute difference of neighbouring pixels, of values in [0, 1]."""
     vertical = _mean_difference(patches[:, 1:], patches[:, :-1])
     horizontal = _mean_difference(patches[:, :, 1:], patches[:, :, :-1])
     return (vertical + horizontal) / 2

@@ -1,9 +1,9 @@
-"""The nets' convolutions, with those on small maps as one matrix product on the CPU.
+"""The networks' convolutions. On the CPU, small maps are convolved by one matrix product.
 
-oneDNN runs 4x4 kernels of stride 2 near the machine's matrix peak on large maps, and at a
-quarter of it on small ones, where much of each kernel meets padding (benchmarks/README.md). As a
-product of columns and weights they run near the peak on small maps too. Weights keep the shapes and
-names of the modules they are in; where those are channels_last, no weight is copied.
+oneDNN runs 4x4 kernels of stride 2 near the machine's peak speed on large maps, but at a quarter
+of this speed on small maps, where much of each kernel lies on padding (benchmarks/README.md). A
+matrix product of im2col rows and weights runs near the peak on small maps too. Weights keep the
+shapes and names of torch's own modules; channels_last weights are not copied.
 """
 
 from typing import Any
@@ -13,18 +13,18 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, pad
 
-SMALL_SIDE = 4  # of the smaller map: up to here the product wins
-FEW_CHANNELS = 4  # ... and for a transposed convolution to an image at any size
+SMALL_SIDE = 4  # side of the smaller map, up to which the product is faster
+FEW_CHANNELS = 4  # of a transposed convolution: up to so few the product is faster at any size
 
 
 class HalvingConv2d(nn.Conv2d):
-    """4x4, stride 2, padding 1: (N, C, H, W) to (N, K, H / 2, W / 2)."""
+    """4x4 convolution, stride 2, padding 1: (N, C, H, W) to (N, K, H / 2, W / 2)."""
 
     def __init__(self, narrow: int, wide: int) -> None:
         super().__init__(narrow, wide, 4, 2, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolution."""
+        """Convolve x."""
         if x.device.type != "cpu" or x.shape[3] > 2 * SMALL_SIDE:
             return super().forward(x)
         n, _, h, w = x.shape
@@ -34,13 +34,13 @@ class HalvingConv2d(nn.Conv2d):
 
 
 class DoublingConv2d(nn.ConvTranspose2d):
-    """4x4, stride 2, padding 1, transposed: (N, C, H, W) to (N, K, 2 H, 2 W)."""
+    """Transposed 4x4 convolution, stride 2, padding 1: (N, C, H, W) to (N, K, 2 H, 2 W)."""
 
     def __init__(self, wide: int, narrow: int, bias: bool = False) -> None:
         super().__init__(wide, narrow, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """The transposed convolution."""
+        """Apply the transposed convolution to x."""
         small = x.shape[3] <= SMALL_SIDE or self.out_channels <= FEW_CHANNELS
         if x.device.type != "cpu" or not small:
             return super().forward(x, output_size)
@@ -51,37 +51,37 @@ class DoublingConv2d(nn.ConvTranspose2d):
 
 
 class WholeMapConv2d(nn.Conv2d):
-    """A kernel as large as the map: (N, C, S, S) to (N, K, 1, 1)."""
+    """Convolution whose kernel is as large as the map: (N, C, S, S) to (N, K, 1, 1)."""
 
     def __init__(self, channels: int, features: int, side: int) -> None:
         super().__init__(channels, features, side, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The product."""
+        """Multiply each whole map by the weights."""
         return linear(_matrix(x), _matrix(self.weight), self.bias)[:, :, None, None]
 
 
 class FromPointConv2d(nn.ConvTranspose2d):
-    """The transpose of that: (N, C, 1, 1) to (N, K, S, S)."""
+    """Transpose of `WholeMapConv2d`: (N, C, 1, 1) to (N, K, S, S)."""
 
     def __init__(self, features: int, channels: int, side: int) -> None:
         super().__init__(features, channels, side, bias=False)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
-        """The product."""
+        """Multiply each point by the weights."""
         side, channels = self.kernel_size[0], self.out_channels
         rows = x.flatten(1) @ _matrix(self.weight)
         return _add(rows.view(-1, side, side, channels).permute(0, 3, 1, 2), self.bias)
 
 
 def join(skip: Tensor, x: Tensor) -> Tensor:
-    """Both along the channels. Their gradients are dense: batch-norm is slow on strided ones."""
+    """Concatenate along the channels. Gradients are dense: batch-norm is slow on strided ones."""
     joined: Tensor = _Join.apply(skip, x)  # type: ignore[no-untyped-call]
     return joined
 
 
 class _Join(torch.autograd.Function):
-    """`torch.cat`, but for the layout of the gradients."""
+    """`torch.cat` along the channels, with gradients dense in channels_last layout."""
 
     @staticmethod
     def forward(ctx: Any, skip: Tensor, x: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class _Join(torch.autograd.Function):
 
 
 class _Columns(torch.autograd.Function):
-    """What each place of a 4x4 kernel of stride 2 sees, as rows."""
+    """`columns`, whose gradient is `overlay`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class _Columns(torch.autograd.Function):
 
 
 class _Overlay(torch.autograd.Function):
-    """The transpose of `_Columns`."""
+    """`overlay`, whose gradient is `columns`."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ARG004
@@ -125,16 +125,16 @@ class _Overlay(torch.autograd.Function):
 
 
 def columns(x: Tensor) -> Tensor:
-    """The 4x4 places of stride 2 in x padded by 1: (N, C, H, W) to (N * H/2 * W/2, 16 C)."""
+    """Return the 4x4 kernel's inputs as rows (im2col): (N, C, H, W) to (N * H/2 * W/2, 16 C)."""
     padded = pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     places = padded.unfold(1, 4, 2).unfold(2, 4, 2)  # (N, H/2, W/2, C, 4, 4), a view
     return places.permute(0, 1, 2, 4, 5, 3).reshape(-1, 16 * x.shape[1])
 
 
 def overlay(rows: Tensor) -> Tensor:
-    """The transpose of `columns`: (N, H, W, 16 C) to (N, C, 2 H, 2 W), overlaps added up."""
+    """Add up overlapping rows (transpose of `columns`): (N, H, W, 16 C) to (N, C, 2 H, 2 W)."""
     n, h, w, wide = rows.shape
-    # A tap is 2 a + p: it lands in cell a of the 2x2 cells from its place on, at p within it.
+    # Kernel row 2 a + p adds to row p of the a-th 2x2 cell after its place; column 2 b + q alike.
     taps = rows.view(n, h, w, 2, 2, 2, 2, wide // 16)  # (N, H, W, a, p, b, q, C)
     padded = rows.new_zeros(n, h + 1, 2, w + 1, 2, wide // 16)
     for a in range(2):
@@ -149,5 +149,5 @@ def _add(y: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """(K, C, S, S) as (K, S * S * C): a view where channels are last in memory."""
+    """Reshape (K, C, S, S) to (K, S * S * C): a view if channels are last in memory."""
     return weight.permute(0, 2, 3, 1).flatten(1)

@@ -1,6 +1,6 @@
-"""Anomaly scores of patches, from trained networks in evaluation mode, whatever the method.
+"""Anomaly scores of patches, from trained networks in evaluation mode, for every method.
 
-Equations are those of Skip-GANomaly (section III-D).
+Equation numbers are Skip-GANomaly's (section III-D).
 """
 
 from collections.abc import Iterable
@@ -22,18 +22,18 @@ from pipeline.models.precision import products
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.settings.model import ModelSettings
 
-SCORE_BATCH = 64  # patches at once: of 16 to 256 the fastest (benchmarks/README.md)
+SCORE_BATCH = 64  # patches: the fastest batch of 16 to 256 (benchmarks/README.md)
 
 MODEL_FORMAT = 4
 
 
 @dataclass(frozen=True)
 class PatchScores:
-    """Scores of N patches, each (N,) float64, higher means more abnormal.
+    """Scores of N patches, each (N,) float64; a higher score is more abnormal.
 
     Attributes:
-        terms: what the method's anomaly score is made of, by name.
-        anomaly: A, their weighted sum (Equation 5).
+        terms: the terms of the method's anomaly score, by name, before they are weighted.
+        anomaly: A, the weighted sum of the terms (Equation 5).
     """
 
     terms: dict[str, NDArray[np.float64]]
@@ -42,12 +42,12 @@ class PatchScores:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns A into a score that can be read, taken from validation normals alone.
+    """Bounds and threshold of the anomaly score A, taken from validation normals alone.
 
     Attributes:
-        minimum, maximum: of A, for Equation 6.
-        threshold: passed by `false_alarm_rate` of the validation normals.
-        false_alarm_rate: the share that the threshold was set at, 0 to 1.
+        minimum, maximum: bounds of A, for Equation 6.
+        threshold: the value of A that the share `false_alarm_rate` of validation normals exceeds.
+        false_alarm_rate: the share at which the threshold was set, 0 to 1.
     """
 
     minimum: float
@@ -56,17 +56,17 @@ class Calibration:
     false_alarm_rate: float
 
     def scale(self, anomaly: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Equation 6, with stored bounds instead of the test set's.
+        """Scale A by Equation 6, with the stored bounds instead of the test set's.
 
-        The paper scales by the minimum and maximum over the test set, which leaves a single new
-        image without a score. So 0 and 1 are the ends of what validation normals reach, and an
-        abnormal patch may pass 1.
+        The paper takes the bounds from the test set, so it cannot score a single new image. Here
+        0 and 1 are the lowest and the highest score of validation normals, and the score of an
+        abnormal patch may exceed 1.
         """
         return (anomaly - self.minimum) / (self.maximum - self.minimum)
 
     @property
     def scaled_threshold(self) -> float:
-        """The threshold on the scale of `scale`."""
+        """The threshold, scaled by `scale`."""
         return float(self.scale(np.array(self.threshold)))
 
 
@@ -78,7 +78,7 @@ class Detector:
         self.scorer = scorer.eval().to(self.device)
 
     def score(self, blocks: Iterable[Patches]) -> PatchScores:
-        """Score blocks of patches, (N, H, W, C) uint8 each, as one row of scores."""
+        """Score blocks of patches, (N, H, W, C) uint8 each; the blocks' scores are concatenated."""
         names, weights = zip(*self.scorer.weights.items(), strict=True)
         parts = [self._score_batch(batch) for batch in _batches(blocks)]
         rows = np.concatenate([np.empty((len(names), 0)), *parts], axis=1)
@@ -93,20 +93,20 @@ class Detector:
 
     @torch.inference_mode()
     def reconstruct(self, patches: Patches) -> Patches:
-        """x_hat of some patches, back in uint8."""
+        """Return the reconstructions x_hat of patches, (N, H, W, C) uint8."""
         x_hat = self.scorer.reconstruct(to_tensor(patches, self.device))
         pixels = ((x_hat + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return pixels.permute(0, 2, 3, 1).cpu().numpy()  # (N, C, H, W) to (N, H, W, C)
 
     @torch.inference_mode()
     def features(self, patches: Patches) -> NDArray[np.float32]:
-        """The method's description of some patches, (N, any length)."""
+        """Return the method's features of patches, (N, any length)."""
         with products("float32"):
             return self.scorer.features(to_tensor(patches, self.device)).cpu().numpy()
 
     @torch.inference_mode()
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
-        """The terms of one batch, (terms, N)."""
+        """Return the score terms of one batch, (terms, N)."""
         x = to_tensor(patches, self.device)
         with products("float32"):
             scores = score_terms(self.scorer, x)
@@ -114,16 +114,16 @@ class Detector:
 
 
 def score_terms(scorer: Scorer, x: Tensor) -> Tensor:
-    """The terms of patches x, (N, C, S, S) in [-1, 1], as rows: (terms, N)."""
+    """Return the score terms of patches x, (N, C, S, S) in [-1, 1], as rows: (terms, N)."""
     terms = scorer.terms(x)
     return torch.stack([terms[name] for name in scorer.weights])
 
 
 def calibrate(anomaly: NDArray[np.float64], false_alarm_rate: float) -> Calibration:
-    """Bounds and threshold from the anomaly scores of validation normals.
+    """Return bounds and threshold from the anomaly scores of validation normals.
 
     Raises:
-        InputError: the scores are all equal or not finite, so nothing can be scaled by them.
+        InputError: the scores are all equal or not finite, so they give no bounds to scale by.
     """
     minimum, maximum = float(anomaly.min()), float(anomaly.max())
     if not np.isfinite([minimum, maximum]).all() or minimum == maximum:
@@ -144,9 +144,9 @@ def calibrated_model(
     false_alarm_rate: float,
     provenance: dict[str, Any],
 ) -> "TrainedModel":
-    """The best epoch's networks, fitted to blocks of training normals.
+    """Return the model of the best epoch, fitted to blocks of training normals.
 
-    Bounds and threshold are those of blocks of `validation` normals.
+    Bounds and threshold come from the blocks of validation normals in `validation`.
     """
     detector = fitted_detector(shape, best["networks"], settings, normals)
     fitted = detector.scorer.normals
@@ -158,20 +158,20 @@ def calibrated_model(
 
 
 def to_tensor(patches: Patches, device: torch.device) -> Tensor:
-    """uint8 (N, H, W, C) in 0 to 255, to float32 (N, C, H, W) in [-1, 1], the range of tanh."""
+    """Convert uint8 (N, H, W, C), 0 to 255, to float32 (N, C, H, W) in [-1, 1], tanh's range."""
     pixels = torch.from_numpy(patches)
     if device.type == "cuda":
-        pixels = pixels.pin_memory()  # so that the copy goes on beside the step before
+        pixels = pixels.pin_memory()  # so that the copy runs during the previous step
     return normalise(pixels.to(device, non_blocking=True))
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """The same for a tensor; channels stay last in memory, which convolutions run fastest in."""
+    """Convert a tensor as `to_tensor` does. Channels stay last: convolutions run fastest so."""
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 class ScoringModule(nn.Module):
-    """uint8 patches (N, H, W, C) to scaled anomaly scores (N,): one module to deploy."""
+    """One module to deploy: from uint8 patches (N, H, W, C) to scaled anomaly scores (N,)."""
 
     def __init__(self, model: "TrainedModel") -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class ScoringModule(nn.Module):
         self.calibration = model.calibration
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Equations 5 and 6."""
+        """Score patches by Equations 5 and 6."""
         anomaly = self.scorer(normalise(pixels))
         bounds = self.calibration
         return (anomaly - bounds.minimum) / (bounds.maximum - bounds.minimum)
@@ -187,15 +187,15 @@ class ScoringModule(nn.Module):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What the `train` stage leaves: all that is needed to score, and where it came from.
+    """Output of the `train` stage: all that scoring needs, and the model's provenance.
 
     Attributes:
-        shape: what the networks are built from.
-        networks: their weights, by network.
+        shape: the sizes of the networks.
+        networks: the state of each network, by the network's name.
         settings: the method, and how it scores.
         calibration: bounds and threshold.
         provenance: settings, best epoch and its criterion, digest of the data.
-        normals: features of training normals, (M, d), where scores are distances from them.
+        normals: features of training normals, (M, d), if scores are distances from them.
     """
 
     shape: NetShape
@@ -206,22 +206,22 @@ class TrainedModel:
     normals: Tensor | None = None
 
     def detector(self) -> Detector:
-        """Networks with these weights, ready to score."""
+        """Build a detector with these weights, ready to score."""
         detector = build_detector(self.shape, self.networks, self.settings)
         if self.normals is not None:
             detector.scorer.normals = NormalFeatures(self.normals)
         return detector
 
     def save(self, path: Path) -> None:
-        """Write the model, whole or not at all."""
+        """Write the model atomically."""
         save_tensors(path, {"format": MODEL_FORMAT, **asdict(self)})
 
     @classmethod
     def load(cls, path: Path) -> "TrainedModel":
-        """Read a model; no code in it is run.
+        """Read a model, without running any code in the file.
 
         Raises:
-            InputError: the file is missing, not whole or not a model of this format.
+            InputError: the file is missing, incomplete or not a model of this format.
         """
         content = load_tensors(path)
         if content.get("format") != MODEL_FORMAT:
@@ -245,7 +245,7 @@ def build_detector(
     settings: ModelSettings,
     device: torch.device | None = None,
 ) -> Detector:
-    """New networks of `shape` with the weights in `networks`, batch-norm folded into them."""
+    """Build networks of `shape` with the weights in `networks`; batch-norm is folded into them."""
     method = method_of(settings)
     built = method.build_networks(shape, 0)
     for name, network in built.items():
@@ -261,7 +261,7 @@ def fitted_detector(
     normals: Iterable[Patches],
     device: torch.device | None = None,
 ) -> Detector:
-    """The same, fitted to blocks of training normals."""
+    """Build a detector as `build_detector` does, and fit it to blocks of training normals."""
     detector = build_detector(shape, networks, settings, device)
     detector.fit(normals)
     return detector

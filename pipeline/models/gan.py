@@ -1,4 +1,4 @@
-"""Networks in training: what the methods' steps share, whichever networks they have."""
+"""Networks in training, with their optimisers and schedules, for the steps of all methods."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -24,21 +24,21 @@ class Gan:
 
     @property
     def generator(self) -> nn.Module:
-        """What makes patches; every method has one."""
+        """The network that generates patches; every method has one."""
         return self.networks["generator"]
 
     @property
     def discriminator(self) -> nn.Module:
-        """What tells them from real ones; every method has one."""
+        """The network that tells generated patches from real ones; every method has one."""
         return self.networks["discriminator"]
 
     def autocast(self, x: Tensor) -> AbstractContextManager[Any]:
-        """For the forward passes of a step on x, within `step`."""
+        """Set the precision of the forward passes on x, inside a `step` block."""
         return autocast(x, self.precision)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Move every network by the gradients that it gets within."""
+        """Update every network by the gradients that the `with` block computes."""
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         with products(self.precision):
@@ -47,7 +47,7 @@ class Gan:
             optimiser.step()
 
     def state(self) -> dict[str, Any]:
-        """Everything that a later process needs to go on."""
+        """Return everything that a later process needs to resume training."""
         return {
             "networks": network_state(self.networks),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
@@ -55,7 +55,7 @@ class Gan:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Restore a state that `state` returned."""
         for name, network in self.networks.items():
             unwrap(network).load_state_dict(state["networks"][name])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
@@ -72,12 +72,12 @@ def build_gan(networks: Mapping[str, nn.Module], settings: ModelSettings, epochs
 
 
 def network_state(networks: Mapping[str, nn.Module]) -> dict[str, Any]:
-    """The weights and buffers of networks, without a data-parallel wrapper's prefix."""
+    """Return the weights and buffers of networks, without a data-parallel wrapper's prefix."""
     return {name: unwrap(network).state_dict() for name, network in networks.items()}
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """The network inside a data-parallel wrapper, or the module itself."""
+    """Return the network inside a data-parallel wrapper, or the module itself."""
     inner = getattr(module, "module", module)
     assert isinstance(inner, nn.Module)
     return inner
@@ -89,10 +89,10 @@ def _adam(network: nn.Module, settings: ModelSettings) -> Adam:
 
 
 def _decay(optimiser: Adam, epochs: int) -> LambdaLR:
-    """The "lambda decay" of section IV-B.
+    """Return the "lambda decay" of section IV-B.
 
-    The text gives no shape, and the authors' code never runs its own; this is the usual one:
-    constant for half of the epochs, then linearly towards 0.
+    The paper gives no shape, and the authors' code never runs its schedule. This is the usual
+    shape: constant for half of the epochs, then linearly towards 0.
     """
     constant = epochs / 2
     return LambdaLR(

@@ -1,4 +1,4 @@
-"""What training and scoring need of a method, and how one is found by its name."""
+"""The interface of methods to training and scoring; a method is found by its name."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -20,9 +20,9 @@ class Scorer(nn.Module, ABC):
     """Trained networks that score patches x, (N, C, S, S) in [-1, 1].
 
     Attributes:
-        weights: of each term in the anomaly score, by the term's name.
+        weights: the weight of each term in the anomaly score, by the term's name.
         exportable: whether the networks' forward passes alone give the scores.
-        normals: features of training normals, where a term is the distance from them.
+        normals: features of training normals, if a term is the distance from them.
     """
 
     exportable: ClassVar[bool] = True
@@ -35,24 +35,24 @@ class Scorer(nn.Module, ABC):
 
     @abstractmethod
     def terms(self, x: Tensor) -> dict[str, Tensor]:
-        """What the anomaly score is made of, (N,) each, in the order of `weights`."""
+        """Return the terms of the anomaly score, (N,) each, in the order of `weights`."""
 
     @abstractmethod
     def reconstruct(self, x: Tensor) -> Tensor:
-        """x_hat, of the shape and range of x."""
+        """Return x_hat, of the shape and range of x."""
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
-        """A description of each patch, (N, any length)."""
+        """Return a feature vector of each patch, (N, any length)."""
 
     def fit(self, normals: Iterable[Tensor]) -> None:
-        """Learn from batches of training normals x; a method whose terms need nothing of it stays.
+        """Set `normals` from batches of training normals x.
 
-        What is learnt is `normals`.
+        A method whose terms are not distances from training normals does nothing.
         """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Anomaly scores, (N,)."""
+        """Return anomaly scores, (N,)."""
         terms = self.terms(x)
         weighted = [terms[name] * weight for name, weight in self.weights.items()]
         return torch.stack(weighted).sum(dim=0)
@@ -60,16 +60,16 @@ class Scorer(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Method:
-    """A method, by what training and scoring need of it.
+    """A method: the parts of it that training and scoring use.
 
     Attributes:
-        build_networks: networks by name, `generator` and `discriminator` among them, with
-            weights drawn from a seed alone.
-        train_step: moves the networks once on a batch (N, C, S, S) in [-1, 1]; returns its losses
-            by name, `loss_g` and `loss_d` among them.
-        scorer: what scores patches by those networks, which are in evaluation mode.
-        lambdas: the loss weights that it has, by name, as its paper sets them.
-        options: which of `METHOD_OPTIONS` it has.
+        build_networks: returns networks by name, with `generator` and `discriminator` among them;
+            their weights are drawn from a seed alone.
+        train_step: updates the networks once on a batch (N, C, S, S) in [-1, 1]; returns the
+            losses by name, with `loss_g` and `loss_d` among them.
+        scorer: returns a `Scorer` of networks that are in evaluation mode.
+        lambdas: the method's loss weights by name, with its paper's values.
+        options: the names in `METHOD_OPTIONS` that the method accepts.
     """
 
     build_networks: Callable[[NetShape, int], dict[str, nn.Module]]
@@ -79,20 +79,20 @@ class Method:
     options: frozenset[str] = frozenset()
 
     def unused_lambdas(self) -> set[str]:
-        """The loss weights that it does not have."""
+        """Return the names of the loss weights that the method does not have."""
         return set(LAMBDAS) - set(self.lambdas)
 
     def effective(self, losses: LossSettings) -> LossSettings:
-        """The settings with 0 for each weight that it does not have."""
+        """Return the settings with 0 for each loss weight that the method does not have."""
         unused: dict[str, Any] = dict.fromkeys(self.unused_lambdas(), 0.0)
         return replace(losses, **unused)
 
 
 def method_of(settings: ModelSettings) -> Method:
-    """The method that the settings name.
+    """Return the method that the settings name.
 
     Raises:
-        InputError: it has no use for an option that is not at its default.
+        InputError: an option that the method does not have is not at its default.
     """
     method: Method = import_module(f"pipeline.models.methods.{settings.method}.method").METHOD
     defaults = {field.name: field.default for field in fields(settings)}

@@ -1,4 +1,4 @@
-"""Losses and distances that the methods share; equations are those of Skip-GANomaly.
+"""Losses and distances that the methods share; equation numbers are Skip-GANomaly's.
 
 x and x_hat are (N, C, S, S) in [-1, 1]; f(x) and f(x_hat) are (N, d); logits are (N,).
 """
@@ -15,8 +15,8 @@ from pipeline.settings.model import LossSettings
 def generator_adversarial_loss(fake_logits: Tensor) -> Tensor:
     """Equation 1, for G: mean of -log D(x_hat).
 
-    Deviation: Equation 1 read literally has G minimise log(1 - D(x_hat)), which has hardly any
-    gradient while D wins; the authors' code maximises log D(x_hat) instead, as is usual.
+    Deviation: in Equation 1, G minimises log(1 - D(x_hat)), which has hardly any gradient while
+    D wins. As is usual, the authors' code maximises log D(x_hat) instead.
     """
     return binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
 
@@ -24,8 +24,8 @@ def generator_adversarial_loss(fake_logits: Tensor) -> Tensor:
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Equation 1, for D, which maximises it: mean of -log D(x) - log(1 - D(x_hat)).
 
-    Deviation from the authors' code, which adds the latent loss once more here: in the text the
-    discriminator plays Equation 1 only.
+    Deviation: the authors' code adds the latent loss to D's loss as well; in the paper's text, D's
+    loss is Equation 1 only.
     """
     real = binary_cross_entropy_with_logits(real_logits, torch.ones_like(real_logits))
     fake = binary_cross_entropy_with_logits(fake_logits, torch.zeros_like(fake_logits))
@@ -35,8 +35,8 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def residual(x: Tensor, x_hat: Tensor) -> Tensor:
     """R of each patch, (N,): mean |x - x_hat| over its pixels (Equation 2).
 
-    A mean, not the sum that the norm is: the sum would outweigh the other terms ten-thousandfold
-    at lambda_con = 40, and the authors' code takes the mean.
+    The norm in Equation 2 is a sum; this is the mean, as in the authors' code. At lambda_con = 40,
+    a sum would outweigh the other terms ten-thousandfold.
     """
     return (x - x_hat).abs().mean(dim=(1, 2, 3))
 
@@ -44,32 +44,32 @@ def residual(x: Tensor, x_hat: Tensor) -> Tensor:
 def latent_distance(features: Tensor, features_hat: Tensor) -> Tensor:
     """L of each patch, (N,): Euclidean norm of f(x) - f(x_hat) (Equation 3).
 
-    Deviation from the authors' code, which takes the mean of squares. Where both agree exactly
-    the gradient is taken as 0.
+    Deviation: the authors' code takes the mean of squares. The gradient is 0 where f(x) and
+    f(x_hat) are equal.
     """
     return torch.linalg.vector_norm(features - features_hat, dim=1)
 
 
 def l1_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Sum of |x - y| over all but the first dimension, (N,)."""
+    """Return the sum of |x - y| over all dimensions except the first, (N,)."""
     return (x - y).abs().flatten(1).sum(dim=1)
 
 
 def mean_square(x: Tensor, y: Tensor) -> Tensor:
-    """Mean of (x - y)^2 over all but the first dimension, (N,)."""
+    """Return the mean of (x - y)^2 over all dimensions except the first, (N,)."""
     return (x - y).square().flatten(1).mean(dim=1)
 
 
 @dataclass(frozen=True)
 class GeneratorLosses:
-    """The terms of G's loss, each a scalar before its weight: Equation 4 here and in GANomaly."""
+    """The terms of G's loss, unweighted scalars (Equation 4 of Skip-GANomaly and of GANomaly)."""
 
     adversarial: Tensor
     contextual: Tensor
     latent: Tensor
 
     def total(self, weights: LossSettings) -> Tensor:
-        """Equation 4."""
+        """Return the weighted sum of the terms (Equation 4)."""
         return (
             weights.lambda_adv * self.adversarial
             + weights.lambda_con * self.contextual
@@ -77,7 +77,7 @@ class GeneratorLosses:
         )
 
     def by_name(self, weights: LossSettings) -> dict[str, Tensor]:
-        """The sum and its terms, detached, by the names that a training's history has."""
+        """Return the sum and its terms, detached, by their names in the training history."""
         return {
             "loss_g": self.total(weights).detach(),
             "loss_adv": self.adversarial.detach(),

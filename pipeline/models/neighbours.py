@@ -1,20 +1,20 @@
-"""How far a patch's features are from those of training normals."""
+"""Distances from a patch's features to the features of training normals."""
 
 import torch
 from torch import Tensor, nn
 
 NEIGHBOURS = 5
-MOST_NORMALS = 4096  # that are kept: more gain little, and make a model file larger
+MOST_NORMALS = 4096  # kept at most: more gain little, and make the model file larger
 
 
 class NormalFeatures(nn.Module):
-    """Features of training normals, (M, d), to which others are compared.
+    """Features of training normals, (M, d): the reference set for distances.
 
-    Each of the d is scaled by its deviation among them. In float64, since distances are taken by
-    products: in float32 their rounding would show, and differ with the size of a batch.
+    Each of the d features is standardised over the set. Distances are computed in float64 by
+    matrix products: in float32 the rounding would show, and vary with the batch size.
 
     Attributes:
-        features: as they were given, for a model file.
+        features: the features as given, for the model file.
     """
 
     mean: Tensor
@@ -31,7 +31,7 @@ class NormalFeatures(nn.Module):
         self.register_buffer("normals", self._scaled(features))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Mean Euclidean distance of features, (N, d), to the `NEIGHBOURS` nearest, (N,)."""
+        """Return mean Euclidean distances of features, (N, d), to `NEIGHBOURS` nearest, (N,)."""
         by_products = "use_mm_for_euclid_dist"
         scaled = self._scaled(features.double())
         distances = torch.cdist(scaled, self.normals, compute_mode=by_products)

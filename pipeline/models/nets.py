@@ -1,8 +1,8 @@
-"""What the methods' networks are made of: the DCGAN's blocks, discriminator and initialisation.
+"""Parts of the methods' networks: the DCGAN's blocks, discriminator and initialisation.
 
-Shapes: N patches, C channels, S the patch's side, d = latent_dim. Sections and figures are those
-of Skip-GANomaly (IJCNN 2019). Where the paper's text leaves something open, the authors' released
-code decides, and the line says so.
+Shapes: N patches, C channels, S the patch's side, d = latent_dim. Sections and figures are
+Skip-GANomaly's (IJCNN 2019). Where the paper's text leaves something open, the authors' released
+code decides, and a comment at the line says so.
 """
 
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ from pipeline.models.convolutions import (
 FeatureLayer = Literal["last", "penultimate"]
 
 LEAK = 0.2  # slope of LeakyReLU, as in DCGAN and the authors' code
-EARLY_CELLS = 8  # a side, that early features are means over
+EARLY_CELLS = 8  # early features are means over the cells of an 8x8 grid
 MAX_WIDENING = 8  # widths grow 1, 2, 4, 8, 8 ...: the authors' code; the text gives no widths
 
 
 @dataclass(frozen=True)
 class NetShape:
-    """What the nets are built from.
+    """Sizes of the networks.
 
     Attributes:
         side: S, side of a patch in pixels: a power of 2, 16 or more.
@@ -58,17 +58,17 @@ class NetShape:
 
     @property
     def levels(self) -> int:
-        """How often the side is halved before 1 pixel is left (5 at 32 pixels, as in the text)."""
+        """The number of halvings from the side to 1 pixel (5 at 32 pixels, as in the paper)."""
         return int(log2(self.side))
 
 
 class Discriminator(nn.Module):
     """D: the DCGAN discriminator, which is also the feature extractor f(.) (section III-B2).
 
-    f(.) is the output of its last convolution, linear, (N, d); the classifier is a linear layer
-    on it. Deviation from the authors' code: the classifier there is a 3x3 convolution on a 1x1
-    map, of which 8 of 9 taps only meet padding. With `feature_layer` "penultimate", f(.) is what
-    that last convolution sees: the activations on the 4x4 maps, (N, 16 * their width).
+    f(.) is the linear output of the last convolution, (N, d); a linear layer classifies it.
+    Deviation: the authors' classifier is a 3x3 convolution on a 1x1 map, of which 8 of 9 taps only
+    meet padding. With `feature_layer` "penultimate", f(.) is the input of the last convolution:
+    the activations on the 4x4 maps, (N, 16 * width of the maps).
     """
 
     def __init__(self, shape: NetShape, feature_layer: FeatureLayer = "last") -> None:
@@ -86,14 +86,14 @@ class Discriminator(nn.Module):
         finish(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of "real", (N,), and features f(x), (N, d), of x (N, C, S, S) in [-1, 1]."""
+        """Return logits of "real", (N,), and f(x), (N, d), for x (N, C, S, S) in [-1, 1]."""
         maps = self.features[:-2](x)
         last = self.features[-2:](maps)
         features = last if self.feature_layer == "last" else maps.flatten(1)
         return self.classifier(last).squeeze(1), features
 
     def early_features(self, x: Tensor) -> Tensor:
-        """Activations of the first convolution, means of 8x8 cells of the patch: (N, 64 ndf)."""
+        """Return the first convolution's activations, averaged over 8x8 cells: (N, 64 ndf)."""
         maps = leaky_relu()(self.features[0](x))
         return adaptive_avg_pool2d(maps, EARLY_CELLS).flatten(1)
 
@@ -101,7 +101,7 @@ class Discriminator(nn.Module):
 class Encoder(nn.Module):
     """The DCGAN's encoder: x, (N, C, S, S) in [-1, 1], to z, (N, d), linear.
 
-    Level i halves the side by a 4x4 convolution; the last sees a 4x4 map whole.
+    Each level halves the side by a 4x4 convolution; the last maps a whole 4x4 map to z.
     """
 
     def __init__(self, shape: NetShape) -> None:
@@ -140,21 +140,21 @@ class Decoder(nn.Module):
         finish(self)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Decode codes."""
+        """Decode latent codes."""
         x_hat: Tensor = self.levels(z[:, :, None, None])
         return x_hat
 
 
 @contextmanager
 def drawn_from(seed: int) -> Iterator[None]:
-    """What is drawn within depends on `seed` alone; the global generator is left as it was."""
+    """Seed torch's random draws in the `with` block; restore the global generator after it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 def initialise(module: nn.Module) -> None:
-    """DCGAN's: weights N(0, 0.02), batch-norm scales N(1, 0.02), biases 0."""
+    """Initialise as DCGAN does: weights N(0, 0.02), batch-norm scales N(1, 0.02), biases 0."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
@@ -165,39 +165,39 @@ def initialise(module: nn.Module) -> None:
 
 
 def finish(network: nn.Module) -> None:
-    """Draw the weights, and lay them out as convolutions run fastest, channels last."""
+    """Draw the weights, and lay them out channels last, in which convolutions run fastest."""
     network.apply(initialise)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def leaky_relu() -> nn.LeakyReLU:
-    """The activation of encoders and D, in place: it writes over the output of a convolution.
+    """Return the activation of encoders and D, which overwrites the output of a convolution.
 
-    Where a skip connection carries that output as well, a ReLU is next, to which the negative
-    values that this one changes are all alike.
+    A skip connection may carry this output too. That is safe: only negative values change, and
+    the ReLU after the skip connection maps all of them to 0.
     """
     return nn.LeakyReLU(LEAK, inplace=True)
 
 
 def relu() -> nn.ReLU:
-    """The activation of decoders, in place."""
+    """Return the activation of decoders, in place."""
     return nn.ReLU(inplace=True)
 
 
 def down(narrow: int, wide: int) -> nn.Sequential:
-    """Activation, 4x4 convolution that halves the side, batch-norm."""
+    """Return an activation, a 4x4 convolution that halves the side, and batch-norm."""
     return nn.Sequential(leaky_relu(), HalvingConv2d(narrow, wide), nn.BatchNorm2d(wide))
 
 
 def up(convolution: nn.ConvTranspose2d, narrow: int) -> nn.Sequential:
-    """Activation, transposed convolution that doubles the side, batch-norm."""
+    """Return an activation, a transposed convolution that doubles the side, and batch-norm."""
     return nn.Sequential(relu(), convolution, nn.BatchNorm2d(narrow))
 
 
 def fold_batch_norm(network: nn.Module) -> None:
-    """For scoring alone: let each convolution do what the batch-norm after it does.
+    """Fold each batch-norm into the convolution before it, for scoring alone.
 
-    The network has to be in evaluation mode; its state can't be loaded any more.
+    The network must be in evaluation mode. Afterwards, no saved state can be loaded into it.
     """
     for block in network.modules():
         if isinstance(block, nn.Sequential) and isinstance(block[-1], nn.BatchNorm2d):
@@ -208,8 +208,8 @@ def fold_batch_norm(network: nn.Module) -> None:
 
 
 def features_of_both(discriminator: nn.Module, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
-    """f(x) and f(x_hat) of a `Discriminator`."""
-    if discriminator.training:  # then batch-norm mixes what is in one pass
+    """Return f(x) and f(x_hat) of a `Discriminator`."""
+    if discriminator.training:  # batch-norm makes the patches of one pass depend on each other
         return discriminator(x)[1], discriminator(x_hat)[1]
     # In evaluation mode a patch's features do not depend on its batch: one pass for both.
     features, features_hat = discriminator(torch.cat([x, x_hat]))[1].chunk(2)
@@ -217,5 +217,5 @@ def features_of_both(discriminator: nn.Module, x: Tensor, x_hat: Tensor) -> tupl
 
 
 def _widths(shape: NetShape) -> list[int]:
-    """Of the levels down to a 4x4 map."""
+    """Return the widths of the levels down to a 4x4 map."""
     return [shape.ngf * min(2**i, MAX_WIDENING) for i in range(shape.levels - 2)]

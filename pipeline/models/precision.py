@@ -1,4 +1,4 @@
-"""How exact the products of matrices and convolutions are."""
+"""Precision of matrix products and convolutions."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,9 +12,9 @@ from pipeline.settings.model import Precision
 
 @contextmanager
 def products(precision: Precision) -> Iterator[None]:
-    """CUDA's products in TensorFloat32 where that is asked for, and else in all of float32.
+    """Compute CUDA's products in TensorFloat32 if `precision` is "tf32", else in full float32.
 
-    Of itself, cuDNN would take TensorFloat32 for every convolution.
+    By default, cuDNN would use TensorFloat32 for every convolution.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
@@ -26,5 +26,5 @@ def products(precision: Precision) -> Iterator[None]:
 
 
 def autocast(x: Tensor, precision: Precision) -> AbstractContextManager[Any]:
-    """Products in bfloat16 where that is asked for, in forward passes on x and on its device."""
+    """Compute forward passes on x's device in bfloat16 if `precision` is "bfloat16"."""
     return torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16")

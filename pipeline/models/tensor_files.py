@@ -1,4 +1,4 @@
-"""Tensors on disk: written whole, read without running anything that is in the file."""
+"""Tensors on disk: written atomically, read without running any code in the file."""
 
 import io
 import pickle
@@ -12,11 +12,11 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import write_whole
 
 CHECKPOINT = "checkpoint.pt"
-SEAL_BYTES = 32  # the SHA-256 of all before it ends a file: torch looks at no checksum
+SEAL_BYTES = 32  # each file ends with the SHA-256 of its content: torch checks no checksum
 
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors, numbers, strings, lists and dicts of them, whole or not at all."""
+    """Write tensors, numbers, strings, lists and dicts of them, atomically."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     buffer.write(sha256(buffer.getbuffer()).digest())
@@ -24,10 +24,10 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """Read what `save_tensors` wrote, onto the CPU.
+    """Read a file of `save_tensors`, onto the CPU.
 
     Raises:
-        InputError: the file is missing, not whole, or holds anything but plain data.
+        InputError: the file is missing, incomplete, or holds more than plain data.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file: run `dvc repro train`")
@@ -35,7 +35,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
 
 
 def parse_tensors(content: bytes, place: str) -> dict[str, Any]:
-    """The same from the bytes of a file, which `place` names in errors."""
+    """Parse the bytes of a file of `save_tensors`; `place` names the file in errors."""
     written, seal = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
     if sha256(written).digest() != seal:
         raise InputError(f"{place}: not a whole checkpoint of ours: remove it, or train again")
@@ -55,15 +55,15 @@ def parse_tensors(content: bytes, place: str) -> dict[str, Any]:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], key: str) -> None:
-    """Write a training state with the key of the settings and data that it belongs to."""
+    """Write a training state with the key of its settings and data."""
     save_tensors(folder / CHECKPOINT, {"key": key, "state": state})
 
 
 def parse_checkpoint(content: bytes, place: str, key: str) -> dict[str, Any]:
-    """The training state in the bytes of a checkpoint file, which `place` names in errors.
+    """Return the training state in a checkpoint file's bytes; `place` names the file in errors.
 
     Raises:
-        InputError: it is not whole, or belongs to other settings or data.
+        InputError: the file is incomplete, or belongs to other settings or data.
     """
     tensors = parse_tensors(content, place)
     if tensors["key"] != key:

@@ -1,4 +1,4 @@
-"""Patches in batches, in a random order that a seed decides, each worker its own."""
+"""Batches of patches in a random order that a seed decides; each worker reads its own part."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from pipeline.common.names import Patches
 from pipeline.patches.shard_file import BLOCK_ROWS
 from pipeline.patches.store import PatchSource
 
-# Shuffling mixes this many blocks at a time: with 64x64x3 patches at most 100 MB a worker (the
-# blocks, and the pool that they are mixed in), the stated memory budget of reading.
+# Number of blocks that are shuffled together. With 64x64x3 patches, the blocks and the pool that
+# they are shuffled in take at most 100 MB a worker, the stated memory budget of reading.
 BUFFER_BLOCKS = 16
 
 
 @dataclass(frozen=True)
 class ShuffledReader:
-    """Batches of a store in a random order, each rank its own part, from blocks read whole.
+    """Reader of one rank's batches of a store, in a random order.
 
-    Blocks are permuted and dealt to the ranks; within `BUFFER_BLOCKS` blocks rows are permuted.
-    Every rank gives the same number of batches, all full: rows left over at the end of an epoch
-    are left out of it (others each epoch), since batch-norm and gradients want equal batches.
+    Blocks are permuted, dealt to the ranks and read whole; the rows of `BUFFER_BLOCKS` blocks are
+    permuted. Batch-norm and gradients need equal batches, so every rank yields the same number of
+    full batches; each epoch drops the rows that are left over, different ones in each epoch.
 
     Attributes:
         store: the patches.
         batch_size: patches in a batch of one rank.
-        rank, world_size: which part, of how many.
-        seed: with the epoch, decides the order.
+        rank, world_size: the rank that this reader serves, and the number of ranks.
+        seed: decides the order, together with the epoch.
     """
 
     store: PatchSource
@@ -47,15 +47,15 @@ class ShuffledReader:
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many batches every rank gives in each epoch."""
-        # The only short block is the last; counting as if each rank had it keeps all ranks and
-        # epochs equal, wherever the permutation puts it.
+        """The number of batches that every rank yields in each epoch."""
+        # Only the last block is short. Each rank is counted as if it had this block, so that the
+        # number is the same for all ranks and epochs, wherever the permutation puts the block.
         dealt = len(self._block_starts) // self.world_size
         short = len(self._block_starts) * self._block_rows - len(self.store)
         return max(dealt * self._block_rows - short, 0) // self.batch_size
 
     def epoch(self, epoch: int) -> Iterator[Patches]:
-        """The batches of one epoch, each (batch_size, H, W, C) uint8."""
+        """Yield the batches of one epoch, each (batch_size, H, W, C) uint8."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self._block_starts))
         mine = order[self.rank :: self.world_size]
         rows = np.random.default_rng([self.seed, epoch, self.rank])
@@ -75,7 +75,7 @@ class ShuffledReader:
 
     @cached_property
     def _block_rows(self) -> int:
-        # Small sets are dealt in small blocks, or one rank would get nearly everything.
+        # Small sets are dealt in small blocks; otherwise one rank would get nearly everything.
         return max(1, min(BLOCK_ROWS, len(self.store) // (self.world_size * 16)))
 
     @cached_property

@@ -1,7 +1,7 @@
-"""One shard: the unit of work of extraction, done in this process or by a Ray worker.
+"""Cutting one shard: extraction's unit of work, done in this process or by a Ray worker.
 
-In memory are one scan, a few hundred of its windows, and the columns of one shard: with scans of
-2000x1500 pixels, Python and the libraries included, less than 1 GiB.
+Memory holds one scan, a few hundred of its windows, and the columns of one shard: less than 1 GiB
+with scans of 2000x1500 pixels, Python and the libraries included.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from pipeline.scans.images import PIXEL_RULE
 from pipeline.scans.scan import Scan, ScanSource
 from pipeline.settings.windows import WindowRule
 
-# The modules that decide a shard's bytes, beside the source's own.
+# The modules that decide a shard's bytes, in addition to the source's own module.
 DECIDING = (
     "pipeline.scans.images",
     "pipeline.patches.cutting",
@@ -38,23 +38,23 @@ DECIDING = (
     "pipeline.patches.windows",
 )
 
-LEARNT = (TRAIN, VALIDATION)  # splits of normal windows alone
+LEARNT = (TRAIN, VALIDATION)  # splits that hold normal windows only
 PIECE_WINDOWS = 256  # in memory at a time: 3 MB of 64x64x3
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all shards of an extraction are made by.
+    """The source, rules and digests that all shards of an extraction share.
 
     Attributes:
         source: reads the scans.
-        rule: cuts them.
-        channels: of every scan.
-        channels_of: the file that the number was taken from.
+        rule: the rule by which windows are cut, kept and labelled.
+        channels: number of channels that every scan must have.
+        channels_of: the file that gave the number of channels.
         reading: digest of the parameters that decide how the source reads.
         code: digest of the modules that decide the bytes.
-        folder: where shards are written, absolute.
-        root: what the scans' paths are relative to, absolute.
+        folder: absolute folder of the shards.
+        root: absolute folder that the scans' paths are relative to.
     """
 
     source: ScanSource
@@ -68,11 +68,11 @@ class Recipe:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The window rule as a dict, without what a subclass of it adds."""
+        """The window rule as a dict, without the fields that a subclass adds."""
         return {field.name: getattr(self.rule, field.name) for field in fields(WindowRule)}
 
     def name(self, split: str, rows: Sequence[CatalogueRow]) -> str:
-        """A shard's name without its suffix: its split, and a digest of what it is made from."""
+        """Return a shard's name without suffix: its split, and a digest of scans and recipe."""
         scans = [[row.scan_id, row.classes, row.digests] for row in rows]
         made_from = [FORMAT, scans, self.settings, self.channels, self.reading, self.code]
         return f"{split}-{digest(made_from)[:20]}"
@@ -80,12 +80,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What became of one scan.
+    """Result of cutting one scan.
 
     Attributes:
-        windows: how many of each class are in the shard.
-        grazing, background: how many were left out, and why.
-        skipped: why the whole scan was left out, None where it was not.
+        windows: number of windows of each class in the shard.
+        grazing, background: number of windows left out for this reason.
+        skipped: why the whole scan was left out; None if it was cut.
     """
 
     scan_id: str
@@ -99,13 +99,13 @@ class ScanResult:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What became of one shard.
+    """Result of cutting one shard.
 
     Attributes:
-        split: of all of its scans.
-        file: its name, in the recipe's folder.
-        windows: how many it holds; where none is left there is no file.
-        scans: what became of each.
+        split: the split of all its scans.
+        file: the shard's file name in the recipe's folder; no such file if all scans are bad.
+        windows: number of windows in the shard.
+        scans: the result of each scan.
     """
 
     split: str
@@ -120,10 +120,10 @@ class ShardResult:
 
 
 def cut_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> ShardResult:
-    """Write the shard of `rows`, unless it is there, whole, from an earlier run.
+    """Write the shard of `rows`, unless an earlier run left it complete.
 
-    Scans that cannot be used are left out, and said in the result. The shard is then named after
-    the others, so that every run tries again: their files may have been mended.
+    Scans that cannot be used are left out, and reported in the result. The shard is then named by
+    the remaining scans, so every later run tries the others again: their files may be repaired.
 
     Raises:
         InputError: the disk is full, or the folder of the scans is gone.
@@ -142,7 +142,7 @@ def cut_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> Shard
 
 
 def _finished(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> ShardResult | None:
-    """What an earlier run made of just these scans, None where that is missing or damaged."""
+    """Return the result of an earlier run for exactly these scans; None if missing or damaged."""
     path = Path(recipe.folder) / f"{recipe.name(split, rows)}.h5"
     if not path.exists():
         return None
@@ -190,7 +190,7 @@ def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow
         _require_channels(scan, recipe)
         places = place_windows(scan, recipe.rule)
         if split in LEARNT and row.classes:
-            places = normal_places(places)  # of a threat that fills its scan, none is left
+            places = normal_places(places)  # none is left if a threat fills the scan
         else:
             _require_windows(places)
     except InputError as error:
@@ -229,5 +229,5 @@ def _require_windows(places: Places) -> None:
 
 
 def deciding_code(source: ScanSource) -> str:
-    """Digest of the modules that decide a shard's bytes."""
+    """Return the digest of the modules that decide a shard's bytes."""
     return code_digest([*DECIDING, type(source).__module__])

@@ -1,6 +1,6 @@
 """Extraction on Ray: a task per shard, over every core of the machine or the cluster.
 
-It imports neither torch nor Ray's libraries, which would take every worker seconds and memory.
+It imports neither torch nor Ray's libraries: both would cost every worker seconds and memory.
 """
 
 import pickle
@@ -20,7 +20,7 @@ from pipeline.common.errors import InputError
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
 from pipeline.scans.catalogue import CatalogueRow
 
-WAITING_TASKS = 8  # for each core, so that none is idle behind a long one
+WAITING_TASKS = 8  # for each core, so that no core is idle while another has a long task
 
 
 def cut_on_ray(
@@ -28,10 +28,10 @@ def cut_on_ray(
 ) -> Iterator[ShardResult]:
     """Cut shards, given as (split, rows), on the Ray session that is open.
 
-    The largest are begun first, so that none keeps one core busy at the end; results come as they
-    are ready.
+    The largest shards start first, so that none keeps one core busy at the end. Results are yielded
+    as they are ready.
 
-    Where some node does not see the folder of the shards, this node alone cuts them.
+    If some node does not see the folder of the shards, this node alone cuts all of them.
 
     Raises:
         InputError: as `cut_shard` does.
@@ -63,8 +63,8 @@ def _cut(recipe: bytes, split: str, rows: Sequence[CatalogueRow]) -> ShardResult
 
 @lru_cache(maxsize=1)
 def _open(recipe: bytes) -> Recipe:
-    """The recipe, opened once in a worker: a source keeps what it has read of its labels."""
-    opened: Recipe = pickle.loads(recipe)  # noqa: S301  what our own driver sent
+    """Unpickle the recipe once in each worker: a source caches the labels that it has read."""
+    opened: Recipe = pickle.loads(recipe)  # noqa: S301  bytes from our own driver
     return opened
 
 

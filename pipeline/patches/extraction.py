@@ -1,8 +1,8 @@
-"""Scans to shards of patches: the whole `extract` stage, as a library.
+"""The `extract` stage as a library: it cuts scans into shards of patches.
 
-Shards are named after what they are made from, and DVC leaves the folder as it is before a run
-(`persist`). So a killed run goes on with what is missing, and so does a run after a scan was added,
-a file mended, or a shard damaged.
+A shard's name is a digest of its inputs, and DVC keeps the folder before a run (`persist`). So a
+rerun cuts only the shards that are missing: after a kill, after a scan was added or a file was
+repaired, or after a shard was damaged.
 """
 
 import time
@@ -25,7 +25,7 @@ from pipeline.scans.scan import ScanSource
 from pipeline.settings.params import ExtractSettings
 from pipeline.settings.scans import BadInputRule
 
-# Ray takes about 10 s to start, and halves what is left on two cores.
+# Ray takes about 10 s to start, and halves the remaining time on two cores.
 WORTH_RAY_SECONDS = 30.0
 
 Job = tuple[str, Sequence[CatalogueRow]]  # a shard's split and its scans
@@ -34,12 +34,12 @@ CutMany = Callable[[Recipe, Sequence[Job]], Iterator[ShardResult]]
 
 @dataclass(frozen=True)
 class Extraction:
-    """How an extraction is done, beside what is extracted.
+    """Options of an extraction.
 
     Attributes:
-        bad_input: what becomes of scans that cannot be used.
+        bad_input: the rule for scans that cannot be used.
         reading: the parameters that decide how the source reads.
-        parallel: cuts many shards at once, for what takes long.
+        parallel: cuts many shards at once; called if cutting here would take long.
     """
 
     bad_input: BadInputRule = "fail"
@@ -61,12 +61,12 @@ def extract_patches(
 
     Returns:
         The manifest: settings, classes, channels, digest of the data, and for each split its
-        shards, its scans and how many windows of each class it has, left out as grazing and left
-        out as background.
+        shards, its number of scans, and its numbers of windows: of each class, left out as
+        grazing, and left out as background.
 
     Raises:
-        InputError: a scan cannot be used, by the rule; no window is left to train on; the disk is
-            full.
+        InputError: a scan cannot be used and the rule is to fail; no window is left to train on;
+            the disk is full.
     """
     begin(folder)
     recipe, jobs = plan(folder, rows, source, settings, how.reading)
@@ -92,7 +92,7 @@ def plan(
     settings: ExtractSettings,
     reading: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, list[Job]]:
-    """How shards are made, and which scans make each."""
+    """Return the recipe of all shards, and the split and scans of each shard."""
     channels, channels_of = _channels(rows, source)
     recipe = Recipe(
         source=source,
@@ -110,19 +110,19 @@ def plan(
 
 
 def _channels(rows: Sequence[CatalogueRow], source: ScanSource) -> tuple[int, str]:
-    """The set's number of channels, and the file it is taken from: the first that can be read."""
+    """Return the set's number of channels, and the file that gave it: the first readable one."""
     for row in rows:
         try:
             return source.read(row.entry()).image.shape[2], row.files[0]
         except InputError:
-            continue  # it is said when its shard is cut
+            continue  # reported when its shard is cut
     return 3, "none"
 
 
 def _cut_all(
     recipe: Recipe, jobs: Sequence[Job], parallel: CutMany | None, scans: int
 ) -> Iterator[ShardResult]:
-    """Every shard: in order here, and by `parallel` from when what is left would take long."""
+    """Cut every shard: here in order, then by `parallel` once the rest would take long."""
     with tqdm(total=scans, desc="scans", unit="scan") as progress:
         for result in _cut_here_first(recipe, jobs, parallel):
             progress.update(len(result.scans))

@@ -1,10 +1,10 @@
-"""A node's copies of the shards that its workers read, within a budget of its disk.
+"""A node's copies of the shards that its workers read, within a budget of disk space.
 
-They are in the user's cache folder (`XDG_CACHE_HOME`/skipscan), one copy for all processes of the
-node. A shard is copied by the first that opens it, while others that want it wait; one that was
-not opened for the longest time is removed where room is needed. HDF5 holds a shared lock on a file
-that it has open, by which one in use is known; were it removed nevertheless, its readers would
-still have it.
+The copies are in the user's cache folder (`XDG_CACHE_HOME`/skipscan), one for all processes of the
+node. The first process that opens a shard copies it; others that open the shard wait. When room
+is needed, the copies that were opened least recently are removed, except copies in use. HDF5's
+shared lock on an open file shows that a copy is in use. If such a file were removed all the same,
+its readers could still read it.
 """
 
 import fcntl
@@ -30,10 +30,10 @@ class ShardCache:
     """Opens the shards of one set of patches.
 
     Attributes:
-        folder: of the copies; the manifest is in it from the start.
+        folder: the folder of the copies; it has the manifest from the start.
 
     Raises:
-        InputError: what is at `address` is not whole, or cannot be read.
+        InputError: the patches at `address` are incomplete, or cannot be read.
     """
 
     def __init__(self, address: str, data: str, budget: int, root: Path | None = None) -> None:
@@ -48,10 +48,10 @@ class ShardCache:
         self._listed = {shard["file"]: shard for split in splits for shard in split["shards"]}
 
     def open(self, path: Path) -> Shard:
-        """The shard of this name in `folder`, copied there if it is missing.
+        """Open the shard of this name in `folder`; copy it there first if it is missing.
 
         Raises:
-            NoRoomError: the budget is taken up by shards that are in use.
+            NoRoomError: shards in use take up the budget.
             InputError: the shared copy is missing or damaged, or this node's disk is full.
         """
         with _lock(path):
@@ -76,10 +76,10 @@ class ShardCache:
     def _fetch(self, path: Path) -> None:
         beside, size = _unfinished(path), self._listed[path.name]["bytes"]
         with FileLock(self._root / "room.lock"):
-            beside.unlink(missing_ok=True)  # of a process that was killed
+            beside.unlink(missing_ok=True)  # left by a process that was killed
             self._make_room(size, path.name)
             with beside.open("wb") as file:
-                file.truncate(size)  # the room is taken from now on
+                file.truncate(size)  # reserves the room
         if self._copy(path.name, beside) != self._listed[path.name]["sha256"]:
             beside.unlink()
             raise InputError(
@@ -89,7 +89,7 @@ class ShardCache:
         beside.replace(path)
 
     def _copy(self, name: str, target: Path) -> str:
-        """Copy the shared file, and return the SHA-256 of what came."""
+        """Copy the shared file, and return the SHA-256 of the bytes received."""
         found = hashlib.sha256()
         with (
             self._filesystem.open_input_stream(f"{self._place}/{name}") as source,
@@ -101,7 +101,7 @@ class ShardCache:
         return found.hexdigest()
 
     def _make_room(self, size: int, name: str) -> None:
-        # The unfinished ones first: one may get its name in between, and is then counted twice.
+        # Unfinished files first: a file renamed in between is then counted twice, never missed.
         copies = [*self._root.glob(f"*/.*{UNFINISHED}"), *self._root.glob("*/*.h5")]
         found = [(stat, path) for path in copies if (stat := _stat(path))]
         over = sum(stat.st_size for stat, _ in found) + size - self._budget
@@ -116,12 +116,12 @@ class ShardCache:
 
 
 def encode_manifest(manifest: dict[str, Any]) -> bytes:
-    """The manifest of shared patches, in which each shard has its `bytes` and `sha256`."""
+    """Encode the manifest of shared patches, in which each shard has its `bytes` and `sha256`."""
     return json.dumps(manifest, indent=2).encode()
 
 
 def _lock(path: Path) -> FileLock:
-    """Held by whoever copies, opens or removes this shard."""
+    """Return the lock that a process holds while it copies, opens or removes this shard."""
     name = path.name.removeprefix(".").removesuffix(UNFINISHED)
     return FileLock(path.with_name(f"{name}.lock"))
 
@@ -131,7 +131,7 @@ def _unfinished(path: Path) -> Path:
 
 
 def _stat(path: Path) -> os.stat_result | None:
-    """Of a copy; None where it has just got its name, or was removed."""
+    """Return the status of a copy; None if it has just been renamed or removed."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -139,7 +139,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 
 def _remove_unused(path: Path) -> int:
-    """Remove a copy unless it is in use; the bytes that became free."""
+    """Remove a copy unless it is in use; return the number of bytes freed."""
     try:
         with _lock(path).acquire(timeout=0), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

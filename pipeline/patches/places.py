@@ -1,4 +1,4 @@
-"""Which windows of a scan are kept: their origins and labels, without their pixels."""
+"""The windows of a scan that are kept: their origins and labels, without their pixels."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Places:
-    """Which windows of one scan are kept, in row-major order, and how they are labelled.
+    """The windows of one scan that are kept, in row-major order, and their labels.
 
     Attributes:
         origins: (N, 2) int32, (row, column) of each upper-left pixel.
         labels: N names: ``normal`` or an abnormal class.
-        grazing: how many windows were left out because they only graze a threat.
-        background: how many were left out as empty.
+        grazing: number of windows left out because they only graze a threat.
+        background: number of windows left out as empty.
     """
 
     origins: NDArray[np.int32]

@@ -1,4 +1,4 @@
-"""Shards of patches in HDF5, written whole or not at all. The only module that imports h5py.
+"""Shards of patches in HDF5, written atomically. The only module that imports h5py.
 
 A shard holds whole scans of one split:
 
@@ -9,17 +9,16 @@ A shard holds whole scans of one split:
     scan_ids (S,) fixed-length UTF-8
     left_out (S, 2) int32           windows of the scan left out as grazing, as background
 
-Attributes: `format`, and `about`, a JSON object with `split`, `classes` (those of its own
-scans), `settings`, `channels`, `pixels` (the rule by which files
-become uint8), `sources` (digest of the scans' images), `code` (digest of the
-modules that decide the bytes) and `columns` (the CRC-32 of every dataset but the patches). Nothing
-in it depends on when, where or by how many workers it was written: the same input gives the same
-bytes.
+Attributes: `format`, and `about`, a JSON object with `split`, `classes` (of this shard's scans),
+`settings`, `channels`, `pixels` (the rule by which files become uint8), `sources` (digest of the
+scans' images), `code` (digest of the modules that decide the bytes) and `columns` (the CRC-32 of
+every dataset except the patches). The same input gives the same bytes: nothing in the file depends
+on when, where or by how many workers it was written.
 
-Patches lie in chunks of `CHUNK_ROWS`, read without a chunk cache: about as fast as in one piece,
-and they can be appended, so that a shard is never in memory. A checksum is looked at whenever its
-patch or column is read. No dataset has a filter, a link, or a type of variable length, and a file
-that has one is refused before anything in it is read.
+Patches are stored in chunks of `CHUNK_ROWS`, read without a chunk cache. Reading is about as fast
+as from contiguous storage, and patches can be appended, so a whole shard is never in memory. Each
+read of a patch or column compares its checksum. No dataset is a link, has a filter, or has a type
+of variable length; a file with any of these is refused before its content is read.
 """
 
 import json
@@ -47,9 +46,9 @@ FORMAT = 3
 REBUILD = "run `dvc repro -sf extract`, which cuts only damaged and missing shards again"
 
 CHUNK_ROWS = 64
-BLOCK_ROWS = 256  # read at a time where all is read
+BLOCK_ROWS = 256  # rows of one read, where all rows are read
 
-TYPES = {  # as NumPy writes them, all of them of fixed length
+TYPES = {  # in NumPy's notation, all of fixed length
     "patches": "|u1",
     "checksums": "<u4",
     "labels": "|u1",
@@ -62,7 +61,7 @@ TYPES = {  # as NumPy writes them, all of them of fixed length
 
 @dataclass(frozen=True)
 class ShardAttributes:
-    """What a shard says of itself, beside its classes."""
+    """The fields of a shard's `about`, except its classes and checksums."""
 
     split: str
     settings: dict[str, Any]
@@ -74,7 +73,7 @@ class ShardAttributes:
 
 @contextmanager
 def _system_errors() -> Iterator[None]:
-    """Errors that HDF5 wraps in many words of its own, as the system's."""
+    """Replace HDF5's long errors by the system's error that is in them."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -85,9 +84,9 @@ def _system_errors() -> Iterator[None]:
 
 
 class ShardWriter:
-    """Writes a shard scan by scan; it is there after `finish`, whole, or not at all.
+    """Writer of one shard, scan by scan. The shard's file exists only after `finish`, complete.
 
-    Used in a `with` block, at whose end what is unfinished is removed.
+    Use the writer in a `with` block; at the end of the block, an unfinished file is removed.
 
     Raises:
         OSError: the disk is full, or cannot be written.
@@ -119,7 +118,7 @@ class ShardWriter:
         trace: TracebackType | None,
     ) -> None:
         self._beside.unlink(missing_ok=True)
-        with suppress(OSError, RuntimeError):  # on a full disk it fails again, and says nothing new
+        with suppress(OSError, RuntimeError):  # on a full disk, it fails again for the same reason
             self._file.close()
 
     def __len__(self) -> int:
@@ -136,7 +135,7 @@ class ShardWriter:
 
     @_system_errors()
     def finish(self, path: Path, attributes: ShardAttributes) -> None:
-        """Complete the shard and give it its name."""
+        """Complete the shard and rename it to `path`."""
         self._write_waiting()
         classes = self._classes()
         columns = self._columns(classes)
@@ -180,8 +179,8 @@ class Shard:
     """One shard, open for reading.
 
     Raises:
-        InputError: it is not a whole shard of this format, or holds what no shard does; and when
-            something is read that does not agree with its checksum.
+        InputError: the file is incomplete, of another format, or has content that no shard has;
+            or, on a read, data does not agree with its checksum.
     """
 
     def __init__(self, path: Path) -> None:
@@ -204,7 +203,7 @@ class Shard:
         self._file.close()
 
     def read(self, start: int, stop: int) -> Patches:
-        """Patches `start` to `stop`, (N, H, W, C) uint8."""
+        """Return patches `start` to `stop`, (N, H, W, C) uint8."""
         try:
             patches = np.asarray(self._file["patches"][start:stop])
         except (OSError, RuntimeError, KeyError) as error:
@@ -215,7 +214,7 @@ class Shard:
         return patches
 
     def column(self, name: str) -> NDArray[Any]:
-        """A whole dataset other than the patches."""
+        """Return a whole dataset other than the patches."""
         try:
             values = np.asarray(self._file[name][:])
         except (OSError, RuntimeError, KeyError) as error:
@@ -225,7 +224,7 @@ class Shard:
         return values
 
     def verify(self) -> None:
-        """Read it all, against every checksum."""
+        """Read the whole shard and compare every checksum."""
         for name in TYPES.keys() - {"patches"}:
             self.column(name)
         for start in range(0, len(self), BLOCK_ROWS):
@@ -240,7 +239,7 @@ def _checksums(patches: Patches) -> list[int]:
 
 
 def _read_about(file: h5py.File) -> dict[str, Any]:
-    """What a shard says of itself; only attributes of the fixed-length types we write are read."""
+    """Return `about`; attributes of a type that we never write are refused before they are read."""
     kinds = {name: file.attrs.get_id(name).dtype.kind for name in file.attrs}
     found = file.attrs["format"] if kinds.get("format") == "i" else None
     if found != FORMAT:

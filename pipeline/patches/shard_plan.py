@@ -1,4 +1,4 @@
-"""Which scans share a shard: decided from their ids alone, before anything is read."""
+"""Grouping scans into shards, by the scans' ids alone, before any scan is read."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -9,12 +9,12 @@ BITS = 256
 
 
 def shard_groups(rows: Sequence[CatalogueRow], most: int) -> list[list[CatalogueRow]]:
-    """Whole scans in groups of at most `most`, each in the order of the scans' ids.
+    """Return whole scans in groups of at most `most`, each in the order of the scans' ids.
 
-    A group holds the scans whose ids' hashes begin with the same bits, as many bits as it takes
-    to have no more than `most` of them. So the groups do not depend on the order of the rows, and
-    a scan that is added or removed changes the one group that it falls into (which may divide, or
-    close up with its neighbour) and no other. A group is about two thirds full on average.
+    A group holds the scans whose ids' hashes begin with the same bits: as many bits as are needed
+    to have at most `most` scans. So the groups do not depend on the order of the rows, and adding
+    or removing a scan changes only the scan's own group (which may divide, or merge with its
+    neighbour). A group is about two thirds full on average.
     """
     hashed = [(int.from_bytes(sha256(row.scan_id.encode()).digest()), row) for row in rows]
     ordered = sorted(hashed, key=lambda pair: pair[1].scan_id)

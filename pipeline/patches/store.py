@@ -22,7 +22,7 @@ OPEN_SHARDS = 64  # at a time, far below the usual limit of 1024 open files
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest; it comes last, so a folder without one was not finished."""
+    """Write the manifest. It is written last, so a folder without a manifest is unfinished."""
     write_json(folder / MANIFEST, manifest)
 
 
@@ -30,7 +30,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest of a finished folder.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no manifest.
     """
     try:
         content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -42,7 +42,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 class NoRoomError(InputError):
-    """There is no room to open a shard while so many others are open."""
+    """There is no room to open a shard while so many other shards are open."""
 
 
 class PatchSource(ABC):
@@ -68,7 +68,7 @@ class PatchSource(ABC):
         """Patches `start` to `stop` as (N, H, W, C) uint8."""
 
     def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Patches]:
-        """All patches in order, `rows` at a time."""
+        """Yield all patches in order, `rows` at a time."""
         for start in range(0, len(self), rows):
             yield self.read(start, min(start + rows, len(self)))
 
@@ -76,8 +76,8 @@ class PatchSource(ABC):
 class PatchStore(PatchSource):
     """The patches of one split, over all of its shards, in a fixed order.
 
-    Shards are opened at the first read, in the process that reads, `OPEN_SHARDS` at a time, or
-    less of them where `open_shard` has no room for more.
+    A shard is opened at its first read, in the process that reads. At most `OPEN_SHARDS` are open
+    at a time, or fewer if `open_shard` has no room for more.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class PatchStore(PatchSource):
         return int(self._starts[-1])
 
     def read(self, start: int, stop: int) -> Patches:
-        """Patches `start` to `stop` as (N, H, W, C) uint8."""
+        """Return patches `start` to `stop` as (N, H, W, C) uint8."""
         parts = [self._shard(shard).read(a, b) for shard, a, b in self._pieces(start, stop)]
         empty = np.empty((0, self.side, self.side, self.channels), dtype=np.uint8)
         return parts[0] if len(parts) == 1 else np.concatenate([empty, *parts])
@@ -116,7 +116,7 @@ class PatchStore(PatchSource):
 
     @cached_property
     def scan_ids(self) -> NDArray[np.str_]:
-        """(N,) the scan that each patch was cut from."""
+        """(N,) ids of the scans that the patches were cut from."""
         parts = [
             np.char.decode(s.column("scan_ids"), "utf-8")[s.column("scans")] for s in self._shards()
         ]
@@ -129,14 +129,14 @@ class PatchStore(PatchSource):
         return np.concatenate([np.empty((0, 2), dtype=np.int32), *parts])
 
     def is_normal(self) -> NDArray[np.bool_]:
-        """(N,) True where a patch is normal."""
+        """Return (N,) True where a patch is normal."""
         return np.asarray(self.labels == NORMAL)
 
     def _shards(self) -> Iterator[Shard]:
         return (self._shard(number) for number in range(len(self._paths)))
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """The parts of [start, stop) as (shard, start in it, stop in it)."""
+        """Yield the parts of [start, stop) as (shard, start in the shard, stop in the shard)."""
         while start < stop:
             shard = bisect_right(self._starts, start) - 1
             end = min(stop, self._starts[shard + 1])
@@ -170,12 +170,12 @@ class PatchStore(PatchSource):
 
 
 def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """At most so many of the rows, evenly spread over all of them."""
+    """Return at most `most` of the rows, evenly spread over all of them."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
 
 
 def read_rows(store: PatchSource, rows: NDArray[np.intp]) -> Patches:
-    """The patches in these rows."""
+    """Read the patches in these rows of the store, (N, H, W, C) uint8."""
     return np.concatenate([store.read(0, 0), *(store.read(row, row + 1) for row in rows.tolist())])

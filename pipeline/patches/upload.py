@@ -1,4 +1,4 @@
-"""Patches on storage that every node reaches: uploaded once, and opened wherever a worker runs."""
+"""Patches on storage that every node reaches: uploaded once, opened on each worker's node."""
 
 import os
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from pipeline.patches.store import MANIFEST, PatchStore, read_manifest
 
 @dataclass(frozen=True)
 class SharedPatches:
-    """The patches for nodes that cannot read their folder.
+    """The uploaded patches, for nodes that cannot read the patches' own folder.
 
     Attributes:
-        address: where they are, a folder or an address of a file system that pyarrow knows.
+        address: their folder, or their address on a file system that pyarrow knows.
         data: digest of the patches.
-        cache_bytes: what a node's copies of shards may take of its disk.
+        cache_bytes: disk space that a node's copies of shards may take.
     """
 
     address: str
@@ -32,7 +32,7 @@ class SharedPatches:
 
 
 def upload_patches(folder: Path, storage: Storage, cache_gb: float) -> SharedPatches | None:
-    """Upload what is missing under `storage`; None where every worker is on this machine anyway.
+    """Upload the shards that `storage` lacks; return None if all workers are on this machine.
 
     Raises:
         InputError: the patches are not finished, or the storage cannot be written.
@@ -50,10 +50,10 @@ def upload_patches(folder: Path, storage: Storage, cache_gb: float) -> SharedPat
 
 
 def open_store(folder: Path, split: str, shared: SharedPatches | None) -> PatchStore:
-    """The patches of a split: read in place where `folder` has them, else from the node's cache.
+    """Open the patches of a split: in `folder` if they are there, else through the node's cache.
 
     Raises:
-        InputError: they are neither here nor on the shared storage.
+        InputError: the patches are neither in `folder` nor on the shared storage.
     """
     if shared is None or _holds(folder, shared.data):
         return PatchStore(folder, split)
@@ -62,7 +62,7 @@ def open_store(folder: Path, split: str, shared: SharedPatches | None) -> PatchS
 
 
 def _upload(folder: Path, manifest: dict[str, Any], address: Storage) -> None:
-    """Put the shards there and, last, the manifest with their sizes and digests."""
+    """Upload the shards to `address` and, last, the manifest with their sizes and digests."""
     filesystem, place = address.open()
     if filesystem.get_file_info(f"{place}/{MANIFEST}").is_file:
         return
@@ -78,7 +78,7 @@ def _upload(folder: Path, manifest: dict[str, Any], address: Storage) -> None:
 
 
 def _put(path: Path, filesystem: FileSystem, place: str) -> None:
-    """Copy a file there whole: under another name first, since a copy may break off."""
+    """Copy a file to `place`: under another name first, since a copy may break off."""
     beside = f"{place}.{uuid4().hex}.tmp"
     copy_files(
         str(path.resolve()),

@@ -1,4 +1,4 @@
-"""Windows over a scan: where they lie, which are kept, how they are labelled, and back to a map."""
+"""Windows over a scan: placing, choosing and labelling them, and stitching scores to a map."""
 
 from dataclasses import dataclass, replace
 
@@ -13,29 +13,29 @@ from pipeline.patches.places import Places
 from pipeline.scans.scan import Scan
 from pipeline.settings.windows import WindowRule
 
-GRAZING = "grazing"  # touches a threat, too little of it to be called either way
+GRAZING = "grazing"  # touches a threat, but too little of it to be normal or abnormal
 
-# Air is bright in every channel, be it grey, low and high energy, or commercial pseudo-colour's
-# white; anything that absorbs is darker in some channel.
+# Air is bright in every channel: in grey, in low and high energy, and in commercial pseudo-colour,
+# where it is white. Anything that absorbs is darker in some channel.
 BACKGROUND_LEVEL = 240
 
 
 @dataclass(frozen=True)
 class Windows(Places):
-    """The same with `pixels`, (N, size, size, C) uint8."""
+    """`Places` with the windows' `pixels`, (N, size, size, C) uint8."""
 
     pixels: NDArray[np.uint8]
 
 
 def axis_origins(length: int, size: int, stride: int) -> list[int]:
-    """Origins along one axis; the last window is moved back to end at the edge."""
+    """Return the origins along one axis; the last window is moved back to end at the edge."""
     last = length - size
     regular = list(range(0, last + 1, stride))
     return regular if regular[-1] == last else [*regular, last]
 
 
 def window_origins(height: int, width: int, size: int, stride: int) -> NDArray[np.int32]:
-    """Origins (N, 2) of windows that cover every pixel of a height x width scan.
+    """Return the origins (N, 2) of windows that cover every pixel of a height x width scan.
 
     Raises:
         InputError: the scan is smaller than a window.
@@ -54,7 +54,7 @@ def window_origins(height: int, width: int, size: int, stride: int) -> NDArray[n
 
 
 def foreground_mask(image: Image) -> NDArray[np.bool_]:
-    """Where something absorbs: some channel below `BACKGROUND_LEVEL`. (H, W, C) to (H, W)."""
+    """Return (H, W) True where something absorbs: a channel of (H, W, C) < `BACKGROUND_LEVEL`."""
     air = (BACKGROUND_LEVEL,) * 4, (255,) * 4
     return np.asarray(cv2.inRange(image, *air) == 0)  # 30 times as fast as a minimum over C
 
@@ -62,7 +62,7 @@ def foreground_mask(image: Image) -> NDArray[np.bool_]:
 def window_sums(
     mask: NDArray[np.bool_], origins: NDArray[np.int32], size: int
 ) -> NDArray[np.int64]:
-    """How many True pixels each window holds, (N,), by a summed-area table."""
+    """Count the True pixels of each window, (N,), by a summed-area table."""
     table = cv2.integral(mask.view(np.uint8))  # (H + 1, W + 1) int32
     top, left = origins[:, 0], origins[:, 1]
     bottom, right = top + size, left + size
@@ -73,8 +73,8 @@ def window_sums(
 def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> list[str]:
     """Name each window: an abnormal class, ``grazing`` or ``normal``.
 
-    Where several threats qualify, the one that covers most of the window names it. What touches
-    an ignored object and no threat counts as grazing.
+    If several threats qualify, the threat that covers most of the window names it. A window that
+    touches an ignored object and no threat counts as grazing.
     """
     labels = np.full(len(origins), NORMAL, dtype=object)
     most = np.zeros(len(origins), dtype=np.int64)
@@ -98,7 +98,7 @@ def cut_windows(scan: Scan, rule: WindowRule) -> Windows:
 
 
 def place_windows(scan: Scan, rule: WindowRule) -> Places:
-    """What `cut_windows` keeps, without the pixels.
+    """Return the windows that `cut_windows` keeps, without their pixels.
 
     Raises:
         InputError: the scan is smaller than a window.
@@ -121,7 +121,7 @@ def place_windows(scan: Scan, rule: WindowRule) -> Places:
 
 
 def normal_places(places: Places) -> Places:
-    """The normal windows alone; those that show a threat count as left out for touching it."""
+    """Keep the normal windows alone; count abnormal windows as `grazing`."""
     kept = np.array([label == NORMAL for label in places.labels], dtype=np.bool_)
     return replace(
         places,
@@ -132,7 +132,7 @@ def normal_places(places: Places) -> Places:
 
 
 def window_pixels(image: Image, origins: NDArray[np.int32], rule: WindowRule) -> NDArray[np.uint8]:
-    """The windows at some origins, (N, size, size, C)."""
+    """Return the pixels of the windows at `origins`, (N, size, size, C)."""
     size = rule.size
     if rule.mode == "whole":
         return _resized(image, size)[None][: len(origins)]
@@ -141,10 +141,10 @@ def window_pixels(image: Image, origins: NDArray[np.int32], rule: WindowRule) ->
 
 
 def _place_whole(scan: Scan) -> Places:
-    """The whole scan as one window, named by its largest threat."""
+    """Return the whole scan as one window, named by its largest threat."""
     threats = [region for region in scan.regions if region.class_name != IGNORED]
     largest = max(threats, key=lambda region: int(region.mask.sum()), default=None)
-    kept = 0 if scan.regions and not threats else 1  # an ignored object alone: neither
+    kept = 0 if scan.regions and not threats else 1  # ignored objects alone: no label
     return Places(
         origins=np.zeros((kept, 2), dtype=np.int32),
         labels=(largest.class_name if largest else NORMAL,)[:kept],
@@ -168,7 +168,7 @@ def stitch(
     height: int,
     width: int,
 ) -> NDArray[np.float32]:
-    """A map (height, width) of the mean score of the windows over each pixel, NaN where none is."""
+    """Return the mean score of the windows over each pixel, (height, width), NaN where none is."""
     total = np.zeros((height, width), dtype=np.float64)
     count = np.zeros((height, width), dtype=np.int64)
     for score, (row, column) in zip(scores, origins, strict=True):

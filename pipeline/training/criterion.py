@@ -1,8 +1,8 @@
-"""Which epoch and which trial is best, without ever looking at the test part.
+"""The criterion for the best epoch and the best trial, without ever reading the test part.
 
-The criterion needs no label: validation normals, against the same patches with something foreign
-laid over them. Superimposing is what X-ray does, so transmissions multiply (Beer-Lambert). It is
-an AUC, so no weight of the loss can raise it by its own scale.
+The criterion needs no label. It is the AUC of validation normals against the same patches with a
+foreign piece laid over each: transmissions are multiplied, as in X-ray (Beer-Lambert). A loss
+weight cannot raise an AUC by rescaling the scores.
 """
 
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ from pipeline.models.neighbours import MOST_NORMALS
 from pipeline.patches.shard_file import BLOCK_ROWS
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 
-CRITERION = "implant_auc"  # of validation normals against implanted ones
-LABELLED = "labelled_auc"  # of the labelled validation scans
-MAX_PATCHES = 1024  # of each kind: plenty for a rank statistic, and cheap beside an epoch
+CRITERION = "implant_auc"  # validation normals against the same patches with implants
+LABELLED = "labelled_auc"  # normal against abnormal patches of the labelled validation scans
+MAX_PATCHES = 1024  # of each kind: enough for a rank statistic, cheap compared with an epoch
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores a detector on validation data, after every epoch.
+    """Validation data, on which a detector is scored after every epoch.
 
     Attributes:
         normals: (N, H, W, C) uint8 validation normals.
-        implanted: the same with something foreign laid over each.
-        labelled: labelled validation patches, where a sweep may see them ...
-        labelled_abnormal: ... and which of them are abnormal, (M,).
+        implanted: `normals` with a foreign piece laid over each.
+        labelled: (M, H, W, C) uint8 labelled validation patches; a sweep alone may use them.
+        labelled_abnormal: (M,) True where a labelled patch is abnormal.
     """
 
     normals: Patches
@@ -40,7 +40,7 @@ class Validation:
     labelled_abnormal: NDArray[np.bool_] | None = None
 
     def __call__(self, detector: Detector) -> dict[str, float]:
-        """Metrics by name; `CRITERION` always, `LABELLED` where labels are there and defined."""
+        """Return metrics by name: always `CRITERION`, and `LABELLED` if there are labels."""
         scores = detector.score([self.normals])
         against = detector.score([self.implanted])
         metrics = {
@@ -55,13 +55,13 @@ class Validation:
 
 
 def objective(labelled: PatchStore) -> str:
-    """What a sweep maximises: `LABELLED` where both kinds are labelled, else `CRITERION`."""
+    """Return a sweep's objective: `LABELLED` if `labelled` has both kinds, else `CRITERION`."""
     normal = labelled.is_normal()
     return LABELLED if normal.any() and not normal.all() else CRITERION
 
 
 def load_validation(normals: PatchSource, seed: int, labelled: PatchStore | None) -> Validation:
-    """Read up to `MAX_PATCHES` validation normals, and of `labelled` as many of each kind."""
+    """Read up to `MAX_PATCHES` validation normals, and as many of each kind from `labelled`."""
     patches = read_rows(normals, spread(np.arange(len(normals)), MAX_PATCHES))
     implanted = implant(patches, np.random.default_rng([seed, len(patches)]))
     if labelled is None or objective(labelled) == CRITERION:
@@ -74,9 +74,9 @@ def load_validation(normals: PatchSource, seed: int, labelled: PatchStore | None
 
 
 def training_normals(training: PatchSource) -> Iterator[Patches]:
-    """At most `MOST_NORMALS` of the training patches, evenly spread over all of them, in blocks.
+    """Yield at most `MOST_NORMALS` training patches, evenly spread over all of them, in blocks.
 
-    They are read as they are asked for: a detector that fits nothing to them reads none.
+    Blocks are read lazily: a detector that fits nothing to them reads none.
     """
     rows = spread(np.arange(len(training)), MOST_NORMALS)
     for start in range(0, len(rows), BLOCK_ROWS):
@@ -84,9 +84,9 @@ def training_normals(training: PatchSource) -> Iterator[Patches]:
 
 
 def implant(patches: Patches, generator: np.random.Generator) -> Patches:
-    """Lay a turned piece of another patch over each, an eighth to half of its side long.
+    """Lay a rotated piece of another patch over each patch, an eighth to half of the side long.
 
-    Pieces come from the same patches, so nothing but their place and context is foreign.
+    Pieces come from the same patches, so only the position and context of a piece are foreign.
     """
     count, side = patches.shape[:2]
     implanted = patches.copy()

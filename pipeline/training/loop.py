@@ -1,6 +1,6 @@
-"""The training loop: one for the single process, Ray Train and Ray Tune. It imports none of them.
+"""The training loop, shared by a single process, Ray Train and Ray Tune. It does not import Ray.
 
-Three levels: `train_step` (with the model), `train_epoch`, `train`.
+Three levels: `train_step` (of the method), `train_epoch`, `train`.
 """
 
 import math
@@ -28,7 +28,7 @@ from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.resources import WorkerRange
 from pipeline.training.criterion import CRITERION, Validation, training_normals
 
-# The packages that decide what a training gives: after an edit to one, it starts anew.
+# The packages that decide the trained model: after an edit to one of them, training restarts.
 DECIDING = ("pipeline.common", "pipeline.models", "pipeline.patches", "pipeline.training")
 
 PROGRESS_SECONDS = 15.0
@@ -44,7 +44,7 @@ class TrainingDivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What decides a trained model, beside the data and the number of workers."""
+    """The settings that, with the data and the number of workers, decide a trained model."""
 
     model: ModelSettings
     losses: LossSettings
@@ -52,10 +52,10 @@ class TrainSettings:
     seed: int
 
     def key(self, data: str, workers: int | WorkerRange) -> str:
-        """Digest of all that decides the result; a checkpoint of another key is refused.
+        """Return the digest of all that decides the result; other keys' checkpoints are refused.
 
-        Of a range of workers it is the range that counts: a training goes on with more or less of
-        them, and how many there were in each epoch decides its result as well.
+        For a range of workers, the key holds the range: training may resume with another number of
+        workers in it. The result then also depends on the number of workers in each epoch.
         """
         asked = [workers.min, workers.max] if isinstance(workers, WorkerRange) else workers
         return digest([asdict(self), data, asked, code_digest(DECIDING)])
@@ -63,11 +63,11 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Worker:
-    """This process among the data-parallel ones.
+    """This process among the data-parallel processes.
 
     Attributes:
-        rank, world_size: which, of how many.
-        device: where it computes.
+        rank, world_size: this process's rank, and the number of processes.
+        device: the device that this process computes on.
         wrap: makes a network data-parallel; the identity for a single process.
     """
 
@@ -77,7 +77,7 @@ class Worker:
     wrap: Callable[[nn.Module], nn.Module] = lambda network: network
 
 
-# Called on every rank after every epoch, with the same metrics' names and the state to keep.
+# Called on every rank after every epoch, with the epoch's metrics and the state to keep.
 Report = Callable[[Metrics, State], None]
 
 
@@ -89,14 +89,14 @@ def train(
     report: Report,
     resume: State | None = None,
 ) -> State:
-    """Train for `settings.epochs`, or what is left of them after `resume`.
+    """Train for `settings.epochs` epochs, or for the epochs that remain after `resume`.
 
     Returns:
-        The last state: `epoch` (how many are done), `model`, `history` (metrics of each epoch),
-        `best` (networks, epoch and criterion of the best epoch) and `settings`.
+        The last state: `epoch` (number of epochs done), `model`, `history` (metrics of each
+        epoch), `best` (networks, epoch and criterion of the best epoch) and `settings`.
 
     Raises:
-        InputError: there are less patches than a batch for each worker.
+        InputError: there are fewer patches than a batch for each worker.
         TrainingDivergedError: a loss is not finite.
     """
     reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
@@ -107,7 +107,7 @@ def train(
         model.load_state(resume["model"])
     for epoch in range(state["epoch"], settings.epochs):
         started = time.monotonic()
-        # Anew for each epoch, so that what a step draws does not depend on where it was resumed.
+        # Seeded in each epoch, so that random draws do not depend on where training was resumed.
         torch.manual_seed(_seed(settings.seed, epoch, worker.rank))
         losses = train_epoch(method, model, reader, epoch, settings.losses, worker)
         _average_buffers(model, worker)
@@ -133,7 +133,7 @@ def train_epoch(
     weights: LossSettings,
     worker: Worker,
 ) -> Metrics:
-    """One pass over this rank's patches; the mean of each loss."""
+    """Train on this rank's patches once; return the mean of each loss, and the learning rate."""
     for network in model.networks.values():
         network.train()
     totals: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=worker.device))
@@ -153,10 +153,10 @@ def train_epoch(
 def shuffled_reader(
     settings: TrainSettings, patches: PatchSource, rank: int, world_size: int
 ) -> ShuffledReader:
-    """What one worker reads.
+    """Return the reader of one worker's batches.
 
     Raises:
-        InputError: the batch cannot be shared out, or there are too few patches for one.
+        InputError: the workers cannot share the batch evenly, or there are too few patches for it.
     """
     batch_size = settings.model.batch_size
     require_divisible(batch_size, world_size)
@@ -164,7 +164,7 @@ def shuffled_reader(
 
 
 def net_shape(settings: TrainSettings, patches: PatchSource) -> NetShape:
-    """The networks that fit these patches."""
+    """Return the sizes of the networks for these patches."""
     return NetShape(
         side=patches.side,
         channels=patches.channels,
@@ -175,7 +175,7 @@ def net_shape(settings: TrainSettings, patches: PatchSource) -> NetShape:
 
 
 def require_divisible(batch_size: int, workers: int) -> None:
-    """Refuse a batch that cannot be shared out evenly, two patches or more to each worker."""
+    """Refuse a batch that workers cannot share evenly, with two patches or more each."""
     fits = batch_size % workers == 0 and batch_size // workers >= 2
     require(
         fits,
@@ -192,12 +192,12 @@ def _build(settings: TrainSettings, method: Method, shape: NetShape, worker: Wor
 
 
 def _seed(*numbers: int) -> int:
-    """One seed from several numbers."""
+    """Return one seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _advance(state: State, model: Gan, metrics: Metrics, networks: State) -> State:
-    """The state after one more epoch; an epoch as good as the best so far does not replace it."""
+    """Return the state after one more epoch; an epoch replaces the best one only if better."""
     criterion = metrics.get(CRITERION)  # rank 0 alone validates, and rank 0's state is kept
     best = state["best"]
     if criterion is not None and (best is None or criterion > best["criterion"]):
@@ -217,7 +217,7 @@ def _clone(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _average_buffers(model: Gan, worker: Worker) -> None:
-    """Average batch-norm's running statistics over the ranks, so that all hold one model."""
+    """Average batch-norm's running statistics over the ranks, so that all have the same model."""
     if worker.world_size == 1:
         return
     for network in model.networks.values():
@@ -238,7 +238,7 @@ def _require_finite(means: Metrics, epoch: int) -> None:
 def _with_progress(
     batches: Iterator[NDArray[np.uint8]], total: int, epoch: int, rank: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """The batches; rank 0 says now and then how far it is, on a line that a log can keep."""
+    """Yield the batches; rank 0 prints a line of progress, fit for a log, now and then."""
     said = time.monotonic()
     for number, batch in enumerate(batches):
         yield batch

@@ -1,7 +1,7 @@
 """Data-parallel training: the loop of `pipeline.training.loop` under Ray Train.
 
-Every worker is a process that imports this module before it trains, so MLflow, which takes a
-second to import, is left to `pipeline.training.curves`.
+Every worker process imports this module before it trains. So this module does not import MLflow,
+which takes a second to import; `pipeline.training.curves` does.
 """
 
 import tempfile
@@ -46,15 +46,15 @@ WORKER_FAILURES = 3  # restarts from the last checkpoint before the run counts a
 
 @dataclass(frozen=True)
 class TrainJob:
-    """What every worker is told.
+    """The job that every worker receives.
 
     Attributes:
-        settings: what to train.
+        settings: the settings of the training.
         patches: absolute folder of the patches.
-        key: of settings, data and workers; checkpoints of another key are refused.
-        labelled: whether validation scores the labelled scans too, which only a sweep may see.
-        beside: how many jobs like this one share the cores.
-        shared: where the patches are for nodes that cannot read their folder.
+        key: digest of settings, data and workers; checkpoints with another key are refused.
+        labelled: whether validation also scores the labelled scans, which only a sweep may use.
+        beside: number of jobs of this kind, with this one, that share the cores.
+        shared: the uploaded patches, for nodes that cannot read the folder `patches`.
     """
 
     settings: TrainSettings
@@ -65,7 +65,7 @@ class TrainJob:
     shared: SharedPatches | None = None
 
     def open(self, split: str) -> PatchStore:
-        """The patches of a split, on the node that this runs on."""
+        """Open the patches of a split, on the node that runs this call."""
         return open_store(Path(self.patches), split, self.shared)
 
 
@@ -78,11 +78,11 @@ def train_on_ray(
 ) -> State:
     """Train on `workers` Ray workers, tell `callbacks` of each epoch, and return the last state.
 
-    The run is named after the job's key, so a rerun of the same job goes on from the last
-    checkpoint in `storage`, and another job never meets it.
+    The run is named after the job's key. So a rerun of the same job resumes from the last
+    checkpoint in `storage`, and no other job uses this checkpoint.
     """
     counts = workers.counts if isinstance(workers, WorkerRange) else [workers]
-    for count in counts:  # said here in one line, rather than by each worker with a traceback
+    for count in counts:  # errors come here in one line, not from each worker with a traceback
         shuffled_reader(job.settings, job.open(TRAIN), 0, count)
     require_capacity("train.workers", counts[0], resources.each)
     name = f"train-{job.key[:16]}"
@@ -104,9 +104,9 @@ def fit(
     name: str,
     callbacks: Sequence[UserCallback] = (),
 ) -> None:
-    """Run the job under the name `name`, or what is left of it in `storage`.
+    """Run the job as the Ray Train run `name`, or resume this run from `storage`.
 
-    Where a number of workers is asked for, it waits until there is room for all of them.
+    If `workers` is a number, the run waits until there is room for all of them.
     """
     trainer = TorchTrainer(
         train_worker,
@@ -132,7 +132,7 @@ def fit(
 
 
 def _attempt(training: Callable[[], None]) -> None:
-    """Train.
+    """Call `training`, and translate Ray's errors.
 
     Raises:
         OSError: Ray could not write its list of checkpoints.
@@ -148,7 +148,7 @@ def _attempt(training: Callable[[], None]) -> None:
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """What each Ray worker runs."""
+    """Train in one Ray worker; Ray calls this function in each worker."""
     job: TrainJob = config["job"]
     context = ray.train.get_context()
     share_cores(context.get_local_world_size() * job.beside)
@@ -158,7 +158,7 @@ def train_worker(config: dict[str, Any]) -> None:
         device=ray.train.torch.get_device(),
         wrap=_data_parallel,
     )
-    # Not Ray's own list of checkpoints, which lacks those that were written just before a kill.
+    # Ray's own list of checkpoints is not used: it lacks checkpoints written just before a kill.
     storage = context.get_storage()
     resume = newest_state(storage.storage_filesystem, storage.experiment_fs_path, job.key)
     train(
@@ -172,13 +172,13 @@ def train_worker(config: dict[str, Any]) -> None:
 
 
 def open_validation(job: TrainJob) -> Validation:
-    """What the job is validated on."""
+    """Read the validation data of the job."""
     labelled = job.open(LABELLED_VALIDATION) if job.labelled else None
     return load_validation(job.open(VALIDATION), job.settings.seed, labelled)
 
 
 def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> None:
-    """Tell Ray, on every rank since it is a barrier; rank 0 keeps the state."""
+    """Report an epoch to Ray, on every rank since the report is a barrier; rank 0 saves a state."""
     if worker.rank != 0:
         ray.train.report(metrics)
         return
@@ -188,7 +188,7 @@ def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> No
         ray.train.report(
             metrics,
             checkpoint=Checkpoint.from_directory(folder),
-            # In the order of epochs, and never one that Ray has in its list already.
+            # The name sorts by epoch, and is never a name that Ray has in its list already.
             checkpoint_dir_name=f"epoch-{state['epoch']:06d}-{time.time_ns()}",
             checkpoint_upload_fn=_upload,
         )
@@ -202,13 +202,13 @@ def _upload(checkpoint: Checkpoint, name: str) -> Checkpoint:
 
 
 def describe_epoch(metrics: Metrics, epochs: int) -> str:
-    """One line for people about an epoch."""
+    """Return one readable line about an epoch."""
     values = " ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "epoch")
     return f"epoch {metrics['epoch']:.0f} of {epochs}: {values}"
 
 
 def _data_parallel(network: nn.Module) -> nn.Module:
     # The discriminator runs twice before its one backward pass; broadcasting buffers in between
-    # would change what the first pass saved. The loop averages them after each epoch instead.
+    # would change tensors that the first pass saved. The loop averages buffers after each epoch.
     options = {"forward_sync_buffers": False, "gradient_as_bucket_view": True}
     return ray.train.torch.prepare_model(network, parallel_strategy_kwargs=options)

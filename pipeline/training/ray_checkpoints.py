@@ -1,4 +1,4 @@
-"""Checkpoints in Ray's storage: the newest whole one is gone on from, and writing is patient."""
+"""Checkpoints in Ray's storage: training resumes from the newest; failed writes are retried."""
 
 import json
 import time
@@ -11,22 +11,22 @@ from pipeline.common.errors import InputError
 from pipeline.models.tensor_files import CHECKPOINT, parse_checkpoint
 from pipeline.training.loop import State
 
-RAYS_LIST = "checkpoint_manager_snapshot.json"  # of Ray Train: the checkpoints of a run
+RAYS_LIST = "checkpoint_manager_snapshot.json"  # Ray Train's list of a run's checkpoints
 WAITS = (1, 2, 4, 8, 16, 32)  # seconds between tries to write: a minute in all
 
 
 def newest_state(
     filesystem: FileSystem, folder: str, key: str, last: str | None = None
 ) -> State | None:
-    """The training state of the newest whole checkpoint in a folder; None where there is none.
+    """Return the training state of the newest usable checkpoint in a folder; None without one.
 
-    Newer ones that are cut short, or of another key, are named and left.
+    Newer checkpoints that are incomplete, or have another key, are reported and skipped.
 
     Args:
-        filesystem: where the folder is.
-        folder: of checkpoints, each a folder in it, in the order of their names.
-        key: of the settings and data that a checkpoint has to be of.
-        last: no checkpoint after the one of this name is looked at.
+        filesystem: the file system of the folder.
+        folder: holds a folder for each checkpoint; the newest has the last name.
+        key: digest of the settings and data that the checkpoint must belong to.
+        last: name of the last checkpoint to consider; later names are skipped.
     """
     refused = []
     for name in sorted(_names(filesystem, folder), reverse=True):
@@ -34,11 +34,11 @@ def newest_state(
         if last is not None and name > last:
             continue
         try:
-            # Read in place: the shared temporary folder that Ray would download to may be cut
-            # short where several workers of a node ask for it at once.
+            # Read in place. Ray would download to a temporary folder that a node's workers share:
+            # the file there may be incomplete if several workers download it at once.
             with filesystem.open_input_file(place) as file:
                 state = parse_checkpoint(file.read(), place, key)
-        except FileNotFoundError:  # the kill came before its first byte
+        except FileNotFoundError:  # killed before the file's first byte
             continue
         except InputError as error:
             refused.append(error)
@@ -50,9 +50,9 @@ def newest_state(
 
 
 def drop_unusable_list(filesystem: FileSystem, folder: str) -> None:
-    """Remove Ray Train's list of a run's checkpoints where Ray would refuse to start over it.
+    """Remove Ray Train's list of a run's checkpoints if Ray would refuse to start with this list.
 
-    It is overwritten in place, so a kill may cut it short; Ray only needs it to remove old ones.
+    A kill may cut it short, as Ray overwrites it in place. Ray needs it only to prune checkpoints.
     """
     place = f"{folder}/{RAYS_LIST}"
     if filesystem.get_file_info(place).type == FileType.NotFound:
@@ -65,10 +65,10 @@ def drop_unusable_list(filesystem: FileSystem, folder: str) -> None:
 
 
 def retry_writes(write: Callable[[], None], place: str) -> None:
-    """Write, and try again for a minute where the storage refuses.
+    """Call `write`, and retry for a minute while the storage refuses.
 
     Raises:
-        InputError: it still does.
+        InputError: the storage still refuses after a minute.
     """
     for wait in WAITS:
         try:

@@ -1,1 +1,1 @@
-"""The methods, a folder each; `pipeline.models.interface` is all that others see of them."""
+"""The methods, a folder each. Other packages use them only by `pipeline.models.interface`."""

@@ -1,4 +1,4 @@
-"""The losses of AnoGAN's latent search; equations are its paper's.
+"""The losses of AnoGAN's latent search; equation numbers are AnoGAN's.
 
 x and G(z) are (N, C, S, S) in [-1, 1]; f(x) and f(G(z)) are (N, any length).
 """

@@ -17,9 +17,9 @@ from pipeline.settings.model import ModelSettings
 
 
 class AnoganScorer(Scorer):
-    """A = (1 - lambda) R + lambda D of the code that a search finds (Equation 6 of its paper).
+    """Scorer with A = (1 - lambda) R + lambda D at the z that the search finds (Equation 6).
 
-    lambda is 1 - `score_lambda`, 0.1 in the paper. It weighs the loss of the search as well.
+    lambda is 1 - `score_lambda`, 0.1 in AnoGAN's paper. The search minimises the same sum.
     """
 
     exportable = False
@@ -37,17 +37,17 @@ class AnoganScorer(Scorer):
         self.register_buffer("start", start, persistent=False)
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
-        """R (Equation 3) and D (Equation 5) at the code found, L1 norms both."""
+        """Return R (Equation 3) and D (Equation 5), both L1 norms, at the z found."""
         features = self.discriminator(x)[1]
         return self._compare(x, features, self._find(x, features))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """G(z) at the code found."""
+        """Return G(z) at the z found."""
         x_hat: Tensor = self.generator(self._find(x, self.discriminator(x)[1]))
         return x_hat
 
     def features(self, x: Tensor) -> Tensor:
-        """f(x)."""
+        """Return f(x)."""
         found: Tensor = self.discriminator(x)[1]
         return found
 

@@ -6,7 +6,7 @@ from pipeline.models.nets import Decoder, Discriminator, NetShape, drawn_from
 
 
 def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
-    """G and D with weights drawn from `seed` alone; f(.) is an intermediate layer of D."""
+    """Build G and D with weights drawn from `seed` alone; f(.) is an intermediate layer of D."""
     with drawn_from(seed):
         return {
             "generator": Decoder(shape),

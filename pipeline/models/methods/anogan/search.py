@@ -1,7 +1,7 @@
-"""AnoGAN's latent search: for each patch, by gradient, the z whose G(z) is most like it.
+"""AnoGAN's latent search: for each patch, gradient descent to the z whose G(z) is most like it.
 
-All patches of a batch are searched at once, each by itself: its result does not depend on the
-others. Every search starts from the same z, drawn once from the uniform prior.
+All patches of a batch are searched at once. The result of a patch does not depend on the other
+patches. Every search starts from the same z, drawn once from the uniform prior.
 """
 
 from collections.abc import Callable
@@ -9,24 +9,24 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-RATE = 0.02  # of Adam; the paper gives none
-PATIENCE, GAIN = 50, 1e-3  # a search ends after so many steps without this share of gain
+RATE = 0.02  # Adam's learning rate; the paper gives none
+PATIENCE, GAIN = 50, 1e-3  # a search ends when its loss has not fallen by 0.1% in 50 steps
 START_SEED = 0
 
 
 def start_code(latent_dim: int) -> Tensor:
-    """Where every search starts, (d,) in [-1, 1]."""
+    """Return the z from which every search starts, (d,) in [-1, 1]."""
     generator = torch.Generator().manual_seed(START_SEED)
     return 2 * torch.rand(latent_dim, generator=generator) - 1
 
 
 def search(loss_of: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
-    """Codes of low loss, (N, d).
+    """Return latent codes of low loss, (N, d).
 
     Args:
-        loss_of: codes (N, d) to the loss of each, (N,), by its own code alone.
-        start: (N, d) where to begin.
-        steps: how many at most; a code stays where it is once its loss gains no more.
+        loss_of: maps codes (N, d) to losses (N,); each loss depends on its own code alone.
+        start: codes (N, d) from which to start.
+        steps: number of steps at most; a code no longer moves once its search has ended.
     """
     z = start.clone().requires_grad_()
     optimiser = torch.optim.Adam([z], lr=RATE)

@@ -1,4 +1,4 @@
-"""One training step of AnoGAN's DCGAN: both networks move once, on the same forward passes."""
+"""One training step of AnoGAN's DCGAN: both networks are updated from the same forward passes."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,9 @@ from pipeline.settings.model import LossSettings
 
 
 def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
-    """Move G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
+    """Update G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
 
-    z is drawn uniformly from [-1, 1] by the global generator.
+    z is drawn uniformly from [-1, 1] by torch's global random generator.
 
     Returns:
         The mean losses of the batch, detached scalars, by name.
@@ -20,7 +20,7 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
     with model.step():
         with model.autocast(x):
             x_fake = model.generator(z).to(x.dtype)
-            seen = x_fake.detach().requires_grad_()  # where G's graph and D's meet
+            seen = x_fake.detach().requires_grad_()  # separates G's graph from D's
             real_logits = model.discriminator(x)[0].to(x.dtype)
             fake_logits = model.discriminator(seen)[0].to(x.dtype)
         loss_g = generator_adversarial_loss(fake_logits)

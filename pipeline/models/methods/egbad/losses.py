@@ -6,13 +6,13 @@ from pipeline.models.losses import discriminator_loss
 
 
 def pair_discriminator_loss(encoded_logits: Tensor, generated_logits: Tensor) -> Tensor:
-    """For D: mean of -log D(x, E(x)) - log(1 - D(G(z), z))."""
+    """Return the loss of D: mean of -log D(x, E(x)) - log(1 - D(G(z), z))."""
     return discriminator_loss(encoded_logits, generated_logits)
 
 
 def deceiving_loss(encoded_logits: Tensor, generated_logits: Tensor) -> Tensor:
-    """For G and E, which want each pair taken for the other: -log D(G(z), z) - log(1 - D(x, E(x))).
+    """Return the loss of G and E: mean of -log D(G(z), z) - log(1 - D(x, E(x))).
 
-    The form that has a gradient while D wins, as is usual.
+    G and E make D take each kind of pair for the other. This usual form has gradients while D wins.
     """
     return discriminator_loss(generated_logits, encoded_logits)

@@ -12,7 +12,7 @@ from pipeline.settings.model import ModelSettings
 
 
 class EgbadScorer(Scorer):
-    """A = alpha L_G + (1 - alpha) L_D, alpha being `score_lambda`, 0.9 in the authors' code."""
+    """Scorer with A = alpha L_G + (1 - alpha) L_D; alpha is `score_lambda` (authors' code: 0.9)."""
 
     def __init__(self, networks: Mapping[str, nn.Module], settings: ModelSettings) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class EgbadScorer(Scorer):
         self.weights = {"residual": alpha, "feature_matching": 1 - alpha}
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
-        """L1 norms of x - G(E(x)), and of f(x, E(x)) - f(G(E(x)), E(x))."""
+        """Return the L1 norms of x - G(E(x)), and of f(x, E(x)) - f(G(E(x)), E(x))."""
         z = self.encoder(x)
         x_hat = self.generator(z)
         features, features_hat = self.discriminator(x, z)[1], self.discriminator(x_hat, z)[1]
@@ -31,12 +31,12 @@ class EgbadScorer(Scorer):
         return {"residual": l1_distance(x, x_hat), "feature_matching": distance}
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """G(E(x))."""
+        """Return G(E(x))."""
         x_hat: Tensor = self.generator(self.encoder(x))
         return x_hat
 
     def features(self, x: Tensor) -> Tensor:
-        """E(x)."""
+        """Return E(x)."""
         z: Tensor = self.encoder(x)
         return z
 

@@ -1,8 +1,8 @@
 """EGBAD's networks: a BiGAN's generator, encoder, and discriminator of pairs.
 
 Shapes: N patches, C channels, S the patch's side, d = latent_dim. The paper gives networks for
-MNIST alone; here G and E are the DCGAN's, and D's dense layers have its widths at ndf = 64
-(1024 for x, 512 for z, 1024 for both). Deviation: no dropout in D, where the paper has 0.5.
+MNIST only. Here G and E are the DCGAN's, and at ndf = 64 D's dense layers have the paper's widths
+(1024 for x, 512 for z, 1024 for both). Deviation: D has no dropout; the paper has 0.5.
 """
 
 from itertools import pairwise
@@ -23,7 +23,7 @@ from pipeline.models.nets import (
 
 
 class PairDiscriminator(nn.Module):
-    """D: tells (x, E(x)) from (G(z), z). f(.) is the layer before its logits."""
+    """Discriminator D of (x, E(x)) against (G(z), z). f(.) is the layer before the logits."""
 
     def __init__(self, shape: NetShape) -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class PairDiscriminator(nn.Module):
         finish(self)
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of "real", (N,), and f(x, z), (N, 16 ndf), of x (N, C, S, S) and z (N, d)."""
+        """Return logits of "real", (N,), and f(x, z), (N, 16 ndf), of x (N, C, S, S), z (N, d)."""
         features = self.both(torch.cat([self.patches(x), self.codes(z)], dim=1))
         return self.classifier(features).squeeze(1), features
 
 
 def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
-    """G, E and D with weights drawn from `seed` alone."""
+    """Build G, E and D with weights drawn from `seed` alone."""
     with drawn_from(seed):
         return {
             "generator": Decoder(shape),

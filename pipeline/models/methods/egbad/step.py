@@ -1,4 +1,4 @@
-"""One training step of EGBAD: all networks move once, on the same forward passes."""
+"""One training step of EGBAD: all networks are updated from the same forward passes."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,9 @@ from pipeline.settings.model import LossSettings
 
 
 def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
-    """Move G, E and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
+    """Update G, E and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
 
-    z is drawn from N(0, 1) by the global generator.
+    z is drawn from N(0, 1) by torch's global random generator.
 
     Returns:
         The mean losses of the batch, detached scalars, by name.
@@ -21,7 +21,7 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
         with model.autocast(x):
             z_hat = model.networks["encoder"](x).to(x.dtype)
             x_fake = model.generator(z).to(x.dtype)
-            # Where the graphs of E and G meet D's.
+            # Separates the graphs of E and G from D's.
             seen_z, seen_x = z_hat.detach().requires_grad_(), x_fake.detach().requires_grad_()
             encoded_logits = model.discriminator(x, seen_z)[0].to(x.dtype)
             generated_logits = model.discriminator(seen_x, z)[0].to(x.dtype)

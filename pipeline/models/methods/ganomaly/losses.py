@@ -1,7 +1,7 @@
-"""The losses of GANomaly; equations are its paper's.
+"""The losses of GANomaly; equation numbers are GANomaly's.
 
-x and x_hat are (N, C, S, S) in [-1, 1]; z, z_hat, f(x) and f(x_hat) are (N, any length). As in
-Skip-GANomaly here, the norm of pixels is a mean, since the sum would drown the other terms.
+x and x_hat are (N, C, S, S) in [-1, 1]; z, z_hat, f(x) and f(x_hat) are (N, any length). The norm
+of pixels is a mean, as for Skip-GANomaly here, since a sum would outweigh the other terms.
 """
 
 from torch import Tensor
@@ -22,6 +22,6 @@ def contextual_loss(x: Tensor, x_hat: Tensor) -> Tensor:
 def encoder_loss(z: Tensor, z_hat: Tensor) -> Tensor:
     """Equation 3: mean Euclidean norm of z - z_hat.
 
-    Deviation from the authors' code, which takes means of squares here and in Equation 1.
+    Deviation: the authors' code takes means of squares here and in Equation 1.
     """
     return latent_distance(z, z_hat).mean()

@@ -12,9 +12,9 @@ from pipeline.settings.model import ModelSettings
 
 
 class GanomalyScorer(Scorer):
-    """A = |G_E(x) - E(G(x))| in the latent space alone (Equation 5 of its paper).
+    """Scorer with A = |G_E(x) - E(G(x))|, in the latent space alone (GANomaly's Equation 5).
 
-    The residual is shown beside it, with no weight in it.
+    The residual is reported too, with weight 0 in A.
     """
 
     def __init__(
@@ -27,17 +27,17 @@ class GanomalyScorer(Scorer):
         self.weights = {"residual": 0.0, "latent": 1.0}
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
-        """Mean |x - x_hat|, and the L1 norm of z - z_hat."""
+        """Return the mean of |x - x_hat|, and the L1 norm of z - z_hat."""
         x_hat, z, z_hat = self.generator(x)
         return {"residual": residual(x, x_hat), "latent": l1_distance(z, z_hat)}
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """G(x)."""
+        """Return x_hat = G_D(G_E(x))."""
         x_hat: Tensor = self.generator(x)[0]
         return x_hat
 
     def features(self, x: Tensor) -> Tensor:
-        """Z = G_E(x)."""
+        """Return z = G_E(x)."""
         z: Tensor = self.generator(x)[1]
         return z
 

@@ -1,4 +1,4 @@
-"""GANomaly's generator, an encoder, a decoder and another encoder, and the method's networks.
+"""GANomaly's generator (encoder, decoder and second encoder), and the method's networks.
 
 Shapes: N patches, C channels, S the patch's side, d = latent_dim.
 """
@@ -9,7 +9,7 @@ from pipeline.models.nets import Decoder, Discriminator, Encoder, NetShape, draw
 
 
 class Generator(nn.Module):
-    """G: x to z = G_E(x), x_hat = G_D(z) and z_hat = E(x_hat)."""
+    """Generator G: from x to z = G_E(x), x_hat = G_D(z) and z_hat = E(x_hat)."""
 
     def __init__(self, shape: NetShape) -> None:
         super().__init__()
@@ -18,14 +18,14 @@ class Generator(nn.Module):
         self.second_encoder = Encoder(shape)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x_hat, (N, C, S, S) in [-1, 1], then z and z_hat, (N, d), of x like x_hat."""
+        """Return x_hat, (N, C, S, S) in [-1, 1] like x, then z and z_hat, (N, d)."""
         z = self.encoder(x)
         x_hat = self.decoder(z)
         return x_hat, z, self.second_encoder(x_hat)
 
 
 def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
-    """G and D with weights drawn from `seed` alone; f(.) is an intermediate layer of D."""
+    """Build G and D with weights drawn from `seed` alone; f(.) is an intermediate layer of D."""
     with drawn_from(seed):
         return {
             "generator": Generator(shape),

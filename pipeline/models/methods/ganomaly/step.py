@@ -1,4 +1,4 @@
-"""One training step of GANomaly: both networks move once, on the same forward passes."""
+"""One training step of GANomaly: both networks are updated from the same forward passes."""
 
 import torch
 from torch import Tensor
@@ -14,9 +14,9 @@ from pipeline.settings.model import LossSettings
 
 
 def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
-    """Move G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
+    """Update G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
 
-    D plays the usual game on x and x_hat; G sees D through f(.) alone.
+    D has the usual GAN loss on x and x_hat. G's adversarial loss uses D's f(.), not D's logits.
 
     Returns:
         The mean losses of the batch, detached scalars, by name.
@@ -24,7 +24,7 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
     with model.step():
         with model.autocast(x):
             x_hat, z, z_hat = (output.to(x.dtype) for output in model.generator(x))
-            seen = x_hat.detach().requires_grad_()  # where G's graph and D's meet
+            seen = x_hat.detach().requires_grad_()  # separates G's graph from D's
             real_logits, real_features = (output.to(x.dtype) for output in model.discriminator(x))
             fake_logits, fake_features = (
                 output.to(x.dtype) for output in model.discriminator(seen)
@@ -37,7 +37,7 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
         through_d = weights.lambda_adv * losses.adversarial
         (gradient,) = torch.autograd.grad(through_d, seen, retain_graph=True)
         loss_d = discriminator_loss(real_logits, fake_logits)
-        loss_d.backward(inputs=list(model.discriminator.parameters()))  # not back to `seen` again
+        loss_d.backward(inputs=list(model.discriminator.parameters()))  # D alone, not `seen` again
         direct = weights.lambda_con * losses.contextual + weights.lambda_lat * losses.latent
         (direct + (x_hat * gradient).sum()).backward()
     return {**losses.by_name(weights), "loss_d": loss_d.detach()}

@@ -16,11 +16,11 @@ from pipeline.settings.model import ModelSettings
 
 
 class SkipGanomalyScorer(Scorer):
-    """A = lambda R + (1 - lambda) L (Equation 5).
+    """Scorer with A = lambda R + (1 - lambda) L (Equation 5).
 
-    With `latent_score` "neighbours", L is no distance of f(x) from f(x_hat) (Equation 3) but from
-    f(.) of training normals; with "early_neighbours" the same of what the first convolution of D
-    gives. Neither is the paper's (experiments/detection/README.md).
+    L is the distance from f(x) to f(x_hat) (Equation 3). Two values of `latent_score` are not the
+    paper's: with "neighbours", L is the distance from f(x) to f(.) of training normals;
+    "early_neighbours" compares early features of D instead (experiments/detection/README.md).
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], settings: ModelSettings) -> None:
@@ -31,7 +31,7 @@ class SkipGanomalyScorer(Scorer):
         self.latent_score = settings.latent_score
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
-        """R (Equation 2) and L (Equation 3) of each patch."""
+        """Return R (Equation 2) and L (by `latent_score`) of each patch."""
         x_hat = self.generator(x)
         if self.latent_score == "distance":
             distance = latent_distance(*features_of_both(self.discriminator, x, x_hat))
@@ -41,23 +41,23 @@ class SkipGanomalyScorer(Scorer):
         return {"residual": residual(x, x_hat), "latent": distance}
 
     def fit(self, normals: Iterable[Tensor]) -> None:
-        """Keep the features of training normals that L is the distance from."""
+        """Keep the features of training normals, if L is the distance from them."""
         if self.latent_score != "distance":
             self.normals = NormalFeatures(torch.cat([self.neighbourly(x) for x in normals]))
 
     def neighbourly(self, x: Tensor) -> Tensor:
-        """The features in which neighbours are near: f(x), or those of D's first convolution."""
+        """Return the features to find neighbours by: f(x), or those of D's first convolution."""
         if self.latent_score == "early_neighbours":
             return cast(Discriminator, self.discriminator).early_features(x)
         return self.features(x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """G(x)."""
+        """Return G(x)."""
         x_hat: Tensor = self.generator(x)
         return x_hat
 
     def features(self, x: Tensor) -> Tensor:
-        """f(x)."""
+        """Return f(x)."""
         found: Tensor = self.discriminator(x)[1]
         return found
 

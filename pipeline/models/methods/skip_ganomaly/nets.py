@@ -31,12 +31,12 @@ class Generator(nn.Module):
     """G: bow-tie encoder and decoder with skip connections, x to x_hat, both (N, C, S, S).
 
     Encoder level i maps S / 2^i to S / 2^(i+1) by a 4x4 convolution of stride 2; the innermost
-    gives z, (N, d, 1, 1). Every decoder level but the innermost also sees the output of the
-    encoder level of its own size. Values are in [-1, 1].
+    gives z, (N, d, 1, 1). Every decoder level except the innermost also gets the output of the
+    encoder level of the same size. Values of x and x_hat are in [-1, 1].
 
-    Deviation from the authors' code: there z is always 8 ngf wide; here it is d wide, as the
-    text says (section III-B2, Figure 8). And the innermost kernels are 2x2 instead of 4x4: on a
-    2x2 map padded by 1, the 12 outer taps only ever meet padding.
+    Deviations from the authors' code: z is d wide, as the text says (section III-B2, Figure 8),
+    not always 8 ngf. The innermost kernels are 2x2, not 4x4: on a 2x2 map padded by 1, the 12
+    outer taps of a 4x4 kernel only ever meet padding.
     """
 
     def __init__(self, shape: NetShape) -> None:
@@ -82,6 +82,6 @@ class Generator(nn.Module):
 
 
 def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
-    """G and D with weights drawn from `seed` alone."""
+    """Build G and D with weights drawn from `seed` alone."""
     with drawn_from(seed):
         return {"generator": Generator(shape), "discriminator": Discriminator(shape)}

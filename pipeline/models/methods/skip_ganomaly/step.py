@@ -1,4 +1,4 @@
-"""One training step of Skip-GANomaly: both networks move once, on the same forward passes."""
+"""One training step of Skip-GANomaly: both networks are updated from the same forward passes."""
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ from pipeline.settings.model import LossSettings
 
 
 def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
-    """Move G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
+    """Update G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
 
-    D sees x and x_hat once; both losses and all gradients come from those passes, and then both
-    networks move. So G's gradient is taken through D as it was before the step, and D's on x_hat
-    as it was before the step. (The authors' code moves G first and then takes D's gradient
-    through the moved G, which today's torch refuses.)
+    D runs once on x and once on x_hat. Both losses and all gradients come from these passes; then
+    both networks are updated. So G's gradient goes through D as D was before the step, and D's
+    gradient comes from the x_hat of G as G was before the step. (The authors' code updates G first
+    and then takes D's gradient through the updated G, which today's torch refuses.)
 
     Returns:
         The mean losses of the batch, detached scalars, by name.
@@ -35,6 +35,6 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
         # Two of G's losses reach x_hat through D, the contextual loss reaches it directly.
         through_d = weights.lambda_adv * losses.adversarial + weights.lambda_lat * losses.latent
         (pull,) = torch.autograd.grad(through_d, x_hat, retain_graph=True)
-        loss_d.backward(inputs=list(discriminator.parameters()))  # not back to x_hat again
+        loss_d.backward(inputs=list(discriminator.parameters()))  # D alone, not x_hat again
         (weights.lambda_con * losses.contextual + (x_hat * pull).sum()).backward()
     return {**losses.by_name(weights), "loss_d": loss_d.detach()}
