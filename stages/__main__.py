@@ -5,9 +5,12 @@ would swallow a Ctrl-C.
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 from stages.entry import run_stage, stop_at_once
+from stages.unchanged import inputs_of, require_unchanged
 
 STAGES = ("scans", "extract", "tune", "train", "evaluate")
 OTHERS = ("params", "track")
@@ -23,7 +26,15 @@ def main() -> None:
     )
     parser.add_argument("stage", choices=(*STAGES, *OTHERS))
     name = parser.parse_args().stage
-    run_stage(import_module(f"stages.{name}").main)
+    stage = import_module(f"stages.{name}").main
+    run_stage(partial(run_unchanged, name, stage) if name in STAGES else stage)
+
+
+def run_unchanged(name: str, stage: Callable[[], None]) -> None:
+    """Run a stage whose parameters and code have to be the same until its end."""
+    before = inputs_of(name)
+    stage()
+    require_unchanged(name, before)
 
 
 if __name__ == "__main__":

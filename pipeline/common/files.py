@@ -22,7 +22,25 @@ def write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     beside.write_bytes(content)
+    publish(beside, path)
+
+
+def publish(beside: Path, path: Path) -> None:
+    """Give a complete file its name, in an order that holds when the power fails.
+
+    The content is on the disk before the name is, and the name before this returns.
+    """
+    _sync(beside)
     beside.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def write_json(path: Path, content: Any) -> None:

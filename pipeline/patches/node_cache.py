@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
-from pipeline.common.files import UNFINISHED, write_whole
+from pipeline.common.files import UNFINISHED, publish, write_whole
 from pipeline.patches.shard_file import Shard
 from pipeline.patches.store import MANIFEST, NoRoomError, read_manifest
 
@@ -86,7 +86,7 @@ class ShardCache:
                 f"{self._address}/{path.name}: damaged: remove the folder that it is in, "
                 "and run again to upload it"
             )
-        beside.replace(path)
+        publish(beside, path)
 
     def _copy(self, name: str, target: Path) -> str:
         """Copy the shared file, and return the SHA-256 of the bytes received."""

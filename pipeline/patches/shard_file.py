@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import UNFINISHED
+from pipeline.common.files import UNFINISHED, publish
 from pipeline.common.names import NORMAL, Patches
 from pipeline.patches.places import Places
 
@@ -146,7 +146,7 @@ class ShardWriter:
         self._file.attrs["format"] = FORMAT
         self._file.attrs["about"] = np.bytes_(json.dumps(about, sort_keys=True))
         self._file.close()
-        self._beside.replace(path)
+        publish(self._beside, path)
 
     @_system_errors()
     def _write_waiting(self) -> None:

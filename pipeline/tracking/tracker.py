@@ -23,7 +23,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.common.files import project_root
+from pipeline.common.files import project_root, publish
 
 EXPERIMENT = "skipscan"
 PROCESS_TAG = "skipscan.process"  # which has opened a run last
@@ -183,7 +183,7 @@ class Tracker:
         with FileLock(f"{path}.lock"):
             if not path.exists():  # another process may have been first
                 Tracker(_sqlite_uri(beside))._make_experiment()
-                beside.rename(path)
+                publish(beside, path)
 
     def _make_experiment(self) -> None:
         if self.client().get_experiment_by_name(EXPERIMENT) is None:

@@ -1,0 +1,60 @@
+"""Compares the parameters and the code of a stage at its end with those at its start.
+
+DVC reads both when a stage has ended. If they changed meanwhile, it would record the results of the
+old ones under the new ones, and call them up to date.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import file_digest, read_yaml
+
+CODE = ("pipeline", "stages")
+
+
+def inputs_of(stage: str) -> dict[str, Any]:
+    """Read the parameters and digest the code that dvc.yaml lists for a stage, by their names.
+
+    Raises:
+        InputError: a file of parameters is not valid YAML.
+        OSError: it cannot be read.
+    """
+    params, listed = read_yaml(Path("params.yaml")), read_yaml(Path("dvc.yaml"))["stages"][stage]
+    found: dict[str, Any] = {}
+    for entry in listed["params"]:
+        by_file = entry if isinstance(entry, dict) else {"params.yaml": [entry]}
+        for file, names in by_file.items():
+            content = read_yaml(Path(file))
+            for name in names:
+                key = name.replace("${preset}", str(params.get("preset")))
+                found[f"{file}: {key}"] = _value(content, key)
+    for name in listed["deps"]:
+        path = Path(name)
+        if path.parts[0] in CODE:
+            files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+            found[name] = {str(file): file_digest(file) for file in files}
+    return found
+
+
+def require_unchanged(stage: str, before: Mapping[str, Any]) -> None:
+    """Refuse the results of a stage if its inputs are no longer those of its start.
+
+    Raises:
+        InputError: some are not; the message names them.
+    """
+    now = inputs_of(stage)
+    changed = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
+    if changed:
+        raise InputError(
+            f"{', '.join(sorted(changed))}: changed while the stage {stage} ran, so its results "
+            "are of before: run `dvc repro` again"
+        )
+
+
+def _value(content: Any, key: str) -> Any:
+    """The value under a dotted key; None where there is none."""
+    for name in key.split("."):
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
