@@ -11,7 +11,7 @@ from pipeline.scans.sources.registry import open_source
 from pipeline.settings.params import load_settings
 from pipeline.tracking.tracker import closing_runs
 from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED
-from stages.track import track
+from stages.track import track, write_record
 
 
 @closing_runs()
@@ -33,5 +33,6 @@ def main() -> None:
         threshold=model.calibration.scaled_threshold,
     )
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
+    write_record(settings, model)
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="")
-    track(settings)
+    track()

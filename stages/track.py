@@ -1,41 +1,83 @@
 """Completes the MLflow run of the results on disk: `python -m stages track`, and after `evaluate`.
 
-What is logged already is left, so it can be run again after a store that had failed is back.
+It logs the results under the parameters that made them, which `evaluate` has written down, and not
+under those that params.yaml has now. What is logged already is left, so it can be run again after
+a store that had failed is back.
 """
 
 import json
+from dataclasses import asdict
 
-from pipeline.common.files import read_numbers
+from pipeline.common.errors import InputError
+from pipeline.common.files import digest, file_digest, read_numbers, write_json
 from pipeline.common.names import TRAIN
 from pipeline.evaluation.evaluate import flat_metrics
 from pipeline.evaluation.report import METRICS
 from pipeline.models.detector import ScoringModule, TrainedModel
 from pipeline.patches.store import PatchStore
-from pipeline.settings.params import Settings, load_settings
+from pipeline.settings.params import Settings
 from pipeline.sweeps.results import log_trial, read_best, read_trials
-from pipeline.tracking.runs import SWEEP_TAG, complete, pipeline_run, tag_best, trial_run_name
+from pipeline.tracking.runs import (
+    SWEEP_TAG,
+    Origin,
+    complete,
+    completed_run,
+    pipeline_run,
+    tag_best,
+    trial_run_name,
+)
 from pipeline.tracking.tracked_run import TrackedRun
 from pipeline.tracking.tracker import Tracker, closing_runs
 from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED
+
+RECORD = "made_from.json"
 
 
 @closing_runs()
 def main() -> None:
     """Log what is missing of the results on disk."""
-    track(load_settings())
+    track()
 
 
-def track(settings: Settings) -> None:
+def write_record(settings: Settings, model: TrainedModel) -> None:
+    """Write down what the evaluation on disk was made from, for whoever logs it later."""
+    origin = Origin.now(settings, model.provenance["data"])
+    record = {"origin": asdict(origin), "model": file_digest(TRAINED / MODEL)}
+    write_json(EVALUATED / RECORD, record)
+
+
+def read_record() -> Origin:
+    """What the evaluation on disk was made from.
+
+    Raises:
+        InputError: there is none, or it is of another model than the one on disk.
+    """
+    path = EVALUATED / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file: run `dvc repro evaluate`") from None
+    model = TRAINED / MODEL
+    if record["model"] != file_digest(model):
+        raise InputError(f"{path}: of another model than {model}: run `dvc repro evaluate`")
+    return Origin(**record["origin"])
+
+
+def track() -> None:
     """Complete the pipeline's run, also with what an earlier run trained, and close it."""
-    model = TrainedModel.load(TRAINED / MODEL)
-    data = model.provenance["data"]
-    run = pipeline_run(Tracker.open(), settings, data)
-    run.log_dataset(settings.scans.source, str(PATCHES), data)
+    model, origin = TrainedModel.load(TRAINED / MODEL), read_record()
+    results = digest([file_digest(path) for path in (TRAINED / MODEL, EVALUATED / METRICS)])
+    tracker = Tracker.open()
+    if name := completed_run(tracker, origin, results):
+        print(f"MLflow has these results already, in the run {name}")
+        return
+    run = pipeline_run(tracker, origin)
+    run.log_dataset(origin.parameters["scans"]["source"], str(PATCHES), origin.data)
     run.log_params(model.provenance["settings"])
     run.log_missing_history(read_numbers(TRAINED / HISTORY))
     metrics = json.loads((EVALUATED / METRICS).read_text(encoding="utf-8"))
     run.log_metrics(flat_metrics(metrics))
-    run.set_tags(track_sweep(run))
+    run.set_tags(track_sweep(tracker, run))
     run.log_folder(EVALUATED, "evaluation")
     module = ScoringModule(model)
     if module.scorer.exportable:
@@ -43,14 +85,14 @@ def track(settings: Settings) -> None:
         run.log_model(module, PatchStore(PATCHES, TRAIN).read(0, 2))
     else:
         run.log_file(TRAINED / MODEL, "weights")
-    complete(run)
+    complete(run, results)
 
 
-def track_sweep(parent: TrackedRun) -> dict[str, str]:
-    """Tags that name the sweep's run and objective; a sweep that was not logged is logged."""
+def track_sweep(tracker: Tracker, parent: TrackedRun) -> dict[str, str]:
+    """Tags that name the sweep's run and objective; a sweep that the store lacks is logged."""
     best = read_best(SWEEP)
     sweep_run = best["run_id"]
-    if sweep_run is None and best["trials"]:
+    if best["trials"] and not tracker.has(sweep_run):
         sweep = parent.child("sweep")
         log_sweep(sweep, best["value"])
         sweep_run = sweep.id

@@ -12,7 +12,7 @@ from pipeline.patches.store import PatchStore, read_manifest
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.params import load_settings
 from pipeline.sweeps.results import choose_settings, read_best
-from pipeline.tracking.runs import pipeline_run
+from pipeline.tracking.runs import Origin, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
 from pipeline.training.criterion import training_normals
 from pipeline.training.curves import LogCurves
@@ -30,7 +30,7 @@ def main() -> None:
     losses = method_of(model_settings).effective(chosen_losses)
     training = TrainSettings(model_settings, losses, block.epochs, block.seed)
     data = read_manifest(PATCHES)["data"]
-    run = pipeline_run(Tracker.open(), settings, data)
+    run = pipeline_run(Tracker.open(), Origin.now(settings, data))
     chosen = {**asdict(model_settings), **asdict(losses)}
     run.log_params(chosen)
     storage = Storage.of(settings.storage)

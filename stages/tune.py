@@ -11,7 +11,7 @@ from pipeline.sweeps.results import write_sweep
 from pipeline.sweeps.summary import SUMMARY, write_summary
 from pipeline.sweeps.trainable import SweepJob
 from pipeline.sweeps.tune import run_sweep, sweep_key, sweep_objective
-from pipeline.tracking.runs import pipeline_run
+from pipeline.tracking.runs import Origin, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
 from stages.entry import PATCHES, SWEEP
 
@@ -30,7 +30,7 @@ def main() -> None:
 def sweep(settings: Settings) -> None:
     """Run the sweep under the pipeline's MLflow run."""
     data = read_manifest(PATCHES)["data"]
-    parent = pipeline_run(Tracker.open(), settings, data)
+    parent = pipeline_run(Tracker.open(), Origin.now(settings, data))
     storage = Storage.of(settings.storage)
     job = SweepJob(
         model=settings.model,

@@ -166,8 +166,14 @@ def test_only_a_damaged_shard_is_cut_again(project: Path) -> None:
     ],
 )
 def test_a_change_reruns_from_its_own_stage_on(
-    project: Path, block: str, key: str, value: object, first: str
+    project: Path,
+    block: str,
+    key: str,
+    value: object,
+    first: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(project)  # where DVC looks at paths from, in this process
     before = (project / "params.yaml").read_text()
     try:
         change(project, block, key, value)
@@ -277,12 +283,17 @@ def test_a_store_that_was_gone_is_made_up_for(
     shutil.copytree(project, folder, ignore=shutil.ignore_patterns("mlflow.db", "work"))
     output = run_stages(folder, "tune", RAY_ADDRESS=ray_address, **GONE)
     assert output.count("MLflow at http://127.0.0.1:9 failed") == 1
+    change(folder, "model", "method", "ganomaly")  # not what made the results
     run_stages(folder, "track")
+    assert "has these results already, in the run generated-tiny-" in run_stages(folder, "track")
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     runs = {run.info.run_name: run for run in client.search_runs(["1"])}
     assert sorted(name.split("-")[0] for name in runs) == ["generated", "sweep", "trial", "trial"]
     (parent,) = [run for name, run in runs.items() if name.startswith("generated")]
     assert "auc/overall" in parent.data.metrics
+    assert parent.data.params["method"] == parent.data.params["model.method"] == "skip_ganomaly"
+    assert parent.data.tags["skipscan.sweep_run"] == runs["sweep"].info.run_id
+    assert len(client.search_logged_models(["1"])) == 1
     assert [p.step for p in client.get_metric_history(parent.info.run_id, "loss_g")] == [1, 2]
     assert all("loss_g" in r.data.metrics for name, r in runs.items() if name.startswith("trial"))
 

@@ -18,7 +18,16 @@ from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 from pipeline.settings.params import load_settings
-from pipeline.tracking.runs import BEST_TAG, OPEN_TAG, complete, kill_others, pipeline_run, tag_best
+from pipeline.tracking.runs import (
+    BEST_TAG,
+    OPEN_TAG,
+    Origin,
+    complete,
+    completed_run,
+    kill_others,
+    pipeline_run,
+    tag_best,
+)
 from pipeline.tracking.tracked_run import NoRun, StoredRun, TrackedRun
 from pipeline.tracking.tracker import PARENT_TAG, Tracker, closing_runs
 from tests.imports import ROOT
@@ -40,6 +49,10 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
         return Tracker.open()
 
 
+def origin(data: str) -> Origin:
+    return Origin.now(SETTINGS, data)
+
+
 def small_model() -> TrainedModel:
     networks = network_state(build_networks(SHAPE, 0))
     best = {"networks": networks, "epoch": 1, "criterion": 0.5}
@@ -47,15 +60,41 @@ def small_model() -> TrainedModel:
 
 
 def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> None:
-    first = pipeline_run(tracker, SETTINGS, "data-a")
-    assert pipeline_run(tracker, SETTINGS, "data-a") == first
-    assert pipeline_run(tracker, SETTINGS, "data-b") != first
-    complete(first)
-    assert pipeline_run(tracker, SETTINGS, "data-a") != first
+    first = pipeline_run(tracker, origin("data-a"))
+    assert pipeline_run(tracker, origin("data-a")) == first
+    assert pipeline_run(tracker, origin("data-b")) != first
+    complete(first, "results")
+    assert pipeline_run(tracker, origin("data-a")) != first
     run = logged(first)
     assert run.info.status == "FINISHED"
     assert run.data.params["train.lambda_con"] == "sweep"
     assert run.data.tags["skipscan.data"] == "data-a"
+
+
+def test_the_same_results_are_in_one_run_unless_a_stage_has_opened_another(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = origin("data-r")
+    assert completed_run(tracker, made, "results") == ""
+    run = pipeline_run(tracker, made)
+    assert completed_run(tracker, made, "results") == ""
+    complete(run, "results")
+    assert completed_run(tracker, made, "results") == logged(run).info.run_name
+    assert completed_run(tracker, made, "others") == ""
+    assert completed_run(tracker, origin("data-q"), "results") == ""
+    monkeypatch.setenv("DVC_EXP_NAME", "exp")
+    assert completed_run(tracker, origin("data-r"), "results") == ""
+    pipeline_run(tracker, made)
+    assert completed_run(tracker, made, "results") == ""
+
+
+def test_a_run_is_asked_of_the_store(tracker: Tracker) -> None:
+    run = pipeline_run(tracker, origin("data-h"))
+    assert tracker.has(run.id)
+    assert not tracker.has(None)
+    assert not tracker.has("0" * 32)
+    tracker.client().delete_run(str(run.id))
+    assert not tracker.has(run.id)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +110,7 @@ def test_an_error_closes_what_is_open_and_a_rerun_opens_it_again(
 
     @closing_runs()
     def stage() -> None:
-        sweep = pipeline_run(tracker, SETTINGS, data).child("sweep")
+        sweep = pipeline_run(tracker, origin(data)).child("sweep")
         sweep.child("trial-done").finish()
         sweep.child("trial-running")
         raise error
@@ -86,7 +125,7 @@ def test_an_error_closes_what_is_open_and_a_rerun_opens_it_again(
     trials = tracker.find({PARENT_TAG: sweep.info.run_id})
     states = {run.info.run_name: run.info.status for run in trials}
     assert states == {"trial-done": "FINISHED", "trial-running": status}
-    again = pipeline_run(tracker, SETTINGS, data)
+    again = pipeline_run(tracker, origin(data))
     assert again.id == parent.info.run_id
     sweep_again = again.child("sweep")
     assert sweep_again.id == sweep.info.run_id
@@ -103,7 +142,7 @@ def test_between_two_stages_a_run_is_scheduled(
 
     @closing_runs()
     def stage() -> TrackedRun:
-        run = pipeline_run(tracker, SETTINGS, "data-s")
+        run = pipeline_run(tracker, origin("data-s"))
         assert logged(run).info.status == "RUNNING"
         others.finish()
         return run
@@ -127,7 +166,7 @@ def test_without_a_git_program_the_commit_is_left_empty(
     tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    run = logged(pipeline_run(tracker, SETTINGS, "data-g"))
+    run = logged(pipeline_run(tracker, origin("data-g")))
     assert run.data.tags["mlflow.source.git.commit"] == ""
 
 
@@ -167,7 +206,7 @@ def test_a_database_is_there_only_when_it_is_whole(
     assert not (tmp_path / "mlflow.db").exists()
     again = Tracker.open()
     assert not again.failed
-    assert pipeline_run(again, SETTINGS, "data-w").id
+    assert pipeline_run(again, origin("data-w")).id
 
 
 @pytest.mark.parametrize(
@@ -187,7 +226,7 @@ def test_artifacts_are_in_the_project_whatever_its_name(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(folder))
     ours = Tracker.open()
-    run = pipeline_run(ours, SETTINGS, "data-f")
+    run = pipeline_run(ours, origin("data-f"))
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation" / "table.txt").write_text("AUC")
     run.log_folder(tmp_path / "evaluation", "evaluation")
@@ -235,10 +274,10 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
         taken.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
         gone = Tracker.open()
-        run = pipeline_run(gone, SETTINGS, "data")
+        run = pipeline_run(gone, origin("data"))
         run.child("sweep").log_metrics({"auc": 0.5})
         run.log_model(ScoringModule(small_model()), PATCHES[:4])
-        complete(run)
+        complete(run, "results")
         StoredRun(gone, "made before it failed").finish()
     assert run == NoRun()
     (line,) = capsys.readouterr().err.splitlines()

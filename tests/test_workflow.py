@@ -57,8 +57,9 @@ ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_deps_are_the_packages_of_the_import_closure(stage: str) -> None:
-    made = ("data/", "results/", "${scans.folder}")
-    declared = {dep for dep in STAGES[stage]["deps"] if not dep.startswith(made)}
+    made, deps = ("data/", "results/", "${scans.folder}"), STAGES[stage]["deps"]
+    assert len(deps) == len(set(deps))
+    declared = {dep for dep in deps if not dep.startswith(made)}
     closure = import_closure(f"stages.{stage}") | import_closure("stages.__main__")
     assert declared == {"/".join(path.split("/")[:2]) for path in closure}
 

@@ -11,10 +11,11 @@ error leaves it FAILED, and one that a signal ends KILLED. The next stage to ope
 makes it RUNNING again. Only kill -9 can leave a run RUNNING that nobody works on.
 """
 
+import json
 import os
 import subprocess
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.common.files import digest
@@ -25,32 +26,74 @@ from pipeline.tracking.tracker import KIND_TAG, Tracker
 KEY_TAG = "skipscan.key"
 OPEN_TAG = "skipscan.open"
 SWEEP_TAG = "skipscan.sweep_run"
+RESULTS_TAG = "skipscan.results"  # digest of what was logged
 BEST_TAG = "skipscan.best"  # "true" of the best trial of a sweep
 
 
-def pipeline_run(tracker: Tracker, settings: Settings, data: str) -> TrackedRun:
-    """The open parent run of these settings and data; a new one where none is.
+@dataclass(frozen=True)
+class Origin:
+    """What a pipeline's results were made from, by which their run is found in MLflow.
+
+    Attributes:
+        parameters: the settings in effect, by block.
+        data: digest of the patches.
+        experiment: DVC's name of the experiment; "" outside of one.
+        commit: the checkout's revision; "" where there is none.
+    """
+
+    parameters: Mapping[str, Any]
+    data: str
+    experiment: str
+    commit: str
+
+    @classmethod
+    def now(cls, settings: Settings, data: str) -> "Origin":
+        """The origin of what this process makes."""
+        experiment = os.environ.get("DVC_EXP_NAME", "")
+        parameters = json.loads(json.dumps(asdict(settings)))  # as a file gives them back
+        return cls(parameters, data, experiment, _git_commit())
+
+    def key(self) -> dict[str, str]:
+        """The tag that the runs of this origin have."""
+        return {KEY_TAG: digest([self.parameters, self.data, self.experiment])}
+
+
+def pipeline_run(tracker: Tracker, origin: Origin) -> TrackedRun:
+    """The open parent run of results of this origin; a new one where none is.
 
     `NoRun` if the store fails.
     """
-    experiment = os.environ.get("DVC_EXP_NAME", "")
-    key = digest([asdict(settings), data, experiment])
+    preset, source = origin.parameters["preset"], origin.parameters["scans"]["source"]
+    key = origin.key()
     tags = {
         KIND_TAG: "pipeline",
-        "skipscan.data": data,
-        "skipscan.preset": settings.preset,
+        "skipscan.data": origin.data,
+        "skipscan.preset": preset,
         "mlflow.source.name": "dvc repro",
-        "mlflow.source.git.commit": _git_commit(),
-        **({"dvc.experiment": experiment} if experiment else {}),
+        "mlflow.source.git.commit": origin.commit,
+        **({"dvc.experiment": origin.experiment} if origin.experiment else {}),
     }
-    name = experiment or f"{settings.scans.source}-{settings.preset}-{key[:4]}"
-    params = {"preset": settings.preset, **_flat(_blocks(settings))}
-    return open_run(tracker, {KEY_TAG: key, OPEN_TAG: "true"}, name, tags, params)
+    name = origin.experiment or f"{source}-{preset}-{key[KEY_TAG][:4]}"
+    params = {"preset": preset, **_flat(origin.parameters)}
+    return open_run(tracker, {**key, OPEN_TAG: "true"}, name, tags, params)
 
 
-def complete(run: TrackedRun) -> None:
-    """Close the run of a pipeline for good: a rerun gets another."""
-    run.set_tags({OPEN_TAG: "false"})
+def completed_run(tracker: Tracker, origin: Origin, results: str) -> str:
+    """The name of the run that has these results already, by their digest.
+
+    "" where there is none, or where a stage has opened a new run for them.
+    """
+    if not tracker.failed:
+        with tracker.forgiving():
+            done = tracker.find({**origin.key(), RESULTS_TAG: results, OPEN_TAG: "false"})
+            if done and not tracker.find({**origin.key(), OPEN_TAG: "true"}):
+                return str(done[0].info.run_name)
+    return ""
+
+
+def complete(run: TrackedRun, results: str) -> None:
+    """Close a pipeline's run for good, with the digest of its results: a rerun gets another."""
+    run.set_tags({OPEN_TAG: "false", RESULTS_TAG: results})
     run.finish()
 
 
@@ -74,11 +117,9 @@ def tag_best(sweep: TrackedRun, best: str) -> None:
         run.set_tags({BEST_TAG: "true"})
 
 
-def _blocks(settings: Settings) -> dict[str, Any]:
-    return {name: block for name, block in asdict(settings).items() if isinstance(block, dict)}
-
-
-def _flat(blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of all blocks, as `block.name`."""
+    blocks = {name: block for name, block in parameters.items() if isinstance(block, Mapping)}
     return {f"{block}.{name}": v for block, values in blocks.items() for name, v in values.items()}
 
 

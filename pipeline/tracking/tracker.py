@@ -148,6 +148,20 @@ class Tracker:
             found += page
         return found
 
+    def has(self, run_id: str | None) -> bool:
+        """Whether a run is in the store; also where nobody can ask, since the store fails."""
+        if run_id is None:
+            return False
+        if not self.failed:
+            with self.forgiving():
+                try:
+                    return bool(self.client().get_run(run_id).info.lifecycle_stage == "active")
+                except MlflowException as error:
+                    if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                        raise
+                    return False
+        return True
+
     def close_ours(self, status: str) -> None:
         """Give the status to the runs that this process has opened and that are still RUNNING.
 
