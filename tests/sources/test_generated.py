@@ -2,11 +2,15 @@
 
 import colorsys
 import json
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import xraydb
 
@@ -245,6 +249,28 @@ def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -
     generate(tmp_path, SEED, 7, workers=1)
     assert content_of(tmp_path) == whole
     assert kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_killed_run(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from pipeline.scans.generated.coco import generate
+if __name__ == "__main__":
+    generate(Path({str(tmp_path)!r}), 1, 1000, workers=2)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while not (tmp_path / "00003.png").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    for child in alive:
+        child.kill()
+    assert not alive
 
 
 def test_another_seed_keeps_nothing(folder: Path) -> None:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from pipeline.common.files import write_whole
 from pipeline.common.names import Image
+from pipeline.common.processes import end_with_parent
 from pipeline.scans.generated.generator import CYCLE, begin_scan, finish_scan
 from pipeline.scans.scan import Region, Scan
 
@@ -76,9 +77,14 @@ def generate(folder: Path, seed: int, count: int, workers: int | None = None) ->
         _collect(folder, map(one, numbers), count)
     else:
         # Spawned, since a fork would copy OpenCV's threads in the middle of their work.
-        with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker) as pool:
             _collect(folder, pool.map(one, numbers, chunksize=4), count)
     (folder / UNFINISHED).unlink()
+
+
+def _begin_worker() -> None:
+    end_with_parent()
+    cv2.setNumThreads(1)
 
 
 def _collect(folder: Path, records: Iterable[Record], count: int) -> None:
