@@ -1,6 +1,6 @@
-"""Completes the MLflow run of the results on disk: `python -m stages track`, and after `evaluate`.
+"""Logs the results on disk to their MLflow run: `python -m stages track`, and after `evaluate`.
 
-What is logged already is left, so it can be run again after a store that had failed is back.
+It logs only the missing parts, so run it again when a failed store works again.
 """
 
 import json
@@ -21,12 +21,12 @@ from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
 @closing_runs()
 def main() -> None:
-    """Log what is missing of the results on disk."""
+    """Log the missing parts of the results on disk."""
     track(load_settings())
 
 
 def track(settings: Settings) -> None:
-    """Complete the pipeline's run, also with what an earlier run trained, and close it."""
+    """Log the missing results to the pipeline's run, also of an earlier training, and close it."""
     model = TrainedModel.load(TRAINED / MODEL)
     data = model.provenance["data"]
     run = pipeline_run(Tracker.open(), settings, data)
@@ -39,7 +39,7 @@ def track(settings: Settings) -> None:
     run.log_folder(EVALUATED, "evaluation")
     module = ScoringModule(model)
     if module.scorer.exportable:
-        # Of the training part: the test part may be empty.
+        # The example is from the training part, because the test part may be empty.
         run.log_model(module, PatchStore(PATCHES, TRAIN).read(0, 2))
     else:
         run.log_file(TRAINED / MODEL, "weights")
@@ -47,7 +47,7 @@ def track(settings: Settings) -> None:
 
 
 def track_sweep(parent: TrackedRun) -> dict[str, str]:
-    """Tags that name the sweep's run and objective; a sweep that was not logged is logged."""
+    """Log the sweep if it was not logged; return tags with its run's id and its objective."""
     best = read_best(SWEEP)
     sweep_run = best["run_id"]
     if sweep_run is None and best["trials"]:
@@ -58,7 +58,7 @@ def track_sweep(parent: TrackedRun) -> dict[str, str]:
 
 
 def log_sweep(run: TrackedRun, objective: float) -> None:
-    """Log the sweep on disk to `run`, and its trials to runs nested in it."""
+    """Log the sweep on disk to `run`, and its trials to runs nested in `run`."""
     run.log_metrics({"objective": objective})
     trials = read_trials(SWEEP)
     for trial in trials:
