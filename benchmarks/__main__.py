@@ -1,4 +1,4 @@
-"""Every figure that has a bar, a line each: `make bench`.
+"""Prints every figure that has a bar, one per line: `make bench`.
 
 python -m benchmarks [--rounds 5] [--threads 2] [--cpu-time]
 """

@@ -1,9 +1,9 @@
-"""What each change to the step and to scoring saves: ours beside ours with that change undone.
+"""What each change to the step and the scoring saves: ours against ours with one change undone.
 
     python -m benchmarks.changes [--threads 1] [--cpu-time] [--side 32]
 
 Medians of alternating runs in one process, float32, ngf = ndf = 64; a step of 64 patches, scoring
-of 256. What is undone is undone alone, so the figures are not to be added up.
+of 256. Each run undoes one change only, so the savings do not add up.
 """
 
 from collections.abc import Callable, Iterator

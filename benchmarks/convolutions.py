@@ -1,8 +1,8 @@
-"""Each inner convolution of the paper's networks at 32 pixels, as torch's own and as a product.
+"""Times the inner convolutions of the paper's networks at 32 px, as torch's own and as products.
 
     python -m benchmarks.convolutions [--threads 1] [--cpu-time]
 
-Forward and both gradients together, batch 64. `SMALL_SIDE` of the nets' convolutions is set by it.
+Forward and both gradients together, batch 64. The result decides `convolutions.SMALL_SIDE`.
 """
 
 from collections.abc import Callable

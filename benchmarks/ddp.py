@@ -2,9 +2,9 @@
 
     python -m benchmarks.ddp [--rounds 5] [--side 32]
 
-Plain torch.distributed over gloo, as Ray Train sets it up. Each worker has batches of 64 of its
-own, so that the work of a step is the same for one worker and for two. The two take turns in the
-same processes: while one worker trains alone, the other waits.
+Plain torch.distributed over gloo, as Ray Train sets it up. Each worker has its own batches of 64,
+so a step is the same work for one worker as for two. Both cases take turns in the same processes:
+while one worker trains alone, the other worker waits.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python -m benchmarks.epoch [--threads 2] [--cpu-time]
 
-Shards of 64-pixel patches at the demo's width, whose step is so short that reading weighs most.
-Measured is as much of an epoch as one filling of the reader's buffer gives.
+The networks have the demo's width, whose step is so short that reading 64-pixel patches matters
+most. The measured part of an epoch is one filling of the reader's buffer.
 """
 
 import tempfile

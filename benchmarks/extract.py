@@ -1,13 +1,13 @@
-"""How fast extraction is, beside a plain loop and a plain write of the same bytes.
+"""The speed of extraction, against a plain loop and a plain write of the same bytes.
 
     python -m benchmarks.extract [--scans 160] [--rounds 3] [--folder FOLDER]
 
-Scans of 1200x900 are generated into a temporary folder below `--folder`, half PNG and half JPEG.
-Then, in turn and as often as `--rounds` says: all of their windows (64 pixels, stride 32) by a
-loop of one process (cv2.imread, slice, one row at a time into HDF5), by ours on all cores, and as
-bytes that are in memory into one file, scan by scan. None of them waits for the disk; it is waited
-for between them. Medians are compared. Ray is started once, before, and its start is said apart.
-Last, the most memory that a worker has had, scans of 2000x1500 included.
+The command generates scans of 1200x900 into a temporary folder below `--folder`, half PNG and half
+JPEG. Then three rivals take turns, `--rounds` times, to write all windows (64 pixels, stride 32):
+a loop in one process (cv2.imread, slice, one row at a time into HDF5), our extraction on all cores,
+and a write of bytes in memory to one file, scan by scan. Their times do not include the wait for
+the disk, which comes between them. It prints medians, Ray's start (once, before all) on its own,
+and last the peak memory of a worker, scans of 2000x1500 included.
 """
 
 import argparse

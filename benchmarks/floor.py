@@ -1,10 +1,10 @@
-"""What a training step and a scoring cannot go under: FLOPs and bytes over what the machine does.
+"""Least times of a training step and a scoring: FLOPs and bytes, over the machine's rates.
 
     python -m benchmarks.floor [--threads 2] [--cpu-time]
 
-The mathematics of a step needs 3 passes of G and 7 of D (forward; gradient of the input; gradient
-of the weights): D sees x and x_hat, its loss goes back through both, and G's loss back through
-D(x_hat) to x_hat alone. Scoring needs 1 and 2. Taps that only meet padding are not counted.
+A step needs at least 3 passes of G and 7 of D (forward; gradient of the input; gradient of the
+weights): D sees x and x_hat, D's loss goes back through both, and G's loss goes back through
+D(x_hat) to x_hat only. Scoring needs 1 and 2. Taps that meet only padding are not counted.
 """
 
 from dataclasses import dataclass

@@ -1,14 +1,14 @@
-"""Mutation testing: how much wrong code do the fast tests let pass?
+"""Mutation testing: how many faults in the code do the fast tests miss?
 
 mutmut changes one place of a module at a time (a mutant), in a copy of the project under
-`work/mutants/`, and runs the tests of the files that `mutants.toml` names for this module. A
-mutant is killed if one of them fails. Mutants that no test kills are survivors; each is judged:
-either a test is added, or `equivalent_mutants.toml` says why the changed code does the same.
+`work/mutants/`, and runs the test files that `mutants.toml` names for this module. A mutant is
+killed if a test fails, and survives otherwise. For each survivor, either add a test, or give the
+reason in `equivalent_mutants.toml` why the changed code does the same.
 
-Left out of mutation: the messages of errors, and code outside of functions. Where a module has
-more than `SAMPLE` mutants, a sample is tried, the same each time.
+Error messages and code outside of functions are not mutated. For a module with more than `SAMPLE`
+mutants, the command tries a fixed sample.
 
-    python -m benchmarks.mutants [MODULE ...]    tries what was not tried yet; prints the table
+    python -m benchmarks.mutants [MODULE ...]    tries the untried mutants; prints the table
     python -m benchmarks.mutants --table         prints the table of all modules tried so far
 """
 

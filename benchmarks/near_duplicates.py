@@ -1,7 +1,7 @@
-"""How far perceptual hashes of altered copies, and of different scans, are apart.
+"""Distances between the perceptual hashes of altered copies, and of different scans.
 
-`python -m benchmarks.near_duplicates FOLDER`, where FOLDER holds different scans, shows on which
-side of `NEAR_BITS` each kind falls, and how long it takes to compare 10,000 scans.
+`python -m benchmarks.near_duplicates FOLDER` prints these distances, to compare with `NEAR_BITS`,
+and the time for 10,000 scans. FOLDER holds different scans.
 """
 
 import sys

@@ -2,9 +2,9 @@
 
     python -m benchmarks.nodes [--ngf 32] [--epochs 4]
 
-The stage `train` of a small project on generated scans, on a Ray cluster on this machine: a worker
-on each node, each with batches of 64 of its own. Seconds are those of epochs, the first left out,
-with the validation left out as well.
+Runs the stage `train` of a small project with generated scans, on a Ray cluster on this machine,
+with a worker on each node and batches of 64 for each worker. Measures the epochs without their
+validation, except the first epoch.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""What bfloat16 does to the AUC of a whole training, beside what rounding does in float32.
+"""The effect of bfloat16 on a training's AUC, against the effect of rounding in float32.
 
     dvc repro extract
     python -m benchmarks.precision [--patches data/patches] [--ngf 16] [--epochs 2] [--seeds 0 1 2]
 
-Each seed is trained in float32 on two threads, in float32 on one, which rounds sums in another
-order, and in bfloat16. The AUC is that on the labelled validation part at the epoch that the
-criterion without labels chooses; the test part is not read.
+Trains each seed in float32 on two threads, in float32 on one thread (which rounds sums in another
+order), and in bfloat16. The AUC is on the labelled validation part, at the best epoch by the
+label-free criterion. The test part is not read.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""How fast shuffled patches are read, beside one-row reads, memory, and what a training eats.
+"""The speed of shuffled reading, against one-row reads, memory, and the training's consumption.
 
     python -m benchmarks.read [--patches 32768] [--rounds 5] [--folder FOLDER]
 
-Patches of 64x64x3 are written as 16 shards into a temporary folder below `--folder`. Then, in turn
-and as often as `--rounds` says, batches of 64 in a random order: ours (checksums looked at), a row
-at a time from the same files (not looked at), and from one array in memory; and a training step of
-the paper's model (ngf = ndf = 64). Medians are compared. The files are in the system's cache.
+Writes patches of 64x64x3 as 16 shards into a temporary folder below `--folder`. Then these take
+turns, `--rounds` times: batches of 64 in random order by our reader (which verifies checksums), a
+row at a time from the same files (without checksums), and from an array in memory; and a training
+step of the paper's model (ngf = ndf = 64). Compares medians. The files are in the system's cache.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""A model on paper of data-parallel training on GPUs: `benchmarks/scaling.md` has its table.
+"""Estimates data-parallel training on GPUs; `benchmarks/scaling.md` has the table.
 
     python -m benchmarks.scaling
 
-From the step's FLOPs and the gradients' bytes, which are counted, and a GPU and links that are
-assumed. Nothing here was measured on a GPU.
+The estimate uses counted FLOPs of a step, counted bytes of gradients, and assumed figures of a GPU
+and its links. Nothing here was measured on a GPU.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""Scoring in the textbook order against ours: medians of alternating runs, and their ratio.
+"""Times scoring in the textbook order against ours: medians of alternating runs, and their ratio.
 
     python -m benchmarks.score [--threads 2] [--cpu-time]
 
-Both start from the same uint8 patches. The textbook: modules in evaluation mode, no gradient,
-G(x), D(x), D(x_hat), batches of 64. Float32, ngf = ndf = 64.
+Both start from the same uint8 patches. The textbook computes G(x), D(x) and D(x_hat) in evaluation
+mode, without gradients, in batches of 64. Float32, ngf = ndf = 64.
 """
 
 from collections.abc import Callable

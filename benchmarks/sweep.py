@@ -1,10 +1,10 @@
-"""A sweep of 8 trials, 2 at once: the share of its time that goes into training steps.
+"""The share of a sweep's time that is spent in training steps: 8 trials, 2 at once.
 
     python -m benchmarks.sweep [--epochs 2]
 
-The pipeline's own sweep on Ray, at the demo's width and its number of patches, on noise. The bar
-is on the time from the first trial's start to the last one's end, of both places that trials run
-in. Ray's own start, which a sweep pays once, is printed beside it.
+Runs the pipeline's sweep on Ray, with the demo's width and number of patches, on noise. The bar is
+for the time from the first trial's start to the last trial's end, counted twice for the two trials
+at once. The share with Ray's start and end, which a sweep pays once, is printed beside it.
 """
 
 import argparse

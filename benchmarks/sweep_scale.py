@@ -1,10 +1,10 @@
-"""What the sweep itself costs: many trials whose objective is a formula, and nothing else.
+"""The cost of the sweep itself: many trials that compute a formula instead of training.
 
     python -m benchmarks.sweep_scale [--trials 1000] [--epochs 1] [--sampler optuna]
 
-The trials go through `run_sweep` as real ones do, each in a Ray worker, with a checkpoint, and a
-run in MLflow (SQLite); what they leave out is the training. Says the wall time a trial, the calls
-to MLflow and the seconds spent in them, and how much memory the driver has grown by.
+Like real trials, each trial goes through `run_sweep`, in a Ray worker, with a checkpoint and a run
+in MLflow (SQLite), but without training. Prints the wall time per trial, the number of calls to
+MLflow and their seconds, and the growth of the driver's memory.
 """
 
 import argparse

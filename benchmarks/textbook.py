@@ -1,8 +1,8 @@
-"""The training step and the scoring as the authors order them, written from the paper and notes.
+"""The training step and the scoring in the authors' order, written from the paper and notes.
 
-What the other benchmarks measure against: contiguous float32 tensors, modules of their own for
-each activation, plain Adam, every pass that the order of the steps asks for. Nothing of it is
-used by the pipeline.
+Other benchmarks measure against this textbook version: contiguous float32 tensors, a module for
+each activation, plain Adam, and every pass that the order of the steps needs. The pipeline does not
+use it.
 """
 
 from dataclasses import dataclass

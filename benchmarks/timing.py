@@ -1,4 +1,4 @@
-"""Timing by alternation: rivals take turns in one process, so that a busy machine meets all."""
+"""Times rivals in turns in one process, so that other load on the machine affects all of them."""
 
 import argparse
 import time

@@ -1,10 +1,10 @@
-"""The textbook training step against ours: medians of alternating runs, and their ratio.
+"""Times the textbook training step against ours: medians of alternating runs, and their ratio.
 
     python -m benchmarks.train_step [--threads 2] [--cpu-time] [--precision float32]
     python -m benchmarks.train_step --device cuda --precision bfloat16
 
-The textbook in float32; batch 64, ngf = ndf = 64. `floor` is that of float32 (`benchmarks.floor`).
-On CUDA, 32 pixels alone and no floor, but ours at larger batches too.
+The textbook step is in float32; batch 64, ngf = ndf = 64. `floor` is the floor of float32
+(`benchmarks.floor`). On CUDA: 32 pixels only, no floor, and ours at larger batches as well.
 """
 
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""Studies that import the product, and that nothing imports."""
+"""Studies: they import the product, and the product does not import them."""

@@ -1,7 +1,7 @@
-"""Patches in memory, read like those of shards.
+"""Patches in memory, read through the same interface as patches in shards.
 
-It is no part of the pipeline: the stages always read shards, and only studies train on patches
-that no shard holds, such as a share of a split or CIFAR-10's images.
+The pipeline does not use it, as its stages always read shards. Studies use it to train on patches
+that are in no shard, such as a share of a split or CIFAR-10's images.
 """
 
 from pathlib import Path

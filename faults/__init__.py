@@ -1,1 +1,1 @@
-"""What must hold while parts of a run die, tried with real processes: `make faults`."""
+"""Fault injection with real processes: `make faults` checks that runs survive each fault."""

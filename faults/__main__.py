@@ -1,11 +1,11 @@
-"""What must hold while parts of a run die: a line for each fault.
+"""Injects faults into runs of a small project, and prints a line for each fault.
 
     python -m faults [--rows worker,driver] [--times 2] [--kills 20] [--seed 0]
 
-Each fault happens to a small project in a folder of its own: the stages of `dvc.yaml` on generated
-scans, with real processes, at moments drawn from the seed. The result of each is compared with
-that of an undisturbed run: the sweep's best settings, and the model bit for bit. The disks that
-fill up are mounted in memory, for which it has to run as root.
+The project has its own folder. It runs the stages of `dvc.yaml` on generated scans in real
+processes, and the faults come at moments drawn from the seed. The results, the sweep's best
+settings and the model, must equal an undisturbed run's bit for bit. Faults with full disks mount
+disks in memory, so the command must run as root.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Kill -9 at a random moment of an extraction, then a rerun: the same bytes, every time.
+"""Kills extractions with kill -9 at random moments; a rerun must give the same bytes every time.
 
     python -m faults.kill_extract [--kills 100] [--ray] [--seed 0]
 
-Each time an extraction of generated scans starts from nothing in a process of its own, which is
-killed with all that it started. No file that bears a shard's name may then be less than a whole
-shard, and a second run has to leave what an undisturbed one left, byte for byte. `--ray` cuts on
-Ray, all but the first shard; then every other kill takes the driver alone, and its workers live on
-for a while.
+Each time, a new process starts an extraction of generated scans from nothing, and is killed with
+all processes that it started. After the kill, every file with a shard's name must be a complete
+shard. A second run must give the same files as an undisturbed run, byte for byte. With `--ray`, Ray
+cuts all shards except the first; every second kill then hits only the driver, and the workers live
+on for a while.
 """
 
 import argparse

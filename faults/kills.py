@@ -1,4 +1,4 @@
-"""Kill -9 of a worker, of a node, of the driver; SIGTERM and Ctrl-C."""
+"""Faults of processes: kill -9 of a worker, a node or the driver; SIGTERM and Ctrl-C."""
 
 import signal
 import time

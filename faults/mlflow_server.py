@@ -1,4 +1,4 @@
-"""MLflow's server killed, or slow, and its disk full."""
+"""Faults of MLflow: its server is killed or does not answer, or its disk is full."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""What came of a fault, as a line of the table."""
+"""The outcome of one kind of fault, as a line of the table."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A small project of its own for faults: its stages started, killed, looked at."""
+"""A small project for faults, with methods that start, watch and kill its stages."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Storage that refuses writes, checkpoints that are not whole, and two at work on one store."""
+"""Faults of the storage: refused writes, incomplete checkpoints, two processes on one storage."""
 
 import subprocess
 import threading

@@ -1,7 +1,7 @@
 """Runs a stage: `python -m stages NAME`, as `dvc.yaml` does.
 
-A signal ends it from its first moment on. What a stage imports takes seconds, and some of that
-would swallow a Ctrl-C.
+A signal ends the process from the start on: a stage's imports take seconds, and some of them would
+swallow a Ctrl-C.
 """
 
 import argparse
@@ -17,7 +17,7 @@ OTHERS = ("params", "track")
 
 
 def main() -> None:
-    """Run the one that is named."""
+    """Run the stage that the command line names."""
     stop_at_once()
     parser = argparse.ArgumentParser(
         prog="python -m stages",

@@ -1,4 +1,4 @@
-"""What every stage shares: where files are, how wrong input is said, and how a signal ends it."""
+"""The stages' paths, and `run_stage`, which reports wrong input and ends a stage on a signal."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ SECONDS_TO_STOP = 8.0  # for Ray and MLflow, after a signal
 
 
 def stop_at_once() -> None:
-    """Until a stage is at work, let a signal end the process on the spot."""
+    """Let a signal end the process at once; `run_stage` replaces this when the stage starts."""
     for number in SIGNALS:
         signal.signal(number, lambda number, _frame: _exit(number))
 
@@ -33,8 +33,8 @@ def stop_at_once() -> None:
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage.
 
-    Wrong input ends it with one line and status 1. So does SIGTERM or Ctrl-C, with 128 and the
-    signal's number as shells say it; what is done is kept, and a rerun goes on from there.
+    Wrong input ends it with one line and status 1. SIGTERM or Ctrl-C ends it with one line and
+    status 128 plus the signal's number, as in shells; finished work is kept for a rerun.
     """
     for number in SIGNALS:
         signal.signal(number, _stop)
@@ -50,7 +50,7 @@ _stopped_by: list[int] = []
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    """End the work in order, or at once where that takes long or the signal comes again."""
+    """End the stage by KeyboardInterrupt; at once after `SECONDS_TO_STOP` or a second signal."""
     if _stopped_by:
         _exit(number)
     _stopped_by.append(number)
@@ -64,4 +64,4 @@ def _exit(number: int) -> None:
     name = signal.Signals(number).name
     sys.stdout.flush()
     print(f"stopped by {name}: run it again and it goes on", file=sys.stderr, flush=True)
-    os._exit(128 + number)  # what threads of libraries still do is not waited for
+    os._exit(128 + number)  # does not wait for the threads of libraries

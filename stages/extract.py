@@ -32,6 +32,6 @@ def main() -> None:
 
 
 def on_ray(recipe: Recipe, shards: Sequence[Job]) -> Iterator[ShardResult]:
-    """Cut shards on Ray, which is started for them."""
+    """Start Ray and cut the shards on it."""
     with ray_session():
         yield from cut_on_ray(recipe, shards)

@@ -1,4 +1,4 @@
-"""Prints the parameters that hold, the preset applied: `python -m stages params`."""
+"""Prints the settings in effect, with the preset's values: `python -m stages params`."""
 
 from dataclasses import asdict
 
@@ -7,5 +7,5 @@ from pipeline.settings.params import load_settings
 
 
 def main() -> None:
-    """Print them as YAML."""
+    """Print the settings as YAML."""
     print(yaml_text(asdict(load_settings())), end="")

@@ -1,8 +1,8 @@
-"""Completes the MLflow run of the results on disk: `python -m stages track`, and after `evaluate`.
+"""Logs the results on disk to their MLflow run: `python -m stages track`, and after `evaluate`.
 
-It logs the results under the parameters that made them, which `evaluate` has written down, and not
-under those that params.yaml has now. What is logged already is left, so it can be run again after
-a store that had failed is back.
+It logs the results under the parameters that made them, which `evaluate` has written down, whatever
+params.yaml says now. It logs only the missing parts, so run it again when a failed store works
+again.
 """
 
 import json
@@ -81,7 +81,7 @@ def track() -> None:
     run.log_folder(EVALUATED, "evaluation")
     module = ScoringModule(model)
     if module.scorer.exportable:
-        # Of the training part: the test part may be empty.
+        # The example is from the training part, because the test part may be empty.
         run.log_model(module, PatchStore(PATCHES, TRAIN).read(0, 2))
     else:
         run.log_file(TRAINED / MODEL, "weights")
@@ -100,7 +100,7 @@ def track_sweep(tracker: Tracker, parent: TrackedRun) -> dict[str, str]:
 
 
 def log_sweep(run: TrackedRun, objective: float) -> None:
-    """Log the sweep on disk to `run`, and its trials to runs nested in it."""
+    """Log the sweep on disk to `run`, and its trials to runs nested in `run`."""
     run.log_metrics({"objective": objective})
     trials = read_trials(SWEEP)
     for trial in trials:

@@ -1,4 +1,4 @@
-"""Stage `tune`: search the loss weights and the latent size, if tune.trials asks for it."""
+"""Stage `tune`: search the loss weights and the latent size, if `tune.trials` is not 0."""
 
 from dataclasses import asdict
 

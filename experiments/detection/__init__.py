@@ -1,1 +1,1 @@
-"""What is detected, and what would be: run each with `python -m experiments.detection.<name>`."""
+"""Studies of detection: run each with `python -m experiments.detection.<name>`."""

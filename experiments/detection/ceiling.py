@@ -1,12 +1,12 @@
-"""What a window can tell when its label is known: a small supervised network, for comparison.
+"""A small supervised network, for comparison: how well can a window's label be predicted?
 
     dvc repro extract
     python -m experiments.detection.ceiling --patches data/patches
 
-It learns from windows of generated scans of a seed of its own, threats labelled, and is judged on
-the labelled validation scans (README.md beside this file). It is no method of detection: where the
-threats are known beforehand nothing has to be unlike normal. More steps and a wider network would
-find more, so what it finds is a lower bound of what can be told. Reads no test part.
+The network learns from labelled windows of generated scans with a seed of their own, and is judged
+on the labelled validation scans (README.md in this folder). It is no detection method, because it
+knows the threats beforehand. More steps and a wider network would find more, so its result is a
+lower bound of the possible. It does not read the test part.
 """
 
 import argparse

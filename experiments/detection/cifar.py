@@ -1,11 +1,11 @@
-"""The preset `best` on CIFAR-10, every class left out in turn (`experiments/detection/README.md`).
+"""The preset `best` on CIFAR-10; each class in turn is abnormal (README.md in this folder).
 
     python -m experiments.detection.cifar --data path/to/cifar10 --ngf 16 --epochs 1 --share 0.5
 
-The learning rate is 2e-3 unless --learning-rate says the 1e-3 of the preset.
+The learning rate is 2e-3; `--learning-rate` changes it, for instance to the preset's 1e-3.
 
-Beside it the method as printed, of the same training. The honest protocol: every epoch is chosen
-without a label, and the test is scored once. Needs neither Ray, MLflow nor DVC.
+The same training also gives the scores of the method as printed. The protocol is honest: no label
+decides the best epoch, and the test is scored once. Needs neither Ray, MLflow nor DVC.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""What training adds on labelled validation scans, beside what needs none (README.md).
+"""What training adds to scores that need none, on labelled validation scans (README.md).
 
     dvc repro extract
     python -m experiments.detection.compare --patches data/patches --ngf 16 --epochs 1 \
         --learning-rate 1e-3
 
 Scores the windows of the labelled validation scans by Skip-GANomaly as printed, and by the distance
-to the nearest training normals: by f(x), by the discriminator's first convolution, which is the
-preset `best`, by the same of networks that were never trained, and as 8x8 pixels. A model that does
-not pass the last two has not been taught by its training. Where no validation scan has a threat,
-`--projected` lays some over normal ones (`experiments.detection.projection`). Reads no test part,
-and needs neither Ray, MLflow nor DVC.
+to the nearest training normals in four spaces: f(x), the discriminator's first convolution (the
+preset `best`), the same convolution of untrained networks, and 8x8 pixels. A model that does not
+beat the last two has learned nothing from training. If no validation scan has a threat, use
+`--projected` to lay threats over normal scans (`experiments.detection.projection`). Reads no test
+part, and needs neither Ray, MLflow nor DVC.
 """
 
 import argparse

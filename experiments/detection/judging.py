@@ -1,7 +1,7 @@
-"""How a score of windows is judged (README.md): by window, within its scan, by bag.
+"""Judges a score of windows (README.md): over all windows, within each scan, and by bag.
 
-Scores are (N,), higher meaning more abnormal. Windows of one scan are alike, so whatever is
-resampled is whole scans.
+Scores are (N,); a higher score is more abnormal. Windows of one scan are alike, so every bootstrap
+resamples whole scans.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,10 +1,10 @@
-"""Threats laid over normal windows: something to judge scores on where no scan has a threat.
+"""Lays threats over normal windows, to judge scores on sets in which no scan has a threat.
 
-So operators are tested as well (threat image projection). The threats are the generator's;
-transmissions multiply (Beer-Lambert), and the product is painted as the scans paint their metal: by
-the colour alone, no score should tell it. Nor by fine noise, which a scan that was kept as JPEG has
-lost and a threat that is laid over it has not: so every window is compressed, with a threat or
-without.
+Operators are tested in the same way (threat image projection). The threats come from the
+generator. Transmissions multiply (Beer-Lambert), and the product gets the colours of the scans'
+metal, so that no score can detect a threat by its colour alone. Scans stored as JPEG have lost fine
+noise, but new threats have it. So every window, with or without a threat, is compressed, and no
+score can detect a threat by its noise.
 """
 
 import cv2

@@ -1,8 +1,8 @@
-"""How far scores that need no model get on the extracted patches: AUC per class.
+"""AUC per class of the scores that need no model, on the extracted patches.
 
     python -m experiments.detection.trivial_scores [--patches data/patches] [--limit 0.85]
 
-Every split counts, since nothing is learned. Exits with 1 where an AUC is above the limit.
+Uses every split, since nothing is learned. Exits with status 1 if an AUC is above the limit.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Runs the cells of the result tables that are not done yet.
+"""Runs the unfinished cells of the result tables.
 
-Killed, it goes on from the last epoch. Needs torch, and neither Ray, MLflow nor DVC.
+After a kill, a rerun resumes after the last epoch. Needs torch, but neither Ray, MLflow nor DVC.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Cells of the result tables as MLflow runs: each is logged once, and found again by its tags."""
+"""Logs each cell of the result tables once, as an MLflow run, and finds the run by its tags."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,7 @@
 """Cells of the result tables: one training each, scored by every protocol, and the reference lines.
 
-A cell is a case, a method and a seed. `cells.jsonl` has a line for each that is done, with what it
-was run with (`experiments.paper.cell_runner`); `experiments.paper.results` brings them into MLflow.
+A cell is a case, a method and a seed. `cells.jsonl` has a line for each finished cell, with its
+settings (`experiments.paper.cell_runner`); `experiments.paper.results` logs cells to MLflow.
 """
 
 import json

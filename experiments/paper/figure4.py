@@ -1,4 +1,4 @@
-"""Figure 4: Table I as bars, the paper's beside ours, and what labels leak into marked as such."""
+"""Figure 4: Table I as bars, the paper's next to ours; figures with leaked labels are marked."""
 
 from itertools import zip_longest
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The names of the evaluation protocols. All but `HONEST` let the test's labels leak."""
+"""Names of the evaluation protocols. In all of them except `HONEST`, the test's labels leak."""
 
 from typing import Literal
 

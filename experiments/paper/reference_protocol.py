@@ -1,12 +1,12 @@
-"""Training scored as the authors' 2019 code scores it, to see how much of a figure is the leak.
+"""Scores a training as the authors' 2019 code does, to measure how much of a figure is label leak.
 
-That code never leaves training mode: batch-norm uses the test batch's own statistics. The test
-set comes in order, normal patches first, so nearly every batch is of one class and its label leaks
-into its scores. The AUC is taken on the test set after every epoch, and the best one is reported.
-`reference_2019_shuffled` differs in the order alone. No figure of either says what a detector is
-worth; they stand beside the honest one of the very same training.
+The 2019 code never leaves training mode: batch-norm uses the test batch's own statistics. The test
+set is in order, normal patches first, so nearly every batch has one class, and this label leaks
+into the scores. The code reports the best epoch's AUC, chosen on the test set itself.
+`reference_2019_shuffled` differs only in the order. Neither protocol shows how good a detector is;
+compare both with the honest figure of the same training.
 
-Nothing of the pipeline imports this module.
+The pipeline does not import this module.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The result tables as Markdown: ours beside the paper's, what the leak makes, what is missing."""
+"""The result tables as Markdown: ours next to the paper's, the leak's share, missing cells."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby

@@ -1,10 +1,10 @@
-"""The result tables: brings cells into MLflow, then writes `results.md` from there.
+"""The result tables: logs cells to MLflow, then writes `results.md` from MLflow's runs.
 
     python -m experiments.paper.results --cells work/table1 work/table2
 
-A cell that MLflow has already is not logged again, and without `--cells` none is. What stands
-outside of the two markers in `results.md` is written by hand and left alone, and so is a table of
-which MLflow has no cell.
+The command logs no cell twice, and none at all without `--cells`. It does not change the text
+outside of the two markers in `results.md`, which is written by hand, or a table of which MLflow has
+no cell.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Which cells stand in which table: one for each set and each size of training."""
+"""Sorts cells into tables: one table for each set and each size of training."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass

@@ -1,11 +1,11 @@
-"""CIFAR-10 (Table I): every class left out in turn, by each method, under each protocol.
+"""CIFAR-10 (Table I): each class in turn is abnormal, for each method, under each protocol.
 
     python -m experiments.paper.table1 --data path/to/cifar10 --out work/table1 \
         [--ngf 64] [--epochs 15]
 
-One training gives the figures of all three protocols (`experiments.paper.reference_protocol`);
-those of the two reference ones let the test's labels leak. `--methods none` is the scores that need
-no model. What a cell is, and what it needs: `experiments.paper.cell_runner`.
+One training gives the figures of all three protocols (`experiments.paper.reference_protocol`). In
+the two reference protocols the test's labels leak. `--methods none` runs the scores that need no
+model. `experiments.paper.cells` defines cells, and `experiments.paper.cell_runner` runs them.
 """
 
 import argparse

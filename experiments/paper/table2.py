@@ -1,11 +1,11 @@
-"""X-ray patches (Table II): by each method, under each protocol, with figures for each class.
+"""X-ray patches (Table II): for each method, under each protocol, with figures for each class.
 
     dvc repro extract
     python -m experiments.paper.table2 --patches data/patches --set embedded --out work/table2
 
-`--set` names what the patches are cut from. Their digest is part of a cell, so other patches are
-other cells. Intervals resample whole scans. What a cell is, and what it needs:
-`experiments.paper.cell_runner`.
+`--set` is a name for the set of scans. The patches' digest is part of a cell, so other patches make
+other cells. Intervals resample whole scans. `experiments.paper.cells` defines cells, and
+`experiments.paper.cell_runner` runs them.
 """
 
 import argparse

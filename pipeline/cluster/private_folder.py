@@ -1,6 +1,6 @@
-"""A folder for the files of Ray that no other user can enter.
+"""A folder for Ray's files that no other user can enter.
 
-Ray puts the code that its workers import into its folder, where Ray itself lets every user write.
+Ray's workers import code from Ray's own folder, and Ray lets every user write there.
 """
 
 import os
@@ -17,19 +17,19 @@ from filelock import FileLock, Timeout
 
 from pipeline.common.errors import InputError
 
-DEFAULT = "/tmp"  # noqa: S108  # as Ray has it
-MOST_SOCKET_BYTES = 107  # that Linux takes as the path of a socket
-# The longest of those that Ray makes in the folder of a process.
+DEFAULT = "/tmp"  # noqa: S108  # Ray's own default
+MOST_SOCKET_BYTES = 107  # the longest path of a socket on Linux
+# The longest path of a socket that Ray makes, relative to the process's folder.
 LONGEST_SOCKET = "session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_TaskEventsHead"
-LOCK = ".lock"  # held as long as the process lives
+LOCK = ".lock"  # the process holds it until it ends
 
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """Make a new folder for this process; remove it at the end, unless there was an error.
 
-    It is in the user's own folder `skipscan-UID`, which is in RAY_TMPDIR, TMPDIR or /tmp. The
-    folders of processes that have ended are removed first.
+    The new folder is in the user's own folder `skipscan-UID` in RAY_TMPDIR, TMPDIR or /tmp. Folders
+    of processes that have ended are removed first.
 
     Raises:
         InputError: the user's own folder belongs to someone else, or others can enter it.
@@ -42,13 +42,13 @@ def private_folder() -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="", dir=mine))
         in_use = FileLock(folder / LOCK)
         in_use.acquire()
-    yield folder  # after an error, the logs in it are of use until the next start
+    yield folder  # after an error the folder stays, for its logs, until the next start
     in_use.release()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def short_base() -> Path:
-    """RAY_TMPDIR, TMPDIR or /tmp; /tmp where paths of sockets would be too long."""
+    """Return RAY_TMPDIR, TMPDIR or /tmp; /tmp also if paths of sockets would be too long."""
     base = os.environ.get("RAY_TMPDIR", os.environ.get("TMPDIR", DEFAULT))
     longest = f"{base}/skipscan-{os.getuid()}/abcdefgh/{LONGEST_SOCKET.format(pid=os.getpid())}"
     if len(os.fsencode(longest)) <= MOST_SOCKET_BYTES:
@@ -61,10 +61,10 @@ def short_base() -> Path:
 
 
 def users_folder(base: Path) -> Path:
-    """The user's own folder in `base`, made if it is missing.
+    """Return the user's own folder in `base`; make it if it is missing.
 
     Raises:
-        InputError: it belongs to someone else, or others can enter it.
+        InputError: the folder belongs to someone else, or others can enter it.
     """
     folder = base / f"skipscan-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -78,10 +78,10 @@ def users_folder(base: Path) -> Path:
 
 
 def private_token() -> Path:
-    """Ray's token, which its processes show each other, in a file that nobody else can read.
+    """Return the file with Ray's token, which only the user can read; make it if it is missing.
 
-    The user's own in ~/.ray, which every Ray of theirs uses; where that cannot be written, one in
-    the user's own folder. It is made if it is missing.
+    Ray's processes authenticate to each other with the token. The file is ~/.ray/auth_token, which
+    all of the user's Ray sessions share, or one in the user's own folder if ~/.ray is not writable.
     """
     usual = Path.home() / ".ray" / "auth_token"
     try:
@@ -96,7 +96,7 @@ def private_token() -> Path:
 
 def _keep_token(path: Path) -> None:
     if path.exists():
-        path.chmod(0o600)  # Ray lets everybody read it
+        path.chmod(0o600)  # Ray itself makes a file that everybody can read
     else:
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex(32))

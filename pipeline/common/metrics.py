@@ -1,7 +1,7 @@
-"""AUC and its interval by scan.
+"""AUC, with a bootstrap interval that resamples whole scans.
 
-Every process of a training imports this module, so it does without scikit-learn, which takes a
-second and a half to import; the tests compare the two.
+Every training process imports this module, so it does not use scikit-learn, whose import takes
+1.5 seconds. The tests compare its AUC with scikit-learn's.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from pipeline.common.names import Scores
 
 @dataclass(frozen=True)
 class AucEstimate:
-    """An AUC with its 95% bootstrap interval; all None where a class has no windows.
+    """An AUC with its 95% bootstrap interval; all three are None where the AUC is not defined.
 
     Attributes:
         auc: area under the ROC curve, 0 to 1.
         low, high: 2.5th and 97.5th percentile over resamples of whole scans.
-        normal, abnormal: how many windows of each kind it stands on.
+        normal, abnormal: number of windows of each kind.
     """
 
     auc: float | None
@@ -35,9 +35,9 @@ class AucEstimate:
 
 
 def auc(normal: Scores, abnormal: Scores) -> float | None:
-    """AUC of abnormal against normal scores, higher meaning more abnormal.
+    """Return the AUC of abnormal against normal scores; a higher score is more abnormal.
 
-    None where it is not defined: one of the two is empty, or a score is NaN.
+    Returns None where the AUC is not defined: an array is empty, or a score is NaN.
     """
     scores = np.concatenate([normal, abnormal])
     if len(normal) == 0 or len(abnormal) == 0 or np.isnan(scores).any():
@@ -55,15 +55,15 @@ def auc_by_scan(
     samples: int,
     seed: int,
 ) -> AucEstimate:
-    """AUC with an interval from resampling whole scans, since windows of one scan are alike.
+    """Return the AUC with an interval from resampled scans, since windows of one scan are alike.
 
     Args:
-        scores: (N,) scores, higher meaning more abnormal.
+        scores: (N,) scores; a higher score is more abnormal.
         abnormal: (N,) True where a window is abnormal.
         scan_ids: (N,) the scan of each window.
-        samples: how many resamples; those that lack one of the kinds are left out, and without
-            any the interval is the AUC itself.
-        seed: of the resampling.
+        samples: number of resamples. Resamples without normal or without abnormal windows do not
+            count; if none counts, the interval is the AUC itself.
+        seed: seed of the resampling.
     """
     normal_count, abnormal_count = int((~abnormal).sum()), int(abnormal.sum())
     value = auc(scores[~abnormal], scores[abnormal])
@@ -81,17 +81,17 @@ def resampled_aucs(
     samples: int,
     seed: int,
 ) -> Scores:
-    """AUCs, (samples,), of draws of as many scans; NaN where a draw lacks one of the kinds.
+    """Return AUCs, (samples,): each of a resample with replacement, of as many scans as there are.
 
-    The draws depend on the seed and the scans alone. Two scores of the same windows therefore get
-    the same draws, and the difference of their AUCs is a paired one.
+    An AUC is NaN if its resample has no normal or no abnormal windows. Resamples depend only on
+    seed and scans, so for two scores of the same windows the difference of the AUCs is paired.
 
     Args:
-        scores: (N,) scores without NaN, higher meaning more abnormal.
+        scores: (N,) scores without NaN; a higher score is more abnormal.
         abnormal: (N,) True where a window is abnormal.
         scan_ids: (N,) the scan of each window.
-        samples: how many draws.
-        seed: of the draws.
+        samples: number of resamples.
+        seed: seed of the resampling.
     """
     names, scan = np.unique(scan_ids, return_inverse=True)
     even = np.full(len(names), 1 / len(names))
@@ -103,7 +103,7 @@ def resampled_aucs(
 
 
 def interval(values: Scores) -> tuple[float, float]:
-    """2.5th and 97.5th percentile of resampled values; those that are NaN are left out."""
+    """Return the 2.5th and 97.5th percentile of resampled values; NaN values are left out."""
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
@@ -111,9 +111,9 @@ def interval(values: Scores) -> tuple[float, float]:
 def _weighted_auc(
     weights: NDArray[np.int64], abnormal: NDArray[np.bool_], starts: NDArray[np.intp]
 ) -> float:
-    """AUC with a weight for each window, sorted by score; ties count half.
+    """Return the AUC of weighted windows, sorted by score; ties count half.
 
-    NaN where the windows of one kind weigh nothing.
+    `starts` holds the first index of each run of equal scores. Returns NaN if a kind weighs 0.
     """
     positive = np.add.reduceat(weights * abnormal, starts)
     negative = np.add.reduceat(weights * ~abnormal, starts)

@@ -6,12 +6,12 @@ from tabulate import tabulate
 
 
 def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]], names: int = 1) -> str:
-    """A table of columns as wide as what is in them, under their heads.
+    """Return a text table; each column is as wide as its widest cell.
 
     Args:
-        heads: of the columns.
+        heads: the columns' headings.
         rows: a cell for each column, shown as `str` shows it; cells missing at the end are empty.
-        names: how many columns, from the left, hold names. They are set left, all others right.
+        names: number of columns, from the left, that are aligned left; the rest is aligned right.
     """
     sides = ("left",) * names + ("right",) * (len(heads) - names)
     return tabulate([heads, *rows], tablefmt="plain", disable_numparse=True, colalign=sides)

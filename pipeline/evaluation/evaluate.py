@@ -1,4 +1,4 @@
-"""What a trained model finds on the test part, beside scores that need no model."""
+"""Scores the test part with a trained model and with scores that need no model; AUC of each."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +35,7 @@ class TestScores:
         scores: by name, higher means more abnormal; the anomaly score is scaled (Equation 6).
     """
 
-    __test__ = False  # not a test case, whatever pytest makes of the name
+    __test__ = False  # pytest would take a class with this name for a test case
 
     labels: NDArray[np.str_]
     scan_ids: NDArray[np.str_]
@@ -43,24 +43,24 @@ class TestScores:
 
     @property
     def normal(self) -> NDArray[np.bool_]:
-        """(N,) True where a patch is normal."""
+        """Boolean mask (N,), True where a patch is normal."""
         return np.asarray(self.labels == NORMAL)
 
     def abnormal(self, class_name: str) -> NDArray[np.bool_]:
-        """(N,) True where a patch is of the class, or of any abnormal class for `overall`."""
+        """Return a mask (N,), True on patches of the class; `overall` is any abnormal class."""
         return ~self.normal if class_name == OVERALL else np.asarray(self.labels == class_name)
 
 
 def score_test(
     store: PatchStore, detector: Detector, calibration: Calibration, normals: PatchSource
 ) -> TestScores:
-    """Score the test patches by the model, and by what needs none.
+    """Score the test patches with the model, and with the scores that need no model.
 
     Args:
         store: the test patches.
-        detector: the model ...
-        calibration: ... and what its scores are scaled by.
-        normals: the training normals, whose principal components are one of the other scores.
+        detector: the model.
+        calibration: scales the model's anomaly score (Equation 6).
+        normals: the training normals; the score `pca` uses their principal components.
     """
     found: PatchScores = detector.score(store.blocks())
     scores = {
@@ -72,14 +72,14 @@ def score_test(
 
 
 def without_model(store: PatchSource, normals: PatchSource) -> dict[str, Scores]:
-    """The scores of patches that need no model; `normals` are what principal components are of."""
+    """Return the scores that need no model; the score `pca` is fitted on `normals`."""
     components = PrincipalComponents.fit(normals)
     residual = _joined(components.residual(block) for block in store.blocks())
     return {PCA: residual, **_trivial(store.blocks())}
 
 
 def auc_table(test: TestScores, classes: tuple[str, ...], samples: int, seed: int) -> AucTable:
-    """AUC of each score for each class and overall, against all normal test patches."""
+    """Return the AUC of each score for each class and overall, against all normal test patches."""
     return {
         score: {name: _auc(test, score, name, samples, seed) for name in (*classes, OVERALL)}
         for score in test.scores
@@ -87,7 +87,7 @@ def auc_table(test: TestScores, classes: tuple[str, ...], samples: int, seed: in
 
 
 def metrics_of(table: AucTable, test: TestScores, calibration: Calibration) -> dict[str, Any]:
-    """The nested dict that metrics.json holds; null stands for "not defined"."""
+    """Return the content of metrics.json; None where a metric is not defined."""
     threshold = calibration.scaled_threshold
     alarms = test.scores[ANOMALY] > threshold
     return {
@@ -114,7 +114,7 @@ def metrics_of(table: AucTable, test: TestScores, calibration: Calibration) -> d
 
 
 def unmeasurable(test: TestScores, classes: tuple[str, ...]) -> str:
-    """Why no AUC is defined on the test part, in a line; "" where one is."""
+    """Return why no AUC is defined on the test part, in one line; "" if an AUC is defined."""
     if len(test.labels) == 0:
         return "no window in the test part (scans.test_normal): nothing to measure"
     if test.normal.all():
@@ -126,7 +126,7 @@ def unmeasurable(test: TestScores, classes: tuple[str, ...]) -> str:
 
 
 def alarms_text(test: TestScores, calibration: Calibration, classes: tuple[str, ...]) -> str:
-    """What the stored threshold says of the test windows, for people: a line per class."""
+    """Return text for people: per class, the share of test windows above the stored threshold."""
     alarms = test.scores[ANOMALY] > calibration.scaled_threshold
     counts = {name: alarms[test.labels == name] for name in (NORMAL, *classes)}
     return "".join(
@@ -138,14 +138,14 @@ def alarms_text(test: TestScores, calibration: Calibration, classes: tuple[str, 
 
 
 def auc_text(table: AucTable, test: TestScores, heading: str) -> str:
-    """`estimates_text` for people, with a heading and what it is measured against."""
+    """Return `estimates_text` with a heading, and the numbers of normal windows and test scans."""
     scans = len(np.unique(test.scan_ids))
     against = f"against {int(test.normal.sum())} normal windows; {scans} test scans"
     return "\n".join([heading, estimates_text(table), against])
 
 
 def estimates_text(table: AucTable) -> str:
-    """A row per score, a column per class, 95% intervals in brackets; how many windows last."""
+    """Return a text table: a row per score, a column per class, the number of windows last."""
     rows: list[Sequence[object]] = []
     for score, row in table.items():
         if score == PCA:
@@ -157,14 +157,14 @@ def estimates_text(table: AucTable) -> str:
 
 
 def roc(normal: Scores, abnormal: Scores) -> tuple[Scores, Scores]:
-    """False and true positive rates, from (0, 0) to (1, 1); both kinds must be there."""
+    """Return false and true positive rates, from (0, 0) to (1, 1); neither array may be empty."""
     labels = np.repeat([0, 1], [len(normal), len(abnormal)])
     false_positive, true_positive, _ = roc_curve(labels, np.concatenate([normal, abnormal]))
     return false_positive, true_positive
 
 
 def roc_rows(test: TestScores, classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """ROC curves of the anomaly score, a row per point; none for a class without windows."""
+    """Yield ROC curves of the anomaly score, a row per point; none for a class without windows."""
     scores = test.scores[ANOMALY]
     for name in (*classes, OVERALL):
         abnormal = test.abnormal(name)
@@ -177,7 +177,7 @@ def roc_rows(test: TestScores, classes: tuple[str, ...]) -> Iterator[dict[str, A
 
 
 def histogram_rows(test: TestScores) -> Iterator[dict[str, Any]]:
-    """Figure 5 as rows: density of the scaled anomaly score, normal and abnormal patches."""
+    """Yield Figure 5 as rows: density of the scaled anomaly score, normal and abnormal patches."""
     scores = test.scores[ANOMALY]
     edges = np.histogram_bin_edges(scores, BINS)
     for name, mask in ((NORMAL, test.normal), ("abnormal", ~test.normal)):
@@ -190,7 +190,7 @@ def histogram_rows(test: TestScores) -> Iterator[dict[str, Any]]:
 
 
 def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
-    """Nested metrics as ``auc/knife`` and so on, the names that MLflow's pages group by."""
+    """Flatten nested metrics to names such as ``auc/knife``, which MLflow's pages group."""
     flat: dict[str, float | None] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):
@@ -201,7 +201,7 @@ def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, floa
 
 
 def estimate_rows(table: AucTable) -> list[dict[str, Any]]:
-    """The AUC table as rows, for a CSV file."""
+    """Return the AUC table as rows of a CSV file."""
     return [
         {"score": score, "class": name, **asdict(estimate)}
         for score, row in table.items()

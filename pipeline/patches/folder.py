@@ -1,4 +1,4 @@
-"""The folder of patches: shards, what became of each scan, and the manifest that completes it."""
+"""The folder of patches: shards, a result for each scan, and a manifest that is written last."""
 
 import json
 from collections import Counter
@@ -16,18 +16,18 @@ from pipeline.patches.cutting import ScanResult, ShardResult
 from pipeline.patches.shard_file import FORMAT
 from pipeline.patches.store import MANIFEST, write_manifest
 
-SCAN_RESULTS = "scan_results.jsonl"  # beside the shards: a line for each scan
+SCAN_RESULTS = "scan_results.jsonl"  # in the shards' folder: a line for each scan
 
 
 def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
-    """What the manifest says of the shards: format, digest of the data, and each split."""
+    """Return the shards' part of the manifest: format, digest of the data, and the splits."""
     splits = {split: _split([r for r in results if r.split == split]) for split in SPLITS}
-    # The shards' names are digests of all that decides them.
+    # Each shard's name is a digest of everything that decides its content.
     return {"format": FORMAT, "data": digest(splits), "splits": splits}
 
 
 def begin(folder: Path) -> None:
-    """Make the folder, or take back that it is complete; shards that are whole stay.
+    """Make the folder; remove its manifest and unfinished files, but keep complete shards.
 
     Raises:
         InputError: `folder` cannot be written.
@@ -40,7 +40,7 @@ def begin(folder: Path) -> None:
 
 
 def complete(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResult]) -> None:
-    """Leave only these shards, write what became of each scan and, last, the manifest.
+    """Remove all other files, write the result of each scan and, last, the manifest.
 
     Raises:
         InputError: `folder` cannot be written.
@@ -56,7 +56,7 @@ def complete(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResu
 
 
 def patches_text(manifest: dict[str, Any], seconds: float) -> str:
-    """A table of scans and windows per split and class, for people."""
+    """Return a text table for people: scans and windows per split and class."""
     heads = ["scans", "skipped", *manifest["classes"], "grazing", "background"]
     splits = manifest["splits"]
     rows = [

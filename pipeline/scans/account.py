@@ -1,4 +1,4 @@
-"""What became of every file of a set, and which scans and objects are in which split."""
+"""Writes the account: the use of every file of a set, and the scans and objects per split."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +21,13 @@ def account_of(
     meaning: Callable[[str], str],
     notes: Sequence[str],
 ) -> str:
-    """The account that the stage `scans` ends with.
+    """Return the account, which the stage `scans` prints and stores at its end.
 
     Args:
-        listing: the files, and what the source made of them.
+        listing: all files of the set, and the use that the source has for each.
         found: the scans that can be used.
-        rows: the catalogue; scans that it lacks were left out of every split.
-        meaning: what a class of the set is: normal, ignored, or an abnormal class.
+        rows: the catalogue; a scan of `found` without a row is in no split.
+        meaning: maps a class of the set to normal, ignored, or an abnormal class.
         notes: further lines.
     """
     left_out = len(found.entries) - len(rows)
@@ -45,11 +45,11 @@ def account_of(
 
 
 def sort_files(listing: Listing, found: Survey) -> tuple[Counter[str], Counter[tuple[str, str]]]:
-    """How many files were used as images and as annotations, were bad, and were ignored.
+    """Count the files that were used as images or annotations, were bad, or were ignored.
 
     Returns:
-        The counts by group, and of the ignored ones by suffix and reason. Every file that was
-        seen is in one group.
+        The number of files in each of these four groups, and of ignored files by suffix and
+        reason. Every file of the set is in exactly one group.
     """
     files = listing.files
     images = frozenset(files.images)
@@ -94,7 +94,7 @@ def _lines_of_files(listing: Listing, found: Survey) -> list[str]:
 def _objects_text(
     found: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str], str]
 ) -> str:
-    """Objects by class and split, and scans without any."""
+    """Return a text table: objects by class and split, and scans without objects."""
     split_of = {row.scan_id: row.split for row in rows}
     objects: dict[str, Counter[str]] = defaultdict(Counter)
     empty: Counter[str] = Counter()

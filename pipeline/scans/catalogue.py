@@ -1,6 +1,6 @@
-"""The catalogue: every scan with its files, digests, classes and split, written down once.
+"""The catalogue: every scan with its files, digests, classes and split, written once.
 
-`scans.jsonl` holds a line per scan; extraction reads it and nothing decides a split again.
+`scans.jsonl` holds a line per scan; later stages take each scan's split from it.
 """
 
 import json
@@ -27,10 +27,10 @@ class CatalogueRow:
     Attributes:
         scan_id: unique within the catalogue.
         split: one of `pipeline.common.names.SPLITS`.
-        classes: its abnormal classes, sorted; empty for a normal scan.
+        classes: the scan's abnormal classes, sorted; empty for a normal scan.
         files: paths as the source gave them.
-        digests: SHA-256 of each file, in hex, and of its records in a file that it shares with
-            other scans, where it does.
+        digests: SHA-256 of each file, in hex; last, the digest of the scan's records if they are in
+            a file that holds the records of several scans.
     """
 
     scan_id: str
@@ -40,19 +40,19 @@ class CatalogueRow:
     digests: tuple[str, ...]
 
     def entry(self) -> ScanEntry:
-        """What the source needs to read this scan."""
+        """Return the entry with which the source reads this scan."""
         return ScanEntry(self.scan_id, tuple(Path(file) for file in self.files), self.classes)
 
 
 def write_catalogue(
     folder: Path, entries: Sequence[ScanEntry], splits: dict[str, str]
 ) -> list[CatalogueRow]:
-    """Digest every file and write `folder`/scans.jsonl, whole or not at all.
+    """Digest every file and write `folder`/scans.jsonl, completely or not at all.
 
-    Entries that `splits` gives none are left out.
+    Entries without a split in `splits` are left out.
     """
     entries = [entry for entry in entries if entry.scan_id in splits]
-    # A file may hold many scans, so each is digested once.
+    # Many scans may share a file, so digest each file once.
     files = dict.fromkeys(path for entry in entries for path in entry.files)
     digests = {path: file_digest(path) for path in tqdm(files, desc="digests", unit="file")}
     rows = [
@@ -71,10 +71,10 @@ def write_catalogue(
 
 
 def read_catalogue(folder: Path) -> list[CatalogueRow]:
-    """The rows that `write_catalogue` wrote, in order.
+    """Read the rows that `write_catalogue` wrote, in order.
 
     Raises:
-        InputError: there are none.
+        InputError: there is no catalogue.
     """
     path = folder / CATALOGUE
     if not path.is_file():
@@ -84,7 +84,7 @@ def read_catalogue(folder: Path) -> list[CatalogueRow]:
 
 
 def catalogue_text(rows: Iterable[CatalogueRow]) -> str:
-    """A table of scans per split and class, for people."""
+    """Return a text table for people: scans per split and class."""
     counts = Counter((row.split, ", ".join(row.classes) or "normal") for row in rows)
     lines = [(*names, count) for names, count in sorted(counts.items())]
     return text_table(["split", "classes", "scans"], lines, names=2)

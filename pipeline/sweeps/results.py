@@ -1,4 +1,4 @@
-"""What a sweep found, on disk, and which settings the training takes from it."""
+"""Writes and reads a sweep's results, and chooses the training's settings from them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,14 +38,14 @@ class TrialResult:
     """One trial of a sweep.
 
     Attributes:
-        trial: Ray Tune's id of it, by which MLflow names its run.
-        settings: what was tried.
-        objective: of its best epoch; None where it ended before its first.
-        state: ``finished`` all epochs, was ``stopped`` early by the scheduler, or ``failed``.
-        epochs: how many it trained.
-        training_seconds: spent in training steps, of `ended` - `started`.
+        trial: Ray Tune's id of the trial; part of the name of its MLflow run.
+        settings: the trial's value of each searched setting.
+        objective: objective of the best epoch; None if the trial completed no epoch.
+        state: ``finished`` all epochs, ``stopped`` early by the scheduler, or ``failed``.
+        epochs: number of completed epochs.
+        training_seconds: seconds in training steps, a part of `ended` - `started`.
         started, ended: seconds since the sweep's first trial began.
-        reason: why it failed, in one line; "" otherwise.
+        reason: why the trial failed, in one line; "" if it did not fail.
         curve: the metrics of each epoch.
     """
 
@@ -63,13 +63,13 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """Every trial of a sweep, best first, failed ones last; at least one has an objective."""
+    """All trials of a sweep, best first, failed trials last; the first one has an objective."""
 
     trials: Sequence[TrialResult]
 
     @property
     def best(self) -> Values:
-        """The settings that the training takes, by name."""
+        """The best trial's settings, by name."""
         return self.trials[0].settings
 
     @property
@@ -81,10 +81,10 @@ class SweepResult:
 
 
 def rank(trials: Sequence[TrialResult]) -> SweepResult:
-    """Order the trials: best objective first, equal ones by their settings, failed ones last.
+    """Order the trials: best objective first, ties by settings, failed trials last.
 
     Raises:
-        InputError: none finished an epoch without failing.
+        InputError: no trial completed an epoch without failing.
     """
 
     def key(trial: TrialResult) -> tuple[bool, float, list[float]]:
@@ -99,10 +99,10 @@ def rank(trials: Sequence[TrialResult]) -> SweepResult:
 
 
 def require_enough(result: SweepResult, max_failed: float) -> None:
-    """Refuse a sweep of which more than a share `max_failed` failed.
+    """Refuse a sweep if more than the share `max_failed` (0 to 1) of its trials failed.
 
     Raises:
-        InputError: they did; the message has the last one's reason.
+        InputError: too many trials failed; the message has the last failed trial's reason.
     """
     failed = [trial for trial in result.trials if trial.state == "failed"]
     if len(failed) > max_failed * len(result.trials):
@@ -115,9 +115,9 @@ def require_enough(result: SweepResult, max_failed: float) -> None:
 def write_sweep(
     folder: Path, result: SweepResult | None, objective: str, run_id: str | None
 ) -> None:
-    """Write best.json, trials.csv and curves.csv; a `result` of None stands for no sweep.
+    """Write best.json, trials.csv and curves.csv; `result` is None if there was no sweep.
 
-    `run_id` is MLflow's id of the sweep's run; None of a sweep that was not logged.
+    `run_id` is MLflow's id of the sweep's run; None if the sweep was not logged.
     """
     names = list(result.best) if result else []
     rows = [_row(trial) for trial in result.trials] if result else []
@@ -139,7 +139,7 @@ def write_sweep(
 
 
 def read_trials(folder: Path) -> list[TrialResult]:
-    """What `write_sweep` wrote to trials.csv and curves.csv, best trial first."""
+    """Read the trials that `write_sweep` wrote to trials.csv and curves.csv, best trial first."""
     curves: dict[str, list[dict[str, float]]] = {}
     for row in read_table(folder / CURVES):
         trial = row.pop("trial")
@@ -148,30 +148,30 @@ def read_trials(folder: Path) -> list[TrialResult]:
 
 
 def read_best(folder: Path) -> dict[str, Any]:
-    """What `write_sweep` wrote to best.json.
+    """Read the best.json that `write_sweep` wrote.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no best.json.
     """
     try:
         content: dict[str, Any] = json.loads((folder / BEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder / BEST}: no such file: run `dvc repro tune`") from None
-    content["run_id"] = content["run_id"] or None  # "" in an older file of a sweep not logged
+    content["run_id"] = content["run_id"] or None  # older files have "" for a sweep without a run
     return content
 
 
 def choose_settings(
     model: ModelSettings, block: TrainBlock, best: dict[str, Any]
 ) -> tuple[ModelSettings, LossSettings]:
-    """The settings to train with: of the `train` block, the sweep's where it says ``sweep``.
+    """Return the model settings and loss settings for the training.
 
-    A loss weight that says ``method`` is as the method's paper sets it.
-    What the sweep searched of the `model` block is taken from it as well, while any of the
-    `train` block's settings says ``sweep``.
+    A setting of the `train` block is a number, ``sweep`` (the best trial's value) or ``method``
+    (the loss weight of the method's paper). If any setting is ``sweep``, the best trial also gives
+    the values of the `model` settings that the sweep searched.
 
     Raises:
-        InputError: a setting says ``sweep`` and there was none.
+        InputError: a setting is ``sweep``, but there was no sweep.
     """
     given = {name: getattr(block, name) for name in LOSS_NAMES}
     lambdas = method_of(model).lambdas
@@ -214,7 +214,7 @@ def _number(text: str) -> int | float:
 
 
 def log_trial(sweep_run: TrackedRun, trial: TrialResult) -> None:
-    """Log what is not there yet of one trial, in a run of its own nested in the sweep's."""
+    """Log the missing parts of a trial to the trial's run, which is nested in the sweep's run."""
     run = sweep_run.child(trial_run_name(trial.trial), trial.settings)
     run.log_missing_history(trial.curve)
     run.set_tags({"state": trial.state, "reason": trial.reason})

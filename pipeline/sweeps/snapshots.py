@@ -1,4 +1,4 @@
-"""What a killed sweep left in its storage, and whether a rerun can go on from it."""
+"""Makes the snapshots of a sweep safe to resume from, and checks them after a kill."""
 
 import hashlib
 import pickle
@@ -16,57 +16,57 @@ from pipeline.common.files import file_digest
 
 TUNER = "tuner.pkl"
 CALLBACKS = "callback-states"
-SNAPSHOT = ("json", "pkl")  # what the names of its files end with
+SNAPSHOT = ("json", "pkl")  # suffixes of a snapshot's files
 
 
 class KeepScheduler(Callback):
-    """Puts into a sweep's snapshot what ASHA knows of its trials, which Tune leaves out.
+    """Adds ASHA's state to a sweep's snapshot, as Tune leaves it out.
 
-    Without it, a sweep that goes on would compare with the trials after the kill alone, and so stop
-    others than an undisturbed one.
+    Without it, ASHA in a resumed sweep would compare only the trials after the kill, and would stop
+    other trials than in an undisturbed sweep.
     """
 
     def __init__(self, scheduler: TrialScheduler) -> None:
-        self.scheduler = scheduler  # Tune pickles both together, so it stays the one in use
+        self.scheduler = scheduler  # Tune pickles both together, so this stays Tune's scheduler
 
     def get_state(self) -> dict[str, Any]:
-        """What to write down."""
+        """Return ASHA's attributes; an empty dict for other schedulers."""
         known = vars(self.scheduler) if isinstance(self.scheduler, ASHAScheduler) else {}
         return {"scheduler": dict(known)}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take over what was written down."""
+        """Restore the scheduler's attributes."""
         vars(self.scheduler).update(state["scheduler"])
 
 
 class SealSnapshot(Callback):
-    """Puts into a sweep's snapshot the digests of its other files: of one moment, and whole.
+    """Adds digests of a snapshot's other files, to prove that all are complete and of one moment.
 
-    Tune writes the callbacks' states last, and then copies all files to the storage, over those of
-    the moment before.
+    Tune writes the callbacks' states last. Then it copies all files to the storage, over the files
+    of the previous snapshot.
     """
 
     def __init__(self) -> None:
         self.folder: Path | None = None
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Note where the files are written, which a trial knows."""
+        """Store the snapshot's folder; only a trial knows it."""
         if trials and trials[0].storage:
             self.folder = Path(trials[0].storage.experiment_driver_staging_path)
 
     def get_state(self) -> dict[str, Any]:
-        """The SHA-256 of each of the snapshot's other files, by name; none before a trial."""
+        """Return the SHA-256 of the snapshot's other files, by name; none before any trial."""
         files = [path for path in self.folder.iterdir() if _is_sealed(path)] if self.folder else []
         newest = max((_driver(path.name) for path in files), default="")
         return {"files": {p.name: file_digest(p) for p in files if _driver(p.name) == newest}}
 
 
 def can_resume(sweep: Storage) -> bool:
-    """Whether `sweep` holds a whole snapshot; others in it are removed.
+    """Return whether `sweep` holds a complete snapshot; remove incomplete snapshots.
 
-    Each driver overwrites its snapshot, of a few files, in place: a kill may leave one cut short,
-    or files of two moments, and Ray would take those, being the newest, over the whole ones of a
-    driver before.
+    Each driver process overwrites its own snapshot, which is several files. A kill may leave an
+    incomplete file, or files of two moments. Ray would resume from these files, as they are newer
+    than the complete snapshot of an earlier driver.
     """
     filesystem, folder = sweep.open()
     snapshots = defaultdict(list)
@@ -81,22 +81,22 @@ def can_resume(sweep: Storage) -> bool:
         for file in files:
             print(f"{file.path}: of a snapshot that a kill cut short, so it is removed")
             filesystem.delete_file(file.path)
-    return whole > 1 and bool(Tuner.can_restore(sweep.place))  # the tuner's own file counts as one
+    return whole > 1 and bool(Tuner.can_restore(sweep.place))  # `whole` counts `TUNER` as well
 
 
 def _driver(name: str) -> str:
-    """When the driver that wrote a file began, as it is named; "" of the tuner's own."""
+    """Return the start time of the driver that wrote a file, from its name; "" for `TUNER`."""
     return "" if name == TUNER else "-".join(name.partition(".")[0].split("-")[-3:])
 
 
 def _is_sealed(path: Path) -> bool:
-    """Whether a file is of a snapshot, and written before the seal; hidden ones are not done."""
+    """Return whether the seal covers a file: not hidden (unfinished), not written after it."""
     later = path.name.startswith((".", TUNER, CALLBACKS))
     return path.suffix[1:] in SNAPSHOT and not later
 
 
 def _is_whole(filesystem: FileSystem, files: list[FileInfo]) -> bool:
-    """Whether a snapshot's files are those that were sealed; the tuner's own stands alone."""
+    """Return whether the digests of a snapshot's files match the seal; `TUNER` has no seal."""
     content = {file.base_name: _read(filesystem, file) for file in files}
     if TUNER in content:
         return content[TUNER].endswith(pickle.STOP)
@@ -112,7 +112,7 @@ def _read(filesystem: FileSystem, file: FileInfo) -> bytes:
 
 
 def _seal(states: bytes) -> dict[str, str] | None:
-    """What `SealSnapshot` put among the callbacks' states; None where they are cut short."""
+    """Return the digests that `SealSnapshot` stored; None if the callbacks' states are damaged."""
     try:
         found = pickle.loads(states)
     except Exception:  # a pickle that is cut short may raise anything

@@ -1,4 +1,4 @@
-"""What a sweep found, for people: a table of words, and Optuna's figures of its trials."""
+"""Writes a sweep's summary for people: a text table, and Optuna's figures of the trials."""
 
 import warnings
 from collections.abc import Sequence
@@ -30,19 +30,19 @@ DPI = 110
 
 
 def write_summary(folder: Path, result: SweepResult, space: Space, objective: str) -> None:
-    """Write summary.txt and the figures that the trials suffice for."""
+    """Write summary.txt, and the figures for which there are enough trials."""
     study = as_study(result, space)
     text = sweep_text(result, study, objective)
     write_whole(folder / SUMMARY, (text + "\n").encode())
     with warnings.catch_warnings(), mpl.rc_context({"backend": "agg"}):
-        warnings.simplefilter("ignore")  # "experimental", and axes on which all trials agree
+        warnings.simplefilter("ignore")  # of experimental functions, and of axes with one value
         draw_figures(folder / FIGURES, study, _comparable(result) and bool(importances(study)))
     if is_grid(result, space):
         draw_grid(folder / FIGURES / "grid.png", result, objective)
 
 
 def sweep_text(result: SweepResult, study: optuna.Study, objective: str) -> str:
-    """Best settings, importance of each, how the time was spent, and what failed and why."""
+    """Return the text of summary.txt: best settings, importances, share of training, failures."""
     counts = {
         state: sum(trial.state == state for trial in result.trials)
         for state in ("finished", "stopped", "failed")
@@ -70,9 +70,9 @@ def sweep_text(result: SweepResult, study: optuna.Study, objective: str) -> str:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Share of the objective's variance that each setting explains (fANOVA), adding up to 1.
+    """Return the share of the objective's variance that each setting explains (fANOVA, sum 1).
 
-    None where there is no variance: fANOVA's trees may see none in two or three trials.
+    The dict is empty if there is no variance: fANOVA's trees may see none in two or three trials.
     """
     try:
         return dict(optuna.importance.get_param_importances(study, evaluator=_evaluator()))
@@ -81,7 +81,7 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 
 def draw_figures(folder: Path, study: optuna.Study, comparable: bool) -> None:
-    """Draw Optuna's figures; two of them need objectives that differ."""
+    """Draw Optuna's figures: two always, two more if `comparable` (the objectives differ)."""
     figures = {
         "history": drawn.plot_optimization_history(study),
         "timeline": drawn.plot_timeline(study),
@@ -99,7 +99,7 @@ def draw_figures(folder: Path, study: optuna.Study, comparable: bool) -> None:
 
 
 def is_grid(result: SweepResult, space: Space) -> bool:
-    """Whether every combination of two choices or more was tried, and nothing else."""
+    """Return whether the trials are the full grid of the choices, with two combinations or more."""
     searched = [space[name] for name in result.best]
     choices = [values.choices for values in searched if isinstance(values, Choices)]
     tried = {tuple(map(trial.settings.get, result.best)) for trial in result.trials}
@@ -108,9 +108,9 @@ def is_grid(result: SweepResult, space: Space) -> bool:
 
 
 def draw_grid(path: Path, result: SweepResult, objective: str) -> None:
-    """Figures 8 and 9: the objective against each setting that has several choices.
+    """Draw Figures 8 and 9: the objective against each setting that has several choices.
 
-    A dot is a trial, the line the mean over the other settings. Failed trials are left out.
+    A dot is a trial; the line is the mean over the other settings. Failed trials are left out.
     """
     trials = [trial for trial in result.trials if trial.state != "failed"]
     names = [n for n in result.best if len({trial.settings[n] for trial in trials}) > 1]
@@ -123,7 +123,7 @@ def draw_grid(path: Path, result: SweepResult, objective: str) -> None:
 
 
 def draw_setting(axes: Axes, name: str, trials: Sequence[TrialResult]) -> None:
-    """The objectives of trials against one setting, and their mean at each of its values."""
+    """Draw the trials' objectives against one setting, and their mean at each of its values."""
     by_value: dict[Value, list[float]] = {
         value: [] for value in sorted({t.settings[name] for t in trials})
     }
@@ -139,7 +139,7 @@ def draw_setting(axes: Axes, name: str, trials: Sequence[TrialResult]) -> None:
 
 
 def as_study(result: SweepResult, space: Space) -> optuna.Study:
-    """The trials as an Optuna study, in the order in which they began."""
+    """Return the trials as an Optuna study, in the order in which they began."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for number, trial in enumerate(sorted(result.trials, key=lambda trial: trial.started)):
@@ -176,7 +176,7 @@ def _evaluator() -> optuna.importance.FanovaImportanceEvaluator:
 
 
 def _comparable(result: SweepResult) -> bool:
-    """Whether there are two objectives to compare."""
+    """Return whether the trials have at least two different objectives."""
     return len({trial.objective for trial in result.trials if trial.state != "failed"}) > 1
 
 

@@ -1,7 +1,7 @@
 """One trial of a sweep, which Ray Tune runs in a process of its own.
 
-A trial of one worker is trained in that process, one of several under Ray Train: by the same loop.
-The process imports this module alone, so neither MLflow nor Optuna is imported here.
+A trial with one worker trains in that process; a trial with several workers trains under Ray Train
+with the same loop. The process imports this module, so the module imports no MLflow or Optuna.
 """
 
 import tempfile
@@ -29,20 +29,20 @@ from pipeline.training.loop import Metrics, State, TrainSettings, Worker, train
 from pipeline.training.on_ray import TrainJob, fit
 from pipeline.training.ray_checkpoints import newest_state, retry_writes
 
-OBJECTIVE = "objective"  # of an epoch; the best epoch of the best trial wins
+OBJECTIVE = "objective"  # metric of an epoch; a trial is ranked by its best epoch
 
 
 @dataclass(frozen=True)
 class SweepJob:
-    """What every trial is told.
+    """The settings that all trials of a sweep share.
 
     Attributes:
-        model: what all trials share.
+        model: the model settings; a trial replaces the searched ones.
         tune: the search space, the epochs of a trial, the seed.
         patches: absolute folder of the patches.
-        objective: the metric that is maximised, `LABELLED` or `CRITERION` of selection.
-        key: of all that decides the sweep's result.
-        shared: where the patches are for nodes that cannot read their folder.
+        objective: the metric to maximise, `LABELLED` or `CRITERION` of `training.criterion`.
+        key: digest of everything that decides the sweep's result (`sweep_key`).
+        shared: the uploaded patches, for nodes that cannot read the folder `patches`.
     """
 
     model: ModelSettings
@@ -54,7 +54,7 @@ class SweepJob:
 
 
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
-    """One trial: the training loop in this process, reporting to Tune after each epoch."""
+    """Run one trial: train in this process, and report to Tune after each epoch."""
     training = _training(config, job)
     share_cores(training.beside)
     patches, validation = _open(Path(job.patches), job.shared, job.tune.seed)
@@ -70,13 +70,13 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
 
 
 def run_parallel_trial(config: dict[str, Any], job: SweepJob, sweep: Storage) -> None:
-    """One trial under Ray Train, whose checkpoints are in the trial's folder of `sweep`."""
+    """Run one trial under Ray Train, with its checkpoints in the trial's folder in `sweep`."""
     asked, folder = job.tune, sweep.child(tune.get_context().get_trial_id())
     fit(_training(config, job), asked.workers, asked, folder, "train", [TellTune(job.objective)])
 
 
 class TellTune(TuneReportCallback):
-    """Reports to Tune what Ray Train's first worker reports."""
+    """Passes the metrics that Ray Train's first worker reports to Tune."""
 
     def __init__(self, objective_name: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -94,7 +94,7 @@ class TellTune(TuneReportCallback):
 
 
 def _training(config: dict[str, Any], job: SweepJob) -> TrainJob:
-    """What a trial trains."""
+    """Return the training job of a trial with the searched values `config`."""
     model, losses = apply(config, job.model)
     return TrainJob(
         settings=TrainSettings(model, losses, job.tune.epochs, job.tune.seed),
@@ -108,20 +108,20 @@ def _training(config: dict[str, Any], job: SweepJob) -> TrainJob:
 
 @lru_cache(maxsize=1)
 def _open(folder: Path, shared: SharedPatches | None, seed: int) -> tuple[PatchStore, Validation]:
-    """What every trial reads, opened once by a process, which goes from trial to trial."""
+    """Open the data that all trials read; a process runs many trials and opens it once."""
     parts = (TRAIN, VALIDATION, LABELLED_VALIDATION)
     patches, normals, labelled = (open_store(folder, split, shared) for split in parts)
     return patches, load_validation(normals, seed, labelled)
 
 
 def _resumed(checkpoint: Checkpoint, key: str) -> State | None:
-    """The state in a trial's checkpoint, or in the one before where that is not whole."""
+    """Return the state in a trial's checkpoint; if it is incomplete, in the previous checkpoint."""
     folder, _, name = checkpoint.path.rpartition("/")
     return newest_state(checkpoint.filesystem, folder, key, last=name)
 
 
 def report_epoch(metrics: Metrics, state: State, job: SweepJob) -> None:
-    """Tell Tune the metrics of an epoch, with the checkpoint to go on from."""
+    """Report an epoch's metrics to Tune, with a checkpoint to resume from."""
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(Path(folder), state, job.key)
         reported = {**metrics, OBJECTIVE: metrics[job.objective]}

@@ -1,4 +1,4 @@
-"""What the trials of a sweep give: their MLflow runs while it runs, their results after it."""
+"""Logs the trials of a sweep to MLflow while the sweep runs, and collects their results."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.tracking.tracked_run import TrackedRun
 
 
 class TrackTrials(Callback):
-    """Nests an MLflow run for each trial in the sweep's run, with its curve and its end."""
+    """Makes an MLflow run for each trial in the sweep's run, logs its epochs and closes it."""
 
     def __init__(self, sweep_run: TrackedRun, objective_name: str) -> None:
         self.sweep_run = sweep_run
@@ -26,20 +26,20 @@ class TrackTrials(Callback):
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Open the run of a trial, so that it shows while it runs, and for how long it ran."""
+        """Open the run of a trial at its start, so that MLflow shows it and its true duration."""
         self._run(trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Log an epoch of a trial in one call."""
+        """Log the metrics of one epoch of a trial."""
         names = ("epoch", *_curve_names(result), self.objective_name)
         self._run(trial).log_epoch({name: result[name] for name in names})
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Close the run of a trial that ended, or that ASHA stopped."""
+        """Close the run of a trial that ended or that ASHA stopped."""
         self._run(trial).finish()
 
     def on_trial_error(
@@ -49,7 +49,7 @@ class TrackTrials(Callback):
         self._run(trial).finish("FAILED")
 
     def _run(self, trial: Trial) -> TrackedRun:
-        """The trial's run, asked of MLflow once."""
+        """Return the trial's run; asks MLflow only once for each trial."""
         if trial.trial_id not in self.runs:
             name = trial_run_name(trial.trial_id)
             self.runs[trial.trial_id] = self.sweep_run.child(name, trial.config)
@@ -57,10 +57,10 @@ class TrackTrials(Callback):
 
 
 def collect_results(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
-    """Every trial with its best epoch, best trial first.
+    """Return the result of every trial, best trial first.
 
     Raises:
-        InputError: more trials failed than were allowed to.
+        InputError: every trial failed, or more than the share `asked.max_failed`.
     """
     results = [grid[index] for index in range(len(grid))]
     begins = [_began(result) for result in results]
@@ -96,12 +96,12 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
 
 
 def _curve_names(metrics: Iterable[str]) -> list[str]:
-    """What of a trial's metrics its curves show: the losses, which the method names, and so on."""
+    """Return the metrics that a trial's curves show: the method's losses, seconds and objective."""
     return [name for name in metrics if name.startswith("loss_") or name in ("seconds", OBJECTIVE)]
 
 
 def _began(result: Result) -> float | None:
-    """When a trial began, in seconds of the clock; None where no epoch of it ended."""
+    """Return when a trial began, in Unix seconds; None if the trial completed no epoch."""
     curve = result.metrics_dataframe
     if curve is None or not len(curve):
         return None

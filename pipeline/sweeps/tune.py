@@ -1,7 +1,7 @@
-"""The sweep: Ray Tune over the loss weights and the latent size.
+"""The sweep: Ray Tune searches the loss weights and the latent size.
 
-The objective never sees the test part: it is the AUC on the labelled validation scans where
-there are any, else the label-free criterion of `pipeline.training.criterion`.
+The objective never sees the test part. It is the AUC on the labelled validation scans, if there
+are any; otherwise it is the label-free criterion of `pipeline.training.criterion`.
 """
 
 import random
@@ -50,19 +50,19 @@ from pipeline.training.loop import (
     shuffled_reader,
 )
 
-KEPT_CHECKPOINTS = 2  # of a trial: after a kill, Tune may know of the one before only
+KEPT_CHECKPOINTS = 2  # for each trial: after a kill, Tune may know only the last but one
 TRIAL_FAILURES = 2  # restarts of a trial from its last checkpoint: its node may have died
-NEXT_TO_NOTHING = {"CPU": 0.0, "memory": 1.0}  # a byte; Tune does not let a trial ask for nothing
+NEXT_TO_NOTHING = {"CPU": 0.0, "memory": 1.0}  # one byte: Tune refuses a trial without resources
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
 def sweep_objective(patches: Path) -> str:
-    """The metric that a sweep over these patches maximises."""
+    """Return the name of the metric that a sweep over these patches maximises."""
     return objective(PatchStore(patches, LABELLED_VALIDATION))
 
 
 def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
-    """Digest of all that decides what a sweep finds; a rerun of the same key goes on with it."""
+    """Return the digest of everything that decides a sweep's result; the same key resumes it."""
     return digest([asdict(model), asdict(tune), data, code_digest((*DECIDING, "pipeline.sweeps"))])
 
 
@@ -72,18 +72,18 @@ def run_sweep(
     run: TrackedRun,
     trial: Callable[..., None] | None = None,
 ) -> SweepResult:
-    """Run the sweep, or what is left of it: it is named after its key.
+    """Run the sweep, or resume it: its folder in `storage` is named after its key.
 
-    The trials' runs are nested in `run`. `trial` stands in for `run_trial` where the sweep itself
-    is measured.
+    The trials' MLflow runs are nested in `run`. `trial` replaces `run_trial` in benchmarks of the
+    sweep itself.
 
     Raises:
-        InputError: no trial finished.
+        InputError: every trial failed, or more than the share `tune.max_failed`.
     """
     asked = job.tune
     settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), asked.epochs, asked.seed)
     patches = open_store(Path(job.patches), TRAIN, job.shared)
-    shuffled_reader(settings, patches, 0, asked.workers)  # fails in one line
+    shuffled_reader(settings, patches, 0, asked.workers)  # checks the batch size before any trial
     require_capacity(
         "tune.concurrent times tune.workers", asked.concurrent * asked.workers, asked.each
     )
@@ -104,11 +104,11 @@ def run_sweep(
 
 
 def _trainable(job: SweepJob, sweep: Storage, trial: Callable[..., None]) -> Any:
-    """What Tune runs for each trial, with what it asks of a node."""
+    """Return the function that Tune runs for each trial, with the resources that it needs."""
     if job.tune.workers == 1:
         return tune.with_resources(partial(trial, job=job), job.tune.each)
     parallel = partial(run_parallel_trial, job=job, sweep=sweep)
-    return tune.with_resources(parallel, NEXT_TO_NOTHING)  # its workers ask for themselves
+    return tune.with_resources(parallel, NEXT_TO_NOTHING)  # its workers reserve their own
 
 
 def _new_tuner(trainable: Any, job: SweepJob, storage: Storage, callback: Callback) -> Tuner:
@@ -124,8 +124,8 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: Storage, callback: Callba
             mode="max",
             num_samples=1 if asked.sampler == "grid" else asked.trials,
             max_concurrent_trials=asked.concurrent,
-            # Starting one takes longer than a short epoch. Those of pbt and of Ray Train do not
-            # give back their thread in time.
+            # Starting an actor takes longer than a short epoch. Actors of pbt and of Ray Train do
+            # not release their thread in time.
             reuse_actors=asked.workers == 1 and asked.scheduler != "pbt",
             trial_dirname_creator=trial_id,
             search_alg=_sampler(asked),
@@ -136,7 +136,7 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: Storage, callback: Callba
             storage_path=storage.place,
             callbacks=[callback, KeepScheduler(scheduler), SealSnapshot()],
             failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),
-            # Under pbt any of them may be taken over by another trial.
+            # Under pbt another trial may take over any checkpoint.
             checkpoint_config=tune.CheckpointConfig(
                 num_to_keep=None if asked.scheduler == "pbt" else KEPT_CHECKPOINTS
             ),
@@ -163,7 +163,7 @@ def _scheduler(asked: TuneSettings, space: Space) -> TrialScheduler:
             time_attr="epoch", max_t=asked.epochs, reduction_factor=REDUCTION_FACTOR
         )
     if asked.scheduler == "pbt":
-        # It draws from the global generators.
+        # PopulationBasedTraining draws from the global generators.
         random.seed(asked.seed)
         np.random.seed(asked.seed)
         mutable = {name: v for name, v in space.items() if name in MUTABLE}
@@ -177,5 +177,5 @@ def _scheduler(asked: TuneSettings, space: Space) -> TrialScheduler:
 
 
 def trial_id(trial: Trial) -> str:
-    """Names a trial's folder as MLflow names its run."""
+    """Return the trial's id, which names its folder and its MLflow run."""
     return str(trial.trial_id)

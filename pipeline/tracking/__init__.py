@@ -1,4 +1,4 @@
-"""MLflow: the runs of a pipeline, its sweep and its trials.
+"""MLflow: logs the runs of a pipeline, of its sweep and of the sweep's trials.
 
 May import: common, settings.
 """

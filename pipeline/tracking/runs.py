@@ -1,14 +1,14 @@
-"""The runs in MLflow: of a pipeline, with its sweep's nested in it, and the trials' in that.
+"""The runs in MLflow: a pipeline's run holds its sweep's run, which holds the trials' runs.
 
-The stages of one `dvc repro` are processes of their own, so they find their common run by a tag:
-the digest of the settings, the data and the experiment's name. A run is open until `evaluate`
-has completed it; a rerun after that gets a run of its own, and one after a kill or an error goes
-on in the open one.
+The stages of one `dvc repro` are separate processes. They find their common run by a tag: the
+digest of the settings, the data and the experiment's name. A run is open until `evaluate`
+completes it. A rerun after a kill or an error continues the open run; a rerun after `evaluate`
+gets a new run.
 
-MLflow's status of an open run is RUNNING only while a stage works on it. A stage that ends well
-leaves it SCHEDULED for the next one, which may fail before it opens the run; one that ends with an
-error leaves it FAILED, and one that a signal ends KILLED. The next stage to open it, or a rerun,
-makes it RUNNING again. Only kill -9 can leave a run RUNNING that nobody works on.
+MLflow's status of an open run is RUNNING only while a stage works on it. A stage that succeeds
+sets it to SCHEDULED, because the next stage may fail before it opens the run. A stage that ends
+with an error sets it to FAILED; a stage that a signal ends sets it to KILLED. The next stage, or a
+rerun, sets it to RUNNING again. Only kill -9 can leave an abandoned run RUNNING.
 """
 
 import json
@@ -27,7 +27,7 @@ KEY_TAG = "skipscan.key"
 OPEN_TAG = "skipscan.open"
 SWEEP_TAG = "skipscan.sweep_run"
 RESULTS_TAG = "skipscan.results"  # digest of what was logged
-BEST_TAG = "skipscan.best"  # "true" of the best trial of a sweep
+BEST_TAG = "skipscan.best"  # "true" on the run of a sweep's best trial
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Origin:
 
 
 def pipeline_run(tracker: Tracker, origin: Origin) -> TrackedRun:
-    """The open parent run of results of this origin; a new one where none is.
+    """Return the open pipeline run of results of this origin; make it if there is none.
 
-    `NoRun` if the store fails.
+    Returns `NoRun` if the store fails.
     """
     preset, source = origin.parameters["preset"], origin.parameters["scans"]["source"]
     key = origin.key()
@@ -79,9 +79,9 @@ def pipeline_run(tracker: Tracker, origin: Origin) -> TrackedRun:
 
 
 def completed_run(tracker: Tracker, origin: Origin, results: str) -> str:
-    """The name of the run that has these results already, by their digest.
+    """Return the name of the run that has these results already, by their digest.
 
-    "" where there is none, or where a stage has opened a new run for them.
+    Returns "" if there is none, or if a stage has opened a new run for them.
     """
     if not tracker.failed:
         with tracker.forgiving():
@@ -92,25 +92,25 @@ def completed_run(tracker: Tracker, origin: Origin, results: str) -> str:
 
 
 def complete(run: TrackedRun, results: str) -> None:
-    """Close a pipeline's run for good, with the digest of its results: a rerun gets another."""
+    """Close a pipeline's run for good, with the digest of its results: a rerun gets a new run."""
     run.set_tags({OPEN_TAG: "false", RESULTS_TAG: results})
     run.finish()
 
 
 def trial_run_name(trial: str) -> str:
-    """The name of a trial's run, by Ray Tune's id of the trial."""
+    """Return the name of a trial's run; `trial` is Ray Tune's id of the trial."""
     return f"trial-{trial}"
 
 
 def kill_others(sweep: TrackedRun, names: Collection[str]) -> None:
-    """Close the runs nested in the sweep's that are none of `names`: a kill left them behind."""
+    """Close the trial runs in `sweep` that are not in `names`: a kill left them behind."""
     for name, run in sweep.children({}).items():
         if name not in names:
             run.finish("KILLED")
 
 
 def tag_best(sweep: TrackedRun, best: str) -> None:
-    """Tag the run named `best` as the best of those nested in the sweep's, and no other."""
+    """Tag the trial run named `best`, and remove this tag from all other trial runs in `sweep`."""
     for run in sweep.children({BEST_TAG: "true"}).values():
         run.remove_tag(BEST_TAG)
     for run in sweep.children({NAME_TAG: best}).values():
@@ -124,11 +124,11 @@ def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _git_commit() -> str:
-    """The checkout's revision, or "" where there is no git program, no checkout or no commit."""
+    """Return the checkout's commit, or "" if there is no git program, no checkout or no commit."""
     try:
         found = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
         )
-    except OSError:  # no such program, or one that cannot be run
+    except OSError:  # git is not installed, or cannot be run
         return ""
     return found.stdout.strip() if found.returncode == 0 else ""

@@ -1,4 +1,4 @@
-"""A run of an MLflow store, and what is logged to it."""
+"""A run in an MLflow store, with methods that log to it."""
 
 import functools
 import time
@@ -19,7 +19,7 @@ from torch import nn
 from pipeline.tracking.tracker import KIND_TAG, PARENT_TAG, Tracker
 
 NAME_TAG = "mlflow.runName"
-MAX_PARAMS, MAX_METRICS = 100, 1000  # that one log_batch call takes
+MAX_PARAMS, MAX_METRICS = 100, 1000  # MLflow's limits for one log_batch call
 
 P = ParamSpec("P")
 
@@ -27,7 +27,7 @@ P = ParamSpec("P")
 def _logs(
     method: "Callable[Concatenate[StoredRun, P], None]",
 ) -> "Callable[Concatenate[StoredRun, P], None]":
-    """Of a method that logs to a run: do nothing where the store has failed."""
+    """Decorate a method that logs to a run: it does nothing once the store has failed."""
 
     @functools.wraps(method)
     def guarded(run: "StoredRun", /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -45,9 +45,9 @@ def open_run(
     tags: Mapping[str, str],
     params: Mapping[str, Any],
 ) -> "TrackedRun":
-    """Open the run that has the tags of `key` again; else make one, which has `tags` as well.
+    """Reopen the run that has the tags `key`, or make one with the tags `key` and `tags`.
 
-    Either has `params`. `NoRun` if the store fails.
+    Logs `params` to the run. Returns `NoRun` if the store fails.
     """
     if not tracker.failed:
         with tracker.forgiving():
@@ -64,7 +64,7 @@ def open_run(
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run in an MLflow store. Holds nothing but words, so it can be sent to a worker.
+    """A run in an MLflow store. Holds only strings, so it can be sent to a worker.
 
     Attributes:
         tracker: the store.
@@ -75,13 +75,13 @@ class StoredRun:
     id: str
 
     def child(self, name: str, params: Mapping[str, Any] | None = None) -> "TrackedRun":
-        """Open the run `name` nested in this one, with `params`; make it where there is none."""
-        kind = name.partition("-")[0]  # of "sweep", and of a trial's name
+        """Open the run `name` nested in this run, or make it, and log `params` to it."""
+        kind = name.partition("-")[0]  # "sweep" or "trial"
         key = {PARENT_TAG: self.id, NAME_TAG: name}
         return open_run(self.tracker, key, name, {KIND_TAG: kind}, params or {})
 
     def children(self, tags: Mapping[str, str]) -> "dict[str, StoredRun]":
-        """The runs nested in this one that have the tags, by name; none if the store fails."""
+        """Return the runs nested in this run that have `tags`, by name; {} if the store fails."""
         if not self.tracker.failed:
             with self.tracker.forgiving():
                 found = self.tracker.find({PARENT_TAG: self.id, **tags})
@@ -90,7 +90,7 @@ class StoredRun:
 
     @_logs
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters; those that the run has already are left, since MLflow refuses changes."""
+        """Log the parameters that the run lacks: MLflow refuses to change a logged parameter."""
         known = self.tracker.client().get_run(self.id).data.params
         self._log_new_params({name: v for name, v in params.items() if name not in known})
 
@@ -101,7 +101,7 @@ class StoredRun:
 
     @_logs
     def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
-        """Log the metrics that are defined, in one call per thousand."""
+        """Log the metrics that are not None, `MAX_METRICS` in one call."""
         now = int(time.time() * 1000)
         defined = [Metric(k, float(v), now, step) for k, v in metrics.items() if v is not None]
         for start in range(0, len(defined), MAX_METRICS):
@@ -114,7 +114,7 @@ class StoredRun:
 
     @_logs
     def log_missing_history(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Log training curves that are not in the run yet: the training may be an earlier run's."""
+        """Log the epochs that the run lacks: an earlier run may have done the training."""
         curve = self.tracker.client().get_metric_history(self.id, "loss_g")
         logged = {metric.step for metric in curve}
         for metrics in history:
@@ -128,12 +128,12 @@ class StoredRun:
 
     @_logs
     def remove_tag(self, name: str) -> None:
-        """Take a tag off the run."""
+        """Remove a tag from the run."""
         self.tracker.client().delete_tag(self.id, name)
 
     @_logs
     def log_dataset(self, name: str, place: str, data: str) -> None:
-        """Say which data the run stands on, by name, place and digest."""
+        """Log the name, place and digest of the data that the run uses."""
         dataset = Dataset(name=name, digest=data[:8], source_type="local", source=place)
         self.tracker.client().log_inputs(self.id, [DatasetInput(dataset)])
 
@@ -152,8 +152,8 @@ class StoredRun:
         """Log a scoring module with its signature, exported without pickled code.
 
         Args:
-            model: uint8 patches (N, H, W, C) to scores (N,).
-            example: two patches or more; a batch of one would fix the batch size.
+            model: maps uint8 patches (N, H, W, C) to scores (N,).
+            example: two patches or more; the export of one patch would accept only batches of one.
         """
         with torch.inference_mode():
             signature = infer_signature(example, model(torch.from_numpy(example)).numpy())
@@ -165,7 +165,7 @@ class StoredRun:
                 signature=signature,
                 input_example=example,
                 serialization_format="pt2",
-                # Said here, or MLflow would load the model in a second process to find out.
+                # Without this, MLflow loads the model in a second process to find the packages.
                 pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
             )
 
@@ -177,16 +177,16 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class NoRun:
-    """Stands in for a run that could not be made, also in a process that finds the store back."""
+    """Replaces a run that could not be made; logs nothing, also where the store works again."""
 
     id = None
 
     def child(self, *_: Any) -> "NoRun":
-        """No run either."""
+        """Return this `NoRun`."""
         return self
 
     def children(self, *_: Any) -> dict[str, StoredRun]:
-        """None."""
+        """Return no runs."""
         return {}
 
     def _nothing(self, *args: Any, **kwargs: Any) -> None:

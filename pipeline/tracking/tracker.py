@@ -1,10 +1,10 @@
-"""An MLflow store: how it is made, and how runs are made, found and closed in it.
+"""Makes an MLflow store, and makes, finds and closes runs in it.
 
-What is logged to a run: `pipeline.tracking.tracked_run`. Which runs there are:
-`pipeline.tracking.runs`. The rest of the project does not import mlflow.
+`pipeline.tracking.tracked_run` logs to a run; `pipeline.tracking.runs` defines the runs of a
+pipeline. No other part of the pipeline imports mlflow.
 
-A store that fails stops no work: it is said once, nothing more is sent there by this process, and
-`python -m stages track` logs what is missing later, from the results on disk.
+The work continues if the store fails: this process reports the failure once and sends nothing more
+to the store. `python -m stages track` later logs the missing parts from the results on disk.
 """
 
 import os
@@ -26,41 +26,41 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.common.files import project_root, publish
 
 EXPERIMENT = "skipscan"
-PROCESS_TAG = "skipscan.process"  # which has opened a run last
+PROCESS_TAG = "skipscan.process"  # the process that opened the run last
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "skipscan.kind"  # pipeline, sweep, trial or cell: the pages show the newest 100 runs
 
-# How long a server that does not answer may hold up the work. MLflow's own would be 14 minutes.
+# How long a server that does not answer may delay the work. MLflow's default is 14 minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
-# The second: where there is no git program, MLflow would say so in 15 lines, twice.
+# GIT_PYTHON_REFRESH: if git is not installed, MLflow would print 15 lines about it, twice.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
-LATER = "python -m stages track"  # logs what is missing
+LATER = "python -m stages track"  # logs the missing parts
 
-_failed: set[str] = set()  # stores that have failed in this process
-_experiments: dict[str, str] = {}  # the id of ours in each store that this process has used
-_used: "set[Tracker]" = set()  # that this process has opened
+_failed: set[str] = set()  # URIs of the stores that have failed in this process
+_experiments: dict[str, str] = {}  # the id of `EXPERIMENT` in each store, by URI
+_used: "set[Tracker]" = set()  # the stores that this process has opened
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, or SQLite in the project's root; always absolute."""
+    """Return `MLFLOW_TRACKING_URI`, or the URI of mlflow.db in the project's root (absolute)."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(project_root() / "mlflow.db")
 
 
 def _sqlite_uri(path: Path) -> str:
-    """The URI of a database in a file.
+    """Return the URI of a SQLite file.
 
-    Only what would be read as something else is coded: MLflow makes the folder that the URI names
-    without decoding it, so a coded accent would leave a second folder beside the project's.
+    Encodes only the characters with a meaning in URIs. MLflow makes the URI's folder without
+    decoding the name: an encoded accent would make a second folder beside the project's.
     """
     return f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F")
 
 
 @contextmanager
 def closing_runs() -> Iterator[None]:
-    """Of a stage's `main`: none of the runs that it has opened stays RUNNING.
+    """Around a stage's `main`: close the runs that the stage has left RUNNING.
 
-    Those that are still open become KILLED where a signal ends the stage, FAILED where another
-    error does, and else SCHEDULED: the next stage goes on with them.
+    They become KILLED if a signal ends the stage, FAILED after another error, and otherwise
+    SCHEDULED for the next stage, which continues them.
     """
     try:
         yield
@@ -73,7 +73,7 @@ def closing_runs() -> Iterator[None]:
 def _close_runs(status: str) -> None:
     for tracker in _used:
         if not tracker.failed:
-            _failed.add(tracker.uri)  # no other thread opens or logs more
+            _failed.add(tracker.uri)  # so that no other thread opens runs or logs from now on
             with tracker.forgiving():
                 tracker.close_ours(status)
 
@@ -84,11 +84,11 @@ def _this_process() -> str:
 
 @dataclass(frozen=True)
 class Tracker:
-    """One MLflow store. Holds nothing but words, so it can be sent to a worker.
+    """An MLflow store. Holds only strings, so it can be sent to a worker.
 
     Attributes:
         uri: the store's address.
-        later: the command that logs what a failing store has missed.
+        later: the command that logs the missing parts after a failure of the store.
     """
 
     uri: str
@@ -96,7 +96,7 @@ class Tracker:
 
     @classmethod
     def open(cls, later: str = LATER) -> "Tracker":
-        """Open the store, and migrate or create it, once, before workers use it."""
+        """Open the store; create or migrate it here, once, before workers use it."""
         tracker = cls(tracking_uri(), later)
         _used.add(tracker)
         with tracker.forgiving():
@@ -111,7 +111,7 @@ class Tracker:
 
     @contextmanager
     def forgiving(self) -> Iterator[None]:
-        """Take a failing store as something to say, not as an error."""
+        """Report an error of the store on standard error, and mark the store as failed."""
         try:
             yield
         except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -124,19 +124,19 @@ class Tracker:
             )
 
     def reopen(self, run: Run) -> str:
-        """Make a run RUNNING that a stage, an error or a signal had closed; returns its id."""
+        """Set a run that a stage, an error or a signal closed to RUNNING again; return its id."""
         self.client().set_tag(run.info.run_id, PROCESS_TAG, _this_process())
         self.client().update_run(run.info.run_id, status="RUNNING")
         return str(run.info.run_id)
 
     def create(self, name: str, tags: Mapping[str, str]) -> str:
-        """Make a run with these tags; returns its id."""
+        """Make a run with these tags, and return its id."""
         tags = {**tags, PROCESS_TAG: _this_process()}
         run = self.client().create_run(self._experiment_id(), tags=tags, run_name=name)
         return str(run.info.run_id)
 
     def find(self, tags: Mapping[str, str], *more: str) -> list[Run]:
-        """The runs with these tags and of which `more` conditions hold, the newest first."""
+        """Return the runs that have these tags and meet the conditions `more`, newest first."""
         conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
         condition = " and ".join([*conditions, *more])
         page = self.client().search_runs([self._experiment_id()], condition)
@@ -163,30 +163,30 @@ class Tracker:
         return True
 
     def close_ours(self, status: str) -> None:
-        """Give the status to the runs that this process has opened and that are still RUNNING.
+        """Give the status to all RUNNING runs that this process has opened.
 
-        Found by a tag: the id of a run may be lost to a signal while it is made.
+        Finds them by a tag, because a signal during `create` may lose the new run's id.
         """
         for run in self.find({PROCESS_TAG: _this_process()}, "attributes.status = 'RUNNING'"):
             self.close(run.info.run_id, status)
 
     def close(self, run_id: str, status: str) -> None:
-        """Give a run the status, after the open ones nested in it. A rerun opens them again."""
+        """Give the status to a run, after the RUNNING runs nested in it. A rerun reopens them."""
         for run in self.find({PARENT_TAG: run_id}, "attributes.status = 'RUNNING'"):
             self.close(run.info.run_id, status)
         self.client().set_terminated(run_id, status)
 
     def client(self) -> MlflowClient:
-        """MLflow's client of the store; it gives up early on a server that does not answer."""
+        """Return MLflow's client of the store, with short timeouts (`PATIENCE`)."""
         for name, value in {**QUIET, **PATIENCE}.items():
             os.environ.setdefault(name, value)
-        set_telemetry_client()  # asks the variable again: importing mlflow has asked it before
+        set_telemetry_client()  # reads the variable again, as importing mlflow has read it already
         return MlflowClient(self.uri)
 
     def _make_database(self) -> None:
-        """Make a SQLite file that is not there yet, whole: one cut short can never be opened.
+        """Make a missing SQLite file, complete or not at all.
 
-        MLflow takes seconds over its tables, and what a kill leaves of them stands in its own way.
+        MLflow takes seconds to make its tables and cannot open a file that a kill left incomplete.
         """
         if not self.uri.startswith("sqlite:"):
             return
@@ -195,13 +195,13 @@ class Tracker:
             return
         beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with FileLock(f"{path}.lock"):
-            if not path.exists():  # another process may have been first
+            if not path.exists():  # another process may have made it
                 Tracker(_sqlite_uri(beside))._make_experiment()
                 publish(beside, path)
 
     def _make_experiment(self) -> None:
         if self.client().get_experiment_by_name(EXPERIMENT) is None:
-            # A server knows its own place for artifacts; a bare database needs to be told one.
+            # An MLflow server has its own folder for artifacts; SQLite needs one from us.
             local = self.uri.startswith("sqlite:")
             place = (project_root() / "mlartifacts").as_uri() if local else None
             self.client().create_experiment(EXPERIMENT, artifact_location=place)
@@ -209,7 +209,7 @@ class Tracker:
     def _experiment_id(self) -> str:
         if self.uri not in _experiments:
             experiment = self.client().get_experiment_by_name(EXPERIMENT)
-            if experiment is None:  # `open` met a store that failed
+            if experiment is None:  # the store failed in `open`
                 raise MlflowException(f"no experiment {EXPERIMENT!r}")
             _experiments[self.uri] = str(experiment.experiment_id)
         return _experiments[self.uri]

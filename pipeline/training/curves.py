@@ -1,4 +1,4 @@
-"""The losses of a training under Ray Train as curves in MLflow, while it runs."""
+"""Logs the losses of a training under Ray Train to MLflow while it runs."""
 
 from typing import Any
 
@@ -16,5 +16,5 @@ class LogCurves(UserCallback):  # type: ignore[misc]
     def after_report(
         self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Checkpoint | None
     ) -> None:
-        """Log an epoch; Ray calls this in a process of its own."""
+        """Log an epoch; Ray calls this method in a separate process."""
         self.run.log_epoch(metrics[0])

@@ -1,4 +1,4 @@
-"""COCO: JSON files of images, categories and annotations, anywhere in the folder."""
+"""COCO: JSON files with images, categories and annotations, anywhere in the folder."""
 
 import json
 import os
@@ -25,7 +25,7 @@ Record = dict[str, Any]  # one JSON object
 T = TypeVar("T")
 KEYS = ("annotations", "categories", "images")  # of a COCO file
 
-# What comes of records that are not as COCO has them: wrong types, missing keys, broken runs.
+# Errors from records that break COCO's format: wrong types, missing keys, broken run lengths.
 WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
@@ -35,8 +35,8 @@ class Annotated:
 
     Attributes:
         path: the JSON file.
-        name: of the image, as a path.
-        size: (width, height) as annotated; None where the file does not say.
+        name: the image's `file_name`, a path.
+        size: (width, height) as annotated; None if the file gives no size.
         objects: class name and record of each annotation.
     """
 
@@ -47,7 +47,7 @@ class Annotated:
 
 
 class CocoSource(DetectionSource):
-    """Boxes, polygons and run lengths. An image without an annotation is normal if it is listed."""
+    """Boxes, polygons and run lengths. A listed image without annotations is normal."""
 
     def __init__(
         self, folder: Path, classes: ClassMap, unannotated: Unannotated | None = None
@@ -56,9 +56,9 @@ class CocoSource(DetectionSource):
         self._found: dict[Path, Annotated] | None = None
 
     def labels(self, found: LabelledSet) -> None:
-        """Each image that a JSON file lists, found by the end of its path."""
+        """Read the labels of each image that a JSON file lists; a path's end finds its image."""
         if self.unannotated == "normal" and not found.files.ending_in(".json"):
-            self._found = {}  # of a set of normals alone
+            self._found = {}  # a set of normal images only
             return
         self._found = _read_folder(found)
         with_objects = {item.path for item in self._found.values() if item.objects}
@@ -74,13 +74,13 @@ class CocoSource(DetectionSource):
                 found.notes["objects whose polygon is a point or a box: bbox was taken"] += boxes
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
-        """Each annotation by itself."""
-        if self._found is None:  # in another process than the one that listed the folder
+        """Yield the class and mask of each annotation of a scan."""
+        if self._found is None:  # this process has not listed the folder
             files = list_files(self.folder)
             self._found = _read_folder(LabelledSet(files)) if files.ending_in(".json") else {}
         found = self._found.get(entry.files[0])
         if found is None and not entry.classes:
-            return  # no file lists it, and `unannotated` says that it is normal
+            return  # no file lists the image, so `unannotated` made it normal
         if found is None:
             raise InputError(f"{entry.files[0]}: no longer annotated: run `dvc repro scans`")
         try:
@@ -115,7 +115,7 @@ def _mask(record: Record, size: tuple[int, int]) -> Mask:
 
 
 def _is_box_alone(record: Record) -> bool:
-    """Whether a polygon is no more than a point or two corners, which tools put beside a box."""
+    """Return whether a polygon is empty, a point or two corners, as some tools write for a box."""
     segmentation = record.get("segmentation")
     if not isinstance(segmentation, list) or not segmentation:
         return False
@@ -123,10 +123,10 @@ def _is_box_alone(record: Record) -> bool:
 
 
 def _check_extent(polygons: list[list[Any]], bbox: Sequence[float]) -> None:
-    """Refuse polygons that are elsewhere than the box beside them.
+    """Refuse polygons that do not lie where the annotation's box lies.
 
     Raises:
-        ValueError: polygons and box share less than half of what both cover.
+        ValueError: intersection over union of the polygons' extent and the box is below 0.5.
     """
     values = np.array([value for polygon in polygons for value in polygon], dtype=np.float64)
     left, top, width, height = map(float, bbox)
@@ -140,13 +140,13 @@ def _check_extent(polygons: list[list[Any]], bbox: Sequence[float]) -> None:
 
 
 def _polygons(segmentation: list[Any]) -> list[list[Any]]:
-    """The polygons of an annotation; a single one may stand without its brackets."""
+    """Return the polygons of an annotation; one polygon may lack the list around it."""
     nested = [polygon for polygon in segmentation if isinstance(polygon, list)]
     return nested if nested else [segmentation]
 
 
 def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
-    """The images that the JSON files list; faults go into `found`."""
+    """Return the images that the JSON files list; add faults to `found`."""
     files = found.files
     listed = [path for path in files.ending_in(".json") if _may_be_coco(path)]
     others = [path for path in files.ending_in(".json") if path not in listed]
@@ -185,7 +185,7 @@ def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
 
 
 class ImageFinder:
-    """Finds the images that COCO files speak of."""
+    """Finds the image files that COCO files list."""
 
     def __init__(self, files: SetFiles) -> None:
         self._folder = files.folder
@@ -196,11 +196,11 @@ class ImageFinder:
             self._by_stem.setdefault(loose_stem(path), []).append(path)
 
     def find(self, item: Annotated) -> Path | None:
-        """The image at the path that a file says, from there, or else by the end of that path.
+        """Return the image at the item's path, relative to the JSON file, or with this path's end.
 
-        Of several with that end, the one beside or below the file, or in the part of the set that
-        the file's name speaks of. A path of another machine, or one that leads upwards, stands
-        for the image that shares most of its end.
+        Of several images with this end, it returns the only one in or below the JSON file's folder,
+        or in the part of the set that the JSON file's name contains. For an absolute path, or a
+        path with "..", it returns the image whose path shares the longest end.
         """
         written = PurePosixPath(item.name.replace("\\", "/"))
         direct = Path(os.path.normpath(item.path.parent / written))
@@ -223,12 +223,12 @@ class ImageFinder:
         return near[0] if len(near) == 1 else None
 
     def of_name(self, item: Annotated) -> list[Path]:
-        """Every image whose name is the item's, but for case and suffix."""
+        """Return the images with the item's name, apart from case and suffix."""
         return self._by_stem.get(loose_stem(Path(item.name.replace("\\", "/"))), [])
 
 
 def _may_be_coco(path: Path) -> bool:
-    """Whether a JSON file says anything of images or annotations, or cannot be read."""
+    """Return whether a JSON file has one of `KEYS`, or cannot be read."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -237,7 +237,7 @@ def _may_be_coco(path: Path) -> bool:
 
 
 def _read_file(path: Path) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
-    """The images of a COCO file, those with an annotation that cannot be placed, and its faults."""
+    """Return a COCO file's images, its images with an unusable annotation, and its faults."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -253,7 +253,7 @@ def _read_file(path: Path) -> tuple[list[Annotated], list[Annotated], list[BadIn
 
 
 def _by_id(pairs: Iterable[tuple[object, T]]) -> dict[str, T]:
-    """Items by their ids, which some tools write as numbers here and as text there."""
+    """Return items by their ids as text: some tools mix numbers and text for the same id."""
     found: dict[str, T] = {}
     for number, item in pairs:
         if found.setdefault(_id(number), item) is not item:
@@ -262,7 +262,7 @@ def _by_id(pairs: Iterable[tuple[object, T]]) -> dict[str, T]:
 
 
 def _id(number: object) -> str:
-    """An id as text: 8, 8.0 and "8" are the same."""
+    """Return an id as text: 8, 8.0 and "8" are the same id."""
     return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
 
 
@@ -294,7 +294,7 @@ def _place(
             refused.add(image)
         else:
             images[image].objects.append((names[category], record))
-    if some_lost:  # one of these images may be meant
+    if some_lost:  # the annotation may belong to any image without objects
         refused |= {number for number, item in images.items() if not item.objects}
     kept = [item for number, item in images.items() if number not in refused]
     return kept, [images[number] for number in sorted(refused)], bad
