@@ -5,6 +5,7 @@ old ones under the new ones, and call them up to date.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,19 @@ CODE = ("pipeline", "stages")
 def inputs_of(stage: str) -> dict[str, Any]:
     """Read the parameters and digest the code that dvc.yaml lists for a stage, by their names.
 
+    Nothing is listed where there is no dvc.yaml. If another file is missing, the stage says so.
+
     Raises:
         InputError: a file of parameters is not valid YAML.
-        OSError: it cannot be read.
     """
-    params, listed = read_yaml(Path("params.yaml")), read_yaml(Path("dvc.yaml"))["stages"][stage]
     found: dict[str, Any] = {}
+    with suppress(FileNotFoundError):
+        _add_inputs(found, read_yaml(Path("dvc.yaml"))["stages"][stage])
+    return found
+
+
+def _add_inputs(found: dict[str, Any], listed: Mapping[str, Any]) -> None:
+    params = read_yaml(Path("params.yaml"))
     for entry in listed["params"]:
         by_file = entry if isinstance(entry, dict) else {"params.yaml": [entry]}
         for file, names in by_file.items():
@@ -35,7 +43,6 @@ def inputs_of(stage: str) -> dict[str, Any]:
         if path.parts[0] in CODE:
             files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
             found[name] = {str(file): file_digest(file) for file in files}
-    return found
 
 
 def require_unchanged(stage: str, before: Mapping[str, Any]) -> None:
