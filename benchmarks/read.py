@@ -28,9 +28,10 @@ from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.nets import NetShape
 from pipeline.patches.batches import ShuffledReader
+from pipeline.patches.manifest import write_manifest
 from pipeline.patches.places import Places
 from pipeline.patches.shard_file import FORMAT, ShardAttributes, ShardWriter
-from pipeline.patches.store import PatchStore, write_manifest
+from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LossSettings, ModelSettings
 
 SIDE, BATCH, SHARDS = 64, 64, 16

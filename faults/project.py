@@ -169,7 +169,7 @@ class Project:
         if stage == "train":
             return file_digest(folder / "model.pt")
         best = read_best(folder)
-        return f"{best['value']} of {best['settings']} in {best['trials']} trials"
+        return f"{best.value} of {best.settings} in {best.trials} trials"
 
     def undisturbed(self, stage: str) -> "Undisturbed":
         """What the stage leaves when nothing happens, and its seconds; found once."""

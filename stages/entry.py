@@ -1,5 +1,6 @@
 """The stages' paths, and `run_stage`, which reports wrong input and ends a stage on a signal."""
 
+import errno
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from pipeline.common.addresses import masked
 from pipeline.common.errors import InputError
 
 SCANS = Path("data/scans")
@@ -20,6 +22,14 @@ MODEL = "model.pt"
 HISTORY = "history.csv"
 
 
+# Errors that the user can mend, and how.
+SYSTEM_ERRORS = {
+    errno.ENOSPC: "make room, and run it again",
+    errno.EDQUOT: "make room, and run it again",
+    errno.EACCES: "make it writable, and run it again",
+    errno.EPERM: "make it writable, and run it again",
+    errno.EROFS: "make it writable, and run it again",
+}
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_STOP = 8.0  # for Ray and MLflow, after a signal
 
@@ -41,7 +51,11 @@ def run_stage(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {masked(str(error))}")
+    except OSError as error:
+        if error.errno not in SYSTEM_ERRORS or not error.filename:
+            raise
+        sys.exit(f"error: {error.filename}: {error.strerror}: {SYSTEM_ERRORS[error.errno]}")
     except KeyboardInterrupt:
         _exit(_stopped_by[0])
 

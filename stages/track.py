@@ -91,15 +91,15 @@ def track() -> None:
 def track_sweep(tracker: Tracker, parent: TrackedRun) -> dict[str, str]:
     """Tags that name the sweep's run and objective; a sweep that the store lacks is logged."""
     best = read_best(SWEEP)
-    sweep_run = best["run_id"]
-    if best["trials"] and not tracker.has(sweep_run):
+    sweep_run = best.run_id
+    if best.trials and not tracker.has(sweep_run):
         sweep = parent.child("sweep")
-        log_sweep(sweep, best["value"])
+        log_sweep(sweep, best.value)
         sweep_run = sweep.id
-    return {SWEEP_TAG: sweep_run or "none", "objective": best["objective"]}
+    return {SWEEP_TAG: sweep_run or "none", "objective": best.objective}
 
 
-def log_sweep(run: TrackedRun, objective: float) -> None:
+def log_sweep(run: TrackedRun, objective: float | None) -> None:
     """Log the sweep on disk to `run`, and its trials to runs nested in `run`."""
     run.log_metrics({"objective": objective})
     trials = read_trials(SWEEP)

@@ -8,7 +8,8 @@ from pipeline.common.files import write_table
 from pipeline.common.names import TRAIN, VALIDATION
 from pipeline.models.detector import calibrated_model
 from pipeline.models.interface import method_of
-from pipeline.patches.store import PatchStore, read_manifest
+from pipeline.patches.manifest import read_manifest
+from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.params import load_settings
 from pipeline.sweeps.results import choose_settings, read_best

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
-from pipeline.patches.store import read_manifest
+from pipeline.patches.manifest import read_manifest
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.params import Settings, load_settings
 from pipeline.sweeps.results import write_sweep

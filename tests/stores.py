@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common.names import TRAIN
+from pipeline.patches.manifest import write_manifest
 from pipeline.patches.places import Places
 from pipeline.patches.shard_file import FORMAT, ShardAttributes, ShardWriter
-from pipeline.patches.store import PatchStore, write_manifest
+from pipeline.patches.store import PatchStore
 
 DATA = "0123456789abcdef0123"
 ABOUT = ShardAttributes(TRAIN, {"size": 16}, 3, "pixels", "sources", "code")

@@ -50,6 +50,17 @@ def test_a_signal_ends_it_with_one_line(number: signal.Signals, status: int) -> 
     assert said == f"stopped by {number.name}: run it again and it goes on\n"
 
 
+def test_errors_of_the_system_that_the_user_can_mend_are_one_line() -> None:
+    process = start("raise OSError(28, 'No space left on device', '/data/scans/00001.png')")
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    line = "/data/scans/00001.png: No space left on device: make room, and run it again"
+    assert said == f"error: {line}\n"
+    process = start("raise OSError(5, 'Input/output error', '/data/scans/00001.png')")
+    _, said = process.communicate(timeout=30)
+    assert "Traceback" in said
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_while_it_imports(
     number: signal.Signals, status: int, tmp_path: Path

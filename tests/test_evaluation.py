@@ -31,7 +31,8 @@ from pipeline.models.detector import Calibration, Detector
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
-from pipeline.patches.store import PatchStore, read_manifest, write_manifest
+from pipeline.patches.manifest import read_manifest, write_manifest
+from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.params import EvaluateSettings

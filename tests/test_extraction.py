@@ -20,7 +20,8 @@ from pipeline.models.detector import Calibration, build_detector
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
 from pipeline.patches.extraction import Extraction, Job, extract_patches
 from pipeline.patches.folder import SCAN_RESULTS, patches_text
-from pipeline.patches.store import MANIFEST, PatchStore
+from pipeline.patches.manifest import MANIFEST
+from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import Scan, ScanEntry
 from pipeline.settings.scans import BadInputRule

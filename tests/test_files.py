@@ -1,5 +1,6 @@
 """Files that appear whole, also when the power fails."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -26,3 +27,14 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_return(
     write_whole(path, b"new")
     assert done == [(f".file.{os.getpid()}.tmp", b"old"), ("folder", b"new")]
     assert [found.name for found in path.parent.iterdir()] == ["file"]
+
+
+def test_on_a_full_disk_the_file_is_named_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    (tmp_path / f".file.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as error:
+        write_whole(path, b"new")
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(path))
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+    assert path.read_bytes() == b"old"

@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import TEST, TRAIN
-from pipeline.patches.store import OPEN_SHARDS, PatchStore, read_manifest, write_manifest
+from pipeline.patches.manifest import read_manifest, write_manifest
+from pipeline.patches.store import OPEN_SHARDS, PatchStore
 from pipeline.patches.windows import cut_windows
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -160,6 +160,35 @@ def test_a_model_of_another_format_is_refused(model: TrainedModel, tmp_path: Pat
     message = r"model\.pt: model format 2, expected 4: run `dvc repro train`$"
     with pytest.raises(InputError, match=message):
         TrainedModel.load(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "reason"),
+    [
+        ("shape", "latent_dim", 10.5, "sizes"),
+        ("shape", "ngf", 0, "sizes"),
+        ("shape", "side", 48, "extract.size"),
+        ("shape", "more", 1, ""),
+        ("shape", "ngf", 1000, "discriminator|generator"),
+        ("calibration", "minimum", float("nan"), "bounds"),
+        ("calibration", "minimum", 1e9, "bounds"),
+        ("calibration", "threshold", None, ""),
+        ("settings", "method", "none", ""),
+        ("networks", "generator", {}, "generator"),
+        ("networks", "more", {"w": torch.zeros(3)}, "more.w"),
+        ("networks", "generator", None, ""),
+    ],
+)
+def test_a_model_whose_parts_do_not_fit_is_refused_before_it_takes_memory(
+    model: TrainedModel, tmp_path: Path, part: str, key: str, value: object, reason: str
+) -> None:
+    path = tmp_path / "model.pt"
+    content = {"format": 4, **asdict(model)}
+    save_tensors(path, {**content, part: {**content[part], key: value}})
+    with pytest.raises(InputError, match=rf"model\.pt: not a model of ours: .*({reason})") as error:
+        TrainedModel.load(path)
+    assert str(error.value).endswith(": run `dvc repro train`")
+    assert "\n" not in str(error.value)
 
 
 def test_a_loaded_model_is_the_saved_one(model: TrainedModel, tmp_path: Path) -> None:

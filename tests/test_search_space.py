@@ -8,8 +8,10 @@ from pipeline.settings.methods import MethodName
 from pipeline.settings.model import LAMBDAS
 from pipeline.settings.params import TrainBlock
 from pipeline.settings.search_space import apply
-from pipeline.sweeps.results import choose_settings
+from pipeline.sweeps.results import Best, choose_settings
 from tests.tiny import MODEL
+
+NO_SWEEP = Best(None, objective="none", value=None, trials=0, run_id=None)
 
 VALUES = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 10}
 
@@ -31,13 +33,13 @@ def test_a_value_that_its_setting_does_not_allow_is_refused() -> None:
 
 
 def test_the_training_takes_from_the_sweep_what_it_does_not_say_itself() -> None:
-    best = {"settings": {**VALUES, "learning_rate": 1e-3}}
+    best = replace(NO_SWEEP, settings={**VALUES, "learning_rate": 1e-3})
     model, losses = choose_settings(MODEL, block(lambda_con=50.0), best)
     assert (losses.lambda_con, losses.lambda_adv, model.learning_rate) == (50, 1, 1e-3)
 
 
 def test_a_training_that_says_all_itself_takes_nothing_from_the_sweep() -> None:
-    best = {"settings": {**VALUES, "learning_rate": 1e-3}}
+    best = replace(NO_SWEEP, settings={**VALUES, "learning_rate": 1e-3})
     model, losses = choose_settings(MODEL, block(**dict.fromkeys(VALUES, 7)), best)
     assert (losses.lambda_con, model) == (7, MODEL)
 
@@ -48,10 +50,10 @@ def test_a_training_that_says_all_itself_takes_nothing_from_the_sweep() -> None:
 )
 def test_a_weight_may_be_the_method_s_own(method: MethodName, weights: tuple[int, ...]) -> None:
     asked = block(**dict.fromkeys(LAMBDAS, "method"), latent_dim=100)
-    _, losses = choose_settings(replace(MODEL, method=method), asked, {"settings": None})
+    _, losses = choose_settings(replace(MODEL, method=method), asked, NO_SWEEP)
     assert (losses.lambda_adv, losses.lambda_con, losses.lambda_lat) == weights
 
 
 def test_without_a_sweep_there_is_nothing_to_take() -> None:
     with pytest.raises(InputError, match=r"train\.lambda_adv: it says sweep, but tune.trials is 0"):
-        choose_settings(MODEL, block(), {"settings": None})
+        choose_settings(MODEL, block(), NO_SWEEP)

@@ -14,8 +14,10 @@ from pipeline.common.files import yaml_text
 from pipeline.scans.sources.registry import open_source
 from pipeline.settings.params import Source, load_settings
 from pipeline.settings.resources import WorkerRange
-from pipeline.sweeps.results import choose_settings
+from pipeline.sweeps.results import Best, choose_settings
 from stages.params import main
+
+NO_SWEEP = Best(None, objective="none", value=None, trials=0, run_id=None)
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "presets.yaml"
@@ -37,7 +39,7 @@ def test_the_paper_s_values(tmp_path: Path) -> None:
     model, train = settings.model, settings.train
     assert (model.ngf, model.ndf, model.learning_rate) == (64, 64, 2e-3)
     assert (model.beta1, model.beta2) == (0.5, 0.999)
-    losses = choose_settings(model, train, {"settings": None})[1]
+    losses = choose_settings(model, train, NO_SWEEP)[1]
     assert (losses.lambda_adv, losses.lambda_con, losses.lambda_lat) == (1, 40, 1)
     assert (train.latent_dim, train.epochs, settings.extract.size) == (100, 15, 64)
     assert settings.tune.trials == 0

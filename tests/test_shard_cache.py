@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
+from pipeline.patches.manifest import MANIFEST, write_manifest
 from pipeline.patches.node_cache import ShardCache
-from pipeline.patches.store import MANIFEST, PatchStore, write_manifest
+from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import SharedPatches, open_store, upload_patches
 from tests.stores import DATA, ids_of, store_of
 
@@ -178,3 +180,35 @@ def test_workers_of_a_node_share_a_small_cache(shared: SharedPatches, tmp_path: 
 def test_the_shared_manifest_lists_sizes_and_digests(shared: SharedPatches) -> None:
     shards = json.loads((Path(shared.address) / MANIFEST).read_text())["splits"]["train"]["shards"]
     assert [shard["bytes"] for shard in shards] == sizes(shared)
+
+
+def test_a_manifest_on_the_storage_cannot_write_elsewhere(
+    shared: SharedPatches, tmp_path: Path
+) -> None:
+    path = Path(shared.address) / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["splits"]["train"]["shards"][0]["file"] = "../../stolen.h5"
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"shards\[0\].file: got '../../stolen.h5'"):
+        cached(shared, tmp_path, 10**9)
+    assert not list((tmp_path / "cache").rglob("*.*"))
+
+
+def test_a_manifest_of_other_patches_is_refused(shared: SharedPatches, tmp_path: Path) -> None:
+    path = Path(shared.address) / MANIFEST
+    path.write_text(path.read_text().replace(DATA, DATA[::-1]))
+    with pytest.raises(InputError, match=r"manifest.json: of other patches: remove it"):
+        cached(shared, tmp_path, 10**9)
+
+
+def test_what_is_no_shard_gets_no_name(shared: SharedPatches, tmp_path: Path) -> None:
+    folder = Path(shared.address)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    entry = manifest["splits"]["train"]["shards"][0]
+    (folder / entry["file"]).write_bytes(b"#!/bin/sh")
+    entry |= {"bytes": 9, "sha256": sha256(b"#!/bin/sh").hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    store = cached(shared, tmp_path, 10**9)
+    with pytest.raises(InputError, match="not a whole shard"):
+        store.read(0, 1)
+    assert copies(tmp_path) == []

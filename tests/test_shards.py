@@ -1,5 +1,6 @@
 import json
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,9 +164,30 @@ def a_dataset_less(file: h5py.File) -> None:
     del file["origins"]
 
 
+def five_labels(file: h5py.File) -> None:
+    del file["labels"]
+    file["labels"] = np.zeros(5, np.uint8)
+
+
+def oblong_patches(file: h5py.File) -> None:
+    del file["patches"]
+    file["patches"] = np.zeros((ROWS, 16, 8, 3), np.uint8)
+
+
+def patches_that_are_not_there(file: h5py.File) -> None:
+    """Two million of them, of which none is on the disk: HDF5 would make them up."""
+    for name in ("patches", "checksums", "labels", "scans", "origins"):
+        shape, kind = (2_000_000, *file[name].shape[1:]), file[name].dtype
+        del file[name]
+        file.create_dataset(name, shape, kind, chunks=(64, *shape[1:]))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (five_labels, "shapes"),
+        (oblong_patches, "shapes"),
+        (patches_that_are_not_there, "it declares 15[0-9]{8} bytes, more than the file has"),
         (another_format, "shard format 1, expected 3"),
         (no_format, "shard format None, expected 3"),
         (attribute_of_variable_length, "attributes"),
@@ -188,6 +210,29 @@ def test_what_no_shard_of_ours_holds_is_refused(
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(InputError, match=rf"train-0\.h5: not a whole shard \({message}"):
+        Shard(path)
+
+
+@pytest.mark.parametrize(("name", "most"), [("labels", 2), ("scans", 2)])
+def test_an_index_to_nothing_is_refused(tmp_path: Path, name: str, most: int) -> None:
+    path = shard_of(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file[name][3] = most
+        about = json.loads(bytes(file.attrs["about"]))
+        about["columns"][name] = zlib.crc32(file[name][:].tobytes())
+        file.attrs["about"] = np.bytes_(json.dumps(about))
+    shard = Shard(path)
+    with pytest.raises(InputError, match=f"{name} are wrong .there are {most} to choose from"):
+        shard.column(name)
+
+
+@pytest.mark.parametrize(("key", "value"), [("classes", []), ("classes", [1]), ("columns", {})])
+def test_what_a_shard_says_of_itself_is_checked(tmp_path: Path, key: str, value: object) -> None:
+    path = shard_of(tmp_path)
+    with h5py.File(path, "r+") as file:
+        about = {**json.loads(bytes(file.attrs["about"])), key: value}
+        file.attrs["about"] = np.bytes_(json.dumps(about))
+    with pytest.raises(InputError, match=r"train-0\.h5: not a whole shard"):
         Shard(path)
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from pipeline.common.errors import InputError
 from pipeline.settings.search_space import Choices, Space
 from pipeline.sweeps.results import (
+    Best,
     SweepResult,
     TrialResult,
     TrialState,
@@ -100,8 +101,8 @@ def test_equal_objectives_are_in_order_of_their_settings() -> None:
 def test_the_best_settings_are_read_back(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"best\.json: no such file: run `dvc repro tune`$"):
         read_best(tmp_path)
-    best = {"lambda_adv": 1, "lambda_con": 50, "lambda_lat": 1, "latent_dim": 10}
-    expected = {"settings": best, "objective": "auc", "value": 0.7, "trials": 2, "run_id": "run"}
+    best = dict(trial(0.7, 50).settings)
+    expected = Best(best, objective="auc", value=0.7, trials=2, run_id="run")
     write_sweep(tmp_path, rank([trial(0.6), trial(0.7, 50)]), "auc", "run")
     assert read_best(tmp_path) == expected
 
@@ -109,13 +110,40 @@ def test_the_best_settings_are_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("unlogged", [None, ""], ids=["now", "older"])
 def test_a_sweep_that_was_not_logged_has_no_run(unlogged: str | None, tmp_path: Path) -> None:
     write_sweep(tmp_path, rank([trial(0.7)]), "auc", unlogged)
-    assert read_best(tmp_path)["run_id"] is None
+    assert read_best(tmp_path).run_id is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"trials": 1', '"trials": 1.5', "trials: Input should be a valid integer, got 1.5"),
+        ('"value": 0.7', '"value": NaN', "value: Input should be a finite number, got nan"),
+        ('"value": 0.7', '"value": "0.7"', "value: Input should be a valid number, got '0.7'"),
+        ('"objective": "auc"', '"objective": null', "objective: Input should be a valid string"),
+        ('"objective"', '"objektive"', "objective: Field required"),
+        ('"trials"', '"more": 1, "trials"', "more: Unexpected keyword argument, got 1"),
+        ("{", "[", "Invalid JSON: "),
+        ("\n}", "", "Invalid JSON: "),
+    ],
+)
+def test_what_is_wrong_in_the_best_settings_is_named(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    write_sweep(tmp_path, rank([trial(0.7)]), "auc", "run")
+    path = tmp_path / "best.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError) as error:
+        read_best(tmp_path)
+    assert str(error.value).startswith(f"{path}: {message}")
+    assert str(error.value).endswith(": run `dvc repro -sf tune`")
+    assert "\n" not in str(error.value)
 
 
 def test_that_there_was_no_sweep_is_written_too(tmp_path: Path) -> None:
     write_sweep(tmp_path, None, "auc", None)
-    none = {"settings": None, "objective": "auc", "value": None, "trials": 0, "run_id": None}
-    assert read_best(tmp_path) == none
+    assert read_best(tmp_path) == Best(None, "auc", value=None, trials=0, run_id=None)
     assert read_trials(tmp_path) == []
     header = "trial,objective,state,epochs,training_seconds,started,ended,reason\n"
     assert (tmp_path / "trials.csv").read_text() == header

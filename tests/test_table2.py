@@ -12,7 +12,8 @@ from experiments.paper.cells import NO_METHOD, Size, read_cells
 from experiments.paper.table2 import load_parts
 from pipeline.common.names import TEST, TRAIN
 from pipeline.evaluation.trivial_scores import darkness
-from pipeline.patches.store import PatchStore, read_manifest
+from pipeline.patches.manifest import read_manifest
+from pipeline.patches.store import PatchStore
 from tests.imports import import_closure, imported_names
 from tests.models.methods import METHODS
 from tests.test_workflow import ORCHESTRATION

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 import socket
 import subprocess
 import sys
@@ -237,6 +238,34 @@ def test_artifacts_are_in_the_project_whatever_its_name(
     client = MlflowClient(ours.uri)
     (listed,) = client.list_artifacts(str(run.id), "evaluation")
     assert Path(client.download_artifacts(str(run.id), listed.path)).read_text() == "AUC"
+
+
+def test_a_copy_of_a_project_has_its_own_artifacts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    original, copied = tmp_path / "a project", tmp_path / "its cöpy"
+    (tmp_path / "table.txt").write_text("AUC")
+    original.mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(original))
+    run = pipeline_run(Tracker.open(), origin("data-c"))
+    run.log_file(tmp_path / "table.txt", "evaluation")
+    shutil.copytree(original, copied)
+    before = {path: path.read_bytes() for path in original.rglob("*") if path.is_file()}
+
+    monkeypatch.setenv("DVC_ROOT", str(copied))
+    monkeypatch.setattr("pipeline.tracking.tracker._experiments", {})
+    ours = Tracker.open()
+    again = pipeline_run(ours, origin("data-c"))
+    assert again.id == run.id
+    (tmp_path / "more.txt").write_text("more")
+    again.log_file(tmp_path / "more.txt", "evaluation")
+    pipeline_run(ours, origin("data-d")).log_file(tmp_path / "more.txt", "evaluation")
+    assert {path: path.read_bytes() for path in original.rglob("*") if path.is_file()} == before
+    found = [path.name for path in copied.rglob("*.txt")]
+    assert sorted(found) == ["more.txt", "more.txt", "table.txt"]
+    listed = MlflowClient(ours.uri).list_artifacts(str(run.id), "evaluation")
+    assert [artifact.path for artifact in listed] == ["evaluation/more.txt", "evaluation/table.txt"]
 
 
 def test_undefined_metrics_are_left_out(tracker: Tracker) -> None:

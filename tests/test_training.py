@@ -1,4 +1,5 @@
 import copy
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -155,11 +156,17 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(batch_size: int, workers: 
         require_divisible(batch_size, workers)
 
 
-def test_the_key_depends_on_all_that_decides_the_result() -> None:
+def test_the_key_depends_on_all_that_decides_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     key = TRAIN.key("data", 2)
     assert key == TRAIN.key("data", 2)
     assert key != TRAIN.key("data", 1)
     assert key != TRAIN.key("other", 2)
+    with monkeypatch.context() as patch:  # the same training rounds otherwise there
+        patch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4, 5, 6})
+        assert key != TRAIN.key("data", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "3.0")
+        assert key != TRAIN.key("data", 2)
     assert key != TrainSettings(MODEL, TRAIN.losses, 3, 3).key("data", 2)
 
 

@@ -26,7 +26,8 @@ from pipeline.common.names import LABELLED_VALIDATION, NORMAL, Patches, Scores
 from pipeline.evaluation.trivial_scores import metal_amount
 from pipeline.models.detector import to_tensor
 from pipeline.models.nets import drawn_from
-from pipeline.patches.store import PatchStore, read_manifest
+from pipeline.patches.manifest import read_manifest
+from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows
 from pipeline.scans.generated.generator import render_scan
 from pipeline.settings.windows import WindowRule

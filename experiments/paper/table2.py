@@ -26,7 +26,8 @@ from experiments.paper.cells import Size
 from experiments.paper.reference_protocol import LabelledTest
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, TEST, TRAIN, VALIDATION
-from pipeline.patches.store import PatchSource, PatchStore, read_manifest, read_rows
+from pipeline.patches.manifest import read_manifest
+from pipeline.patches.store import PatchSource, PatchStore, read_rows
 
 
 def load_parts(folder: Path, size: Size) -> Parts:

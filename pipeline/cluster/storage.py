@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pyarrow.fs import FileSystem
 
+from pipeline.common.addresses import masked
 from pipeline.common.files import project_root
 
 
@@ -23,7 +24,7 @@ class Storage:
         return cls(parameter if "://" in parameter else str(project_root() / parameter))
 
     def __str__(self) -> str:
-        return self.place
+        return masked(self.place)
 
     @property
     def is_address(self) -> bool:
@@ -32,7 +33,10 @@ class Storage:
 
     def child(self, name: str) -> "Storage":
         """Return the place called `name` below this one."""
-        return Storage(f"{self.place}/{name}")
+        path, mark, query = self.place, "", ""
+        if self.is_address:  # whose options come last: s3://bucket/folder?region=eu-north-1
+            path, mark, query = self.place.partition("?")
+        return Storage(f"{path.rstrip('/')}/{name}{mark}{query}")
 
     def open(self) -> tuple[FileSystem, str]:
         """Return the file system of the place, and the path of the place there."""

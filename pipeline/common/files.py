@@ -18,11 +18,20 @@ from pipeline.common.errors import InputError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to a file beside `path`, then rename it: readers see all of it or none."""
+    """Write `content` to a file beside `path`, then rename it: readers see all of it or none.
+
+    Raises:
+        OSError: the disk is full, or cannot be written; it names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_bytes(content)
-    publish(beside, path)
+    try:
+        beside.write_bytes(content)
+        publish(beside, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:  # on a full disk, what was written of it only takes room
+        beside.unlink(missing_ok=True)
 
 
 def publish(beside: Path, path: Path) -> None:
@@ -41,6 +50,16 @@ def _sync(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether a name from outside is that of a file in a folder, and of none elsewhere."""
+    return (
+        isinstance(name, str)
+        and name not in {"", ".", ".."}
+        and name.isprintable()
+        and not set(name) & {"/", "\\"}
+    )
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -6,7 +6,7 @@ Equation numbers are Skip-GANomaly's (section III-D).
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import NetShape, fold_batch_norm
 from pipeline.models.precision import products
 from pipeline.models.tensor_files import load_tensors, save_tensors
+from pipeline.settings.methods import MethodName
 from pipeline.settings.model import ModelSettings
 
 SCORE_BATCH = 64  # patches: the fastest batch of 16 to 256 (benchmarks/README.md)
@@ -229,14 +230,57 @@ class TrainedModel:
                 f"{path}: model format {content.get('format')}, expected {MODEL_FORMAT}: "
                 "run `dvc repro train`"
             )
-        return cls(
-            NetShape(**content["shape"]),
-            content["networks"],
-            ModelSettings(**content["settings"]),
-            Calibration(**content["calibration"]),
-            content["provenance"],
-            content["normals"],
-        )
+        try:
+            model = cls(
+                NetShape(**content["shape"]),
+                content["networks"],
+                ModelSettings(**content["settings"]),
+                Calibration(**content["calibration"]),
+                content["provenance"],
+                content["normals"],
+            )
+            model.require_whole()
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(
+                f"{path}: not a model of ours: {reason}: run `dvc repro train`"
+            ) from None
+        return model
+
+    def require_whole(self) -> None:
+        """Compare the parts with each other, before any memory is taken for networks.
+
+        Raises:
+            ValueError: sizes, weights and bounds do not fit together.
+        """
+        if self.settings.method not in get_args(MethodName):
+            raise ValueError(f"method {self.settings.method!r}, expected one of ours")
+        sizes, bounds = vars(self.shape), vars(self.calibration)
+        if not all(type(size) is int and size > 0 for size in sizes.values()):
+            raise ValueError(f"sizes {sizes}, expected whole numbers above 0")
+        finite = all(np.isfinite(bound) for bound in bounds.values())
+        if not finite or self.calibration.minimum >= self.calibration.maximum:
+            raise ValueError(
+                f"bounds {bounds}, expected finite ones, the minimum below the maximum"
+            )
+        with torch.device("meta"):  # shapes without memory
+            built = method_of(self.settings).build_networks(self.shape, 0)
+        expected = {
+            f"{name}.{key}": (value.shape, value.dtype)
+            for name, network in built.items()
+            for key, value in network.state_dict().items()
+        }
+        found = {
+            f"{name}.{key}": (value.shape, value.dtype)
+            for name, network in self.networks.items()
+            for key, value in network.items()
+        }
+        if wrong := sorted(
+            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        ):
+            raise ValueError(
+                f"{wrong[0]}: {found.get(wrong[0])}, expected {expected.get(wrong[0])}"
+            )
 
 
 def build_detector(

@@ -1,5 +1,6 @@
 """Precision of matrix products and convolutions."""
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -23,6 +24,16 @@ def products(precision: Precision) -> Iterator[None]:
         yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def rounding() -> list[str | int]:
+    """Return what decides how sums round, apart from all settings, on the machine that asks.
+
+    The version of torch, the processor's vector instructions, and the cores that the threads of a
+    worker are shared out from.
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    return [torch.__version__, capability, len(os.sched_getaffinity(0))]
 
 
 def autocast(x: Tensor, precision: Precision) -> AbstractContextManager[Any]:

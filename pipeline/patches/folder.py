@@ -13,8 +13,8 @@ from pipeline.common.files import UNFINISHED, digest, write_whole
 from pipeline.common.names import SPLITS
 from pipeline.common.tables import text_table
 from pipeline.patches.cutting import ScanResult, ShardResult
+from pipeline.patches.manifest import MANIFEST, write_manifest
 from pipeline.patches.shard_file import FORMAT
-from pipeline.patches.store import MANIFEST, write_manifest
 
 SCAN_RESULTS = "scan_results.jsonl"  # in the shards' folder: a line for each scan
 

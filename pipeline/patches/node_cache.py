@@ -20,8 +20,9 @@ from platformdirs import user_cache_path
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
 from pipeline.common.files import UNFINISHED, publish, write_whole
+from pipeline.patches.manifest import MANIFEST, parse_manifest, read_manifest
 from pipeline.patches.shard_file import Shard
-from pipeline.patches.store import MANIFEST, NoRoomError, read_manifest
+from pipeline.patches.store import NoRoomError
 
 CHUNK_BYTES = 2**22
 
@@ -37,13 +38,16 @@ class ShardCache:
     """
 
     def __init__(self, address: str, data: str, budget: int, root: Path | None = None) -> None:
-        self._address = address
-        self._filesystem, self._place = Storage(address).open()
+        self._storage = Storage(address)
+        self._filesystem, self._place = self._storage.open()
         self._budget = budget
         self._root = root or user_cache_path("skipscan")
         self.folder = self._root / data[:16]
         if not (self.folder / MANIFEST).is_file():
-            write_whole(self.folder / MANIFEST, self._read_manifest())
+            content, place = self._read_manifest(), str(self._storage.child(MANIFEST))
+            if parse_manifest(content, place)["data"] != data:
+                raise InputError(f"{place}: of other patches: remove it, and run again")
+            write_whole(self.folder / MANIFEST, content)
         splits = read_manifest(self.folder)["splits"].values()
         self._listed = {shard["file"]: shard for split in splits for shard in split["shards"]}
 
@@ -61,7 +65,9 @@ class ShardCache:
                 os.utime(path)
             except OSError as error:
                 reason = str(error).splitlines()[0]
-                raise InputError(f"{self._address}/{path.name}: no copy made: {reason}") from None
+                raise InputError(
+                    f"{self._storage.child(path.name)}: no copy made: {reason}"
+                ) from None
             return Shard(path)
 
     def _read_manifest(self) -> bytes:
@@ -70,7 +76,7 @@ class ShardCache:
                 content: bytes = file.read()
         except OSError as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{self._address}/{MANIFEST}: cannot be read: {reason}") from None
+            raise InputError(f"{self._storage.child(MANIFEST)}: cannot be read: {reason}") from None
         return content
 
     def _fetch(self, path: Path) -> None:
@@ -83,9 +89,10 @@ class ShardCache:
         if self._copy(path.name, beside) != self._listed[path.name]["sha256"]:
             beside.unlink()
             raise InputError(
-                f"{self._address}/{path.name}: damaged: remove the folder that it is in, "
+                f"{self._storage.child(path.name)}: damaged: remove the folder that it is in, "
                 "and run again to upload it"
             )
+        Shard(beside).close()  # the digest is of whoever wrote the manifest
         publish(beside, path)
 
     def _copy(self, name: str, target: Path) -> str:

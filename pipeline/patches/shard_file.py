@@ -198,6 +198,12 @@ class Shard:
     def __len__(self) -> int:
         return len(self.checksums)
 
+    @property
+    def patch_shape(self) -> tuple[int, ...]:
+        """(H, W, C) of its patches."""
+        shape: tuple[int, ...] = self._file["patches"].shape[1:]
+        return shape
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -221,6 +227,9 @@ class Shard:
             raise self._bad("cannot be read", error) from None
         if zlib.crc32(values.tobytes()) != self.about["columns"][name]:
             raise self._bad(f"{name} are damaged", "their checksum is another")
+        most = {"labels": len(self.about["classes"]), "scans": self._file["scan_ids"].shape[0]}
+        if name in most and values.size and not 0 <= values.min() <= values.max() < most[name]:
+            raise self._bad(f"{name} are wrong", f"there are {most[name]} to choose from")
         return values
 
     def verify(self) -> None:
@@ -247,6 +256,11 @@ def _read_about(file: h5py.File) -> dict[str, Any]:
     if kinds != {"format": "i", "about": "S"}:
         raise ValueError(f"attributes {sorted(kinds)}, expected format and about")
     about: dict[str, Any] = json.loads(bytes(file.attrs["about"]))
+    classes, columns = about["classes"], about["columns"]
+    if not classes or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"classes {classes!r:.80}, expected names")
+    if set(columns) != TYPES.keys() - {"patches"}:
+        raise ValueError(f"checksums of {sorted(columns)}, expected those of every column")
     return about
 
 
@@ -258,6 +272,26 @@ def _require_layout(file: h5py.File) -> None:
         if type(file.get(name, getlink=True)) is not h5py.HardLink:
             raise ValueError(f"{name} is a link to elsewhere")
         _require_plain(file[name], kind)
+    _require_shapes({name: file[name].shape for name in TYPES})
+    declared = sum(file[name].nbytes for name in TYPES)
+    if declared > file.id.get_filesize():  # nothing is compressed, so this would not be on the disk
+        raise ValueError(f"it declares {declared} bytes, more than the file has")
+
+
+def _require_shapes(shapes: dict[str, tuple[int, ...]]) -> None:
+    """Refuse columns that are not as long as each other."""
+    patches, rows, scans = shapes["patches"], shapes["checksums"], shapes["scan_ids"]
+    square = len(patches) == 4 and patches[1] == patches[2] and 1 <= patches[3] <= 4
+    expected = {
+        "patches": (*rows, *patches[1:]),
+        "labels": rows,
+        "scans": rows,
+        "origins": (*rows, 2),
+        "left_out": (*scans, 2),
+    }
+    wrong = [name for name, shape in expected.items() if shapes[name] != shape]
+    if not square or len(rows) != 1 or len(scans) != 1 or wrong:
+        raise ValueError(f"shapes {shapes} do not fit together")
 
 
 def _require_plain(dataset: Any, kind: str) -> None:

@@ -1,44 +1,21 @@
-"""The patches of a split, over all of its shards, and the manifest that names them."""
+"""The patches of a split, over all of its shards."""
 
-import json
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import write_json
 from pipeline.common.names import NORMAL, Patches
-from pipeline.patches.shard_file import BLOCK_ROWS, FORMAT, REBUILD, Shard
+from pipeline.patches.manifest import read_manifest
+from pipeline.patches.shard_file import BLOCK_ROWS, REBUILD, Shard
 
-MANIFEST = "manifest.json"
 OPEN_SHARDS = 64  # at a time, far below the usual limit of 1024 open files
-
-
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest. It is written last, so a folder without a manifest is unfinished."""
-    write_json(folder / MANIFEST, manifest)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read the manifest of a finished folder.
-
-    Raises:
-        InputError: there is no manifest.
-    """
-    try:
-        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder / MANIFEST}: no such file: run `dvc repro extract` to finish the patches"
-        ) from None
-    return content
 
 
 class NoRoomError(InputError):
@@ -84,11 +61,6 @@ class PatchStore(PatchSource):
         self, folder: Path, split: str, open_shard: Callable[[Path], Shard] = Shard
     ) -> None:
         manifest = read_manifest(folder)
-        if manifest.get("format") != FORMAT:
-            raise InputError(
-                f"{folder / MANIFEST}: format {manifest.get('format')}, expected {FORMAT}: "
-                "run `dvc repro extract`"
-            )
         if split not in manifest["splits"]:
             raise InputError(f"{folder}: no split {split!r}: it has {sorted(manifest['splits'])}")
         shards = manifest["splits"][split]["shards"]
@@ -165,6 +137,12 @@ class PatchStore(PatchSource):
         if len(shard) != expected:
             raise InputError(
                 f"{self._paths[number]}: {len(shard)} patches, expected {expected}: {REBUILD}"
+            )
+        side, channels = self.side, self.channels
+        if shard.patch_shape != (side, side, channels):
+            raise InputError(
+                f"{self._paths[number]}: patches of {shard.patch_shape}, expected "
+                f"{(side, side, channels)}: {REBUILD}"
             )
         return shard
 

@@ -12,8 +12,9 @@ from tqdm import tqdm
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest
+from pipeline.patches.manifest import MANIFEST, read_manifest
 from pipeline.patches.node_cache import ShardCache, encode_manifest
-from pipeline.patches.store import MANIFEST, PatchStore, read_manifest
+from pipeline.patches.store import PatchStore
 
 
 @dataclass(frozen=True)

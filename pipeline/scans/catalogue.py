@@ -8,16 +8,19 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, write_whole
+from pipeline.common.names import SPLITS
+from pipeline.common.records import parse_record
 from pipeline.common.tables import text_table
 from pipeline.scans.scan import ScanEntry
 
 CATALOGUE = "scans.jsonl"
+REDO = "run `dvc repro -sf scans`"
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,26 @@ def read_catalogue(folder: Path) -> list[CatalogueRow]:
     """Read the rows that `write_catalogue` wrote, in order.
 
     Raises:
-        InputError: there is no catalogue.
+        InputError: there is no catalogue, or a line of it is not one that `write_catalogue` writes.
     """
     path = folder / CATALOGUE
     if not path.is_file():
         raise InputError(f"{path}: no such file: run `dvc repro scans`")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [_row(json.loads(line)) for line in lines]
+    lines = path.read_bytes().splitlines()
+    kind = TypeAdapter(CatalogueRow)
+    rows = [
+        parse_record(kind, line, f"{path}, line {number}", REDO)
+        for number, line in enumerate(lines, 1)
+    ]
+    counts = Counter(row.scan_id for row in rows)
+    for row in rows:
+        whole = row.split in SPLITS and row.files and len(row.digests) >= len(row.files)
+        if not whole or counts[row.scan_id] > 1:
+            raise InputError(
+                f"{path}: scan {row.scan_id!r}: expected it once, in one of {SPLITS}, with a "
+                f"digest for each file: {REDO}"
+            )
+    return rows
 
 
 def catalogue_text(rows: Iterable[CatalogueRow]) -> str:
@@ -88,13 +104,3 @@ def catalogue_text(rows: Iterable[CatalogueRow]) -> str:
     counts = Counter((row.split, ", ".join(row.classes) or "normal") for row in rows)
     lines = [(*names, count) for names, count in sorted(counts.items())]
     return text_table(["split", "classes", "scans"], lines, names=2)
-
-
-def _row(fields: dict[str, Any]) -> CatalogueRow:
-    return CatalogueRow(
-        fields["scan_id"],
-        fields["split"],
-        tuple(fields["classes"]),
-        tuple(fields["files"]),
-        tuple(fields["digests"]),
-    )

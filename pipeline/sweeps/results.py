@@ -1,15 +1,15 @@
 """Writes and reads a sweep's results, and chooses the training's settings from them."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import TypeAdapter
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table, write_json, write_table
+from pipeline.common.records import parse_record
 from pipeline.models.interface import method_of
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.params import FROM_METHOD, FROM_SWEEP, TrainBlock
@@ -128,14 +128,14 @@ def write_sweep(
         for epoch in trial.curve
     ]
     write_table(folder / CURVES, list(curves[0]) if curves else ["trial"], curves)
-    content = {
-        "settings": dict(result.best) if result else None,
-        "objective": objective,
-        "value": result.value if result else None,
-        "trials": len(result.trials) if result else 0,
-        "run_id": run_id,
-    }
-    write_json(folder / BEST, content)
+    best = Best(
+        settings=dict(result.best) if result else None,
+        objective=objective,
+        value=result.value if result else None,
+        trials=len(result.trials) if result else 0,
+        run_id=run_id,
+    )
+    write_json(folder / BEST, asdict(best))
 
 
 def read_trials(folder: Path) -> list[TrialResult]:
@@ -147,22 +147,44 @@ def read_trials(folder: Path) -> list[TrialResult]:
     return [_parse(row, curves.get(row["trial"], [])) for row in read_table(folder / TRIALS)]
 
 
-def read_best(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Best:
+    """What a sweep has found: best.json.
+
+    Attributes:
+        settings: those of the best trial; None where there was no sweep.
+        objective: the metric that was maximised.
+        value: its highest value; None where there was no sweep.
+        trials: how many.
+        run_id: MLflow's id of the sweep's run; None where nothing was logged.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    settings: dict[str, int | float] | None
+    objective: str
+    value: float | None
+    trials: int
+    run_id: str | None
+
+
+def read_best(folder: Path) -> Best:
     """Read the best.json that `write_sweep` wrote.
 
     Raises:
-        InputError: there is no best.json.
+        InputError: there is no best.json, or not one that `write_sweep` writes.
     """
+    path = folder / BEST
     try:
-        content: dict[str, Any] = json.loads((folder / BEST).read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{folder / BEST}: no such file: run `dvc repro tune`") from None
-    content["run_id"] = content["run_id"] or None  # older files have "" for a sweep without a run
-    return content
+        raise InputError(f"{path}: no such file: run `dvc repro tune`") from None
+    best = parse_record(TypeAdapter(Best), content, str(path), "run `dvc repro -sf tune`")
+    return replace(best, run_id=best.run_id or None)  # older files have "" without a run
 
 
 def choose_settings(
-    model: ModelSettings, block: TrainBlock, best: dict[str, Any]
+    model: ModelSettings, block: TrainBlock, best: Best
 ) -> tuple[ModelSettings, LossSettings]:
     """Return the model settings and loss settings for the training.
 
@@ -179,13 +201,13 @@ def choose_settings(
     asking = [name for name, value in given.items() if value == FROM_SWEEP]
     if not asking:
         return apply(given, model)
-    if best["settings"] is None:
+    if best.settings is None:
         raise InputError(
             f"params.yaml: train.{asking[0]}: it says sweep, but tune.trials is 0: "
             "give it a number, or tune.trials 1 or more"
         )
     numbers = {name: value for name, value in given.items() if value != FROM_SWEEP}
-    return apply({**best["settings"], **numbers}, model)
+    return apply({**best.settings, **numbers}, model)
 
 
 def _row(trial: TrialResult) -> dict[str, Any]:

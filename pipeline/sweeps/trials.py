@@ -12,7 +12,8 @@ from pipeline.settings.params import TuneSettings
 from pipeline.sweeps.results import SweepResult, TrialResult, rank, require_enough
 from pipeline.sweeps.trainable import OBJECTIVE
 from pipeline.tracking.runs import trial_run_name
-from pipeline.tracking.tracked_run import TrackedRun
+from pipeline.tracking.tracked_run import NoRun, StoredRun, TrackedRun
+from pipeline.tracking.tracker import Tracker, tracking_uri
 
 
 class TrackTrials(Callback):
@@ -22,6 +23,16 @@ class TrackTrials(Callback):
         self.sweep_run = sweep_run
         self.objective_name = objective_name
         self.runs: dict[str, TrackedRun] = {}
+
+    def __getstate__(self) -> dict[str, str | None]:
+        """Leave out the store's address: it may hold a password, and Tune keeps this in a file."""
+        return {"run_id": self.sweep_run.id, "objective_name": self.objective_name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Go on with the store that this process uses."""
+        run_id = state["run_id"]
+        run = StoredRun(Tracker(tracking_uri()), run_id) if run_id else NoRun()
+        self.__init__(run, state["objective_name"])  # type: ignore[misc]
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any

@@ -32,6 +32,7 @@ from pipeline.common.errors import require
 from pipeline.common.files import code_digest, digest
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN
 from pipeline.models.interface import method_of
+from pipeline.models.precision import rounding
 from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import open_store
 from pipeline.settings.model import LossSettings, ModelSettings
@@ -63,7 +64,8 @@ def sweep_objective(patches: Path) -> str:
 
 def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
     """Return the digest of everything that decides a sweep's result; the same key resumes it."""
-    return digest([asdict(model), asdict(tune), data, code_digest((*DECIDING, "pipeline.sweeps"))])
+    code = code_digest((*DECIDING, "pipeline.sweeps"))
+    return digest([asdict(model), asdict(tune), data, code, rounding()])
 
 
 def run_sweep(

@@ -18,6 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.common.addresses import masked
 from pipeline.common.files import digest
 from pipeline.settings.params import Settings
 from pipeline.tracking.tracked_run import NAME_TAG, TrackedRun, open_run
@@ -50,7 +51,7 @@ class Origin:
     def now(cls, settings: Settings, data: str) -> "Origin":
         """The origin of what this process makes."""
         experiment = os.environ.get("DVC_EXP_NAME", "")
-        parameters = json.loads(json.dumps(asdict(settings)))  # as a file gives them back
+        parameters = json.loads(masked(json.dumps(asdict(settings))))  # as a file gives them back
         return cls(parameters, data, experiment, _git_commit())
 
     def key(self) -> dict[str, str]:

@@ -20,9 +20,10 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.telemetry import set_telemetry_client
 from mlflow.tracking import MlflowClient
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.common.addresses import masked
 from pipeline.common.files import project_root, publish
 
 EXPERIMENT = "skipscan"
@@ -35,6 +36,15 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIE
 # GIT_PYTHON_REFRESH: if git is not installed, MLflow would print 15 lines about it, twice.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
 LATER = "python -m stages track"  # logs the missing parts
+
+# The tables and columns of MLflow's database that hold addresses of artifacts.
+WITH_ARTIFACTS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 _failed: set[str] = set()  # URIs of the stores that have failed in this process
 _experiments: dict[str, str] = {}  # the id of `EXPERIMENT` in each store, by URI
@@ -53,6 +63,11 @@ def _sqlite_uri(path: Path) -> str:
     decoding the name: an encoded accent would make a second folder beside the project's.
     """
     return f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F")
+
+
+def _artifacts() -> str:
+    """The address of the project's own folder of artifacts."""
+    return (project_root() / "mlartifacts").as_uri()
 
 
 @contextmanager
@@ -102,6 +117,7 @@ class Tracker:
         with tracker.forgiving():
             tracker._make_database()
             tracker._make_experiment()
+            tracker._bring_artifacts_along()
         return tracker
 
     @property
@@ -117,11 +133,11 @@ class Tracker:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             _failed.add(self.uri)
             reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
-            print(
+            said = (
                 f"MLflow at {self.uri} failed, so this run is not logged there: {reason}. The "
-                f"results are kept; log them later with `{self.later}`",
-                file=sys.stderr,
+                f"results are kept; log them later with `{self.later}`"
             )
+            print(masked(said), file=sys.stderr)
 
     def reopen(self, run: Run) -> str:
         """Set a run that a stage, an error or a signal closed to RUNNING again; return its id."""
@@ -203,8 +219,33 @@ class Tracker:
         if self.client().get_experiment_by_name(EXPERIMENT) is None:
             # An MLflow server has its own folder for artifacts; SQLite needs one from us.
             local = self.uri.startswith("sqlite:")
-            place = (project_root() / "mlartifacts").as_uri() if local else None
+            place = _artifacts() if local else None
             self.client().create_experiment(EXPERIMENT, artifact_location=place)
+
+    def _bring_artifacts_along(self) -> None:
+        """Let the runs of a project that was copied or moved have their artifacts in its folder.
+
+        MLflow keeps the whole address of each run's artifacts, and has no call to change it. So a
+        copy would write into the folder of the original.
+        """
+        if self.uri != _sqlite_uri(project_root() / "mlflow.db"):
+            return
+        before = self.client().get_experiment_by_name(EXPERIMENT)
+        if before is None or before.artifact_location == _artifacts():
+            return
+        with create_engine(self.uri).begin() as database:
+            for table, column in WITH_ARTIFACTS:
+                database.execute(
+                    text(
+                        f"UPDATE {table} SET {column} = :now || substr({column}, :length) "  # noqa: S608
+                        f"WHERE substr({column}, 1, :length - 1) = :before"
+                    ),
+                    {
+                        "now": _artifacts(),
+                        "before": before.artifact_location,
+                        "length": len(before.artifact_location) + 1,
+                    },
+                )
 
     def _experiment_id(self) -> str:
         if self.uri not in _experiments:

@@ -22,6 +22,7 @@ from pipeline.models.detector import fitted_detector, to_tensor
 from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.interface import Method, method_of
 from pipeline.models.nets import NetShape
+from pipeline.models.precision import rounding
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource
 from pipeline.settings.model import LossSettings, ModelSettings
@@ -55,10 +56,11 @@ class TrainSettings:
         """Return the digest of all that decides the result; other keys' checkpoints are refused.
 
         For a range of workers, the key holds the range: training may resume with another number of
-        workers in it. The result then also depends on the number of workers in each epoch.
+        workers in it. The result then also depends on the number of workers in each epoch. On a
+        cluster `rounding` is that of the node that starts the training.
         """
         asked = [workers.min, workers.max] if isinstance(workers, WorkerRange) else workers
-        return digest([asdict(self), data, asked, code_digest(DECIDING)])
+        return digest([asdict(self), data, asked, code_digest(DECIDING), rounding()])
 
 
 @dataclass(frozen=True)

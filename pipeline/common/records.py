@@ -1,0 +1,35 @@
+"""JSON files read into dataclasses, field by field: they may be damaged, or someone else's."""
+
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.common.errors import InputError
+
+T = TypeVar("T")
+
+
+def parse_record(kind: TypeAdapter[T], content: bytes | str, place: str, redo: str) -> T:
+    """Return the record in JSON text.
+
+    Args:
+        kind: of a dataclass, or of another type that pydantic knows.
+        content: the JSON text.
+        place: the file, for errors.
+        redo: how to make the file again, for errors.
+
+    Raises:
+        InputError: it is not JSON, or a field is missing, unknown or of another type.
+    """
+    try:
+        return kind.validate_json(content, strict=True)
+    except ValidationError as error:
+        raise InputError(f"{place}: {_fault(error)}: {redo}") from None
+
+
+def _fault(error: ValidationError) -> str:
+    """The first fault: the field, what is wrong with it, and its value."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    got = "" if first["type"] == "json_invalid" else f", got {first['input']!r:.80}"
+    return f"{f'{where}: ' if where else ''}{first['msg']}{got}"

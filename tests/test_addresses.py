@@ -1,0 +1,85 @@
+"""Passwords and options in addresses stay out of lines, files and Tune's state."""
+
+import json
+import pickle
+from dataclasses import replace
+
+import pytest
+
+from pipeline.cluster.storage import Storage
+from pipeline.common.addresses import masked
+from pipeline.common.errors import InputError
+from pipeline.settings.params import load_settings
+from pipeline.sweeps.trials import TrackTrials
+from pipeline.tracking.runs import Origin
+from pipeline.tracking.tracked_run import NoRun, StoredRun
+from pipeline.tracking.tracker import Tracker
+from stages.entry import run_stage
+from tests.imports import ROOT
+
+SECRET = "s3cr3t"  # noqa: S105
+URI = f"postgresql://me:{SECRET}@db.example.org/mlflow"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"MLflow at {URI} failed", "MLflow at postgresql://***@db.example.org/mlflow failed"),
+        (f"https://{SECRET}@host:5000", "https://***@host:5000"),
+        (f"s3://b/x?access_key=a&secret_key={SECRET}: no", "s3://b/x?*** no"),
+        (
+            f'{{"storage": "s3://b/x?k={SECRET}", "seed": 0}}',
+            '{"storage": "s3://b/x?***", "seed": 0}',
+        ),
+        ("s3://bucket/folder and me@host: why?", "s3://bucket/folder and me@host: why?"),
+        ("sqlite:////a/b c/mlflow.db", "sqlite:////a/b c/mlflow.db"),
+    ],
+)
+def test_what_is_secret_in_an_address_is_masked(text: str, expected: str) -> None:
+    assert masked(text) == expected
+
+
+def test_a_child_comes_before_the_options_of_an_address() -> None:
+    options = f"?region=eu-north-1&secret_key={SECRET}"
+    child = Storage(f"s3://bucket/folder/{options}").child("tune-1").child("a")
+    assert child.place == f"s3://bucket/folder/tune-1/a{options}"
+    assert str(child) == "s3://bucket/folder/tune-1/a?***"
+    assert Storage("/what?/for").child("a").place == "/what?/for/a"
+
+
+def test_an_error_s_line_is_masked() -> None:
+    def fail() -> None:
+        raise InputError(f"{URI}: no")
+
+    with pytest.raises(SystemExit) as stop:
+        run_stage(fail)
+    assert stop.value.code == "error: postgresql://***@db.example.org/mlflow: no"
+
+
+def test_a_store_s_failure_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise OSError(f"cannot connect to {URI}")
+
+    with Tracker(URI).forgiving():
+        fail()
+    said = capsys.readouterr().err
+    assert SECRET not in said
+    assert said.count("postgresql://***@db.example.org/mlflow") == 2
+
+
+def test_tune_keeps_no_address_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = pickle.dumps(TrackTrials(StoredRun(Tracker(URI), "run"), "objective"))
+    assert SECRET.encode() not in kept
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", URI)
+    again = pickle.loads(kept)
+    assert again.sweep_run == StoredRun(Tracker(URI), "run")
+    assert (again.objective_name, again.runs) == ("objective", {})
+    none = pickle.loads(pickle.dumps(TrackTrials(NoRun(), "objective")))
+    assert none.sweep_run == NoRun()
+
+
+def test_the_record_of_results_has_no_secret() -> None:
+    settings = load_settings(ROOT / "params.yaml", ROOT / "presets.yaml")
+    origin = Origin.now(replace(settings, storage=f"s3://b/x?secret_key={SECRET}"), "data")
+    assert origin.parameters["storage"] == "s3://b/x?***"
+    assert SECRET not in json.dumps(origin.parameters)
