@@ -65,6 +65,17 @@ def test_a_shard_that_is_not_the_manifest_s_is_refused(tmp_path: Path) -> None:
         store.read(0, 1)
 
 
+@pytest.mark.parametrize(("key", "value"), [("channels", 1), ("settings", {"size": 32})])
+def test_shards_of_other_patches_than_the_manifest_says_are_refused(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    store_of(tmp_path, [4])
+    write_manifest(tmp_path, {**read_manifest(tmp_path), key: value})
+    message = r"train-0\.h5: patches of \(16, 16, 3\), expected "
+    with pytest.raises(InputError, match=message):
+        PatchStore(tmp_path, "train").read(0, 1)
+
+
 def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
     store_of(tmp_path, [8])
     manifest = {**read_manifest(tmp_path), "format": 1}
