@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from pipeline.common.addresses import masked
 from pipeline.common.errors import InputError
+from pipeline.common.lines import masked, printable
 
 SCANS = Path("data/scans")
 PATCHES = Path("data/patches")
@@ -51,7 +51,7 @@ def run_stage(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
-        sys.exit(f"error: {masked(str(error))}")
+        sys.exit(f"error: {printable(masked(str(error)))}")
     except OSError as error:
         if error.errno not in SYSTEM_ERRORS or not error.filename:
             raise

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from pyarrow.fs import FileSystem
 
-from pipeline.common.addresses import masked
 from pipeline.common.files import project_root
+from pipeline.common.lines import masked
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
+from pipeline.common.lines import printable
+
 
 def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]], names: int = 1) -> str:
     """Return a text table; each column is as wide as its widest cell.
@@ -14,4 +16,5 @@ def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]], names: in
         names: number of columns, from the left, that are aligned left; the rest is aligned right.
     """
     sides = ("left",) * names + ("right",) * (len(heads) - names)
-    return tabulate([heads, *rows], tablefmt="plain", disable_numparse=True, colalign=sides)
+    cells = [[printable(str(cell)) for cell in row] for row in (heads, *rows)]
+    return tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=sides)

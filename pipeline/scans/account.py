@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.common.lines import printable
 from pipeline.common.names import SPLITS
 from pipeline.common.tables import text_table
 from pipeline.scans.catalogue import CatalogueRow, catalogue_text
@@ -41,7 +42,7 @@ def account_of(
         "",
         _objects_text(found, rows, meaning),
     ]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def sort_files(listing: Listing, found: Survey) -> tuple[Counter[str], Counter[tuple[str, str]]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.common.errors import InputError
+from pipeline.common.lines import printable
 from pipeline.settings.scans import BadInputRule
 
 
@@ -37,8 +38,8 @@ def settle(found: Sequence[BadInput], rule: BadInputRule) -> None:
     if not found:
         return
     for bad in found:
-        print(f"{'skipped' if rule == 'skip' else 'bad input'}: {bad.file}: {bad.reason}",
-              file=sys.stderr)  # fmt: skip
+        verdict = "skipped" if rule == "skip" else "bad input"
+        print(printable(f"{verdict}: {bad.file}: {bad.reason}"), file=sys.stderr)
     count = sum(bad.count for bad in found)
     if rule == "fail":
         raise InputError(

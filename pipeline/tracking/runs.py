@@ -18,8 +18,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.common.addresses import masked
 from pipeline.common.files import digest
+from pipeline.common.lines import masked
 from pipeline.settings.params import Settings
 from pipeline.tracking.tracked_run import NAME_TAG, TrackedRun, open_run
 from pipeline.tracking.tracker import KIND_TAG, Tracker

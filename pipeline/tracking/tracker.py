@@ -23,8 +23,8 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.common.addresses import masked
 from pipeline.common.files import project_root, publish
+from pipeline.common.lines import masked
 
 EXPERIMENT = "skipscan"
 PROCESS_TAG = "skipscan.process"  # the process that opened the run last

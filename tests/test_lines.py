@@ -1,4 +1,4 @@
-"""Passwords and options in addresses stay out of lines, files and Tune's state."""
+"""Passwords stay out of lines, files and Tune's state; what a terminal would obey, out of lines."""
 
 import json
 import pickle
@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from pipeline.cluster.storage import Storage
-from pipeline.common.addresses import masked
 from pipeline.common.errors import InputError
+from pipeline.common.lines import masked, printable
+from pipeline.common.tables import text_table
+from pipeline.scans.bad_input import BadInput, settle
 from pipeline.settings.params import load_settings
 from pipeline.sweeps.trials import TrackTrials
 from pipeline.tracking.runs import Origin
@@ -83,3 +85,31 @@ def test_the_record_of_results_has_no_secret() -> None:
     origin = Origin.now(replace(settings, storage=f"s3://b/x?secret_key={SECRET}"), "data")
     assert origin.parameters["storage"] == "s3://b/x?***"
     assert SECRET not in json.dumps(origin.parameters)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\x1b[2Jb\r", r"a\x1b[2Jb\r"),
+        ("right to left \u202e, no \u200b width", r"right to left \u202e, no \u200b width"),
+        ("not a name: \udcff", r"not a name: \udcff"),
+        ("Messer, 刀, naïve\nand a line", "Messer, 刀, naïve\nand a line"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+def test_names_with_escape_sequences_reach_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settle([BadInput("a\x1b[2J.png", "no\x07")], "skip")
+    assert capsys.readouterr().err.startswith(r"skipped: a\x1b[2J.png: no\x07")
+    assert text_table(["class"], [["gun\x1b[31m"]]) == "class\ngun\\x1b[31m"
+
+    def fail() -> None:
+        raise InputError("\x1b]0;title")
+
+    with pytest.raises(SystemExit) as stop:
+        run_stage(fail)
+    assert stop.value.code == r"error: \x1b]0;title"
