@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import unicodedata
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,10 @@ def test_a_copy_of_a_project_has_its_own_artifacts(
 
     monkeypatch.setenv("DVC_ROOT", str(copied))
     monkeypatch.setattr("pipeline.tracking.tracker._experiments", {})
+    # MLflow remembers where a run's artifacts are for as long as a process lives.
+    monkeypatch.setattr(
+        "mlflow.tracking._tracking_service.utils._artifact_repos_cache", OrderedDict()
+    )
     ours = Tracker.open()
     again = pipeline_run(ours, origin("data-c"))
     assert again.id == run.id
