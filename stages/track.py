@@ -40,17 +40,17 @@ def main() -> None:
 
 
 def write_record(settings: Settings, model: TrainedModel) -> None:
-    """Write down what the evaluation on disk was made from, for whoever logs it later."""
+    """Write the parameters, the data and the model of this evaluation to `RECORD`, for `track`."""
     origin = Origin.now(settings, model.provenance["data"])
     record = {"origin": asdict(origin), "model": file_digest(TRAINED / MODEL)}
     write_json(EVALUATED / RECORD, record)
 
 
 def read_record() -> Origin:
-    """What the evaluation on disk was made from.
+    """Read the parameters and the data of the evaluation on disk from `RECORD`.
 
     Raises:
-        InputError: there is none, or it is of another model than the one on disk.
+        InputError: the record is missing, or names another model than the one on disk.
     """
     path = EVALUATED / RECORD
     try:

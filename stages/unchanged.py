@@ -56,7 +56,7 @@ def require_unchanged(stage: str, before: Mapping[str, Any]) -> None:
     if changed:
         raise InputError(
             f"{', '.join(sorted(changed))}: changed while the stage {stage} ran, so its results "
-            "are of before: run `dvc repro` again"
+            "belong to the old values: run `dvc repro` again"
         )
 
 

@@ -88,13 +88,13 @@ def test_the_token_is_the_user_s_alone_and_stays(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(base))
-    path = private_token()
+    path = private_token(users_folder(base))
     assert path == base / ".ray" / "auth_token"
     assert path.stat().st_mode & 0o777 == 0o600
     token = path.read_text()
     assert len(token) == 64
     path.chmod(0o644)  # as Ray writes it
-    assert private_token().read_text() == token
+    assert private_token(users_folder(base)).read_text() == token
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -102,7 +102,7 @@ def test_where_home_cannot_be_written_the_token_is_in_the_user_s_own_folder(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/dev/null")
-    path = private_token()
+    path = private_token(users_folder(base))
     assert path.parent == base / MINE
     assert path.stat().st_mode & 0o777 == 0o600
 

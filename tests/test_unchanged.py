@@ -57,7 +57,7 @@ def test_a_change_is_named(
     with pytest.raises(InputError) as error:
         require_unchanged(stage, before)
     assert str(error.value) == (
-        f"{named}: changed while the stage {stage} ran, so its results are of before: "
+        f"{named}: changed while the stage {stage} ran, so its results belong to the old values: "
         "run `dvc repro` again"
     )
 

@@ -10,7 +10,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -77,20 +77,21 @@ def users_folder(base: Path) -> Path:
     return folder
 
 
-def private_token() -> Path:
+def private_token(mine: Path) -> Path:
     """Return the file with Ray's token, which only the user can read; make it if it is missing.
 
     Ray's processes authenticate to each other with the token. The file is ~/.ray/auth_token, which
-    all of the user's Ray sessions share, or one in the user's own folder if ~/.ray is not writable.
+    all of the user's Ray sessions share, or one in `mine`, the user's own folder, if ~/.ray is not
+    writable.
     """
-    usual = Path.home() / ".ray" / "auth_token"
-    try:
-        usual.parent.mkdir(parents=True, exist_ok=True)
-        _keep_token(usual)
-    except OSError:
-        other = users_folder(short_base()) / "token"
-        _keep_token(other)
-        return other
+    usual, other = Path.home() / ".ray" / "auth_token", mine / "token"
+    with FileLock(mine / LOCK):  # a stage that starts at the same time reads a whole token
+        try:
+            usual.parent.mkdir(parents=True, exist_ok=True)
+            _keep_token(usual)
+        except OSError:
+            _keep_token(other)
+            return other
     return usual
 
 
@@ -103,8 +104,6 @@ def _keep_token(path: Path) -> None:
 
 
 def _remove_unless_in_use(folder: Path) -> None:
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            shutil.rmtree(folder, ignore_errors=True)
-    except Timeout:
-        pass
+    # A timeout means that the process of the folder lives.
+    with suppress(Timeout), FileLock(folder / LOCK, timeout=0):
+        shutil.rmtree(folder, ignore_errors=True)

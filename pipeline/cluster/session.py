@@ -89,7 +89,7 @@ def start(folder: Path) -> None:
     ray_constants.ENABLE_RAY_CLUSTER = False
     variables = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_AUTH_TOKEN_PATH": str(private_token()),
+        "RAY_AUTH_TOKEN_PATH": str(private_token(folder.parent)),
         "TMPDIR": str(folder),  # Ray's dashboard makes sockets among its temporary files
     }
     for last in (False, True):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,16 @@ def _require_whole(manifest: dict[str, Any], place: str) -> None:
     ):
         _require(fits, f"{place}: {name}", value, expected)
     assert isinstance(splits, dict)
-    files: list[str] = []
+    files: Counter[str] = Counter()
     for name, split in splits.items():
         shards = split.get("shards") if isinstance(split, dict) else None
         where = f"{place}: splits.{name}.shards"
         _require(isinstance(shards, list), where, shards, "a list of shards")
         for number, shard in enumerate(shards or []):
             _require_shard(shard, f"{where}[{number}]")
-            files.append(shard["file"])
-    for file in files:
-        _require(files.count(file) == 1, f"{place}: splits", file, "each shard once")
+            files[shard["file"]] += 1
+    for file, count in files.items():
+        _require(count == 1, f"{place}: splits", file, "each shard once")
 
 
 def _require_shard(shard: Any, where: str) -> None:

@@ -77,7 +77,7 @@ def read_catalogue(folder: Path) -> list[CatalogueRow]:
     """Read the rows that `write_catalogue` wrote, in order.
 
     Raises:
-        InputError: there is no catalogue, or a line of it is not one that `write_catalogue` writes.
+        InputError: the catalogue is missing, or a line is not a row of the catalogue.
     """
     path = folder / CATALOGUE
     if not path.is_file():
