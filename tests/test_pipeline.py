@@ -108,9 +108,9 @@ def ray_address() -> Iterator[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which `dvc repro` has run with the tiny preset, committed.
 
-    Each stage has started a Ray of its own.
+    Each stage has started a Ray of its own. Some signs in the path mean something in an address.
     """
-    folder = commit_checkout(tmp_path_factory.mktemp("project") / "skipscan")
+    folder = commit_checkout(tmp_path_factory.mktemp("project") / "ü p%r?o#j [1]" / "skipscan")
     run(folder, "dvc", "repro")
     run(folder, "git", "add", *LEFT)
     run(folder, "git", "commit", "-qm", "First run")

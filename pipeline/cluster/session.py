@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from pipeline.common.errors import InputError
 
 T = TypeVar("T")
 OBJECT_STORE_BYTES = 128 * 2**20  # only small messages of ours go through it
+CONNECT_SECONDS = 10
 TIMED_OUT = "timed out during startup"  # in Ray's message; the exception is a bare `Exception`
 
 
@@ -64,8 +66,11 @@ def connect(address: str) -> None:
     # One try to connect. By default Ray tries 20 times, for 41 seconds each.
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
     try:
+        host, colon, port = address.rpartition(":")
+        if colon and "/" not in address:  # Ray would try to connect for 41 seconds
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         ray.init(runtime_env=_runtime_env())
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(
             f"RAY_ADDRESS: got {address!r}, expected auto or the host:port of a running Ray "
             "cluster: start one with `ray start --head`, or unset RAY_ADDRESS to use this machine "

@@ -16,7 +16,7 @@ from pipeline.settings.search_space import apply
 from pipeline.tracking.runs import BEST_TAG
 from pipeline.training.criterion import LABELLED, load_validation
 from pipeline.training.loop import TrainSettings, Worker, train
-from tests.on_ray.conftest import ON_RAY, RunHere
+from tests.on_ray.conftest import ON_RAY, STORAGE, RunHere
 from tests.on_ray.jobs import GRID, TUNE
 from tests.on_ray.processes import kill_when, start
 from tests.tiny import MODEL
@@ -84,6 +84,18 @@ def test_a_sweep_killed_and_started_again(run_here: RunHere, patches: Path, tmp_
     assert all(run.info.status == "KILLED" for run in runs.values())
     (best,) = [run for run in trial_runs(tmp_path) if BEST_TAG in run.data.tags]
     assert best.info.run_name == f"trial-{result['trials'][0]['trial']}"
+
+
+def test_a_sweep_at_an_address_started_again_has_nothing_left_to_do(
+    run_here: RunHere, patches: Path, tmp_path: Path
+) -> None:
+    for run in ("first", "second"):
+        run_here("sweep", patches, tmp_path / run, STORAGE)
+    first, second = (
+        json.loads((tmp_path / run / "trials.json").read_text()) for run in ("first", "second")
+    )
+    assert len(first["trials"]) == TUNE.trials
+    assert second["trials"] == first["trials"]
 
 
 def test_a_grid_of_which_half_fails(grid: Path) -> None:
