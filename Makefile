@@ -24,10 +24,6 @@ install: .venv/installed
 
 demo: install
 	dvc repro
-	@echo
-	@cat results/evaluate/table.txt
-	@echo
-	@echo "MLflow: run 'make mlflow', then open http://127.0.0.1:5000"
 
 test: install check
 

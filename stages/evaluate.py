@@ -1,7 +1,9 @@
 """Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
 
+from pipeline.common import terminal
 from pipeline.common.names import TEST, TRAIN
 from pipeline.evaluation.evaluate import score_test
+from pipeline.evaluation.findings import findings
 from pipeline.evaluation.report import FIGURES, TABLE, heading_of, write_figures, write_report
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.detector import TrainedModel
@@ -12,6 +14,9 @@ from pipeline.settings.params import load_settings
 from pipeline.tracking.tracker import closing_runs
 from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED
 from stages.track import track, write_record
+
+NEXT = f"""Pictures: {EVALUATED / FIGURES / "scans.png"}. Runs: make mlflow.
+Next: dvc exp run -S preset=best"""
 
 
 @closing_runs()
@@ -34,5 +39,6 @@ def main() -> None:
     )
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
-    print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="")
+    print((EVALUATED / TABLE).read_text(encoding="utf-8"), file=terminal.out())
+    print(f"{findings(table)}{NEXT}", file=terminal.out())
     track()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.common import terminal
 from pipeline.common.files import write_whole
 from pipeline.scans.account import ACCOUNT, account_of
 from pipeline.scans.bad_input import settle
@@ -42,4 +43,4 @@ def main() -> None:
     ]
     text = account_of(listing, found, rows, source.meaning, notes)
     write_whole(SCANS / ACCOUNT, text.encode())
-    print(text, end="")
+    print(text, end="", file=terminal.out())

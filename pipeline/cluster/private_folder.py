@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 
 DEFAULT = "/tmp"  # noqa: S108  # Ray's own default
@@ -55,7 +55,7 @@ def short_base() -> Path:
         return Path(base)
     print(
         f"TMPDIR or RAY_TMPDIR is too long for Ray's sockets: Ray's own files are in {DEFAULT}",
-        file=sys.stderr,
+        file=terminal.err(),
     )
     return Path(DEFAULT)
 

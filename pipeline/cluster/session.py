@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from ray._private import ray_constants
 import pipeline
 from pipeline.cluster.preflight import installed_versions, require_same_versions
 from pipeline.cluster.private_folder import private_folder, private_token
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ def start(folder: Path) -> None:
                     "seconds: run it again when this machine is less busy"
                 ) from error
             ray.shutdown()
-            print("Ray's node timed out during startup: starting Ray again", file=sys.stderr)
+            print("Ray's node timed out during startup: starting Ray again", file=terminal.err())
         else:
             return
 

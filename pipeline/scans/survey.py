@@ -17,8 +17,8 @@ import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import write_table
 from pipeline.common.names import Image
@@ -75,7 +75,7 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda entry: _look(source, entry), entries)
-        every = list(tqdm(looks, "survey", len(entries), unit="scan"))
+        every = list(terminal.progress("survey", len(entries), "scan", looks))
     counts = Counter(look.channels for look in every if isinstance(look, Looked))
     usual = max(counts, key=lambda channels: (counts[channels], channels), default=0)
     kept: list[tuple[ScanEntry, Looked]] = []

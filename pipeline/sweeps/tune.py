@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from pipeline.settings.search_space import Choices, Range, Space
 from pipeline.sweeps.results import SweepResult
 from pipeline.sweeps.snapshots import KeepScheduler, SealSnapshot, can_resume
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob, run_parallel_trial, run_trial
-from pipeline.sweeps.trials import TrackTrials, collect_results
+from pipeline.sweeps.trials import ShowTrials, TrackTrials, collect_results
 from pipeline.tracking.runs import kill_others, tag_best, trial_run_name
 from pipeline.tracking.tracked_run import TrackedRun
 from pipeline.training.criterion import objective
@@ -136,7 +137,12 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: Storage, callback: Callba
         run_config=tune.RunConfig(
             name=f"tune-{job.key[:16]}",
             storage_path=storage.place,
-            callbacks=[callback, KeepScheduler(scheduler), SealSnapshot()],
+            callbacks=[
+                callback,
+                ShowTrials(_number(asked, space)),
+                KeepScheduler(scheduler),
+                SealSnapshot(),
+            ],
             failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),
             # Under pbt another trial may take over any checkpoint.
             checkpoint_config=tune.CheckpointConfig(
@@ -144,6 +150,13 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: Storage, callback: Callba
             ),
         ),
     )
+
+
+def _number(asked: TuneSettings, space: Space) -> int:
+    """Return how many trials the sweep has: a grid has as many as there are combinations."""
+    if asked.sampler != "grid":
+        return asked.trials
+    return prod(len(values.choices) for values in space.values() if isinstance(values, Choices))
 
 
 def _domain(values: Range | Choices, asked: TuneSettings) -> Any:

@@ -9,7 +9,6 @@ to the store. `python -m stages track` later logs the missing parts from the res
 
 import os
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.common import terminal
 from pipeline.common.files import project_root, publish
 from pipeline.common.lines import masked
 
@@ -137,7 +137,7 @@ class Tracker:
                 f"MLflow at {self.uri} failed, so this run is not logged there: {reason}. The "
                 f"results are kept; log them later with `{self.later}`"
             )
-            print(masked(said), file=sys.stderr)
+            print(masked(said), file=terminal.err())
 
     def reopen(self, run: Run) -> str:
         """Set a run that a stage, an error or a signal closed to RUNNING again; return its id."""

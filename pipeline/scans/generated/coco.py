@@ -15,8 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 from supervision.detection.utils.converters import mask_to_rle
-from tqdm import tqdm
 
+from pipeline.common import terminal
 from pipeline.common.files import write_whole
 from pipeline.common.names import Image
 from pipeline.common.processes import end_with_parent
@@ -88,7 +88,7 @@ def _begin_worker() -> None:
 
 
 def _collect(folder: Path, records: Iterable[Record], count: int) -> None:
-    write_annotations(folder, tqdm(records, "scans", count, unit="scan"))
+    write_annotations(folder, terminal.progress("scans", count, "scan", records))
 
 
 def _prepare(folder: Path, seed: int) -> None:
