@@ -2,17 +2,16 @@
 
 import os
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from pipeline.cluster.project_key import KEY, KEY_BYTES, is_sealed, key_name, project_key, seal
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
-from tests.imports import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +33,16 @@ def test_it_is_made_once_and_only_the_user_can_read_it(project: Path) -> None:
     assert stat.S_IMODE((project / KEY).parent.stat().st_mode) == 0o700
 
 
-def test_processes_that_start_together_have_one_key(project: Path) -> None:
-    code = "from pipeline.cluster.project_key import project_key; print(project_key().hex())"
-    command = [sys.executable, "-c", code]
-    started = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
-    assert {process.communicate()[0] for process in started} == {f"{project_key().hex()}\n"}
+def test_stages_that_start_together_have_one_key() -> None:
+    at_once = Barrier(8)
+
+    def start() -> bytes:
+        at_once.wait()
+        return project_key()
+
+    with ThreadPoolExecutor(8) as pool:
+        keys = {future.result() for future in [pool.submit(start) for _ in range(8)]}
+    assert keys == {project_key()}
 
 
 @pytest.mark.parametrize(

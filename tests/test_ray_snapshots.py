@@ -208,6 +208,18 @@ def test_what_was_put_beside_a_sealed_snapshot_is_removed(
     assert all(path.exists() for path in files.values())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_what_is_no_file_in_place_of_a_sealed_file(
+    kind: str, make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    files = make_snapshot(tmp_path, 1)
+    files[kind].unlink()
+    make(files[kind])
+    assert resumed_month(tmp_path) is None
+    assert not any(files[kind].exists() for kind in ("trials", "sampler", "searcher"))
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "[" * 10**5, "{}", '{"hmac": 1}', '{"hmac": "é"}', "\xff", "9" * 5000],
