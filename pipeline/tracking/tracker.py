@@ -53,10 +53,10 @@ _used: "set[Tracker]" = set()  # the stores that this process has opened
 
 def tracking_uri() -> str:
     """Return `MLFLOW_TRACKING_URI`, or the URI of mlflow.db in the project's root (absolute)."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(project_root() / "mlflow.db")
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(project_root() / "mlflow.db")
 
 
-def _sqlite_uri(path: Path) -> str:
+def sqlite_uri(path: Path) -> str:
     """Return the URI of a SQLite file.
 
     Names the driver, as `sqlite:///` would not: for that, MLflow makes the URI's folder without
@@ -212,7 +212,7 @@ class Tracker:
         beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with FileLock(f"{path}.lock"):
             if not path.exists():  # another process may have made it
-                Tracker(_sqlite_uri(beside))._make_experiment()
+                Tracker(sqlite_uri(beside))._make_experiment()
                 publish(beside, path)
 
     def _make_experiment(self) -> None:
@@ -228,7 +228,7 @@ class Tracker:
         MLflow keeps the whole address of each run's artifacts, and has no call to change it. So a
         copy would write into the folder of the original.
         """
-        if self.uri != _sqlite_uri(project_root() / "mlflow.db"):
+        if self.uri != sqlite_uri(project_root() / "mlflow.db"):
             return
         before = self.client().get_experiment_by_name(EXPERIMENT)
         if before is None or before.artifact_location == _artifacts():
