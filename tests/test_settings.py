@@ -100,7 +100,7 @@ def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None
 
 def commands() -> list[str]:
     """Every `dvc exp run` with settings in the README and the docs."""
-    folders = ("docs", "experiments", "benchmarks", "faults")
+    folders = ("docs", "experiments", "benchmarks", "faults", "fuzz")
     pages = [
         ROOT / "README.md",
         *(page for name in folders for page in (ROOT / name).rglob("*.md")),

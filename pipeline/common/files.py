@@ -17,8 +17,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from pipeline.common.errors import InputError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Write `content` to a file beside `path`, then rename it: readers see all of it or none.
+
+    The umask takes its bits from the file's `mode`.
 
     Raises:
         OSError: the disk is full, or cannot be written; it names `path`.
@@ -26,7 +28,9 @@ def write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_bytes(content)
+        made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(made, "wb") as file:
+            file.write(content)
         publish(beside, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None

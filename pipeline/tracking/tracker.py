@@ -59,10 +59,10 @@ def tracking_uri() -> str:
 def sqlite_uri(path: Path) -> str:
     """Return the URI of a SQLite file.
 
-    Encodes only the characters with a meaning in URIs. MLflow makes the URI's folder without
-    decoding the name: an encoded accent would make a second folder beside the project's.
+    Names the driver, as `sqlite:///` would not: for that, MLflow makes the URI's folder without
+    decoding the name, a second folder beside the project's if the name has a % or a question mark.
     """
-    return f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F")
+    return f"sqlite+pysqlite:///{path}".replace("%", "%25").replace("?", "%3F")
 
 
 def _artifacts() -> str:
@@ -204,7 +204,7 @@ class Tracker:
 
         MLflow takes seconds to make its tables and cannot open a file that a kill left incomplete.
         """
-        if not self.uri.startswith("sqlite:"):
+        if not self.uri.startswith("sqlite"):
             return
         path = Path(make_url(self.uri).database or ":memory:")
         if path.name == ":memory:" or path.exists():
@@ -218,7 +218,7 @@ class Tracker:
     def _make_experiment(self) -> None:
         if self.client().get_experiment_by_name(EXPERIMENT) is None:
             # An MLflow server has its own folder for artifacts; SQLite needs one from us.
-            local = self.uri.startswith("sqlite:")
+            local = self.uri.startswith("sqlite")
             place = _artifacts() if local else None
             self.client().create_experiment(EXPERIMENT, artifact_location=place)
 

@@ -1,6 +1,7 @@
 """A real sweep, killed and started again, with its trials nested in MLflow."""
 
 import json
+import pickle
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pipeline.training.loop import TrainSettings, Worker, train
 from tests.on_ray.conftest import ON_RAY, STORAGE, RunHere
 from tests.on_ray.jobs import GRID, TUNE
 from tests.on_ray.processes import kill_when, start
+from tests.test_ray_snapshots import Attack
 from tests.tiny import MODEL
 
 pytestmark = ON_RAY
@@ -53,12 +55,20 @@ def trials_in_snapshot(folder: Path) -> set[str]:
     return ended
 
 
-def test_a_sweep_killed_and_started_again(run_here: RunHere, patches: Path, tmp_path: Path) -> None:
+def test_a_sweep_killed_and_started_again(
+    run_here: RunHere, patches: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     process = start("sweep", patches, tmp_path)
     assert not kill_when(process, lambda: bool(trials_in_snapshot(tmp_path)))  # none is reachable
     before = trials_in_snapshot(tmp_path)
     assert len(before) < TUNE.trials
+    (sweep,) = (path for path in tmp_path.glob("ray/tune-*") if path.is_dir())
+    foreign = sweep / "callback-states-2999-01-01_00-00-00.pkl"  # Ray would unpickle the newest
+    foreign.write_bytes(pickle.dumps(Attack(tmp_path / "proof")))
+    capsys.readouterr()
     run_here("sweep", patches, tmp_path)
+    assert f"{foreign}: cut short by a kill, or not sealed" in capsys.readouterr().out
+    assert not (tmp_path / "proof").exists()
 
     result = json.loads((tmp_path / "trials.json").read_text())
     assert len(result["trials"]) == TUNE.trials
