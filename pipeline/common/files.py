@@ -1,4 +1,4 @@
-"""Atomic writes, readers of CSV and YAML, and digests."""
+"""Atomic writes, readers of CSV, YAML and foreign files, and digests."""
 
 import csv
 import hashlib
@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -60,6 +61,16 @@ def is_plain_name(name: object) -> bool:
         and name.isprintable()
         and not set(name) & {"/", "\\"}
     )
+
+
+def odd_kind(path: Path) -> str | None:
+    """Return what a path is if it is no file or folder: opening it may wait or act for ever."""
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    if stat.S_ISFIFO(mode):
+        return "a FIFO"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def write_json(path: Path, content: Any) -> None:
