@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from pipeline.common.errors import InputError
+from pipeline.common.nesting import MAX_DEPTH, check_yaml, is_deep_json
+
+MAX_YAML_BYTES = 2**16  # it takes a second to read
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -102,17 +105,56 @@ def read_yaml(path: Path) -> Any:
     """Read a file of YAML 1.2, as DVC does: ``no``, ``on`` and ``y`` are words, not booleans.
 
     Raises:
-        InputError: the file is not valid YAML, or a mapping has the same key twice; the message
-            is one line, with the file and the line number.
+        InputError: the file is not valid YAML, or a mapping has the same key twice; or it is larger
+            than `MAX_YAML_BYTES`, nested too deep, or its aliases make more of it. The message is
+            one line, with the file and the line number.
         OSError: the file cannot be read.
     """
+    content = _read_file(path, MAX_YAML_BYTES)
     try:
-        return _yaml().load(path.read_bytes())
+        check_yaml(_yaml().parse(content))
+        return _yaml().load(content)
     except MarkedYAMLError as error:
         reason = f"line {error.problem_mark.line + 1}: {error.context or ''} {error.problem}"
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date with month 13
-        reason = str(error)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:  # YAMLError, and any of Python's from a value of a wrong tag
+        reason = f"a value that cannot be read: {error}"
     raise InputError(f"{path}: not valid YAML: {' '.join(reason.split())}")
+
+
+def read_json(path: Path) -> Any:
+    """Read a file of JSON that may be someone else's.
+
+    Raises:
+        InputError: the file is not JSON, or nested deeper than `MAX_DEPTH`.
+        OSError: the file cannot be read.
+    """
+    content = _read_file(path)
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if is_deep_json(content):
+        raise InputError(f"{path}: nested deeper than {MAX_DEPTH} levels: flatten it")
+    return found
+
+
+def _read_file(path: Path, most: int | None = None) -> bytes:
+    """Return the bytes of a file, up to a number of them.
+
+    Raises:
+        InputError: the file is larger; or it is a FIFO, a socket or a device.
+        OSError: the file cannot be read.
+    """
+    kind = odd_kind(path)
+    if kind:
+        raise InputError(f"{path}: {kind}, not a file: remove it")
+    with path.open("rb") as file:
+        content = file.read(-1 if most is None else most + 1)
+    if most is not None and len(content) > most:
+        raise InputError(f"{path}: more than {most:,} bytes, expected a small file of YAML")
+    return content
 
 
 def yaml_text(content: Any) -> str:
