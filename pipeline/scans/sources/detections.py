@@ -144,9 +144,10 @@ def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
     """Refuse a polygon that reaches far out of the image, before its corners become integers.
 
     Raises:
-        ValueError: a coordinate is more than `FAR` times the image's longer side from its corner.
+        ValueError: a coordinate is more than `FAR` times the image's longer side from its corner,
+            or not a number.
     """
-    if any(abs(value) > FAR * max(size) for value in values):
+    if not all(abs(value) <= FAR * max(size) for value in values):
         raise ValueError("a polygon that reaches far out of the image")
 
 
