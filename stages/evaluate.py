@@ -1,5 +1,6 @@
 """Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
 
+from pipeline.common.files import remove_unfinished
 from pipeline.common.names import TEST, TRAIN
 from pipeline.evaluation.evaluate import score_test
 from pipeline.evaluation.report import FIGURES, TABLE, heading_of, write_figures, write_report
@@ -17,6 +18,7 @@ from stages.track import track, write_record
 @closing_runs()
 def main() -> None:
     """Write results/evaluate and complete the pipeline's MLflow run."""
+    remove_unfinished(EVALUATED)
     settings = load_settings()
     model = TrainedModel.load(TRAINED / MODEL)
     detector = model.detector()

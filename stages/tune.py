@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
+from pipeline.common.files import remove_unfinished
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.params import Settings, load_settings
@@ -19,6 +20,7 @@ from stages.entry import PATCHES, SWEEP
 @closing_runs()
 def main() -> None:
     """Write results/tune."""
+    remove_unfinished(SWEEP)
     settings = load_settings()
     if settings.tune.trials == 0:
         print("tune.trials is 0: no sweep")

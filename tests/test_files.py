@@ -3,13 +3,14 @@
 import errno
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import read_json, read_yaml, write_whole
+from pipeline.common.files import read_json, read_yaml, remove_unfinished, write_whole
 
 
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_return(
@@ -111,3 +112,20 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     for path, read in ((tmp_path / "params.yaml", read_yaml), (Path("/dev/zero"), read_json)):
         with pytest.raises(InputError, match=r": a (FIFO|device), not a file: remove it"):
             read(path)
+
+
+def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    dead = (
+        f".a.json.{ended.stdout.strip()}.tmp",
+        f".{'1' * 32}.tmp",
+        "figures/.b.svg.99999999.tmp",
+    )
+    kept = ("a.json", ".hidden", "b.tmp", f".a.json.{os.getpid()}.tmp", ".a.json.1.tmp")
+    for name in (*dead, *kept):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {*kept, "figures"}
+    remove_unfinished(tmp_path / "none")

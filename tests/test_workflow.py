@@ -88,7 +88,7 @@ def test_a_training_is_keyed_by_the_packages_that_decide_it() -> None:
 def deciding_a_shard(source: str) -> set[str]:
     """The modules that cutting the shards of a source imports, but for those without a say."""
     without_say = {"bad_input", "bags", "catalogue", "errors", "files", "lines", "names",
-                   "nesting", "places", "records", "scan", "splits"}  # fmt: skip
+                   "nesting", "places", "processes", "records", "scan", "splits"}  # fmt: skip
     # These find the files and classes of a scan's row.
     listing = {"labelled_set", "pairing", "part_lists", "tables"}
     paths = {Path(path) for path in import_closure("pipeline.patches.cutting")}

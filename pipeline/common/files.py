@@ -17,7 +17,9 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from pipeline.common.errors import InputError
 from pipeline.common.nesting import MAX_DEPTH, check_yaml, is_deep_json
+from pipeline.common.processes import is_alive
 
+UNFINISHED = ".tmp"  # the end of the names of files that are being written
 MAX_YAML_BYTES = 2**16  # it takes a second to read
 
 
@@ -28,7 +30,7 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: the disk is full, or cannot be written; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         beside.write_bytes(content)
         publish(beside, path)
@@ -36,6 +38,14 @@ def write_whole(path: Path, content: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:  # on a full disk, what was written of it only takes room
         beside.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove files that killed processes left half-written below a folder."""
+    for path in folder.rglob(f".*{UNFINISHED}"):
+        writer = path.name.removesuffix(UNFINISHED).rpartition(".")[2]
+        if not (writer.isdecimal() and is_alive(int(writer))):
+            path.unlink(missing_ok=True)
 
 
 def publish(beside: Path, path: Path) -> None:
@@ -195,6 +205,3 @@ def _yaml() -> YAML:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None
     return yaml
-
-
-UNFINISHED = ".tmp"
