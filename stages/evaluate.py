@@ -1,6 +1,7 @@
 """Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
 
 from pipeline.common import terminal
+from pipeline.common.files import remove_unfinished
 from pipeline.common.names import TEST, TRAIN
 from pipeline.evaluation.evaluate import score_test
 from pipeline.evaluation.findings import findings
@@ -22,6 +23,7 @@ Next: dvc exp run -S preset=best"""
 @closing_runs()
 def main() -> None:
     """Write results/evaluate and complete the pipeline's MLflow run."""
+    remove_unfinished(EVALUATED)
     settings = load_settings()
     model = TrainedModel.load(TRAINED / MODEL)
     detector = model.detector()

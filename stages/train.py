@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
-from pipeline.common.files import write_table
+from pipeline.common.files import remove_unfinished, write_table
 from pipeline.common.names import TRAIN, VALIDATION
 from pipeline.models.detector import calibrated_model
 from pipeline.models.interface import method_of
@@ -26,6 +26,7 @@ from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 @closing_runs()
 def main() -> None:
     """Write results/train."""
+    remove_unfinished(TRAINED)
     settings = load_settings()
     block = settings.train
     model_settings, chosen_losses = choose_settings(settings.model, block, read_best(SWEEP))

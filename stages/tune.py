@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
+from pipeline.common.files import remove_unfinished
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.params import Settings, load_settings
@@ -20,6 +21,7 @@ from stages.entry import PATCHES, SWEEP
 @closing_runs()
 def main() -> None:
     """Write results/tune."""
+    remove_unfinished(SWEEP)
     settings = load_settings()
     if settings.tune.trials == 0:
         print("tune.trials is 0: no sweep", file=terminal.out())

@@ -342,7 +342,11 @@ def normal_scans(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> 
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     run(folder, "git", "init", "-q")
     stages = ("scans", "extract", "tune", "train")
+    for name in ("data/scans", "data/patches", "results/tune", "results/train"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / ".a.json.99999999.tmp").touch()  # by a process that was killed
     output = run_stages(folder, *stages, RAY_ADDRESS=ray_address, **GONE)
+    assert not list(folder.rglob(".a.json.*.tmp"))
     assert output.count("MLflow at http://127.0.0.1:9 failed") == 1  # of `train`
     return folder
 

@@ -98,7 +98,7 @@ def test_the_newest_snapshot_is_resumed_from(
     files = [path for month in (1, 2) for path in make_snapshot(tmp_path, month).values()]
     assert resumed_month(tmp_path) == 2
     assert all(path.exists() for path in files)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -172,7 +172,7 @@ def test_a_pickle_in_place_of_a_sealed_file_is_not_run(
     files[kind].write_bytes(pickled_attack(project / "proof", files[kind].name))
     assert resumed_month(tmp_path) is None
     assert not (project / "proof").exists()
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     for each in ("trials", "sampler", "searcher"):  # the whole snapshot is refused
         assert f"{files[each]}: cut short by a kill, or not sealed with this project's" in said
         assert not files[each].exists()
@@ -204,7 +204,7 @@ def test_what_was_put_beside_a_sealed_snapshot_is_removed(
     assert resumed_month(tmp_path) == 2
     assert not (project / "proof").exists()
     assert not foreign.exists()
-    assert capsys.readouterr().out.startswith(f"{foreign}: cut short by a kill, or not sealed")
+    assert capsys.readouterr().err.startswith(f"{foreign}: cut short by a kill, or not sealed")
     assert all(path.exists() for path in files.values())
 
 
@@ -265,7 +265,7 @@ def test_a_copy_of_the_project_resumes_only_with_the_key(
     sweep.mkdir(parents=True)
     make_snapshot(sweep, 1)
     say_if_of_others(storage, name)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -273,7 +273,7 @@ def test_a_copy_of_the_project_resumes_only_with_the_key(
     other = sweep_name("a" * 64)
     assert other != name
     say_if_of_others(storage, other)
-    (line,) = capsys.readouterr().out.splitlines()
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{sweep}: this sweep, by a copy of the project with another key, so")
     assert str(KEY) in line
     shutil.copytree(sweep, tmp_path / "ray" / other)

@@ -208,6 +208,7 @@ def test_a_database_is_there_only_when_it_is_whole(
     assert not (tmp_path / "mlflow.db").exists()
     again = Tracker.open()
     assert not again.failed
+    assert not list(tmp_path.glob("mlflow.db.*.tmp*"))
     assert pipeline_run(again, origin("data-w")).id
 
 

@@ -16,7 +16,7 @@ from ray._private import ray_constants
 
 import pipeline
 from pipeline.cluster.preflight import installed_versions, require_same_versions
-from pipeline.cluster.private_folder import private_folder, private_token
+from pipeline.cluster.private_folder import private_folder, private_token, require_room
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 
@@ -84,7 +84,7 @@ def start(folder: Path) -> None:
     If Ray's node is not up in Ray's limit of 30 seconds, on a busy machine, this tries once more.
 
     Raises:
-        InputError: the second start timed out too.
+        InputError: the second start timed out too, or the disk of `folder` is full.
     """
     runtime_env = _runtime_env()
     # The workers' own temporary files stay where the user wants them.
@@ -110,6 +110,7 @@ def start(folder: Path) -> None:
                     _temp_dir=str(folder),
                 )
         except Exception as error:
+            require_room(folder)
             if TIMED_OUT not in str(error):
                 raise
             if last:

@@ -315,5 +315,5 @@ def _one_line(error: ValidationError, params: Path) -> str:
     elif first["type"] == "value_error":  # our own error, which starts with the parameter's name
         return f"{params}: {where}{'.' if where else ''}{first['ctx']['error']}{more}"
     else:
-        what = f"{first['msg']}, got {first['input']!r}"
+        what = f"{first['msg']}, got {first['input']!r:.200}"
     return f"{params}: {where}: {what}{more}"

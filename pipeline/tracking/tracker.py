@@ -7,6 +7,7 @@ The work continues if the store fails: this process reports the failure once and
 to the store. `python -m stages track` later logs the missing parts from the results on disk.
 """
 
+import glob
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.common import terminal
-from pipeline.common.files import project_root, publish
+from pipeline.common.files import UNFINISHED, project_root, publish
 from pipeline.common.lines import masked
 
 EXPERIMENT = "skipscan"
@@ -209,8 +210,10 @@ class Tracker:
         path = Path(make_url(self.uri).database or ":memory:")
         if path.name == ":memory:" or path.exists():
             return
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        beside = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
         with FileLock(f"{path}.lock"):
+            for left in path.parent.glob(f"{glob.escape(path.name)}.*{UNFINISHED}*"):
+                left.unlink()  # by a process that was killed
             if not path.exists():  # another process may have made it
                 Tracker(sqlite_uri(beside))._make_experiment()
                 publish(beside, path)
