@@ -23,7 +23,7 @@ from pipeline.common.files import digest, file_digest, write_json
 from pipeline.sweeps.results import read_best
 from stages.__main__ import STAGES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SECONDS = 900  # after which a stage is taken to hang
 ONE_HOST = ("--node-ip-address=127.0.0.1", f"--object-store-memory={128 * 2**20}")
 WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # a node that joins would not find it
