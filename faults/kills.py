@@ -9,6 +9,7 @@ from mlflow.entities import Run
 
 from faults.outcome import Outcome
 from faults.project import (
+    RESULTS,
     WITHOUT_TOKEN,
     Project,
     Running,
@@ -16,6 +17,7 @@ from faults.project import (
     cluster,
     kill_node,
 )
+from pipeline.patches.shard_file import Shard
 from pipeline.tracking.tracker import KIND_TAG
 
 GRACE_SECONDS = 10
@@ -58,6 +60,7 @@ def killed_alone(
         running.process.kill()
         running.process.wait()
         outcome.check(project.all_ended(), "left a process")
+        outcome.check(shards_are_whole(project), "left half a shard")
         check_end(outcome, project, project.stage(expected.stage), expected)
 
 
@@ -68,6 +71,16 @@ def at_work(
     begun = running.wait_for(lambda: project.begun(expected.stage))
     time.sleep(chance.uniform(0, expected.work))
     return begun and running.process.poll() is None
+
+
+def shards_are_whole(project: Project) -> bool:
+    """Whether every file with a shard's name is a complete shard."""
+    try:
+        for path in (project.folder / RESULTS["extract"]).glob("*.h5"):
+            Shard(path).verify()
+    except ValueError:
+        return False
+    return True
 
 
 def worker(project: Project, outcome: Outcome, chance: np.random.Generator) -> None:

@@ -81,7 +81,7 @@ class Running:
         while not ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 return False
-            time.sleep(0.05)
+            time.sleep(0.1)
         return True
 
     def started(self, name: str) -> list[psutil.Process]:
@@ -242,7 +242,7 @@ class Project:
         while strays(self.stages_temporary):
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.1)
+            time.sleep(0.3)
         return True
 
     def unfinished_files(self) -> list[str]:
