@@ -2,7 +2,7 @@
 # make test   installs, then lint, types and every test
 # make fast   the fast tests alone (no install)
 # make bench  prints what is fast, and by how much, with its bars
-# make faults kills, fills and cuts while it runs, and prints what held (as root)
+# make faults kills, fills and cuts while it runs, and prints what held (as root); resumes
 # make fuzz   damages files and gives them to every reader of foreign files, 10 minutes each
 # make mutants M=metrics   how much wrong code in a module its tests let pass; without M, in all
 # make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional

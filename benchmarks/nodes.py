@@ -23,7 +23,7 @@ def epoch_seconds(project: Project, nodes: int, epochs: int) -> float:
     project.clean("train")
     project.change("train", workers=nodes, epochs=epochs)
     project.change("model", batch_size=BATCH * nodes)
-    with cluster(project.folder, nodes) as (address, _):
+    with cluster(project, nodes) as (address, _):
         project.must(sys.executable, "-m", "stages", "train", RAY_ADDRESS=address, **WITHOUT_TOKEN)
     history = read_numbers(project.folder / RESULTS["train"] / "history.csv")
     if {epoch["workers"] for epoch in history} != {nodes}:

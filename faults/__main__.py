@@ -1,76 +1,117 @@
-"""Injects faults into runs of a small project, and prints a line for each fault.
+"""Injects faults into runs of a small project, and prints a table of what held.
 
-    python -m faults [--rows worker,driver] [--times 2] [--kills 20] [--seed 0]
+    python -m faults [--only WORD] [--seed 0]   tries the faults that were not tried yet
+    python -m faults --record                   writes the outcomes so far into faults/
 
-The project has its own folder. It runs the stages of `dvc.yaml` on generated scans in real
-processes, and the faults come at moments drawn from the seed. The results, the sweep's best
-settings and the model, must equal an undisturbed run's bit for bit. Faults with full disks mount
-disks in memory, so the command must run as root.
+The project has its own folder in `work/faults`. It runs the stages of `dvc.yaml` on generated scans
+in real processes, and the faults come at moments drawn from the seed. The results must equal an
+undisturbed run's bit for bit. Faults with full disks mount disks in memory, so the command must run
+as root. After a kill it goes on with the next fault; other code of the product starts anew.
 """
 
 import argparse
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from faults import kills, mlflow_server, storage
-from faults.outcome import Outcome
-from faults.project import Project
+from faults.campaign import FAULTS, Fault, shared_ray
+from faults.outcome import Outcome, Outcomes
+from faults.project import ROOT, Project
+from pipeline.common.files import digest, file_digest
 
-Row = Callable[[Project, int, np.random.Generator], Iterator[Outcome]]
-ROWS: dict[str, Row] = {
-    "worker": kills.worker,
-    "node": kills.node,
-    "driver": kills.driver,
-    "mlflow-gone": mlflow_server.gone,
-    "mlflow-slow": mlflow_server.slow,
-    "mlflow-full": mlflow_server.full,
-    "storage": storage.full,
-    "storage-gone": storage.full_for_good,
-    "locks": storage.locks,
-    "sweeps": storage.sweeps,
-    "checkpoint": storage.checkpoint,
-    "signals": kills.signals,
-}
+RECORD = ROOT / "faults" / "outcomes.jsonl"
+README = ROOT / "faults" / "README.md"
+BEGIN, END = "<!-- the table of python -m faults --record -->\n", "<!-- its end -->\n"
 
 
 def main() -> int:
-    """Print the table; 1 where something did not hold."""
+    """Try the faults and print the table; 1 if something did not hold."""
     parser = argparse.ArgumentParser(description="faults, and what must hold")
-    parser.add_argument("--rows", default=",".join(ROWS), help=", ".join(ROWS))
-    parser.add_argument("--times", type=int, default=2, help="how often each fault is tried")
-    parser.add_argument("--kills", type=int, default=20, help="how often the driver is killed")
+    parser.add_argument("--only", default="", help="faults with this in their name")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", action="store_true", help="write outcomes and table to faults/")
     given = parser.parse_args()
+    folder = ROOT / "work" / "faults" / product_digest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    outcomes = Outcomes(folder / "outcomes.jsonl")
+    if given.record:
+        record(outcomes)
+        return 0
+    chosen = [fault for fault in FAULTS if given.only in fault.name]
+    try_all(folder, chosen, outcomes, given.seed)
+    print(outcomes.table(chosen), end="")
+    return int(any(outcome.wrong for outcome in outcomes.found))
+
+
+def try_all(folder: Path, chosen: list[Fault], outcomes: Outcomes, seed: int) -> None:
+    """Try each fault as often as is left."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory() as folder:
-        project = Project.make(Path(folder) / "skipscan")
-        try:
-            wrong = sum(try_row(project, name, given) for name in given.rows.split(","))
-        finally:
-            project.kill_all()
-    return int(wrong > 0)
-
-
-def try_row(project: Project, name: str, given: argparse.Namespace) -> int:
-    """Print a row's lines; how many say that something did not hold."""
-    started = time.monotonic()
-    times = given.kills if name == "driver" else given.times
-    wrong = 0
+    project = Project.make(folder / "skipscan")
     try:
-        for outcome in ROWS[name](project, times, np.random.default_rng(given.seed)):
-            print(outcome.line, flush=True)
-            wrong += bool(outcome.wrong)
-    except RuntimeError as error:  # of what stands around the fault; the other rows are tried
-        print(f"{name}: {error}", flush=True)
-        wrong += 1
-    print(f"  {name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    return wrong
+        for fault in chosen:
+            if outcomes.left(fault):
+                with shared_ray(project) if fault.shared else nullcontext():
+                    while outcomes.left(fault):
+                        try_one(project, fault, outcomes, seed)
+                        show(fault, chosen, outcomes)
+    finally:
+        project.kill_all()
+
+
+def try_one(project: Project, fault: Fault, outcomes: Outcomes, seed: int) -> None:
+    """Try a fault once, and add its outcome."""
+    number = len(outcomes.of(fault))
+    outcome = Outcome(fault.name, number)
+    chance = np.random.default_rng([seed, zlib.crc32(fault.name.encode()), number])
+    started = time.monotonic()
+    try:
+        fault.attempt(project, outcome, chance)
+    except RuntimeError as error:
+        outcome.wrong.append(str(error))
+    outcome.seconds = round(time.monotonic() - started, 1)
+    if outcome.wrong:
+        said = [running.said()[-2000:] for running in project.started if running.log.exists()]
+        print(fault.name, number, outcome.wrong, *said, sep="\n", file=sys.stderr)
+    project.kill_all()
+    project.set_params()
+    outcomes.add(outcome)
+
+
+def show(fault: Fault, chosen: list[Fault], outcomes: Outcomes) -> None:
+    """Print progress, with the minutes that are left."""
+    last, hits = outcomes.found[-1], fault.times - outcomes.left(fault)
+    said = "LOST" if last.wrong else "held" if last.hit else "hit nothing"
+    print(
+        f"{fault.name}: {hits} of {fault.times} {said}, {last.seconds:.0f} s; "
+        f"about {outcomes.seconds_left(chosen) / 60:.0f} minutes left",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def product_digest() -> str:
+    """The SHA-256 of the code and the parameters that stages use."""
+    code = [path for name in ("pipeline", "stages") for path in (ROOT / name).rglob("*.py")]
+    files = [*sorted(code), *(ROOT / f"{name}.yaml" for name in ("params", "presets", "dvc"))]
+    return digest({str(path.relative_to(ROOT)): file_digest(path) for path in files})
+
+
+def record(outcomes: Outcomes) -> None:
+    """Copy the outcomes to `RECORD`, and write their table into the README."""
+    RECORD.write_text(outcomes.file.read_text(encoding="utf-8"), encoding="utf-8")
+    README.write_text(with_table(README.read_text(encoding="utf-8"), outcomes), encoding="utf-8")
+
+
+def with_table(text: str, outcomes: Outcomes) -> str:
+    """The README with the table of these outcomes."""
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    return before + BEGIN + outcomes.table(FAULTS) + END + after
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Faults of processes: kill -9 of a worker, a node or the driver; SIGTERM and Ctrl-C."""
+"""Faults of processes: kill -9 of a stage, a worker, a node or DVC; SIGTERM and Ctrl-C."""
 
 import signal
+import sys
 import time
-from collections.abc import Iterator
 
 import numpy as np
+from mlflow.entities import Run
 
 from faults.outcome import Outcome
 from faults.project import (
+    RESULTS,
     WITHOUT_TOKEN,
     Project,
     Running,
@@ -15,141 +17,180 @@ from faults.project import (
     cluster,
     kill_node,
 )
+from pipeline.patches.shard_file import Shard
+from pipeline.tracking.tracker import KIND_TAG
 
 GRACE_SECONDS = 10
+EXTRACT_ON_RAY = """
+import sys
+import pipeline.patches.extraction
+from stages.__main__ import main
+pipeline.patches.extraction.WORTH_RAY_SECONDS = 0.0
+sys.argv[1:] = ["extract"]
+main()
+"""
 
 
-def worker(project: Project, times: int, chance: np.random.Generator) -> Iterator[Outcome]:
-    """Kill one of two training workers, some time after the first checkpoint."""
-    outcome = Outcome("kill -9 of a training worker", "goes on, the same model bit for bit")
-    expected = project.undisturbed("train")
-    for _ in range(times):
-        project.clean("train")
-        running = project.stage("train")
-        running.wait_for(lambda: project.checkpoints("train"))
-        time.sleep(chance.uniform(0, 3))
-        workers = running.started("ray::RayTrainWorker") or running.started("ray::_RayTrainWorker")
-        if workers:
-            outcome.tried += 1
-            workers[int(chance.integers(len(workers)))].kill()
-        check_end(outcome, project, running, expected)
-    yield outcome
+def stage(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
+    """Kill -9 a stage at work, and nothing else: its children have to end by themselves."""
+    expected = project.undisturbed(name)
+    project.clean(name)
+    killed_alone(project, outcome, project.stage(name), expected, chance)
 
 
-def driver(project: Project, times: int, chance: np.random.Generator) -> Iterator[Outcome]:
-    """Kill `dvc repro` at any moment, all of it, or the stage or DVC alone; and run it again."""
-    for stage, share in (("tune", times // 2), ("train", times - times // 2)):
-        outcome = Outcome(f"kill -9 of the driver in {stage}", "a rerun finds the same")
-        expected = project.undisturbed(stage)
-        for number in range(2 * share):
-            if outcome.tried == share:
-                break
-            project.clean(stage)
-            running = project.start("dvc", "repro", "-f", "-s", stage)
-            moment(project, running, stage, expected, chance)
-            kill_driver(project, running, number, outcome)
-            again = project.start("dvc", "repro", "-f", "-s", stage)
-            check_end(outcome, project, again, expected)
-            running.kill()
-        yield outcome
+def extract_on_ray(project: Project, outcome: Outcome, chance: np.random.Generator) -> None:
+    """Kill -9 an extraction that cuts all shards but the first on Ray."""
+    expected = project.undisturbed("extract")
+    project.clean("extract")
+    running = project.start(sys.executable, "-c", EXTRACT_ON_RAY)
+    running.wait_for(lambda: len(list(project.folder.glob("data/patches/*.h5"))) > 1)
+    killed_alone(project, outcome, running, expected, chance)
 
 
-def moment(
+def killed_alone(
     project: Project,
+    outcome: Outcome,
     running: Running,
-    stage: str,
     expected: Undisturbed,
     chance: np.random.Generator,
 ) -> None:
-    """Wait for any moment, half of the times for one after the first checkpoint."""
-    if chance.random() < 0.5:
-        running.wait_for(lambda: project.checkpoints(stage))
-        time.sleep(chance.uniform(0, 4))
-    else:
-        time.sleep(chance.uniform(5, expected.seconds))
+    """Kill a stage at work, and run it again."""
+    if at_work(project, running, expected, chance):
+        outcome.hit = True
+        running.process.kill()
+        running.process.wait()
+        outcome.check(project.all_ended(), "left a process")
+        outcome.check(shards_are_whole(project), "left half a shard")
+        check_end(outcome, project, project.stage(expected.stage), expected)
 
 
-def kill_driver(project: Project, running: Running, number: int, outcome: Outcome) -> None:
+def at_work(
+    project: Project, running: Running, expected: Undisturbed, chance: np.random.Generator
+) -> bool:
+    """Wait for a moment within the stage's work; False if the stage has ended before."""
+    begun = running.wait_for(lambda: project.begun(expected.stage))
+    time.sleep(chance.uniform(0, expected.work))
+    return begun and running.process.poll() is None
+
+
+def shards_are_whole(project: Project) -> bool:
+    """Whether every file with a shard's name is a complete shard."""
+    try:
+        for path in (project.folder / RESULTS["extract"]).glob("*.h5"):
+            Shard(path).verify()
+    except ValueError:
+        return False
+    return True
+
+
+def worker(project: Project, outcome: Outcome, chance: np.random.Generator) -> None:
+    """Kill one of two training workers, some time after the first checkpoint."""
+    expected = project.undisturbed("train")
+    project.clean("train")
+    running = project.stage("train")
+    running.wait_for(lambda: project.checkpoints("train"))
+    time.sleep(chance.uniform(0, 1))
+    workers = running.started("ray::RayTrainWorker") or running.started("ray::_RayTrainWorker")
+    if workers:
+        outcome.hit = True
+        workers[int(chance.integers(len(workers)))].kill()
+        check_end(outcome, project, running, expected)
+
+
+def dvc(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
     """Kill all of `dvc repro`, or the stage under it alone, or DVC alone, in turn."""
-    if running.process.poll() is not None:
-        outcome.notes["had ended before"] += 1
+    expected = project.undisturbed(name)
+    project.clean(name)
+    command = ("dvc", "repro", "-f", "-s", name)
+    running = project.start(*command)
+    if not at_work(project, running, expected, chance):
         return
-    outcome.tried += 1
-    outcome.notes[f"with {len(project.checkpoints('t*'))} checkpoints"] += 1
+    outcome.hit = True
     stages = running.started("-m stages ")
-    if number % 3 == 1 and stages:
+    if outcome.number % 3 == 1 and stages:
         for process in stages:
             process.kill()
         running.wait()
-    elif number % 3 == 2:
+    elif outcome.number % 3 == 2:
         running.process.kill()
         running.wait()
     else:
         running.kill()
+    check_end(outcome, project, project.start(*command), expected)
 
 
-def node(project: Project, times: int, chance: np.random.Generator) -> Iterator[Outcome]:
-    """Kill one of three nodes of 1 CPU in a sweep, and in training, at a random moment."""
+def node(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
+    """Kill one of three nodes of 1 CPU in a sweep, or in training, at a random moment."""
     project.change("tune", sampler="random", scheduler="none", concurrent=2)
-    for stage in ("tune", "train"):
-        outcome = Outcome(
-            f"kill -9 of a node's raylet in {stage}", "goes on on the others, the same result"
-        )
-        expected = project.undisturbed(stage)
-        for _ in range(times):
-            project.clean(stage)
-            with cluster(project.folder, 3) as (address, nodes):
-                running = project.stage(stage, RAY_ADDRESS=address, **WITHOUT_TOKEN)
-                running.wait_for(lambda: project.checkpoints(stage))  # noqa: B023
-                time.sleep(chance.uniform(0, 4))
-                outcome.tried += running.process.poll() is None
-                kill_node(nodes[int(chance.integers(len(nodes)))])
-                check_end(outcome, project, running, expected)
-        yield outcome
-    project.change("tune", sampler="optuna", scheduler="asha", concurrent=1)
+    expected = project.undisturbed(name)
+    project.clean(name)
+    with cluster(project, 3) as (address, nodes):
+        running = project.stage(name, RAY_ADDRESS=address, **WITHOUT_TOKEN)
+        running.wait_for(lambda: project.checkpoints(name))
+        time.sleep(chance.uniform(0, 2))
+        if running.process.poll() is None:
+            outcome.hit = True
+            kill_node(nodes[int(chance.integers(len(nodes)))])
+            check_end(outcome, project, running, expected)
 
 
-def signals(project: Project, times: int, chance: np.random.Generator) -> Iterator[Outcome]:
-    """SIGTERM and Ctrl-C at any moment of a sweep, of training, and of extraction."""
-    for stage in ("tune", "train"):
-        outcome = Outcome(
-            f"SIGTERM, Ctrl-C in {stage}",
-            f"ends within {GRACE_SECONDS} s, runs KILLED, status says so, a rerun finds the same",
-        )
-        expected = project.undisturbed(stage)
-        for number in range(times):
-            project.clean(stage)
-            which = (signal.SIGTERM, signal.SIGINT)[number % 2]
-            running = project.stage(stage)
-            time.sleep(chance.uniform(4, expected.seconds))
-            send(outcome, project, running, which)
-            check_end(outcome, project, project.stage(stage), expected)
-        yield outcome
+def signals(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
+    """SIGTERM and Ctrl-C in turn, to a stage at work."""
+    expected = project.undisturbed(name)
+    project.clean(name)
+    running = project.stage(name)
+    if not at_work(project, running, expected, chance):
+        return
+    outcome.hit = True
+    send(outcome, project, running, (signal.SIGTERM, signal.SIGINT)[outcome.number % 2])
+    check_end(outcome, project, project.stage(name), expected)
 
 
 def send(outcome: Outcome, project: Project, running: Running, which: signal.Signals) -> None:
     """Send a signal, and look at how the stage ends."""
-    if running.process.poll() is not None:
-        outcome.notes["had ended before"] += 1
-        return
-    outcome.tried += 1
     sent = time.monotonic()
     running.process.send_signal(which)
     status = running.wait()
     seconds = time.monotonic() - sent
-    outcome.notes["of them slower than 5 s"] += seconds > 5
+    if seconds > GRACE_SECONDS / 2:
+        outcome.notes.append("slower than 5 s")
     outcome.check(seconds < GRACE_SECONDS, f"took {seconds:.0f} s")
     outcome.check(status == 128 + which, f"ended with {status} on {which.name}")
     outcome.check("Traceback" not in running.said(), "with a traceback")
+    outcome.check(project.all_ended(), "left a process")
     open_runs = [run for run in project.runs() if run.info.status == "RUNNING"]
     outcome.check(not open_runs, "left runs open")
 
 
 def check_end(outcome: Outcome, project: Project, running: Running, expected: Undisturbed) -> None:
     """Wait for a stage's good end, and compare what it left."""
-    if outcome.check(running.wait() == 0, "ended badly"):
-        found = project.result(expected.stage)
-        if not outcome.check(found == expected.result, "with another result"):
-            print(f"found {found}, where an undisturbed run finds {expected.result}")
-    else:
-        print(running.said()[-3000:])
+    if not outcome.check(running.wait() == 0, "a rerun ended badly"):
+        return
+    found = project.result(expected.stage)
+    same = found == expected.result
+    outcome.check(same, f"found {found}, an undisturbed run finds {expected.result}")
+    outcome.check("Traceback" not in running.said(), "a good run with a traceback")
+    outcome.check(project.all_ended(), "a good run left a process")
+    unfinished = project.unfinished_files()
+    outcome.check(not unfinished, f"left {len(unfinished)} files: {' '.join(unfinished[:3])}")
+    if expected.stage == "evaluate":
+        kinds = [run.info.status for run in project.runs() if is_pipeline(run)]
+        outcome.check(kinds == ["FINISHED"], f"MLflow has runs {kinds}")
+
+
+def is_pipeline(run: Run) -> bool:
+    """Whether it is the run of a pipeline."""
+    return run.data.tags.get(KIND_TAG) == "pipeline"
+
+
+def error_lines(running: Running) -> list[str]:
+    """The lines with which a stage says what was wrong."""
+    return [line for line in running.said().splitlines() if line.startswith("error: ")]
+
+
+def check_refused(outcome: Outcome, running: Running, said: str) -> None:
+    """Wait for the end of a stage that cannot go on: status 1 and one line that says why."""
+    outcome.check(running.wait() == 1, f"ended with {running.process.returncode}, not with 1")
+    errors = error_lines(running)
+    outcome.check(len(errors) == 1 and said in errors[0], f"not one line, with {said!r}: {errors}")
+    outcome.check("Traceback" not in running.said(), "with a traceback")

@@ -1,32 +1,104 @@
-"""The outcome of one kind of fault, as a line of the table."""
+"""The outcomes of tried faults, in a file that a campaign adds to, and the table of them."""
 
+import json
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+TRIES = 4  # for each time that a fault has to hit work in progress
+HEADER = """| fault | what must hold | tried | hit nothing | losses | seconds each |
+|---|---|---|---|---|---|"""
 
 
 @dataclass
 class Outcome:
-    """How often a fault was tried, and what did not hold."""
+    """What came of one try of a fault.
+
+    Attributes:
+        hit: whether the fault hit work in progress; other tries are made again.
+        wrong: what did not hold; one of them is a loss.
+    """
 
     fault: str
-    holds: str
-    tried: int = 0
-    wrong: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
+    number: int
+    hit: bool = False
+    wrong: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     def check(self, holds: bool, what: str) -> bool:
-        """Count what does not hold."""
+        """Note what does not hold."""
         if not holds:
-            self.wrong[what] += 1
+            self.wrong.append(what)
         return holds
 
-    @property
-    def line(self) -> str:
-        """One line for people."""
-        said = "held" if not self.wrong else "DID NOT HOLD: " + _counts(self.wrong)
-        noted = f" ({_counts(self.notes)})" if self.notes else ""
-        return f"{self.fault:42} {self.tried:3} times  {said}: {self.holds}{noted}"
+
+@dataclass(frozen=True)
+class FaultKind:
+    """A kind of fault: its name, what must hold, how often it has to hit, and seconds a try."""
+
+    name: str
+    holds: str
+    times: int
+    seconds: float
 
 
-def _counts(counter: Counter[str]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in counter.items())
+class Outcomes:
+    """The outcomes in a file of JSON lines; each is on the disk before the next fault is tried."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        # The last line of a campaign that was killed may be incomplete.
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            file.write_text(whole, encoding="utf-8")
+        self.found = [Outcome(**json.loads(line)) for line in whole.splitlines()]
+
+    def add(self, outcome: Outcome) -> None:
+        """Add a line to the file."""
+        self.found.append(outcome)
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(outcome)) + "\n")
+
+    def of(self, kind: FaultKind) -> list[Outcome]:
+        """The outcomes of one kind, in their order."""
+        return [outcome for outcome in self.found if outcome.fault == kind.name]
+
+    def left(self, kind: FaultKind) -> int:
+        """How often a fault has to hit yet; 0 as well if it was tried too often."""
+        tried = self.of(kind)
+        hits = sum(outcome.hit for outcome in tried)
+        return max(0, kind.times - hits) if len(tried) < TRIES * kind.times else 0
+
+    def seconds_left(self, kinds: Sequence[FaultKind]) -> float:
+        """The seconds that the rest takes, each fault as long as it took or is said to take."""
+        return sum(self.left(kind) * self.seconds(kind) for kind in kinds)
+
+    def seconds(self, kind: FaultKind) -> float:
+        """The mean seconds of a try that hit."""
+        hits = [outcome.seconds for outcome in self.of(kind) if outcome.hit]
+        return sum(hits) / len(hits) if hits else kind.seconds
+
+    def table(self, kinds: Sequence[FaultKind]) -> str:
+        """A table in Markdown, with what did not hold below."""
+        rows = [self.row(kind) for kind in kinds]
+        hits = sum(outcome.hit for outcome in self.found)
+        losses = [outcome for outcome in self.found if outcome.wrong]
+        minutes = sum(outcome.seconds for outcome in self.found) / 60
+        total = f"{hits} faults hit work in progress, {len(losses)} losses, {minutes:.0f} minutes."
+        lost = [f"- {o.fault}, number {o.number}: {'; '.join(o.wrong)}" for o in losses]
+        return "\n".join([HEADER, *rows, "", total, *lost]) + "\n"
+
+    def row(self, kind: FaultKind) -> str:
+        """The row of one kind."""
+        tried = self.of(kind)
+        hits = sum(outcome.hit for outcome in tried)
+        losses = sum(bool(outcome.wrong) for outcome in tried)
+        notes = Counter(note for outcome in tried for note in outcome.notes)
+        said = "".join(f"; {count} {note}" for note, count in sorted(notes.items()))
+        return (
+            f"| {kind.name} | {kind.holds}{said} | {hits} of {kind.times} | {len(tried) - hits} | "
+            f"{losses} | {self.seconds(kind):.0f} |"
+        )

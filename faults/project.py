@@ -1,5 +1,6 @@
 """A small project for faults, with methods that start, watch and kill its stages."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,41 @@ import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from pipeline.common.files import file_digest
+from pipeline.common.files import digest, file_digest, write_json
 from pipeline.sweeps.results import read_best
+from stages.__main__ import STAGES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SECONDS = 900  # after which a stage is taken to hang
 ONE_HOST = ("--node-ip-address=127.0.0.1", f"--object-store-memory={128 * 2**20}")
 WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # a node that joins would not find it
 NODE_SECONDS = 180  # a node takes to start at most
 UNSET = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "RAY_ADDRESS")
+GONE_SECONDS = 60  # in which the processes of a killed stage end
 # Short, and the same again whatever its trials' timing: one trial at a time, in the order drawn.
 CHANGES: dict[str, dict[str, Any]] = {
+    "extract": {"shard_scans": 2},
     "tune": {"trials": 2, "epochs": 2, "concurrent": 1},
     "train": {"epochs": 6, "lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 100},
+    "evaluate": {"bootstrap": 200, "tsne_points": 200},
 }
-NO_SWEEP = "no-sweep"  # what `tune` leaves where it has nothing to do
-RESULTS = {"tune": Path("results/tune"), "train": Path("results/train")}
+RESULTS = {
+    "scans": Path("data/scans"),
+    "extract": Path("data/patches"),
+    **{stage: Path("results") / stage for stage in ("tune", "train", "evaluate")},
+}
+STATE: tuple[Path | str, ...] = (
+    *RESULTS.values(),
+    "mlflow.db",
+    "mlartifacts",
+)  # what stages leave, but for `storage`
+BEGUN = {  # files that show that a stage is at work
+    "scans": "data/scans/*/*.png",
+    "extract": "data/patches/*.h5",
+    "tune": "work/ray/tune-*/*/",
+    "train": "work/ray/train-*/**/checkpoint.pt",
+    "evaluate": "results/evaluate/*",
+}
 
 
 @dataclass
@@ -61,7 +81,7 @@ class Running:
         while not ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 return False
-            time.sleep(0.05)
+            time.sleep(0.1)
         return True
 
     def started(self, name: str) -> list[psutil.Process]:
@@ -81,49 +101,105 @@ class Running:
 
 @dataclass(frozen=True)
 class Project:
-    """A checkout in `folder`, its patches cut; and what an undisturbed run of it leaves."""
+    """A checkout in `folder`, its stages run once; and what an undisturbed run of a stage leaves.
+
+    `kept`, beside `folder`, has a copy of the project's state before each stage. `temporary` has
+    the temporary files of all processes; its path is short, since Ray makes sockets there.
+    """
 
     folder: Path
-    found: dict[str, "Undisturbed"] = field(default_factory=dict)
+    temporary: Path
     started: list[Running] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def make(cls, folder: Path) -> "Project":
-        """Copy the checkout, make it small, and run it as far as its patches."""
+        """Copy the checkout, make it small, and run each stage; unless this was done before."""
+        name = digest(str(folder.resolve()))[:8]
+        project = cls(folder, Path(f"/tmp/faults-{name}"))  # noqa: S108  root's alone, by mode
+        project.temporary.mkdir(mode=0o700, exist_ok=True)
+        project.kill_strays()
+        if not project.undisturbed_file.exists():
+            project.copy_checkout()
+            project.run_stages()
+        project.set_params()
+        return project
+
+    def copy_checkout(self) -> None:
+        """Copy the files of this checkout that git knows or would add."""
+        for folder in (self.folder, self.kept):
+            shutil.rmtree(folder, ignore_errors=True)
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
         for name in filter(None, listed.stdout.split("\n")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-        project = cls(folder)
-        project.change("", preset="tiny")
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, self.folder / name)
+        subprocess.run(["git", "init", "-q"], cwd=self.folder, check=True)
+
+    def run_stages(self) -> None:
+        """Run each stage, and keep the project's state before it; `tune` without a sweep."""
+        self.set_params()
+        self.remove_state()
+        found: dict[str, Undisturbed] = {}
+        for stage in STAGES:
+            copy_state(self.folder, self.kept / stage)
+            self.change("tune", trials=0)
+            if stage == "tune":
+                self.must(sys.executable, "-m", "stages", stage)
+            else:
+                found[self.asked(stage)] = self.run_undisturbed(stage)
+            self.change("tune", trials=CHANGES["tune"]["trials"])
+        self.write_undisturbed(found)
+
+    def set_params(self) -> None:
+        """Set the parameters of params.yaml, which a killed campaign may have left changed."""
+        shutil.copy(ROOT / "params.yaml", self.folder)
+        self.change("", preset="tiny")
         for block, values in CHANGES.items():
-            project.change(block, **values)
-        subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-        trials = CHANGES["tune"]["trials"]
-        project.change("tune", trials=0)
-        project.must("dvc", "repro", "tune")
-        shutil.move(folder / RESULTS["tune"], folder / NO_SWEEP)
-        project.change("tune", trials=trials)
-        return project
+            self.change(block, **values)
 
     def change(self, block: str, **values: Any) -> None:
         """Set parameters of a block of params.yaml; of the file itself where it is ""."""
-        params = self.folder / "params.yaml"
-        content = yaml.safe_load(params.read_text())
+        content = self.params()
         (content[block] if block else content).update(values)
-        params.write_text(yaml.safe_dump(content, sort_keys=False))
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def params(self) -> dict[str, Any]:
+        """Read params.yaml."""
+        content: dict[str, Any] = yaml.safe_load((self.folder / "params.yaml").read_text())
+        return content
+
+    @property
+    def kept(self) -> Path:
+        """The folder of copies of the project's state, one before each stage."""
+        return self.folder.with_name("kept")
+
+    @property
+    def stages_temporary(self) -> Path:
+        """The folder of temporary files of the stages, and of them alone."""
+        return self.temporary / "s"
+
+    @property
+    def undisturbed_file(self) -> Path:
+        """The file with what undisturbed runs left."""
+        return self.folder.with_name("undisturbed.json")
 
     def clean(self, stage: str) -> None:
         """Back to where the stage can start from nothing."""
-        for name in ("work", "results", "mlartifacts"):
+        self.remove_state()
+        copy_state(self.kept / stage, self.folder)
+
+    def remove_state(self) -> None:
+        """Remove what stages leave."""
+        for name in ("work", *STATE):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for path in self.folder.glob("mlflow*.db*"):
-            path.unlink()
-        if stage == "train":
-            shutil.copytree(self.folder / NO_SWEEP, self.folder / RESULTS["tune"])
+        for pattern in ("mlflow*.db*", "log-*.txt"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+        shutil.rmtree(self.stages_temporary, ignore_errors=True)
+        self.stages_temporary.mkdir()
 
     def start(self, *command: str, **environment: str) -> Running:
         """Start a command in the project, in a process group of its own."""
@@ -131,11 +207,12 @@ class Project:
         inherited = {name: value for name, value in os.environ.items() if name not in UNSET}
         inherited["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}"
         inherited["PYTHONPATH"] = str(self.folder)
+        inherited["TMPDIR"] = str(self.stages_temporary)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**inherited, **environment},
+                env={**inherited, **self.environment, **environment},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -147,6 +224,40 @@ class Project:
         """Leave nothing running."""
         for running in self.started:
             running.kill()
+        self.started.clear()
+        self.kill_strays()
+
+    def kill_strays(self) -> None:
+        """Kill all processes of the campaign, also of one that was killed; unmount its disks."""
+        for process in strays(self.temporary):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        for disk in psutil.disk_partitions(all=True):
+            if Path(disk.mountpoint).is_relative_to(self.folder.resolve()):
+                subprocess.run(["umount", "--lazy", disk.mountpoint], check=True)
+
+    def all_ended(self) -> bool:
+        """Whether all processes of stages end within `GONE_SECONDS`."""
+        deadline = time.monotonic() + GONE_SECONDS
+        while strays(self.stages_temporary):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.3)
+        return True
+
+    def unfinished_files(self) -> list[str]:
+        """The temporary files that stages have left, of the project and elsewhere.
+
+        Without the lock and the token of Ray's private folder, which stay.
+        """
+        own = [path for path in self.folder.rglob("*.tmp") if ".git" not in path.parts]
+        temporary = [
+            path
+            for path in self.stages_temporary.rglob("*")
+            if not (path.parent.name.startswith("skipscan-") and path.name in {".lock", "token"})
+            and path.is_file()
+        ]
+        return [str(path) for path in (*own, *temporary)]
 
     def stage(self, name: str, **environment: str) -> Running:
         """Start a stage without DVC."""
@@ -164,24 +275,54 @@ class Project:
         return running.said()
 
     def result(self, stage: str) -> str:
-        """What the stage found: the best settings and their value, or the model's SHA-256."""
+        """What the stage found: the best settings and their value, or a digest of its files.
+
+        The files of `tune` name runs of MLflow, which differ.
+        """
         folder = self.folder / RESULTS[stage]
-        if stage == "train":
-            return file_digest(folder / "model.pt")
-        best = read_best(folder)
-        return f"{best.value} of {best.settings} in {best.trials} trials"
+        if stage == "tune":
+            best = read_best(folder)
+            return f"{best.value} of {best.settings} in {best.trials} trials"
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return digest({str(path.relative_to(folder)): file_digest(path) for path in files})
+
+    def begun(self, stage: str) -> bool:
+        """Whether the stage has left the first sign of its work."""
+        return next(self.folder.glob(BEGUN[stage]), None) is not None
 
     def undisturbed(self, stage: str) -> "Undisturbed":
         """What the stage leaves when nothing happens, and its seconds; found once."""
-        params = yaml.safe_load((self.folder / "params.yaml").read_text())
-        asked = f"{stage} {params[stage]}"
-        if asked not in self.found:
+        found = self.read_undisturbed()
+        if self.asked(stage) not in found:
             self.clean(stage)
-            started = time.monotonic()
-            self.must(sys.executable, "-m", "stages", stage)
-            seconds = time.monotonic() - started
-            self.found[asked] = Undisturbed(stage, self.result(stage), seconds)
-        return self.found[asked]
+            found[self.asked(stage)] = self.run_undisturbed(stage)
+            self.write_undisturbed(found)
+        return found[self.asked(stage)]
+
+    def asked(self, stage: str) -> str:
+        """The stage and its parameters, by which its undisturbed run is found again."""
+        return f"{stage} {self.params()[stage]}"
+
+    def run_undisturbed(self, stage: str) -> "Undisturbed":
+        """Run the stage, and note when its work began and ended."""
+        started = time.monotonic()
+        running = self.stage(stage)
+        running.wait_for(lambda: self.begun(stage))
+        begun = time.monotonic()
+        if running.wait():
+            raise RuntimeError(f"{stage}: {running.said()[-3000:]}")
+        ended = time.monotonic()
+        return Undisturbed(stage, self.result(stage), ended - started, ended - begun)
+
+    def read_undisturbed(self) -> dict[str, "Undisturbed"]:
+        """What undisturbed runs left, by what was asked."""
+        found = json.loads(self.undisturbed_file.read_text())
+        return {asked: Undisturbed(**values) for asked, values in found.items()}
+
+    def write_undisturbed(self, found: dict[str, "Undisturbed"]) -> None:
+        """Write what undisturbed runs left."""
+        content = {asked: asdict(values) for asked, values in found.items()}
+        write_json(self.undisturbed_file, content)
 
     def mlflow(self) -> MlflowClient:
         """A client of MLflow's database as it is now.
@@ -213,11 +354,43 @@ class Project:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a stage leaves when nothing happens."""
+    """What a stage leaves when nothing happens; its seconds, and those from the work's begin on."""
 
     stage: str
     result: str
     seconds: float
+    work: float
+
+
+def copy_state(source: Path, target: Path) -> None:
+    """Copy what stages leave from one folder to another."""
+    for name in STATE:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name)
+        elif (source / name).exists():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / name, target / name)
+
+
+def strays(temporary: Path) -> list[psutil.Process]:
+    """The live processes whose temporary files are in a folder, whoever their parent is.
+
+    The folder is in their environment, in their command line or is their own: Ray's workers
+    overwrite the first two.
+    """
+    return [process for process in psutil.process_iter() if names_folder(process, temporary)]
+
+
+def names_folder(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process has this folder in its environment, its command line or its own folder."""
+    try:
+        with process.oneshot():
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            known = [process.environ().get("TMPDIR", ""), *process.cmdline(), process.cwd()]
+    except psutil.Error:
+        return False
+    return any(str(folder) in text for text in known)
 
 
 def command_line(process: psutil.Process) -> str:
@@ -229,38 +402,51 @@ def command_line(process: psutil.Process) -> str:
 
 
 @contextmanager
-def cluster(folder: Path, nodes: int) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """A Ray cluster on this machine: a head without CPUs, and nodes of 1 CPU; its address.
+def cluster(
+    project: Project, nodes: int, cpus: int = 0
+) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
+    """A Ray cluster on this machine: a head with `cpus`, and nodes of 1 CPU; its address.
 
     Each node is kept to a core: a worker takes its share of those that its node could use.
     """
     cores = sorted(os.sched_getaffinity(0))
     port = 20000 + int(np.random.default_rng().integers(10000))
-    options = [["--head", f"--port={port}", "--num-cpus=0"]]
+    temporary = project.temporary / "c"
+    temporary.mkdir(exist_ok=True)
+    options = [["--head", f"--port={port}", f"--num-cpus={cpus}", f"--temp-dir={temporary}"]]
     options += [[f"--address=127.0.0.1:{port}", "--num-cpus=1"]] * nodes
     started: list[subprocess.Popen[bytes]] = []
     try:
         for number, option in enumerate(options):
-            with (folder / f"log-node-{number}.txt").open("wb") as log:
-                core = cores[number % len(cores)]
-                command = [] if number == 0 else ["taskset", "--cpu-list", str(core)]
-                command += [str(Path(sys.executable).with_name("ray")), "start", "--block"]
-                command += [*option, *ONE_HOST]
-                environment = {**os.environ, **WITHOUT_TOKEN}
-                started.append(
-                    subprocess.Popen(
-                        command, stdout=log, stderr=log, start_new_session=True, env=environment
-                    )
-                )
-            deadline = time.monotonic() + NODE_SECONDS
-            while "Ray runtime started" not in (folder / f"log-node-{number}.txt").read_text():
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"node {number} of the cluster did not start")
-                time.sleep(0.2)
+            log = project.folder.with_name(f"node-{number}.txt")
+            core = cores[number % len(cores)]
+            command = [] if number == 0 else ["taskset", "--cpu-list", str(core)]
+            command += [str(Path(sys.executable).with_name("ray")), "start", "--block"]
+            started.append(start_node([*command, *option, *ONE_HOST], log, temporary))
         yield f"127.0.0.1:{port}", started[1:]
     finally:
         for process in started:
             kill_node(process)
+
+
+def start_node(command: list[str], log: Path, temporary: Path) -> "subprocess.Popen[bytes]":
+    """Start a node of a Ray cluster, and wait until it is up.
+
+    Raises:
+        RuntimeError: it is not within `NODE_SECONDS`.
+    """
+    environment = {**os.environ, **WITHOUT_TOKEN, "TMPDIR": str(temporary)}
+    with log.open("wb") as output:
+        node = subprocess.Popen(
+            command, stdout=output, stderr=output, start_new_session=True, env=environment
+        )
+    deadline = time.monotonic() + NODE_SECONDS
+    while "Ray runtime started" not in log.read_text(errors="replace"):
+        if time.monotonic() > deadline or node.poll() is not None:
+            kill_node(node)
+            raise RuntimeError(f"a node of Ray did not start: {log.read_text()[-3000:]}")
+        time.sleep(0.2)
+    return node
 
 
 def kill_node(node: "subprocess.Popen[bytes]") -> None:

@@ -1,0 +1,30 @@
+"""A parameter that is changed while a stage runs."""
+
+import numpy as np
+
+from faults.kills import at_work, check_end, check_refused
+from faults.outcome import Outcome
+from faults.project import Project
+
+OTHER = {  # a parameter of each stage, and its other value
+    "scans": ("seed", 1),
+    "extract": ("min_foreground", 0.2),
+    "tune": ("seed", 1),
+    "train": ("seed", 1),
+    "evaluate": ("seed", 1),
+}
+
+
+def changed(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
+    """Change a parameter while the stage works; with the old value, a rerun finds the same."""
+    expected = project.undisturbed(name)
+    project.clean(name)
+    running = project.stage(name)
+    if not at_work(project, running, expected, chance):
+        return
+    outcome.hit = True
+    parameter, value = OTHER[name]
+    project.change(name, **{parameter: value})
+    check_refused(outcome, running, f"{name}.{parameter}: changed while the stage {name} ran")
+    project.set_params()
+    check_end(outcome, project, project.stage(name), expected)

@@ -1,0 +1,66 @@
+"""Disks of their own for faults: full ones, and ones that cannot be written."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from faults.kills import check_end, check_refused
+from faults.outcome import Outcome
+from faults.project import RESULTS, Project
+
+MEGABYTES = 64
+
+
+def full_folder(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
+    """The disk of a stage's results is full, from its begin or from within its work on."""
+    expected = project.undisturbed(name)
+    project.clean(name)
+    with small_disk(project.folder / RESULTS[name]) as disk:
+        running = project.stage(name)
+        if outcome.number % 2:
+            running.wait_for(lambda: project.begun(name))
+            time.sleep(chance.uniform(0, expected.work / 2))
+        fill(disk)
+        outcome.hit = running.process.poll() is None
+        check_refused(outcome, running, "No space left on device")
+        (disk / "filler").unlink()
+        check_end(outcome, project, project.stage(name), expected)
+
+
+def read_only(project: Project, outcome: Outcome, _chance: np.random.Generator, name: str) -> None:
+    """The disk of a stage's results cannot be written."""
+    expected = project.undisturbed(name)
+    project.clean(name)
+    with small_disk(project.folder / RESULTS[name]) as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        running = project.stage(name)
+        outcome.hit = True
+        check_refused(outcome, running, "Read-only file system")
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        check_end(outcome, project, project.stage(name), expected)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A disk of its own at `folder`, in memory; only root may mount one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    size = f"size={MEGABYTES}m"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leave no byte free."""
+    try:
+        with (disk / "filler").open("wb", buffering=0) as file:
+            while file.write(bytes(2**16)):
+                pass
+    except OSError:
+        return
