@@ -28,16 +28,17 @@ def main() -> None:
     model = TrainedModel.load(TRAINED / MODEL)
     detector = model.detector()
     store = PatchStore(PATCHES, TEST)
-    test = score_test(store, detector, model.calibration, PatchStore(PATCHES, TRAIN))
+    calibration, criterion = model.calibration, model.provenance["criterion"]
+    test = score_test(store, detector, calibration, PatchStore(PATCHES, TRAIN))
     heading = heading_of(settings)
-    table = write_report(EVALUATED, store, test, model.calibration, settings.evaluate, heading)
+    table = write_report(EVALUATED, store, test, calibration, criterion, settings.evaluate, heading)
     windows = settings.extract.mode == "windows"
     inputs = FigureInputs(
         store=store,
         scans=[row for row in read_catalogue(SCANS) if row.split == TEST] if windows else [],
         source=open_source(settings.scans, SCANS),
         detector=detector,
-        threshold=model.calibration.scaled_threshold,
+        threshold=calibration.scaled_threshold,
     )
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)

@@ -43,6 +43,7 @@ Source = Literal[
     "sixray",
     "mvtec",
     "class_folders",
+    "folder",
     "cifar10",
 ]
 WHOLE_SOURCES = ("cifar10", "class_folders")  # a threat is the whole scan

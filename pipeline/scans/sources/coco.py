@@ -15,7 +15,7 @@ from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import Mask, ScanEntry, SetFiles
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
-from pipeline.scans.sources.folders import list_files
+from pipeline.scans.sources.folders import ALL_NORMAL, list_files
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 from pipeline.scans.sources.pairing import by_end, find_by_end, loose_stem, part_in_name, part_of
 from pipeline.settings.scans import Unannotated
@@ -150,7 +150,9 @@ def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
     listed = [path for path in files.ending_in(".json") if _may_be_coco(path)]
     others = [path for path in files.ending_in(".json") if path not in listed]
     if not listed:
-        raise InputError(f"{files.folder}: no JSON file of COCO in it: expected its annotations")
+        raise InputError(
+            f"{files.folder}: no JSON file of COCO in it: expected its annotations, {ALL_NORMAL}"
+        )
     found.ignored |= dict.fromkeys(others, "JSON, but not COCO's")
     found.annotations.update(listed)
     images = ImageFinder(files)

@@ -14,6 +14,7 @@ from pipeline.scans.scan import IMAGE_SUFFIXES, ScanEntry, SetFiles
 
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".dcm", ".npy")  # reported as bad, not left out
 EXPECTED = f"expected {', '.join(FORMATS)}"
+ALL_NORMAL = "or set scans.source to folder if every image in it is a normal scan"
 
 # Where DVC and git-annex store the content of tracked files, under the digest as name.
 DVC_STORE = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")
