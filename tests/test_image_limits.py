@@ -100,6 +100,13 @@ def many_strips() -> bytes:
     return tiff((273, 4, count, 300), (279, 4, count, 300), more=bytes(4 * count))
 
 
+def many_strips_on_the_second_page() -> bytes:
+    count = 3_000_000
+    first, second = bytearray(tiff()[8:122]), tiff((273, 4, count, 300))[8:122]
+    first[-4:] = struct.pack("<I", 122)
+    return (b"II*\0" + struct.pack("<I", 8) + first + second).ljust(300, b"\0") + bytes(4 * count)
+
+
 def large_exif_in_tiff() -> bytes:
     count = 10_000_000
     directory = struct.pack("<HHHIII", 1, 0x9999, 3, count, 400, 0).ljust(100, b"\0")
@@ -123,6 +130,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "chunks.png": lambda: png(8, 8, 8, 0, chunk(b"IDAT", b"") * 210_000, chunk(b"IDAT", NOTHING)),
     "tiles.tif": large_tiles,
     "strips.tif": many_strips,
+    "second.tif": many_strips_on_the_second_page,
     "exif.tif": large_exif_in_tiff,
 }
 REASONS = {
