@@ -209,6 +209,17 @@ def test_a_wide_scan_of_16_bits_is_read(tmp_path: Path) -> None:
     assert found.min() == found.max() == 7
 
 
+def test_a_tiff_of_a_strip_for_each_row_is_read(tmp_path: Path) -> None:
+    rows = 30_000
+    offsets = struct.pack(f"<{rows}I", *range(300 + 8 * rows, 300 + 9 * rows))
+    counts = struct.pack(f"<{rows}I", *[1] * rows)
+    size = (256, 4, 1, 1), (257, 4, 1, rows), (278, 4, 1, 1)
+    strips = (273, 4, rows, 300), (279, 4, rows, 300 + 4 * rows)
+    pixels = np.arange(rows).astype(np.uint8)
+    (tmp_path / "a.tif").write_bytes(tiff(*size, *strips, more=offsets + counts + pixels.tobytes()))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[:, 0, 0], pixels)
+
+
 def test_threads_share_the_pixels_that_are_decoded_at_a_time(tmp_path: Path) -> None:
     sides = {"large": 6000, "small": 100}
     for name, side in sides.items():
