@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fuzz.target import Target
+from pipeline.common.errors import InputError
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.classes import ClassMap
@@ -78,8 +79,11 @@ def _read_set(source: ScanSource, folder: Path, name: str, content: bytes) -> No
     (folder / name).write_bytes(content)
     for image in ("a.png", "b.png"):
         (folder / image).write_bytes(PICTURE)
-    for entry in source.listing().entries:
+    listing = source.listing()
+    for entry in listing.entries:
         source.read(entry)
+    for bad in listing.bad:
+        raise InputError(f"{bad.file}: {bad.reason}")
 
 
 PICTURE = _encoded(Image.new("L", (WIDTH, HEIGHT)), "PNG")
@@ -112,10 +116,9 @@ def _voc() -> list[bytes]:
         for number, (x, y) in enumerate(CORNERS, 1)
     )
     size = f"<size><width>{WIDTH}</width><height>{HEIGHT}</height></size>"
-    entities = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "gun"><!ENTITY c "&b;&b;">]>'
     return [
-        f"{start}<annotation>{size}<object><name>gun</name>{inner}</object></annotation>".encode()
-        for start, inner in (("", box), ("", f"{box}<polygon>{polygon}</polygon>"), (entities, box))
+        f"<annotation>{size}<object><name>gun</name>{inner}</object></annotation>".encode()
+        for inner in (box, f"{box}<polygon>{polygon}</polygon>")
     ]
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def test_yaml_within_the_limits_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("of_dicts", [False, True])
-@pytest.mark.parametrize("around", ["[]", "}{", '\\"[', '\\\\\\"{{'])
+@pytest.mark.parametrize("around", ["[]", "}{", '\\"[', '\\\\\\"{{', "\\\\"])
 def test_json_nested_too_deep_is_refused_whatever_its_texts_hold(
     tmp_path: Path, of_dicts: bool, around: str
 ) -> None:
@@ -129,3 +130,18 @@ def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> N
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert left == {*kept, "figures"}
     remove_unfinished(tmp_path / "none")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_s_process_is_alive() -> None:
+    code = """if True:
+        import os
+        from pipeline.common.processes import is_alive
+        os.setuid(65534)
+        print(is_alive(1))
+    """
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
+    )
+    assert done.stdout == "True\n"

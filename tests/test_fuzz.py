@@ -12,7 +12,7 @@ from fuzz.targets import TARGETS
 from fuzz.worker import Worker
 from pipeline.common.errors import InputError
 
-CORPUS = sorted((Path(__file__).parent / "fuzz_corpus").glob("[!.]*"))
+CORPUS = sorted((Path(__file__).parent / "fuzz_corpus").iterdir())
 
 
 def valid() -> list[bytes]:

@@ -100,6 +100,13 @@ def many_strips() -> bytes:
     return tiff((273, 4, count, 300), (279, 4, count, 300), more=bytes(4 * count))
 
 
+def many_strips_on_the_second_page() -> bytes:
+    count = 3_000_000
+    first, second = bytearray(tiff()[8:122]), tiff((273, 4, count, 300))[8:122]
+    first[-4:] = struct.pack("<I", 122)
+    return (b"II*\0" + struct.pack("<I", 8) + first + second).ljust(300, b"\0") + bytes(4 * count)
+
+
 def large_exif_in_tiff() -> bytes:
     count = 10_000_000
     directory = struct.pack("<HHHIII", 1, 0x9999, 3, count, 400, 0).ljust(100, b"\0")
@@ -123,6 +130,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "chunks.png": lambda: png(8, 8, 8, 0, chunk(b"IDAT", b"") * 210_000, chunk(b"IDAT", NOTHING)),
     "tiles.tif": large_tiles,
     "strips.tif": many_strips,
+    "second.tif": many_strips_on_the_second_page,
     "exif.tif": large_exif_in_tiff,
 }
 REASONS = {
@@ -199,6 +207,17 @@ def test_a_wide_scan_of_16_bits_is_read(tmp_path: Path) -> None:
     found = read_image(tmp_path / "a.png")
     assert found.shape == (height, width, 1)
     assert found.min() == found.max() == 7
+
+
+def test_a_tiff_of_a_strip_for_each_row_is_read(tmp_path: Path) -> None:
+    rows = 30_000
+    offsets = struct.pack(f"<{rows}I", *range(300 + 8 * rows, 300 + 9 * rows))
+    counts = struct.pack(f"<{rows}I", *[1] * rows)
+    size = (256, 4, 1, 1), (257, 4, 1, rows), (278, 4, 1, 1)
+    strips = (273, 4, rows, 300), (279, 4, rows, 300 + 4 * rows)
+    pixels = np.arange(rows).astype(np.uint8)
+    (tmp_path / "a.tif").write_bytes(tiff(*size, *strips, more=offsets + counts + pixels.tobytes()))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[:, 0, 0], pixels)
 
 
 def test_threads_share_the_pixels_that_are_decoded_at_a_time(tmp_path: Path) -> None:

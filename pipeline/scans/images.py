@@ -40,7 +40,7 @@ SIGNATURES = {  # by offset, of formats that are not read: such files are report
 # In one image, and in all images that the threads of a process decode at the same time. A pixel
 # needs at most 16 bytes: Pillow's own 4, an encoded copy of 6, and the array that is returned.
 MAX_PIXELS = 64_000_000
-MAX_METADATA = 4 * 2**20  # bytes of a file beside its pixels
+MAX_METADATA = 4 * 2**20  # bytes of a file beside its pixels; Pillow reads a TIFF's several times
 MAX_HEADER_READS = 20_000  # reads of a file until it is decoded
 MAX_READS = 5_000_000  # reads while it is decoded; Pillow reads compressed BMP byte by byte
 MAX_READ_BYTES = 4 * 2**30  # bytes of these reads; Pillow reads 64 KB for each strip of a TIFF
@@ -174,6 +174,8 @@ def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:
                 reason = "a pointer of Git LFS: run `git lfs pull`"
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
+    except MemoryError:
+        reason = "no memory left to decode it: run fewer programs at the same time"
     except Exception as error:  # Pillow's decoders raise errors of any type
         reason = f"not an image that can be decoded: {error}"
     raise InputError(f"{path}: {' '.join(reason.split())}")
@@ -194,7 +196,6 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             if start.startswith(JPEG_START):
                 _check_scans(file, image)
             if image.format == "TIFF":
-                file.bytes_left = 4 * MAX_METADATA  # Pillow reads the tags several times
                 _read_tags(image)
             file.bytes_left, file.reads_left = MAX_READ_BYTES, MAX_READS
             yield image
