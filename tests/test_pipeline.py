@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 from pipeline.tracking.tracker import sqlite_uri
 from tests.clusters import running_ray
 from tests.imports import ROOT
+from tests.listening import watched_stages
 from tests.tiny import make_sixray, write_image
 
 pytestmark = pytest.mark.slow
@@ -31,6 +32,7 @@ SMALLER = {
 }
 LEFT = ["dvc.lock", "results/evaluate/metrics.json"]  # what a run leaves to commit
 GONE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+LISTENING = "listening.json"  # beside the project: the addresses that were seen, by stage
 CLASSES = {"knife", "gun", "gun_part", "full_weapon", "overall"}
 
 
@@ -112,7 +114,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Each stage has started a Ray of its own. Some signs in the path mean something in an address.
     """
     folder = commit_checkout(tmp_path_factory.mktemp("project") / "ü p%r?o#j [1]" / "skipscan")
-    run(folder, "dvc", "repro")
+    with watched_stages() as seen:
+        run(folder, "dvc", "repro")
+    found = {stage: [sorted(kind) for kind in kinds] for stage, kinds in seen.items()}
+    (folder.parent / LISTENING).write_text(json.dumps(found))
     run(folder, "git", "add", *LEFT)
     run(folder, "git", "commit", "-qm", "First run")
     return folder
@@ -134,6 +139,15 @@ def test_every_stage_left_what_it_declares(project: Path) -> None:
     assert figures == {f"{n}.png" for n in ("roc", "histogram", "tsne", "exemplars", "scans")}
     assert len((project / "results/tune/trials.csv").read_text().splitlines()) == 1 + 2
     assert "mlflow.db" not in run(project, "git", "ls-files")
+
+
+def test_what_listens_is_in_the_documents(project: Path) -> None:
+    seen = json.loads((project.parent / LISTENING).read_text())
+    table = (ROOT / "docs/security.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", table, flags=re.M)
+    said = {stage: [not cell.startswith("nothing") for cell in cells] for stage, *cells in rows}
+    assert {stage: [bool(kind) for kind in kinds] for stage, kinds in seen.items()} == said
+    assert len(seen["train"][1]) == 1
 
 
 def test_with_nothing_changed_nothing_runs(project: Path) -> None:

@@ -5,10 +5,12 @@ Ray Tune unpickles a snapshot's files, so whoever writes one of them could run c
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+from ray.train.constants import _get_ray_train_session_dir
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
@@ -126,6 +128,15 @@ def resumable_rungs(sweep: Storage) -> Rungs | None:
             _remove(filesystem, files[name])
     newest = max(whole, key=lambda each: max(map(_driver, each["files"])), default=None)
     return newest["rungs"] if newest else None
+
+
+def forget_local_copies(name: str) -> None:
+    """Remove the files of the sweep `name` that drivers before this one have left in Ray's folder.
+
+    On a cluster that keeps running, Ray would restore from these as well, if they are newer.
+    """
+    for sweep in Path(_get_ray_train_session_dir()).glob(f"*/{name}"):
+        shutil.rmtree(sweep)
 
 
 def _is_state(name: str) -> bool:

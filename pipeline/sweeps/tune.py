@@ -43,6 +43,7 @@ from pipeline.sweeps.results import SweepResult
 from pipeline.sweeps.snapshots import (
     Rungs,
     SealSnapshot,
+    forget_local_copies,
     resumable_rungs,
     say_if_of_others,
     set_rungs,
@@ -104,6 +105,7 @@ def run_sweep(
     say_if_of_others(storage, name)
     with exclusive_lock(storage, name):
         rungs = resumable_rungs(sweep)
+        forget_local_copies(name)
         # This writes the tuner.pkl that `Tuner.restore` then reads.
         tuner = _new_tuner(trainable, job, storage, TrackTrials(run, job.objective), rungs)
         if rungs is not None:

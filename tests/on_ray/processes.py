@@ -5,12 +5,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
 
 from tests.imports import ROOT
+from tests.listening import listening
 
 SECONDS = 240
 
@@ -38,7 +38,7 @@ def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> 
         while not ready():
             if time.monotonic() - asked > 1:  # it takes a while
                 asked = time.monotonic()
-                reachable |= reachable_sockets(process.pid)
+                reachable |= listening(process.pid).reachable
             assert process.poll() is None, "the job ended before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -57,22 +57,3 @@ def kill_tree(process: "subprocess.Popen[bytes]") -> None:
                 found.kill()
         psutil.wait_procs(tree, timeout=SECONDS)
     process.wait()
-
-
-def reachable_sockets(pid: int) -> set[str]:
-    """The addresses on which a process, or one that it started, listens beyond loopback.
-
-    An actor's task renames its process, so addresses are told without the process's name.
-    """
-    found = set()
-    processes = [psutil.Process(pid)]
-    with suppress(psutil.NoSuchProcess):
-        processes += processes[0].children(recursive=True)
-    for process in processes:
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            for socket in process.net_connections("tcp"):
-                address = ip_address(socket.laddr.ip)
-                local = getattr(address, "ipv4_mapped", None) or address
-                if socket.status == psutil.CONN_LISTEN and not local.is_loopback:
-                    found.add(f"{socket.laddr.ip}:{socket.laddr.port}")
-    return found

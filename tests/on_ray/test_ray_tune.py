@@ -9,6 +9,7 @@ import pytest
 import ray
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from ray.train.constants import _get_ray_train_session_dir
 
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.models.tensor_files import load_tensors
@@ -99,13 +100,18 @@ def test_a_sweep_killed_and_started_again(
 def test_a_sweep_at_an_address_started_again_has_nothing_left_to_do(
     run_here: RunHere, patches: Path, tmp_path: Path
 ) -> None:
-    for run in ("first", "second"):
-        run_here("sweep", patches, tmp_path / run, STORAGE)
+    run_here("sweep", patches, tmp_path / "first", STORAGE)
+    session = Path(_get_ray_train_session_dir())  # of a Ray that outlives a killed driver
+    (staged,) = session.glob("*/tune-*/driver_artifacts/searcher-state-*.pkl")
+    later = staged.with_name("searcher-state-2999-01-01_00-00-00.pkl")
+    later.write_bytes(pickle.dumps(Attack(tmp_path / "proof")))
+    run_here("sweep", patches, tmp_path / "second", STORAGE)
     first, second = (
         json.loads((tmp_path / run / "trials.json").read_text()) for run in ("first", "second")
     )
     assert len(first["trials"]) == TUNE.trials
     assert second["trials"] == first["trials"]
+    assert not (tmp_path / "proof").exists()
 
 
 def test_a_grid_of_which_half_fails(grid: Path) -> None:
