@@ -65,7 +65,7 @@ def test_each_try_is_written_before_the_next_and_an_error_is_a_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Project(tmp_path / "project", tmp_path / "temporary")
-    monkeypatch.setattr(campaign.Project, "make", lambda _folder: made)
+    monkeypatch.setattr(Project, "make", lambda _folder: made)
     monkeypatch.setattr(Project, "set_params", lambda _self: None)
     outcomes = Outcomes(tmp_path / "outcomes.jsonl")
 
