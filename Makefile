@@ -3,6 +3,7 @@
 # make fast   the fast tests alone (no install)
 # make bench  prints what is fast, and by how much, with its bars
 # make faults kills, fills and cuts while it runs, and prints what held (as root); resumes
+# make fuzz   damages files and gives them to every reader of foreign files, 10 minutes each
 # make mutants M=metrics   how much wrong code in a module its tests let pass; without M, in all
 # make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional
 # make table2 SIZE=... runs what is missing of Table II, on generated scans
@@ -12,7 +13,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo test check lint fast mlflow trivial bench faults mutants table1 table2 results
+.PHONY: install demo test check lint fast mlflow trivial bench faults fuzz mutants table1 table2 results
 
 install: .venv/installed
 
@@ -24,10 +25,6 @@ install: .venv/installed
 
 demo: install
 	dvc repro
-	@echo
-	@cat results/evaluate/table.txt
-	@echo
-	@echo "MLflow: run 'make mlflow', then open http://127.0.0.1:5000"
 
 test: install check
 
@@ -54,6 +51,9 @@ bench: install
 
 faults: install
 	python -m faults
+
+fuzz: install
+	python -m fuzz
 
 mutants: install
 	nice python -m benchmarks.mutants $(M)

@@ -35,7 +35,9 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "work" / "mutants"
 SAMPLE = 60
 SEED = 0
-COPIED = ("pipeline", "stages", "tests", "benchmarks", "experiments", "faults", "docs", "deploy")
+COPIED = (
+    "pipeline", "stages", "tests", "benchmarks", "experiments", "faults", "fuzz", "docs", "deploy",
+)  # fmt: skip
 COPIED_FILES = ("params.yaml", "presets.yaml", "dvc.yaml", "README.md", "Makefile")
 SETTINGS = """
 [tool.mutmut]

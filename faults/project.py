@@ -67,6 +67,11 @@ class Running:
         """All that it has said so far."""
         return self.log.read_text(errors="replace")
 
+    def logged(self, stage: str) -> str:
+        """Return what libraries and workers have said, which a stage keeps from the terminal."""
+        log = self.log.parent / "logs" / f"{stage}.txt"
+        return log.read_text(errors="replace") if log.exists() else ""
+
     def wait(self) -> int:
         """Wait for its end: its status; one that hangs is killed."""
         try:

@@ -25,7 +25,7 @@ def full(project: Project, outcome: Outcome, chance: np.random.Generator, name: 
         fill(disk)
         threading.Timer(REFUSED_SECONDS, (disk / "filler").unlink).start()
         check_end(outcome, project, running, expected)
-        outcome.hit = "trying again in" in running.said()
+        outcome.hit = "trying again in" in running.said() + running.logged(name)
 
 
 def full_for_good(project: Project, outcome: Outcome, _chance: np.random.Generator) -> None:
@@ -53,7 +53,7 @@ def checkpoint(project: Project, outcome: Outcome, chance: np.random.Generator, 
     running = project.stage(name)
     check_end(outcome, project, running, expected)
     reason = "other settings or data" if foreign else "not a whole checkpoint of ours"
-    if reason not in running.said():
+    if reason not in running.said() + running.logged(name):
         # Tune goes on from its snapshot, which may not know of the newest yet.
         outcome.check(name == "tune", "the checkpoint is not named")
         outcome.notes.append("not asked for")

@@ -5,11 +5,14 @@ swallow a Ctrl-C.
 """
 
 import argparse
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from importlib import import_module
 
-from stages.entry import run_stage, stop_at_once
+from pipeline.common import terminal
+from stages.entry import LOGS, run_stage, stop_at_once
 from stages.unchanged import inputs_of, require_unchanged
 
 STAGES = ("scans", "extract", "tune", "train", "evaluate")
@@ -31,10 +34,17 @@ def main() -> None:
 
 
 def run_unchanged(name: str, stage: Callable[[], None]) -> None:
-    """Run a stage whose parameters and code have to be the same until its end."""
+    """Run a stage whose parameters and code have to be the same until its end.
+
+    The output of libraries goes to the stage's log file.
+    """
+    started = time.monotonic()
+    terminal.send_output_to(LOGS / f"{name}.txt")
     before = inputs_of(name)
     stage()
     require_unchanged(name, before)
+    seconds = timedelta(seconds=round(time.monotonic() - started))
+    print(f"{name}: done in {seconds}", file=terminal.err())
 
 
 if __name__ == "__main__":

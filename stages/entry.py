@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.lines import masked, printable
 
@@ -17,6 +19,8 @@ PATCHES = Path("data/patches")
 SWEEP = Path("results/tune")
 TRAINED = Path("results/train")
 EVALUATED = Path("results/evaluate")
+# Not in the results: DVC would run the next stage again for another log.
+LOGS = Path("logs")
 
 MODEL = "model.pt"
 HISTORY = "history.csv"
@@ -50,14 +54,30 @@ def run_stage(main: Callable[[], None]) -> None:
         signal.signal(number, _stop)
     try:
         main()
-    except InputError as error:
-        sys.exit(f"error: {printable(masked(str(error)))}")
-    except OSError as error:
-        if error.errno not in SYSTEM_ERRORS or not error.filename:
-            raise
-        sys.exit(f"error: {error.filename}: {error.strerror}: {SYSTEM_ERRORS[error.errno]}")
     except KeyboardInterrupt:
         _exit(_stopped_by[0])
+    except Exception as error:
+        print(f"error: {_in_one_line(error)}", file=terminal.err())
+        sys.exit(1)
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return what is wrong and what to do; a fault of ours goes to the log with its traceback.
+
+    Raises:
+        Exception: `error` itself, if it is a fault of ours and there is no log.
+    """
+    if isinstance(error, InputError):
+        return printable(masked(str(error)))
+    if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS and error.filename:
+        return f"{error.filename}: {error.strerror}: {SYSTEM_ERRORS[error.errno]}"
+    if terminal.log() is None:
+        raise error
+    traceback.print_exc()
+    line = printable(masked(" ".join(str(error).split())))[:200]
+    return (
+        f"{type(error).__name__}: {line}: a fault of SkipScan; {terminal.log()} has its traceback"
+    )
 
 
 _stopped_by: list[int] = []
@@ -77,5 +97,5 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 def _exit(number: int) -> None:
     name = signal.Signals(number).name
     sys.stdout.flush()
-    print(f"stopped by {name}: run it again and it goes on", file=sys.stderr, flush=True)
+    print(f"stopped by {name}: run it again and it goes on", file=terminal.err(), flush=True)
     os._exit(128 + number)  # does not wait for the threads of libraries

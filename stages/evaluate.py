@@ -1,7 +1,10 @@
 """Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
 
+from pipeline.common import terminal
+from pipeline.common.files import remove_unfinished
 from pipeline.common.names import TEST, TRAIN
 from pipeline.evaluation.evaluate import score_test
+from pipeline.evaluation.findings import findings
 from pipeline.evaluation.report import FIGURES, TABLE, heading_of, write_figures, write_report
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.detector import TrainedModel
@@ -13,26 +16,32 @@ from pipeline.tracking.tracker import closing_runs
 from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED
 from stages.track import track, write_record
 
+NEXT = f"""Pictures: {EVALUATED / FIGURES / "scans.png"}. Runs: make mlflow.
+Next: dvc exp run -S preset=best"""
+
 
 @closing_runs()
 def main() -> None:
     """Write results/evaluate and complete the pipeline's MLflow run."""
+    remove_unfinished(EVALUATED)
     settings = load_settings()
     model = TrainedModel.load(TRAINED / MODEL)
     detector = model.detector()
     store = PatchStore(PATCHES, TEST)
-    test = score_test(store, detector, model.calibration, PatchStore(PATCHES, TRAIN))
+    calibration, criterion = model.calibration, model.provenance["criterion"]
+    test = score_test(store, detector, calibration, PatchStore(PATCHES, TRAIN))
     heading = heading_of(settings)
-    table = write_report(EVALUATED, store, test, model.calibration, settings.evaluate, heading)
+    table = write_report(EVALUATED, store, test, calibration, criterion, settings.evaluate, heading)
     windows = settings.extract.mode == "windows"
     inputs = FigureInputs(
         store=store,
         scans=[row for row in read_catalogue(SCANS) if row.split == TEST] if windows else [],
         source=open_source(settings.scans, SCANS),
         detector=detector,
-        threshold=model.calibration.scaled_threshold,
+        threshold=calibration.scaled_threshold,
     )
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
-    print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="")
+    print((EVALUATED / TABLE).read_text(encoding="utf-8"), file=terminal.out())
+    print(f"{findings(table)}{NEXT}", file=terminal.out())
     track()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from pipeline.cluster.session import ray_session
+from pipeline.common import terminal
 from pipeline.patches.cutting import Recipe, ShardResult
 from pipeline.patches.extract_on_ray import cut_on_ray
 from pipeline.patches.extraction import Extraction, Job, extract_patches
@@ -26,9 +27,9 @@ def main() -> None:
     source = open_source(settings.scans, SCANS)
     started = time.monotonic()
     manifest = extract_patches(PATCHES, read_catalogue(SCANS), source, settings.extract, how)
-    print(patches_text(manifest, time.monotonic() - started))
+    print(patches_text(manifest, time.monotonic() - started), file=terminal.out())
     if settings.scans.uses_labels:
-        print(LABELS_USED)
+        print(LABELS_USED, file=terminal.out())
 
 
 def on_ray(recipe: Recipe, shards: Sequence[Job]) -> Iterator[ShardResult]:

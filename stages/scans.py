@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.common.files import write_whole
+from pipeline.common import terminal
+from pipeline.common.files import remove_unfinished, write_whole
 from pipeline.scans.account import ACCOUNT, account_of
 from pipeline.scans.bad_input import settle
 from pipeline.scans.bags import bag_names, describe_bags
@@ -20,6 +21,7 @@ NEAR_DUPLICATES = "near_duplicates.csv"
 
 def main() -> None:
     """Write data/scans."""
+    remove_unfinished(SCANS)
     settings = load_settings().scans
     if settings.source == "generated":
         generate(SCANS / GENERATED, settings.seed, settings.count)
@@ -42,4 +44,4 @@ def main() -> None:
     ]
     text = account_of(listing, found, rows, source.meaning, notes)
     write_whole(SCANS / ACCOUNT, text.encode())
-    print(text, end="")
+    print(text, end="", file=terminal.out())

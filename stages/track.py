@@ -8,6 +8,7 @@ again.
 import json
 from dataclasses import asdict
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, file_digest, read_numbers, write_json
 from pipeline.common.names import TRAIN
@@ -69,7 +70,7 @@ def track() -> None:
     results = digest([file_digest(path) for path in (TRAINED / MODEL, EVALUATED / METRICS)])
     tracker = Tracker.open()
     if name := completed_run(tracker, origin, results):
-        print(f"MLflow has these results already, in the run {name}")
+        print(f"MLflow has these results already, in the run {name}", file=terminal.out())
         return
     run = pipeline_run(tracker, origin)
     run.log_dataset(origin.parameters["scans"]["source"], str(PATCHES), origin.data)

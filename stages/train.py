@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
-from pipeline.common.files import write_table
+from pipeline.common import terminal
+from pipeline.common.files import remove_unfinished, write_table
 from pipeline.common.names import TRAIN, VALIDATION
 from pipeline.models.detector import calibrated_model
 from pipeline.models.interface import method_of
@@ -15,9 +16,9 @@ from pipeline.settings.params import load_settings
 from pipeline.sweeps.results import choose_settings, read_best
 from pipeline.tracking.runs import Origin, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
-from pipeline.training.criterion import training_normals
+from pipeline.training.criterion import CRITERION, training_normals
 from pipeline.training.curves import LogCurves
-from pipeline.training.loop import TrainSettings, net_shape
+from pipeline.training.loop import State, TrainSettings, net_shape
 from pipeline.training.on_ray import TrainJob, train_on_ray
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
@@ -25,6 +26,7 @@ from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 @closing_runs()
 def main() -> None:
     """Write results/train."""
+    remove_unfinished(TRAINED)
     settings = load_settings()
     block = settings.train
     model_settings, chosen_losses = choose_settings(settings.model, block, read_best(SWEEP))
@@ -56,3 +58,13 @@ def main() -> None:
     model.save(TRAINED / MODEL)
     history = state["history"]
     write_table(TRAINED / HISTORY, list(history[0]), history)
+    print(trained_text(state), file=terminal.out())
+
+
+def trained_text(state: State) -> str:
+    """Return a line about a training: its epochs, and the one that is kept."""
+    best = state["best"]
+    return (
+        f"trained {state['epoch']} epochs; epoch {best['epoch']} is kept, "
+        f"which has the best {CRITERION}, {best['criterion']:.3f}"
+    )

@@ -4,6 +4,8 @@ from dataclasses import asdict
 
 from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
+from pipeline.common import terminal
+from pipeline.common.files import remove_unfinished
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.params import Settings, load_settings
@@ -19,9 +21,10 @@ from stages.entry import PATCHES, SWEEP
 @closing_runs()
 def main() -> None:
     """Write results/tune."""
+    remove_unfinished(SWEEP)
     settings = load_settings()
     if settings.tune.trials == 0:
-        print("tune.trials is 0: no sweep")
+        print("tune.trials is 0: no sweep", file=terminal.out())
         write_sweep(SWEEP, None, "none", None)
     else:
         sweep(settings)
@@ -49,4 +52,4 @@ def sweep(settings: Settings) -> None:
     write_summary(SWEEP, result, settings.tune.space, job.objective)
     run.log_folder(SWEEP, "sweep")
     run.finish()
-    print((SWEEP / SUMMARY).read_text(encoding="utf-8"), end="")
+    print((SWEEP / SUMMARY).read_text(encoding="utf-8"), end="", file=terminal.out())

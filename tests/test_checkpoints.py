@@ -49,6 +49,14 @@ def test_pickled_code_is_refused_and_not_run(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("content", [[], {}, {"key": "key"}, {"key": 1, "state": {}}])
+def test_plain_data_that_is_no_checkpoint(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "plain.pt")
+    written = (tmp_path / "plain.pt").read_bytes()
+    with pytest.raises(InputError, match="here: not a whole checkpoint of ours"):
+        parse_checkpoint(written + sha256(written).digest(), "here", "key")
+
+
 @given(data=strategies.data())
 def test_what_is_cut_short_or_damaged_is_refused(data: strategies.DataObject) -> None:
     whole = checkpoint_bytes()

@@ -11,7 +11,6 @@ from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     TestScores,
-    alarms_text,
     auc_table,
     auc_text,
     estimate_rows,
@@ -81,21 +80,12 @@ def test_a_class_without_windows_is_not_defined_and_breaks_nothing() -> None:
     test = made_up(("gun",))
     classes = ("gun", "knife")
     table = auc_table(test, classes, samples=10, seed=0)
-    metrics = json.loads(json.dumps(metrics_of(table, test, CALIBRATION), allow_nan=False))
+    metrics = json.loads(json.dumps(metrics_of(table, test), allow_nan=False))
     assert metrics["auc"]["knife"] is None
     assert metrics["interval"]["knife"] == {"low": None, "high": None}
-    assert metrics["threshold"]["detection_rate"]["knife"] is None
     assert metrics["windows"]["knife"] == 0
     assert "not defined" in auc_text(table, test, "heading")
     assert {row["class"] for row in roc_rows(test, classes)} == {"gun", "overall"}
-
-
-def test_rates_at_the_stored_threshold() -> None:
-    test = made_up(("gun",))
-    metrics = metrics_of(auc_table(test, ("gun",), 10, 0), test, CALIBRATION)
-    alarms = test.scores[ANOMALY] > 0.8
-    assert metrics["threshold"]["false_alarm_rate"] == alarms[test.labels == "normal"].mean()
-    assert metrics["threshold"]["detection_rate"]["gun"] == alarms[test.labels == "gun"].mean()
 
 
 def test_histograms_are_densities() -> None:
@@ -117,28 +107,23 @@ def test_names_of_flat_metrics() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "classes", "reason", "alarms"),
+    ("labels", "classes", "reason"),
     [
-        ("nn", (), "no abnormal scan: ", "normal: 1 of 2 windows (50.0%) are over the stored"),
-        ("nn", ("gun",), "no abnormal window in the test part: ", "normal: 1 of 2 windows"),
-        ("gg", ("gun",), "no normal window in the test part (scans.test_normal): ", "gun: 1 of 2"),
-        ("", (), "no window in the test part (scans.test_normal): ", ""),
-        ("ng", ("gun",), "", ""),
+        ("nn", (), "no abnormal scan: "),
+        ("nn", ("gun",), "no abnormal window in the test part: "),
+        ("gg", ("gun",), "no normal window in the test part (scans.test_normal): "),
+        ("", (), "no window in the test part (scans.test_normal): "),
+        ("ng", ("gun",), ""),
     ],
 )
-def test_why_nothing_can_be_measured(
-    labels: str, classes: tuple[str, ...], reason: str, alarms: str
-) -> None:
+def test_why_nothing_can_be_measured(labels: str, classes: tuple[str, ...], reason: str) -> None:
     names = np.array([{"n": "normal", "g": "gun"}[label] for label in labels], dtype=np.str_)
     scores = {ANOMALY: np.array([0.1, 0.9])[: len(names)]}
     test = TestScores(names, np.array(["s"] * len(names), dtype=np.str_), scores)
     assert unmeasurable(test, classes) == (reason and f"{reason}nothing to measure")
+    assert test.only_normal == (labels == "nn")
     found = auc_table(test, classes, 10, 0)[ANOMALY]["overall"].auc
     assert (found is None) == bool(reason)
-    if reason:
-        said = alarms_text(test, CALIBRATION, classes)
-        assert said.startswith(alarms)
-        assert said.count("\n") == bool(alarms)
 
 
 @pytest.mark.parametrize("split", [TEST, VALIDATION, "empty"])  # validation: no abnormal window
@@ -153,7 +138,7 @@ def test_the_whole_report(
     store = PatchStore(patches, split) if split != "empty" else empty_store(patches, tmp_path)
     test = score_test(store, detector, CALIBRATION, PatchStore(patches, TRAIN))
     assert set(test.scores) == {ANOMALY, "residual", "latent", "pca", *TRIVIAL_SCORES}
-    table = write_report(tmp_path, store, test, CALIBRATION, SETTINGS, "heading")
+    table = write_report(tmp_path, store, test, CALIBRATION, 0.75, SETTINGS, "heading")
     rows = [row for row in catalogue if row.split == split]
     source = MasksSource(sixray, SIXRAY, stretched=True)
     inputs = FigureInputs(store, rows, source, detector, CALIBRATION.scaled_threshold)
@@ -164,7 +149,11 @@ def test_the_whole_report(
     drawn = {"histogram", "tsne", "exemplars", "scans"}
     assert figures == {TEST: {"roc", *drawn}, VALIDATION: drawn, "empty": set()}[split]
     said = {TEST: "AUC ", VALIDATION: "no abnormal window", "empty": "no window"}[split]
-    assert (tmp_path / "table.txt").read_text().splitlines()[1].startswith(said)
+    lines = (tmp_path / "table.txt").read_text().splitlines()
+    assert lines[1].startswith(said)
+    known = "implant_auc 0.750 (validation windows against the same with a piece of another laid "
+    assert lines[2].startswith(known) == (split != TEST)
+    assert any(line.startswith("next: ") for line in lines) == (split == VALIDATION)
     for name in ("roc.csv", "histogram.csv", "metrics.json"):
         assert (tmp_path / name).exists()
     with (tmp_path / "auc.csv").open() as file:
@@ -183,8 +172,10 @@ def small_test() -> TestScores:
 
 def estimate(value: float | None, abnormal: int) -> AucEstimate:
     if value is None:
-        return AucEstimate(None, None, None, 4, abnormal)
-    return AucEstimate(value, value - 0.25, value + 0.125, 4, abnormal)
+        return AucEstimate(None, None, None, 4, abnormal, 0)
+    if abnormal == 2:
+        return AucEstimate(value, None, None, 4, abnormal, 2)
+    return AucEstimate(value, value - 0.25, value + 0.125, 4, abnormal, 5)
 
 
 SMALL_TABLE = {
@@ -198,57 +189,46 @@ SMALL_TABLE = {
 
 
 def test_the_table_has_the_auc_of_each_score_for_each_class() -> None:
-    table = auc_table(small_test(), ("gun", "knife"), samples=0, seed=0)
+    table = auc_table(small_test(), ("gun", "knife"), samples=9, seed=0)
     found = {
-        (score, name): (round(one.auc or -1, 9), one.low == one.auc, one.normal, one.abnormal)
+        (score, name): (round(one.auc or -1, 9), one.scans, one.normal, one.abnormal)
         for score, row in table.items()
         for name, one in row.items()
     }
     assert found == {
-        (ANOMALY, "gun"): (7 / 8, True, 4, 2),
-        (ANOMALY, "knife"): (0.5, True, 4, 1),
-        (ANOMALY, "overall"): (0.75, True, 4, 3),
-        ("pca", "gun"): (1 / 8, True, 4, 2),
-        ("pca", "knife"): (0.5, True, 4, 1),
-        ("pca", "overall"): (0.25, True, 4, 3),
+        (ANOMALY, "gun"): (7 / 8, 2, 4, 2),
+        (ANOMALY, "knife"): (0.5, 1, 4, 1),
+        (ANOMALY, "overall"): (0.75, 3, 4, 3),
+        ("pca", "gun"): (1 / 8, 2, 4, 2),
+        ("pca", "knife"): (0.5, 1, 4, 1),
+        ("pca", "overall"): (0.25, 3, 4, 3),
     }
 
 
 def test_the_metrics_are_these() -> None:
-    calibration = Calibration(minimum=-1, maximum=1, threshold=-0.3, false_alarm_rate=0.05)
-    found = metrics_of(SMALL_TABLE, small_test(), calibration)
+    found = metrics_of(SMALL_TABLE, small_test())
     assert found == {
         "auc": {"gun": 0.875, "bat": None, "overall": 0.75},
         "interval": {
-            "gun": {"low": 0.625, "high": 1.0},
+            "gun": {"low": None, "high": None},
             "bat": {"low": None, "high": None},
             "overall": {"low": 0.5, "high": 0.875},
         },
+        "scans": {"gun": 2, "bat": 0, "overall": 5},
         "windows": {"gun": 2, "bat": 0, "overall": 3, "normal": 4},
         "other": {"pca": {"gun": 0.25, "bat": None, "overall": 0.5}},
-        "threshold": {
-            "scaled": 0.35,
-            "false_alarm_rate": 0.5,
-            "detection_rate": {"gun": 1.0, "bat": None, "overall": pytest.approx(2 / 3)},
-        },
     }
-
-
-def test_the_threshold_itself_raises_no_alarm() -> None:
-    calibration = Calibration(minimum=0, maximum=1, threshold=0.5, false_alarm_rate=0.05)
-    found = metrics_of(SMALL_TABLE, small_test(), calibration)
-    assert found["threshold"]["detection_rate"]["gun"] == 0.5
 
 
 def test_the_table_for_people() -> None:
     lines = auc_text(SMALL_TABLE, small_test(), "A heading").split("\n")
     assert lines == [
         "A heading",
-        "AUC                                   gun          bat              overall",
-        "anomaly_score         0.875 [0.625 1.000]  not defined  0.750 [0.500 0.875]",
+        "AUC                                            gun          bat              overall",
+        "anomaly_score         0.875 (2 scans: no interval)  not defined  0.750 [0.500 0.875]",
         "-- without any model",
-        "pca                   0.250 [0.000 0.375]  not defined  0.500 [0.250 0.625]",
-        "windows                                 2            0                    3",
+        "pca                   0.250 (2 scans: no interval)  not defined  0.500 [0.250 0.625]",
+        "windows                                          2            0                    3",
         "against 4 normal windows; 3 test scans",
     ]
 
@@ -258,7 +238,7 @@ def test_the_rows_of_the_table() -> None:
     assert len(rows) == 6
     assert rows[1] == {
         "score": ANOMALY, "class": "bat", "auc": None, "low": None, "high": None,
-        "normal": 4, "abnormal": 0,
+        "normal": 4, "abnormal": 0, "scans": 0,
     }  # fmt: skip
     assert [(row["score"], row["class"]) for row in rows[3:]] == [
         ("pca", "gun"),

@@ -1,12 +1,16 @@
-"""Files that appear whole, also when the power fails."""
+"""Files that appear whole, also when the power fails, and foreign files within limits."""
 
 import errno
+import json
 import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from pipeline.common.files import write_whole
+from pipeline.common.errors import InputError
+from pipeline.common.files import read_json, read_yaml, remove_unfinished, write_whole
 
 
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_return(
@@ -38,3 +42,90 @@ def test_on_a_full_disk_the_file_is_named_and_nothing_of_it_stays(tmp_path: Path
     assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(path))
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
+
+
+def laughs(levels: int) -> str:
+    """Each line repeats the line before nine times."""
+    lines = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(["l0: &l0 [lol]", *lines])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: " + "[" * 33 + "]" * 33, "nested deeper than 32 levels: flatten it"),
+        ("a: " + "[" * 5000, "nested deeper than 32 levels"),
+        ("- " * 33 + "a", "nested deeper than 32 levels"),
+        (laughs(9), "aliases that repeat too much, or themselves: write it out"),
+        ("a: &a [*a]", "aliases that repeat too much, or themselves"),
+        ("a: &a {b: &b [*a]}", "aliases that repeat too much, or themselves"),
+        ("a: &a 1\nb: &a 2\nc: *a", "two anchors called 'a': rename one"),
+        ("a: " + "b" * 2**16, "more than 65,536 bytes, expected a small file of YAML"),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_yaml_that_makes_more_of_its_bytes_is_refused(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    started = time.process_time()
+    with pytest.raises(InputError) as error:
+        read_yaml(path)
+    assert str(error.value).startswith(f"{path}: {reason}")
+    assert "\n" not in str(error.value)
+    assert time.process_time() - started < 1
+
+
+def test_yaml_within_the_limits_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"a: &a [1, 2]\nb: [*a, *a]\nc: {'[' * 31}{']' * 31}\nd: {{<<: {{e: 1}}}}")
+    content = read_yaml(path)
+    assert (content["b"], content["d"]) == ([[1, 2], [1, 2]], {"e": 1})
+    path.write_text(laughs(5))  # 9**4 times
+    assert len(read_yaml(path)["l4"]) == 9
+
+
+@pytest.mark.parametrize("of_dicts", [False, True])
+@pytest.mark.parametrize("around", ["[]", "}{", '\\"[', '\\\\\\"{{'])
+def test_json_nested_too_deep_is_refused_whatever_its_texts_hold(
+    tmp_path: Path, of_dicts: bool, around: str
+) -> None:
+    start, end = ('{"a": ', "}") if of_dicts else ("[", "]")
+    path = tmp_path / "a.json"
+
+    # Brackets in texts would close a level, and open another, if they counted.
+    def write(depth: int) -> None:
+        path.write_text(f'["{around}", {start * depth}"{around}"{end * depth}, "{around}"]')
+
+    write(31)
+    assert read_json(path)[0] == json.loads(f'"{around}"')
+    for depth in (32, 900, 100_000):
+        write(depth)
+        reason = "nested deeper than 32 levels: flatten it|not JSON: maximum recursion depth"
+        with pytest.raises(InputError, match=rf"a\.json: ({reason})"):
+            read_json(path)
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "params.yaml")
+    for path, read in ((tmp_path / "params.yaml", read_yaml), (Path("/dev/zero"), read_json)):
+        with pytest.raises(InputError, match=r": a (FIFO|device), not a file: remove it"):
+            read(path)
+
+
+def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    dead = (
+        f".a.json.{ended.stdout.strip()}.tmp",
+        f".{'1' * 32}.tmp",
+        "figures/.b.svg.99999999.tmp",
+    )
+    kept = ("a.json", ".hidden", "b.tmp", f".a.json.{os.getpid()}.tmp", ".a.json.1.tmp")
+    for name in (*dead, *kept):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {*kept, "figures"}
+    remove_unfinished(tmp_path / "none")

@@ -182,9 +182,9 @@ REFUSED: dict[str, Callable[[Path], object]] = {
         ("long.tif", "pixels of kind I, expected 8 or 16 bits"),
         ("cmyk.jpg", "pixels of kind CMYK, expected 8 or 16 bits"),
         ("gif.png", "not an image that can be decoded"),
-        ("animated.png", "2 pictures in one file"),
+        ("animated.png", "several pictures in one file"),
         ("alpha.png", "every pixel is transparent"),
-        ("three.tif", "3 pictures in one file"),
+        ("three.tif", "several pictures in one file"),
         ("unlike.tif", "pages of shape"),
     ],
 )

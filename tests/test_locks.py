@@ -36,7 +36,7 @@ def test_the_second_waits_and_says_for_whom_until_the_first_is_killed(
         threading.Timer(0.2, other.kill).start()
         with exclusive_lock(Storage(str(tmp_path)), "job"):
             assert other.wait() != 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path}/job.lock: process {other.pid} on ")
     assert said.endswith(" is at work on this: waiting\n")
 

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.common.metrics import AucEstimate, auc, auc_by_scan, interval, resampled_aucs
+from pipeline.common.metrics import (
+    AucEstimate,
+    RateEstimate,
+    auc,
+    auc_by_scan,
+    interval,
+    rate_by_scan,
+    resampled_aucs,
+)
 
 SCORES = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
 
@@ -27,7 +35,7 @@ def test_an_absent_class_or_a_nan_is_not_defined() -> None:
     assert auc(some, np.array([np.nan])) is None
     estimate = auc_by_scan(some, np.array([False, False]), np.array(["a", "b"]), 10, 0)
     assert (estimate.auc, estimate.low, estimate.high) == (None, None, None)
-    assert (estimate.normal, estimate.abnormal) == (2, 0)
+    assert (estimate.normal, estimate.abnormal, estimate.scans) == (2, 0, 0)
 
 
 def test_the_interval_is_that_of_a_slow_bootstrap_by_scan() -> None:
@@ -119,25 +127,66 @@ def test_the_interval_is_the_same_after_a_rising_transform(
 
 
 def test_draws_that_lack_a_kind_are_left_out() -> None:
-    """Each scan is of one kind; what is left are draws with both, in which all pairs are won."""
-    scores, abnormal = np.array([1.0, 2.0, 3.0]), np.array([False, True, True])
-    scans = np.array(["a", "b", "b"])
-    assert auc_by_scan(scores, abnormal, scans, 20, 0) == AucEstimate(1.0, 1.0, 1.0, 1, 2)
+    """Each scan is of one kind; the draws that have both win all pairs."""
+    scores, abnormal = np.arange(10.0), np.arange(10) >= 5
+    scans = np.array(list("abcdefghij"))
+    assert np.isnan(resampled_aucs(scores, abnormal, scans, 2000, 0)).any()
+    assert auc_by_scan(scores, abnormal, scans, 2000, 0) == AucEstimate(1.0, 1.0, 1.0, 5, 5, 5)
 
 
-def test_where_every_draw_lacks_a_kind_the_interval_is_the_value() -> None:
-    scores, abnormal, scans = np.array([1.0, 2.0]), np.array([False, True]), np.array(["a", "b"])
-    assert np.isnan(resampled_aucs(scores, abnormal, scans, samples=1, seed=3)).all()
-    assert auc_by_scan(scores, abnormal, scans, 1, 3) == AucEstimate(1.0, 1.0, 1.0, 1, 1)
+def test_where_every_draw_lacks_a_kind_there_is_no_interval() -> None:
+    scores, abnormal, scans = np.arange(10.0), np.arange(10) >= 5, np.array(list("abcdefghij"))
+    assert np.isnan(resampled_aucs(scores, abnormal, scans, samples=1, seed=588)).all()
+    found = auc_by_scan(scores, abnormal, scans, 1, 588)
+    assert found == AucEstimate(1.0, None, None, 5, 5, 5)
 
 
-def test_one_pair_is_enough_for_a_draw() -> None:
-    scores, abnormal = np.array([1.0, 2.0]), np.array([True, False])
-    estimate = auc_by_scan(scores, abnormal, np.array(["a", "a"]), 5, 0)
-    assert estimate == AucEstimate(0.0, 0.0, 0.0, 1, 1)
+@pytest.mark.parametrize(
+    ("normal", "abnormal", "scans", "has_interval"),
+    [("abcde", "fghij", 5, True), ("abcd", "fghij", 4, False), ("abcde", "aaaae", 2, False),
+     ("abcde", "eabdc", 5, True), ("abcdefgh", "i", 1, False)],
+)  # fmt: skip
+def test_there_is_no_interval_for_fewer_than_5_scans_of_a_kind(
+    normal: str, abnormal: str, scans: int, has_interval: bool
+) -> None:
+    scan_ids = np.array(list(normal + abnormal))
+    kind = np.arange(len(scan_ids)) >= len(normal)
+    scores = np.arange(len(scan_ids), dtype=np.float64) % 7
+    found = auc_by_scan(scores, kind, scan_ids, 200, 0)
+    assert found.auc is not None
+    assert found.scans == scans
+    assert [found.low is not None, found.high is not None] == [has_interval] * 2
+    shown = (
+        f"{found.auc:.3f} [{found.low:.3f} {found.high:.3f}]"
+        if has_interval
+        else (f"{found.auc:.3f} ({scans} scan{'' if scans == 1 else 's'}: no interval)")
+    )
+    assert str(found) == shown
 
 
-def test_without_resamples_the_interval_is_the_value() -> None:
-    scores, abnormal = np.array([1.0, 3.0, 2.0]), np.array([False, False, True])
-    estimate = auc_by_scan(scores, abnormal, np.array(["a", "a", "b"]), 0, 0)
-    assert estimate == AucEstimate(0.5, 0.5, 0.5, 2, 1)
+def test_a_rate_has_the_interval_of_a_slow_bootstrap_by_scan() -> None:
+    generator = np.random.default_rng(4)
+    scans = np.repeat(list("abcdefg"), [3, 9, 1, 4, 6, 2, 5])
+    flags = generator.random(30) < np.repeat([0.1, 0.9, 0.5, 0.2, 0.3, 0.8, 0.1],
+                                             [3, 9, 1, 4, 6, 2, 5])  # fmt: skip
+    found = rate_by_scan(flags, scans, samples=300, seed=7)
+    draws = np.random.default_rng(7).multinomial(7, np.full(7, 1 / 7), size=300)
+    slow = []
+    for draw in draws:
+        rows = [row for name, n in zip("abcdefg", draw, strict=True) for _ in range(n)
+                for row in np.flatnonzero(scans == name)]  # fmt: skip
+        slow.append(flags[rows].mean())
+    low, high = np.percentile(slow, [2.5, 97.5])
+    assert (found.rate, found.scans) == (flags.mean(), 7)
+    assert [found.low, found.high] == pytest.approx([low, high])
+    assert low < flags.mean() < high
+    assert str(found) == f"{flags.mean():.3f} [{low:.3f} {high:.3f}]"
+
+
+def test_a_rate_of_few_scans_has_no_interval_and_of_none_is_not_defined() -> None:
+    flags = np.array([True, False, False, True])
+    found = rate_by_scan(flags, np.array(list("aabc")), 10, 0)
+    assert found == RateEstimate(0.5, None, None, 3)
+    assert str(found) == "0.500 (3 scans: no interval)"
+    none = rate_by_scan(flags[:0], np.array([], dtype=np.str_), 10, 0)
+    assert (none, str(none)) == (RateEstimate(None, None, None, 0), "not defined")

@@ -15,6 +15,7 @@ import yaml
 from dvc.repo import Repo
 from mlflow.tracking import MlflowClient
 
+from pipeline.tracking.tracker import sqlite_uri
 from tests.clusters import running_ray
 from tests.imports import ROOT
 from tests.tiny import make_sixray, write_image
@@ -108,9 +109,9 @@ def ray_address() -> Iterator[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which `dvc repro` has run with the tiny preset, committed.
 
-    Each stage has started a Ray of its own.
+    Each stage has started a Ray of its own. Some signs in the path mean something in an address.
     """
-    folder = commit_checkout(tmp_path_factory.mktemp("project") / "skipscan")
+    folder = commit_checkout(tmp_path_factory.mktemp("project") / "ü p%r?o#j [1]" / "skipscan")
     run(folder, "dvc", "repro")
     run(folder, "git", "add", *LEFT)
     run(folder, "git", "commit", "-qm", "First run")
@@ -183,7 +184,7 @@ def test_a_change_reruns_from_its_own_stage_on(
 
 
 def test_one_mlflow_run_holds_the_pipeline_and_nests_the_sweep(project: Path) -> None:
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    client = MlflowClient(sqlite_uri(project / "mlflow.db"))
     runs = {run.info.run_name: run for run in client.search_runs(["1"])}
     (parent,) = [run for name, run in runs.items() if name.startswith("generated-tiny-")]
     sweep = runs["sweep"]
@@ -224,7 +225,7 @@ def test_experiments_and_what_shows_them(project: Path, ray_address: str) -> Non
     assert all(
         name in page for name in ("roc_per_class", "score_histogram", "losses", "exemplars.png")
     )
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    client = MlflowClient(sqlite_uri(project / "mlflow.db"))
     (found,) = client.search_runs(["1"], "tags.`dvc.experiment` = 'con50'")
     assert found.data.params["lambda_con"] == "50.0"
     assert "auc/overall" in found.data.metrics
@@ -286,7 +287,7 @@ def test_a_store_that_was_gone_is_made_up_for(
     change(folder, "model", "method", "ganomaly")  # not what made the results
     run_stages(folder, "track")
     assert "MLflow has these results already, in the run " in run_stages(folder, "track")
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = MlflowClient(sqlite_uri(folder / "mlflow.db"))
     runs = {run.info.run_name: run for run in client.search_runs(["1"])}
     record = json.loads((folder / "results/evaluate/made_from.json").read_text())
     made = record["origin"]["experiment"] or "generated"  # the experiments' test may have run first
@@ -341,7 +342,11 @@ def normal_scans(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> 
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     run(folder, "git", "init", "-q")
     stages = ("scans", "extract", "tune", "train")
+    for name in ("data/scans", "data/patches", "results/tune", "results/train"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / ".a.json.99999999.tmp").touch()  # by a process that was killed
     output = run_stages(folder, *stages, RAY_ADDRESS=ray_address, **GONE)
+    assert not list(folder.rglob(".a.json.*.tmp"))
     assert output.count("MLflow at http://127.0.0.1:9 failed") == 1  # of `train`
     return folder
 
@@ -369,7 +374,7 @@ def test_a_set_of_normal_scans_alone(
     assert (metrics["threshold"]["false_alarm_rate"] is None) == (not drawn)
     assert "scaled" in run(folder, "dvc", "metrics", "show", "--json")
     run(folder, "dvc", "plots", "show")
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = MlflowClient(sqlite_uri(folder / "mlflow.db"))
     found, *_ = client.search_runs(["1"], order_by=["attributes.end_time DESC"])
     assert found.info.status == "FINISHED"
     assert "auc/overall" not in found.data.metrics

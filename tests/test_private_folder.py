@@ -5,9 +5,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import ray
 
 from pipeline.cluster.private_folder import (
     DEFAULT,
@@ -18,6 +20,7 @@ from pipeline.cluster.private_folder import (
     short_base,
     users_folder,
 )
+from pipeline.cluster.session import start
 from pipeline.common.errors import InputError
 
 MINE = f"skipscan-{os.getuid()}"
@@ -66,6 +69,67 @@ with private_folder() as folder:
     with private_folder():
         assert not other.exists()
     assert base in other.parents
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A disk of its own at `folder`, in memory; only root may mount one."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=1777", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+NO_ROOM = r"skipscan-\d+\S*: \d+ MB free, expected 50 MB or more for Ray's own files: make room"
+
+
+def test_on_a_full_disk_ray_is_not_started(base: Path) -> None:
+    with small_disk(base, "47m"), pytest.raises(InputError, match=NO_ROOM), private_folder():
+        pass
+    with small_disk(base, "51m"), private_folder():
+        pass
+
+
+def test_what_dead_processes_left_makes_room_first(base: Path) -> None:
+    with small_disk(base, "60m"):
+        with suppress(ValueError), private_folder() as folder:
+            (folder / "log").write_bytes(bytes(30_000_000))
+            raise ValueError("after an error it stays")
+        with private_folder():
+            assert not folder.exists()
+
+
+def test_a_disk_that_fills_up_while_ray_starts_is_named(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**_: object) -> None:
+        (folder / "filler").write_bytes(bytes(10_000_000))
+        raise RuntimeError("Timed out waiting for file gcs_server_port")  # as Ray does then
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("HOME", str(base))
+    with small_disk(base, "55m"), private_folder() as folder:
+        with pytest.raises(InputError, match=NO_ROOM):
+            start(folder)
+        (folder / "filler").unlink()
+
+
+def test_a_token_that_is_cut_short_is_made_anew(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(base))
+    mine = users_folder(base)
+    (base / ".ray").mkdir()
+    (base / ".ray" / "auth_token").touch()  # as a kill or a full disk left it
+    assert len(private_token(mine).read_text()) == 64
+    monkeypatch.setenv("HOME", str(base / "full"))
+    (base / "full" / ".ray").mkdir(parents=True)
+    (base / "full" / ".ray" / ".auth_token.tmp").symlink_to("/dev/full")
+    assert private_token(mine).parent == mine
+    assert list((base / "full" / ".ray").iterdir()) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

@@ -48,7 +48,7 @@ def test_the_newest_is_gone_on_from(folder: Path, capsys: pytest.CaptureFixture[
     assert epoch_of(folder) == 3
     assert epoch_of(folder, last="epoch-000002-1") == 2
     assert epoch_of(folder / "missing") is None
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_one_that_is_refused_gives_way_to_the_one_before(
 ) -> None:
     spoil(folder)
     assert epoch_of(folder) == 2
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert said.startswith(f"{newest(folder)}: {reason}")
     assert said.endswith(f"going on from {folder}/epoch-000002-1/{CHECKPOINT}\n")
 
@@ -80,7 +80,7 @@ def test_with_none_whole_it_starts_anew(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "epoch-000001-1").mkdir()
     (tmp_path / "epoch-000001-1" / CHECKPOINT).write_bytes(b"PK")
     assert epoch_of(tmp_path) is None
-    assert capsys.readouterr().out.endswith("there is no other, so it starts anew\n")
+    assert capsys.readouterr().err.endswith("there is no other, so it starts anew\n")
 
 
 def rays_list(folder: Path, version: str) -> str:
@@ -132,7 +132,7 @@ def test_writing_is_tried_again(waited: list[float], capsys: pytest.CaptureFixtu
     assert disk.written == 1
     assert waited == [1, 2, 4]
     assert "there: [Errno 28] No space left on device: trying again in 1 s" in (
-        capsys.readouterr().out
+        capsys.readouterr().err
     )
 
 

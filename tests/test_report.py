@@ -1,6 +1,7 @@
 """The files of a report, read back."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def report(
 ) -> tuple[Path, AucTable]:
     folder = tmp_path_factory.mktemp("report")
     store = PatchStore(patches, TEST)
-    table = write_report(folder, store, test_scores, CALIBRATION, SETTINGS, "heading")
+    table = write_report(folder, store, test_scores, CALIBRATION, 0.75, SETTINGS, "heading")
     return folder, table
 
 
@@ -86,10 +87,13 @@ def test_metrics_and_tables_say_the_same(
         assert metrics["other"]["darkness"][name] == pytest.approx(1 - (estimate.auc or 0))
         row = written[ANOMALY, name]
         for key, value in asdict(estimate).items():
-            assert row[key] == str(value)
-        assert f"{estimate.auc:.3f} [{estimate.low:.3f} {estimate.high:.3f}]" in text
+            assert row[key] == ("" if value is None else str(value))
+        assert str(estimate) in text
     alarms = test_scores.scores[ANOMALY] > 0.5
     at = metrics["threshold"]
+    assert at["false_alarm_rate_asked"] == 0.05
+    shares = text[text.index("over the threshold") :]
+    assert re.search(rf"\nnormal +{at['false_alarm_rate']:.3f} ", shares)
     assert (at["scaled"], at["false_alarm_rate"]) == (0.5, alarms[test_scores.normal].mean())
     for name, rate in at["detection_rate"].items():
         assert rate == alarms[test_scores.abnormal(name)].mean()

@@ -46,8 +46,12 @@ def run(project: Path, **scans: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_bad_files_are_named_and_skipped(project: Path) -> None:
+    left = project / "data" / "scans" / ".catalogue.jsonl.99999999.tmp"  # by a killed process
+    left.parent.mkdir(parents=True)
+    left.touch()
     done = run(project, bad_input="skip", group=r"bag\d+", validation=0.5)
     assert done.returncode == 0, done.stderr
+    assert not left.exists()
     lines = [line for line in done.stderr.splitlines() if line.startswith("skipped")]
     assert lines[0].startswith("skipped: set/labels/bag2_4.txt: line 1: 3 values after the class")
     assert lines[1].startswith("skipped: set/images/bag4_8.png: ")

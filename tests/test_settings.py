@@ -100,7 +100,7 @@ def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None
 
 def commands() -> list[str]:
     """Every `dvc exp run` with settings in the README and the docs."""
-    folders = ("docs", "experiments", "benchmarks", "faults")
+    folders = ("docs", "experiments", "benchmarks", "faults", "fuzz")
     pages = [
         ROOT / "README.md",
         *(page for name in folders for page in (ROOT / name).rglob("*.md")),
@@ -190,9 +190,11 @@ def test_files_that_are_not_settings_are_named(tmp_path: Path) -> None:
         ("a: 1\nb: 2\na: 3\n", 'line 3: .*found duplicate key "a"'),
         ("a: {no: normal, no: gun}", 'line 1: .*found duplicate key "no"'),
         ("a: 1\n--- \na: 2\n", "line 2: expected a single document"),
-        ("a: 2024-13-01", "month must be in 1..12"),
+        ("a: 2024-13-01", "a value that cannot be read: month must be in 1..12"),
         ("a: \0", ".*special characters are not allowed"),
-        ("a: " + "[" * 600, "maximum recursion depth"),
+        ("[[a]]: 1", "a value that cannot be read: unhashable type"),
+        ("a: !!bool b", "a value that cannot be read: 'b'"),
+        ("a: !!int ''", "a value that cannot be read: string index out of range"),
     ],
 )
 def test_broken_yaml_is_one_line_with_its_file(tmp_path: Path, text: str, message: str) -> None:

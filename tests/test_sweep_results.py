@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from pipeline.common.errors import InputError
 from pipeline.settings.search_space import Choices, Space
@@ -21,7 +20,7 @@ from pipeline.sweeps.results import (
 )
 from pipeline.sweeps.summary import (
     as_study,
-    draw_setting,
+    caution_of,
     importances,
     is_grid,
     sweep_text,
@@ -172,6 +171,18 @@ def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
     assert "failed: lambda_adv 1, lambda_con 40, lambda_lat 1, latent_dim 10: loss_g is nan" in text
 
 
+@pytest.mark.parametrize(("count", "failed"), [(19, 3), (20, 0)])
+def test_importances_of_few_trials_come_with_a_caution(count: int, failed: int) -> None:
+    done = ruled_by_lambda_con().trials[:count]
+    result = SweepResult([*done, *(trial(0.9, state="failed", at=n) for n in range(failed))])
+    said = "19 trials are no evidence, 20 or more are needed (tune.trials)" if failed else ""
+    assert caution_of(result) == said
+    lines = sweep_text(result, as_study(result, SPACE), "labelled_auc").split("\n")
+    assert [line for line in lines if "importance: " in line] == [f"importance: {said}"] * (
+        count < 20
+    )
+
+
 def test_trials_too_alike_to_tell_what_decides_have_no_importances(tmp_path: Path) -> None:
     result = rank([trial(0.7), trial(0.7 + 1e-12, at=1)])
     write_summary(tmp_path, result, SPACE, "labelled_auc")
@@ -218,13 +229,3 @@ def test_a_grid_is_every_combination_and_nothing_else(tmp_path: Path) -> None:
     assert not is_grid(ruled_by_lambda_con(), SPACE)
     write_summary(tmp_path, result, space, "labelled_auc")
     assert (tmp_path / "figures" / "grid.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_line_of_a_grid_is_the_mean_over_the_other_settings() -> None:
-    result, _ = grid()
-    axes = Figure().subplots()
-    done = [trial for trial in result.trials if trial.state != "failed"]
-    draw_setting(axes, "lambda_con", done)
-    means = np.asarray(axes.lines[0].get_ydata(), dtype=float).tolist()
-    assert means == pytest.approx([0.5 + 0.5 / 16, 0.5 + 2.5 / 16, 0.5 + 4 / 16])
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["4", "40", "400"]

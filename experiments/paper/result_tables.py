@@ -160,7 +160,8 @@ def _aucs(section: Section, rows: Rows, protocol: Protocol, score: str) -> Itera
         if not values:
             yield "not defined" if found else "missing"
         else:
-            interval = f" [{np.mean(low):.3f} {np.mean(high):.3f}]" if section.number == 2 else ""
+            shown = section.number == 2 and low and high
+            interval = f" [{np.mean(low):.3f} {np.mean(high):.3f}]" if shown else ""
             yield _spread(values) + interval
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from pipeline.cluster.storage import Storage
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 
 POLL_SECONDS = 0.5
@@ -47,7 +48,7 @@ def _acquire(place: Path) -> BaseFileLock:
     except Timeout:
         time.sleep(POLL_SECONDS)  # a process that has just taken the lock is writing its name
         holder = place.read_text(encoding="utf-8") or "another process"
-        print(f"{place}: {holder} is at work on this: waiting", flush=True)
+        print(f"{place}: {holder} is at work on this: waiting", file=terminal.err(), flush=True)
         lock.acquire(poll_interval=POLL_SECONDS)
     place.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
     return lock

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,12 +14,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
+from pipeline.common.files import UNFINISHED, publish
 
 DEFAULT = "/tmp"  # noqa: S108  # Ray's own default
 MOST_SOCKET_BYTES = 107  # the longest path of a socket on Linux
 # The longest path of a socket that Ray makes, relative to the process's folder.
 LONGEST_SOCKET = "session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_TaskEventsHead"
+LEAST_ROOM = 50_000_000  # bytes; Ray's logs and sockets take 8 MB at its start
 LOCK = ".lock"  # the process holds it until it ends
 
 
@@ -32,19 +34,35 @@ def private_folder() -> Iterator[Path]:
     of processes that have ended are removed first.
 
     Raises:
-        InputError: the user's own folder belongs to someone else, or others can enter it.
+        InputError: the user's own folder belongs to someone else, others can enter it, or its disk
+            is full.
     """
     mine = users_folder(short_base())
     with FileLock(mine / LOCK):
         for other in mine.iterdir():
             if other.is_dir():
                 _remove_unless_in_use(other)
+        require_room(mine)
         folder = Path(tempfile.mkdtemp(prefix="", dir=mine))
         in_use = FileLock(folder / LOCK)
         in_use.acquire()
     yield folder  # after an error the folder stays, for its logs, until the next start
     in_use.release()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_room(folder: Path) -> None:
+    """Refuse to start Ray on a full disk, which it would report after a minute, by a traceback.
+
+    Raises:
+        InputError: less than `LEAST_ROOM` is free where `folder` is.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_ROOM:
+        raise InputError(
+            f"{folder}: {free / 1e6:.0f} MB free, expected {LEAST_ROOM / 1e6:.0f} MB or more for "
+            "Ray's own files: make room, or set RAY_TMPDIR to a folder on another disk"
+        )
 
 
 def short_base() -> Path:
@@ -55,7 +73,7 @@ def short_base() -> Path:
         return Path(base)
     print(
         f"TMPDIR or RAY_TMPDIR is too long for Ray's sockets: Ray's own files are in {DEFAULT}",
-        file=sys.stderr,
+        file=terminal.err(),
     )
     return Path(DEFAULT)
 
@@ -96,11 +114,16 @@ def private_token(mine: Path) -> Path:
 
 
 def _keep_token(path: Path) -> None:
-    if path.exists():
+    if path.exists() and path.stat().st_size:  # it would be empty after a kill, or on a full disk
         path.chmod(0o600)  # Ray itself makes a file that everybody can read
-    else:
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32))
+        return
+    beside = path.with_name(f".{path.name}{UNFINISHED}")
+    try:
+        beside.touch(mode=0o600)
+        beside.write_text(secrets.token_hex(32))
+        publish(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _remove_unless_in_use(folder: Path) -> None:

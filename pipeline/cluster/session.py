@@ -2,7 +2,7 @@
 
 import os
 import signal
-import sys
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +16,13 @@ from ray._private import ray_constants
 
 import pipeline
 from pipeline.cluster.preflight import installed_versions, require_same_versions
-from pipeline.cluster.private_folder import private_folder, private_token
+from pipeline.cluster.private_folder import private_folder, private_token, require_room
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 
 T = TypeVar("T")
 OBJECT_STORE_BYTES = 128 * 2**20  # only small messages of ours go through it
+CONNECT_SECONDS = 10
 TIMED_OUT = "timed out during startup"  # in Ray's message; the exception is a bare `Exception`
 
 
@@ -64,8 +66,11 @@ def connect(address: str) -> None:
     # One try to connect. By default Ray tries 20 times, for 41 seconds each.
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
     try:
+        host, colon, port = address.rpartition(":")
+        if colon and "/" not in address:  # Ray would try to connect for 41 seconds
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         ray.init(runtime_env=_runtime_env())
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(
             f"RAY_ADDRESS: got {address!r}, expected auto or the host:port of a running Ray "
             "cluster: start one with `ray start --head`, or unset RAY_ADDRESS to use this machine "
@@ -79,7 +84,7 @@ def start(folder: Path) -> None:
     If Ray's node is not up in Ray's limit of 30 seconds, on a busy machine, this tries once more.
 
     Raises:
-        InputError: the second start timed out too.
+        InputError: the second start timed out too, or the disk of `folder` is full.
     """
     runtime_env = _runtime_env()
     # The workers' own temporary files stay where the user wants them.
@@ -105,6 +110,7 @@ def start(folder: Path) -> None:
                     _temp_dir=str(folder),
                 )
         except Exception as error:
+            require_room(folder)
             if TIMED_OUT not in str(error):
                 raise
             if last:
@@ -113,7 +119,7 @@ def start(folder: Path) -> None:
                     "seconds: run it again when this machine is less busy"
                 ) from error
             ray.shutdown()
-            print("Ray's node timed out during startup: starting Ray again", file=sys.stderr)
+            print("Ray's node timed out during startup: starting Ray again", file=terminal.err())
         else:
             return
 

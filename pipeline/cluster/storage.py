@@ -1,9 +1,13 @@
 """The parameter `storage`: the place of the checkpoints from which a killed stage resumes."""
 
+import os
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyarrow.fs import FileSystem
 
+from pipeline.common import terminal
 from pipeline.common.files import project_root
 from pipeline.common.lines import masked
 
@@ -42,3 +46,16 @@ class Storage:
         """Return the file system of the place, and the path of the place there."""
         found: tuple[FileSystem, str] = FileSystem.from_uri(self.place)
         return found
+
+    def say_if_others_write(self) -> None:
+        """Print a line if the place is a folder of someone else's, or one that others may write."""
+        if self.is_address or not (path := Path(self.place)).exists():
+            return
+        found = path.stat()
+        open_to_all = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if found.st_uid != os.getuid() or (open_to_all and not found.st_mode & stat.S_ISVTX):
+            print(
+                f"{self.place}: others may write here, and what they change decides results: give "
+                "storage a folder of your own (chmod go-w) unless you trust them",
+                file=terminal.err(),
+            )

@@ -1,4 +1,4 @@
-"""Atomic writes, readers of CSV and YAML, and digests."""
+"""Atomic writes, readers of CSV, YAML and foreign files, and digests."""
 
 import csv
 import hashlib
@@ -6,32 +6,50 @@ import inspect
 import io
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from pipeline.common.errors import InputError
+from pipeline.common.nesting import MAX_DEPTH, check_yaml, is_deep_json
+from pipeline.common.processes import is_alive
+
+UNFINISHED = ".tmp"  # the end of the names of files that are being written
+MAX_YAML_BYTES = 2**16  # it takes a second to read
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Write `content` to a file beside `path`, then rename it: readers see all of it or none.
+
+    The umask takes its bits from the file's `mode`.
 
     Raises:
         OSError: the disk is full, or cannot be written; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
-        beside.write_bytes(content)
+        made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(made, "wb") as file:
+            file.write(content)
         publish(beside, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:  # on a full disk, what was written of it only takes room
         beside.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove files that killed processes left half-written below a folder."""
+    for path in folder.rglob(f".*{UNFINISHED}"):
+        writer = path.name.removesuffix(UNFINISHED).rpartition(".")[2]
+        if not (writer.isdecimal() and is_alive(int(writer))):
+            path.unlink(missing_ok=True)
 
 
 def publish(beside: Path, path: Path) -> None:
@@ -60,6 +78,16 @@ def is_plain_name(name: object) -> bool:
         and name.isprintable()
         and not set(name) & {"/", "\\"}
     )
+
+
+def odd_kind(path: Path) -> str | None:
+    """Return what a path is if it is no file or folder: opening it may wait or act for ever."""
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    if stat.S_ISFIFO(mode):
+        return "a FIFO"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -91,17 +119,56 @@ def read_yaml(path: Path) -> Any:
     """Read a file of YAML 1.2, as DVC does: ``no``, ``on`` and ``y`` are words, not booleans.
 
     Raises:
-        InputError: the file is not valid YAML, or a mapping has the same key twice; the message
-            is one line, with the file and the line number.
+        InputError: the file is not valid YAML, or a mapping has the same key twice; or it is larger
+            than `MAX_YAML_BYTES`, nested too deep, or its aliases make more of it. The message is
+            one line, with the file and the line number.
         OSError: the file cannot be read.
     """
+    content = _read_file(path, MAX_YAML_BYTES)
     try:
-        return _yaml().load(path.read_bytes())
+        check_yaml(_yaml().parse(content))
+        return _yaml().load(content)
     except MarkedYAMLError as error:
         reason = f"line {error.problem_mark.line + 1}: {error.context or ''} {error.problem}"
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date with month 13
-        reason = str(error)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:  # YAMLError, and any of Python's from a value of a wrong tag
+        reason = f"a value that cannot be read: {error}"
     raise InputError(f"{path}: not valid YAML: {' '.join(reason.split())}")
+
+
+def read_json(path: Path) -> Any:
+    """Read a file of JSON that may be someone else's.
+
+    Raises:
+        InputError: the file is not JSON, or nested deeper than `MAX_DEPTH`.
+        OSError: the file cannot be read.
+    """
+    content = _read_file(path)
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if is_deep_json(content):
+        raise InputError(f"{path}: nested deeper than {MAX_DEPTH} levels: flatten it")
+    return found
+
+
+def _read_file(path: Path, most: int | None = None) -> bytes:
+    """Return the bytes of a file, up to a number of them.
+
+    Raises:
+        InputError: the file is larger; or it is a FIFO, a socket or a device.
+        OSError: the file cannot be read.
+    """
+    kind = odd_kind(path)
+    if kind:
+        raise InputError(f"{path}: {kind}, not a file: remove it")
+    with path.open("rb") as file:
+        content = file.read(-1 if most is None else most + 1)
+    if most is not None and len(content) > most:
+        raise InputError(f"{path}: more than {most:,} bytes, expected a small file of YAML")
+    return content
 
 
 def yaml_text(content: Any) -> str:
@@ -142,6 +209,3 @@ def _yaml() -> YAML:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None
     return yaml
-
-
-UNFINISHED = ".tmp"

@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that started them."""
+"""Processes that do not outlive the one that started them, and whether a process lives."""
 
 import os
 from multiprocessing import parent_process
@@ -12,6 +12,17 @@ def end_with_parent() -> None:
     their parent they would wait for ever.
     """
     Thread(target=_watch_parent, daemon=True).start()
+
+
+def is_alive(number: int) -> bool:
+    """Return whether a process of this machine has this number."""
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _watch_parent() -> None:

@@ -46,6 +46,11 @@ class TestScores:
         """Boolean mask (N,), True where a patch is normal."""
         return np.asarray(self.labels == NORMAL)
 
+    @property
+    def only_normal(self) -> bool:
+        """Whether there are windows, and all of them are normal."""
+        return len(self.labels) > 0 and bool(self.normal.all())
+
     def abnormal(self, class_name: str) -> NDArray[np.bool_]:
         """Return a mask (N,), True on patches of the class; `overall` is any abnormal class."""
         return ~self.normal if class_name == OVERALL else np.asarray(self.labels == class_name)
@@ -86,29 +91,21 @@ def auc_table(test: TestScores, classes: tuple[str, ...], samples: int, seed: in
     }
 
 
-def metrics_of(table: AucTable, test: TestScores, calibration: Calibration) -> dict[str, Any]:
-    """Return the content of metrics.json; None where a metric is not defined."""
-    threshold = calibration.scaled_threshold
-    alarms = test.scores[ANOMALY] > threshold
+def metrics_of(table: AucTable, test: TestScores) -> dict[str, Any]:
+    """Return the content of metrics.json, except the alarms; None where a metric is not defined."""
     return {
         "auc": {name: estimate.auc for name, estimate in table[ANOMALY].items()},
         "interval": {
             name: {"low": estimate.low, "high": estimate.high}
             for name, estimate in table[ANOMALY].items()
         },
+        "scans": {name: estimate.scans for name, estimate in table[ANOMALY].items()},
         "windows": {name: estimate.abnormal for name, estimate in table[ANOMALY].items()}
         | {NORMAL: int(test.normal.sum())},
         "other": {
             score: {name: estimate.auc for name, estimate in row.items()}
             for score, row in table.items()
             if score != ANOMALY
-        },
-        "threshold": {
-            "scaled": threshold,
-            "false_alarm_rate": _share(alarms, test.normal),
-            "detection_rate": {
-                name: _share(alarms, test.abnormal(name)) for name in table[ANOMALY]
-            },
         },
     }
 
@@ -123,18 +120,6 @@ def unmeasurable(test: TestScores, classes: tuple[str, ...]) -> str:
     if not test.normal.any():
         return "no normal window in the test part (scans.test_normal): nothing to measure"
     return ""
-
-
-def alarms_text(test: TestScores, calibration: Calibration, classes: tuple[str, ...]) -> str:
-    """Return text for people: per class, the share of test windows above the stored threshold."""
-    alarms = test.scores[ANOMALY] > calibration.scaled_threshold
-    counts = {name: alarms[test.labels == name] for name in (NORMAL, *classes)}
-    return "".join(
-        f"{name}: {int(alarm.sum())} of {len(alarm)} windows ({alarm.mean():.1%}) are over the "
-        "stored threshold\n"
-        for name, alarm in counts.items()
-        if len(alarm)
-    )
 
 
 def auc_text(table: AucTable, test: TestScores, heading: str) -> str:
@@ -222,7 +207,3 @@ def _trivial(blocks: Iterator[NDArray[np.uint8]]) -> dict[str, Scores]:
 
 def _joined(parts: Iterable[Scores]) -> Scores:
     return np.concatenate([np.empty(0), *parts])
-
-
-def _share(alarms: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float | None:
-    return float(alarms[mask].mean()) if mask.any() else None

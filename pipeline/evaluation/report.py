@@ -5,12 +5,12 @@ from pathlib import Path
 
 from pipeline.common.files import write_json, write_table, write_whole
 from pipeline.common.names import NORMAL
+from pipeline.evaluation.alarms import Alarms
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     OVERALL,
     AucTable,
     TestScores,
-    alarms_text,
     auc_table,
     auc_text,
     estimate_rows,
@@ -37,6 +37,12 @@ METRICS = "metrics.json"
 TABLE = "table.txt"
 FIGURES = "figures"
 
+CRITERION = "validation windows against the same with a piece of another laid over; 0.5 is chance"
+NEXT = (
+    "next: look at figures/unusual.png; to measure what is found, add scans with labelled threats "
+    "(docs/formats.md)"
+)
+
 
 def heading_of(settings: Settings) -> str:
     """Return the table's heading, with a second line if labels decided the training windows."""
@@ -50,20 +56,25 @@ def write_report(
     store: PatchStore,
     test: TestScores,
     calibration: Calibration,
+    criterion: float,
     settings: EvaluateSettings,
     heading: str,
 ) -> AucTable:
     """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; return the table.
 
-    If no AUC is defined, table.txt says why, and gives the share of windows that raise an alarm.
+    If no AUC is defined, table.txt says why, and gives what is known without labels: `criterion`,
+    by which the best epoch was chosen (implant_auc), and the alarms.
     """
     classes = tuple(name for name in store.classes if name != NORMAL)
     table = auc_table(test, classes, settings.bootstrap, settings.seed)
-    write_json(folder / METRICS, metrics_of(table, test, calibration))
-    text = auc_text(table, test, heading) + "\n"
+    alarms = Alarms.of(test, calibration, classes, settings.bootstrap, settings.seed)
+    metrics = {**metrics_of(table, test), "threshold": alarms.metrics()}
+    write_json(folder / METRICS, metrics)
+    text = auc_text(table, test, heading)
     if reason := unmeasurable(test, classes):
-        text = f"{heading}\n{reason}\n{alarms_text(test, calibration, classes)}"
-    write_whole(folder / TABLE, text.encode())
+        known = f"implant_auc {criterion:.3f} ({CRITERION})"
+        text = "\n".join([heading, reason, known, *([NEXT] if test.only_normal else [])])
+    write_whole(folder / TABLE, f"{text}\n\n{alarms.text()}\n".encode())
     rows = estimate_rows(table)
     write_table(folder / "auc.csv", list(rows[0]), rows)
     roc_columns = ("class", "false_positive_rate", "true_positive_rate")

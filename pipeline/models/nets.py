@@ -154,7 +154,12 @@ def drawn_from(seed: int) -> Iterator[None]:
 
 
 def initialise(module: nn.Module) -> None:
-    """Initialise as DCGAN does: weights N(0, 0.02), batch-norm scales N(1, 0.02), biases 0."""
+    """Initialise as DCGAN does: weights N(0, 0.02), batch-norm scales N(1, 0.02), biases 0.
+
+    Networks on the meta device have no values; to draw them there, torch imports its compiler.
+    """
+    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        return
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:

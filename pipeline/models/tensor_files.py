@@ -40,17 +40,20 @@ def parse_tensors(content: bytes, place: str) -> dict[str, Any]:
     if sha256(written).digest() != seal:
         raise InputError(f"{place}: not a whole checkpoint of ours: remove it, or train again")
     try:
-        tensors: dict[str, Any] = torch.load(
-            io.BytesIO(written), map_location="cpu", weights_only=True
-        )
+        tensors = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
             f"{place}: not a whole checkpoint of ours: it holds more than plain data, "
             "which is not loaded: remove it, or train again"
         ) from None
-    except RuntimeError as error:
-        reason = str(error).split(". ")[0]
-        raise InputError(f"{place}: not a whole checkpoint of ours: {reason}") from None
+    except Exception as error:  # torch raises anything, whatever the damage leads it to
+        reason = " ".join(str(error).split(". ")[0].split())[:120]
+        raise InputError(
+            f"{place}: not a whole checkpoint of ours: {reason or type(error).__name__}: remove "
+            "it, or train again"
+        ) from None
+    if not isinstance(tensors, dict):
+        raise InputError(f"{place}: not a whole checkpoint of ours: remove it, or train again")
     return tensors
 
 
@@ -66,10 +69,12 @@ def parse_checkpoint(content: bytes, place: str, key: str) -> dict[str, Any]:
         InputError: the file is incomplete, or belongs to other settings or data.
     """
     tensors = parse_tensors(content, place)
-    if tensors["key"] != key:
+    found, state = tensors.get("key"), tensors.get("state")
+    if not isinstance(found, str) or not isinstance(state, dict):
+        raise InputError(f"{place}: not a whole checkpoint of ours: no key and state: remove it")
+    if found != key:
         raise InputError(
             f"{place}: a checkpoint of other settings or data "
-            f"({tensors['key'][:12]}, expected {key[:12]}): remove it to start anew"
+            f"({found[:12]}, expected {key[:12]}): remove it to start anew"
         )
-    state: dict[str, Any] = tensors["state"]
     return state

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest
 from pipeline.common.names import NORMAL, SPLITS
@@ -123,9 +122,9 @@ def _cut_all(
     recipe: Recipe, jobs: Sequence[Job], parallel: CutMany | None, scans: int
 ) -> Iterator[ShardResult]:
     """Cut every shard: here in order, then by `parallel` once the rest would take long."""
-    with tqdm(total=scans, desc="scans", unit="scan") as progress:
+    with terminal.progress("scans", scans, "scan") as shown:
         for result in _cut_here_first(recipe, jobs, parallel):
-            progress.update(len(result.scans))
+            shown.update(len(result.scans))
             yield result
 
 

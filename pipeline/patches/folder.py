@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import UNFINISHED, digest, write_whole
+from pipeline.common.files import digest, remove_unfinished, write_whole
 from pipeline.common.names import SPLITS
 from pipeline.common.tables import text_table
 from pipeline.patches.cutting import ScanResult, ShardResult
@@ -35,8 +35,7 @@ def begin(folder: Path) -> None:
     with _said_in_one_line(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
-        for unfinished in folder.glob(f".*{UNFINISHED}"):
-            unfinished.unlink()
+        remove_unfinished(folder)
 
 
 def complete(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResult]) -> None:

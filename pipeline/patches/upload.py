@@ -7,9 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
-from tqdm import tqdm
 
 from pipeline.cluster.storage import Storage
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest
 from pipeline.patches.manifest import MANIFEST, read_manifest
@@ -69,7 +69,7 @@ def _upload(folder: Path, manifest: dict[str, Any], address: Storage) -> None:
         return
     filesystem.create_dir(place, recursive=True)
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
-    for shard in tqdm(shards, "upload", unit="shard"):
+    for shard in terminal.progress("upload", len(shards), "shard", shards):
         path = folder / shard["file"]
         shard |= {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         if filesystem.get_file_info(f"{place}/{path.name}").size != shard["bytes"]:

@@ -1,9 +1,9 @@
 """Reports each bad file in one line and their number, then skips them or ends the stage."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.lines import printable
 from pipeline.settings.scans import BadInputRule
@@ -39,10 +39,10 @@ def settle(found: Sequence[BadInput], rule: BadInputRule) -> None:
         return
     for bad in found:
         verdict = "skipped" if rule == "skip" else "bad input"
-        print(printable(f"{verdict}: {bad.file}: {bad.reason}"), file=sys.stderr)
+        print(printable(f"{verdict}: {bad.file}: {bad.reason}"), file=terminal.err())
     count = sum(bad.count for bad in found)
     if rule == "fail":
         raise InputError(
             f"{count} bad files, named above: mend or remove them, or set scans.bad_input to skip"
         )
-    print(f"skipped {count} bad files", file=sys.stderr)
+    print(f"skipped {count} bad files", file=terminal.err())

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
-from tqdm import tqdm
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, write_whole
 from pipeline.common.names import SPLITS
@@ -57,7 +57,8 @@ def write_catalogue(
     entries = [entry for entry in entries if entry.scan_id in splits]
     # Many scans may share a file, so digest each file once.
     files = dict.fromkeys(path for entry in entries for path in entry.files)
-    digests = {path: file_digest(path) for path in tqdm(files, desc="digests", unit="file")}
+    reading = terminal.progress("digests", len(files), "file", files)
+    digests = {path: file_digest(path) for path in reading}
     rows = [
         CatalogueRow(
             entry.scan_id,

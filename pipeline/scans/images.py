@@ -2,17 +2,23 @@
 
 Pillow reads all formats. It gives size and mode from the header, so that a decompression bomb is
 refused before it is decoded. It raises an error for a truncated file, where OpenCV fills in grey.
-It supports palettes, transparency and EXIF.
+It supports palettes, transparency and EXIF. What its decoders would do without end is counted
+before: bytes of metadata, scans of a JPEG, chunks of a PNG, pages and tiles of a TIFF.
 """
 
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from pipeline.common.errors import InputError
+from pipeline.common.files import odd_kind
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 SIGNATURES = {  # by offset, of formats that are not read: such files are reported as bad
@@ -31,7 +37,21 @@ SIGNATURES = {  # by offset, of formats that are not read: such files are report
     8: {b"WEBP": "WebP"},
     128: {b"DICM": "DICOM"},
 }
-MAX_PIXELS = 64_000_000  # in one image, which needs about half a GiB while it is decoded
+# In one image, and in all images that the threads of a process decode at the same time. A pixel
+# needs at most 16 bytes: Pillow's own 4, an encoded copy of 6, and the array that is returned.
+MAX_PIXELS = 64_000_000
+MAX_METADATA = 4 * 2**20  # bytes of a file beside its pixels
+MAX_HEADER_READS = 20_000  # reads of a file until it is decoded
+MAX_READS = 5_000_000  # reads while it is decoded; Pillow reads compressed BMP byte by byte
+MAX_READ_BYTES = 4 * 2**30  # bytes of these reads; Pillow reads 64 KB for each strip of a TIFF
+MAX_CHUNKS = 200_000  # in a PNG
+MAX_SCANS = 16  # of the largest JPEG; smaller ones may have more, for the same number of pixels
+MAX_TILE = 2**20  # pixels by which a tile of a TIFF may be larger than its image
+BAND = 2**20  # pixels that are converted at a time
+TOO_MUCH = "too much beside its pixels, or too many pieces: save it anew, without metadata"
+PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+START_OF_SCAN = b"\xff\xda"  # the encoded pixels of a JPEG cannot have these two bytes
+TILE_WIDTH, TILE_LENGTH = 322, 323  # TIFF tags
 
 # Change this text if `read_image` returns other pixels for a file.
 PIXEL_RULE = (
@@ -42,6 +62,7 @@ PIXEL_RULE = (
 
 LFS = "version https://git-lfs"  # the start of a pointer file of Git LFS
 
+DEEP = "I;16"  # Pillow's mode of 16 bits; its modes by byte order start like this
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # a TIFF tag, and the value for channels that Pillow drops
 
 Pixels = NDArray[np.uint8]
@@ -82,19 +103,65 @@ def image_format(path: Path) -> str | None:
             for signature, name in names.items():
                 if start[offset:].startswith(signature):
                     return name
-        with Image.open(path, formats=FORMATS):
+        with _opened(path):
             return FORMATS[0]
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return FORMATS[0]  # `read_image` reports its size
+    except (_RefusedError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return FORMATS[0]  # `read_image` reports the reason
     except Exception:  # Pillow's decoders raise errors of any type for other files
         return None
 
 
+class _CountedFile(BufferedReader):
+    """A file that refuses to be read without end.
+
+    Attributes:
+        bytes_left: how many bytes may be read yet.
+        reads_left: how often it may be read yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(FileIO(path))
+        self.bytes_left = MAX_METADATA
+        self.reads_left = MAX_HEADER_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as usual; raise `_RefusedError` beyond the limits."""
+        content = super().read(size)
+        self.bytes_left -= len(content)
+        self.reads_left -= 1
+        if self.bytes_left < 0 or self.reads_left < 0:
+            raise _RefusedError(TOO_MUCH)
+        return content
+
+
+class _Room:
+    """Lets threads decode at the same time while their images have `MAX_PIXELS` in sum."""
+
+    def __init__(self) -> None:
+        self._free = MAX_PIXELS
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, pixels: int) -> Iterator[None]:
+        """Wait until there is room for this number of pixels, and hold it meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+_ROOM = _Room()
+
+
 def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:
-    """Check an image's size by its header, then decode it."""
+    """Check an image by its header, then decode it."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _check_size(image)
+        with _opened(path) as image, _ROOM.take(image.width * image.height):
             return np.ascontiguousarray(decode(image))
     except _RefusedError as error:
         reason = str(error)
@@ -102,13 +169,35 @@ def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:
         reason = f"more than {MAX_PIXELS:,} pixels: cut it into smaller scans"
     except UnidentifiedImageError:
         reason = f"not an image that can be decoded: expected {', '.join(FORMATS)}"
-        if path.read_bytes()[: len(LFS)] == LFS.encode():
-            reason = "a pointer of Git LFS: run `git lfs pull`"
+        with path.open("rb") as file:
+            if file.read(len(LFS)) == LFS.encode():
+                reason = "a pointer of Git LFS: run `git lfs pull`"
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
     except Exception as error:  # Pillow's decoders raise errors of any type
         reason = f"not an image that can be decoded: {error}"
     raise InputError(f"{path}: {' '.join(reason.split())}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image whose header is within the limits, to be decoded."""
+    kind = odd_kind(path)
+    if kind:
+        raise _RefusedError(f"{kind}, not a file: remove it")
+    with _CountedFile(path) as file:
+        start = file.peek(len(PNG_START))
+        if start.startswith(PNG_START):
+            _check_chunks(file)
+        with Image.open(file, formats=FORMATS) as image:
+            _check_size(image)
+            if start.startswith(JPEG_START):
+                _check_scans(file, image)
+            if image.format == "TIFF":
+                file.bytes_left = 4 * MAX_METADATA  # Pillow reads the tags several times
+                _read_tags(image)
+            file.bytes_left, file.reads_left = MAX_READ_BYTES, MAX_READS
+            yield image
 
 
 def _check_size(image: Image.Image) -> None:
@@ -117,18 +206,74 @@ def _check_size(image: Image.Image) -> None:
         raise _RefusedError(
             f"{width}x{height} are more than {MAX_PIXELS:,} pixels: cut it into smaller scans"
         )
+    tags = getattr(image, "tag_v2", {})
+    tile = tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0)
+    if tile > width * height + MAX_TILE:
+        raise _RefusedError(f"tiles of {tile:,} pixels, but {width * height:,} in the image")
+
+
+def _check_chunks(file: _CountedFile) -> None:
+    """Refuse a PNG with too much beside its pixels; Pillow reads all chunks, and keeps them."""
+    metadata = 0
+    file.seek(len(PNG_START))
+    for _ in range(MAX_CHUNKS):
+        head = BufferedReader.read(file, 8)  # not counted
+        if len(head) < 8 or head[4:] == b"IEND":
+            file.seek(0)
+            return
+        length = int.from_bytes(head[:4])
+        if head[4:] != b"IDAT":
+            metadata += length
+        if metadata > MAX_METADATA:
+            break
+        file.seek(length + 4, os.SEEK_CUR)
+    raise _RefusedError(TOO_MUCH)
+
+
+def _check_scans(file: _CountedFile, image: Image.Image) -> None:
+    """Refuse a JPEG with so many scans that it would be decoded for minutes."""
+    most = MAX_SCANS * MAX_PIXELS // (image.width * image.height)
+    file.seek(0)
+    scans = 0
+    while block := BufferedReader.read(file, BAND):
+        scans += block.count(START_OF_SCAN)
+    if scans > most:
+        raise _RefusedError(f"{scans} scans, expected {most} or fewer: save it as baseline JPEG")
+
+
+def _read_tags(image: Image.Image) -> None:
+    """Let Pillow read the tags that it reads and keeps anyway while it decodes a TIFF."""
+    exif = image.getexif()
+    for group in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
+        exif.get_ifd(group)
+    _pages(image)
 
 
 def _channels(image: Image.Image) -> Pixels:
-    pages = getattr(image, "n_frames", 1)
+    pages = _pages(image)
     if pages == 1:
         return _page(image)
     if image.format != "TIFF" or pages != 2:
-        raise _RefusedError(f"{pages} pictures in one file, expected 1, or 2 grey pages of a TIFF")
+        raise _RefusedError("several pictures in one file, expected 1, or 2 grey pages of a TIFF")
     low, high = (_page_at(image, number) for number in (0, 1))
     if low.shape[2] != 1 or low.shape != high.shape:
         raise _RefusedError(f"pages of shape {low.shape} and {high.shape}, expected 2 alike, grey")
     return np.concatenate([low, high], axis=2)
+
+
+def _pages(image: Image.Image) -> int:
+    """Return the number of pictures in a file; of a TIFF up to 3, since Pillow reads each page."""
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1)
+    pages = 1
+    try:
+        while pages < 3:
+            image.seek(pages)
+            pages += 1
+    except EOFError:
+        pass
+    image.seek(0)
+    return pages
 
 
 def _page_at(image: Image.Image, number: int) -> Pixels:
@@ -141,36 +286,43 @@ def _page(image: Image.Image) -> Pixels:
     """Decode the current page of an image, (H, W, C)."""
     if UNSPECIFIED in getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ()):
         raise _RefusedError("a channel of no stated meaning: save low and high energy as two pages")
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16"):
-        return (np.asarray(upright)[:, :, None] >> 8).astype(np.uint8)
-    if upright.mode in ("P", "PA") or "transparency" in upright.info:
-        upright = upright.convert(_plain_mode(upright))
-    elif upright.mode == "1":
-        upright = upright.convert("L")
-    values = np.asarray(upright)
-    if upright.mode in ("L", "RGB"):
-        return values.reshape(*values.shape[:2], -1)
-    if upright.mode in ("LA", "RGBA"):
-        return _over_white(values)
-    raise _RefusedError(
-        f"pixels of kind {upright.mode}, expected 8 or 16 bits of grey or RGB: save it as such"
-    )
+    mode = _plain_mode(image)
+    ImageOps.exif_transpose(image, in_place=True)
+    width, height = image.size
+    pixels = np.empty((height, width, 3 if mode.startswith("RGB") else 1), dtype=np.uint8)
+    visible = False
+    rows = max(1, BAND // width)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(height, top + rows)))
+        values = np.asarray(band if mode == DEEP else band.convert(mode))
+        if mode == DEEP:
+            values = (values >> 8).astype(np.uint8)
+        elif mode.endswith("A"):
+            visible = visible or bool(values[:, :, -1].any())
+            values = _over_white(values)
+        pixels[top : top + rows] = values.reshape(-1, *pixels.shape[1:])
+    if mode.endswith("A") and not visible:
+        raise _RefusedError("every pixel is transparent: save it without an alpha channel")
+    return pixels
 
 
 def _plain_mode(image: Image.Image) -> str:
-    """Return the mode without palette that an image with palette or transparency converts to."""
-    grey = image.mode in ("1", "L")
-    if "transparency" in image.info or image.mode == "PA":
+    """Return the mode that an image converts to: `DEEP`, or 8 bits with or without alpha."""
+    if image.mode.startswith(DEEP):
+        return DEEP
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+        raise _RefusedError(
+            f"pixels of kind {image.mode}, expected 8 or 16 bits of grey or RGB: save it as such"
+        )
+    grey = image.mode in ("1", "L", "LA")
+    if "transparency" in image.info or image.mode.endswith("A"):
         return "LA" if grey else "RGBA"
-    return "RGB"
+    return "L" if grey else "RGB"
 
 
 def _over_white(values: Pixels) -> Pixels:
     """Blend an image with alpha as last channel, (H, W, C + 1), over white: (H, W, C)."""
     alpha = values[:, :, -1:].astype(np.uint16)
-    if not alpha.any():
-        raise _RefusedError("every pixel is transparent: save it without an alpha channel")
     return ((values[:, :, :-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 

@@ -17,8 +17,8 @@ import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import write_table
 from pipeline.common.names import Image
@@ -75,7 +75,7 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda entry: _look(source, entry), entries)
-        every = list(tqdm(looks, "survey", len(entries), unit="scan"))
+        every = list(terminal.progress("survey", len(entries), "scan", looks))
     counts = Counter(look.channels for look in every if isinstance(look, Looked))
     usual = max(counts, key=lambda channels: (counts[channels], channels), default=0)
     kept: list[tuple[ScanEntry, Looked]] = []
@@ -120,7 +120,7 @@ def _twins(
 
 def perceptual_hash(image: Image) -> Bits:
     """Return the signs of the low frequencies of an image's brightness (pHash)."""
-    grey = image.mean(axis=2) if image.shape[2] == 2 else image
+    grey = image.mean(axis=2, dtype=np.float32) if image.shape[2] == 2 else image
     if image.shape[2] == 3:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     side = HASH_SIDE * 4
@@ -182,5 +182,6 @@ def _look(source: ScanSource, entry: ScanEntry) -> Looked | BadInput:
     except InputError as error:
         return as_bad(entry.files[0], error)
     image = scan.image
-    pixels = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
-    return Looked(pixels, perceptual_hash(image), image.shape[2], Counter(scan.objects))
+    pixels = hashlib.sha256(repr(image.shape).encode())
+    pixels.update(np.ascontiguousarray(image).data)
+    return Looked(pixels.digest(), perceptual_hash(image), image.shape[2], Counter(scan.objects))

@@ -4,7 +4,6 @@ Each block is a plain dataclass. Blocks that library modules use are defined in 
 own, the other blocks here. Pydantic validates them strictly and refuses unknown keys.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Strict, TypeAdapter, ValidationError
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import read_yaml
 from pipeline.settings.model import LAMBDAS, ModelSettings
@@ -43,6 +43,7 @@ Source = Literal[
     "sixray",
     "mvtec",
     "class_folders",
+    "folder",
     "cifar10",
 ]
 WHOLE_SOURCES = ("cifar10", "class_folders")  # a threat is the whole scan
@@ -262,7 +263,7 @@ def load_settings(
     }
     if isinstance(filled.get("scans"), dict):
         if filled["scans"].get("source") == "embedded":
-            print(f"{params}: scans.source: embedded is called generated now", file=sys.stderr)
+            print(f"{params}: scans.source: embedded is called generated now", file=terminal.err())
             filled["scans"]["source"] = "generated"
         generated = filled["scans"].get("source") == "generated"
         share = LABELLED_GENERATED if generated else LABELLED_OWN
@@ -315,5 +316,5 @@ def _one_line(error: ValidationError, params: Path) -> str:
     elif first["type"] == "value_error":  # our own error, which starts with the parameter's name
         return f"{params}: {where}{'.' if where else ''}{first['ctx']['error']}{more}"
     else:
-        what = f"{first['msg']}, got {first['input']!r}"
+        what = f"{first['msg']}, got {first['input']!r:.200}"
     return f"{params}: {where}: {what}{more}"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import TypeAdapter
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table, write_json, write_table
 from pipeline.common.records import parse_record
@@ -94,7 +95,10 @@ def rank(trials: Sequence[TrialResult]) -> SweepResult:
     ordered = sorted(trials, key=key)
     if not ordered or key(ordered[0])[0]:
         reason = f": {ordered[0].reason}" if ordered else ""
-        raise InputError(f"tune: every trial failed{reason}: narrow the ranges, or see the log")
+        raise InputError(
+            f"tune: every trial failed{reason}: narrow the ranges, or see "
+            f"{terminal.log() or 'the log'}"
+        )
     return SweepResult(ordered)
 
 

@@ -1,120 +1,178 @@
-"""Makes the snapshots of a sweep safe to resume from, and checks them after a kill."""
+"""Seals the snapshots of a sweep, and after a kill lets Ray resume from a sealed snapshot alone.
+
+Ray Tune unpickles a snapshot's files, so whoever writes one of them could run code here.
+"""
 
 import hashlib
-import pickle
-from collections import defaultdict
+import json
 from pathlib import Path
 from typing import Any
 
-from pyarrow.fs import FileInfo, FileSelector, FileSystem
-from ray.tune import Callback, Tuner
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
+from pipeline.cluster.project_key import KEY, is_sealed, key_name, seal
 from pipeline.cluster.storage import Storage
-from pipeline.common.files import file_digest
+from pipeline.common import terminal
+from pipeline.common.files import file_digest, write_whole
+from pipeline.common.lines import printable
 
-TUNER = "tuner.pkl"
-CALLBACKS = "callback-states"
-SNAPSHOT = ("json", "pkl")  # suffixes of a snapshot's files
+TUNER = "tuner.pkl"  # a sweep that resumes writes its own before Ray reads it
+SUFFIXES = (".json", ".pkl")  # of all files from which Ray restores a sweep
+SEAL = ".seal"
+DATE_PARTS = 5  # of 2026-01-31_12-00-00, between hyphens
+LARGEST_SEAL = 2**24  # bytes; a trial takes about 60
+
+Rungs = list[tuple[int, dict[str, float]]]  # ASHA's: an epoch, and the objectives there by trial
 
 
-class KeepScheduler(Callback):
-    """Adds ASHA's state to a sweep's snapshot, as Tune leaves it out.
+class SealSnapshot(Callback):
+    """Writes a seal beside a snapshot's other files: their digests, with the project's key.
 
-    Without it, ASHA in a resumed sweep would compare only the trials after the kill, and would stop
-    other trials than in an undisturbed sweep.
+    It proves that all files are complete, of one moment, and of this project. Tune asks the
+    callbacks for their states last. Then it copies all files to the storage, over the files of the
+    previous snapshot.
+
+    The seal contains ASHA's state as well, since Tune leaves it out. Without it, ASHA in a resumed
+    sweep would compare only the trials after the kill, and would stop other trials than in an
+    undisturbed sweep.
     """
 
     def __init__(self, scheduler: TrialScheduler) -> None:
         self.scheduler = scheduler  # Tune pickles both together, so this stays Tune's scheduler
-
-    def get_state(self) -> dict[str, Any]:
-        """Return ASHA's attributes; an empty dict for other schedulers."""
-        known = vars(self.scheduler) if isinstance(self.scheduler, ASHAScheduler) else {}
-        return {"scheduler": dict(known)}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restore the scheduler's attributes."""
-        vars(self.scheduler).update(state["scheduler"])
-
-
-class SealSnapshot(Callback):
-    """Adds digests of a snapshot's other files, to prove that all are complete and of one moment.
-
-    Tune writes the callbacks' states last. Then it copies all files to the storage, over the files
-    of the previous snapshot.
-    """
-
-    def __init__(self) -> None:
         self.folder: Path | None = None
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Store the snapshot's folder; only a trial knows it."""
         if trials and trials[0].storage:
             self.folder = Path(trials[0].storage.experiment_driver_staging_path)
+            self.sweep = trials[0].storage.experiment_dir_name
 
-    def get_state(self) -> dict[str, Any]:
-        """Return the SHA-256 of the snapshot's other files, by name; none before any trial."""
-        files = [path for path in self.folder.iterdir() if _is_sealed(path)] if self.folder else []
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Let Ray read the error as text: it would unpickle the error from the storage."""
+        trial.run_metadata.pickled_error_filename = None
+
+    def get_state(self) -> None:
+        """Write the seal of the snapshot that Tune has just written; none before any trial.
+
+        The callbacks have no state of their own: Tune would write it after the seal.
+        """
+        if self.folder is None:
+            return
+        files = [path for path in self.folder.iterdir() if _is_state(path.name)]
         newest = max((_driver(path.name) for path in files), default="")
-        return {"files": {p.name: file_digest(p) for p in files if _driver(p.name) == newest}}
+        digests = {path.name: file_digest(path) for path in files if _driver(path.name) == newest}
+        content = {"sweep": self.sweep, "files": digests, "rungs": rungs(self.scheduler)}
+        text = json.dumps({**content, "hmac": seal(content)}, indent=2)
+        write_whole(self.folder / f"snapshot-{newest}{SEAL}", text.encode())
 
 
-def can_resume(sweep: Storage) -> bool:
-    """Return whether `sweep` holds a complete snapshot; remove incomplete snapshots.
+def rungs(scheduler: TrialScheduler) -> Rungs:
+    """Return ASHA's state; an empty list for other schedulers."""
+    if not isinstance(scheduler, ASHAScheduler):
+        return []
+    found: Any = scheduler._brackets[0]._rungs
+    return list(found)
 
-    Each driver process overwrites its own snapshot, which is several files. A kill may leave an
+
+def set_rungs(scheduler: TrialScheduler, found: Rungs) -> None:
+    """Restore the state that `rungs` returned."""
+    if isinstance(scheduler, ASHAScheduler):
+        scheduler._brackets[0]._rungs = [(epoch, dict(objectives)) for epoch, objectives in found]
+
+
+def sweep_name(key: str) -> str:
+    """Return the name of a sweep's folder in the storage, by the sweep's key and the project's."""
+    return f"tune-{key[:16]}-{key_name()}"
+
+
+def say_if_of_others(storage: Storage, name: str) -> None:
+    """Print a line if the sweep is not in `storage`, but the same sweep of another project is."""
+    filesystem, folder = storage.open()
+    found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
+    same = [each for each in found if each.base_name.startswith(f"{name.rpartition('-')[0]}-")]
+    if same and name not in [each.base_name for each in same]:
+        print(
+            f"{printable(same[0].path)}: this sweep, by a copy of the project with another key, so "
+            f"a new one starts: to resume this one, stop, copy that project's {KEY} here, rerun",
+            file=terminal.err(),
+        )
+
+
+def resumable_rungs(sweep: Storage) -> Rungs | None:
+    """Return ASHA's state in the newest sealed snapshot of `sweep`; None without a snapshot.
+
+    Removes all files that Ray would read and that are not of a complete, sealed snapshot. Each
+    driver process overwrites its own snapshot, which is several files. A kill may leave an
     incomplete file, or files of two moments. Ray would resume from these files, as they are newer
     than the complete snapshot of an earlier driver.
     """
     filesystem, folder = sweep.open()
-    snapshots = defaultdict(list)
-    for file in filesystem.get_file_info(FileSelector(folder, allow_not_found=True)):
-        if file.is_file and file.extension in SNAPSHOT:
-            snapshots[_driver(file.base_name)].append(file)
-    whole = 0
-    for files in snapshots.values():
-        if _is_whole(filesystem, files):
-            whole += 1
-            continue
-        for file in files:
-            print(f"{file.path}: of a snapshot that a kill cut short, so it is removed")
-            filesystem.delete_file(file.path)
-    return whole > 1 and bool(Tuner.can_restore(sweep.place))  # `whole` counts `TUNER` as well
+    found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
+    files = {file.base_name: file for file in found}
+    seals = [_read_seal(filesystem, file) for file in found if file.base_name.endswith(SEAL)]
+    whole = [
+        each
+        for each in seals
+        if each and each["sweep"] == Path(folder).name and _is_whole(filesystem, files, each)
+    ]
+    sealed = {name for each in whole for name in each["files"]}
+    for name in sorted(filter(_is_state, files)):
+        if name not in sealed:
+            _remove(filesystem, files[name])
+    newest = max(whole, key=lambda each: max(map(_driver, each["files"])), default=None)
+    return newest["rungs"] if newest else None
+
+
+def _is_state(name: str) -> bool:
+    """Return whether Ray would restore a sweep's state from a file of this name."""
+    return name.endswith(SUFFIXES) and name != TUNER
 
 
 def _driver(name: str) -> str:
-    """Return the start time of the driver that wrote a file, from its name; "" for `TUNER`."""
-    return "" if name == TUNER else "-".join(name.partition(".")[0].split("-")[-3:])
+    """Return the start time of the driver that wrote a file, from its name."""
+    return "-".join(name.partition(".")[0].split("-")[-DATE_PARTS:])
 
 
-def _is_sealed(path: Path) -> bool:
-    """Return whether the seal covers a file: not hidden (unfinished), not written after it."""
-    later = path.name.startswith((".", TUNER, CALLBACKS))
-    return path.suffix[1:] in SNAPSHOT and not later
+def _read_seal(filesystem: FileSystem, file: FileInfo) -> dict[str, Any] | None:
+    """Return the content of a seal; None if it is not of this project, or incomplete."""
+    if not file.is_file or file.size > LARGEST_SEAL:
+        return None
+    try:
+        content = json.loads(_read(filesystem, file))
+        given = content.pop("hmac")
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+        return None
+    return content if is_sealed(content, given) else None
 
 
-def _is_whole(filesystem: FileSystem, files: list[FileInfo]) -> bool:
-    """Return whether the digests of a snapshot's files match the seal; `TUNER` has no seal."""
-    content = {file.base_name: _read(filesystem, file) for file in files}
-    if TUNER in content:
-        return content[TUNER].endswith(pickle.STOP)
-    seals = [_seal(content.pop(name)) for name in list(content) if name.startswith(CALLBACKS)]
-    found = {name: hashlib.sha256(each).hexdigest() for name, each in content.items()}
-    return bool(found) and seals == [found]
+def _is_whole(filesystem: FileSystem, files: dict[str, FileInfo], content: dict[str, Any]) -> bool:
+    """Return whether all files that a seal names are there, with the digests in the seal."""
+    return all(
+        name in files
+        and files[name].is_file
+        and hashlib.sha256(_read(filesystem, files[name])).hexdigest() == digest
+        for name, digest in content["files"].items()
+    )
+
+
+def _remove(filesystem: FileSystem, file: FileInfo) -> None:
+    print(
+        f"{printable(file.path)}: cut short by a kill, or not sealed with this project's {KEY}, so "
+        "it is removed",
+        file=terminal.err(),
+    )
+    if file.type == FileType.Directory:
+        filesystem.delete_dir(file.path)
+    else:
+        filesystem.delete_file(file.path)
 
 
 def _read(filesystem: FileSystem, file: FileInfo) -> bytes:
     with filesystem.open_input_file(file.path) as opened:
         content: bytes = opened.read()
     return content
-
-
-def _seal(states: bytes) -> dict[str, str] | None:
-    """Return the digests that `SealSnapshot` stored; None if the callbacks' states are damaged."""
-    try:
-        found = pickle.loads(states)
-    except Exception:  # a pickle that is cut short may raise anything
-        return None
-    return next((state["files"] for state in found.values() if "files" in (state or {})), None)

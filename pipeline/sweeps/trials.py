@@ -6,7 +6,9 @@ from typing import Any
 
 from ray.tune import Callback, Result, ResultGrid
 from ray.tune.experiment import Trial
+from tqdm import tqdm
 
+from pipeline.common import terminal
 from pipeline.common.errors import last_line
 from pipeline.settings.params import TuneSettings
 from pipeline.sweeps.results import SweepResult, TrialResult, rank, require_enough
@@ -14,6 +16,8 @@ from pipeline.sweeps.trainable import OBJECTIVE
 from pipeline.tracking.runs import trial_run_name
 from pipeline.tracking.tracked_run import NoRun, StoredRun, TrackedRun
 from pipeline.tracking.tracker import Tracker, tracking_uri
+
+ENDED = (Trial.TERMINATED, Trial.ERROR)
 
 
 class TrackTrials(Callback):
@@ -65,6 +69,41 @@ class TrackTrials(Callback):
             name = trial_run_name(trial.trial_id)
             self.runs[trial.trial_id] = self.sweep_run.child(name, trial.config)
         return self.runs[trial.trial_id]
+
+
+class ShowTrials(Callback):
+    """Shows how many trials have ended, and the best objective so far."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.shown: tqdm[Any] | None = None
+
+    def __getstate__(self) -> dict[str, int]:
+        """Leave out what is on the terminal: Tune keeps this in a file."""
+        return {"total": self.total}
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        """Show a sweep that was resumed anew."""
+        self.__init__(state["total"])  # type: ignore[misc]
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Count the trials that have ended."""
+        if self.shown is None:
+            self.shown = terminal.progress("tune", self.total, "trial")
+        ended = sum(trial.status in ENDED for trial in trials)
+        found = [
+            trial.metric_analysis[OBJECTIVE]["max"]
+            for trial in trials
+            if OBJECTIVE in trial.metric_analysis
+        ]
+        if found:
+            self.shown.set_postfix_str(f"best {max(found):.3f}", refresh=False)
+        self.shown.update(ended - self.shown.n)
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """Leave the last state on the terminal."""
+        if self.shown is not None:
+            self.shown.close()
 
 
 def collect_results(grid: ResultGrid, asked: TuneSettings) -> SweepResult:

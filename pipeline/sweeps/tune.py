@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,16 @@ from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.params import MUTABLE, TuneSettings
 from pipeline.settings.search_space import Choices, Range, Space
 from pipeline.sweeps.results import SweepResult
-from pipeline.sweeps.snapshots import KeepScheduler, SealSnapshot, can_resume
+from pipeline.sweeps.snapshots import (
+    Rungs,
+    SealSnapshot,
+    resumable_rungs,
+    say_if_of_others,
+    set_rungs,
+    sweep_name,
+)
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob, run_parallel_trial, run_trial
-from pipeline.sweeps.trials import TrackTrials, collect_results
+from pipeline.sweeps.trials import ShowTrials, TrackTrials, collect_results
 from pipeline.tracking.runs import kill_others, tag_best, trial_run_name
 from pipeline.tracking.tracked_run import TrackedRun
 from pipeline.training.criterion import objective
@@ -89,15 +97,17 @@ def run_sweep(
     require_capacity(
         "tune.concurrent times tune.workers", asked.concurrent * asked.workers, asked.each
     )
-    name = f"tune-{job.key[:16]}"
+    name = sweep_name(job.key)
     sweep = storage.child(name)
     trainable = _trainable(job, sweep, trial or run_trial)
+    storage.say_if_others_write()
+    say_if_of_others(storage, name)
     with exclusive_lock(storage, name):
-        if can_resume(sweep):
+        rungs = resumable_rungs(sweep)
+        # This writes the tuner.pkl that `Tuner.restore` then reads.
+        tuner = _new_tuner(trainable, job, storage, TrackTrials(run, job.objective), rungs)
+        if rungs is not None:
             tuner = Tuner.restore(sweep.place, trainable=trainable, restart_errored=True)
-        else:
-            callback = TrackTrials(run, job.objective)
-            tuner = _new_tuner(trainable, job, storage, callback)
         result = collect_results(apart_from_signals(tuner.fit), asked)
     names = [trial_run_name(trial.trial) for trial in result.trials]
     kill_others(run, names)
@@ -113,11 +123,20 @@ def _trainable(job: SweepJob, sweep: Storage, trial: Callable[..., None]) -> Any
     return tune.with_resources(parallel, NEXT_TO_NOTHING)  # its workers reserve their own
 
 
-def _new_tuner(trainable: Any, job: SweepJob, storage: Storage, callback: Callback) -> Tuner:
+def _new_tuner(
+    trainable: Any,
+    job: SweepJob,
+    storage: Storage,
+    callback: Callback,
+    rungs: Rungs | None = None,
+) -> Tuner:
+    """Return the sweep as at its start, but with ASHA's state `rungs` if they are given."""
     asked = job.tune
     unused = method_of(job.model).unused_lambdas()
     space = {name: values for name, values in asked.space.items() if name not in unused}
     scheduler = _scheduler(asked, space)
+    if rungs is not None:
+        set_rungs(scheduler, rungs)
     return Tuner(
         trainable,
         param_space={name: _domain(values, asked) for name, values in space.items()},
@@ -134,9 +153,9 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: Storage, callback: Callba
             scheduler=scheduler,
         ),
         run_config=tune.RunConfig(
-            name=f"tune-{job.key[:16]}",
+            name=sweep_name(job.key),
             storage_path=storage.place,
-            callbacks=[callback, KeepScheduler(scheduler), SealSnapshot()],
+            callbacks=[callback, ShowTrials(_number(asked, space)), SealSnapshot(scheduler)],
             failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),
             # Under pbt another trial may take over any checkpoint.
             checkpoint_config=tune.CheckpointConfig(
@@ -144,6 +163,13 @@ def _new_tuner(trainable: Any, job: SweepJob, storage: Storage, callback: Callba
             ),
         ),
     )
+
+
+def _number(asked: TuneSettings, space: Space) -> int:
+    """Return how many trials the sweep has: a grid has as many as there are combinations."""
+    if asked.sampler != "grid":
+        return asked.trials
+    return prod(len(values.choices) for values in space.values() if isinstance(values, Choices))
 
 
 def _domain(values: Range | Choices, asked: TuneSettings) -> Any:

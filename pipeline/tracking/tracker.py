@@ -7,9 +7,9 @@ The work continues if the store fails: this process reports the failure once and
 to the store. `python -m stages track` later logs the missing parts from the results on disk.
 """
 
+import glob
 import os
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.common.files import project_root, publish
+from pipeline.common import terminal
+from pipeline.common.files import UNFINISHED, project_root, publish
 from pipeline.common.lines import masked
 
 EXPERIMENT = "skipscan"
@@ -53,16 +54,16 @@ _used: "set[Tracker]" = set()  # the stores that this process has opened
 
 def tracking_uri() -> str:
     """Return `MLFLOW_TRACKING_URI`, or the URI of mlflow.db in the project's root (absolute)."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(project_root() / "mlflow.db")
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(project_root() / "mlflow.db")
 
 
-def _sqlite_uri(path: Path) -> str:
+def sqlite_uri(path: Path) -> str:
     """Return the URI of a SQLite file.
 
-    Encodes only the characters with a meaning in URIs. MLflow makes the URI's folder without
-    decoding the name: an encoded accent would make a second folder beside the project's.
+    Names the driver, as `sqlite:///` would not: for that, MLflow makes the URI's folder without
+    decoding the name, a second folder beside the project's if the name has a % or a question mark.
     """
-    return f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F")
+    return f"sqlite+pysqlite:///{path}".replace("%", "%25").replace("?", "%3F")
 
 
 def _artifacts() -> str:
@@ -137,7 +138,7 @@ class Tracker:
                 f"MLflow at {self.uri} failed, so this run is not logged there: {reason}. The "
                 f"results are kept; log them later with `{self.later}`"
             )
-            print(masked(said), file=sys.stderr)
+            print(masked(said), file=terminal.err())
 
     def reopen(self, run: Run) -> str:
         """Set a run that a stage, an error or a signal closed to RUNNING again; return its id."""
@@ -204,21 +205,23 @@ class Tracker:
 
         MLflow takes seconds to make its tables and cannot open a file that a kill left incomplete.
         """
-        if not self.uri.startswith("sqlite:"):
+        if not self.uri.startswith("sqlite"):
             return
         path = Path(make_url(self.uri).database or ":memory:")
         if path.name == ":memory:" or path.exists():
             return
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        beside = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
         with FileLock(f"{path}.lock"):
+            for left in path.parent.glob(f"{glob.escape(path.name)}.*{UNFINISHED}*"):
+                left.unlink()  # by a process that was killed
             if not path.exists():  # another process may have made it
-                Tracker(_sqlite_uri(beside))._make_experiment()
+                Tracker(sqlite_uri(beside))._make_experiment()
                 publish(beside, path)
 
     def _make_experiment(self) -> None:
         if self.client().get_experiment_by_name(EXPERIMENT) is None:
             # An MLflow server has its own folder for artifacts; SQLite needs one from us.
-            local = self.uri.startswith("sqlite:")
+            local = self.uri.startswith("sqlite")
             place = _artifacts() if local else None
             self.client().create_experiment(EXPERIMENT, artifact_location=place)
 
@@ -228,7 +231,7 @@ class Tracker:
         MLflow keeps the whole address of each run's artifacts, and has no call to change it. So a
         copy would write into the folder of the original.
         """
-        if self.uri != _sqlite_uri(project_root() / "mlflow.db"):
+        if self.uri != sqlite_uri(project_root() / "mlflow.db"):
             return
         before = self.client().get_experiment_by_name(EXPERIMENT)
         if before is None or before.artifact_location == _artifacts():

@@ -6,14 +6,17 @@ which takes a second to import; `pipeline.training.curves` does.
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import ray.train
 import ray.train.torch
+from pyarrow.fs import FileSystem
 from ray.train import (
     Checkpoint,
     CheckpointConfig,
@@ -31,6 +34,7 @@ from pipeline.cluster.locks import exclusive_lock
 from pipeline.cluster.preflight import require_capacity
 from pipeline.cluster.session import apart_from_signals, share_cores
 from pipeline.cluster.storage import Storage
+from pipeline.common import terminal
 from pipeline.common.errors import InputError, last_line
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.models.tensor_files import save_checkpoint
@@ -39,8 +43,15 @@ from pipeline.patches.upload import SharedPatches, open_store
 from pipeline.settings.resources import WorkerRange, WorkerResources
 from pipeline.training.criterion import Validation, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, shuffled_reader, train
-from pipeline.training.ray_checkpoints import drop_unusable_list, newest_state, retry_writes
+from pipeline.training.ray_checkpoints import (
+    EPOCH,
+    drop_unusable_list,
+    last_epoch,
+    newest_state,
+    retry_writes,
+)
 
+SECONDS_BETWEEN_LOOKS = 2  # at the checkpoints, to show how many there are
 WORKER_FAILURES = 3  # restarts from the last checkpoint before the run counts as failed
 
 
@@ -87,12 +98,14 @@ def train_on_ray(
     require_capacity("train.workers", counts[0], resources.each)
     name = f"train-{job.key[:16]}"
     filesystem, folder = storage.child(name).open()
-    with exclusive_lock(storage, name):
+    with exclusive_lock(storage, name), _showing_epochs(filesystem, folder, job.settings.epochs):
         training = partial(fit, job, workers, resources, storage, name, callbacks)
         retry_writes(lambda: _attempt(training), folder)
     state = newest_state(filesystem, folder, job.key)
     if state is None:
-        raise InputError(f"{storage}: the training left no checkpoint there: see the log above")
+        raise InputError(
+            f"{storage}: the training left no checkpoint there: see {terminal.log() or 'its log'}"
+        )
     return state
 
 
@@ -129,6 +142,29 @@ def fit(
     )
     drop_unusable_list(*storage.child(name).open())
     trainer.fit()
+
+
+@contextmanager
+def _showing_epochs(filesystem: FileSystem, folder: str, epochs: int) -> Iterator[None]:
+    """Show how many epochs have a checkpoint in `folder`, while the workers train."""
+    ended = Event()
+
+    def watch() -> None:
+        with terminal.progress("train", epochs, "epoch") as shown:
+            while True:
+                last = ended.wait(SECONDS_BETWEEN_LOOKS)
+                with suppress(OSError):  # the workers say what they cannot write
+                    shown.update(last_epoch(filesystem, folder) - shown.n)
+                if last:
+                    return
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _attempt(training: Callable[[], None]) -> None:
@@ -189,7 +225,7 @@ def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> No
             metrics,
             checkpoint=Checkpoint.from_directory(folder),
             # The name sorts by epoch, and is never a name that Ray has in its list already.
-            checkpoint_dir_name=f"epoch-{state['epoch']:06d}-{time.time_ns()}",
+            checkpoint_dir_name=f"{EPOCH}{state['epoch']:06d}-{time.time_ns()}",
             checkpoint_upload_fn=_upload,
         )
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 import ray
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.models.tensor_files import CHECKPOINT, parse_checkpoint
 from pipeline.training.loop import State
 
 RAYS_LIST = "checkpoint_manager_snapshot.json"  # Ray Train's list of a run's checkpoints
+EPOCH = "epoch-"  # begins the names of checkpoints
 WAITS = (1, 2, 4, 8, 16, 32)  # seconds between tries to write: a minute in all
 
 
@@ -49,6 +51,12 @@ def newest_state(
     return None
 
 
+def last_epoch(filesystem: FileSystem, folder: str) -> int:
+    """Return the newest epoch that has a folder for its checkpoint; 0 without one."""
+    epochs = [name.split("-")[1] for name in _names(filesystem, folder) if name.startswith(EPOCH)]
+    return max((int(epoch) for epoch in epochs if epoch.isdigit()), default=0)
+
+
 def drop_unusable_list(filesystem: FileSystem, folder: str) -> None:
     """Remove Ray Train's list of a run's checkpoints if Ray would refuse to start with this list.
 
@@ -60,7 +68,7 @@ def drop_unusable_list(filesystem: FileSystem, folder: str) -> None:
     with filesystem.open_input_file(place) as file:
         content = file.read()
     if not _is_usable(content, _names(filesystem, folder)):
-        print(f"{place}: cut short, or of another Ray, so it is removed")
+        print(f"{place}: cut short, or of another Ray, so it is removed", file=terminal.err())
         filesystem.delete_file(place)
 
 
@@ -74,7 +82,7 @@ def retry_writes(write: Callable[[], None], place: str) -> None:
         try:
             write()
         except OSError as error:
-            print(f"{place}: {error}: trying again in {wait} s", flush=True)
+            print(f"{place}: {error}: trying again in {wait} s", file=terminal.err(), flush=True)
             time.sleep(wait)
         else:
             return
@@ -103,4 +111,4 @@ def _names(filesystem: FileSystem, folder: str) -> list[str]:
 
 def _say(refused: list[InputError], what_now: str) -> None:
     for error in refused:
-        print(f"{error}; {what_now}", flush=True)
+        print(f"{error}; {what_now}", file=terminal.err(), flush=True)

@@ -14,6 +14,7 @@ from pipeline.cluster.session import ray_session
 from tests.on_ray.jobs import environment, run_job
 
 RunHere = Callable[..., None]
+STORAGE = "s3://bucket/skipscan"  # on the server of the fixture `s3`
 
 ON_RAY = [
     pytest.mark.slow,

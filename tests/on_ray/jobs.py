@@ -1,8 +1,8 @@
 """Small jobs on Ray, for slow tests: in a process of their own, which can be killed, or here.
 
-python -m tests.on_ray.jobs JOB PATCHES FOLDER
+python -m tests.on_ray.jobs JOB PATCHES FOLDER [STORAGE]
 
-FOLDER is for the results, and for Ray's storage where `run_job` is told no other. Where the storage
+FOLDER is for the results, and for Ray's storage where the job is told no other. Where the storage
 is an address, the jobs read the patches that they have uploaded there, as nodes do that cannot read
 PATCHES.
 
@@ -143,7 +143,7 @@ JOBS: dict[str, Callable[[Path, Path, Storage], None]] = {
 
 
 if __name__ == "__main__":
-    name, patches, folder = sys.argv[1:]
+    name, patches, folder, *storage = sys.argv[1:]
     os.environ.update(environment(Path(folder)))
     with ray_session():
-        run_job(name, Path(patches), Path(folder))
+        run_job(name, Path(patches), Path(folder), *storage)

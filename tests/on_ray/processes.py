@@ -1,7 +1,5 @@
 """Starting a job in a process of its own, and killing it as a crash would."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,21 +9,17 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
-from pyarrow.fs import FileSystem
 
-from pipeline.training.loop import State
-from pipeline.training.ray_checkpoints import newest_state
 from tests.imports import ROOT
-from tests.on_ray.jobs import TRAIN
 
 SECONDS = 240
 
 
-def start(job: str, patches: Path, folder: Path) -> "subprocess.Popen[bytes]":
+def start(job: str, patches: Path, folder: Path, *storage: str) -> "subprocess.Popen[bytes]":
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.on_ray.jobs", job, str(patches), str(folder)],
+            [sys.executable, "-m", "tests.on_ray.jobs", job, str(patches), str(folder), *storage],
             cwd=ROOT,
             stdout=log,
             stderr=log,
@@ -36,7 +30,7 @@ def start(job: str, patches: Path, folder: Path) -> "subprocess.Popen[bytes]":
 def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> set[str]:
     """Kill -9 the process and all that it started, as soon as `ready`.
 
-    Returns the sockets that other machines could have reached meanwhile.
+    Returns the addresses that other machines could have reached meanwhile.
     """
     deadline = time.monotonic() + SECONDS
     asked, reachable = 0.0, set[str]()
@@ -49,14 +43,27 @@ def kill_when(process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> 
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:  # a test that fails leaves nothing running beside the next one
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_tree(process)
     return reachable
 
 
+def kill_tree(process: "subprocess.Popen[bytes]") -> None:
+    """Kill -9 a process and all that it started, and wait: Ray's would write on for a second."""
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(process.pid)
+        tree = [root, *root.children(recursive=True)]
+        for found in tree:
+            with suppress(psutil.NoSuchProcess):
+                found.kill()
+        psutil.wait_procs(tree, timeout=SECONDS)
+    process.wait()
+
+
 def reachable_sockets(pid: int) -> set[str]:
-    """The TCP sockets on which a process, or one that it started, listens beyond loopback."""
+    """The addresses on which a process, or one that it started, listens beyond loopback.
+
+    An actor's task renames its process, so addresses are told without the process's name.
+    """
     found = set()
     processes = [psutil.Process(pid)]
     with suppress(psutil.NoSuchProcess):
@@ -67,14 +74,5 @@ def reachable_sockets(pid: int) -> set[str]:
                 address = ip_address(socket.laddr.ip)
                 local = getattr(address, "ipv4_mapped", None) or address
                 if socket.status == psutil.CONN_LISTEN and not local.is_loopback:
-                    found.add(f"{process.name()} on {socket.laddr.ip}:{socket.laddr.port}")
+                    found.add(f"{socket.laddr.ip}:{socket.laddr.port}")
     return found
-
-
-def kept_state(storage: str, workers: int) -> State:
-    """The newest state that a killed training has left in its storage."""
-    key = TRAIN.key("data", workers)
-    filesystem, folder = FileSystem.from_uri(f"{storage}/train-{key[:16]}")
-    state = newest_state(filesystem, folder, key)
-    assert state is not None
-    return state

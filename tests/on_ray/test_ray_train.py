@@ -1,14 +1,16 @@
 """Two real workers, and a training that is killed and goes on."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from mlflow.tracking import MlflowClient
+from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from pipeline.models.tensor_files import load_tensors
-from tests.on_ray.conftest import ON_RAY, RunHere
-from tests.on_ray.jobs import TRAIN
-from tests.on_ray.processes import kept_state, kill_when, start
+from pipeline.training.ray_checkpoints import RAYS_LIST, newest_state
+from tests.on_ray.conftest import ON_RAY, STORAGE, RunHere
+from tests.on_ray.jobs import ELASTIC, TRAIN
+from tests.on_ray.processes import kill_when, start
 from tests.test_training import same
 
 pytestmark = ON_RAY
@@ -31,37 +33,56 @@ def test_two_workers_train_and_log_every_epoch(undisturbed: Path) -> None:
     assert [point.value for point in curve] == [m["loss_g"] for m in state["history"]]
 
 
-def test_killed_and_resumed_equals_undisturbed(
+def test_killed_and_resumed_at_an_address_equals_undisturbed_in_a_folder(
     undisturbed: Path,
+    s3: FileSystem,
     run_here: RunHere,
     patches: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    process = start("train", patches, tmp_path)
+    """On as many workers as there is room for, which are two here too."""
+    key = TRAIN.key("data", ELASTIC)
+    folder = f"bucket/skipscan/train-{key[:16]}"
+    process = start("elastic", patches, tmp_path, STORAGE)
     # Ray goes on from the checkpoints in its list, which it writes after the checkpoint itself.
-    reachable = kill_when(
-        process, lambda: any(tmp_path.glob("ray/train-*/checkpoint_manager_snapshot.json"))
-    )
-    # PyTorch's meeting point of the workers, at the first of them: it knows no other way.
-    assert len(reachable) <= 1
-    assert all(socket.startswith("ray::RayTrainWorker on :::") for socket in reachable)
+    reachable = kill_when(process, lambda: "epoch-000002" in rays_list(s3, folder))
+    assert len(reachable) <= 1  # PyTorch's meeting point of the workers, which it opens to all
     assert not (tmp_path / "state.pt").exists()
-    kept = kept_state(f"{tmp_path}/ray", workers=2)
-    cut_short = leave_one_cut_short(tmp_path)
-    run_here("train", patches, tmp_path)
+    checkpoints = sorted(path for path in names(s3, folder) if path.endswith("/checkpoint.pt"))
+    s3.delete_dir(str(PurePath(checkpoints[-1]).parent))  # as if killed before it was there
+    kept = newest_state(s3, folder, key)
+    assert kept is not None
+    cut_short = leave_one_cut_short(s3, checkpoints[0], f"{folder}/epoch-000099-0")
+    run_here("elastic", patches, tmp_path, STORAGE)
     expected, found = load_tensors(undisturbed / "state.pt"), load_tensors(tmp_path / "state.pt")
     assert found["epoch"] == TRAIN.epochs
     assert same(found, expected)
+    assert [(m["epoch"], m["workers"]) for m in found["history"]] == [(n, 2) for n in (1, 2, 3, 4)]
     # The epochs that it had were not run again: they took what they had taken, to the nanosecond.
     assert found["history"][: kept["epoch"]] == kept["history"]
     assert f"{cut_short}: not a whole checkpoint of ours" in "".join(capsys.readouterr())
+    assert not any(name.endswith(".tmp") for name in names(s3, "bucket"))
 
 
-def leave_one_cut_short(folder: Path) -> Path:
+def names(filesystem: FileSystem, folder: str) -> list[str]:
+    return [file.path for file in filesystem.get_file_info(FileSelector(folder, recursive=True))]
+
+
+def rays_list(filesystem: FileSystem, folder: str) -> str:
+    """Ray Train's list of a run's checkpoints; "" before there is one."""
+    place = f"{folder}/{RAYS_LIST}"
+    if filesystem.get_file_info(place).type == FileType.NotFound:
+        return ""
+    with filesystem.open_input_file(place) as file:
+        return bytes(file.read()).decode()
+
+
+def leave_one_cut_short(filesystem: FileSystem, whole: str, folder: str) -> str:
     """What a kill while a checkpoint is written leaves, later than the others."""
-    whole = next(folder.glob("ray/train-*/epoch-*/checkpoint.pt"))
-    cut_short = whole.parents[1] / "epoch-000099-0" / whole.name
-    cut_short.parent.mkdir()
-    cut_short.write_bytes(whole.read_bytes()[:-1])
+    cut_short = f"{folder}/{PurePath(whole).name}"
+    with filesystem.open_input_file(whole) as file:
+        content = file.read()
+    with filesystem.open_output_stream(cut_short) as file:
+        file.write(content[:-1])
     return cut_short

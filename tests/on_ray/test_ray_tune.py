@@ -1,6 +1,7 @@
 """A real sweep, killed and started again, with its trials nested in MLflow."""
 
 import json
+import pickle
 import time
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from pipeline.settings.search_space import apply
 from pipeline.tracking.runs import BEST_TAG
 from pipeline.training.criterion import LABELLED, load_validation
 from pipeline.training.loop import TrainSettings, Worker, train
-from tests.on_ray.conftest import ON_RAY, RunHere
+from tests.on_ray.conftest import ON_RAY, STORAGE, RunHere
 from tests.on_ray.jobs import GRID, TUNE
 from tests.on_ray.processes import kill_when, start
+from tests.test_ray_snapshots import Attack
 from tests.tiny import MODEL
 
 pytestmark = ON_RAY
@@ -53,12 +55,20 @@ def trials_in_snapshot(folder: Path) -> set[str]:
     return ended
 
 
-def test_a_sweep_killed_and_started_again(run_here: RunHere, patches: Path, tmp_path: Path) -> None:
+def test_a_sweep_killed_and_started_again(
+    run_here: RunHere, patches: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     process = start("sweep", patches, tmp_path)
     assert not kill_when(process, lambda: bool(trials_in_snapshot(tmp_path)))  # none is reachable
     before = trials_in_snapshot(tmp_path)
     assert len(before) < TUNE.trials
+    (sweep,) = (path for path in tmp_path.glob("ray/tune-*") if path.is_dir())
+    foreign = sweep / "callback-states-2999-01-01_00-00-00.pkl"  # Ray would unpickle the newest
+    foreign.write_bytes(pickle.dumps(Attack(tmp_path / "proof")))
+    capsys.readouterr()
     run_here("sweep", patches, tmp_path)
+    assert f"{foreign}: cut short by a kill, or not sealed" in capsys.readouterr().out
+    assert not (tmp_path / "proof").exists()
 
     result = json.loads((tmp_path / "trials.json").read_text())
     assert len(result["trials"]) == TUNE.trials
@@ -84,6 +94,18 @@ def test_a_sweep_killed_and_started_again(run_here: RunHere, patches: Path, tmp_
     assert all(run.info.status == "KILLED" for run in runs.values())
     (best,) = [run for run in trial_runs(tmp_path) if BEST_TAG in run.data.tags]
     assert best.info.run_name == f"trial-{result['trials'][0]['trial']}"
+
+
+def test_a_sweep_at_an_address_started_again_has_nothing_left_to_do(
+    run_here: RunHere, patches: Path, tmp_path: Path
+) -> None:
+    for run in ("first", "second"):
+        run_here("sweep", patches, tmp_path / run, STORAGE)
+    first, second = (
+        json.loads((tmp_path / run / "trials.json").read_text()) for run in ("first", "second")
+    )
+    assert len(first["trials"]) == TUNE.trials
+    assert second["trials"] == first["trials"]
 
 
 def test_a_grid_of_which_half_fails(grid: Path) -> None:

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from supervision import Detections
 
+from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanEntry
+from pipeline.scans.sources import detections
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import check_reach, check_size, mask_of
 from pipeline.scans.sources.folders import EXPECTED, list_files
@@ -111,7 +113,7 @@ def test_sizes_must_be_those_of_the_image() -> None:
 
 def test_a_polygon_reaches_ten_times_the_longer_side_at_most() -> None:
     check_reach([-300, 0, 300], (WIDTH, HEIGHT))
-    for value in (300.1, -300.1):
+    for value in (300.1, -300.1, float("nan")):
         with pytest.raises(ValueError, match=r"^a polygon that reaches far out of the image$"):
             check_reach([1, value], (WIDTH, HEIGHT))
 
@@ -164,3 +166,17 @@ def test_an_image_without_labels_is_what_the_user_says_or_else_the_format(
     files = {"names.yaml": "names: [gun]", "a.png": None, "a.txt": "0 0.5 0.5 1 1", "b.png": None}
     source = YoloSource(write_set(tmp_path, files), ClassMap({"gun": "gun"}), said)
     assert len(source.listing().entries) == count
+
+
+def test_more_masks_than_memory_is_meant_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = "0 0.5 0.5 0.2 0.3\n" * 3
+    write_set(tmp_path, {"a.png": None, "a.txt": labels, "classes.txt": "gun\n"})
+    source = YoloSource(tmp_path, ClassMap({"gun": "gun"}))
+    (entry,) = source.listing().entries
+    monkeypatch.setattr(detections, "MAX_MASKS", 3 * 50 * 40)
+    assert len(source.read(entry).regions) == 3
+    monkeypatch.setattr(detections, "MAX_MASKS", 3 * 50 * 40 - 1)
+    with pytest.raises(InputError, match=r"a\.png: 3 objects or more on 50x40 pixels, expected 2"):
+        source.read(entry)

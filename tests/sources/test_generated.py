@@ -246,6 +246,7 @@ def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -
     for path in lost:
         path.unlink()
     before = kept.stat().st_mtime_ns
+    (tmp_path / ".00006.png.99999999.tmp").touch()  # of a process that was killed
     generate(tmp_path, SEED, 7, workers=1)
     assert content_of(tmp_path) == whole
     assert kept.stat().st_mtime_ns == before

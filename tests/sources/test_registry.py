@@ -13,6 +13,7 @@ from pipeline.scans.sources.detections import DetectionSource
 from pipeline.scans.sources.labelme import LabelMeSource
 from pipeline.scans.sources.masks import MasksSource
 from pipeline.scans.sources.mvtec import MvtecSource
+from pipeline.scans.sources.normal_folder import NormalFolderSource
 from pipeline.scans.sources.registry import open_source
 from pipeline.scans.sources.text_boxes import TextBoxSource
 from pipeline.scans.sources.voc import VocSource
@@ -33,6 +34,7 @@ def opened(source: str, folder: str = "some/set", **scans: object) -> ScanSource
     ("name", "kind"),
     [
         ("coco", CocoSource),
+        ("folder", NormalFolderSource),
         ("hixray", TextBoxSource),
         ("labelme", LabelMeSource),
         ("opixray", TextBoxSource),

@@ -68,8 +68,8 @@ FILE = '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotation>&a;</a
     [
         ("<annotation><object>", "not XML that is read: ParseError"),
         ("", "not XML that is read: ParseError"),
-        (BOMB, "not XML that is read: EntitiesForbidden"),
-        (FILE, "not XML that is read: EntitiesForbidden"),
+        (BOMB, "not XML that is read: DTDForbidden"),
+        (FILE, "not XML that is read: DTDForbidden"),
         ("<html></html>", "not Pascal VOC: expected an <annotation>, got <html>: "),
     ],
 )

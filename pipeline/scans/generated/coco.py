@@ -15,9 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 from supervision.detection.utils.converters import mask_to_rle
-from tqdm import tqdm
 
-from pipeline.common.files import write_whole
+from pipeline.common import terminal
+from pipeline.common.files import remove_unfinished, write_whole
 from pipeline.common.names import Image
 from pipeline.common.processes import end_with_parent
 from pipeline.scans.generated.generator import CYCLE, begin_scan, finish_scan
@@ -88,7 +88,7 @@ def _begin_worker() -> None:
 
 
 def _collect(folder: Path, records: Iterable[Record], count: int) -> None:
-    write_annotations(folder, tqdm(records, "scans", count, unit="scan"))
+    write_annotations(folder, terminal.progress("scans", count, "scan", records))
 
 
 def _prepare(folder: Path, seed: int) -> None:
@@ -97,6 +97,7 @@ def _prepare(folder: Path, seed: int) -> None:
     if not (marker.is_file() and marker.read_text() == str(seed)):
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
     (folder / ANNOTATIONS).unlink(missing_ok=True)
     marker.write_text(str(seed))
 

@@ -15,7 +15,13 @@ from pipeline.common.names import IGNORED
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import PARTS, Listing, Part, Region, Scan, ScanEntry, SetFiles
 from pipeline.scans.sources.classes import ClassMap
-from pipeline.scans.sources.folders import EXPECTED, id_below, list_set, without_repeats
+from pipeline.scans.sources.folders import (
+    ALL_NORMAL,
+    EXPECTED,
+    id_below,
+    list_set,
+    without_repeats,
+)
 
 NUMBER = re.compile(r"^\d+\.")  # before the class's name, in the layout of the 2019 code
 
@@ -91,7 +97,9 @@ class ClassFolderSource:
         name, part = self._find_place(path)
         if name is None:
             layout = "train/<class>/ or test/<class>/" if self._parted else "<class>/"
-            raise InputError(f"{path}: not in a folder of its class: expected {layout}")
+            raise InputError(
+                f"{path}: not in a folder of its class: expected {layout}, {ALL_NORMAL}"
+            )
         return name, part
 
     def _find_place(self, path: Path) -> tuple[str | None, Part | None]:

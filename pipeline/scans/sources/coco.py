@@ -1,6 +1,5 @@
 """COCO: JSON files with images, categories and annotations, anywhere in the folder."""
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +10,12 @@ import numpy as np
 from supervision.dataset.formats.coco import coco_annotations_to_detections
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import digest
+from pipeline.common.files import digest, read_json
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import Mask, ScanEntry, SetFiles
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
-from pipeline.scans.sources.folders import list_files
+from pipeline.scans.sources.folders import ALL_NORMAL, list_files
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 from pipeline.scans.sources.pairing import by_end, find_by_end, loose_stem, part_in_name, part_of
 from pipeline.settings.scans import Unannotated
@@ -151,7 +150,9 @@ def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
     listed = [path for path in files.ending_in(".json") if _may_be_coco(path)]
     others = [path for path in files.ending_in(".json") if path not in listed]
     if not listed:
-        raise InputError(f"{files.folder}: no JSON file of COCO in it: expected its annotations")
+        raise InputError(
+            f"{files.folder}: no JSON file of COCO in it: expected its annotations, {ALL_NORMAL}"
+        )
     found.ignored |= dict.fromkeys(others, "JSON, but not COCO's")
     found.annotations.update(listed)
     images = ImageFinder(files)
@@ -230,8 +231,8 @@ class ImageFinder:
 def _may_be_coco(path: Path) -> bool:
     """Return whether a JSON file has one of `KEYS`, or cannot be read."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path)
+    except (OSError, InputError):
         return True
     return isinstance(content, dict) and not content.keys().isdisjoint(KEYS)
 
@@ -239,11 +240,9 @@ def _may_be_coco(path: Path) -> bool:
 def _read_file(path: Path) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
     """Return a COCO file's images, its images with an unusable annotation, and its faults."""
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
     try:
         names = _by_id((item["id"], str(item["name"]).strip()) for item in content["categories"])
         images = _by_id((item["id"], _annotated(path, item)) for item in content["images"])

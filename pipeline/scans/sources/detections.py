@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 from supervision import Detections
 
+from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Listing, Mask, Region, Scan, ScanEntry
@@ -26,6 +27,7 @@ from pipeline.scans.sources.part_lists import read_part_lists
 from pipeline.settings.scans import Unannotated
 
 FAR = 10
+MAX_MASKS = 2**31  # bytes of the masks of one scan, a byte for each pixel and object
 
 
 class DetectionSource(ABC):
@@ -108,7 +110,14 @@ def read_scan(
     """Read a scan's image and its `objects`; objects of normal classes become no regions."""
     image = read_image(entry.files[0])
     height, width = image.shape[:2]
-    found = list(objects(entry, (width, height)))
+    found: list[tuple[str, Mask]] = []
+    for item in objects(entry, (width, height)):
+        found.append(item)
+        if len(found) * width * height > MAX_MASKS:
+            raise InputError(
+                f"{entry.files[0]}: {len(found)} objects or more on {width}x{height} pixels, "
+                f"expected {MAX_MASKS // (width * height)} or fewer: cut it into smaller scans"
+            )
     regions = [
         Region(classes.meaning(name), mask)
         for name, mask in found
@@ -135,9 +144,10 @@ def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
     """Refuse a polygon that reaches far out of the image, before its corners become integers.
 
     Raises:
-        ValueError: a coordinate is more than `FAR` times the image's longer side from its corner.
+        ValueError: a coordinate is more than `FAR` times the image's longer side from its corner,
+            or not a number.
     """
-    if any(abs(value) > FAR * max(size) for value in values):
+    if not all(abs(value) <= FAR * max(size) for value in values):
         raise ValueError("a polygon that reaches far out of the image")
 
 

@@ -2,18 +2,19 @@
 
 import os
 import re
-import stat
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.common.errors import InputError
+from pipeline.common.files import odd_kind
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.images import FORMATS, LFS, image_format
 from pipeline.scans.scan import IMAGE_SUFFIXES, ScanEntry, SetFiles
 
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".dcm", ".npy")  # reported as bad, not left out
 EXPECTED = f"expected {', '.join(FORMATS)}"
+ALL_NORMAL = "or set scans.source to folder if every image in it is a normal scan"
 
 # Where DVC and git-annex store the content of tracked files, under the digest as name.
 DVC_STORE = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")
@@ -117,14 +118,14 @@ def _why_not(path: Path, root: Path) -> str | None:
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in str(path)):
         return "a name with control characters, or that is not UTF-8: rename it"
     try:
-        mode = path.stat().st_mode
+        kind = odd_kind(path)
         target = path.resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a loop of links, in Python 3.11 and 3.12
         return _why_lost(path)
     if path.is_symlink() and not (target.is_relative_to(root) or _is_in_store(target)):
         return "a link out of the folder: put the file here"
-    if not stat.S_ISREG(mode):
-        return f"{_kind(mode)}, not a file: remove it"
+    if kind:
+        return f"{kind}, not a file: remove it"
     if path.suffix == DVC_FILE and not path.with_suffix("").exists():
         return f"DVC tracks {path.stem}, which is not here: run `dvc pull` or `dvc checkout`"
     return None
@@ -139,12 +140,6 @@ def _why_lost(link: Path) -> str:
 
 def _is_in_store(target: Path) -> bool:
     return bool(DVC_STORE.search(target.as_posix()) or ANNEX_STORE.search(target.as_posix()))
-
-
-def _kind(mode: int) -> str:
-    if stat.S_ISFIFO(mode):
-        return "a FIFO"
-    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _picture(path: Path) -> str | None:

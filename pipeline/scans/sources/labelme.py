@@ -1,6 +1,5 @@
 """LabelMe: a JSON file of shapes beside each image."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from supervision.dataset.formats.labelme import (
 )
 
 from pipeline.common.errors import InputError
+from pipeline.common.files import read_json
 from pipeline.common.names import NORMAL
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry
@@ -69,7 +69,7 @@ def _read(path: Path) -> dict[str, Any]:
     A shape without a kind is a polygon, as in LabelMe's first files.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: dict[str, Any] = read_json(path)
         shapes = [
             {**shape, "label": str(shape["label"]).strip(), "shape_type": _kind(shape)}
             for shape in content["shapes"]
@@ -77,7 +77,9 @@ def _read(path: Path) -> dict[str, Any]:
         flags = [name for name, holds in (content.get("flags") or {}).items() if holds]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (*WRONG_SHAPE, RecursionError):
+    except InputError:
+        raise
+    except WRONG_SHAPE:
         raise InputError(f"{path}: not LabelMe's JSON: expected `shapes`") from None
     for number, shape in enumerate(shapes, 1):
         if shape["shape_type"] not in SUPPORTED_SHAPE_TYPES or not shape["label"]:

@@ -13,7 +13,7 @@ from pipeline.scans.images import Pixels, read_index_mask
 from pipeline.scans.scan import Listing, Mask, Scan, ScanEntry
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import check_size, read_scan
-from pipeline.scans.sources.folders import id_below, list_files, without_repeats
+from pipeline.scans.sources.folders import ALL_NORMAL, id_below, list_files, without_repeats
 
 SIXRAY = ClassMap({1: "gun", 2: "knife"})  # values of a mask; 0 is background
 T = TypeVar("T")
@@ -41,7 +41,10 @@ class MasksSource:
         files = list_files(self.folder)
         missing = [name for name in FOLDERS if not (self.folder / name).is_dir()]
         if missing and missing != ["threat", "masks"]:  # a set of normal scans only lacks both
-            raise InputError(f"{self.folder / missing[0]}: no such folder: expected {FOLDERS}")
+            raise InputError(
+                f"{self.folder / missing[0]}: no such folder: expected normal/, threat/ and "
+                f"masks/, {ALL_NORMAL}"
+            )
         within: dict[str, list[Path]] = {name: [] for name in FOLDERS}
         bad = []
         for path in files.images:

@@ -13,6 +13,7 @@ from pipeline.scans.sources.detections import DetectionSource
 from pipeline.scans.sources.labelme import LabelMeSource
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.sources.mvtec import MVTEC, MvtecSource
+from pipeline.scans.sources.normal_folder import NormalFolderSource
 from pipeline.scans.sources.text_boxes import TextBoxSource
 from pipeline.scans.sources.voc import VocSource
 from pipeline.scans.sources.yolo import YoloSource
@@ -20,6 +21,7 @@ from pipeline.settings.params import ScanSettings
 
 DETECTIONS: dict[str, type[DetectionSource]] = {
     "coco": CocoSource,
+    "folder": NormalFolderSource,
     "hixray": TextBoxSource,
     "labelme": LabelMeSource,
     "opixray": TextBoxSource,

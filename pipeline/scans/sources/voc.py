@@ -67,7 +67,7 @@ def _is_readable(path: Path) -> bool:
 
 def _read(path: Path) -> Element:
     try:
-        root = parse(path).getroot()
+        root = parse(path, forbid_dtd=True).getroot()  # a DTD can repeat things without end
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (ParseError, LookupError, ValueError) as error:  # entities, encodings

@@ -88,7 +88,7 @@ def _names_in_yaml(path: Path) -> Names:
     try:
         pairs = names.items() if isinstance(names, dict) else enumerate(names)
         found = {int(index): str(name).strip() for index, name in pairs}
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = {}
     if not found or isinstance(names, str):
         raise InputError(f"{path}: expected the classes under `names`, a list or by index")

@@ -1,0 +1,59 @@
+"""The project's key: it seals what the project leaves in the storage, where others may write."""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import project_root, write_whole
+
+KEY = Path(".skipscan", "key")  # in the project's root
+KEY_BYTES = 32
+READABLE_BY_MORE = 0o027  # bits of a mode: others may read, or the group may write
+
+
+def project_key() -> bytes:
+    """Return the project's key; make it at its first use, in a file that only the user can read.
+
+    Raises:
+        InputError: others can read the file, or it is not a key.
+        OSError: the file cannot be written.
+    """
+    path = project_root() / KEY
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with FileLock(path.with_name(".lock")):  # a stage that starts at the same time
+            if not path.exists():
+                write_whole(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
+    found = path.stat()
+    if found.st_uid not in (0, os.getuid()) or found.st_mode & READABLE_BY_MORE:
+        raise InputError(
+            f"{path}: expected a file that nobody else can read, since it seals what Ray restores: "
+            "take it back (chmod 600) or, if others may have read it, remove it"
+        )
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise InputError(f"{path}: got {len(key)} bytes, expected {KEY_BYTES}: remove it")
+    return key
+
+
+def key_name() -> str:
+    """Return 8 hex digits that tell the project's key from others and do not give it away."""
+    return seal("name")[:8]
+
+
+def seal(content: Any) -> str:
+    """Return the HMAC-SHA256, in hex, of JSON-like content with the project's key."""
+    text = json.dumps(content, sort_keys=True).encode()
+    return hmac.new(project_key(), text, hashlib.sha256).hexdigest()
+
+
+def is_sealed(content: Any, found: object) -> bool:
+    """Return whether `found` is the `seal` of the content."""
+    return isinstance(found, str) and hmac.compare_digest(seal(content).encode(), found.encode())

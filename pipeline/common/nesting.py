@@ -1,0 +1,80 @@
+"""Limits on the nesting of foreign JSON and YAML, and on what YAML's aliases repeat."""
+
+import re
+from collections.abc import Iterable
+
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    Event,
+    NodeEvent,
+    ScalarEvent,
+)
+
+from pipeline.common.errors import InputError
+
+MAX_DEPTH = 32  # levels; COCO has 6
+MAX_NODES = 2**16  # of YAML with its aliases written out
+NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
+
+
+def is_deep_json(content: bytes) -> bool:
+    """Return whether valid JSON is nested deeper than `MAX_DEPTH`.
+
+    A value nested so deep may be read, but then not be shown or written: Python counts its calls.
+    """
+    content = content.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, NO_BRACKETS)
+    brackets = re.sub(rb'"[^"]*"', b"", content)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")  # the innermost level
+    return bool(brackets)
+
+
+def check_yaml(events: Iterable[Event]) -> None:
+    """Refuse YAML nested deeper than `MAX_DEPTH`, or with aliases that repeat too much.
+
+    Raises:
+        InputError: without the file's name.
+    """
+    count = _NodeCount()
+    for event in events:
+        count.add(event)
+        if len(count.above) > MAX_DEPTH:
+            raise InputError(f"nested deeper than {MAX_DEPTH} levels: flatten it")
+        if count.nodes > MAX_NODES:
+            raise InputError("aliases that repeat too much, or themselves: write it out")
+
+
+class _NodeCount:
+    """Counts the nodes of YAML.
+
+    Attributes:
+        nodes: their number so far, with the aliases written out.
+        above: anchor of each open collection, and the number of nodes before it.
+    """
+
+    def __init__(self) -> None:
+        self.nodes = 0
+        self.above: list[tuple[str | None, int]] = []
+        self._sizes: dict[str, int] = {}  # nodes below each anchor
+
+    def add(self, event: Event) -> None:
+        """Add the next event of the file."""
+        if isinstance(event, AliasEvent):
+            self.nodes += self._sizes.get(event.anchor, 0)
+        elif isinstance(event, CollectionEndEvent):
+            anchor, before = self.above.pop()
+            if anchor is not None:
+                self._sizes[anchor] = self.nodes - before
+        elif isinstance(event, NodeEvent):
+            self._add_node(event)
+
+    def _add_node(self, event: NodeEvent) -> None:
+        if event.anchor in self._sizes:
+            raise InputError(f"two anchors called {event.anchor!r}: rename one")
+        if event.anchor is not None:  # until it ends, a collection's alias would be within itself
+            self._sizes[event.anchor] = 1 if isinstance(event, ScalarEvent) else MAX_NODES
+        if isinstance(event, CollectionStartEvent):
+            self.above.append((event.anchor, self.nodes))
+        self.nodes += 1

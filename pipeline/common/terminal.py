@@ -1,0 +1,92 @@
+"""Lines and progress for the person at the terminal, apart from the output of libraries.
+
+A stage sends all that is printed, also by libraries and by the processes that it starts, to a log
+file (`send_output_to`). The lines and bars of this module still go to the terminal.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from pipeline.common.errors import InputError
+
+SECONDS_BETWEEN_LINES = 15  # of progress, where no terminal shows a bar
+LINE = "{desc}: {n_fmt} of {total_fmt}, {elapsed} gone, {remaining} left{postfix}"
+_terminal: list[TextIO] = []  # stdout and stderr as they were before `send_output_to`
+_log: list[Path] = []  # the file that has taken their place
+
+
+def out() -> TextIO:
+    """Return the stream for results: stdout, also when the log file has taken its place."""
+    return _terminal[0] if _terminal else sys.stdout
+
+
+def err() -> TextIO:
+    """Return the stream for messages and progress: stderr, also beside a log file."""
+    return _terminal[1] if _terminal else sys.stderr
+
+
+def log() -> Path | None:
+    """Return the log file; None before `send_output_to`."""
+    return _log[0] if _log else None
+
+
+def send_output_to(path: Path) -> None:
+    """Send all that this process and its children print to a file from now on.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: expected a place for the log") from None
+    with file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            kept = os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8")
+            os.dup2(file.fileno(), stream.fileno())
+            _terminal.append(kept)
+    _log.append(path)
+
+
+def progress(what: str, total: int, unit: str, items: Iterable[Any] = ()) -> "tqdm[Any]":
+    """Show how much of some work is done, with the time that is left.
+
+    In a terminal this is a bar. In a file it is a line every 15 seconds, and none for work that
+    takes less.
+
+    Args:
+        what: the work.
+        total: number of its parts.
+        unit: the name of one part.
+        items: the parts, to iterate over; without them call `update` for each.
+    """
+    if err().isatty():
+        return tqdm(items, what, total, unit=unit, file=err())
+    return tqdm(
+        items,
+        what,
+        total,
+        file=_Lines(),
+        bar_format=LINE,
+        leave=False,
+        mininterval=SECONDS_BETWEEN_LINES,
+        maxinterval=SECONDS_BETWEEN_LINES,
+        delay=SECONDS_BETWEEN_LINES,
+    )
+
+
+class _Lines(io.StringIO):
+    """Prints what tqdm would write over its last line as a line of its own."""
+
+    def write(self, text: str) -> int:
+        if line := text.strip():
+            print(line, file=err(), flush=True)
+        return len(text)

@@ -1,0 +1,104 @@
+"""The alarms of the stored threshold on the test part: windows and scans with a score over it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.common.metrics import RateEstimate, rate_by_scan
+from pipeline.common.names import NORMAL
+from pipeline.common.tables import text_table
+from pipeline.evaluation.evaluate import ANOMALY, OVERALL, TestScores
+from pipeline.models.detector import Calibration
+
+
+@dataclass(frozen=True)
+class ScanCount:
+    """The scans of one kind: how many have a window over the threshold, of how many."""
+
+    alarms: int
+    scans: int
+
+    @property
+    def share(self) -> float | None:
+        """The share with an alarm, 0 to 1; None if there is no scan of the kind."""
+        return self.alarms / self.scans if self.scans else None
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """The alarms of the stored threshold.
+
+    Attributes:
+        asked: the false-alarm rate on validation normals that the threshold was set for, 0 to 1.
+        threshold: the threshold of the scaled anomaly score.
+        windows: share of the windows with an alarm, by class; `normal` first, `overall` last.
+        normal_scans: the scans whose windows are all normal.
+        threat_scans: the scans with an abnormal window.
+    """
+
+    asked: float
+    threshold: float
+    windows: Mapping[str, RateEstimate]
+    normal_scans: ScanCount
+    threat_scans: ScanCount
+
+    @classmethod
+    def of(
+        cls,
+        test: TestScores,
+        calibration: Calibration,
+        classes: tuple[str, ...],
+        samples: int,
+        seed: int,
+    ) -> "Alarms":
+        """Count the alarms on the test windows; intervals are from `samples` resampled scans."""
+        over = test.scores[ANOMALY] > calibration.scaled_threshold
+        masks = {NORMAL: test.normal, **{n: test.abnormal(n) for n in (*classes, OVERALL)}}
+        windows = {
+            name: rate_by_scan(over[mask], test.scan_ids[mask], samples, seed)
+            for name, mask in masks.items()
+        }
+        threats = set(test.scan_ids[~test.normal].tolist())
+        normals = set(test.scan_ids.tolist()) - threats
+        alarmed = set(test.scan_ids[over].tolist())
+        return cls(
+            calibration.false_alarm_rate,
+            calibration.scaled_threshold,
+            windows,
+            ScanCount(len(normals & alarmed), len(normals)),
+            ScanCount(len(threats & alarmed), len(threats)),
+        )
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the block `threshold` of metrics.json; None where a metric is not defined."""
+        normal = self.windows[NORMAL]
+        return {
+            "scaled": self.threshold,
+            "false_alarm_rate_asked": self.asked,
+            "false_alarm_rate": normal.rate,
+            "false_alarm_interval": {"low": normal.low, "high": normal.high},
+            "detection_rate": {n: found.rate for n, found in self.windows.items() if n != NORMAL},
+            "scans_with_alarm": {
+                NORMAL: self.normal_scans.share,
+                "with_threat": self.threat_scans.share,
+            },
+        }
+
+    def text(self) -> str:
+        """Return text for people: the share of each class's windows, and of scans, with an alarm.
+
+        Classes without windows are left out.
+        """
+        defined = {name: found for name, found in self.windows.items() if found.scans}
+        rows = [(name.replace("_", " "), found) for name, found in defined.items()]
+        heads = ["over the threshold", "share of the test windows"]
+        lines = [
+            *([text_table(heads, rows)] if rows else []),
+            f"asked: {self.asked:g} of normal windows (train.false_alarm_rate; threshold "
+            f"{self.threshold:.3f}, set on validation scans)",
+        ]
+        kinds = (("normal scans", self.normal_scans), ("scans with a threat", self.threat_scans))
+        found = [f"{kind.alarms} of {kind.scans} {name}" for name, kind in kinds if kind.scans]
+        if found:
+            lines.append(f"{' and '.join(found)} have a window over it")
+        return "\n".join(lines)

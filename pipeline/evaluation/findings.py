@@ -1,0 +1,33 @@
+"""Says in words what an evaluation found, beside the best score that needs no model."""
+
+from pipeline.common.metrics import AucEstimate
+from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA, AucTable
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+
+
+def findings(table: AucTable) -> str:
+    """Return two lines on the AUC over all classes; "" if it is not defined.
+
+    Two AUCs are called different only if their intervals do not overlap.
+    """
+    model = table[ANOMALY][OVERALL]
+    if model.auc is None:
+        return ""
+    name, best = max(
+        ((name, table[name][OVERALL]) for name in (PCA, *TRIVIAL_SCORES)),
+        key=lambda row: row[1].auc or 0.0,
+    )
+    return (
+        f"The model tells {model.abnormal} threat windows from normal ones with AUC {model}.\n"
+        f"{name}, which needs no model, has {best}: {_compare(model, best)}.\n"
+    )
+
+
+def _compare(model: AucEstimate, best: AucEstimate) -> str:
+    if model.low is None or model.high is None or best.low is None or best.high is None:
+        return "there are too few scans to say which is better"
+    if model.low > best.high:
+        return "the model is better"
+    if model.high < best.low:
+        return "on these scans the model is worse than no model"
+    return "the intervals overlap, so neither is shown to be better"

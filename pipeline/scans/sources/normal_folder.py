@@ -1,0 +1,24 @@
+"""A folder of normal scans alone: images without labels, flat or in folders of any depth."""
+
+from collections.abc import Iterable
+
+from pipeline.scans.scan import Mask, ScanEntry
+from pipeline.scans.sources.detections import DetectionSource
+from pipeline.scans.sources.labelled_set import LabelledSet
+
+
+class NormalFolderSource(DetectionSource):
+    """Every image is a normal scan, unless another file seems to hold its labels."""
+
+    format_rule = "normal"
+
+    def labels(self, found: LabelledSet) -> None:
+        """Read no labels; count the images of each folder, so that the account names them."""
+        for image in found.files.images:
+            top, *below = image.relative_to(self.folder).parts
+            if below:
+                found.notes[f"images in {top}/"] += 1
+
+    def objects(self, _: ScanEntry, __: tuple[int, int]) -> Iterable[tuple[str, Mask]]:
+        """Return no objects."""
+        return ()

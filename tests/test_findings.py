@@ -1,0 +1,41 @@
+"""The words after an evaluation."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.common.metrics import AucEstimate
+from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA
+from pipeline.evaluation.findings import findings
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+
+METAL = AucEstimate(0.7, 0.65, 0.75, normal=90, abnormal=10, scans=9)
+
+
+def said(model: AucEstimate, metal: AucEstimate = METAL) -> str:
+    others = {name: replace(metal, auc=0.5) for name in (PCA, *TRIVIAL_SCORES)}
+    table = {ANOMALY: model, **others, "metal_amount": metal}
+    return findings({name: {OVERALL: estimate} for name, estimate in table.items()})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.76, 0.9, "the model is better"),
+        (0.5, 0.64, "on these scans the model is worse than no model"),
+        (0.74, 0.9, "the intervals overlap, so neither is shown to be better"),
+        (0.5, 0.66, "the intervals overlap, so neither is shown to be better"),
+        (None, None, "there are too few scans to say which is better"),
+    ],
+)
+def test_the_model_is_compared_with_the_best_score_without_one(
+    low: float | None, high: float | None, verdict: str
+) -> None:
+    model = AucEstimate(0.6, low, high, normal=90, abnormal=10, scans=9)
+    first, second = said(model).splitlines()
+    assert first == f"The model tells 10 threat windows from normal ones with AUC {model}."
+    assert second == f"metal_amount, which needs no model, has 0.700 [0.650 0.750]: {verdict}."
+
+
+def test_without_an_auc_nothing_is_said() -> None:
+    assert said(AucEstimate(None, None, None, normal=90, abnormal=0, scans=0)) == ""

@@ -1,0 +1,128 @@
+"""Lines and progress for a person, apart from the output of libraries."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pyarrow.fs import LocalFileSystem
+from ray.tune.experiment import Trial
+
+from pipeline.common import terminal
+from pipeline.sweeps.trainable import OBJECTIVE
+from pipeline.sweeps.trials import ShowTrials
+from pipeline.training import on_ray
+from pipeline.training.ray_checkpoints import last_epoch
+from tests.imports import ROOT
+
+STAGE = """
+import os, sys, warnings
+from pathlib import Path
+from pipeline.common import terminal
+from stages.entry import run_stage
+
+def main():
+    terminal.send_output_to(Path(sys.argv[1]) / "logs" / "stage.txt")
+    print("of a library")
+    os.system("echo of a child")
+    warnings.warn("of torch")
+    print("a result", file=terminal.out())
+    print("a message", file=terminal.err())
+    {then}
+
+run_stage(main)
+"""
+
+
+def run_stage(then: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", STAGE.format(then=then), str(folder)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_output_of_libraries_and_children_is_in_the_log_alone(tmp_path: Path) -> None:
+    found = run_stage("", tmp_path)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "a result\n", "a message\n")
+    log = (tmp_path / "logs" / "stage.txt").read_text()
+    assert all(line in log for line in ("of a library\n", "of a child\n", "of torch\n"))
+    assert "a result" not in log
+
+
+def test_a_fault_of_ours_is_one_line_that_names_the_log(tmp_path: Path) -> None:
+    found = run_stage("raise RuntimeError('a\\\\x1b[31m b')", tmp_path)
+    assert found.returncode == 1
+    log = tmp_path / "logs" / "stage.txt"
+    message, error = found.stderr.splitlines()
+    assert message == "a message"
+    assert error.startswith("error: RuntimeError: a\\x1b[31m b: a fault of SkipScan")
+    assert str(log) in error
+    assert "Traceback" in log.read_text()
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("")
+    found = run_stage("", tmp_path)
+    assert "Traceback" not in found.stderr
+    log = tmp_path / "logs" / "stage.txt"
+    assert found.stderr == f"error: {log}: File exists: expected a place for the log\n"
+
+
+def test_progress_in_a_file_is_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    assert list(terminal.progress("scans", 3, "scan", "abc")) == ["a", "b", "c"]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"scans: {n} of 3" for n in range(4)]
+    assert all(line.endswith(" left") for line in lines)
+
+
+def test_short_work_is_quiet_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    list(terminal.progress("scans", 3, "scan", "abc"))
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_in_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    list(terminal.progress("scans", 3, "scan", "abc"))
+    assert "\rscans: 100%" in screen.getvalue()
+
+
+def test_the_trials_that_ended_are_shown_with_the_best_objective(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    shown = ShowTrials(3)
+    analysed: tuple[dict[str, dict[str, float]], ...] = (
+        {OBJECTIVE: {"max": 0.7}},
+        {OBJECTIVE: {"max": 0.9}},
+        {},
+    )
+    states = (Trial.TERMINATED, Trial.ERROR), (Trial.RUNNING, Trial.TERMINATED)
+    for ended in states:
+        trials = [
+            SimpleNamespace(status=status, metric_analysis=metrics)
+            for status, metrics in zip((*ended, Trial.RUNNING), analysed, strict=True)
+        ]
+        shown.on_step_end(0, trials)  # type: ignore[arg-type]
+    shown.on_experiment_end([])
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("tune: 0 of 3")
+    assert last.startswith("tune: 2 of 3")
+    assert last.endswith(", best 0.900")
+
+
+def test_epochs_are_shown_by_their_checkpoints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    files = LocalFileSystem()
+    assert last_epoch(files, str(tmp_path / "missing")) == 0
+    with on_ray._showing_epochs(files, str(tmp_path), 4):
+        for name in ("epoch-000002-17", "epoch-000003-18", "other-000009-1"):
+            (tmp_path / name).mkdir()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("train: 3 of 4")
