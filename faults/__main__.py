@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from faults.campaign import FAULTS, Fault, shared_ray
 from faults.outcome import Outcome, Outcomes
@@ -43,7 +44,11 @@ def main() -> int:
         record(outcomes)
         return 0
     chosen = [fault for fault in FAULTS if given.only in fault.name]
-    try_all(folder, chosen, outcomes, given.seed)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            try_all(folder, chosen, outcomes, given.seed)
+    except Timeout:
+        sys.exit(f"{folder}: another campaign is at work here")
     print(outcomes.table(chosen), end="")
     return int(any(outcome.wrong for outcome in outcomes.found))
 

@@ -25,6 +25,6 @@ def changed(project: Project, outcome: Outcome, chance: np.random.Generator, nam
     outcome.hit = True
     parameter, value = OTHER[name]
     project.change(name, **{parameter: value})
-    check_refused(outcome, running, f"{name}.{parameter}: changed while the stage {name} ran")
+    check_refused(outcome, running, f"params.yaml: {name}: changed while the stage {name} ran")
     project.set_params()
     check_end(outcome, project, project.stage(name), expected)
