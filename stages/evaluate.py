@@ -37,8 +37,9 @@ def main() -> None:
         store=store,
         scans=[row for row in read_catalogue(SCANS) if row.split == TEST] if windows else [],
         source=open_source(settings.scans, SCANS),
+        rule=settings.extract,
         detector=detector,
-        threshold=calibration.scaled_threshold,
+        calibration=calibration,
     )
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)

@@ -261,9 +261,9 @@ def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, chan
     assert 0 < scores.normal.sum() < len(test)
     left_out = CatalogueRow("bad", TEST, (), ("no such file",), ("",))
     tested = [left_out, *(row for row in rows if row.split == TEST)]
-    inputs = FigureInputs(test, tested, ArraySource(), detector, threshold=0.5)
+    inputs = FigureInputs(test, tested, ArraySource(), EXTRACT, detector, CALIBRATION)
     draw_exemplars(tmp_path / "exemplars.png", pick_exemplars(inputs, scores, 2, seed=0))
-    draw_scans(tmp_path / "scans.png", pick_scans(inputs, scores))
+    draw_scans(tmp_path / "scans.png", pick_scans(inputs, scores), "")
     assert {path.stem for path in tmp_path.glob("*.png")} == {"exemplars", "scans"}
 
 

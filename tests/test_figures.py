@@ -1,5 +1,6 @@
 """What the figures show, read from what is drawn."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +27,7 @@ from pipeline.evaluation.figures import (
     draw_roc,
     draw_scans,
     draw_tsne,
+    heat_colours,
     save_figure,
 )
 
@@ -65,9 +67,9 @@ def require_plain(axes: Axes, *legend: str, title: str) -> None:
     assert not found.get_frame_on()
 
 
-def require_no_ticks(figure: Figure) -> None:
+def require_no_ticks(figure: Figure, every: Sequence[Axes]) -> None:
     assert isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
-    for axes in figure.axes:
+    for axes in every:
         assert (len(axes.get_xticks()), len(axes.get_yticks())) == (0, 0)
 
 
@@ -86,20 +88,31 @@ def test_what_stops_only_the_low_energy_is_shown_blue() -> None:
 def test_a_roc_curve_has_the_area_that_its_legend_says(tmp_path: Path) -> None:
     test = shifted_scores()
     table = auc_table(test, ("pocket_knife", "absent", "gun"), samples=2, seed=0)
-    figure = draw_roc(tmp_path / "roc.png", test, table)
+    figure = draw_roc(tmp_path / "roc.png", test, table, threshold=0.75)
     (axes,) = figure.axes
-    *curves, chance = axes.lines
+    *drawn, chance, _ = axes.lines
+    curves, points = drawn[::2], drawn[1::2]
     names = {"pocket_knife": "pocket knife", "gun": "gun", "overall": "overall"}
     aucs = [table[ANOMALY][name].auc for name in names]
     for curve, auc in zip(curves, aucs, strict=True):
         x, y = (np.asarray(values, dtype=float) for values in curve.get_data())
         assert np.trapezoid(y, x) == pytest.approx(auc)
+    alarms = test.scores[ANOMALY] > 0.75
+    for name, curve, point in zip(names, curves, points, strict=True):
+        rates = [alarms[test.normal].mean(), alarms[test.abnormal(name)].mean()]
+        assert np.asarray(point.get_xydata()).tolist() == [rates]
+        x, y = np.asarray(curve.get_xydata()).T
+        assert np.interp(rates[0] - 1e-9, x, y) <= rates[1] <= np.interp(rates[0] + 1e-9, x, y)
+        assert (point.get_color(), point.get_marker()) == (curve.get_color(), "o")
+    false_alarms = f"stored threshold: {alarms[test.normal].mean():.1%} false alarms"
     legend = [f"{shown}  {auc:.3f}" for shown, auc in zip(names.values(), aucs, strict=True)]
+    legend += ["chance  0.500", false_alarms]
     require_plain(axes, *legend, title="ROC by window, AUC in the legend")
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("false positive rate", "true positive rate")
+    assert axes.get_xlabel().startswith("false positive rate: ")
+    assert axes.get_ylabel().startswith("true positive rate: ")
     assert (axes.get_xlim(), axes.get_ylim(), size(figure)) == ((0, 1), (0, 1), [5.2, 5])
     # The curve of all classes is the widest, and that of chance is dotted.
-    assert [line.get_linewidth() for line in axes.lines] == [1.4, 1.4, 2.4, 1]
+    assert [line.get_linewidth() for line in (*curves, chance)] == [1.4, 1.4, 2.4, 1]
     assert np.array(chance.get_data()).tolist() == [[0, 1], [0, 1]]
     assert (chance.get_color(), chance.get_linestyle()) == ("0.6", ":")
 
@@ -164,15 +177,29 @@ def test_t_sne_has_a_third_of_the_patches_for_its_perplexity(tmp_path: Path) -> 
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+def exemplars_of(patches: np.ndarray, reconstructions: np.ndarray) -> Exemplars:
+    """In the scan around it, the left half of each patch and all to the left of it is a threat."""
+    count, side, _, channels = patches.shape
+    around = GENERATOR.integers(0, 256, (count, 3 * side, 3 * side, channels), dtype=np.uint8)
+    threats = np.zeros(around.shape[:3], dtype=np.bool_)
+    threats[:, :, : side + side // 2] = True
+    titles = [str(number) for number in range(count)]
+    return Exemplars(patches, reconstructions, titles, "by a rule", around, threats)
+
+
 def test_exemplars_are_shown_over_their_reconstruction_and_what_differs(tmp_path: Path) -> None:
     patches, reconstructions = GENERATOR.integers(0, 256, (2, 3, 16, 16, 3), dtype=np.uint8)
-    exemplars = Exemplars(patches, reconstructions, ["a", "b", "c"])
+    exemplars = exemplars_of(patches, reconstructions)
     figure = draw_exemplars(tmp_path / "exemplars.png", exemplars)
-    axes = figure.axes
-    require_no_ticks(figure)
-    assert size(figure) == pytest.approx([3 * 1.15 + 0.7, 4.1])
+    *axes, legend = figure.axes
+    require_no_ticks(figure, axes)
+    assert size(figure) == pytest.approx([3 * 1.3 + 0.9, 4 * 1.4 + 0.8])
+    assert figure.get_suptitle() == "by a rule"
+    assert legend.get_ylabel() == "of 255"
+    assert exemplars.around is not None
     for column, (x, x_hat) in enumerate(zip(patches, reconstructions, strict=True)):
-        above, below, residual = axes[column::3]
+        scan, above, below, residual = axes[column::3]
+        np.testing.assert_array_equal(shown(scan), exemplars.around[column])
         np.testing.assert_array_equal(shown(above), x)
         np.testing.assert_array_equal(shown(below), x_hat)
         slow = [
@@ -180,54 +207,91 @@ def test_exemplars_are_shown_over_their_reconstruction_and_what_differs(tmp_path
             for pixel, other in zip(x.reshape(-1, 3), x_hat.reshape(-1, 3), strict=True)
         ]
         np.testing.assert_allclose(shown(residual).ravel(), slow)
-        assert text(above.title) == (exemplars.titles[column], 8)
+        assert text(scan.title) == (exemplars.titles[column], 8)
         assert residual.images[0].get_cmap().name == "magma"
-    labels = [("input", 9), ("reconstruction", 9), ("residual", 9)]
+        (box,) = scan.patches
+        assert isinstance(box, Rectangle)
+        assert (box.get_xy(), box.get_width(), box.get_height()) == ((15.5, 15.5), 16, 16)
+        assert outline_of(scan)[:, 0].max() == 16 + 7.5
+        for small in (above, below, residual):
+            assert outline_of(small)[:, 0].tolist() == [7.5] * len(outline_of(small))
+    labels = [("in the scan", 9), ("input", 9), ("reconstruction", 9), ("residual", 9)]
     assert [text(each.yaxis.label) for each in axes[::3]] == labels
+
+
+def test_whole_scans_as_exemplars_have_no_surroundings(tmp_path: Path) -> None:
+    patches = GENERATOR.integers(0, 256, (2, 16, 16, 1), dtype=np.uint8)
+    exemplars = Exemplars(patches, patches, ["a", "b"], "by a rule")
+    *axes, _ = draw_exemplars(tmp_path / "exemplars.png", exemplars).axes
+    labels = ["input", "reconstruction", "residual"]
+    assert [each.get_ylabel() for each in axes[::2]] == labels
+    assert not any(each.collections for each in axes)
 
 
 def test_residuals_of_all_exemplars_share_one_scale(tmp_path: Path) -> None:
     patches = np.zeros((2, 16, 16, 1), dtype=np.uint8)
     patches[1] = 200
-    exemplars = Exemplars(patches, np.zeros_like(patches), ["same", "other"])
+    exemplars = Exemplars(patches, np.zeros_like(patches), ["same", "other"], "")
     axes = draw_exemplars(tmp_path / "exemplars.png", exemplars).axes
-    assert [each.images[0].get_clim() for each in axes[4:]] == [(0, 200)] * 2
-    same = Exemplars(patches[:1], patches[:1], ["same"])
+    assert [each.images[0].get_clim() for each in axes[4:6]] == [(0, 200)] * 2
+    same = Exemplars(patches[:1], patches[:1], ["same"], "")
     residual = draw_exemplars(tmp_path / "same.png", same).axes[2]
     assert residual.images[0].get_clim() == (0, 1)
 
 
-def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(tmp_path: Path) -> None:
-    heat = np.array([[0.0, 0.5, 1.0], [2.0, -1.0, np.nan]], dtype=np.float32)
+@pytest.mark.parametrize(("most", "highest"), [(2.0, 2.0), (1.2, 1.5)])
+def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(
+    tmp_path: Path, most: float, highest: float
+) -> None:
+    heat = np.array([[0.0, 0.5, 1.0], [most, -1.0, np.nan]], dtype=np.float32)
     heat = np.repeat(np.repeat(heat, 4, axis=0), 4, axis=1)
     image = GENERATOR.integers(0, 256, (8, 12, 3), dtype=np.uint8)
     threats = np.zeros((8, 12), dtype=np.bool_)
     nothing = ScoredScan("normal", image, heat * np.float32(0.25), threats.copy())
     threats[2:5, 3:9] = True
     scans = [nothing, ScoredScan("gun", image[::-1].copy(), heat, threats)]
-    figure = draw_scans(tmp_path / "scans.png", scans)
-    axes = figure.axes
-    require_no_ticks(figure)
-    assert size(figure) == [7.2, 5.6]
-    faint, strong = [[0, 1 / 64, 1 / 16], [1 / 4, 0, 0]], [[0, 1 / 4, 1], [1, 0, 0]]
-    strengths = np.repeat(np.repeat([faint, strong], 4, axis=1), 4, axis=2)
-    for column, (scan, strength) in enumerate(zip(scans, strengths, strict=True)):
+    figure = draw_scans(tmp_path / "scans.png", scans, "by a rule")
+    *axes, legend = figure.axes
+    require_no_ticks(figure, axes)
+    assert size(figure) == pytest.approx([8, 6])
+    assert figure.get_suptitle() == "by a rule"
+    for column, scan in enumerate(scans):
         above, below = axes[column::2]
         assert text(above.title) == (scan.title, 10)
         np.testing.assert_array_equal(shown(above), scan.image)
         np.testing.assert_allclose(shown(below), scan.image.mean(axis=2))
-        np.testing.assert_allclose(shown(below, 1), strength)
-        np.testing.assert_allclose(np.asarray(below.images[1].get_alpha()), 0.8 * strength)
-        assert [layer.get_clim() for layer in below.images] == [(0, 255), (0, 1)]
-        assert [layer.get_cmap().name for layer in below.images] == ["gray", "YlOrRd"]
+        np.testing.assert_allclose(shown(below, 1), scan.heat)
+        assert [layer.get_clim() for layer in below.images] == [(0, 255), (0, highest)]
+    assert not axes[0].collections
     assert not axes[2].collections
-    (outline,) = axes[3].collections
-    assert np.ravel(outline.get_linewidth()).tolist() == [1.2]
-    assert tuple(np.ravel(outline.get_edgecolor())) == to_rgba("#00d0ff")
-    corners = np.asarray(outline.get_paths()[0].vertices)
-    # Half a pixel around rows 2 to 4 and columns 3 to 8.
-    assert corners.min(axis=0).tolist() == [2.5, 1.5]
-    assert corners.max(axis=0).tolist() == [8.5, 4.5]
+    for outlined in (axes[1], axes[3]):
+        # Half a pixel around rows 2 to 4 and columns 3 to 8, bright on dark.
+        corners = outline_of(outlined)
+        assert corners.min(axis=0).tolist() == [2.5, 1.5]
+        assert corners.max(axis=0).tolist() == [8.5, 4.5]
+    assert legend.get_ylabel() == "score / threshold (black line)"
+    assert np.asarray(legend.lines[-1].get_ydata()).tolist() == [1, 1]
+
+
+def outline_of(axes: Axes) -> np.ndarray:
+    """The corners of the only outline, which is drawn twice: bright on a wider dark line."""
+    dark, bright = axes.collections
+    colours = [tuple(np.ravel(line.get_edgecolor())) for line in (dark, bright)]
+    assert colours == [to_rgba("black"), to_rgba("#00d0ff")]
+    assert np.ravel(dark.get_linewidth())[0] > np.ravel(bright.get_linewidth())[0]
+    below, above = (np.asarray(line.get_paths()[0].vertices) for line in (dark, bright))
+    np.testing.assert_array_equal(below, above)
+    return above
+
+
+def test_heat_has_no_colour_far_below_the_threshold_and_stronger_ones_beyond_it() -> None:
+    colours = heat_colours(2.0)
+    alpha = colours(np.array([0, 0.25, 0.5, 0.75, 1]))[:, 3]  # of heats from 0 to 2 thresholds
+    assert alpha[:2] == pytest.approx([0, 0], abs=0.05)
+    assert (np.diff(alpha[1:]) > 0.1).all()
+    green = colours(np.linspace(0.3, 1, 20))[:, 1]  # from yellow to dark red
+    assert (np.diff(green) <= 0).all()
+    assert green[0] - green[-1] > 0.9
 
 
 def test_a_figure_s_file_has_110_dots_an_inch_and_says_nothing_of_the_software(

@@ -14,6 +14,7 @@ from pipeline.evaluation.showcase import (
     pick_exemplars,
     pick_features,
     pick_scans,
+    pick_unusual,
     with_heat,
 )
 from pipeline.models.detector import Calibration
@@ -50,12 +51,12 @@ def scored(folder: Path, *rows: CatalogueRow) -> tuple[FigureInputs, TestScores]
 def scan_of(folder: Path, row: CatalogueRow) -> ScoredScan:
     channels = np.load(row.files[0]).shape[2]
     left_out, before = (row_of(folder, clutter(2, channels), name) for name in ("out", "before"))
-    return with_heat(row, *scored(folder, left_out, before, row))
+    inputs, _ = scored(folder, left_out, before, row)
+    return with_heat(row, inputs)
 
 
 def inputs_of(store: PatchStore, *rows: CatalogueRow) -> FigureInputs:
-    threshold = CALIBRATION.scaled_threshold
-    return FigureInputs(store, rows, ArraySource(), darkness_detector(), threshold)
+    return FigureInputs(store, rows, ArraySource(), EXTRACT, darkness_detector(), CALIBRATION)
 
 
 @pytest.fixture(scope="module")
@@ -70,20 +71,28 @@ def numbered(store: PatchStore) -> TestScores:
     return TestScores(store.labels, store.scan_ids, scores)
 
 
-def test_heat_is_the_mean_score_over_the_threshold(tmp_path: Path) -> None:
-    image = clutter(0, 3, 32, 64)
+def test_heat_is_the_weighted_mean_score_over_the_threshold(tmp_path: Path) -> None:
+    """The scan has a threat in its upper left quarter, which some windows graze."""
+    image = clutter(0, 3, 32, 64) // 8 + np.linspace(80, 260, 64, dtype=np.uint16)[:, None]
+    image = image.astype(np.uint8)
     image[:, 32:] = 255  # no window is cut from air alone
-    row = row_of(tmp_path, image, "s")
-    heat = scan_of(tmp_path, row).heat
-    total, count = np.zeros((2, 32, 64))
+    image[20, 3] = 255  # a pixel of air inside
+    row = row_of(tmp_path, image, "s", "knife")
+    scan = scan_of(tmp_path, row)
+    total, weight = np.zeros((2, 32, 64))
+    near = [min(place + 1, 16 - place) for place in range(16)]
+    over = []
     for top in (0, 8, 16):
         for left in (0, 8, 16, 24):
             window = np.s_[top : top + 16, left : left + 16]
-            darkness = 255 - image[window].mean()
-            total[window] += (darkness - 20) / 100 / 0.5
-            count[window] += 1
-    np.testing.assert_allclose(heat[:, :40], (total / np.maximum(count, 1))[:, :40], rtol=1e-4)
-    assert np.isnan(heat[:, 40:]).all()
+            score = (255 - image[window].mean() - 20) / 100 / 0.5
+            over.append(score > 1)
+            total[window] += score * np.outer(near, near)
+            weight[window] += np.outer(near, near)
+    expected = np.where((image < 240).any(axis=2), total / np.maximum(weight, 1), np.nan)
+    np.testing.assert_allclose(scan.heat, expected, rtol=1e-4)
+    assert 0 < sum(over) < 12
+    assert scan.title == f"knife (s)\n{sum(over) / 12:.0%} of windows over"
 
 
 def test_a_uniform_scan_at_the_threshold_has_a_heat_of_1(tmp_path: Path) -> None:
@@ -95,19 +104,35 @@ def test_threats_are_shown_and_ignored_objects_are_not(tmp_path: Path) -> None:
     image = clutter(0, 3, 32, 64)
     razor = row_of(tmp_path, image, "a", "straight_razor")
     scan = scan_of(tmp_path, razor)
-    assert scan.title == "straight razor (a)"
+    assert scan.title.startswith("straight razor (a)\n")
     np.testing.assert_array_equal(scan.image, image)
     assert np.argwhere(scan.threats).tolist() == [[y, x] for y in range(16) for x in range(32)]
     ignored = row_of(tmp_path, image, "b", IGNORED)
     assert not scan_of(tmp_path, ignored).threats.any()
 
 
-def test_the_first_scored_scan_of_each_combination_of_classes(tmp_path: Path) -> None:
+def test_a_scan_of_each_kind_has_the_median_share_of_windows_over_the_threshold(
+    tmp_path: Path,
+) -> None:
+    """A scan is as dark as its number says; the darkest are over the threshold everywhere."""
+    kinds = {"a": (), "b": (), "c": (), "d": ("gun",), "e": ("knife",), "f": ("gun", "knife")}
+    rows = [row_of(tmp_path, clutter(9, 3), "out")]
+    for name, columns in zip("abcdef", (64, 0, 24, 8, 8, 8), strict=True):
+        image = np.full((48, 64, 3), 220, dtype=np.uint8)  # a darkness of 35, below the threshold
+        image[:, :columns] = 100
+        rows.append(row_of(tmp_path, image, name, *kinds[name]))
+    inputs, test = scored(tmp_path, *rows)
+    titles = [scan.title.split("\n")[0] for scan in pick_scans(inputs, test)]
+    assert titles == ["normal (c)", "gun (d)", "gun, knife (f)", "knife (e)"]
+
+
+def test_the_rarest_kinds_are_left_out_but_never_normal(tmp_path: Path) -> None:
     image = clutter(0, 3, 32, 64)
-    kinds = [("knife",), (), ("knife",), ("gun",), (), ("gun", "knife")]
-    rows = [row_of(tmp_path, image, f"s{n}", *kind) for n, kind in enumerate(kinds)]
-    titles = [scan.title for scan in pick_scans(*scored(tmp_path, *rows))]
-    assert titles == ["normal (s1)", "gun (s3)", "gun, knife (s5)", "knife (s2)"]
+    kinds = [(), *((f"k{number}",) for number in (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5))]
+    rows = [row_of(tmp_path, image, f"s{n:02d}", *kind) for n, kind in enumerate(kinds)]
+    out = row_of(tmp_path, image, "out")
+    titles = [scan.title.split(" (")[0] for scan in pick_scans(*scored(tmp_path, out, *rows))]
+    assert titles == ["normal", "k1", "k2", "k3", "k4", "k5"]
 
 
 def test_exemplars_are_normal_and_abnormal_patches_with_their_own_scores(
@@ -118,10 +143,54 @@ def test_exemplars_are_normal_and_abnormal_patches_with_their_own_scores(
     assert labels == ("normal", "normal", "normal", "gun", "gun", "knife")
     assert len(set(rows)) == 6
     for label, row, patch in zip(labels, rows, found.patches, strict=True):
-        at = int(float(row))
+        at = int(float(row.removesuffix(" over")))
+        assert row.endswith(" over") == (at > 0.5)
         assert numbered.labels[at] == label
         np.testing.assert_array_equal(patch, store.read(at, at + 1)[0])
     np.testing.assert_array_equal(found.reconstructions, 255 - found.patches)
+    assert (found.around, found.threats) == (None, None)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_every_class_has_a_clear_exemplar_in_its_scan(tmp_path: Path, count: int) -> None:
+    """Windows of 16 pixels, 8 apart; the threat fills the 16x32 pixels at the upper left."""
+    names = ("gun", "knife", "razor")
+    images = {name: clutter(seed, 3, 32, 64) for seed, name in enumerate(("n", *names))}
+    rows = [row_of(tmp_path, images["n"], "n")]
+    rows += [row_of(tmp_path, images[name], name, name) for name in names]
+    inputs, test = scored(tmp_path, row_of(tmp_path, clutter(9, 3), "out"), *rows)
+    found = pick_exemplars(inputs, test, count, seed=0)
+    labels = [title.split("\n")[0] for title in found.titles]
+    expected = (
+        ["gun", "knife", "razor"] if count == 1 else ["gun", "gun", "knife", "knife", "razor"]
+    )
+    assert labels == ["normal"] * count + expected
+    assert found.around is not None
+    assert found.threats is not None
+    for label, patch, around, threats in zip(
+        labels, found.patches, found.around, found.threats, strict=True
+    ):
+        np.testing.assert_array_equal(around[16:32, 16:32], patch)
+        assert threats[16:32, 16:32].mean() == (label != "normal")
+        assert (around[~threats] == 255).any()  # white outside of the scan
+        assert label == "normal" or threats.sum() == 16 * 32
+    assert "of the quarter that its threat covers most" in found.caption
+    assert found.caption.endswith("threshold 0.50")
+
+
+def test_the_most_unusual_patches_do_not_overlap(tmp_path: Path) -> None:
+    image = np.full((32, 64, 3), 220, dtype=np.uint8)
+    image[:16, :24], image[16:, 40:] = 20, 60
+    other = np.full((32, 64, 3), 40, dtype=np.uint8)
+    rows = [row_of(tmp_path, picture, name) for picture, name in ((image, "a"), (other, "b"))]
+    inputs, test = scored(tmp_path, row_of(tmp_path, clutter(9, 3), "out"), *rows)
+    found = pick_unusual(inputs, test, count=10)
+    # Of a: one at the upper left, of which all others there overlap; then b's eight; a again.
+    assert found.titles[0] == f"normal\n{(235 - 20) / 100:.2f} over"
+    assert found.titles[1:9] == [f"normal\n{(215 - 20) / 100:.2f} over"] * 8
+    assert found.titles[9] == f"normal\n{(195 - 20) / 100:.2f} over"
+    assert found.patches[:, 0, 0, 0].tolist() == [20, *[40] * 8, 60]
+    assert "highest scores" in found.caption
 
 
 def test_features_are_of_as_many_normal_as_abnormal_patches(

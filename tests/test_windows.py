@@ -132,11 +132,21 @@ def test_foreground_is_darker_than_air_in_some_channel(channels: int) -> None:
     np.testing.assert_array_equal(foreground_mask(image), (image < 240).any(axis=2))
 
 
-def test_stitching_averages_overlapping_windows() -> None:
+def test_stitching_weighs_windows_by_how_near_their_centres_are() -> None:
     origins = np.array([[0, 0], [0, 2]], dtype=np.int32)
     heat = stitch(np.array([1.0, 3.0]), origins, 4, 5, 6)
-    np.testing.assert_array_equal(heat[0], [1, 1, 2, 2, 3, 3])
+    # Along a window the weights are 1, 2, 2, 1.
+    np.testing.assert_allclose(heat[0], [1, 1, (2 * 1 + 3) / 3, (1 + 2 * 3) / 3, 3, 3])
+    np.testing.assert_array_equal(heat[:4], np.tile(heat[0], (4, 1)))
     assert np.isnan(heat[4]).all()
+
+
+def test_a_single_high_window_is_as_high_inside_a_map_as_at_its_edge() -> None:
+    origins = window_origins(64, 64, 16, 8)
+    for place in ([0, 0], [0, 24], [24, 24], [48, 48]):
+        scores = (origins == place).all(axis=1).astype(float)
+        centre = place[0] + 8, place[1] + 8
+        assert stitch(scores, origins, 16, 64, 64)[centre] > 0.75, place
 
 
 @pytest.mark.parametrize("size", [8, 48, 0])

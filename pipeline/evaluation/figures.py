@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
@@ -17,6 +20,8 @@ from pipeline.common.names import Patches
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, roc
 
 DPI = 110
+OUTLINE = "#00d0ff"  # of threats
+HIGHEST_HEAT = 1.5  # the least end of the heat map's scale, in thresholds
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,20 @@ class Exemplars:
     """Patches for Figure 7.
 
     Attributes:
-        patches, reconstructions: (N, H, W, C) uint8, C from 1 to 3.
+        patches, reconstructions: (N, S, S, C) uint8, C from 1 to 3.
         titles: N, the class and score of each patch.
+        caption: by which rule the patches were chosen.
+        around: (N, 3S, 3S, C) uint8, the scan around each patch, which is its middle; None if each
+            patch is a whole scan.
+        threats: (N, 3S, 3S) True on the threats in `around`; None with it.
     """
 
     patches: Patches
     reconstructions: Patches
     titles: Sequence[str]
+    caption: str
+    around: Patches | None = None
+    threats: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,9 +58,9 @@ class ScoredScan:
     """A whole scan with its heat map and its threats.
 
     Attributes:
-        title: the classes and the id of the scan.
+        title: the classes and the id of the scan, and its share of windows over the threshold.
         image: (H, W, C) uint8, C from 1 to 3.
-        heat: (H, W) anomaly scores divided by the stored threshold, NaN where no score is.
+        heat: (H, W) anomaly scores divided by the stored threshold, NaN in air.
         threats: (H, W) True on the threats.
     """
 
@@ -70,18 +82,28 @@ def displayable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
-def draw_roc(path: Path, test: TestScores, table: AucTable) -> Figure:
-    """Draw the ROC curve of the anomaly score for each class."""
+def draw_roc(path: Path, test: TestScores, table: AucTable, threshold: float) -> Figure:
+    """Draw the ROC curve of the anomaly score for each class, with a dot at the threshold."""
     figure, axes = _figure(5.2, 5.0)
     scores = test.scores[ANOMALY]
+    false_alarms = float((scores[test.normal] > threshold).mean())
     for name, estimate in table[ANOMALY].items():
         if estimate.auc is None:
             continue
-        curve = roc(scores[test.normal], scores[test.abnormal(name)])
+        abnormal = scores[test.abnormal(name)]
         width = 2.4 if name == OVERALL else 1.4
-        axes.plot(*curve, linewidth=width, label=f"{name.replace('_', ' ')}  {estimate.auc:.3f}")
-    axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1))
+        label = f"{name.replace('_', ' ')}  {estimate.auc:.3f}"
+        (line,) = axes.plot(*roc(scores[test.normal], abnormal), linewidth=width, label=label)
+        detected = float((abnormal > threshold).mean())
+        axes.plot(false_alarms, detected, "o", color=line.get_color(), clip_on=False, zorder=3)
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1, label="chance  0.500")
+    axes.plot([], [], "o", color="0.3", label=f"stored threshold: {false_alarms:.1%} false alarms")
+    axes.set(
+        xlabel="false positive rate: share of the normal windows over a threshold",
+        ylabel="true positive rate: share of the class's windows over it",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
     axes.set_title("ROC by window, AUC in the legend", fontsize=11)
     axes.legend(loc="lower right", frameon=False)
     save_figure(figure, path)
@@ -134,47 +156,84 @@ def draw_tsne(
 
 
 def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
-    """Draw Figure 7: input, reconstruction and residual, a column per patch."""
-    columns = len(exemplars.patches)
-    figure = Figure(figsize=(1.15 * columns + 0.7, 4.1), layout="constrained")
-    grid = np.atleast_2d(figure.subplots(3, columns, squeeze=False))
+    """Draw Figure 7: input, reconstruction and residual, a column per patch.
+
+    Where the patches are windows of scans, the scan around each is drawn above, with a box around
+    the window, and the threats are outlined.
+    """
+    columns, side = exemplars.patches.shape[:2]
+    rows = ["input", "reconstruction", "residual"]
+    if exemplars.around is not None:
+        rows = ["in the scan", *rows]
+    figure = Figure(figsize=(1.3 * columns + 0.9, 1.4 * len(rows) + 0.8), layout="constrained")
+    grid = np.atleast_2d(figure.subplots(len(rows), columns, squeeze=False))
     residual = np.abs(exemplars.patches.astype(np.int16) - exemplars.reconstructions).mean(axis=3)
     ceiling = float(np.percentile(residual, 99.5)) or 1.0
     for column in range(columns):
-        grid[0, column].imshow(displayable(exemplars.patches[column]))
-        grid[1, column].imshow(displayable(exemplars.reconstructions[column]))
-        grid[2, column].imshow(residual[column], cmap="magma", vmin=0, vmax=ceiling)
+        grid[-3, column].imshow(displayable(exemplars.patches[column]))
+        grid[-2, column].imshow(displayable(exemplars.reconstructions[column]))
+        shown = grid[-1, column].imshow(residual[column], cmap="magma", vmin=0, vmax=ceiling)
         grid[0, column].set_title(exemplars.titles[column], fontsize=8)
+    if exemplars.around is not None and exemplars.threats is not None:
+        middle = slice(side, 2 * side)
+        for column, threats in enumerate(exemplars.threats):
+            grid[0, column].imshow(displayable(exemplars.around[column]))
+            box = Rectangle((side - 0.5, side - 0.5), side, side, fill=False, linestyle="--")
+            grid[0, column].add_patch(box)
+            _outline(grid[0, column], threats)
+            for axes in grid[1:, column]:
+                _outline(axes, threats[middle, middle])
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
-    for row, name in enumerate(("input", "reconstruction", "residual")):
-        grid[row, 0].set_ylabel(name, fontsize=9)
+    for axes, name in zip(grid[:, 0], rows, strict=True):
+        axes.set_ylabel(name, fontsize=9)
+    figure.colorbar(shown, ax=grid[-1, :].tolist(), label="of 255")
+    figure.suptitle(exemplars.caption, fontsize=9)
     save_figure(figure, path)
     return figure
 
 
-def draw_scans(path: Path, scans: Sequence[ScoredScan]) -> Figure:
-    """Draw whole scans, and below each scan its grey image with heat map and threat outlines."""
+def draw_scans(path: Path, scans: Sequence[ScoredScan], caption: str) -> Figure:
+    """Draw whole scans, and below each scan its grey image with heat map; threats are outlined."""
     columns = len(scans)
-    figure = Figure(figsize=(3.6 * columns, 5.6), layout="constrained")
+    figure = Figure(figsize=(3.6 * columns + 0.8, 6.0), layout="constrained")
     grid = figure.subplots(2, columns, squeeze=False)
+    highest = max(HIGHEST_HEAT, *(float(np.nanmax(scan.heat)) for scan in scans))
     for column, scan in enumerate(scans):
         grid[0, column].imshow(displayable(scan.image))
         grid[0, column].set_title(scan.title, fontsize=10)
         grid[1, column].imshow(scan.image.mean(axis=2), cmap="gray", vmin=0, vmax=255)
-        _overlay(grid[1, column], scan)
+        heat = grid[1, column].imshow(scan.heat, cmap=heat_colours(highest), vmin=0, vmax=highest)
+        for axes, side in zip(grid[:, column], "SN", strict=True):
+            axes.set_anchor(side)  # each scan is right above its heat map
+            _outline(axes, scan.threats)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
+    legend = figure.colorbar(heat, ax=grid.ravel().tolist(), shrink=0.6)
+    legend.set_label("score / threshold (black line)")
+    legend.ax.axhline(1, color="black", linewidth=1.5)
+    figure.suptitle(caption, fontsize=10)
     save_figure(figure, path)
     return figure
 
 
-def _overlay(axes: Axes, scan: ScoredScan) -> None:
-    """Draw heat over a grey scan: clear far below the threshold, strongest from there on."""
-    strength = np.clip(np.nan_to_num(scan.heat), 0, 1) ** 2
-    axes.imshow(strength, cmap="YlOrRd", vmin=0, vmax=1, alpha=0.8 * strength)
-    if scan.threats.any():
-        axes.contour(scan.threats, levels=[0.5], colors=["#00d0ff"], linewidths=1.2)
+def heat_colours(highest: float) -> ListedColormap:
+    """Return colours for a heat from 0 to `highest`: clear up to half of the threshold, then red.
+
+    The colours grow stronger up to `highest`, so that scores over the threshold can be told apart.
+    """
+    heat = np.linspace(0, highest, 256)
+    strength = np.clip((heat - 0.5) / (highest - 0.5), 0, 1)
+    colours = colormaps["YlOrRd"](strength)
+    colours[:, 3] = 0.85 * np.sqrt(strength)
+    return ListedColormap(colours)
+
+
+def _outline(axes: Axes, threats: NDArray[np.bool_]) -> None:
+    """Outline threats, bright on dark, so that the line is seen on every ground."""
+    if threats.any():
+        for colour, width in (("black", 2.6), (OUTLINE, 1.3)):
+            axes.contour(threats, levels=[0.5], colors=[colour], linewidths=width)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -27,7 +27,14 @@ from pipeline.evaluation.figures import (
     draw_scans,
     draw_tsne,
 )
-from pipeline.evaluation.showcase import FigureInputs, pick_exemplars, pick_features, pick_scans
+from pipeline.evaluation.showcase import (
+    TYPICAL,
+    FigureInputs,
+    pick_exemplars,
+    pick_features,
+    pick_scans,
+    pick_unusual,
+)
 from pipeline.models.detector import Calibration
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
@@ -99,12 +106,15 @@ def write_figures(
     colours = Colours(settings.normal_colour, settings.abnormal_colour)
     seed = settings.seed
     if table[ANOMALY][OVERALL].auc is not None:
-        draw_roc(folder / "roc.png", test, table)
+        draw_roc(folder / "roc.png", test, table, inputs.threshold)
     draw_histogram(folder / "histogram.png", test, inputs.threshold, colours)
-    features = pick_features(inputs, test, settings.tsne_points, seed)
-    if len(test.labels) > 1:  # a single point has no distances
+    if test.only_normal:
+        unusual = pick_unusual(inputs, test, settings.exemplars)
+        draw_exemplars(folder / "unusual.png", unusual)
+    elif len(test.labels) > 1:  # a single point has no distances
+        features = pick_features(inputs, test, settings.tsne_points, seed)
         draw_tsne(folder / "tsne.png", *features, colours, seed)
     exemplars = pick_exemplars(inputs, test, settings.exemplars, seed)
     draw_exemplars(folder / "exemplars.png", exemplars)
     if inputs.scans:
-        draw_scans(folder / "scans.png", pick_scans(inputs, test))
+        draw_scans(folder / "scans.png", pick_scans(inputs, test), TYPICAL)

@@ -2,20 +2,36 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common.names import IGNORED, NORMAL
+from pipeline.common.names import IGNORED, NORMAL, Patches
 from pipeline.evaluation.evaluate import ANOMALY, TestScores
 from pipeline.evaluation.figures import Exemplars, ScoredScan
-from pipeline.models.detector import Detector
+from pipeline.models.detector import Calibration, Detector
 from pipeline.patches.store import PatchStore, read_rows
-from pipeline.patches.windows import stitch
+from pipeline.patches.windows import (
+    foreground_mask,
+    is_background,
+    stitch,
+    window_origins,
+    window_pixels,
+)
 from pipeline.scans.catalogue import CatalogueRow
-from pipeline.scans.scan import ScanSource
+from pipeline.scans.scan import Mask, Scan, ScanSource
+from pipeline.settings.windows import WindowRule
 
 Rows = NDArray[np.intp]
+
+CANDIDATES = 24  # windows of a class whose threats are measured, each of which costs reading a scan
+MOST_SCANS = 6  # that are shown whole
+TYPICAL = (
+    "Of each kind, the test scan with the median share of windows over the threshold; "
+    "threats are outlined"
+)
+UNUSUAL = "The test windows with the highest scores; of windows that overlap, the highest"
 
 
 @dataclass(frozen=True)
@@ -24,32 +40,53 @@ class FigureInputs:
 
     Attributes:
         store: the test patches.
-        scans: the test scans to show whole; empty if each patch is a whole scan.
+        scans: the test scans; empty if each patch is a whole scan.
         source: reads the scans.
+        rule: the rule by which windows were cut.
         detector: the model.
-        threshold: threshold of the scaled anomaly score.
+        calibration: scales the model's anomaly score; has the threshold.
     """
 
     store: PatchStore
     scans: Sequence[CatalogueRow]
     source: ScanSource
+    rule: WindowRule
     detector: Detector
-    threshold: float
+    calibration: Calibration
+
+    @property
+    def threshold(self) -> float:
+        """The threshold of the scaled anomaly score."""
+        return self.calibration.scaled_threshold
 
 
 def pick_exemplars(inputs: FigureInputs, test: TestScores, count: int, seed: int) -> Exemplars:
-    """Pick `count` random normal patches and as many abnormal ones, spread over the classes."""
+    """Pick `count` random normal patches, and as many abnormal ones or one of each class.
+
+    The abnormal patches are taken from the classes in turn, from the patches that show most of
+    their threat (`_clear_rows`).
+    """
     generator = np.random.default_rng(seed)
     classes = sorted(set(test.labels.tolist()) - {NORMAL})
     normal = _sample(np.flatnonzero(test.normal), count, generator)
-    each = -(-count // max(len(classes), 1))  # rounded up, then cut to `count`
-    abnormal = [_sample(np.flatnonzero(test.labels == name), each, generator) for name in classes]
-    rows = np.concatenate([normal, np.concatenate([normal[:0], *abnormal])[:count]])
-    patches = read_rows(inputs.store, rows)
-    titles = [
-        f"{test.labels[row].replace('_', ' ')}\n{test.scores[ANOMALY][row]:.2f}" for row in rows
-    ]
-    return Exemplars(patches, inputs.detector.reconstruct(patches), titles)
+    by_class = [_clear_rows(inputs, test, name, generator) for name in classes]
+    in_turn = chain.from_iterable(zip_longest(*by_class))
+    abnormal = [row for row in in_turn if row is not None][: max(count, len(classes))]
+    abnormal.sort(key=lambda row: str(test.labels[row]))
+    rule = "Random normal windows"
+    if abnormal:
+        rule += "; random windows of each class, of the quarter that its threat covers most"
+    caption = f"{rule}. The score is over each; threshold {inputs.threshold:.2f}"
+    return _exemplars(inputs, test, [*normal.tolist(), *abnormal], caption)
+
+
+def pick_unusual(inputs: FigureInputs, test: TestScores, count: int) -> Exemplars:
+    """Pick the `count` patches with the highest scores, of which none overlap."""
+    rows: list[int] = []
+    for row in np.argsort(-test.scores[ANOMALY], kind="stable").tolist():
+        if len(rows) < count and not any(_overlap(inputs.store, test, row, one) for one in rows):
+            rows.append(row)
+    return _exemplars(inputs, test, rows, f"{UNUSUAL}; threshold {inputs.threshold:.2f}")
 
 
 def pick_features(
@@ -64,30 +101,115 @@ def pick_features(
 
 
 def pick_scans(inputs: FigureInputs, test: TestScores) -> list[ScoredScan]:
-    """Return the first test scan of each combination of classes, with heat; normal comes first.
+    """Return a test scan of each combination of classes, with heat; normal comes first.
 
-    Scans that extraction left out have no scores, so they are left out here as well.
+    The scan is the one with the median share of windows over the threshold, by the scores alone.
+    The rarest combinations are left out if there are more than `MOST_SCANS`. Scans that extraction
+    left out have no scores, so they are left out here as well.
     """
-    scored = set(test.scan_ids.tolist())
-    first: dict[tuple[str, ...], CatalogueRow] = {}
+    over = test.scores[ANOMALY] > inputs.threshold
+    kinds: dict[tuple[str, ...], list[CatalogueRow]] = {}
     for row in inputs.scans:
-        if row.scan_id in scored:
-            first.setdefault(row.classes, row)
-    return [with_heat(row, inputs, test) for _, row in sorted(first.items())]
+        if (test.scan_ids == row.scan_id).any():
+            kinds.setdefault(row.classes, []).append(row)
+    most = sorted(kinds, key=lambda classes: (classes != (), -len(kinds[classes])))[:MOST_SCANS]
+    found = []
+    for classes in sorted(most):
+        rows = sorted(kinds[classes], key=lambda row: over[test.scan_ids == row.scan_id].mean())
+        found.append(with_heat(rows[(len(rows) - 1) // 2], inputs))
+    return found
 
 
-def with_heat(row: CatalogueRow, inputs: FigureInputs, test: TestScores) -> ScoredScan:
-    """Return one scan with heat: the mean score of a pixel's windows, divided by the threshold."""
+def with_heat(row: CatalogueRow, inputs: FigureInputs) -> ScoredScan:
+    """Return one scan with heat: the scores of its windows, divided by the threshold.
+
+    All windows but background are scored, also those that graze a threat and so have no label. Air
+    has no heat.
+    """
     scan = inputs.source.read(row.entry())
     height, width = scan.image.shape[:2]
-    own = test.scan_ids == row.scan_id
-    scores = test.scores[ANOMALY][own] / inputs.threshold
-    heat = stitch(scores, inputs.store.origins[own], inputs.store.side, height, width)
-    threats = np.zeros((height, width), dtype=np.bool_)
+    rule = inputs.rule
+    origins = window_origins(height, width, rule.size, rule.stride)
+    origins = origins[~is_background(scan.image, origins, rule)]
+    anomaly = inputs.detector.score([window_pixels(scan.image, origins, rule)]).anomaly
+    scores = inputs.calibration.scale(anomaly) / inputs.threshold
+    heat = stitch(scores, origins, rule.size, height, width)
+    heat[~foreground_mask(scan.image)] = np.nan
+    threats = threat_mask(scan)
+    title = ", ".join(row.classes).replace("_", " ") or NORMAL
+    share = f"{(scores > 1).mean():.0%} of windows over"
+    return ScoredScan(f"{title} ({row.scan_id})\n{share}", scan.image, heat, threats)
+
+
+def threat_mask(scan: Scan) -> Mask:
+    """Return (H, W) True on the scan's threats; ignored objects are none."""
+    threats = np.zeros(scan.image.shape[:2], dtype=np.bool_)
     for region in scan.regions:
         threats |= region.mask & (region.class_name != IGNORED)
-    title = ", ".join(row.classes).replace("_", " ") or NORMAL
-    return ScoredScan(f"{title} ({row.scan_id})", scan.image, heat, threats)
+    return threats
+
+
+def _exemplars(
+    inputs: FigureInputs, test: TestScores, rows: Sequence[int], caption: str
+) -> Exemplars:
+    patches = read_rows(inputs.store, np.array(rows, dtype=np.intp))
+    scores = test.scores[ANOMALY][list(rows)].tolist()
+    titles = [
+        f"{test.labels[row].replace('_', ' ')}\n{score:.2f}{' over' * (score > inputs.threshold)}"
+        for row, score in zip(rows, scores, strict=True)
+    ]
+    reconstructions = inputs.detector.reconstruct(patches)
+    if not inputs.scans:
+        return Exemplars(patches, reconstructions, titles, caption)
+    around, threats = _surroundings(inputs, test, rows)
+    return Exemplars(patches, reconstructions, titles, caption, around, threats)
+
+
+def _clear_rows(
+    inputs: FigureInputs, test: TestScores, name: str, generator: np.random.Generator
+) -> list[int]:
+    """Return the quarter of some random patches of a class that its threat covers most.
+
+    The order is random. If each patch is a whole scan, all patches of the sample are returned.
+    """
+    rows = _sample(np.flatnonzero(test.labels == name), CANDIDATES, generator).tolist()
+    if not inputs.scans:
+        return rows
+    side = inputs.store.side
+    _, threats = _surroundings(inputs, test, rows)
+    covered = threats[:, side : 2 * side, side : 2 * side].mean(axis=(1, 2))
+    least = np.quantile(covered, 0.75)
+    return [row for row, share in zip(rows, covered, strict=True) if share >= least]
+
+
+def _surroundings(
+    inputs: FigureInputs, test: TestScores, rows: Sequence[int]
+) -> tuple[Patches, NDArray[np.bool_]]:
+    """Return the scan around some patches, (N, 3S, 3S, C), and the threats in it, (N, 3S, 3S).
+
+    Each patch is in the middle; what would be outside of the scan is white, as air is.
+    """
+    side, channels = inputs.store.side, inputs.store.channels
+    around = np.full((len(rows), 3 * side, 3 * side, channels), 255, dtype=np.uint8)
+    threats = np.zeros(around.shape[:3], dtype=np.bool_)
+    catalogue = {row.scan_id: row for row in inputs.scans}
+    scans = test.scan_ids[list(rows)]
+    for scan_id in np.unique(scans).tolist():
+        scan = inputs.source.read(catalogue[scan_id].entry())
+        edges = ((side, side), (side, side))
+        image = np.pad(scan.image, (*edges, (0, 0)), constant_values=255)
+        mask = np.pad(threat_mask(scan), edges)
+        for place in np.flatnonzero(scans == scan_id).tolist():
+            top, left = inputs.store.origins[rows[place]]
+            window = np.s_[top : top + 3 * side, left : left + 3 * side]
+            around[place], threats[place] = image[window], mask[window]
+    return around, threats
+
+
+def _overlap(store: PatchStore, test: TestScores, one: int, other: int) -> bool:
+    """Return whether two patches of one scan overlap."""
+    near = np.abs(store.origins[one] - store.origins[other]) < store.side
+    return bool(test.scan_ids[one] == test.scan_ids[other] and near.all())
 
 
 def _sample(rows: Rows, count: int, generator: np.random.Generator) -> Rows:

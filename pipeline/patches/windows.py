@@ -70,6 +70,12 @@ def window_sums(
     return sums.astype(np.int64)
 
 
+def is_background(image: Image, origins: NDArray[np.int32], rule: WindowRule) -> NDArray[np.bool_]:
+    """Return (N,) True for windows of which too little absorbs (`rule.min_foreground`)."""
+    foreground = window_sums(foreground_mask(image), origins, rule.size) / rule.size**2
+    return np.asarray(foreground < rule.min_foreground)
+
+
 def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> list[str]:
     """Name each window: an abnormal class, ``grazing`` or ``normal``.
 
@@ -108,8 +114,7 @@ def place_windows(scan: Scan, rule: WindowRule) -> Places:
     height, width = scan.image.shape[:2]
     origins = window_origins(height, width, rule.size, rule.stride)
     labels = np.array(label_windows(scan, origins, rule))
-    foreground = window_sums(foreground_mask(scan.image), origins, rule.size) / rule.size**2
-    empty = foreground < rule.min_foreground
+    empty = is_background(scan.image, origins, rule)
     grazing = (labels == GRAZING) & ~empty
     kept = np.flatnonzero(~empty & ~grazing)
     return Places(
@@ -168,11 +173,18 @@ def stitch(
     height: int,
     width: int,
 ) -> NDArray[np.float32]:
-    """Return the mean score of the windows over each pixel, (height, width), NaN where none is."""
+    """Return a score for each pixel, (height, width): the mean of its windows, NaN where none is.
+
+    A window's weight falls from its centre to its edges, so the pixel at a window's centre has the
+    window's own score. Under equal weights, most pixels would average 4 windows but the pixels at
+    a scan's edges only 1 or 2, and so the highest scores would be at the edges.
+    """
+    ramp = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1))
+    weights = np.outer(ramp, ramp)
     total = np.zeros((height, width), dtype=np.float64)
-    count = np.zeros((height, width), dtype=np.int64)
+    weight = np.zeros((height, width), dtype=np.int64)
     for score, (row, column) in zip(scores, origins, strict=True):
-        total[row : row + size, column : column + size] += score
-        count[row : row + size, column : column + size] += 1
+        total[row : row + size, column : column + size] += score * weights
+        weight[row : row + size, column : column + size] += weights
     with np.errstate(invalid="ignore"):
-        return (total / count).astype(np.float32)
+        return (total / weight).astype(np.float32)
