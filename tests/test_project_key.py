@@ -103,4 +103,4 @@ def test_a_storage_that_others_may_write_is_said(
     os.chown(folder, owner, owner)
     Storage(str(folder)).say_if_others_write()
     Storage(f"s3://bucket{folder}").say_if_others_write()
-    assert capsys.readouterr().out.count(f"{folder}: others may write here, and") == said
+    assert capsys.readouterr().err.count(f"{folder}: others may write here, and") == said

@@ -68,7 +68,7 @@ def test_a_sweep_killed_and_started_again(
     foreign.write_bytes(pickle.dumps(Attack(tmp_path / "proof")))
     capsys.readouterr()
     run_here("sweep", patches, tmp_path)
-    assert f"{foreign}: cut short by a kill, or not sealed" in capsys.readouterr().out
+    assert f"{foreign}: cut short by a kill, or not sealed" in capsys.readouterr().err
     assert not (tmp_path / "proof").exists()
 
     result = json.loads((tmp_path / "trials.json").read_text())
