@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.common.errors import InputError
@@ -97,6 +98,9 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         return _yaml().load(path.read_bytes())
+    except DuplicateKeyError as error:
+        key = str(error.problem).partition('"')[2].partition('"')[0]
+        reason = f"line {error.problem_mark.line + 1}: the key {key!r} is given twice: remove one"
     except MarkedYAMLError as error:
         reason = f"line {error.problem_mark.line + 1}: {error.context or ''} {error.problem}"
     except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date with month 13
