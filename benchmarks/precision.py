@@ -33,7 +33,7 @@ def labelled_auc(
 ) -> float:
     """Of one training, at its best epoch."""
     torch.set_num_threads(threads)
-    model = ModelSettings(width, width, 64, 2e-3, 0.5, 0.999, 0.9, precision)
+    model = ModelSettings(width, width, 2e-3, 0.9, precision=precision)
     validation = load_validation(
         PatchStore(patches, VALIDATION), seed, PatchStore(patches, LABELLED_VALIDATION)
     )

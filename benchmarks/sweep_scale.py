@@ -38,7 +38,7 @@ PATCHES = 256
 CALLS: Counter[str] = Counter()  # to MLflow's client, by name
 SECONDS: dict[str, float] = defaultdict(float)
 CURVES = ("loss_g", "loss_adv", "loss_con", "loss_lat", "loss_d", "seconds")
-MODEL = ModelSettings(8, 8, 64, 2e-3, 0.5, 0.999, 0.9)
+MODEL = ModelSettings(8, 8, 2e-3, 0.9)
 
 
 class CountingClient(MlflowClient):

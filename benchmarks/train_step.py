@@ -74,7 +74,7 @@ def _finish(device: torch.device) -> None:
 def model_settings(width: int, precision: Precision = "float32") -> ModelSettings:
     """The textbook's optimiser, at ngf = ndf = `width`."""
     betas, rate = BETAS, LEARNING_RATE
-    return ModelSettings(width, width, BATCH, rate, *betas, 0.9, precision)
+    return ModelSettings(width, width, rate, 0.9, BATCH, *betas, precision)
 
 
 def some_patches(side: int, count: int = BATCH) -> torch.Tensor:

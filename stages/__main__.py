@@ -1,36 +1,67 @@
-"""Runs a stage: `python -m stages NAME`, as `dvc.yaml` does.
+"""Runs a stage: `python -m stages NAME` as in `dvc.yaml`, or `skipscan NAME`.
 
 A signal ends the process from the start on: a stage's imports take seconds, and some of them would
 swallow a Ctrl-C.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 from pipeline.common import terminal
 from stages.entry import LOGS, run_stage, stop_at_once
 from stages.unchanged import inputs_of, require_unchanged
 
-STAGES = ("scans", "extract", "tune", "train", "evaluate")
-OTHERS = ("params", "track")
+STAGES = {
+    "scans": "generate or find the scans, and give each its split",
+    "extract": "cut overlapping windows into HDF5 shards per split",
+    "tune": "search the loss weights and the latent size (Ray Tune)",
+    "train": "train data-parallel on the best settings (Ray Train)",
+    "evaluate": "write the AUC of each abnormal class and the figures, log to MLflow",
+}
+OTHERS = {
+    "params": "print the settings in effect, or the one line that is wrong",
+    "track": "log to MLflow what it lacks of the results on disk",
+}
 
 
 def main() -> None:
     """Run the stage that the command line names."""
     stop_at_once()
-    parser = argparse.ArgumentParser(
-        prog="python -m stages",
-        description="Runs a stage of dvc.yaml, prints the parameters that hold, "
-        "or logs what MLflow lacks of the results on disk.",
-    )
-    parser.add_argument("stage", choices=(*STAGES, *OTHERS))
-    name = parser.parse_args().stage
+    given = make_parser().parse_args()
+    name = given.stage
     stage = import_module(f"stages.{name}").main
+    if name == "params":
+        stage = partial(stage, given.changes)
     run_stage(partial(run_unchanged, name, stage) if name in STAGES else stage)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    started_as = Path(sys.argv[0]).name
+    parser = argparse.ArgumentParser(
+        prog="python -m stages" if started_as == "__main__.py" else started_as,
+        description="Runs one stage of the workflow, in the project's folder. `dvc repro` runs all "
+        "stages that need it.",
+    )
+    commands = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for name, says in {**STAGES, **OTHERS}.items():
+        command = commands.add_parser(name, help=says, description=f"{says}.")
+        if name == "params":
+            command.add_argument(
+                *("-S", "--set-param"),
+                action="append",
+                default=[],
+                dest="changes",
+                metavar="BLOCK.KEY=VALUE",
+                help="as for `dvc exp run`: what the settings would be with this change",
+            )
+    return parser
 
 
 def run_unchanged(name: str, stage: Callable[[], None]) -> None:

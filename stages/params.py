@@ -1,11 +1,70 @@
-"""Prints the settings in effect, with the preset's values: `python -m stages params`."""
+"""Prints the settings in effect, or the one line that is wrong: `python -m stages params`."""
 
+import shutil
+import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
+from dvc.exceptions import DvcException
+from dvc.utils.cli_parse import to_path_overrides
+from dvc.utils.hydra import apply_overrides
+
+from pipeline.common.errors import InputError
 from pipeline.common.files import yaml_text
-from pipeline.settings.params import load_settings
+from pipeline.settings.params import Settings, load_settings, make_settings, read_blocks
+
+PARAMS, PRESETS = Path("params.yaml"), Path("presets.yaml")
 
 
-def main() -> None:
-    """Print the settings as YAML."""
-    print(yaml_text(asdict(load_settings())), end="")
+def main(changes: Sequence[str] = ()) -> None:
+    """Print the settings as YAML; `changes` are as for the option `-S` of `dvc exp run`."""
+    settings = changed_settings(changes) if changes else load_settings(PARAMS, PRESETS)
+    folder = settings.scans.folder
+    if not Path(folder).exists():
+        raise InputError(f"{PARAMS}: scans.folder: got {folder!r}, expected a folder that exists")
+    print(yaml_text(asdict(settings)), end="")
+
+
+def changed_settings(changes: Sequence[str]) -> Settings:
+    """Return the settings that `dvc exp run` would use with these options `-S`; changes no file.
+
+    Raises:
+        InputError: a change is not of the form that DVC takes, or a parameter is wrong.
+    """
+    names = [change.partition("=")[0].lstrip("+~") for change in changes]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"-S: {repeated[0]} is given twice: DVC would take the last: remove one")
+    by_file = to_path_overrides(changes)
+    if unknown := by_file.keys() - {str(PARAMS), str(PRESETS)}:
+        raise InputError(f"-S: got {min(unknown)}, expected {PARAMS} or {PRESETS}")
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [Path(folder) / path for path in (PARAMS, PRESETS)]
+        for path, copy in zip((PARAMS, PRESETS), copies, strict=True):
+            read_blocks(path)  # names the file if it is missing
+            shutil.copy(path, copy)
+        try:
+            for name, listed in by_file.items():
+                apply_overrides(Path(folder) / name, listed)
+        except DvcException as error:
+            _require_known(by_file, copies)
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise InputError(f"-S: got {' '.join(changes)}: {reason}") from None
+        return _settings_of(copies)
+
+
+def _require_known(by_file: dict[str, list[str]], copies: Sequence[Path]) -> None:
+    """Raise an error for a parameter that does not exist; DVC would advise to add it."""
+    for name, listed in by_file.items():
+        forced = [f"++{change.lstrip('+')}" for change in listed if not change.startswith("~")]
+        try:
+            apply_overrides(copies[0].parent / name, forced)
+        except DvcException:
+            return
+    _settings_of(copies)
+
+
+def _settings_of(copies: Sequence[Path]) -> Settings:
+    """Return the settings of copies of both files; messages name the files themselves."""
+    given, available = map(read_blocks, copies)
+    return make_settings(given, available, PARAMS, PRESETS)

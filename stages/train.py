@@ -19,7 +19,7 @@ from pipeline.tracking.tracker import Tracker, closing_runs
 from pipeline.training.criterion import CRITERION, training_normals
 from pipeline.training.curves import LogCurves
 from pipeline.training.loop import State, TrainSettings, net_shape
-from pipeline.training.on_ray import TrainJob, train_on_ray
+from pipeline.training.on_ray import TrainJob, require_trainable, train_on_ray
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
 
@@ -33,6 +33,7 @@ def main() -> None:
     losses = method_of(model_settings).effective(chosen_losses)
     training = TrainSettings(model_settings, losses, block.epochs, block.seed)
     data = read_manifest(PATCHES)["data"]
+    require_trainable(training, PatchStore(PATCHES, TRAIN), block.workers, block)
     run = pipeline_run(Tracker.open(), Origin.now(settings, data))
     chosen = {**asdict(model_settings), **asdict(losses)}
     run.log_params(chosen)

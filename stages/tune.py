@@ -6,13 +6,15 @@ from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.files import remove_unfinished
+from pipeline.common.names import TRAIN
 from pipeline.patches.manifest import read_manifest
+from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.params import Settings, load_settings
 from pipeline.sweeps.results import write_sweep
 from pipeline.sweeps.summary import SUMMARY, write_summary
 from pipeline.sweeps.trainable import SweepJob
-from pipeline.sweeps.tune import run_sweep, sweep_key, sweep_objective
+from pipeline.sweeps.tune import require_runnable, run_sweep, sweep_key, sweep_objective
 from pipeline.tracking.runs import Origin, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
 from stages.entry import PATCHES, SWEEP
@@ -33,6 +35,7 @@ def main() -> None:
 def sweep(settings: Settings) -> None:
     """Run the sweep under the pipeline's MLflow run."""
     data = read_manifest(PATCHES)["data"]
+    require_runnable(settings.model, settings.tune, PatchStore(PATCHES, TRAIN))
     parent = pipeline_run(Tracker.open(), Origin.now(settings, data))
     storage = Storage.of(settings.storage)
     job = SweepJob(

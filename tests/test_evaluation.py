@@ -39,7 +39,7 @@ from tests.tiny import EXTRACT, MODEL
 
 CALIBRATION = Calibration(minimum=0, maximum=1, threshold=0.8, false_alarm_rate=0.05)
 SETTINGS = EvaluateSettings(
-    bootstrap=20, tsne_points=40, exemplars=3, normal_colour="C0", abnormal_colour="C1", seed=0
+    bootstrap=20, tsne_points=40, exemplars=3, normal_colour="blue", abnormal_colour="red", seed=0
 )
 
 

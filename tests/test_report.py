@@ -19,7 +19,7 @@ from pipeline.settings.params import EvaluateSettings
 # The threshold is at a scaled score of 0.5.
 CALIBRATION = Calibration(minimum=1, maximum=5, threshold=3, false_alarm_rate=0.05)
 SETTINGS = EvaluateSettings(
-    bootstrap=20, tsne_points=40, exemplars=3, normal_colour="C0", abnormal_colour="C1", seed=0
+    bootstrap=20, tsne_points=40, exemplars=3, normal_colour="blue", abnormal_colour="red", seed=0
 )
 
 

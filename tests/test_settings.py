@@ -3,24 +3,28 @@ import shlex
 import shutil
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
+from matplotlib.colors import is_color_like
+from PIL.ImageColor import colormap
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import yaml_text
 from pipeline.scans.sources.registry import open_source
+from pipeline.settings.checks import SCHEMES
 from pipeline.settings.params import Source, load_settings
 from pipeline.settings.resources import WorkerRange
 from pipeline.sweeps.results import Best, choose_settings
-from stages.params import main
+from stages.params import changed_settings, main
 
 NO_SWEEP = Best(None, objective="none", value=None, trials=0, run_id=None)
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "presets.yaml"
+PARAMETERS = yaml.load((ROOT / "params.yaml").read_text(), yaml.CSafeLoader)
 
 
 def with_changes(folder: Path, **changes: object) -> Path:
@@ -87,15 +91,55 @@ def test_the_old_name_of_generated_scans_is_read_and_said(
     assert capsys.readouterr().err.endswith(said)
 
 
-def test_the_readme_s_lines_for_each_format_are_settings(tmp_path: Path) -> None:
-    lines = re.findall(r"^\{source: .*\}", (ROOT / "README.md").read_text(), flags=re.M)
-    found = set()
-    for line in lines:
-        changes = {f"scans__{name}": value for name, value in yaml.safe_load(line).items()}
-        settings = load_settings(with_changes(tmp_path, **changes), PRESETS).scans
-        open_source(settings, tmp_path)
-        found.add(settings.source)
-    assert found == set(get_args(Source)) - {"generated"}
+def yaml_blocks() -> list[str]:
+    """The YAML blocks of the README and the docs."""
+    pages = [ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    return re.findall(r"^```yaml\n(.*?)^```", text, flags=re.M | re.S)
+
+
+def shown_blocks() -> list[dict[str, Any]]:
+    """What the README and the docs show of params.yaml: blocks, or one block `scans` on a line."""
+    found: list[dict[str, Any]] = []
+    for text in yaml_blocks():
+        lines = re.findall(r"^\{source: .*\}", text, flags=re.M)
+        content = {} if lines else yaml.safe_load(text)
+        if "classes" in content:  # a key of the block `scans`
+            content = {"scans": {"source": "coco", "folder": "path", **content}}
+        found += [{"scans": yaml.safe_load(line)} for line in lines] or [content]
+    return [content for content in found if content.keys() <= PARAMETERS.keys()]
+
+
+@pytest.mark.parametrize("blocks", shown_blocks())
+def test_what_the_docs_show_of_the_parameters_works_when_it_is_pasted(
+    tmp_path: Path, blocks: dict[str, Any]
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml_text({**PARAMETERS, **blocks}))
+    settings = load_settings(path, PRESETS)
+    assert settings != load_settings(ROOT / "params.yaml", PRESETS)
+    open_source(settings.scans, tmp_path)
+
+
+def test_the_docs_show_every_source_of_scans_and_the_workers() -> None:
+    shown = shown_blocks()
+    sources = {blocks["scans"]["source"] for blocks in shown if "scans" in blocks}
+    assert sources == set(get_args(Source)) - {"generated"}
+    assert any({"tune", "train"} <= blocks.keys() for blocks in shown)
+
+
+@pytest.mark.parametrize("preset", yaml.safe_load(PRESETS.read_text()))
+def test_a_key_that_is_left_out_has_the_default_that_the_file_shows(
+    tmp_path: Path, preset: str
+) -> None:
+    blocks: dict[str, Any] = {
+        name: {} for name, block in PARAMETERS.items() if isinstance(block, dict)
+    }
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml_text({**PARAMETERS, **blocks, "preset": preset}))
+    assert load_settings(path, PRESETS) == load_settings(
+        with_changes(tmp_path, preset=preset), PRESETS
+    )
 
 
 def commands() -> list[str]:
@@ -121,7 +165,41 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train__lambda_cno": 1}, "train.lambda_cno: unknown parameter"),
+        (
+            {"train__lambda_cno": 1},
+            r"train.lambda_cno: unknown parameter: did you mean train.lambda_con\?$",
+        ),
+        ({"extract__ngf": 1}, r"extract.ngf: unknown parameter: did you mean model.ngf\?$"),
+        ({"train__colour": 1}, "train.colour: unknown parameter: remove it or correct its name$"),
+        ({"storage": ""}, "storage: got '', expected a folder, or an address that"),
+        ({"storage": "s4://bucket/x"}, "storage: got 's4://bucket/x', expected a folder, or"),
+        ({"storage": "s3://"}, "storage: got 's3://', expected a folder, or"),
+        ({"evaluate__normal_colour": "bleu"}, "evaluate.normal_colour: got 'bleu', expected a"),
+        ({"evaluate__abnormal_colour": "#12345"}, "evaluate.abnormal_colour: got '#12345'"),
+        ({"evaluate__seed": -1}, "evaluate.seed: got -1, expected 0 to 4294967295$"),
+        ({"scans__seed": 2**32}, "scans.seed: got 4294967296, expected 0 to 4294967295$"),
+        ({"tune__seed": -1}, "tune.seed: got -1"),
+        ({"train__seed": -1}, "train.seed: got -1"),
+        ({"train__epochs": True}, "train.epochs: got True, expected a number or a word"),
+        ({"tune__space": {"lambda_con": {"choices": [False]}}}, "tune.space.lambda_con.choices: g"),
+        ({"train__latent_dim": 0}, "train.latent_dim: got 0, expected 1 or more, or sweep$"),
+        ({"model__learning_rate": float("inf")}, "model.learning_rate: .*finite.*got inf$"),
+        ({"scans__abnormal_class": "cow"}, "scans.abnormal_class: got 'cow', expected one of pla"),
+        ({"scans__classes": {"gun": "overall"}}, "scans.classes.gun: got 'overall', expected nor"),
+        ({"scans__classes": {"gun": " "}}, "scans.classes.gun: got ' ', expected normal, ignore"),
+        ({"scans__group": ""}, "scans.group: got '', expected a regular expression"),
+        ({"extract__size": 8192}, "extract.size: got 8192, expected a power of 2, 16 to 4096$"),
+        ({"train__workers": 3}, "model.batch_size: got 64, expected a multiple of 3 workers"),
+        ({"train__workers": {"min": 2, "max": 3}}, "model.batch_size: got 64, expected a multipl"),
+        ({"tune__workers": 5}, "model.batch_size: got 64, expected a multiple of 5 workers"),
+        ({"tune__trials": 0}, "tune.trials: got 0, expected 1 or more, since train.lambda_adv is"),
+        (
+            {"model__method": "anogan", "model__latent_score": "neighbours"},
+            "model.latent_score: go",
+        ),
+        ({"train__cpus": 0.00001}, "train.cpus: got 1e-05, expected 0.0001 or more"),
+        ({"tune__gpus": 0.00001}, "tune.gpus: got 1e-05, expected 0 to 1"),
+        ({"evaluate": 3}, "evaluate: got 3, expected a block of parameters$"),
         ({"cache_gb": 0}, "cache_gb: got 0.0, expected more than 0"),
         ({"extra": 1}, "extra: unknown parameter"),
         ({"preset": "dmeo"}, "preset: got 'dmeo', expected one of"),
@@ -132,7 +210,7 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"train__workers": 0}, "train.workers: got 0, expected 1 or more"),
         ({"train__workers": {"min": 2, "max": 2}}, "train.workers.min: got 2, expected from 1 to"),
         ({"train__workers": "many"}, "train.workers: .*got 'many'"),
-        ({"train__cpus": 0}, "train.cpus: got 0.0, expected more than 0"),
+        ({"train__cpus": 0}, "train.cpus: got 0.0, expected 0.0001 or more"),
         ({"tune__gpus": 2}, "tune.gpus: got 2.0, expected 0 to 1"),
         ({"tune__workers": 0}, "tune.workers: got 0, expected 1 or more"),
         ({"scans__source": "sixrey"}, "scans.source: .*got 'sixrey'"),
@@ -175,6 +253,78 @@ def test_a_wrong_parameter_is_named_with_its_file(
     assert "\n" not in str(error.value)
 
 
+def test_a_misspelt_key_is_named_although_the_right_one_is_missing(tmp_path: Path) -> None:
+    path = with_text(tmp_path, "  false_alarm_rate: 0.05", "  false_alarm: 0.05     ")
+    with pytest.raises(InputError) as error:
+        load_settings(path, PRESETS)
+    said = "train.false_alarm: unknown parameter: did you mean train.false_alarm_rate?"
+    assert str(error.value) == f"{path}: {said}"
+
+
+SPACE = yaml.safe_load((ROOT / "params.yaml").read_text())["tune"]["space"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("ngf", [4, 9], r"ngf: got \[4.0, 9.0\], expected choices of whole numbers"),
+        ("latent_dim", {"choices": [2, 2.5]}, r"latent_dim.choices: got \[2.5\], expected whole"),
+        ("ngf", {"choices": [4, -1]}, "ngf: got -1, expected 1 or more"),
+        ("lambda_con", {"choices": [1, -4]}, "lambda_con: got -4, expected a finite number"),
+        ("lambda_con", {"choices": []}, r"lambda_con.choices: got \(\), expected one or more"),
+        ("lambda_con", {"chioces": [4]}, "lambda_con.chioces: unknown parameter"),
+        ("lambda_con", [1, float("inf")], r"lambda_con.1: .*finite number, got inf"),
+        ("beta1", [0.5, 2], "beta1: got 2.0, expected from 0 to below 1"),
+        ("search_steps", {"choices": [9]}, "search_steps: got 9, expected 500: skip_ganomaly has"),
+        ("batch_size", {"choices": [16, 33]}, "batch_size: got 33, expected a multiple of 2"),
+    ],
+)
+def test_a_sweep_over_values_that_their_setting_does_not_allow_is_refused(
+    tmp_path: Path, name: str, values: object, message: str
+) -> None:
+    path = with_changes(tmp_path, tune__space={**SPACE, name: values}, tune__workers=2)
+    place = "model" if "multiple" in message else r"tune\.space"
+    with pytest.raises(InputError, match=rf"params\.yaml: {place}\.{message}"):
+        load_settings(path, PRESETS)
+
+
+@pytest.mark.parametrize("name", ["method", "precision", "latent_score", "lambda_cno"])
+def test_a_sweep_searches_numbers_only(tmp_path: Path, name: str) -> None:
+    path = with_changes(tmp_path, tune__space={**SPACE, name: {"choices": [1]}})
+    with pytest.raises(InputError, match=f"tune.space: got '{name}', expected one of lambda_adv"):
+        load_settings(path, PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("scans: {count: 120}", "scans: {cuont: 120}", "demo.scans.cuont: unknown parameter: did "),
+        ("scans: {count: 120}", "scans: {count: 0}", "demo.scans.count: got 0, expected 1 or more"),
+        ("scans: {count: 120}", "scans: 120", "demo: expected blocks of parameters"),
+        ("  scans: {count: 120}", "  scnas: {count: 120}", "demo.scnas: unknown parameter: did yo"),
+    ],
+)
+def test_a_wrong_value_of_a_preset_is_named_with_the_presets_file(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    presets = tmp_path / "presets.yaml"
+    presets.write_text(PRESETS.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=rf"presets\.yaml: {message}"):
+        load_settings(with_changes(tmp_path, preset="demo"), presets)
+
+
+def test_every_css_colour_is_one_that_figures_take(tmp_path: Path) -> None:
+    for colour in ("steelblue", "#4c78a8", "#ABC", *colormap):
+        path = with_changes(tmp_path, evaluate__normal_colour=colour)
+        assert is_color_like(load_settings(path, PRESETS).evaluate.normal_colour)
+
+
+def test_an_address_of_each_file_system_is_a_storage(tmp_path: Path) -> None:
+    for scheme in SCHEMES:
+        path = with_changes(tmp_path, storage=f"{scheme}://bucket/folder?region=eu-north-1")
+        assert load_settings(path, PRESETS).storage.startswith(scheme)
+
+
 def test_files_that_are_not_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml: no such file"):
         load_settings(tmp_path / "none.yaml", PRESETS)
@@ -187,8 +337,8 @@ def test_files_that_are_not_settings_are_named(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a: 1\nb: [1", "line 2: .*expected ',' or ']'"),
-        ("a: 1\nb: 2\na: 3\n", 'line 3: .*found duplicate key "a"'),
-        ("a: {no: normal, no: gun}", 'line 1: .*found duplicate key "no"'),
+        ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' is given twice: remove one$"),
+        ("a: {no: normal, no: gun}", "line 1: the key 'no' is given twice: remove one$"),
         ("a: 1\n--- \na: 2\n", "line 2: expected a single document"),
         ("a: 2024-13-01", "a value that cannot be read: month must be in 1..12"),
         ("a: \0", ".*special characters are not allowed"),
@@ -258,6 +408,8 @@ def test_what_the_stage_params_prints_is_read_back_equal(
     with_changes(tmp_path, scans__classes=classes, model__learning_rate=2e-5)
     shutil.copy(PRESETS, tmp_path)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "README.md").touch()
     before = load_settings()
     main()
     Path("params.yaml").write_text(capsys.readouterr().out)
@@ -266,8 +418,68 @@ def test_what_the_stage_params_prints_is_read_back_equal(
 
 
 def test_workers_by_number_or_by_range(tmp_path: Path) -> None:
-    path = with_changes(tmp_path, train__workers={"min": 1, "max": 4}, train__gpus=0.5)
+    changes: dict[str, object] = {"train__workers": {"min": 1, "max": 4}, "train__gpus": 0.5}
+    path = with_changes(tmp_path, **changes, model__batch_size=48)
     train = load_settings(path, PRESETS).train
     assert isinstance(train.workers, WorkerRange)
     assert list(train.workers.counts) == [1, 2, 3, 4]
     assert train.each == {"CPU": 1, "GPU": 0.5}
+
+
+def settings_folder(folder: Path) -> Path:
+    """A folder in which `python -m stages params` runs."""
+    for name in ("params.yaml", "presets.yaml", "data/README.md"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def test_the_stage_params_prints_what_a_change_would_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(settings_folder(tmp_path))
+    before = Path("params.yaml").read_bytes()
+    main(["train.lambda_con=50", "+scans.classes={3: no}", "presets.yaml:demo.train.epochs=9"])
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert (printed["train"]["lambda_con"], printed["train"]["lambda_adv"]) == (50, "sweep")
+    assert printed["train"]["epochs"] == 9
+    assert list(printed["scans"]["classes"]) == [3]
+    assert Path("params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["train.lamda_con=50"], "params.yaml: train.lamda_con: unknown parameter: did you mean t"),
+        (["+train.lamda_con=50"], "params.yaml: train.lamda_con: unknown parameter: did you mean"),
+        (["preset=dmeo"], "params.yaml: preset: got 'dmeo', expected one of"),
+        (["train.epochs=0"], "params.yaml: train.epochs: got 0, expected 1 or more"),
+        (["presets.yaml:demo.scans.count=0"], "presets.yaml: demo.scans.count: got 0, expected 1"),
+        (["other.yaml:a=1"], "-S: got other.yaml, expected params.yaml or presets.yaml"),
+        (["train.lambda_con"], "-S: got train.lambda_con: Error parsing override"),
+        (["scans.classes={gun: gun}"], "-S: got scans.classes={gun: gun}: Could not override"),
+        (["train.seed=1", "train.seed=2"], "-S: train.seed is given twice"),
+        (
+            ["scans.source=yolo", "scans.folder=data/rw"],
+            "params.yaml: scans.folder: got 'data/rw', expected a folder that exists",
+        ),
+    ],
+)
+def test_the_stage_params_names_the_change_that_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: list[str], message: str
+) -> None:
+    monkeypatch.chdir(settings_folder(tmp_path))
+    with pytest.raises(InputError) as error:
+        main(changes)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", ["train.lambda_con=50", "+scans.classes={no: normal, 3: y}"])
+def test_the_stage_params_changes_what_dvc_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    path = with_changes(tmp_path)
+    apply_overrides(path, [change])
+    monkeypatch.chdir(ROOT)
+    assert changed_settings([change]) == load_settings(path, PRESETS)

@@ -172,6 +172,16 @@ def test_without_a_git_program_the_commit_is_left_empty(
     assert run.data.tags["mlflow.source.git.commit"] == ""
 
 
+def test_a_run_names_the_command_that_made_it(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = logged(pipeline_run(tracker, origin("data-n")))
+    assert run.data.tags["mlflow.source.name"] == "dvc repro"
+    monkeypatch.setenv("DVC_EXP_NAME", "ashen-gull")
+    run = logged(pipeline_run(tracker, origin("data-n")))
+    assert run.data.tags["mlflow.source.name"] == "dvc exp run"
+
+
 def test_parameters_can_be_logged_again(tracker: Tracker) -> None:
     run = nested(tracker, "params")
     run.log_params({f"p{number}": number for number in range(150)})

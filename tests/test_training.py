@@ -18,7 +18,7 @@ from pipeline.models.nets import NetShape
 from pipeline.models.tensor_files import CHECKPOINT, parse_checkpoint, save_checkpoint
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LossSettings
-from pipeline.settings.resources import WorkerRange
+from pipeline.settings.resources import WorkerRange, require_divisible
 from pipeline.training.criterion import (
     CRITERION,
     LABELLED,
@@ -33,7 +33,6 @@ from pipeline.training.loop import (
     Worker,
     _with_progress,
     net_shape,
-    require_divisible,
     shuffled_reader,
     train,
     train_epoch,

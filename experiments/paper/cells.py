@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 from experiments.paper.protocols import Protocol
 from pipeline.common.files import code_digest, digest, write_whole
 from pipeline.models.interface import method_of
-from pipeline.settings.methods import MethodName
+from pipeline.settings.methods import OPTIONS, MethodName
 from pipeline.settings.model import LAMBDAS, LossSettings, ModelSettings
 from pipeline.training.loop import TrainSettings
 
@@ -95,7 +95,7 @@ def settings_of(method: MethodName, size: Size, seed: int) -> TrainSettings:
         method=method,
     )
     known = method_of(model)
-    if "search_steps" in known.options:
+    if "search_steps" in OPTIONS[method]:
         model = replace(model, search_steps=size.search_steps)
     weights = {name: float(known.lambdas.get(name, 0)) for name in LAMBDAS}
     losses = LossSettings(**weights, latent_dim=size.latent_dim)

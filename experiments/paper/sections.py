@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 
 from experiments.paper.cell_runs import Result
-from experiments.paper.cells import CIFAR, METHODS, NO_METHOD, SEEDS, Size, settings_of
+from experiments.paper.cells import CIFAR, METHODS, NO_METHOD, SEEDS, Size
 from experiments.paper.paper_tables import CASES, CLASSES, table_1, table_2
 from experiments.paper.protocols import Protocol
 from pipeline.evaluation.evaluate import OVERALL
-from pipeline.models.interface import method_of
+from pipeline.settings.methods import OPTIONS
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _searches(result: Result) -> bool:
     cell = result.cell
     if cell.method == NO_METHOD:
         return False
-    return "search_steps" in method_of(settings_of(cell.method, cell.size, cell.seed).model).options
+    return "search_steps" in OPTIONS[cell.method]
 
 
 def _class_columns(case: str, results: Sequence[Result]) -> list[Column]:

@@ -1,19 +1,22 @@
 """Checks before a job starts on Ray: room on the nodes, their versions, and shared folders."""
 
+import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import ray
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import UNFINISHED
 
 T = TypeVar("T")
+LOCAL = {"", "local"}  # values of `RAY_ADDRESS` for a Ray of this machine alone
 
 PACKAGES = ("h5py", "numpy", "torch")  # Ray itself compares the versions of Ray and Python
 
@@ -24,7 +27,26 @@ def require_capacity(parameter: str, count: int, each: Mapping[str, float]) -> N
     Raises:
         InputError: idle nodes have room for fewer workers; the message says for how many.
     """
-    nodes = [node["Resources"] for node in _live_nodes()]
+    _require_room(parameter, count, each, [node["Resources"] for node in _live_nodes()])
+
+
+def require_local_capacity(parameter: str, count: int, each: Mapping[str, float]) -> None:
+    """Refuse workers for which this machine has no room, before Ray has started on it.
+
+    Does nothing if `RAY_ADDRESS` names a cluster, which only a connection can ask.
+
+    Raises:
+        InputError: as `require_capacity`.
+    """
+    if os.environ.get("RAY_ADDRESS", "") in LOCAL:
+        spec: Any = ResourceAndLabelSpec().resolve(is_head=True)
+        here = spec.to_resource_dict()
+        _require_room(parameter, count, each, [here])
+
+
+def _require_room(
+    parameter: str, count: int, each: Mapping[str, float], nodes: Sequence[Mapping[str, float]]
+) -> None:
     room = sum(_fitting(node, each) for node in nodes)
     if room < count:
         asked = ", ".join(f"{amount:g} {name}" for name, amount in each.items() if amount)

@@ -15,7 +15,7 @@ import torch
 from ray._private import ray_constants
 
 import pipeline
-from pipeline.cluster.preflight import installed_versions, require_same_versions
+from pipeline.cluster.preflight import LOCAL, installed_versions, require_same_versions
 from pipeline.cluster.private_folder import private_folder, private_token, require_room
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
@@ -35,7 +35,7 @@ def ray_session() -> Iterator[None]:
             Ray does not start.
     """
     address = os.environ.get("RAY_ADDRESS", "")
-    on_cluster = address not in {"", "local"}
+    on_cluster = address not in LOCAL
     with nullcontext() if on_cluster else private_folder() as folder:
         try:
             with _keeping_sigterm():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 
 from pipeline.common.errors import InputError
@@ -128,6 +129,9 @@ def read_yaml(path: Path) -> Any:
     try:
         check_yaml(_yaml().parse(content))
         return _yaml().load(content)
+    except DuplicateKeyError as error:
+        key = str(error.problem).partition('"')[2].partition('"')[0]
+        reason = f"line {error.problem_mark.line + 1}: the key {key!r} is given twice: remove one"
     except MarkedYAMLError as error:
         reason = f"line {error.problem_mark.line + 1}: {error.context or ''} {error.problem}"
     except InputError as error:

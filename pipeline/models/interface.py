@@ -2,18 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.common.errors import require
 from pipeline.models.gan import Gan
 from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import NetShape
-from pipeline.settings.model import LAMBDAS, METHOD_OPTIONS, LossSettings, ModelSettings
+from pipeline.settings.model import LAMBDAS, LossSettings, ModelSettings
 
 
 class Scorer(nn.Module, ABC):
@@ -69,14 +68,12 @@ class Method:
             losses by name, with `loss_g` and `loss_d` among them.
         scorer: returns a `Scorer` of networks that are in evaluation mode.
         lambdas: the method's loss weights by name, with its paper's values.
-        options: the names in `METHOD_OPTIONS` that the method accepts.
     """
 
     build_networks: Callable[[NetShape, int], dict[str, nn.Module]]
     train_step: Callable[[Gan, Tensor, LossSettings], dict[str, Tensor]]
     scorer: Callable[[Mapping[str, nn.Module], ModelSettings], Scorer]
     lambdas: Mapping[str, float]
-    options: frozenset[str] = frozenset()
 
     def unused_lambdas(self) -> set[str]:
         """Return the names of the loss weights that the method does not have."""
@@ -89,15 +86,6 @@ class Method:
 
 
 def method_of(settings: ModelSettings) -> Method:
-    """Return the method that the settings name.
-
-    Raises:
-        InputError: an option that the method does not have is not at its default.
-    """
+    """Return the method that the settings name."""
     method: Method = import_module(f"pipeline.models.methods.{settings.method}.method").METHOD
-    defaults = {field.name: field.default for field in fields(settings)}
-    for name in METHOD_OPTIONS:
-        value, default = getattr(settings, name), defaults[name]
-        fits = name in method.options or value == default
-        require(fits, f"model.{name}", value, f"{default}: {settings.method} has no such option")
     return method

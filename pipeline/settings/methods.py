@@ -1,9 +1,19 @@
-"""The names of the methods. All code of a method is in `pipeline/models/methods/<name>`.
+"""The names of the methods, and their options.
 
-This module imports no method, so that settings can be read without loading torch.
+All other code of a method is in `pipeline/models/methods/<name>`. This module imports no method, so
+that settings can be read without loading torch.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 MethodName = Literal["skip_ganomaly", "ganomaly", "egbad", "anogan"]
 DEFAULT_METHOD: MethodName = "skip_ganomaly"
+
+# Settings of the `model` block that only some methods have.
+OPTIONS: Mapping[MethodName, frozenset[str]] = {
+    "skip_ganomaly": frozenset({"latent_score"}),
+    "ganomaly": frozenset(),
+    "egbad": frozenset(),
+    "anogan": frozenset({"search_steps"}),
+}

@@ -1,20 +1,20 @@
 """Settings of a model and of its training step, for every method.
 
-A method that does not use one of `METHOD_OPTIONS` accepts only the option's default. Loss weights
-that a method does not use count as 0 (`pipeline.models.interface`).
+A method without one of `methods.OPTIONS` accepts only the option's default. Loss weights that a
+method does not use count as 0 (`pipeline.models.interface`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 from pipeline.common.errors import require
-from pipeline.settings.methods import DEFAULT_METHOD, MethodName
+from pipeline.settings.checks import STRICT
+from pipeline.settings.methods import DEFAULT_METHOD, OPTIONS, MethodName
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 LatentScore = Literal["distance", "neighbours", "early_neighbours"]
 
 LAMBDAS = ("lambda_adv", "lambda_con", "lambda_lat")  # of `LossSettings`
-METHOD_OPTIONS = ("latent_score", "search_steps")
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class ModelSettings:
         search_steps: most steps of the latent search for one patch.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = STRICT
 
     ngf: int
     ndf: int
-    batch_size: int
     learning_rate: float
-    beta1: float
-    beta2: float
     score_lambda: float
+    batch_size: int = 64
+    beta1: float = 0.5
+    beta2: float = 0.999
     precision: Precision = "float32"
     method: MethodName = DEFAULT_METHOD
     latent_score: LatentScore = "distance"
@@ -58,7 +58,8 @@ class ModelSettings:
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         # Batch-norm has no variance to normalise by in a batch of one.
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
-        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
+        right = 0 < self.learning_rate < float("inf")
+        require(right, "learning_rate", self.learning_rate, "more than 0")
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, name, value, "from 0 to below 1")
@@ -69,6 +70,15 @@ class ModelSettings:
             "from 0 to 1",
         )
         require(self.search_steps >= 1, "search_steps", self.search_steps, "1 or more")
+        self._require_own_options()
+
+    def _require_own_options(self) -> None:
+        """Refuse a value for an option that only other methods have."""
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in frozenset().union(*OPTIONS.values()) - OPTIONS[self.method]:
+            value, default = getattr(self, name), defaults[name]
+            expected = f"{default}: {self.method} has no such option"
+            require(value == default, name, value, expected)
 
 
 @dataclass(frozen=True)

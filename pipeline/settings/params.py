@@ -1,11 +1,12 @@
 """The parameters of a run: `params.yaml`, completed by the preset that it names, validated once.
 
 Each block is a plain dataclass. Blocks that library modules use are defined in modules of their
-own, the other blocks here. Pydantic validates them strictly and refuses unknown keys.
+own, the other blocks here. Pydantic validates them strictly and refuses unknown keys. A key that a
+block of params.yaml leaves out has its default, which params.yaml shows; null takes the preset's.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,17 +15,28 @@ from pydantic import Strict, TypeAdapter, ValidationError
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import read_yaml
+from pipeline.settings.checks import STRICT, require_colour, require_place, require_seed
+from pipeline.settings.faults import FaultFinder
 from pipeline.settings.model import LAMBDAS, ModelSettings
-from pipeline.settings.resources import WorkerRange, WorkerResources
+from pipeline.settings.resources import WorkerRange, WorkerResources, require_divisible
 from pipeline.settings.scans import (
     BadInputRule,
     BagColumn,
     Parts,
     SplitShares,
     Unannotated,
+    check_abnormal_class,
+    check_classes,
     check_group,
 )
-from pipeline.settings.search_space import LOSS_NAMES, Choices, Range, check_space
+from pipeline.settings.search_space import (
+    LOSS_NAMES,
+    SPACE,
+    Choices,
+    Range,
+    check_space,
+    check_values,
+)
 from pipeline.settings.windows import WindowRule
 
 FROM_SWEEP: Literal["sweep"] = "sweep"
@@ -63,24 +75,20 @@ NO_FOLDER = "data/README.md"
 # Defaults of `extract.shard_scans` for the modes ``windows`` and ``whole``.
 SHARD_SCANS, SHARD_WHOLE_SCANS = 16, 8192
 
-STRICT = {"extra": "forbid"}
-TRIED_TYPES = ("float", "int", "literal['sweep']", "literal['sweep','method']", "str", "BagColumn",
-               "WorkerRange")  # fmt: skip
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScanSettings(SplitShares):
     """The `scans` block: which scans, and how they are split."""
 
     __pydantic_config__: ClassVar = STRICT
 
-    source: Source
-    folder: str
-    seed: int
     count: int
-    abnormal_class: str
-    classes: dict[str | Annotated[int, Strict()], str]  # strict: `true` is not 1
-    bad_input: BadInputRule
+    source: Source = "generated"
+    folder: str = NO_FOLDER
+    seed: int = 0
+    abnormal_class: str = "car"
+    classes: dict[str | Annotated[int, Strict()], str] = field(default_factory=dict)
+    bad_input: BadInputRule = "fail"
     group: str | BagColumn | None = None
     parts: Parts = None
     unannotated: Unannotated | None = None
@@ -99,8 +107,10 @@ class ScanSettings(SplitShares):
         else:
             expected = "the folder of your scans, such as data/raw"
             require(self.folder != NO_FOLDER, "folder", self.folder, expected)
-        names = [str(name) for name in self.classes]
-        require(len(set(names)) == len(names), "classes", self.classes, "each class once")
+            require_place("folder", self.folder)
+        require_seed(self.seed)
+        check_abnormal_class(self.abnormal_class)
+        check_classes(self.classes)
         check_group(self.group)
 
 
@@ -124,7 +134,7 @@ class ExtractSettings(WindowRule):
         return default if self.shard_scans is None else self.shard_scans
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TuneSettings(WorkerResources):
     """The `tune` block: the search space, the search algorithm and the length of the search."""
 
@@ -132,13 +142,13 @@ class TuneSettings(WorkerResources):
 
     trials: int
     epochs: int
-    concurrent: int
-    workers: int
-    seed: int
-    sampler: Sampler
-    scheduler: Scheduler
-    max_failed: float
-    space: dict[str, Range | Choices]
+    concurrent: int = 2
+    workers: int = 1
+    seed: int = 0
+    sampler: Sampler = "optuna"
+    scheduler: Scheduler = "asha"
+    max_failed: float = 0.5
+    space: dict[str, Range | Choices] = field(default_factory=lambda: dict(SPACE))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,6 +156,7 @@ class TuneSettings(WorkerResources):
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
         require(self.concurrent >= 1, "concurrent", self.concurrent, "1 or more")
         require(self.workers >= 1, "workers", self.workers, "1 or more")
+        require_seed(self.seed)
         require(0 <= self.max_failed <= 1, "max_failed", self.max_failed, "a share from 0 to 1")
         check_space(self.space)
         if self.scheduler == "pbt":
@@ -161,7 +172,7 @@ class TuneSettings(WorkerResources):
             require(not ranges, "space", ranges, "choices for every setting under sampler grid")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainBlock(WorkerResources):
     """The `train` block.
 
@@ -176,9 +187,9 @@ class TrainBlock(WorkerResources):
     lambda_lat: float | FromElsewhere
     latent_dim: int | FromSweep
     epochs: int
-    seed: int
-    workers: int | WorkerRange
-    false_alarm_rate: float
+    seed: int = 0
+    workers: int | WorkerRange = 2
+    false_alarm_rate: float = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -186,7 +197,10 @@ class TrainBlock(WorkerResources):
             value = getattr(self, name)
             right = value in (FROM_SWEEP, FROM_METHOD) or 0 <= value < float("inf")
             require(right, name, value, "a finite number, 0 or more, sweep, or a lambda's method")
+        right = self.latent_dim == FROM_SWEEP or self.latent_dim >= 1
+        require(right, "latent_dim", self.latent_dim, "1 or more, or sweep")
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        require_seed(self.seed)
         right = isinstance(self.workers, WorkerRange) or self.workers >= 1
         require(right, "workers", self.workers, "1 or more")
         rate = self.false_alarm_rate
@@ -199,17 +213,20 @@ class EvaluateSettings:
 
     __pydantic_config__: ClassVar = STRICT
 
-    bootstrap: int
-    tsne_points: int
-    exemplars: int
-    normal_colour: str
-    abnormal_colour: str
-    seed: int
+    bootstrap: int = 1000
+    tsne_points: int = 1000
+    exemplars: int = 6
+    normal_colour: str = "#4c78a8"
+    abnormal_colour: str = "#e45756"
+    seed: int = 0
 
     def __post_init__(self) -> None:
         require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")
         require(self.tsne_points >= 10, "tsne_points", self.tsne_points, "10 or more")
         require(self.exemplars >= 1, "exemplars", self.exemplars, "1 or more")
+        require_colour("normal_colour", self.normal_colour)
+        require_colour("abnormal_colour", self.abnormal_colour)
+        require_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -230,11 +247,31 @@ class Settings:
 
     def __post_init__(self) -> None:
         require(0 < self.cache_gb < float("inf"), "cache_gb", self.cache_gb, "more than 0")
+        require_place("storage", self.storage)
+        check_values(self.tune.space, self.model)
+        self._require_shared_batches()
+        self._require_sweep()
         if self.scans.uses_labels:
             kinds = self.scans.source, self.extract.mode
             within = self.extract.mode == "windows" and self.scans.source not in WHOLE_SOURCES
             expected = "extract.mode windows, and a source that says where threats are, for outside"
             require(within, "scans.normal_windows", kinds, expected)
+
+    def _require_shared_batches(self) -> None:
+        """Refuse a batch that the workers of `tune` or `train` cannot share."""
+        sizes = self.tune.space.get("batch_size")
+        for size in sizes.choices if isinstance(sizes, Choices) else [self.model.batch_size]:
+            require_divisible(int(size), self.tune.workers)
+        workers = self.train.workers
+        for count in workers.counts if isinstance(workers, WorkerRange) else [workers]:
+            require_divisible(self.model.batch_size, count)
+
+    def _require_sweep(self) -> None:
+        """Refuse a training that takes a setting from a sweep that does not run."""
+        asking = [name for name in LOSS_NAMES if getattr(self.train, name) == FROM_SWEEP]
+        if asking and self.tune.trials == 0:
+            expected = f"1 or more, since train.{asking[0]} is sweep: or give that a number"
+            require(False, "tune.trials", 0, expected)
 
 
 def reading_settings(scans: ScanSettings) -> dict[str, Any]:
@@ -253,32 +290,54 @@ def load_settings(
         InputError: a file is missing or not YAML, or a parameter is unknown, missing or wrong;
             the message names the file and the parameter.
     """
-    given, available = _read_blocks(params), _read_blocks(presets)
-    preset = given.get("preset")
-    if not isinstance(preset, str) or preset not in available:
-        raise InputError(f"{params}: preset: got {preset!r}, expected one of {sorted(available)}")
-    filled = {
-        name: _fill(block, available[preset].get(name, {})) if isinstance(block, dict) else block
-        for name, block in given.items()
-    }
+    return make_settings(read_blocks(params), read_blocks(presets), params, presets)
+
+
+def make_settings(
+    given: Mapping[str, Any], available: Mapping[str, Any], params: Path, presets: Path
+) -> Settings:
+    """Make settings of the content of both files, whose paths are for messages.
+
+    Raises:
+        InputError: as in `load_settings`.
+    """
+    name = given.get("preset")
+    if not isinstance(name, str) or name not in available:
+        raise InputError(f"{params}: preset: got {name!r}, expected one of {sorted(available)}")
+    preset = available[name] if isinstance(available[name], dict) else {}
+    if not all(isinstance(block, dict) for block in (available[name], *preset.values())):
+        raise InputError(f"{presets}: {name}: expected blocks of parameters, got {available[name]}")
+    filled: dict[str, Any] = {**preset, **given}
+    for block in preset.keys() & given.keys():
+        if isinstance(given[block], dict):
+            filled[block] = _fill(given[block], preset[block])
     if isinstance(filled.get("scans"), dict):
-        if filled["scans"].get("source") == "embedded":
-            print(f"{params}: scans.source: embedded is called generated now", file=terminal.err())
-            filled["scans"]["source"] = "generated"
-        generated = filled["scans"].get("source") == "generated"
-        share = LABELLED_GENERATED if generated else LABELLED_OWN
-        filled["scans"].setdefault("labelled_validation", share)
+        filled["scans"] = _completed_scans(filled["scans"], params)
+    faults = FaultFinder(Settings, given, preset, f"{params}: ", f"{presets}: {name}.")
+    faults.refuse_booleans(filled)
     try:
         return TypeAdapter(Settings).validate_python(filled)
     except ValidationError as error:
-        raise InputError(_one_line(error, params)) from None
+        raise InputError(faults.one_line(error)) from None
 
 
-def _one_choice(values: Range | Choices) -> bool:
-    return isinstance(values, Choices) and len(values.choices) == 1
+def _completed_scans(block: Mapping[str, Any], params: Path) -> dict[str, Any]:
+    """Return the block `scans` without its old names, and with the default that its source has."""
+    scans = _fill(block, {})
+    if scans.get("source") == "embedded":
+        print(f"{params}: scans.source: embedded is called generated now", file=terminal.err())
+        scans["source"] = "generated"
+    generated = scans.get("source", "generated") == "generated"
+    share = LABELLED_GENERATED if generated else LABELLED_OWN
+    return {"labelled_validation": share, **scans}
 
 
-def _read_blocks(path: Path) -> dict[str, Any]:
+def read_blocks(path: Path) -> dict[str, Any]:
+    """Read a file of parameters.
+
+    Raises:
+        InputError: the file is missing, or is not YAML of blocks.
+    """
     try:
         content = read_yaml(path)
     except FileNotFoundError:
@@ -296,25 +355,5 @@ def _fill(block: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _one_line(error: ValidationError, params: Path) -> str:
-    """Return the first fault of a validation, and the number of other faults, on one line."""
-    faults = error.errors()
-    # If a value may have several types, pydantic gives one fault for each type, and `loc` ends
-    # with the type. The user meant the type that reached our own check, or else the deepest `loc`.
-    deepest = max(faults, key=lambda fault: len(fault["loc"]))
-    first = next((fault for fault in faults if fault["type"] == "value_error"), deepest)
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    place = [str(part) for part in first["loc"] if part not in TRIED_TYPES]
-    if place and place[-1] == "[key]":
-        block = ".".join(place[:-2])
-        return f"{params}: {block}: got the key {first['input']!r}, expected a word: quote it{more}"
-    where = ".".join(place)
-    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        what = "unknown parameter: remove it or correct its name"
-    elif first["type"] in ("missing", "missing_argument"):
-        what = "missing: give it a value, or null where the preset has one"
-    elif first["type"] == "value_error":  # our own error, which starts with the parameter's name
-        return f"{params}: {where}{'.' if where else ''}{first['ctx']['error']}{more}"
-    else:
-        what = f"{first['msg']}, got {first['input']!r:.200}"
-    return f"{params}: {where}: {what}{more}"
+def _one_choice(values: Range | Choices) -> bool:
+    return isinstance(values, Choices) and len(values.choices) == 1

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.common.errors import require
+from pipeline.settings.checks import STRICT
+
+LEAST = 0.0001  # the least part of a resource that Ray reserves
 
 
 @dataclass(frozen=True)
@@ -11,16 +14,17 @@ class WorkerResources:
     """CPUs and GPUs that each worker reserves on its node; part of the blocks `tune` and `train`.
 
     Attributes:
-        cpus: number of CPUs, more than 0; fractions are allowed.
-        gpus: share of one GPU, 0 to 1.
+        cpus: number of CPUs, 0.0001 or more; fractions are allowed.
+        gpus: share of one GPU, 0 or 0.0001 to 1.
     """
 
-    cpus: float
-    gpus: float
+    cpus: float = 1.0
+    gpus: float = 0.0
 
     def __post_init__(self) -> None:
-        require(0 < self.cpus < float("inf"), "cpus", self.cpus, "more than 0")
-        right = 0 <= self.gpus <= 1
+        right = LEAST <= self.cpus < float("inf")
+        require(right, "cpus", self.cpus, f"{LEAST} or more")
+        right = self.gpus == 0 or LEAST <= self.gpus <= 1
         require(right, "gpus", self.gpus, "0 to 1, since a worker computes on one at most")
 
     @property
@@ -33,7 +37,7 @@ class WorkerResources:
 class WorkerRange:
     """From `min` to `max` workers, as many as the cluster has room for; the number may change."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = STRICT
 
     min: int
     max: int
@@ -45,3 +49,10 @@ class WorkerRange:
     def counts(self) -> range:
         """Every allowed number of workers."""
         return range(self.min, self.max + 1)
+
+
+def require_divisible(batch_size: int, workers: int) -> None:
+    """Refuse a batch that workers cannot share evenly, with two patches or more each."""
+    fits = batch_size % workers == 0 and batch_size // workers >= 2
+    expected = f"a multiple of {workers} workers, 2 or more each"
+    require(fits, "model.batch_size", batch_size, expected)

@@ -1,12 +1,21 @@
 """Settings for bags, bad input and splits of scans."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from pipeline.common.errors import require
+from pipeline.common.names import IGNORED
+from pipeline.settings.checks import STRICT
 
 BadInputRule = Literal["fail", "skip"]
+
+# Classes of CIFAR-10, in the order of the official labels, with the names of the paper's Table I.
+CIFAR10 = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10_ALIASES = {"airplane": "plane", "automobile": "car"}
+
+RESERVED = (IGNORED, "overall")  # a class of this name would be taken for something else in tables
 
 Unannotated = Literal["normal", "bad"]  # how an image without any annotation counts
 
@@ -21,7 +30,7 @@ class BagColumn:
         bag: the column with the bags' names.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = STRICT
 
     table: str
     scan: str
@@ -29,12 +38,29 @@ class BagColumn:
 
 
 def check_group(group: str | BagColumn | None) -> None:
-    """Raise an `InputError` for a `group` that is not a valid regular expression."""
+    """Raise an `InputError` for a `group` that is not a valid regular expression, or is empty."""
     if isinstance(group, str):
+        expected = "a regular expression, a column, or null"
+        require(bool(group.strip()), "group", group, expected)
         try:
             re.compile(group)
         except re.error:
-            require(False, "group", group, "a regular expression, a column, or null")
+            require(False, "group", group, expected)
+
+
+def check_classes(classes: Mapping[str | int, str]) -> None:
+    """Raise an `InputError` for a class that is named twice, or that has no usable meaning."""
+    names = [str(name) for name in classes]
+    require(len(set(names)) == len(names), "classes", dict(classes), "each class once")
+    for name, meaning in classes.items():
+        right = bool(meaning.strip()) and meaning not in RESERVED
+        require(right, f"classes.{name}", meaning, "normal, ignore or an abnormal class")
+
+
+def check_abnormal_class(name: str) -> None:
+    """Raise an `InputError` for a name that is no class of CIFAR-10."""
+    right = CIFAR10_ALIASES.get(name, name) in CIFAR10
+    require(right, "abnormal_class", name, f"one of {', '.join(CIFAR10)}")
 
 
 NormalWindows = Literal["bags", "outside"]
@@ -55,9 +81,9 @@ class SplitShares:
             shares are of all scans, not only of normal scans.
     """
 
-    validation: float
-    test_normal: float
-    labelled_validation: float
+    validation: float = 0.15
+    test_normal: float = 0.25
+    labelled_validation: float = 0.0
     normal_windows: NormalWindows = field(default="bags", kw_only=True)
 
     def __post_init__(self) -> None:

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
-from pipeline.common.errors import require
+from pipeline.common.errors import InputError, require
+from pipeline.settings.checks import STRICT
 from pipeline.settings.model import LossSettings, ModelSettings
 
 LOSS_NAMES = tuple(field.name for field in fields(LossSettings))
 MODEL_NAMES = tuple(field.name for field in fields(ModelSettings))
+NUMBERS = tuple(field.name for field in fields(ModelSettings) if field.type in (int, float))
+WHOLE = {f.name for of in (LossSettings, ModelSettings) for f in fields(of) if f.type is int}
 
 Value = int | float
 Values = Mapping[str, Value]
@@ -18,7 +21,7 @@ Values = Mapping[str, Value]
 class Choices:
     """A list of values, all equally likely."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = STRICT
 
     choices: tuple[Value, ...]
 
@@ -29,6 +32,14 @@ class Choices:
 Range = tuple[float, float]  # low and high of a log-uniform range
 Space = Mapping[str, Range | Choices]
 
+# The default of the parameter `tune.space`.
+SPACE: Space = {
+    "lambda_adv": (0.1, 10),
+    "lambda_con": (4, 400),
+    "lambda_lat": (0.1, 10),
+    "latent_dim": Choices((25, 50, 100, 200)),
+}
+
 
 def check_space(space: Space) -> None:
     """Refuse a space that no trial can be drawn from.
@@ -37,13 +48,33 @@ def check_space(space: Space) -> None:
         InputError: a name is no setting, a setting of Equation 4 is missing, or a range is empty.
     """
     for name, values in space.items():
-        known = (*LOSS_NAMES, *MODEL_NAMES)
+        known = (*LOSS_NAMES, *NUMBERS)
         require(name in known, "space", name, f"one of {', '.join(known)}")
-        if not isinstance(values, Choices):
+        if isinstance(values, Choices):
+            wrong = [v for v in values.choices if name in WHOLE and not isinstance(v, int)]
+            require(not wrong, f"space.{name}.choices", wrong, "whole numbers")
+        else:
             low, high = values
             require(0 < low < high, f"space.{name}", [low, high], "two numbers, 0 < low < high")
+            require(name not in WHOLE, f"space.{name}", [low, high], "choices of whole numbers")
     for name in LOSS_NAMES:
         require(name in space, "space", sorted(space), f"{name} too (one choice to fix it)")
+
+
+def check_values(space: Space, model: ModelSettings) -> None:
+    """Refuse a space with a value that its setting does not allow beside the other settings.
+
+    Raises:
+        InputError: names the setting and the value.
+    """
+    losses = LossSettings(1, 1, 1, 1)
+    for name, values in space.items():
+        changed: ModelSettings | LossSettings = losses if name in LOSS_NAMES else model
+        for value in values.choices if isinstance(values, Choices) else values:
+            try:
+                replace(changed, **{name: value})  # type: ignore[arg-type]
+            except InputError as error:
+                raise InputError(f"tune.space.{error}") from None
 
 
 def apply(values: Values, model: ModelSettings) -> tuple[ModelSettings, LossSettings]:

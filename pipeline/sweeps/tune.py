@@ -26,16 +26,15 @@ from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.cluster.locks import exclusive_lock
-from pipeline.cluster.preflight import require_capacity
+from pipeline.cluster.preflight import require_capacity, require_local_capacity
 from pipeline.cluster.session import apart_from_signals
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import require
 from pipeline.common.files import code_digest, digest
-from pipeline.common.names import LABELLED_VALIDATION, TRAIN
+from pipeline.common.names import LABELLED_VALIDATION
 from pipeline.models.interface import method_of
 from pipeline.models.precision import rounding
 from pipeline.patches.store import PatchStore
-from pipeline.patches.upload import open_store
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.params import MUTABLE, TuneSettings
 from pipeline.settings.search_space import Choices, Range, Space
@@ -63,6 +62,7 @@ from pipeline.training.loop import (
 KEPT_CHECKPOINTS = 2  # for each trial: after a kill, Tune may know only the last but one
 TRIAL_FAILURES = 2  # restarts of a trial from its last checkpoint: its node may have died
 NEXT_TO_NOTHING = {"CPU": 0.0, "memory": 1.0}  # one byte: Tune refuses a trial without resources
+WORKERS = "tune.concurrent times tune.workers"
 REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 
@@ -75,6 +75,19 @@ def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
     """Return the digest of everything that decides a sweep's result; the same key resumes it."""
     code = code_digest((*DECIDING, "pipeline.sweeps"))
     return digest([asdict(model), asdict(tune), data, code, rounding()])
+
+
+def require_runnable(model: ModelSettings, asked: TuneSettings, patches: PatchStore) -> None:
+    """Refuse a sweep that would fail on these patches or on this machine, before Ray starts.
+
+    Raises:
+        InputError: too few training patches for a batch, no room for the workers, or nothing to
+            change under pbt.
+    """
+    settings = TrainSettings(model, LossSettings(1, 1, 1, 1), asked.epochs, asked.seed)
+    shuffled_reader(settings, patches, 0, asked.workers)
+    require_local_capacity(WORKERS, asked.concurrent * asked.workers, asked.each)
+    _scheduler(asked, _searched(model, asked))
 
 
 def run_sweep(
@@ -92,12 +105,7 @@ def run_sweep(
         InputError: every trial failed, or more than the share `tune.max_failed`.
     """
     asked = job.tune
-    settings = TrainSettings(job.model, LossSettings(1, 1, 1, 1), asked.epochs, asked.seed)
-    patches = open_store(Path(job.patches), TRAIN, job.shared)
-    shuffled_reader(settings, patches, 0, asked.workers)  # checks the batch size before any trial
-    require_capacity(
-        "tune.concurrent times tune.workers", asked.concurrent * asked.workers, asked.each
-    )
+    require_capacity(WORKERS, asked.concurrent * asked.workers, asked.each)
     name = sweep_name(job.key)
     sweep = storage.child(name)
     trainable = _trainable(job, sweep, trial or run_trial)
@@ -134,8 +142,7 @@ def _new_tuner(
 ) -> Tuner:
     """Return the sweep as at its start, but with ASHA's state `rungs` if they are given."""
     asked = job.tune
-    unused = method_of(job.model).unused_lambdas()
-    space = {name: values for name, values in asked.space.items() if name not in unused}
+    space = _searched(job.model, asked)
     scheduler = _scheduler(asked, space)
     if rungs is not None:
         set_rungs(scheduler, rungs)
@@ -172,6 +179,12 @@ def _number(asked: TuneSettings, space: Space) -> int:
     if asked.sampler != "grid":
         return asked.trials
     return prod(len(values.choices) for values in space.values() if isinstance(values, Choices))
+
+
+def _searched(model: ModelSettings, asked: TuneSettings) -> Space:
+    """Return the search space without the loss weights that the method does not have."""
+    unused = method_of(model).unused_lambdas()
+    return {name: values for name, values in asked.space.items() if name not in unused}
 
 
 def _domain(values: Range | Choices, asked: TuneSettings) -> Any:

@@ -54,6 +54,11 @@ class Origin:
         parameters = json.loads(masked(json.dumps(asdict(settings))))  # as a file gives them back
         return cls(parameters, data, experiment, _git_commit())
 
+    @property
+    def command(self) -> str:
+        """The command that made the results."""
+        return "dvc exp run" if self.experiment else "dvc repro"
+
     def key(self) -> dict[str, str]:
         """The tag that the runs of this origin have."""
         return {KEY_TAG: digest([self.parameters, self.data, self.experiment])}
@@ -70,7 +75,7 @@ def pipeline_run(tracker: Tracker, origin: Origin) -> TrackedRun:
         KIND_TAG: "pipeline",
         "skipscan.data": origin.data,
         "skipscan.preset": preset,
-        "mlflow.source.name": "dvc repro",
+        "mlflow.source.name": origin.command,
         "mlflow.source.git.commit": origin.commit,
         **({"dvc.experiment": origin.experiment} if origin.experiment else {}),
     }

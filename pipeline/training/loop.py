@@ -16,7 +16,6 @@ import torch.distributed
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.common.errors import require
 from pipeline.common.files import code_digest, digest
 from pipeline.models.detector import fitted_detector, to_tensor
 from pipeline.models.gan import Gan, build_gan, network_state
@@ -26,7 +25,7 @@ from pipeline.models.precision import rounding
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource
 from pipeline.settings.model import LossSettings, ModelSettings
-from pipeline.settings.resources import WorkerRange
+from pipeline.settings.resources import WorkerRange, require_divisible
 from pipeline.training.criterion import CRITERION, Validation, training_normals
 
 # The packages that decide the trained model: after an edit to one of them, training restarts.
@@ -173,17 +172,6 @@ def net_shape(settings: TrainSettings, patches: PatchSource) -> NetShape:
         ngf=settings.model.ngf,
         ndf=settings.model.ndf,
         latent_dim=settings.losses.latent_dim,
-    )
-
-
-def require_divisible(batch_size: int, workers: int) -> None:
-    """Refuse a batch that workers cannot share evenly, with two patches or more each."""
-    fits = batch_size % workers == 0 and batch_size // workers >= 2
-    require(
-        fits,
-        "model.batch_size",
-        batch_size,
-        f"a multiple of {workers} workers, 2 or more each",
     )
 
 

@@ -31,7 +31,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from torch import nn
 
 from pipeline.cluster.locks import exclusive_lock
-from pipeline.cluster.preflight import require_capacity
+from pipeline.cluster.preflight import require_capacity, require_local_capacity
 from pipeline.cluster.session import apart_from_signals, share_cores
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
@@ -80,6 +80,23 @@ class TrainJob:
         return open_store(Path(self.patches), split, self.shared)
 
 
+def require_trainable(
+    settings: TrainSettings,
+    patches: PatchStore,
+    workers: int | WorkerRange,
+    resources: WorkerResources,
+) -> None:
+    """Refuse a training that would fail on these patches or on this machine, before Ray starts.
+
+    Raises:
+        InputError: too few training patches for a batch, or no room for the workers.
+    """
+    counts = workers.counts if isinstance(workers, WorkerRange) else [workers]
+    for count in counts:
+        shuffled_reader(settings, patches, 0, count)
+    require_local_capacity("train.workers", counts[0], resources.each)
+
+
 def train_on_ray(
     job: TrainJob,
     workers: int | WorkerRange,
@@ -92,10 +109,8 @@ def train_on_ray(
     The run is named after the job's key. So a rerun of the same job resumes from the last
     checkpoint in `storage`, and no other job uses this checkpoint.
     """
-    counts = workers.counts if isinstance(workers, WorkerRange) else [workers]
-    for count in counts:  # errors come here in one line, not from each worker with a traceback
-        shuffled_reader(job.settings, job.open(TRAIN), 0, count)
-    require_capacity("train.workers", counts[0], resources.each)
+    least = workers.min if isinstance(workers, WorkerRange) else workers
+    require_capacity("train.workers", least, resources.each)
     name = f"train-{job.key[:16]}"
     filesystem, folder = storage.child(name).open()
     storage.say_if_others_write()

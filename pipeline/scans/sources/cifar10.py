@@ -18,21 +18,9 @@ from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Listing, Part, Region, Scan, ScanEntry, SetFiles
 from pipeline.scans.sources.folders import list_files, without_repeats
+from pipeline.settings.scans import CIFAR10, CIFAR10_ALIASES
 
-# In the order of the official labels, with the names of the paper's Table I.
-CLASSES = (
-    "plane",
-    "car",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-ALIASES = {"airplane": "plane", "automobile": "car"}
+CLASSES = CIFAR10
 SIDE = 32
 LAYOUT = "train/<class>/ and test/<class>/"
 PARTS: tuple[Part, ...] = ("train", "test")
@@ -53,11 +41,7 @@ class Cifar10Source:
 
     def __init__(self, folder: Path, abnormal_class: str) -> None:
         self.folder = folder
-        self.abnormal_class = ALIASES.get(abnormal_class, abnormal_class)
-        if self.abnormal_class not in CLASSES:
-            raise InputError(
-                f"scans.abnormal_class: unknown class {abnormal_class!r}, expected one of {CLASSES}"
-            )
+        self.abnormal_class = CIFAR10_ALIASES.get(abnormal_class, abnormal_class)
 
     def meaning(self, name: str) -> str:
         """Return the class's own name."""
@@ -110,7 +94,7 @@ class Cifar10Source:
         for path in files.images:
             place, *below = path.relative_to(self.folder).parts
             if place in parts and len(below) > 1:
-                name = ALIASES.get(below[0], below[0])
+                name = CIFAR10_ALIASES.get(below[0], below[0])
                 found.append(self._entry(parts[place], name, path.stem, path))
             else:
                 bad.append(BadInput(str(path), f"an image outside of {LAYOUT}"))
@@ -145,7 +129,7 @@ def _check_class_folders(folder: Path) -> None:
             "and test/<class>/"
         )
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if ALIASES.get(path.name, path.name) not in CLASSES:
+        if CIFAR10_ALIASES.get(path.name, path.name) not in CLASSES:
             raise InputError(f"{path}: unknown class, expected one of {CLASSES}")
 
 

@@ -68,6 +68,4 @@ class AnoganScorer(Scorer):
         return {"residual": residual_loss(x, x_hat), "discrimination": distance}
 
 
-METHOD = Method(
-    build_networks, train_step, AnoganScorer, lambdas={}, options=frozenset({"search_steps"})
-)
+METHOD = Method(build_networks, train_step, AnoganScorer, lambdas={})

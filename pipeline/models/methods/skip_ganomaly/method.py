@@ -67,5 +67,4 @@ METHOD = Method(
     train_step,
     SkipGanomalyScorer,
     lambdas={"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1},
-    options=frozenset({"latent_score"}),
 )

@@ -1,0 +1,34 @@
+"""Checks that the parameters of several blocks share."""
+
+import re
+from typing import Any
+
+from PIL.ImageColor import colormap
+
+from pipeline.common.errors import require
+
+STRICT: Any = {"extra": "forbid", "allow_inf_nan": False}  # for pydantic
+HEX_COLOUR = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})", re.IGNORECASE)
+SEEDS = 2**32  # numpy's generators take no other seeds
+
+# The file systems that pyarrow opens by address.
+SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "file")
+
+
+def require_seed(seed: int) -> None:
+    """Refuse a seed that NumPy does not take."""
+    require(0 <= seed < SEEDS, "seed", seed, f"0 to {SEEDS - 1}")
+
+
+def require_colour(name: str, value: str) -> None:
+    """Refuse a colour that no figure can be drawn in."""
+    right = HEX_COLOUR.fullmatch(value) or value.lower() in colormap
+    require(bool(right), name, value, "a colour such as '#4c78a8', or a CSS name such as steelblue")
+
+
+def require_place(name: str, value: str) -> None:
+    """Refuse a text that names neither a folder nor an address of a known file system."""
+    expected = f"a folder, or an address that begins with one of {', '.join(SCHEMES)} and ://"
+    scheme, mark, rest = value.partition("://")
+    right = bool(value.strip()) and value.isprintable()
+    require(right and (not mark or (scheme in SCHEMES and bool(rest))), name, value, expected)

@@ -1,0 +1,129 @@
+"""Turns the faults that pydantic finds in parameters into one line for the user."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.common.errors import InputError
+
+# Types that pydantic has tried, as it writes them into the place of a fault.
+TRIED = ("float", "int", "str", "tuple[float, float]", "BagColumn", "Choices", "WorkerRange")
+UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
+MISSING = ("missing", "missing_argument")
+
+
+@dataclass(frozen=True)
+class FaultFinder:
+    """Names the file and the parameter of a fault.
+
+    Attributes:
+        settings: the dataclass of all parameters, whose blocks are dataclasses.
+        given: the parameters of params.yaml.
+        preset: the parameters of the preset, which count if `given` has none.
+        of_params, of_preset: what a message about a parameter of either begins with.
+    """
+
+    settings: Any
+    given: Mapping[str, Any]
+    preset: Mapping[str, Any]
+    of_params: str
+    of_preset: str
+
+    def refuse_booleans(self, content: Any, place: tuple[str, ...] = ()) -> None:
+        """Refuse true and false, which pydantic would take for 1 and 0.
+
+        Raises:
+            InputError: names the parameter.
+        """
+        if isinstance(content, bool):
+            raise InputError(
+                f"{self._file(place)}{'.'.join(place)}: got {content}, expected a number or a "
+                "word: quote it if it is a name"
+            )
+        if isinstance(content, Mapping):
+            for key, value in content.items():
+                self.refuse_booleans(value, (*place, str(key)))
+        elif isinstance(content, list):
+            for value in content:
+                self.refuse_booleans(value, place)
+
+    def one_line(self, error: ValidationError) -> str:
+        """Return the fault that explains most, and the number of other faults, on one line.
+
+        An unknown key comes before a missing one: a misspelt key is both.
+        """
+        faults = error.errors()
+        # If a value may have several types, pydantic gives one fault for each type, and `loc` ends
+        # with the type. The user meant the type that reached our own check, or the deepest `loc`.
+        order = ("value_error", *UNKNOWN)
+        first = next(
+            (fault for kind in order for fault in faults if fault["type"] == kind),
+            max(faults, key=lambda fault: len(fault["loc"])),
+        )
+        unknown = first["type"] in UNKNOWN
+        others = [f for f in faults if f is not first and not (unknown and f["type"] in MISSING)]
+        more = f" (and {len(others)} more)" if others else ""
+        return f"{self._described(first)}{more}"
+
+    def _described(self, fault: Mapping[str, Any]) -> str:
+        """Return the file, the parameter, what is wrong and what to do."""
+        kind, got = fault["type"], fault["input"]
+        place = [str(part) for part in fault["loc"] if not _is_type(str(part))]
+        if kind == "value_error":  # our own, which starts with the parameter's name
+            said = str(fault["ctx"]["error"])
+            names = said.partition(":")[0].split(".")
+            return f"{self._file([*place, *names])}{'.'.join([*place, said])}"
+        if kind == "invalid_key" or place[-1] == "[key]":
+            block = place[: -2 if place[-1] == "[key]" else -1]
+            where = f"{'.'.join(block)}: " if block else ""
+            return f"{self.of_params}{where}got the key {got!r}, expected a word: quote it"
+        what = f"{fault['msg']}, got {got!r}"
+        if kind in UNKNOWN:
+            what = f"unknown parameter: {self._advice(place)}"
+        elif kind in MISSING:
+            what = "missing: give it a value, or null where the preset has one"
+        elif kind == "dataclass_type":
+            what = f"got {got!r}, expected a block of parameters"
+        return f"{self._file(place)}{'.'.join(place)}: {what}"
+
+    def _file(self, place: Sequence[str]) -> str:
+        """Return the beginning of a message: the file that a parameter is from."""
+        if len(place) == 1 and place[0] in self.given:
+            return self.of_params
+        given, preset = (_value(content, place[:2]) for content in (self.given, self.preset))
+        return self.of_preset if given is None and preset is not None else self.of_params
+
+    def _advice(self, place: Sequence[str]) -> str:
+        """Return what to do about an unknown parameter: the nearest known one, if there is one."""
+        blocks = _names(self.settings)
+        *block, name = place
+        known = blocks.get(block[0], ()) if block else tuple(blocks)
+        near = get_close_matches(name, known, 1)
+        elsewhere = [f"{other}.{name}" for other, names in blocks.items() if name in names]
+        found = [".".join([*block, near[0]])] if near else elsewhere
+        return f"did you mean {found[0]}?" if found else "remove it or correct its name"
+
+
+def _is_type(part: str) -> bool:
+    """Return whether a part of a fault's place is a type that pydantic has tried."""
+    return part in TRIED or part.startswith("literal[")
+
+
+def _names(settings: Any) -> dict[str, tuple[str, ...]]:
+    """Return the names of the parameters by block; parameters outside of blocks have none."""
+    return {
+        field.name: tuple(inner.name for inner in fields(field.type))
+        if is_dataclass(field.type)
+        else ()
+        for field in fields(settings)
+    }
+
+
+def _value(content: Any, place: Sequence[str]) -> Any:
+    """Return the value of a parameter; None if there is none."""
+    for name in place:
+        content = content.get(name) if isinstance(content, Mapping) else None
+    return content

@@ -1,0 +1,69 @@
+"""What `tune` and `train` refuse before Ray starts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.cluster.preflight import require_local_capacity
+from pipeline.common.errors import InputError
+from pipeline.common.names import TRAIN
+from pipeline.patches.store import PatchStore
+from pipeline.settings.params import TuneSettings
+from pipeline.settings.resources import WorkerRange, WorkerResources
+from pipeline.settings.search_space import SPACE, Choices, Range
+from pipeline.sweeps.tune import require_runnable
+from pipeline.training.on_ray import require_trainable
+from tests.tiny import MODEL
+from tests.tiny import TRAIN as SETTINGS
+
+ONE = WorkerResources(cpus=1, gpus=0)
+TUNE = TuneSettings(trials=1, epochs=1, concurrent=1)
+FIXED = {name: Choices((1,)) for name in SPACE}
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_a_job_that_fits_is_let_through(patches: Path) -> None:
+    store = PatchStore(patches, TRAIN)
+    require_trainable(SETTINGS, store, WorkerRange(1, 2), ONE)
+    require_runnable(MODEL, TUNE, store)
+
+
+def test_a_training_without_room_or_patches_is_refused(patches: Path) -> None:
+    store = PatchStore(patches, TRAIN)
+    with pytest.raises(
+        InputError, match=r"^train\.workers: got 2, each of 4096 CPU, expected 0 at"
+    ):
+        require_trainable(SETTINGS, store, 2, replace(ONE, cpus=4096))
+    large = replace(SETTINGS, model=replace(MODEL, batch_size=2**20))
+    with pytest.raises(InputError, match="batch_size"):
+        require_trainable(large, store, 2, ONE)
+    with pytest.raises(InputError, match="a multiple of 3 workers"):
+        require_trainable(SETTINGS, store, WorkerRange(2, 3), ONE)
+
+
+def test_a_sweep_without_room_or_patches_is_refused(patches: Path) -> None:
+    store = PatchStore(patches, TRAIN)
+    message = r"^tune\.concurrent times tune\.workers: got 6, each of 4096 CPU, expected 0 at most"
+    with pytest.raises(InputError, match=message):
+        require_runnable(MODEL, replace(TUNE, concurrent=3, workers=2, cpus=4096), store)
+    with pytest.raises(InputError, match="batch_size"):
+        require_runnable(replace(MODEL, batch_size=2**20), TUNE, store)
+
+
+def test_a_population_without_anything_to_change_is_refused(patches: Path) -> None:
+    space: dict[str, Range | Choices] = {**FIXED, "lambda_adv": (0.1, 10.0)}
+    asked = replace(TUNE, epochs=2, sampler="random", scheduler="pbt", space=space)
+    store = PatchStore(patches, TRAIN)
+    require_runnable(MODEL, asked, store)
+    with pytest.raises(InputError, match=r"one of .* that the method has"):
+        require_runnable(replace(MODEL, method="egbad"), asked, store)
+
+
+def test_a_cluster_s_room_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    require_local_capacity("train.workers", 4096, {"CPU": 1.0})
