@@ -16,8 +16,8 @@ from fuzz.target import Target
 from pipeline.common.errors import InputError
 
 MOST_SECONDS = 2.0  # of processor time for one input
-MOST_SILENCE = 20.0  # seconds without an answer, after which the process is killed
-FIRST_SILENCE = 120.0  # the same while the process imports its modules
+MOST_SILENCE = 60.0  # seconds without an answer on a busy machine; then the process is killed
+FIRST_SILENCE = 300.0  # the same while the process imports its modules
 MEGABYTE = 2**20
 
 

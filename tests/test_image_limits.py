@@ -51,7 +51,7 @@ def transparent_png() -> bytes:
     return png(SIDE, SIDE, 8, 6, rows=row * SIDE)
 
 
-def jpeg(side: int, **options: bool) -> bytes:
+def jpeg(side: int, **options: int) -> bytes:
     file = io.BytesIO()
     Image.new("L", (side, side)).save(file, "JPEG", **options)
     return file.getvalue()
@@ -66,6 +66,12 @@ def many_scans() -> bytes:
 def much_exif() -> bytes:
     content, body = jpeg(8), b"Exif\0\0" + bytes(65_500)
     return content[:2] + (b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body) * 70 + content[2:]
+
+
+def many_whole_scans() -> bytes:
+    content = jpeg(400, quality=100)
+    scan = content[content.index(images.START_OF_SCAN) : -2]
+    return content[:-2] + scan * (6_000_000 // len(scan)) + content[-2:]
 
 
 def junk_before_pixels() -> bytes:
@@ -124,6 +130,7 @@ def compressed_bmp() -> bytes:
 BOMBS: dict[str, Callable[[], bytes]] = {
     "scans.jpg": many_scans,
     "exif.jpg": much_exif,
+    "whole.jpg": many_whole_scans,
     "junk.jpg": junk_before_pixels,
     "exif.png": lambda: png(8, 8, 8, 0, chunk(b"eXIf", bytes(5_000_000)), chunk(b"IDAT", NOTHING)),
     "after.png": lambda: png(8, 8, 8, 0, chunk(b"IDAT", NOTHING), chunk(b"eXIf", bytes(5_000_000))),

@@ -46,6 +46,7 @@ MAX_READS = 5_000_000  # reads while it is decoded; Pillow reads compressed BMP 
 MAX_READ_BYTES = 4 * 2**30  # bytes of these reads; Pillow reads 64 KB for each strip of a TIFF
 MAX_CHUNKS = 200_000  # in a PNG
 MAX_SCANS = 16  # of the largest JPEG; smaller ones may have more, for the same number of pixels
+JPEG_BYTES = 6  # most bytes of a JPEG's pixel; noise at the best quality has 4
 MAX_TILE = 2**20  # pixels by which a tile of a TIFF may be larger than its image
 BAND = 2**20  # pixels that are converted at a time
 TOO_MUCH = "too much beside its pixels, or too many pieces: save it anew, without metadata"
@@ -232,8 +233,11 @@ def _check_chunks(file: _CountedFile) -> None:
 
 
 def _check_scans(file: _CountedFile, image: Image.Image) -> None:
-    """Refuse a JPEG with so many scans that it would be decoded for minutes."""
-    most = MAX_SCANS * MAX_PIXELS // (image.width * image.height)
+    """Refuse a JPEG with so many scans, or bytes, that it would be decoded for minutes."""
+    pixels = image.width * image.height
+    if os.fstat(file.fileno()).st_size > JPEG_BYTES * pixels + MAX_METADATA:
+        raise _RefusedError(TOO_MUCH)
+    most = MAX_SCANS * MAX_PIXELS // pixels
     file.seek(0)
     scans = 0
     while block := BufferedReader.read(file, BAND):

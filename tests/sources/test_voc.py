@@ -131,6 +131,16 @@ def test_a_size_that_is_no_size_is_not_compared(folder: Path, size: str) -> None
     assert len(source.read(source.listing().entries[0]).regions) == 1
 
 
+def test_a_size_of_thousands_of_digits_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "Annotations" / "a.xml"
+    size = f"<size><width>{'9' * 5000}</width><height>40</height></size>"
+    path.write_text(path.read_text().replace("<object>", f"{size}<object>", 1))
+    image = folder / "JPEGImages" / "a.png"
+    assert_one_bad(VocSource(folder, CLASSES), capsys, image, f"{path}: Exceeds the limit")
+
+
 def polygon(*corners: tuple[int, int]) -> str:
     """An object with a box, and a polygon as tools add it."""
     points = "".join(f"<x{i}>{x}</x{i}><y{i}>{y}</y{i}>" for i, (x, y) in enumerate(corners, 1))

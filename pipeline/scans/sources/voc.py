@@ -92,10 +92,10 @@ def _objects(path: Path, root: Element) -> list[Element]:
 def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:
     """Compare the image with ``<size>``; tools that do not know it leave it out, or write 0."""
     written = [(root.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
-    if all(value.isdecimal() and int(value) for value in written):
+    if all(value.isdecimal() and value.strip("0") for value in written):
         try:
             check_size((int(written[0]), int(written[1])), size)
-        except ValueError as error:
+        except ValueError as error:  # also of a number with thousands of digits
             raise InputError(f"{path}: {error}") from None
 
 
