@@ -31,7 +31,8 @@ def beside(
         running = project.stage(name)
         outcome.hit = True
         check_end(outcome, project, running, expected)
-        outcome.check("multiple active Ray" not in running.said(), "speaks of another Ray")
+        said = running.said() + running.logged(name)
+        outcome.check("multiple active Ray" not in said, "speaks of another Ray")
 
 
 @contextmanager

@@ -198,7 +198,7 @@ class Project:
 
     def remove_state(self) -> None:
         """Remove what stages leave."""
-        for name in ("work", *STATE):
+        for name in ("work", "logs", *STATE):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for pattern in ("mlflow*.db*", "log-*.txt"):
             for path in self.folder.glob(pattern):

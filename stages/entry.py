@@ -69,8 +69,9 @@ def _in_one_line(error: Exception) -> str:
     """
     if isinstance(error, InputError):
         return printable(masked(str(error)))
-    if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS and error.filename:
-        return f"{error.filename}: {error.strerror}: {SYSTEM_ERRORS[error.errno]}"
+    if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
+        file = error.filename or "a file of this stage"  # the error of a write names none
+        return f"{file}: {error.strerror}: {SYSTEM_ERRORS[error.errno]}"
     if terminal.log() is None:
         raise error
     traceback.print_exc()

@@ -56,6 +56,10 @@ def test_errors_of_the_system_that_the_user_can_mend_are_one_line() -> None:
     assert process.returncode == 1
     line = "/data/scans/00001.png: No space left on device: make room, and run it again"
     assert said == f"error: {line}\n"
+    process = start("open('/dev/full', 'wb', 0).write(b'x')")
+    _, said = process.communicate(timeout=30)
+    line = "a file of this stage: No space left on device: make room, and run it again"
+    assert said == f"error: {line}\n"
     process = start("raise OSError(5, 'Input/output error', '/data/scans/00001.png')")
     _, said = process.communicate(timeout=30)
     assert "Traceback" in said

@@ -1,5 +1,6 @@
 """What the figures show, read from what is drawn."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -306,3 +307,12 @@ def test_a_figure_s_file_has_110_dots_an_inch_and_says_nothing_of_the_software(
     image = cv2.imread(str(path))
     assert image is not None
     assert image.shape == (110, 220, 3)
+
+
+def test_a_figure_on_a_full_disk_is_named_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    (tmp_path / f".a.png.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as error:
+        save_figure(Figure(figsize=(2, 1)), path)
+    assert error.value.filename == str(path)
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 Each function writes its figure to a PNG and returns the figure, so that tests can inspect it.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
+from pipeline.common.files import write_whole
 from pipeline.common.names import Patches
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, roc
 
@@ -245,6 +247,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     # No software version or date in the file, so that the same figure gives the same bytes.
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    png = io.BytesIO()
+    figure.savefig(png, dpi=DPI, metadata={"Software": None})
+    write_whole(path, png.getvalue())

@@ -1,5 +1,6 @@
 """The figures of a sweep. A trial has the name by which trials.csv and MLflow know it."""
 
+import io
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -12,6 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from optuna.visualization import matplotlib as drawn
 
+from pipeline.common.files import write_whole
 from pipeline.settings.search_space import Value
 from pipeline.sweeps.results import SweepResult, TrialResult, TrialState
 
@@ -146,5 +148,6 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    png = io.BytesIO()
+    figure.savefig(png, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    write_whole(path, png.getvalue())

@@ -2,6 +2,7 @@
 
 import colorsys
 import json
+import os
 import subprocess
 import sys
 import time
@@ -250,6 +251,14 @@ def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -
     generate(tmp_path, SEED, 7, workers=1)
     assert content_of(tmp_path) == whole
     assert kept.stat().st_mtime_ns == before
+
+
+def test_the_first_file_on_a_full_disk_is_named(tmp_path: Path) -> None:
+    (tmp_path / UNFINISHED).write_text(str(SEED))  # of a killed run, so the folder is kept
+    (tmp_path / f".{UNFINISHED}.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as error:
+        generate(tmp_path, SEED, 1, workers=1)
+    assert error.value.filename == str(tmp_path / UNFINISHED)
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def _prepare(folder: Path, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
     (folder / ANNOTATIONS).unlink(missing_ok=True)
-    marker.write_text(str(seed))
+    write_whole(marker, str(seed).encode())
 
 
 def _generate_one(folder: Path, seed: int, number: int) -> Record:
