@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.common.files import write_json, write_table, write_whole
 from pipeline.common.names import NORMAL
-from pipeline.evaluation.alarms import Alarms
+from pipeline.evaluation.alarms import Alarms, Validated
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     OVERALL,
@@ -35,7 +35,6 @@ from pipeline.evaluation.showcase import (
     pick_scans,
     pick_unusual,
 )
-from pipeline.models.detector import Calibration
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
 from pipeline.settings.params import EvaluateSettings, Settings
@@ -62,24 +61,22 @@ def write_report(
     folder: Path,
     store: PatchStore,
     test: TestScores,
-    calibration: Calibration,
-    criterion: float,
+    validated: Validated,
     settings: EvaluateSettings,
     heading: str,
 ) -> AucTable:
     """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; return the table.
 
-    If no AUC is defined, table.txt says why, and gives what is known without labels: `criterion`,
-    by which the best epoch was chosen (implant_auc), and the alarms.
+    If no AUC is defined, table.txt says why, and gives the criterion that needs no labels.
     """
     classes = tuple(name for name in store.classes if name != NORMAL)
     table = auc_table(test, classes, settings.bootstrap, settings.seed)
-    alarms = Alarms.of(test, calibration, classes, settings.bootstrap, settings.seed)
+    alarms = Alarms.of(test, validated, classes, settings.bootstrap, settings.seed)
     metrics = {**metrics_of(table, test), "threshold": alarms.metrics()}
     write_json(folder / METRICS, metrics)
     text = auc_text(table, test, heading)
     if reason := unmeasurable(test, classes):
-        known = f"implant_auc {criterion:.3f} ({CRITERION})"
+        known = f"implant_auc {validated.criterion:.3f} ({CRITERION})"
         text = "\n".join([heading, reason, known, *([NEXT] if test.only_normal else [])])
     write_whole(folder / TABLE, f"{text}\n\n{alarms.text()}\n".encode())
     rows = estimate_rows(table)
