@@ -351,8 +351,9 @@ def normal_scans(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> 
     [
         (
             0.25,
-            ["no abnormal scan: nothing to measure", "implant_auc 0.", "next: look at figures/",
-             "", "over the threshold  ", "normal  ", "asked: 0.05 of normal windows", ""],
+            ["no abnormal scan: nothing to measure", "implant_auc 0.", "", "over the threshold  ",
+             "normal  ", "asked: 0.05 of normal windows", "",  # how many scans have an alarm
+             "", "next: look at results/evaluate/figures/unusual.png; "],
             {"histogram", "unusual", "exemplars", "scans"},
         ),
         (

@@ -174,7 +174,7 @@ def test_every_class_has_a_clear_exemplar_in_its_scan(tmp_path: Path, count: int
         assert threats[16:32, 16:32].mean() == (label != "normal")
         assert (around[~threats] == 255).any()  # white outside of the scan
         assert label == "normal" or threats.sum() == 16 * 32
-    assert "of the quarter that its threat covers most" in found.caption
+    assert "these of the quarter that the threat covers most" in found.caption
     assert found.caption.endswith("threshold 0.50")
 
 

@@ -42,11 +42,12 @@ from pipeline.settings.params import EvaluateSettings, Settings
 METRICS = "metrics.json"
 TABLE = "table.txt"
 FIGURES = "figures"
+UNUSUAL = "unusual.png"
 
 CRITERION = "validation windows against the same with a piece of another laid over; 0.5 is chance"
 NEXT = (
-    "next: look at figures/unusual.png; to measure what is found, add scans with labelled threats "
-    "(docs/formats.md)"
+    "next: look at {}; then add some scans with labelled threats (docs/formats.md) and run "
+    "`dvc repro`, to measure what the model finds"
 )
 
 
@@ -77,8 +78,11 @@ def write_report(
     text = auc_text(table, test, heading)
     if reason := unmeasurable(test, classes):
         known = f"implant_auc {validated.criterion:.3f} ({CRITERION})"
-        text = "\n".join([heading, reason, known, *([NEXT] if test.only_normal else [])])
-    write_whole(folder / TABLE, f"{text}\n\n{alarms.text()}\n".encode())
+        text = "\n".join([heading, reason, known])
+    lines = [text, "", alarms.text()]
+    if test.only_normal:
+        lines += ["", NEXT.format(folder / FIGURES / UNUSUAL)]
+    write_whole(folder / TABLE, ("\n".join(lines) + "\n").encode())
     rows = estimate_rows(table)
     write_table(folder / "auc.csv", list(rows[0]), rows)
     roc_columns = ("class", "false_positive_rate", "true_positive_rate")
@@ -107,7 +111,7 @@ def write_figures(
     draw_histogram(folder / "histogram.png", test, inputs.threshold, colours)
     if test.only_normal:
         unusual = pick_unusual(inputs, test, settings.exemplars)
-        draw_exemplars(folder / "unusual.png", unusual)
+        draw_exemplars(folder / UNUSUAL, unusual)
     elif len(test.labels) > 1:  # a single point has no distances
         features = pick_features(inputs, test, settings.tsne_points, seed)
         draw_tsne(folder / "tsne.png", *features, colours, seed)
