@@ -2,7 +2,8 @@
 
 from pipeline.common import terminal
 from pipeline.common.files import remove_unfinished
-from pipeline.common.names import TEST, TRAIN
+from pipeline.common.names import TEST, TRAIN, VALIDATION
+from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.evaluate import score_test
 from pipeline.evaluation.findings import findings
 from pipeline.evaluation.report import FIGURES, TABLE, heading_of, write_figures, write_report
@@ -28,10 +29,11 @@ def main() -> None:
     model = TrainedModel.load(TRAINED / MODEL)
     detector = model.detector()
     store = PatchStore(PATCHES, TEST)
-    calibration, criterion = model.calibration, model.provenance["criterion"]
-    test = score_test(store, detector, calibration, PatchStore(PATCHES, TRAIN))
+    test = score_test(store, detector, model.calibration, PatchStore(PATCHES, TRAIN))
+    validation = PatchStore(PATCHES, VALIDATION)
+    validated = Validated(model.calibration, model.provenance["criterion"], validation.scans)
     heading = heading_of(settings)
-    table = write_report(EVALUATED, store, test, calibration, criterion, settings.evaluate, heading)
+    table = write_report(EVALUATED, store, test, validated, settings.evaluate, heading)
     windows = settings.extract.mode == "windows"
     inputs = FigureInputs(
         store=store,
@@ -39,7 +41,7 @@ def main() -> None:
         source=open_source(settings.scans, SCANS),
         rule=settings.extract,
         detector=detector,
-        calibration=calibration,
+        calibration=model.calibration,
     )
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from pipeline.common.metrics import rate_by_scan
-from pipeline.evaluation.alarms import Alarms
+from pipeline.evaluation.alarms import Alarms, Validated
 from pipeline.evaluation.evaluate import ANOMALY, TestScores
 from pipeline.models.detector import Calibration
 
 # The threshold is at a scaled score of 0.5.
 CALIBRATION = Calibration(minimum=1, maximum=5, threshold=3, false_alarm_rate=0.05)
+VALIDATED = Validated(CALIBRATION, criterion=0.75, scans=8)
 
 
 def alarms(labels: str, scans: str, scores: list[float], *classes: str) -> Alarms:
@@ -22,7 +23,7 @@ def alarms(labels: str, scans: str, scores: list[float], *classes: str) -> Alarm
         np.array(list(scans), dtype=np.str_),
         {ANOMALY: np.array(scores)},
     )
-    return Alarms.of(test, CALIBRATION, classes, samples=50, seed=3)
+    return Alarms.of(test, VALIDATED, classes, samples=50, seed=3)
 
 
 SOME = alarms(
@@ -72,8 +73,8 @@ def test_the_text_for_people() -> None:
         "gun                 0.333 (2 scans: no interval)",
         "kitchen knife        0.000 (1 scan: no interval)",
         "overall             0.250 (2 scans: no interval)",
-        "asked: 0.05 of normal windows (train.false_alarm_rate; threshold 0.500, set on "
-        "validation scans)",
+        "asked: 0.05 of normal windows (train.false_alarm_rate); threshold 0.500, set on 8 "
+        "validation scans",
         "2 of 3 normal scans and 2 of 2 scans with a threat have a window over it",
     ]
 

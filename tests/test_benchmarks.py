@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.false_alarms import drawn_rates
 from benchmarks.floor import Machine, Work, score_work, step_work
 from benchmarks.scaling import EFFICIENCY, Assumed
 from benchmarks.sweep import Shares
@@ -100,3 +101,13 @@ def test_rivals_take_turns() -> None:
     turns: list[str] = []
     alternate({"a": lambda: turns.append("a"), "b": lambda: turns.append("b")}, rounds=3)
     assert "".join(turns) == "aabb" + "ab" * 3
+
+
+def test_false_alarm_rates_vary_with_the_scans_that_set_the_threshold() -> None:
+    # 5 of 100 windows may exceed; the threshold is the next higher score, which 4 exceed.
+    equal = [np.arange(1.0, 101.0)] * 4
+    assert drawn_rates(equal, 3, 0.05, draws=5, seed=0) == pytest.approx(0.04)
+    # Half of the scans score higher: a draw of low ones alone lets all of the high ones through.
+    unequal = [np.arange(1.0, 101.0), np.arange(1001.0, 1101.0)]
+    rates = drawn_rates(unequal, 1, 0.05, draws=20, seed=0)
+    assert sorted(set(rates.round(9))) == pytest.approx([0.02, 0.52])

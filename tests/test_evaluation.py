@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
+from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     TestScores,
@@ -138,7 +139,9 @@ def test_the_whole_report(
     store = PatchStore(patches, split) if split != "empty" else empty_store(patches, tmp_path)
     test = score_test(store, detector, CALIBRATION, PatchStore(patches, TRAIN))
     assert set(test.scores) == {ANOMALY, "residual", "latent", "pca", *TRIVIAL_SCORES}
-    table = write_report(tmp_path, store, test, CALIBRATION, 0.75, SETTINGS, "heading")
+    table = write_report(
+        tmp_path, store, test, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading"
+    )
     rows = [row for row in catalogue if row.split == split]
     source = MasksSource(sixray, SIXRAY, stretched=True)
     inputs = FigureInputs(store, rows, source, EXTRACT, detector, CALIBRATION)

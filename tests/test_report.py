@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.common.files import read_table
 from pipeline.common.names import TEST
+from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores
 from pipeline.evaluation.report import write_report
 from pipeline.models.detector import Calibration
@@ -39,7 +40,9 @@ def report(
 ) -> tuple[Path, AucTable]:
     folder = tmp_path_factory.mktemp("report")
     store = PatchStore(patches, TEST)
-    table = write_report(folder, store, test_scores, CALIBRATION, 0.75, SETTINGS, "heading")
+    table = write_report(
+        folder, store, test_scores, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading"
+    )
     return folder, table
 
 

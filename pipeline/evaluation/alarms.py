@@ -12,6 +12,21 @@ from pipeline.models.detector import Calibration
 
 
 @dataclass(frozen=True)
+class Validated:
+    """What training took from the validation part.
+
+    Attributes:
+        calibration: bounds and threshold of the anomaly score.
+        criterion: implant_auc of the best epoch.
+        scans: number of validation scans.
+    """
+
+    calibration: Calibration
+    criterion: float
+    scans: int
+
+
+@dataclass(frozen=True)
 class ScanCount:
     """The scans of one kind: how many have a window over the threshold, of how many."""
 
@@ -29,15 +44,13 @@ class Alarms:
     """The alarms of the stored threshold.
 
     Attributes:
-        asked: the false-alarm rate on validation normals that the threshold was set for, 0 to 1.
-        threshold: the threshold of the scaled anomaly score.
+        validated: the threshold, and the false-alarm rate on validation scans that it was set for.
         windows: share of the windows with an alarm, by class; `normal` first, `overall` last.
         normal_scans: the scans whose windows are all normal.
         threat_scans: the scans with an abnormal window.
     """
 
-    asked: float
-    threshold: float
+    validated: Validated
     windows: Mapping[str, RateEstimate]
     normal_scans: ScanCount
     threat_scans: ScanCount
@@ -46,13 +59,13 @@ class Alarms:
     def of(
         cls,
         test: TestScores,
-        calibration: Calibration,
+        validated: Validated,
         classes: tuple[str, ...],
         samples: int,
         seed: int,
     ) -> "Alarms":
         """Count the alarms on the test windows; intervals are from `samples` resampled scans."""
-        over = test.scores[ANOMALY] > calibration.scaled_threshold
+        over = test.scores[ANOMALY] > validated.calibration.scaled_threshold
         masks = {NORMAL: test.normal, **{n: test.abnormal(n) for n in (*classes, OVERALL)}}
         windows = {
             name: rate_by_scan(over[mask], test.scan_ids[mask], samples, seed)
@@ -62,8 +75,7 @@ class Alarms:
         normals = set(test.scan_ids.tolist()) - threats
         alarmed = set(test.scan_ids[over].tolist())
         return cls(
-            calibration.false_alarm_rate,
-            calibration.scaled_threshold,
+            validated,
             windows,
             ScanCount(len(normals & alarmed), len(normals)),
             ScanCount(len(threats & alarmed), len(threats)),
@@ -71,10 +83,10 @@ class Alarms:
 
     def metrics(self) -> dict[str, Any]:
         """Return the block `threshold` of metrics.json; None where a metric is not defined."""
-        normal = self.windows[NORMAL]
+        normal, calibration = self.windows[NORMAL], self.validated.calibration
         return {
-            "scaled": self.threshold,
-            "false_alarm_rate_asked": self.asked,
+            "scaled": calibration.scaled_threshold,
+            "false_alarm_rate_asked": calibration.false_alarm_rate,
             "false_alarm_rate": normal.rate,
             "false_alarm_interval": {"low": normal.low, "high": normal.high},
             "detection_rate": {n: found.rate for n, found in self.windows.items() if n != NORMAL},
@@ -92,10 +104,12 @@ class Alarms:
         defined = {name: found for name, found in self.windows.items() if found.scans}
         rows = [(name.replace("_", " "), found) for name, found in defined.items()]
         heads = ["over the threshold", "share of the test windows"]
+        calibration = self.validated.calibration
         lines = [
             *([text_table(heads, rows)] if rows else []),
-            f"asked: {self.asked:g} of normal windows (train.false_alarm_rate; threshold "
-            f"{self.threshold:.3f}, set on validation scans)",
+            f"asked: {calibration.false_alarm_rate:g} of normal windows (train.false_alarm_rate); "
+            f"threshold {calibration.scaled_threshold:.3f}, set on {self.validated.scans} "
+            "validation scans",
         ]
         kinds = (("normal scans", self.normal_scans), ("scans with a threat", self.threat_scans))
         found = [f"{kind.alarms} of {kind.scans} {name}" for name, kind in kinds if kind.scans]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.common.files import write_json, write_table, write_whole
 from pipeline.common.names import NORMAL
-from pipeline.evaluation.alarms import Alarms
+from pipeline.evaluation.alarms import Alarms, Validated
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     OVERALL,
@@ -35,7 +35,6 @@ from pipeline.evaluation.showcase import (
     pick_scans,
     pick_unusual,
 )
-from pipeline.models.detector import Calibration
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
 from pipeline.settings.params import EvaluateSettings, Settings
@@ -43,11 +42,12 @@ from pipeline.settings.params import EvaluateSettings, Settings
 METRICS = "metrics.json"
 TABLE = "table.txt"
 FIGURES = "figures"
+UNUSUAL = "unusual.png"
 
 CRITERION = "validation windows against the same with a piece of another laid over; 0.5 is chance"
 NEXT = (
-    "next: look at figures/unusual.png; to measure what is found, add scans with labelled threats "
-    "(docs/formats.md)"
+    "next: look at {}; then add some scans with labelled threats (docs/formats.md) and run "
+    "`dvc repro`, to measure what the model finds"
 )
 
 
@@ -62,26 +62,27 @@ def write_report(
     folder: Path,
     store: PatchStore,
     test: TestScores,
-    calibration: Calibration,
-    criterion: float,
+    validated: Validated,
     settings: EvaluateSettings,
     heading: str,
 ) -> AucTable:
     """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; return the table.
 
-    If no AUC is defined, table.txt says why, and gives what is known without labels: `criterion`,
-    by which the best epoch was chosen (implant_auc), and the alarms.
+    If no AUC is defined, table.txt says why, and gives the criterion that needs no labels.
     """
     classes = tuple(name for name in store.classes if name != NORMAL)
     table = auc_table(test, classes, settings.bootstrap, settings.seed)
-    alarms = Alarms.of(test, calibration, classes, settings.bootstrap, settings.seed)
+    alarms = Alarms.of(test, validated, classes, settings.bootstrap, settings.seed)
     metrics = {**metrics_of(table, test), "threshold": alarms.metrics()}
     write_json(folder / METRICS, metrics)
     text = auc_text(table, test, heading)
     if reason := unmeasurable(test, classes):
-        known = f"implant_auc {criterion:.3f} ({CRITERION})"
-        text = "\n".join([heading, reason, known, *([NEXT] if test.only_normal else [])])
-    write_whole(folder / TABLE, f"{text}\n\n{alarms.text()}\n".encode())
+        known = f"implant_auc {validated.criterion:.3f} ({CRITERION})"
+        text = "\n".join([heading, reason, known])
+    lines = [text, "", alarms.text()]
+    if test.only_normal:
+        lines += ["", NEXT.format(folder / FIGURES / UNUSUAL)]
+    write_whole(folder / TABLE, ("\n".join(lines) + "\n").encode())
     rows = estimate_rows(table)
     write_table(folder / "auc.csv", list(rows[0]), rows)
     roc_columns = ("class", "false_positive_rate", "true_positive_rate")
@@ -110,7 +111,7 @@ def write_figures(
     draw_histogram(folder / "histogram.png", test, inputs.threshold, colours)
     if test.only_normal:
         unusual = pick_unusual(inputs, test, settings.exemplars)
-        draw_exemplars(folder / "unusual.png", unusual)
+        draw_exemplars(folder / UNUSUAL, unusual)
     elif len(test.labels) > 1:  # a single point has no distances
         features = pick_features(inputs, test, settings.tsne_points, seed)
         draw_tsne(folder / "tsne.png", *features, colours, seed)

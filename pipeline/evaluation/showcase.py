@@ -73,9 +73,9 @@ def pick_exemplars(inputs: FigureInputs, test: TestScores, count: int, seed: int
     in_turn = chain.from_iterable(zip_longest(*by_class))
     abnormal = [row for row in in_turn if row is not None][: max(count, len(classes))]
     abnormal.sort(key=lambda row: str(test.labels[row]))
-    rule = "Random normal windows"
-    if abnormal:
-        rule += "; random windows of each class, of the quarter that its threat covers most"
+    rule = "Random normal windows and windows of each class"
+    if abnormal and inputs.scans:
+        rule += ", these of the quarter that the threat covers most"
     caption = f"{rule}. The score is over each; threshold {inputs.threshold:.2f}"
     return _exemplars(inputs, test, [*normal.tolist(), *abnormal], caption)
 
@@ -84,7 +84,9 @@ def pick_unusual(inputs: FigureInputs, test: TestScores, count: int) -> Exemplar
     """Pick the `count` patches with the highest scores, of which none overlap."""
     rows: list[int] = []
     for row in np.argsort(-test.scores[ANOMALY], kind="stable").tolist():
-        if len(rows) < count and not any(_overlap(inputs.store, test, row, one) for one in rows):
+        if len(rows) == count:
+            break
+        if not any(_overlap(inputs.store, test, row, one) for one in rows):
             rows.append(row)
     return _exemplars(inputs, test, rows, f"{UNUSUAL}; threshold {inputs.threshold:.2f}")
 
@@ -107,15 +109,17 @@ def pick_scans(inputs: FigureInputs, test: TestScores) -> list[ScoredScan]:
     The rarest combinations are left out if there are more than `MOST_SCANS`. Scans that extraction
     left out have no scores, so they are left out here as well.
     """
-    over = test.scores[ANOMALY] > inputs.threshold
+    names, scan = np.unique(test.scan_ids, return_inverse=True)
+    over = np.bincount(scan, test.scores[ANOMALY] > inputs.threshold) / np.bincount(scan)
+    shares = dict(zip(names.tolist(), over.tolist(), strict=True))
     kinds: dict[tuple[str, ...], list[CatalogueRow]] = {}
     for row in inputs.scans:
-        if (test.scan_ids == row.scan_id).any():
+        if row.scan_id in shares:
             kinds.setdefault(row.classes, []).append(row)
     most = sorted(kinds, key=lambda classes: (classes != (), -len(kinds[classes])))[:MOST_SCANS]
     found = []
     for classes in sorted(most):
-        rows = sorted(kinds[classes], key=lambda row: over[test.scan_ids == row.scan_id].mean())
+        rows = sorted(kinds[classes], key=lambda row: shares[row.scan_id])
         found.append(with_heat(rows[(len(rows) - 1) // 2], inputs))
     return found
 

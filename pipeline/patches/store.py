@@ -100,6 +100,11 @@ class PatchStore(PatchSource):
         parts = [shard.column("origins") for shard in self._shards()]
         return np.concatenate([np.empty((0, 2), dtype=np.int32), *parts])
 
+    @property
+    def scans(self) -> int:
+        """Number of scans that the patches were cut from."""
+        return len(np.unique(self.scan_ids))
+
     def is_normal(self) -> NDArray[np.bool_]:
         """Return (N,) True where a patch is normal."""
         return np.asarray(self.labels == NORMAL)
