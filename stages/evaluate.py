@@ -1,5 +1,9 @@
 """Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
 
+from dataclasses import asdict
+
+from pipeline.common.files import write_whole, yaml_text
+from pipeline.common.lines import masked
 from pipeline.common.names import TEST, TRAIN
 from pipeline.evaluation.evaluate import score_test
 from pipeline.evaluation.report import FIGURES, TABLE, heading_of, write_figures, write_report
@@ -12,6 +16,8 @@ from pipeline.settings.params import load_settings
 from pipeline.tracking.tracker import closing_runs
 from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED
 from stages.track import track, write_record
+
+SETTINGS = "settings.yaml"  # the settings in effect, for `dvc params diff`
 
 
 @closing_runs()
@@ -34,5 +40,6 @@ def main() -> None:
     )
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
+    write_whole(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="")
     track()

@@ -87,7 +87,7 @@ def auc_table(test: TestScores, classes: tuple[str, ...], samples: int, seed: in
 
 
 def metrics_of(table: AucTable, test: TestScores, calibration: Calibration) -> dict[str, Any]:
-    """Return the content of metrics.json; None where a metric is not defined."""
+    """Return the content of details.json; None where a metric is not defined."""
     threshold = calibration.scaled_threshold
     alarms = test.scores[ANOMALY] > threshold
     return {
@@ -110,6 +110,19 @@ def metrics_of(table: AucTable, test: TestScores, calibration: Calibration) -> d
                 name: _share(alarms, test.abnormal(name)) for name in table[ANOMALY]
             },
         },
+    }
+
+
+def key_metrics(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of metrics.json: the metrics of `details` that runs are compared by."""
+    other = details["other"]
+    without_model = [other[name][OVERALL] for name in (PCA, *TRIVIAL_SCORES) if name in other]
+    at = details["threshold"]
+    return {
+        "auc": details["auc"],
+        "best_auc_without_model": max((v for v in without_model if v is not None), default=None),
+        "false_alarm_rate": at["false_alarm_rate"],
+        "detection_rate": at["detection_rate"][OVERALL],
     }
 
 
