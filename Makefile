@@ -8,9 +8,12 @@
 # make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional
 # make table2 SIZE=... runs what is missing of Table II, on generated scans
 # make results brings both into MLflow, and writes experiments/paper/results.md from there
-# make mlflow opens the tracking pages on this machine
+# make mlflow PORT=5001   shows the runs in MLflow, on this machine; PORT is optional
 
 PYTHON ?= python3
+PORT ?= 5000
+# Experiment 1 is the first after MLflow's own; without the query, MLflow shows traces, not runs.
+RUNS = http://127.0.0.1:$(PORT)/\#/experiments/1/runs?workflowType=machine_learning
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: install demo test check lint fast mlflow trivial bench faults fuzz mutants table1 table2 results
@@ -41,7 +44,9 @@ fast:
 	pytest --numprocesses 2 --dist worksteal
 
 mlflow: install
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port 5000
+	@echo "The runs, in some seconds: $(RUNS)"
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \
+	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(PORT)
 
 trivial: install
 	python -m experiments.detection.trivial_scores

@@ -1,7 +1,10 @@
 """Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
 
+from dataclasses import asdict
+
 from pipeline.common import terminal
-from pipeline.common.files import remove_unfinished
+from pipeline.common.files import remove_unfinished, write_whole, yaml_text
+from pipeline.common.lines import masked
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.evaluate import score_test
@@ -19,6 +22,7 @@ from stages.track import track, write_record
 
 NEXT = f"""Pictures: {EVALUATED / FIGURES / "scans.png"}. Runs: make mlflow.
 Next: dvc exp run -S preset=best"""
+SETTINGS = "settings.yaml"  # the settings in effect, for `dvc params diff`
 
 
 @closing_runs()
@@ -45,6 +49,7 @@ def main() -> None:
     )
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
+    write_whole(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), file=terminal.out())
     print(f"{findings(table)}{NEXT}", file=terminal.out())
     track()

@@ -13,7 +13,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import digest, file_digest, read_numbers, write_json
 from pipeline.common.names import TRAIN
 from pipeline.evaluation.evaluate import flat_metrics
-from pipeline.evaluation.report import METRICS
+from pipeline.evaluation.report import DETAILS, FIGURES, METRICS, describe_results
 from pipeline.models.detector import ScoringModule, TrainedModel
 from pipeline.patches.store import PatchStore
 from pipeline.settings.params import Settings
@@ -21,8 +21,10 @@ from pipeline.sweeps.results import log_trial, read_best, read_trials
 from pipeline.tracking.runs import (
     SWEEP_TAG,
     Origin,
+    chosen_params,
     complete,
     completed_run,
+    describe,
     pipeline_run,
     tag_best,
     trial_run_name,
@@ -67,23 +69,27 @@ def read_record() -> Origin:
 def track() -> None:
     """Complete the pipeline's run, also with what an earlier run trained, and close it."""
     model, origin = TrainedModel.load(TRAINED / MODEL), read_record()
-    results = digest([file_digest(path) for path in (TRAINED / MODEL, EVALUATED / METRICS)])
+    results = digest([file_digest(path) for path in (TRAINED / MODEL, EVALUATED / DETAILS)])
     tracker = Tracker.open()
     if name := completed_run(tracker, origin, results):
         print(f"MLflow has these results already, in the run {name}", file=terminal.out())
         return
     run = pipeline_run(tracker, origin)
     run.log_dataset(origin.parameters["scans"]["source"], str(PATCHES), origin.data)
-    run.log_params(model.provenance["settings"])
+    run.log_params(chosen_params(model.provenance["settings"]))
     run.log_missing_history(read_numbers(TRAINED / HISTORY))
     metrics = json.loads((EVALUATED / METRICS).read_text(encoding="utf-8"))
-    run.log_metrics(flat_metrics(metrics))
+    measured = flat_metrics(metrics)
+    run.log_metrics(measured)
     run.set_tags(track_sweep(tracker, run))
+    describe(run, describe_results(origin.parameters, origin.data, metrics))
     run.log_folder(EVALUATED, "evaluation")
+    run.log_folder(EVALUATED / FIGURES, None)  # the comparison of runs shows only these
     module = ScoringModule(model)
     if module.scorer.exportable:
         # The example is from the training part, because the test part may be empty.
-        run.log_model(module, PatchStore(PATCHES, TRAIN).read(0, 2))
+        name = f"skipscan-{model.settings.method}-{origin.parameters['scans']['source']}"
+        run.log_model(module, PatchStore(PATCHES, TRAIN).read(0, 2), name, measured)
     else:
         run.log_file(TRAINED / MODEL, "weights")
     complete(run, results)

@@ -14,7 +14,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.params import load_settings
 from pipeline.sweeps.results import choose_settings, read_best
-from pipeline.tracking.runs import Origin, pipeline_run
+from pipeline.tracking.runs import Origin, chosen_params, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
 from pipeline.training.criterion import CRITERION, training_normals
 from pipeline.training.curves import LogCurves
@@ -36,7 +36,7 @@ def main() -> None:
     require_trainable(training, PatchStore(PATCHES, TRAIN), block.workers, block)
     run = pipeline_run(Tracker.open(), Origin.now(settings, data))
     chosen = {**asdict(model_settings), **asdict(losses)}
-    run.log_params(chosen)
+    run.log_params(chosen_params(chosen))
     storage = Storage.of(settings.storage)
     job = TrainJob(
         settings=training,

@@ -17,6 +17,7 @@ from pipeline.evaluation.evaluate import (
     estimate_rows,
     flat_metrics,
     histogram_rows,
+    key_metrics,
     metrics_of,
     roc,
     roc_rows,
@@ -96,6 +97,25 @@ def test_histograms_are_densities() -> None:
     for kind in ("normal", "abnormal"):
         total = sum(row["density"] for row in rows if row["class"] == kind)
         assert total * width == pytest.approx(1)
+
+
+def test_the_key_metrics_are_those_that_runs_are_compared_by() -> None:
+    row = {"gun": 0.9, "overall": 0.6}
+    details = {
+        "auc": {"gun": 0.5, "overall": 0.7},
+        "other": dict.fromkeys(("pca", *TRIVIAL_SCORES), row)
+        | {"darkness": {"gun": 0.2, "overall": 0.65}, "latent": {"overall": 0.99}},
+        "threshold": {"false_alarm_rate": 0.1, "detection_rate": {"gun": 0.3, "overall": 0.2}},
+    }
+    assert key_metrics(details) == {
+        "auc": {"gun": 0.5, "overall": 0.7},
+        "best_auc_without_model": 0.65,
+        "false_alarm_rate": 0.1,
+        "detection_rate": 0.2,
+    }
+    nothing = dict.fromkeys(row)
+    details["other"] = dict.fromkeys(details["other"], nothing)
+    assert key_metrics(details)["best_auc_without_model"] is None
 
 
 def test_names_of_flat_metrics() -> None:

@@ -124,7 +124,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_stage_left_what_it_declares(project: Path) -> None:
-    metrics = json.loads((project / "results/evaluate/metrics.json").read_text())
+    metrics = json.loads((project / "results/evaluate/details.json").read_text())
     assert metrics["auc"].keys() == CLASSES
     for name, value in metrics["auc"].items():
         if metrics["windows"][name]:
@@ -210,8 +210,17 @@ def test_one_mlflow_run_holds_the_pipeline_and_nests_the_sweep(project: Path) ->
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {sweep.info.run_id}
     metrics = json.loads((project / "results/evaluate/metrics.json").read_text())
     assert parent.data.metrics["auc/overall"] == metrics["auc"]["overall"]
-    assert parent.data.params["train.lambda_con"] == "sweep"
-    assert float(parent.data.params["lambda_con"]) > 0
+    assert float(parent.data.params["train.lambda_con"]) > 0
+    names = [name.rpartition(".")[2] for name in parent.data.params if "tune." not in name]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == ["seed"]
+    assert "**Result**: AUC on the test part: " in parent.data.tags["mlflow.note.content"]
+    top = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
+    assert {"roc.png", "exemplars.png", "evaluation"} <= top
+    assert len(parent.data.metrics) < 25
+    assert all("best_objective" in run.data.metrics for run in trials)
+    assert [run.info.run_name.endswith(" (best)") for run in trials].count(True) == 1
+    (version,) = client.search_model_versions("name='skipscan-skip_ganomaly-generated'")
+    assert version.run_id == parent.info.run_id
     assert [p.step for p in client.get_metric_history(parent.info.run_id, "loss_g")] == [1, 2]
     assert parent.data.tags["objective"] == "labelled_auc"
     assert parent.inputs is not None
@@ -241,7 +250,8 @@ def test_experiments_and_what_shows_them(project: Path, ray_address: str) -> Non
     )
     client = MlflowClient(sqlite_uri(project / "mlflow.db"))
     (found,) = client.search_runs(["1"], "tags.`dvc.experiment` = 'con50'")
-    assert found.data.params["lambda_con"] == "50.0"
+    assert found.data.params["train.lambda_con"] == "50.0"
+    assert found.data.tags["mlflow.source.name"] == "dvc exp run"
     assert "auc/overall" in found.data.metrics
 
 
@@ -308,7 +318,7 @@ def test_a_store_that_was_gone_is_made_up_for(
     assert sorted(name.split("-")[0] for name in runs) == [made, "sweep", "trial", "trial"]
     (parent,) = [run for name, run in runs.items() if name.startswith(made)]
     assert "auc/overall" in parent.data.metrics
-    assert parent.data.params["method"] == parent.data.params["model.method"] == "skip_ganomaly"
+    assert parent.data.params["model.method"] == "skip_ganomaly"
     assert parent.data.tags["skipscan.sweep_run"] == runs["sweep"].info.run_id
     assert len(client.search_logged_models(["1"])) == 1
     assert [p.step for p in client.get_metric_history(parent.info.run_id, "loss_g")] == [1, 2]
@@ -396,8 +406,8 @@ def test_a_set_of_normal_scans_alone(
     assert {path.stem for path in (evaluated / "figures").iterdir()} == drawn
     metrics = json.loads((evaluated / "metrics.json").read_text())
     assert metrics["auc"] == {"overall": None}
-    assert (metrics["threshold"]["false_alarm_rate"] is None) == (not drawn)
-    assert "scaled" in run(folder, "dvc", "metrics", "show", "--json")
+    assert (metrics["false_alarm_rate"] is None) == (not drawn)
+    assert "detection_rate" in run(folder, "dvc", "metrics", "show", "--json")
     run(folder, "dvc", "plots", "show")
     client = MlflowClient(sqlite_uri(folder / "mlflow.db"))
     found, *_ = client.search_runs(["1"], order_by=["attributes.end_time DESC"])

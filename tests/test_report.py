@@ -11,11 +11,12 @@ import pytest
 from pipeline.common.files import read_table
 from pipeline.common.names import TEST
 from pipeline.evaluation.alarms import Validated
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores
-from pipeline.evaluation.report import write_report
+from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, key_metrics
+from pipeline.evaluation.report import describe_results, write_report
 from pipeline.models.detector import Calibration
 from pipeline.patches.store import PatchStore
-from pipeline.settings.params import EvaluateSettings
+from pipeline.settings.params import EvaluateSettings, load_settings
+from tests.imports import ROOT
 
 # The threshold is at a scaled score of 0.5.
 CALIBRATION = Calibration(minimum=1, maximum=5, threshold=3, false_alarm_rate=0.05)
@@ -80,7 +81,9 @@ def test_metrics_and_tables_say_the_same(
     report: tuple[Path, AucTable], test_scores: TestScores
 ) -> None:
     folder, table = report
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "details.json").read_text())
+    key = json.loads((folder / "metrics.json").read_text())
+    assert key == key_metrics(metrics)
     written = {(row["score"], row["class"]): row for row in read_table(folder / "auc.csv")}
     text = (folder / "table.txt").read_text()
     for name, estimate in table[ANOMALY].items():
@@ -100,3 +103,24 @@ def test_metrics_and_tables_say_the_same(
     assert (at["scaled"], at["false_alarm_rate"]) == (0.5, alarms[test_scores.normal].mean())
     for name, rate in at["detection_rate"].items():
         assert rate == alarms[test_scores.abnormal(name)].mean()
+
+
+def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -> None:
+    origin = asdict(load_settings(ROOT / "params.yaml", ROOT / "presets.yaml"))
+    metrics = {
+        "auc": {"gun": 0.61234, "knife": None, "overall": 0.58},
+        "best_auc_without_model": 0.75,
+        "false_alarm_rate": 0.12,
+        "detection_rate": None,
+    }
+    what, on_what, result, compare = describe_results(origin, "0123456789", metrics).split("\n\n")
+    assert what.startswith("**What**: skip_ganomaly, trained on normal scans only")
+    assert "generated scans, 64x64 pixels (mode windows), patches 01234567." in on_what
+    assert result == (
+        "**Result**: AUC on the test part: gun **0.612**, overall **0.580**; the best score "
+        "without a model: 0.750. Above the stored threshold: 12.0% of the normal windows."
+    )
+    assert "press Compare" in compare
+    metrics |= {"auc": {"overall": None}, "best_auc_without_model": None, "false_alarm_rate": None}
+    nothing = describe_results(origin, "0123456789", metrics).split("\n\n")[2]
+    assert nothing == "**Result**: AUC on the test part: none is defined."

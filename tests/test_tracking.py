@@ -6,6 +6,7 @@ import sys
 import time
 import unicodedata
 from collections import OrderedDict
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,11 @@ from pipeline.tracking.runs import (
     BEST_TAG,
     OPEN_TAG,
     Origin,
+    _decided,
+    chosen_params,
     complete,
     completed_run,
+    describe,
     kill_others,
     pipeline_run,
     tag_best,
@@ -33,7 +37,7 @@ from pipeline.tracking.runs import (
 from pipeline.tracking.tracked_run import NoRun, StoredRun, TrackedRun
 from pipeline.tracking.tracker import PARENT_TAG, Tracker, closing_runs
 from tests.imports import ROOT
-from tests.tiny import MODEL
+from tests.tiny import LOSSES, MODEL
 
 pytestmark = pytest.mark.slow  # making the store takes seconds
 
@@ -69,7 +73,8 @@ def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> 
     assert pipeline_run(tracker, origin("data-a")) != first
     run = logged(first)
     assert run.info.status == "FINISHED"
-    assert run.data.params["train.lambda_con"] == "sweep"
+    assert run.data.params["train.false_alarm_rate"] == "0.05"
+    assert run.data.params["model.batch_size"] == "64"
     assert run.data.tags["skipscan.data"] == "data-a"
 
 
@@ -182,6 +187,36 @@ def test_a_run_names_the_command_that_made_it(
     assert run.data.tags["mlflow.source.name"] == "dvc exp run"
 
 
+def test_no_parameter_is_logged_twice_nor_before_it_is_decided(tracker: Tracker) -> None:
+    run = pipeline_run(tracker, origin("data-p"))
+    before = logged(run).data.params
+    assert not {name for name in before if name.startswith("train.la")}
+    run.log_params(chosen_params({**asdict(MODEL), **asdict(LOSSES)}))
+    after = logged(run).data.params
+    assert after.items() >= before.items()
+    assert (after["train.lambda_con"], after["train.latent_dim"]) == ("40", "10")
+    names = [name.rpartition(".")[2] for name in after if name.startswith(("model.", "train."))]
+    assert len(set(names)) == len(names)
+
+
+def test_a_setting_that_is_given_is_logged_at_once_and_a_searched_one_is_not() -> None:
+    losses = {f"lambda_{name}": 7 for name in ("adv", "con", "lat")} | {"latent_dim": 9}
+    blocks = asdict(SETTINGS)
+    blocks["tune"]["space"]["learning_rate"] = [1e-4, 1e-2]
+    given = _decided({**blocks, "train": {**blocks["train"], **losses}})
+    assert (given["train.lambda_con"], given["model.learning_rate"]) == (7, 2e-3)
+    searched = _decided({**blocks, "train": {**blocks["train"], **losses, "lambda_con": "sweep"}})
+    assert given.keys() - searched.keys() == {"train.lambda_con", "model.learning_rate"} | {
+        f"train.{name}" for name in losses if name != "lambda_con"
+    }
+
+
+def test_a_run_is_described(tracker: Tracker) -> None:
+    run = pipeline_run(tracker, origin("data-o"))
+    describe(run, "**Result**: AUC")
+    assert logged(run).data.tags["mlflow.note.content"] == "**Result**: AUC"
+
+
 def test_parameters_can_be_logged_again(tracker: Tracker) -> None:
     run = nested(tracker, "params")
     run.log_params({f"p{number}": number for number in range(150)})
@@ -198,6 +233,9 @@ def test_one_trial_is_tagged_as_the_best(tracker: Tracker) -> None:
     tag_best(sweep, "trial-b")
     found = {name: logged(run) for name, run in runs.items()}
     assert BEST_TAG not in found["trial-a"].data.tags
+    names = {run.info.run_name for run in found.values()}
+    assert names == {"trial-a", "trial-b (best)"}
+    assert sweep.child("trial-b") == runs["trial-b"]
     assert found["trial-b"].data.tags[BEST_TAG] == "true"
     assert found["trial-b"].info.status == "FINISHED"
 
@@ -303,12 +341,19 @@ def test_only_missing_epochs_are_logged(tracker: Tracker) -> None:
 def test_the_logged_model_scores_any_batch(tracker: Tracker) -> None:
     run = nested(tracker, "model")
     model = small_model()
-    run.log_model(ScoringModule(model), PATCHES[:4])
+    run.log_dataset("generated", "data/patches", "0123456789")
+    run.log_model(ScoringModule(model), PATCHES[:4], "skipscan-generated", {"auc/gun": 0.75})
     (logged,) = MlflowClient(tracker.uri).search_logged_models([experiment_of(tracker)])
     loaded = pyfunc.load_model(logged.model_uri)
     expected = model.calibration.scale(model.detector().score([PATCHES]).anomaly)
     np.testing.assert_allclose(loaded.predict(PATCHES), expected, rtol=1e-4, atol=1e-5)
     assert loaded.metadata.signature.inputs.inputs[0].type == np.dtype("uint8")
+    assert logged.name == "skipscan-generated"
+    (metric,) = logged.metrics
+    assert (metric.key, metric.value) == ("auc/gun", 0.75)
+    assert (metric.dataset_name, metric.dataset_digest) == ("generated", "01234567")
+    (version,) = MlflowClient(tracker.uri).search_model_versions("name='skipscan-generated'")
+    assert (version.run_id, version.model_id) == (run.id, logged.model_id)
     assert not list(Path(logged.artifact_location.removeprefix("file://")).rglob("*.pkl"))
 
 
@@ -321,7 +366,7 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
         gone = Tracker.open()
         run = pipeline_run(gone, origin("data"))
         run.child("sweep").log_metrics({"auc": 0.5})
-        run.log_model(ScoringModule(small_model()), PATCHES[:4])
+        run.log_model(ScoringModule(small_model()), PATCHES[:4], "skipscan", {})
         complete(run, "results")
         StoredRun(gone, "made before it failed").finish()
     assert run == NoRun()

@@ -82,7 +82,7 @@ class Alarms:
         )
 
     def metrics(self) -> dict[str, Any]:
-        """Return the block `threshold` of metrics.json; None where a metric is not defined."""
+        """Return the block `threshold` of details.json; None where a metric is not defined."""
         normal, calibration = self.windows[NORMAL], self.validated.calibration
         return {
             "scaled": calibration.scaled_threshold,

@@ -92,7 +92,7 @@ def auc_table(test: TestScores, classes: tuple[str, ...], samples: int, seed: in
 
 
 def metrics_of(table: AucTable, test: TestScores) -> dict[str, Any]:
-    """Return the content of metrics.json, except the alarms; None where a metric is not defined."""
+    """Return the content of details.json, except the alarms; None where a metric is undefined."""
     return {
         "auc": {name: estimate.auc for name, estimate in table[ANOMALY].items()},
         "interval": {
@@ -107,6 +107,19 @@ def metrics_of(table: AucTable, test: TestScores) -> dict[str, Any]:
             for score, row in table.items()
             if score != ANOMALY
         },
+    }
+
+
+def key_metrics(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of metrics.json: the metrics of `details` that runs are compared by."""
+    other = details["other"]
+    without_model = [other[name][OVERALL] for name in (PCA, *TRIVIAL_SCORES) if name in other]
+    at = details["threshold"]
+    return {
+        "auc": details["auc"],
+        "best_auc_without_model": max((v for v in without_model if v is not None), default=None),
+        "false_alarm_rate": at["false_alarm_rate"],
+        "detection_rate": at["detection_rate"][OVERALL],
     }
 
 

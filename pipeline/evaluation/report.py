@@ -1,7 +1,9 @@
 """Writes the results of an evaluation: the table, metrics.json, plot data and figures."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.common.files import write_json, write_table, write_whole
 from pipeline.common.names import NORMAL
@@ -15,6 +17,7 @@ from pipeline.evaluation.evaluate import (
     auc_text,
     estimate_rows,
     histogram_rows,
+    key_metrics,
     metrics_of,
     roc_rows,
     unmeasurable,
@@ -40,6 +43,7 @@ from pipeline.scans.splits import LABELS_USED
 from pipeline.settings.params import EvaluateSettings, Settings
 
 METRICS = "metrics.json"
+DETAILS = "details.json"
 TABLE = "table.txt"
 FIGURES = "figures"
 UNUSUAL = "unusual.png"
@@ -58,6 +62,43 @@ def heading_of(settings: Settings) -> str:
     return f"{heading}\n{LABELS_USED}" if scans.uses_labels else heading
 
 
+def describe_results(origin: Mapping[str, Any], data: str, metrics: Mapping[str, Any]) -> str:
+    """Return the description of a run, in Markdown: what was done, on what, and the result.
+
+    Args:
+        origin: the settings in effect, by block.
+        data: digest of the patches.
+        metrics: the content of metrics.json.
+    """
+    model, scans, extract = origin["model"], origin["scans"], origin["extract"]
+    rates = ", ".join(
+        f"{metrics[name]:.1%} {said}"
+        for name, said in (
+            ("detection_rate", "of the windows with a threat"),
+            ("false_alarm_rate", "of the normal windows"),
+        )
+        if metrics[name] is not None
+    )
+    aucs = [
+        f"{name} **{value:.3f}**" for name, value in metrics["auc"].items() if value is not None
+    ]
+    without = metrics["best_auc_without_model"]
+    return "\n\n".join(
+        [
+            f"**What**: {model['method']}, trained on normal scans only, scores how unusual each "
+            f"window of a scan is (preset {origin['preset']}, seed {origin['train']['seed']}).",
+            f"**On what**: {scans['source']} scans, {extract['size']}x{extract['size']} pixels "
+            f"(mode {extract['mode']}), patches {data[:8]}.",
+            f"**Result**: AUC on the test part: {', '.join(aucs) or 'none is defined'}"
+            + (f"; the best score without a model: {without:.3f}" if without is not None else "")
+            + (f". Above the stored threshold: {rates}." if rates else "."),
+            "**Compare**: select two runs with the tag `skipscan.kind` = pipeline and press "
+            "Compare. The figures are at the top of the artifacts; all metrics, with intervals, "
+            f"are in `evaluation/{DETAILS}`, the table in `evaluation/{TABLE}`.",
+        ]
+    )
+
+
 def write_report(
     folder: Path,
     store: PatchStore,
@@ -66,15 +107,16 @@ def write_report(
     settings: EvaluateSettings,
     heading: str,
 ) -> AucTable:
-    """Write the table, metrics.json, auc.csv, roc.csv and histogram.csv; return the table.
+    """Write the table, both files of metrics and the CSV files of the plots; return the table.
 
     If no AUC is defined, table.txt says why, and gives the criterion that needs no labels.
     """
     classes = tuple(name for name in store.classes if name != NORMAL)
     table = auc_table(test, classes, settings.bootstrap, settings.seed)
     alarms = Alarms.of(test, validated, classes, settings.bootstrap, settings.seed)
-    metrics = {**metrics_of(table, test), "threshold": alarms.metrics()}
-    write_json(folder / METRICS, metrics)
+    details = {**metrics_of(table, test), "threshold": alarms.metrics()}
+    write_json(folder / DETAILS, details)
+    write_json(folder / METRICS, key_metrics(details))
     text = auc_text(table, test, heading)
     if reason := unmeasurable(test, classes):
         known = f"implant_auc {validated.criterion:.3f} ({CRITERION})"

@@ -38,7 +38,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.params import MUTABLE, TuneSettings
 from pipeline.settings.search_space import Choices, Range, Space
-from pipeline.sweeps.results import SweepResult
+from pipeline.sweeps.results import SweepResult, log_objectives
 from pipeline.sweeps.snapshots import (
     Rungs,
     SealSnapshot,
@@ -121,6 +121,7 @@ def run_sweep(
         result = collect_results(apart_from_signals(tuner.fit), asked)
     names = [trial_run_name(trial.trial) for trial in result.trials]
     kill_others(run, names)
+    log_objectives(run, result)
     tag_best(run, names[0])
     return result
 

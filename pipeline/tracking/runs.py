@@ -20,8 +20,9 @@ from typing import Any
 
 from pipeline.common.files import digest
 from pipeline.common.lines import masked
-from pipeline.settings.params import Settings
-from pipeline.tracking.tracked_run import NAME_TAG, TrackedRun, open_run
+from pipeline.settings.params import FROM_METHOD, FROM_SWEEP, Settings
+from pipeline.settings.search_space import LOSS_NAMES
+from pipeline.tracking.tracked_run import CHILD_TAG, NOTE_TAG, TrackedRun, open_run
 from pipeline.tracking.tracker import KIND_TAG, Tracker
 
 KEY_TAG = "skipscan.key"
@@ -80,7 +81,7 @@ def pipeline_run(tracker: Tracker, origin: Origin) -> TrackedRun:
         **({"dvc.experiment": origin.experiment} if origin.experiment else {}),
     }
     name = origin.experiment or f"{source}-{preset}-{key[KEY_TAG][:4]}"
-    params = {"preset": preset, **_flat(origin.parameters)}
+    params = {"preset": preset, **_decided(origin.parameters)}
     return open_run(tracker, {**key, OPEN_TAG: "true"}, name, tags, params)
 
 
@@ -103,6 +104,11 @@ def complete(run: TrackedRun, results: str) -> None:
     run.finish()
 
 
+def describe(run: TrackedRun, text: str) -> None:
+    """Set the description of a run, in Markdown."""
+    run.set_tags({NOTE_TAG: text})
+
+
 def trial_run_name(trial: str) -> str:
     """Return the name of a trial's run; `trial` is Ray Tune's id of the trial."""
     return f"trial-{trial}"
@@ -116,17 +122,32 @@ def kill_others(sweep: TrackedRun, names: Collection[str]) -> None:
 
 
 def tag_best(sweep: TrackedRun, best: str) -> None:
-    """Tag the trial run named `best`, and remove this tag from all other trial runs in `sweep`."""
-    for run in sweep.children({BEST_TAG: "true"}).values():
+    """Tag the trial run `best` and say so in its name; undo both for other trial runs."""
+    for name, run in sweep.children({BEST_TAG: "true"}).items():
         run.remove_tag(BEST_TAG)
-    for run in sweep.children({NAME_TAG: best}).values():
+        run.rename(name)
+    for name, run in sweep.children({CHILD_TAG: best}).items():
         run.set_tags({BEST_TAG: "true"})
+        run.rename(f"{name} (best)")
 
 
-def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of all blocks, as `block.name`."""
+def chosen_params(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model settings and loss settings of the training under their parameters' names."""
+    return {f"{'train' if n in LOSS_NAMES else 'model'}.{n}": value for n, value in chosen.items()}
+
+
+def _decided(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of all blocks, as `block.name`, without those that a sweep decides.
+
+    MLflow keeps the first value of a parameter: `chosen_params` gives it the one of the training.
+    """
     blocks = {name: block for name, block in parameters.items() if isinstance(block, Mapping)}
-    return {f"{block}.{name}": v for block, values in blocks.items() for name, v in values.items()}
+    flat = {f"{block}.{name}": v for block, values in blocks.items() for name, v in values.items()}
+    open_losses = {name: flat[name] for name in chosen_params(dict.fromkeys(LOSS_NAMES))}
+    undecided = {name for name, v in open_losses.items() if v in (FROM_SWEEP, FROM_METHOD)}
+    if FROM_SWEEP in open_losses.values():
+        undecided |= chosen_params(parameters["tune"]["space"]).keys()
+    return {name: value for name, value in flat.items() if name not in undecided}
 
 
 def _git_commit() -> str:

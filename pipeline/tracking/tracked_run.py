@@ -18,7 +18,8 @@ from torch import nn
 
 from pipeline.tracking.tracker import KIND_TAG, PARENT_TAG, Tracker
 
-NAME_TAG = "mlflow.runName"
+CHILD_TAG = "skipscan.name"  # of a nested run, whose name in MLflow may say more
+NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
 MAX_PARAMS, MAX_METRICS = 100, 1000  # MLflow's limits for one log_batch call
 
 P = ParamSpec("P")
@@ -77,15 +78,19 @@ class StoredRun:
     def child(self, name: str, params: Mapping[str, Any] | None = None) -> "TrackedRun":
         """Open the run `name` nested in this run, or make it, and log `params` to it."""
         kind = name.partition("-")[0]  # "sweep" or "trial"
-        key = {PARENT_TAG: self.id, NAME_TAG: name}
+        key = {PARENT_TAG: self.id, CHILD_TAG: name}
         return open_run(self.tracker, key, name, {KIND_TAG: kind}, params or {})
 
     def children(self, tags: Mapping[str, str]) -> "dict[str, StoredRun]":
-        """Return the runs nested in this run that have `tags`, by name; {} if the store fails."""
+        """Return the runs nested in this run that have `tags`, by `CHILD_TAG`; {} on failure."""
         if not self.tracker.failed:
             with self.tracker.forgiving():
                 found = self.tracker.find({PARENT_TAG: self.id, **tags})
-                return {r.info.run_name: StoredRun(self.tracker, r.info.run_id) for r in found}
+                return {
+                    run.data.tags[CHILD_TAG]: StoredRun(self.tracker, run.info.run_id)
+                    for run in found
+                    if CHILD_TAG in run.data.tags
+                }
         return {}
 
     @_logs
@@ -127,6 +132,11 @@ class StoredRun:
         self.tracker.client().log_batch(self.id, tags=[RunTag(k, v) for k, v in tags.items()])
 
     @_logs
+    def rename(self, name: str) -> None:
+        """Change the name that MLflow's pages show."""
+        self.tracker.client().update_run(self.id, name=name)
+
+    @_logs
     def remove_tag(self, name: str) -> None:
         """Remove a tag from the run."""
         self.tracker.client().delete_tag(self.id, name)
@@ -138,8 +148,8 @@ class StoredRun:
         self.tracker.client().log_inputs(self.id, [DatasetInput(dataset)])
 
     @_logs
-    def log_folder(self, folder: Path, name: str) -> None:
-        """Log every file of a folder as artifacts under `name`."""
+    def log_folder(self, folder: Path, name: str | None) -> None:
+        """Log every file of a folder as artifacts under `name`, or at the top if it is None."""
         self.tracker.client().log_artifacts(self.id, str(folder), name)
 
     @_logs
@@ -148,26 +158,49 @@ class StoredRun:
         self.tracker.client().log_artifact(self.id, str(path), name)
 
     @_logs
-    def log_model(self, model: nn.Module, example: NDArray[np.uint8]) -> None:
-        """Log a scoring module with its signature, exported without pickled code.
+    def log_model(
+        self,
+        model: nn.Module,
+        example: NDArray[np.uint8],
+        name: str,
+        metrics: Mapping[str, float | None],
+    ) -> None:
+        """Log and register a scoring module with its signature, exported without pickled code.
 
         Args:
             model: maps uint8 patches (N, H, W, C) to scores (N,).
             example: two patches or more; the export of one patch would accept only batches of one.
+            name: of the registered model, which gets a new version.
+            metrics: the model's results on the run's dataset.
         """
         with torch.inference_mode():
             signature = infer_signature(example, model(torch.from_numpy(example)).numpy())
         mlflow.set_tracking_uri(self.tracker.uri)
         with mlflow.start_run(run_id=self.id):
-            mlflow.pytorch.log_model(
+            logged = mlflow.pytorch.log_model(
                 model.eval(),
-                name="model",
+                name=name,
+                registered_model_name=name,
                 signature=signature,
                 input_example=example,
                 serialization_format="pt2",
                 # Without this, MLflow loads the model in a second process to find the packages.
                 pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
             )
+        self._link(str(logged.model_id), metrics)
+
+    def _link(self, model_id: str, metrics: Mapping[str, float | None]) -> None:
+        """Show a model's metrics, on the dataset of this run, on the model's own page."""
+        inputs = self.tracker.client().get_run(self.id).inputs
+        used = inputs.dataset_inputs[-1].dataset if inputs and inputs.dataset_inputs else None
+        place = (used.name, used.digest) if used else (None, None)
+        now = int(time.time() * 1000)
+        linked = [
+            Metric(name, float(value), now, 0, model_id, *place, self.id)
+            for name, value in metrics.items()
+            if value is not None
+        ]
+        self.tracker.client().log_batch(self.id, metrics=linked)
 
     @_logs
     def finish(self, status: str = "FINISHED") -> None:
@@ -193,7 +226,9 @@ class NoRun:
         """Log nothing."""
 
     log_params = log_metrics = log_epoch = log_missing_history = _nothing
-    set_tags = remove_tag = log_dataset = log_folder = log_file = log_model = finish = _nothing
+    set_tags = rename = remove_tag = log_dataset = log_folder = log_file = log_model = finish = (
+        _nothing
+    )
 
 
 TrackedRun = StoredRun | NoRun
