@@ -10,6 +10,7 @@ as root. After a kill it goes on with the next fault; other code of the product 
 """
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -79,6 +80,7 @@ def try_one(project: Project, fault: Fault, outcomes: Outcomes, seed: int) -> No
     except RuntimeError as error:
         outcome.wrong.append(str(error))
     outcome.seconds = round(time.monotonic() - started, 1)
+    outcome.load = round(os.getloadavg()[0], 1)
     if outcome.wrong:
         said = [running.said()[-2000:] for running in project.started if running.log.exists()]
         print(fault.name, number, outcome.wrong, *said, sep="\n", file=sys.stderr)

@@ -25,10 +25,12 @@ def full_folder(project: Project, outcome: Outcome, chance: np.random.Generator,
             running.wait_for(lambda: project.begun(name))
             time.sleep(chance.uniform(0, expected.work / 2))
         fill(disk)
-        outcome.hit = running.process.poll() is None
-        check_refused(outcome, running, "No space left on device")
+        outcome.hit = running.wait() != 0  # else it had written all
         (disk / "filler").unlink()
-        check_end(outcome, project, project.stage(name), expected)
+        if outcome.hit:
+            check_refused(outcome, running, "No space left on device")
+            running = project.stage(name)
+        check_end(outcome, project, running, expected)
 
 
 def read_only(project: Project, outcome: Outcome, _chance: np.random.Generator, name: str) -> None:

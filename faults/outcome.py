@@ -18,6 +18,7 @@ class Outcome:
     Attributes:
         hit: whether the fault hit work in progress; other tries are made again.
         wrong: what did not hold; one of them is a loss.
+        load: the machine's load average at the end: processes that run or wait for a core.
     """
 
     fault: str
@@ -26,6 +27,7 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    load: float = 0.0
 
     def check(self, holds: bool, what: str) -> bool:
         """Note what does not hold."""
@@ -87,7 +89,11 @@ class Outcomes:
         hits = sum(outcome.hit for outcome in self.found)
         losses = [outcome for outcome in self.found if outcome.wrong]
         minutes = sum(outcome.seconds for outcome in self.found) / 60
-        total = f"{hits} faults hit work in progress, {len(losses)} losses, {minutes:.0f} minutes."
+        load = sum(outcome.load for outcome in self.found) / max(1, len(self.found))
+        total = (
+            f"{hits} faults hit work in progress, {len(losses)} losses, {minutes:.0f} minutes, "
+            f"mean load average {load:.1f}."
+        )
         lost = [f"- {o.fault}, number {o.number}: {'; '.join(o.wrong)}" for o in losses]
         return "\n".join([HEADER, *rows, "", total, *lost]) + "\n"
 

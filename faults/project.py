@@ -150,12 +150,12 @@ class Project:
         found: dict[str, Undisturbed] = {}
         for stage in STAGES:
             copy_state(self.folder, self.kept / stage)
-            self.change("tune", trials=0)
             if stage == "tune":
+                self.change("tune", trials=0)
                 self.must(sys.executable, "-m", "stages", stage)
+                self.set_params()
             else:
                 found[self.asked(stage)] = self.run_undisturbed(stage)
-            self.change("tune", trials=CHANGES["tune"]["trials"])
         self.write_undisturbed(found)
 
     def set_params(self) -> None:

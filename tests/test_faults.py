@@ -17,7 +17,7 @@ NOTHING = Fault("nothing", "all", 2, 60.0, lambda *_: None)
 
 
 def outcome(number: int, *, hit: bool = True, wrong: tuple[str, ...] = ()) -> Outcome:
-    return Outcome("nothing", number, hit, list(wrong), seconds=30.0)
+    return Outcome("nothing", number, hit, list(wrong), seconds=30.0, load=2.0)
 
 
 def test_a_campaign_that_was_killed_goes_on_after_its_last_outcome(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_the_table_counts_hits_and_losses(tmp_path: Path) -> None:
     lines = outcomes.table([NOTHING]).splitlines()
     assert lines[2] == "| nothing | all | 2 of 2 | 1 | 1 | 30 |"
     assert lines[4:] == [
-        "2 faults hit work in progress, 1 losses, 2 minutes.",
+        "2 faults hit work in progress, 1 losses, 2 minutes, mean load average 2.0.",
         "- nothing, number 2: left a process",
     ]
 
