@@ -299,7 +299,7 @@ def test_a_caption_is_as_wide_as_its_figure(tmp_path: Path) -> None:
     scan = ScoredScan("normal", IMAGE, np.ones(IMAGE.shape[:2], np.float32), IMAGE[..., 0] < 0)
     figure = draw_scans(tmp_path / "scans.png", [scan], "a rule " * 40)
     (caption,) = [text for text in figure.texts if "a rule" in text.get_text()]
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     width = caption.get_window_extent(renderer).width / figure.bbox.width
     assert 0.5 < width < 1
 
