@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -293,6 +294,15 @@ def test_heat_has_no_colour_far_below_the_threshold_and_stronger_ones_beyond_it(
     green = colours(np.linspace(0.3, 1, 20))[:, 1]  # from yellow to dark red
     assert (np.diff(green) <= 0).all()
     assert green[0] - green[-1] > 0.9
+
+
+def test_a_caption_is_as_wide_as_its_figure(tmp_path: Path) -> None:
+    scan = ScoredScan("normal", IMAGE, np.ones(IMAGE.shape[:2], np.float32), IMAGE[..., 0] < 0)
+    figure = draw_scans(tmp_path / "scans.png", [scan], "a rule " * 40)
+    (caption,) = [text for text in figure.texts if "a rule" in text.get_text()]
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    width = caption.get_window_extent(renderer).width / figure.bbox.width
+    assert 0.5 < width < 1
 
 
 def test_a_figure_s_file_has_110_dots_an_inch_and_says_nothing_of_the_software(

@@ -186,9 +186,9 @@ def test_the_most_unusual_patches_do_not_overlap(tmp_path: Path) -> None:
     inputs, test = scored(tmp_path, row_of(tmp_path, clutter(9, 3), "out"), *rows)
     found = pick_unusual(inputs, test, count=10)
     # Of a: one at the upper left, of which all others there overlap; then b's eight; a again.
-    assert found.titles[0] == f"normal\n{(235 - 20) / 100:.2f} over"
-    assert found.titles[1:9] == [f"normal\n{(215 - 20) / 100:.2f} over"] * 8
-    assert found.titles[9] == f"normal\n{(195 - 20) / 100:.2f} over"
+    assert found.titles[0] == f"a\n{(235 - 20) / 100:.2f} over"
+    assert found.titles[1:9] == [f"b\n{(215 - 20) / 100:.2f} over"] * 8
+    assert found.titles[9] == f"a\n{(195 - 20) / 100:.2f} over"
     assert found.patches[:, 0, 0, 0].tolist() == [20, *[40] * 8, 60]
     assert "highest scores" in found.caption
 

@@ -104,12 +104,12 @@ class Alarms:
         defined = {name: found for name, found in self.windows.items() if found.scans}
         rows = [(name.replace("_", " "), found) for name, found in defined.items()]
         heads = ["over the threshold", "share of the test windows"]
-        calibration = self.validated.calibration
+        calibration, scans = self.validated.calibration, self.validated.scans
         lines = [
             *([text_table(heads, rows)] if rows else []),
             f"asked: {calibration.false_alarm_rate:g} of normal windows (train.false_alarm_rate); "
-            f"threshold {calibration.scaled_threshold:.3f}, set on {self.validated.scans} "
-            "validation scans",
+            f"threshold {calibration.scaled_threshold:.3f}, set on {scans} validation "
+            f"{'scan' if scans == 1 else 'scans'}",
         ]
         kinds = (("normal scans", self.normal_scans), ("scans with a threat", self.threat_scans))
         found = [f"{kind.alarms} of {kind.scans} {name}" for name, kind in kinds if kind.scans]

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib import colormaps
@@ -190,7 +191,7 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
     for axes, name in zip(grid[:, 0], rows, strict=True):
         axes.set_ylabel(name, fontsize=9)
     figure.colorbar(shown, ax=grid[-1, :].tolist(), label="of 255")
-    figure.suptitle(exemplars.caption, fontsize=9)
+    _caption(figure, exemplars.caption)
     save_figure(figure, path)
     return figure
 
@@ -214,7 +215,7 @@ def draw_scans(path: Path, scans: Sequence[ScoredScan], caption: str) -> Figure:
     legend = figure.colorbar(heat, ax=grid.ravel().tolist(), shrink=0.6)
     legend.set_label("score / threshold (black line)")
     legend.ax.axhline(1, color="black", linewidth=1.5)
-    figure.suptitle(caption, fontsize=10)
+    _caption(figure, caption)
     save_figure(figure, path)
     return figure
 
@@ -229,6 +230,11 @@ def heat_colours(highest: float) -> ListedColormap:
     colours = colormaps["YlOrRd"](strength)
     colours[:, 3] = 0.85 * np.sqrt(strength)
     return ListedColormap(colours)
+
+
+def _caption(figure: Figure, caption: str) -> None:
+    """Write a caption above all axes, in lines that fit the figure's width."""
+    figure.suptitle(fill(caption, int(13 * figure.get_figwidth())), fontsize=9)
 
 
 def _outline(axes: Axes, threats: NDArray[np.bool_]) -> None:

@@ -73,11 +73,13 @@ def pick_exemplars(inputs: FigureInputs, test: TestScores, count: int, seed: int
     in_turn = chain.from_iterable(zip_longest(*by_class))
     abnormal = [row for row in in_turn if row is not None][: max(count, len(classes))]
     abnormal.sort(key=lambda row: str(test.labels[row]))
-    rule = "Random normal windows and windows of each class"
+    rule = "Random normal windows" + " and windows of each class" * bool(abnormal)
     if abnormal and inputs.scans:
         rule += ", these of the quarter that the threat covers most"
     caption = f"{rule}. The score is over each; threshold {inputs.threshold:.2f}"
-    return _exemplars(inputs, test, [*normal.tolist(), *abnormal], caption)
+    rows = [*normal.tolist(), *abnormal]
+    names = [str(test.labels[row]).replace("_", " ") for row in rows]
+    return _exemplars(inputs, test, rows, names, caption)
 
 
 def pick_unusual(inputs: FigureInputs, test: TestScores, count: int) -> Exemplars:
@@ -88,7 +90,8 @@ def pick_unusual(inputs: FigureInputs, test: TestScores, count: int) -> Exemplar
             break
         if not any(_overlap(inputs.store, test, row, one) for one in rows):
             rows.append(row)
-    return _exemplars(inputs, test, rows, f"{UNUSUAL}; threshold {inputs.threshold:.2f}")
+    names = [str(test.scan_ids[row]) for row in rows]
+    return _exemplars(inputs, test, rows, names, f"{UNUSUAL}; threshold {inputs.threshold:.2f}")
 
 
 def pick_features(
@@ -154,13 +157,17 @@ def threat_mask(scan: Scan) -> Mask:
 
 
 def _exemplars(
-    inputs: FigureInputs, test: TestScores, rows: Sequence[int], caption: str
+    inputs: FigureInputs,
+    test: TestScores,
+    rows: Sequence[int],
+    names: Sequence[str],
+    caption: str,
 ) -> Exemplars:
     patches = read_rows(inputs.store, np.array(rows, dtype=np.intp))
     scores = test.scores[ANOMALY][list(rows)].tolist()
     titles = [
-        f"{test.labels[row].replace('_', ' ')}\n{score:.2f}{' over' * (score > inputs.threshold)}"
-        for row, score in zip(rows, scores, strict=True)
+        f"{name}\n{score:.2f}{' over' * (score > inputs.threshold)}"
+        for name, score in zip(names, scores, strict=True)
     ]
     reconstructions = inputs.detector.reconstruct(patches)
     if not inputs.scans:
