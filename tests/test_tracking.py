@@ -352,7 +352,8 @@ def test_the_logged_model_scores_any_batch(tracker: Tracker) -> None:
     assert (metric.key, metric.value) == ("auc/gun", 0.75)
     assert (metric.dataset_name, metric.dataset_digest) == ("generated", "01234567")
     (version,) = MlflowClient(tracker.uri).search_model_versions("name='skipscan-generated'")
-    assert (version.run_id, version.model_id) == (run.id, logged.model_id)
+    assert version.run_id == run.id
+    assert version.source == f"models:/{logged.model_id}"
     assert not list(Path(logged.artifact_location.removeprefix("file://")).rglob("*.pkl"))
 
 
