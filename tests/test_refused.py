@@ -11,7 +11,7 @@ from pipeline.common.names import TRAIN
 from pipeline.patches.store import PatchStore
 from pipeline.settings.params import TuneSettings
 from pipeline.settings.resources import WorkerRange, WorkerResources
-from pipeline.settings.search_space import SPACE, Choices
+from pipeline.settings.search_space import SPACE, Choices, Range
 from pipeline.sweeps.tune import require_runnable
 from pipeline.training.on_ray import require_trainable
 from tests.tiny import MODEL
@@ -56,7 +56,7 @@ def test_a_sweep_without_room_or_patches_is_refused(patches: Path) -> None:
 
 
 def test_a_population_without_anything_to_change_is_refused(patches: Path) -> None:
-    space = {**FIXED, "lambda_adv": (0.1, 10.0)}
+    space: dict[str, Range | Choices] = {**FIXED, "lambda_adv": (0.1, 10.0)}
     asked = replace(TUNE, epochs=2, sampler="random", scheduler="pbt", space=space)
     store = PatchStore(patches, TRAIN)
     require_runnable(MODEL, asked, store)

@@ -39,7 +39,8 @@ def require_local_capacity(parameter: str, count: int, each: Mapping[str, float]
         InputError: as `require_capacity`.
     """
     if os.environ.get("RAY_ADDRESS", "") in LOCAL:
-        here = ResourceAndLabelSpec().resolve(is_head=True).to_resource_dict()
+        spec = ResourceAndLabelSpec().resolve(is_head=True)
+        here = spec.to_resource_dict()  # type: ignore[no-untyped-call]
         _require_room(parameter, count, each, [here])
 
 
