@@ -12,6 +12,8 @@
 
 PYTHON ?= python3
 PORT ?= 5000
+# The scripts of .dvc/plots/page.html, the page of `dvc plots show`.
+VEGA = js_lib_vega_embed/static/js_lib_vega_embed/vega-embed-full.js
 # Experiment 1 is the first after MLflow's own; without the query, MLflow shows traces, not runs.
 RUNS = http://127.0.0.1:$(PORT)/\#/experiments/1/runs?workflowType=machine_learning
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -24,6 +26,7 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --upgrade pip
 	python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	cp .venv/lib/python3*/site-packages/$(VEGA) .venv/vega-embed.js
 	touch $@
 
 demo: install

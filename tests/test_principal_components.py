@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipeline.common.names import TEST, TRAIN
 from pipeline.evaluation.principal_components import PrincipalComponents
@@ -23,4 +24,7 @@ def test_normal_patches_decide_alone_and_always_alike(patches: Path) -> None:
     test = PatchStore(patches, TEST).read(0, 9)
     first, again = (PrincipalComponents.fit(normals).residual(test) for _ in range(2))
     np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, first.round(6))
+    with threadpool_limits(2):
+        np.testing.assert_array_equal(PrincipalComponents.fit(normals).residual(test), first)
     assert PrincipalComponents.fit(normals).residual(test[:0]).shape == (0,)

@@ -349,11 +349,12 @@ def test_the_logged_model_scores_any_batch(tracker: Tracker) -> None:
     np.testing.assert_allclose(loaded.predict(PATCHES), expected, rtol=1e-4, atol=1e-5)
     assert loaded.metadata.signature.inputs.inputs[0].type == np.dtype("uint8")
     assert logged.name == "skipscan-generated"
-    (metric,) = logged.metrics
+    (metric,) = logged.metrics or []
     assert (metric.key, metric.value) == ("auc/gun", 0.75)
     assert (metric.dataset_name, metric.dataset_digest) == ("generated", "01234567")
     (version,) = MlflowClient(tracker.uri).search_model_versions("name='skipscan-generated'")
-    assert (version.run_id, version.model_id) == (run.id, logged.model_id)
+    assert version.run_id == run.id
+    assert version.source == f"models:/{logged.model_id}"
     assert not list(Path(logged.artifact_location.removeprefix("file://")).rglob("*.pkl"))
 
 

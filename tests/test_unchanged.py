@@ -38,7 +38,7 @@ def replacing(file: str, old: str, new: str) -> Callable[[Path], None]:
     [
         ("scans", replacing("params.yaml", "seed: 0", "seed: 1"), "params.yaml: scans"),
         ("extract", replacing("params.yaml", "bad_input: fail", "bad_input: skip"),
-         "params.yaml: scans.bad_input"),
+         "params.yaml: scans"),
         ("train", replacing("params.yaml", "  lambda_con: null", "  lambda_con: 40"),
          "params.yaml: train"),
         ("train", replacing("presets.yaml", "epochs: 4}", "epochs: 5}"),

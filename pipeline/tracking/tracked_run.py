@@ -193,10 +193,18 @@ class StoredRun:
         """Show a model's metrics, on the dataset of this run, on the model's own page."""
         inputs = self.tracker.client().get_run(self.id).inputs
         used = inputs.dataset_inputs[-1].dataset if inputs and inputs.dataset_inputs else None
-        place = (used.name, used.digest) if used else (None, None)
         now = int(time.time() * 1000)
         linked = [
-            Metric(name, float(value), now, 0, model_id, *place, self.id)
+            Metric(
+                name,
+                float(value),
+                now,
+                step=0,
+                model_id=model_id,
+                dataset_name=used.name if used else None,
+                dataset_digest=used.digest if used else None,
+                run_id=self.id,
+            )
             for name, value in metrics.items()
             if value is not None
         ]

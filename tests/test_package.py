@@ -1,0 +1,72 @@
+"""What the project's files outside of its code say: package, citation, changes, page of plots."""
+
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+from dvc_render.html import HTML
+
+from tests.imports import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PAGE = (ROOT / ".dvc/plots/page.html").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def test_the_command_skipscan_runs_a_stage() -> None:
+    module, _, name = PROJECT["scripts"]["skipscan"].partition(":")
+    main = import_module(module)
+    assert callable(getattr(main, name))
+    parser = main.make_parser()
+    for stage in ("scans", "extract", "tune", "train", "evaluate", "track"):
+        assert parser.parse_args([stage]).stage == stage
+    given = parser.parse_args(["params", "-S", "train.seed=1", "--set-param", "tune.seed=2"])
+    assert given.changes == ["train.seed=1", "tune.seed=2"]
+
+
+def test_the_changes_and_the_citation_are_of_this_version() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert re.findall(r"^## (\S+)", changes, flags=re.M)[0] == PROJECT["version"]
+    assert str(citation["version"]) == PROJECT["version"]
+    paper = citation["preferred-citation"]
+    assert [author["family-names"] for author in paper["authors"]] == [
+        "Akçay",
+        "Atapour-Abarghouei",
+        "Breckon",
+    ]
+    assert paper["year"] == 2019
+
+
+def test_the_page_of_plots_takes_its_scripts_from_what_make_installs() -> None:
+    config = (ROOT / ".dvc/config").read_text()
+    assert "html_template = plots/page.html" in config
+    assert "{plot_divs}" in PAGE
+    page = HTML(PAGE).with_scripts("https://cdn.example").with_element("<b>plots</b>").embed()
+    assert "<b>plots</b>" in page
+    assert "cdn.example" not in page
+    (script,) = re.findall(r'src="\.\./(.+?)"', PAGE)
+    assert f" {script}\n" in MAKEFILE
+    assert any("django-js-lib-vega-embed" in line for line in PROJECT["dependencies"])
+
+
+def test_every_plot_has_titles_on_its_axes_and_a_template_that_exists() -> None:
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    drawn = [plot for entry in plots if isinstance(entry, dict) for plot in entry.values()]
+    assert len(drawn) == 4
+    for plot in drawn:
+        assert plot["x_label"]
+        assert plot["y_label"]
+        own = Path(ROOT / ".dvc/plots" / f"{plot['template']}.json").exists()
+        assert own or plot["template"] == "simple"
+
+
+def test_make_mlflow_starts_one_worker_and_prints_the_runs_address() -> None:
+    (recipe,) = re.findall(r"^mlflow: install\n((?:\t.+\n|  .+\n)+)", MAKEFILE, flags=re.M)
+    assert "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in recipe
+    assert "--workers 1" in recipe
+    assert "--port $(PORT)" in recipe
+    assert "$(RUNS)" in recipe
+    assert "experiments/1/runs?workflowType=machine_learning" in MAKEFILE
