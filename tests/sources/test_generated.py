@@ -18,6 +18,7 @@ from pipeline.patches.windows import BACKGROUND_LEVEL
 from pipeline.scans.generated.coco import (
     UNFINISHED,
     generate,
+    run_key,
     write_annotations,
     write_scan,
 )
@@ -157,8 +158,8 @@ def test_a_scan_is_a_function_of_seed_and_number(scans: list[Scan]) -> None:
 def test_regions_are_the_threats_of_the_scan(scans: list[Scan]) -> None:
     for number, scan in enumerate(scans):
         height, width = scan.image.shape[:2]
-        assert 380 <= height <= 560
-        assert 560 <= width <= 760
+        assert min(height, width) >= 300
+        assert max(height, width) <= 800
         assert {region.class_name for region in scan.regions} == {threat_of(number)} - {None}
         for region in scan.regions:
             assert region.mask.shape == (height, width)
@@ -239,7 +240,7 @@ def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -
 
     # As if killed: some images are there, one of them cut off, and no annotations. One worker
     # makes what two made.
-    (tmp_path / UNFINISHED).write_text(str(SEED))
+    (tmp_path / UNFINISHED).write_text(run_key(SEED))
     (tmp_path / "annotations.json").unlink()
     kept, cut, *lost = (tmp_path / f"{name:05d}.png" for name in (0, 5, 1, 6))
     cut.write_bytes(whole["00005.png"][:1000])
@@ -273,8 +274,10 @@ if __name__ == "__main__":
     assert not alive
 
 
-def test_another_seed_keeps_nothing(folder: Path) -> None:
+@pytest.mark.parametrize("key", ["", f"{SEED + 1}", f"{SEED} of other code"])
+def test_another_seed_or_other_code_keeps_nothing(folder: Path, key: str) -> None:
     before = content_of(folder)
+    (folder / UNFINISHED).write_text(key)
     generate(folder, SEED, 1, workers=1)
     assert sorted(content_of(folder)) == ["00000.png", "annotations.json"]
     assert content_of(folder)["00000.png"] != before["00000.png"]
