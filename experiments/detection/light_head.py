@@ -36,6 +36,7 @@ from pipeline.settings.windows import WindowRule
 RADII = (0, 1, 2, 3, 4, 6, 8, 10)  # pixels, of the discs
 BLURS = (1, 2, 4)  # sigma, pixels
 REGULARISATION = 0.1  # C of scikit-learn's logistic regression
+RULE = WindowRule()  # of windows cut from SIXray
 PER_SCAN = 100  # normal windows of a scan of SIXray, whose scans are large
 SEED = 0
 
@@ -106,11 +107,11 @@ def judged_text(patches: Patches, windows: Windows) -> str:
 
 def sixray_windows(folder: Path) -> tuple[Patches, Windows]:
     """Cut windows from scans of SIXray: all of scans with a threat, some of the others."""
-    source, rule = MasksSource(folder, SIXRAY, stretched=True), WindowRule()
+    source = MasksSource(folder, SIXRAY, stretched=True)
     rng = np.random.default_rng(SEED)
     pixels, labels, scan_ids = [], [], []
     for entry in tqdm(source.listing().entries, "scans", unit="scan"):
-        cut = cut_windows(source.read(entry), rule)
+        cut = cut_windows(source.read(entry), RULE)
         order = np.arange(len(cut.labels))
         kept = order if entry.classes else rng.permutation(order)[:PER_SCAN]
         pixels.append(cut.pixels[kept])

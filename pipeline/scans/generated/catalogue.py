@@ -170,7 +170,7 @@ TRADE_GOODS = (
     Item(metal.gear, 7),
     Item(metal.padlock, 6),
     Item(goods.power_supply, 14),
-    Item(goods.hard_drives, 17),
+    Item(goods.hard_drives, 21),
     Item(goods.speaker, 14),
     Item(goods.brake_disc, 11),
     Item(goods.valve, 11),

@@ -105,7 +105,7 @@ def carbine(tile: Tile, rng: Rng) -> None:
         stock = [(0, -1.4), (-12, -0.6), (-19, 0.5), (-19.5, 8), (-17, 8), (-6, 3), (0, 2)]
         gun.polygon(smooth(stock, rounds=1), rng.uniform(2, 3), furniture)
         gun.wire([(-19.2, 0.8), (-19.3, 7.8)], 0.3, "steel", thickness=2)
-        gun.rod((-18, 0.8), (0, 0), 1.1, "steel", 0.9)
+        gun.rod((-18, 0.8), (0, 0), 0.9, "steel", 0.7)
 
 
 def sawn_off(tile: Tile, rng: Rng) -> None:
@@ -120,7 +120,7 @@ def sawn_off(tile: Tile, rng: Rng) -> None:
     gun.box((length * 0.35, 2.4), (length * 0.5, 2.2), 3.0, "wood", 0.9)
     stock = [(-5.5, -1.2), (-9, 0.5), (-14, 5), (-12.5, 8), (-9.5, 5), (-6, 2.4)]
     gun.polygon(smooth(stock), 3.2, "wood")
-    gun.wire([(-5.5, 0.4), (-9, 2.4), (-13, 6.4)], 0.9, "steel", thickness=0.4)
+    gun.wire([(-5.5, 0.4), (-9, 2.4), (-13, 6.4)], 0.7, "steel", thickness=0.4)
     guard = smooth([(-6, 2.6), (-5.6, 5), (-2.6, 5), (-2, 2.6)], False)
     gun.wire(guard, 0.22, "steel", thickness=0.8)
     for x in (-4.8, -3.6):
@@ -133,7 +133,6 @@ def _grip_and_trigger(gun: Tile, rng: Rng, x: float) -> None:
     lean = rng.uniform(1, 3)
     outline = [(x - 2, 1.8), (x + 1, 1.8), (x + 1 - lean, 10), (x - 2.2 - lean, 10)]
     gun.shell(outline, 0.45, 2.4, "nylon")
-    gun.polygon(np.array(outline) * (1, 0.9), 0.2, "steel")
     gun.polygon([(x - 3, 1.6), (x + 4, 1.6), (x + 4, 3), (x - 2, 3)], 0.5, "steel")
     guard = smooth([(x + 1, 2.4), (x + 1.2, 5.4), (x + 4.4, 5.4), (x + 4.6, 2.4)], False)
     gun.wire(guard, 0.22, "steel", thickness=0.9)

@@ -117,10 +117,10 @@ def pack_bag(scene: Scene) -> None:
     """Pack piles of clothes, and among them the things of one trip, each kind together."""
     rng = scene.rng
     for _ in range(rng.integers(6, 11)):
-        _lay_clothes(scene, int(rng.integers(2, 5)))
+        lay_clothes(scene, int(rng.integers(2, 5)))
     trips = list(ITEM_SETS.values())
     for kind in trips[rng.integers(len(trips))]:
-        _lay_together(scene, kind)
+        lay_together(scene, kind)
 
 
 def pack_parcel(scene: Scene) -> None:
@@ -130,7 +130,7 @@ def pack_parcel(scene: Scene) -> None:
         _stack(scene, TRADE_GOODS[index], int(rng.integers(4, 13)))
 
 
-def _lay_clothes(scene: Scene, count: int) -> None:
+def lay_clothes(scene: Scene, count: int) -> None:
     """Add a pile of folded garments, nearly one above the other."""
     centre = None
     for _ in range(count):
@@ -139,7 +139,7 @@ def _lay_clothes(scene: Scene, count: int) -> None:
         scene.add(tile, np.clip(centre, *scene.limits(tile)))
 
 
-def _lay_together(scene: Scene, kind: Packed) -> None:
+def lay_together(scene: Scene, kind: Packed) -> None:
     """Add a kind's pieces side by side: equal in pose, each as far on as the pieces are wide."""
     rng, item = scene.rng, kind.item
     pose = scene.lie_flat() if item.is_flat else scene.pose(0.9)
