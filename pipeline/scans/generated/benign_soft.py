@@ -21,7 +21,7 @@ def clothes(tile: Tile, rng: Rng) -> None:
         outline = blob(rng, 13, 9, 0.25)
     for _ in range(3):
         layer = outline * rng.uniform(0.75, 1.0, 2) + rng.uniform(-1, 1, 2)
-        tile.polygon(layer, rng.uniform(0.8, 2.2), cloth, "folds")
+        tile.polygon(layer, rng.uniform(0.7, 1.8), cloth, "folds")
         tile.wire(layer, 0.1, cloth, closed=True, thickness=2)
     if rng.random() < 0.4:
         for x in np.linspace(-8, 8, 6):
@@ -69,7 +69,7 @@ def shoe(tile: Tile, rng: Rng) -> None:
 def book(tile: Tile, rng: Rng) -> None:
     """Draw a book, box of papers or a stack of them: flat, or standing with its pages on edge."""
     size = (rng.uniform(12, 22), rng.uniform(9, 16))
-    thick = rng.uniform(2.5, 5)
+    thick = rng.uniform(1, 2.5)
     for shift in rng.uniform(-0.6, 0.6, (rng.integers(1, 4), 2)):
         outline = rounded(tuple(shift), size[0], size[1], 0.2)
         tile.polygon(outline, thick, "paper", "ribs" if rng.random() < 0.4 else None)

@@ -11,7 +11,7 @@ from pipeline.scans.generated.materials import z_calibration
 
 Floats = NDArray[np.float32]
 
-PHOTONS = 4500.0  # per pixel and energy in empty air
+PHOTONS = 3500.0  # per pixel and energy in empty air
 SCATTER = 0.0006  # share of the open beam that reaches every pixel and hides weaker signals
 BLUR = 0.5  # sigma of the detector's aperture, pixels
 LINE_GAIN = 0.004  # relative deviation of a line's gain: lines are not calibrated one by one
@@ -27,8 +27,8 @@ NEUTRAL_Z = 10.0
 LEVELS = (0.0, 0.12, 0.3, 0.5, 0.7, 0.88, 1.0)
 PALETTE: dict[float, tuple[tuple[int, int, int], ...]] = {
     7.6: (
-        (30, 34, 30), (40, 76, 26), (92, 126, 24), (212, 156, 50),
-        (234, 186, 112), (248, 226, 194), (255, 255, 255),
+        (30, 34, 30), (40, 76, 26), (98, 126, 22), (214, 152, 44),
+        (232, 184, 106), (248, 226, 194), (255, 255, 255),
     ),
     9.8: (
         (30, 34, 30), (38, 78, 26), (80, 138, 30), (172, 170, 60),

@@ -147,7 +147,7 @@ def lay_together(scene: Scene, kind: Packed) -> None:
     for _ in range(rng.integers(kind.least, kind.most + 1)):
         turned = replace(pose, angle=pose.angle + float(rng.normal(0, 0.1)))
         tile = scene.draw(item, turned)
-        centre = scene.place(tile, 4) if centre is None else centre + step
+        centre = scene.place(tile, 8) if centre is None else centre + step
         scene.add(tile, np.clip(centre, *scene.limits(tile)))
 
 
