@@ -21,7 +21,7 @@ from pipeline.scans.generated.textures import Textures
 from pipeline.scans.scan import Region, Scan
 from pipeline.settings.windows import WindowRule
 
-SCALE = 6.5  # pixels a cm, as generated bags have
+SCALE = 6.5  # pixels a cm, a little less than generated bags have
 MOST_TILT = 0.8  # radians out of the picture
 PER_THREAT = 8  # windows of one threat, at most
 LEVELS = np.linspace(0, 255, 33)  # of brightness, between which colours are interpolated

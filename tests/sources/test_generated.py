@@ -15,10 +15,19 @@ import psutil
 import pytest
 import xraydb
 
-from pipeline.patches.windows import BACKGROUND_LEVEL
+from pipeline.patches.windows import BACKGROUND_LEVEL, foreground_mask
+from pipeline.scans.generated.catalogue import (
+    CLOTHES,
+    ITEM_SETS,
+    THREATS,
+    TRADE_GOODS,
+    Item,
+    Packed,
+)
 from pipeline.scans.generated.coco import (
     UNFINISHED,
     generate,
+    run_key,
     write_annotations,
     write_scan,
 )
@@ -30,8 +39,9 @@ from pipeline.scans.generated.detector import (
     readings,
     transmission,
 )
-from pipeline.scans.generated.generator import CYCLE, render_scan, threat_of
+from pipeline.scans.generated.generator import CYCLE, MARGIN, render_scan, threat_of
 from pipeline.scans.generated.materials import ENERGIES_KEV, attenuation
+from pipeline.scans.generated.packing import SILHOUETTE_DEPTH, Scene, lay_together
 from pipeline.scans.generated.shapes import Pose, Tile, rounded
 from pipeline.scans.generated.textures import Textures
 from pipeline.scans.scan import Region, Scan
@@ -158,8 +168,8 @@ def test_a_scan_is_a_function_of_seed_and_number(scans: list[Scan]) -> None:
 def test_regions_are_the_threats_of_the_scan(scans: list[Scan]) -> None:
     for number, scan in enumerate(scans):
         height, width = scan.image.shape[:2]
-        assert 380 <= height <= 560
-        assert 560 <= width <= 760
+        assert min(height, width) >= 300
+        assert max(height, width) <= 800
         assert {region.class_name for region in scan.regions} == {threat_of(number)} - {None}
         for region in scan.regions:
             assert region.mask.shape == (height, width)
@@ -176,6 +186,90 @@ def test_a_threat_absorbs_where_its_region_is(scans: list[Scan]) -> None:
 def test_air_is_white() -> None:
     image = expose(np.zeros((2, 500, 700), np.float32), np.random.default_rng(SEED))
     assert image.min() >= BACKGROUND_LEVEL
+
+
+# Packing
+
+
+KINDS = {
+    "clothes": [CLOTHES],
+    **{name: [kind.item for kind in kinds] for name, kinds in ITEM_SETS.items()},
+    "parcels": [*TRADE_GOODS],
+    **{name: [*items] for name, items in THREATS.items()},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_object_is_cut_off_by_its_tile(name: str) -> None:
+    rng = np.random.default_rng(SEED)
+    for item in KINDS[name]:
+        for _ in range(3):
+            drawn = Tile(item.reach, Pose(3.0), Textures(rng))
+            item.draw(drawn, rng)
+            depth = drawn.finished()[1]
+            assert depth.max() > SILHOUETTE_DEPTH
+            edges = np.concatenate([depth[0], depth[-1], depth[:, 0], depth[:, -1]])
+            assert edges.max() <= SILHOUETTE_DEPTH, item.draw.__name__
+
+
+def test_item_sets_hold_two_to_six_metal_things_of_a_kind() -> None:
+    assert set(ITEM_SETS) == {"business", "family", "sport", "tradesman", "camera", "kitchen"}
+    for kinds in ITEM_SETS.values():
+        assert all(0 <= kind.least <= kind.most <= 6 for kind in kinds)
+        assert max(kind.most for kind in kinds) >= 3
+
+
+def empty_bag(packed: tuple[float, float] = (1, 1)) -> Scene:
+    """Return an empty room of 60 x 40 cm, turned by 0.3 radians, 5 pixels a cm."""
+    rng = np.random.default_rng(SEED)
+    axes = Pose(5.0, 0.3).matrix()
+    depth = np.zeros((2, 400, 400), np.float32)
+    return Scene(
+        depth, np.array([30.0, 20.0]), axes, 5.0, np.array(packed), False, Textures(rng), rng
+    )
+
+
+def test_pieces_of_a_kind_lie_together() -> None:
+    poses: list[Pose] = []
+
+    def draw(tile: Tile, rng: np.random.Generator) -> None:
+        poses.append(tile.pose)
+        tile.disc((0, 0), 1, rng.uniform(1, 2), "steel")
+
+    scene = empty_bag()
+    lay_together(scene, Packed(Item(draw, 4), 5, 5))
+    assert len(poses) == 5
+    assert max(abs(pose.angle - poses[0].angle) for pose in poses) < 0.6
+    rows, columns = np.nonzero(scene.depth[1])
+    assert max(np.ptp(rows), np.ptp(columns)) <= (2 + 4 * 0.35 * 4 + 1) * 5
+
+
+def test_flat_things_lie_along_or_across_the_bag() -> None:
+    scene = empty_bag()
+    turns = [(scene.lie_flat().angle - 0.3) / (np.pi / 2) for _ in range(50)]
+    assert np.abs(np.array(turns) - np.rint(turns)).max() < 0.25
+    assert len(set(np.rint(turns))) == 4
+
+
+def test_one_end_of_the_bag_is_left_empty() -> None:
+    scene = empty_bag((1, 0.5))
+    tile = scene.draw(Item(lambda drawn, _: drawn.disc((0, 0), 1, 1, "steel"), 2), Pose(5.0))
+    places = np.array([scene.place(tile, 1) for _ in range(200)])
+    assert places[:, 0].min() < -15
+    assert places[:, 0].max() > 15
+    assert -20 < places[:, 1].min() < -10
+    assert -5 < places[:, 1].max() <= 0
+
+
+def test_the_image_fits_the_container(scans: list[Scan]) -> None:
+    for scan in scans:
+        absorbs = foreground_mask(scan.image)
+        edges = [absorbs[0], absorbs[-1], absorbs[:, 0], absorbs[:, -1]]
+        assert not any(edge.any() for edge in edges)
+        rows, columns = np.nonzero(absorbs)
+        height, width = absorbs.shape
+        assert min(rows.min(), height - 1 - rows.max()) < 3 * MARGIN
+        assert min(columns.min(), width - 1 - columns.max()) < 3 * MARGIN
 
 
 # On disk
@@ -240,7 +334,7 @@ def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -
 
     # As if killed: some images are there, one of them cut off, and no annotations. One worker
     # makes what two made.
-    (tmp_path / UNFINISHED).write_text(str(SEED))
+    (tmp_path / UNFINISHED).write_text(run_key(SEED))
     (tmp_path / "annotations.json").unlink()
     kept, cut, *lost = (tmp_path / f"{name:05d}.png" for name in (0, 5, 1, 6))
     cut.write_bytes(whole["00005.png"][:1000])
@@ -283,8 +377,10 @@ if __name__ == "__main__":
     assert not alive
 
 
-def test_another_seed_keeps_nothing(folder: Path) -> None:
+@pytest.mark.parametrize("key", ["", f"{SEED + 1}", f"{SEED} of other code"])
+def test_another_seed_or_other_code_keeps_nothing(folder: Path, key: str) -> None:
     before = content_of(folder)
+    (folder / UNFINISHED).write_text(key)
     generate(folder, SEED, 1, workers=1)
     assert sorted(content_of(folder)) == ["00000.png", "annotations.json"]
     assert content_of(folder)["00000.png"] != before["00000.png"]

@@ -17,9 +17,9 @@ def board(tile: Tile, rng: Rng, centre: Point, size: Point) -> None:
         kind = rng.random()
         if kind < 0.5:
             part = (rng.uniform(0.3, 1.4), rng.uniform(0.3, 1.2))
-            tile.box((x, y), part, rng.uniform(0.05, 0.3), str(rng.choice(["circuit", "copper"])))
+            tile.box((x, y), part, 0.12, "circuit")
         elif kind < 0.8:
-            tile.disc((x, y), rng.uniform(0.2, 0.5), rng.uniform(0.5, 1.2), "aluminium")
+            tile.disc((x, y), rng.uniform(0.2, 0.35), 0.5, "aluminium")
         else:
             tile.box((x, y), (rng.uniform(0.8, 1.6), 0.6), rng.uniform(0.05, 0.12), "steel")
 
@@ -42,9 +42,10 @@ def transformer(tile: Tile, centre: Point, size: float) -> None:
 
 def laptop(tile: Tile, rng: Rng) -> None:
     """Draw a laptop: case, display, keyboard, board, heat pipe, fan, battery."""
-    w, h = rng.uniform(29, 36), rng.uniform(20, 24)
+    w, h = rng.uniform(31, 35), rng.uniform(21, 23)
     tile.shell(rounded((0, 0), w, h, 0.8), rng.uniform(0.08, 0.14), 1.5, "aluminium")
     tile.box((0, 0), (w - 1, h - 1), 0.22, "glass")
+    tile.box((0, 0), (w - 1, h - 1), 0.07, "steel")  # shields of keyboard and display
     board(tile, rng, (rng.uniform(-4, 4), -h * 0.22), (w * 0.7, h * 0.38))
     for row in range(5):
         for column in range(13):
@@ -63,10 +64,11 @@ def laptop(tile: Tile, rng: Rng) -> None:
 
 def tablet(tile: Tile, rng: Rng) -> None:
     """Draw a phone or tablet: glass, board and a flat battery."""
-    w = rng.uniform(13, 25)
-    h = w * rng.uniform(0.5, 0.7)
+    w = rng.uniform(20, 25)
+    h = w * 0.68
     tile.shell(rounded((0, 0), w, h, 1.0), 0.08, 0.8, "aluminium")
     tile.box((0, 0), (w - 0.5, h - 0.5), 0.15, "glass")
+    tile.box((0, 0), (w - 0.5, h - 0.5), 0.06, "steel")
     tile.box((w * 0.1, -h * 0.1), (w * 0.55, h * 0.6), rng.uniform(0.25, 0.45), "lithium", 0.3)
     board(tile, rng, (-w * 0.35, 0), (w * 0.22, h * 0.85))
 
@@ -77,7 +79,7 @@ def cable_run(tile: Tile, rng: Rng, spread: float, turns: float) -> None:
     wobble = np.cumsum(rng.normal(0, 0.12, (len(turn), 2)), axis=0)
     loop = np.stack([spread * np.cos(turn), spread * 0.5 * np.sin(turn)], axis=1) + wobble
     tile.wire(loop, 0.28, "pvc")
-    tile.wire(loop, rng.uniform(0.07, 0.13), "copper")
+    tile.wire(loop, 0.12, "copper")
 
 
 def charger(tile: Tile, rng: Rng) -> None:
@@ -85,7 +87,7 @@ def charger(tile: Tile, rng: Rng) -> None:
     size = (rng.uniform(6, 11), rng.uniform(4, 6))
     tile.shell(rounded((0, 0), size[0], size[1], 0.6), 0.22, 2.5, "plastic")
     board(tile, rng, (0, 0), (size[0] * 0.85, size[1] * 0.8))
-    transformer(tile, (rng.uniform(-0.2, 0.2) * size[0], 0), rng.uniform(2.0, 3.4))
+    transformer(tile, (rng.uniform(-0.2, 0.2) * size[0], 0), 1.4)
     for _ in range(3):
         x = rng.uniform(-0.35, 0.35) * size[0]
         tile.rod((x, -1.4), (x, 0.4), rng.uniform(0.4, 0.8), "aluminium")
@@ -114,7 +116,7 @@ def batteries(tile: Tile, rng: Rng) -> None:
     """Draw loose or packed household cells."""
     for index in range(rng.integers(2, 9)):
         y, x = 1.55 * (index % 4) - 2.4, (index // 4) * 5.6 - 3
-        tile.rod((x, y), (x + 4.8, y), 0.7, "zinc", 0.45)
+        tile.rod((x, y), (x + 4.8, y), 0.7, "zinc", 0.6)
         tile.rod((x + 0.2, y), (x + 4.5, y), 0.45, "talc")
         tile.rod((x + 4.8, y), (x + 5.05, y), 0.25, "steel")
 
@@ -131,13 +133,23 @@ def camera(tile: Tile, rng: Rng) -> None:
     tile.wire(smooth([(-6.5, 2), (-9, 5), (0, 8), (9, 5), (6.5, 2)], closed=False), 0.2, "nylon")
 
 
+def lens(tile: Tile, rng: Rng) -> None:
+    """Draw a camera lens on end: thin rings of aluminium round glass."""
+    outer = rng.uniform(3.4, 3.8)
+    for radius in (outer, 0.9 * outer, 0.7 * outer):
+        ring = ellipse((0, 0), radius, radius)
+        tile.wire(ring, 0.1, "aluminium", closed=True, thickness=2)
+        tile.disc((0, 0), radius, 0.5, "glass")
+    tile.wire(ellipse((0, 0), outer, outer), 0.1, "steel", closed=True, thickness=1)
+
+
 def motor(tile: Tile, centre: Point, length: float, radius: float) -> None:
     """Draw an electric motor: housing, magnets, a laminated rotor with copper, a shaft."""
     x, y = centre
-    tile.rod((x - length / 2, y), (x + length / 2, y), radius, "steel", radius - 0.15)
-    tile.rod((x - length * 0.3, y), (x + length * 0.3, y), radius * 0.6, "steel", radius * 0.25)
+    tile.rod((x - length / 2, y), (x + length / 2, y), radius, "steel", radius - 0.07)
+    tile.rod((x - length * 0.3, y), (x + length * 0.3, y), radius * 0.6, "steel", radius * 0.5)
     for end in (-0.38, 0.38):
-        tile.box((x + end * length, y), (length * 0.12, radius * 1.2), radius * 0.5, "copper", 0.3)
+        tile.box((x + end * length, y), (length * 0.12, radius * 1.2), radius * 0.12, "copper", 0.3)
     tile.rod((x - length * 0.7, y), (x + length * 0.7, y), 0.25, "steel")
 
 
@@ -153,21 +165,6 @@ def hair_dryer(tile: Tile, rng: Rng) -> None:
     tile.shell(handle, 0.22, 2.4, "plastic")
     tile.box((tilt * 0.5 - 1, 7.5), (1.6, 2.8), 0.3, "brass")
     tile.wire([(-2, 4), (tilt, 14), (tilt + 4, 16), (tilt - 6, 15)], 0.2, "copper")
-
-
-def power_tool(tile: Tile, rng: Rng) -> None:
-    """Draw a cordless drill: gearbox, chuck and bit, motor, grip, battery at its foot."""
-    tile.shell(rounded((-2, 0), 15, 5.6, 2), 0.3, 3.5, "plastic")
-    motor(tile, (-5.5, 0), 6, 2.0)
-    tile.rod((-1.5, 0), (3, 0), 1.9, "steel", 1.2)
-    for x in (-0.8, 0.5, 1.8):
-        tile.disc((x, 0), 1.1, 0.7, "steel")
-    tile.polygon([(5, -1.6), (8.4, -0.9), (8.4, 0.9), (5, 1.6)], 1.2, "steel")
-    tile.rod((8, 0), (rng.uniform(9, 14), 0), 0.3, "steel")
-    tile.shell([(-6, 2), (-2, 2), (-3.6, 11), (-7.6, 11)], 0.35, 3, "plastic")
-    battery_cells(tile, (-9, 11.4), 2, 6.5)
-    tile.shell(rounded((-5.6, 12.4), 9, 5, 0.6), 0.3, 4, "plastic")
-    board(tile, rng, (-4.4, 6), (1.8, 4))
 
 
 def headphones(tile: Tile, rng: Rng) -> None:

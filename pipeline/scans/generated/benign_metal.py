@@ -65,11 +65,11 @@ def cutlery(tile: Tile, rng: Rng) -> None:
     """Draw spoons and forks."""
     for index in range(rng.integers(2, 6)):
         y, tilt = 2.3 * index - 4, rng.uniform(-1, 1)
-        tile.wire([(-3, y), (9, y + tilt)], 0.4, "steel", thickness=0.22)
+        tile.wire([(-3, y), (9, y + tilt)], 0.35, "steel", thickness=0.14)
         if rng.random() < 0.5:
-            tile.polygon(ellipse((-5, y), 2.8, 1.7), 0.15, "steel")
+            tile.polygon(ellipse((-5, y), 2.8, 1.7), 0.1, "steel")
         else:
-            tile.polygon(rounded((-3.6, y), 2.4, 2.2, 0.8), 0.18, "steel")
+            tile.polygon(rounded((-3.6, y), 2.4, 2.2, 0.8), 0.1, "steel")
             for tine in (-0.8, -0.25, 0.25, 0.8):
                 tile.wire([(-4.5, y + tine), (-8, y + tine)], 0.14, "steel")
 
@@ -77,34 +77,11 @@ def cutlery(tile: Tile, rng: Rng) -> None:
 def padlock(tile: Tile, rng: Rng) -> None:
     """Draw a padlock: brass body with its pins, steel shackle."""
     w = rng.uniform(2.4, 5)
-    tile.box((0, 0), (w, w * 0.9), rng.uniform(0.6, 1.4), str(rng.choice(["brass", "steel"])), 0.4)
+    tile.box((0, 0), (w, w * 0.9), 0.3, str(rng.choice(["brass", "steel"])), 0.4)
     tile.rod((0, -0.1 * w), (0, 0.45 * w), w * 0.14, "brass")
     turn = np.linspace(np.pi, 2 * np.pi, 14)
     arch = np.stack([0.33 * w * np.cos(turn), -0.45 * w + 0.55 * w * np.sin(turn)], axis=1)
     tile.wire(arch, w * 0.09, "steel")
-
-
-def bicycle_lock(tile: Tile, rng: Rng) -> None:
-    """Draw a chain or a cable lock in a ring."""
-    rx, ry = rng.uniform(5, 9), rng.uniform(4, 7)
-    if rng.random() < 0.5:
-        tile.wire(ellipse((0, 0), rx, ry, 40), 0.75, "pvc", closed=True)
-        tile.wire(ellipse((0, 0), rx, ry, 40), 0.4, "steel", closed=True)
-    else:
-        for x, y in ellipse((0, 0), rx, ry, 18):
-            tile.wire(ellipse((x, y), 1.5, 0.9, 12), 0.3, "steel", closed=True)
-    tile.rod((rx - 1, -3), (rx - 1, 3), 1.5, "steel", 0.9)
-    tile.rod((rx - 1, -2), (rx - 1, 2), 0.7, "brass")
-
-
-def chain(tile: Tile, rng: Rng) -> None:
-    """Draw jewellery: necklaces, bracelets, a watch."""
-    walk = np.cumsum(rng.normal(0, 0.9, (40, 2)), axis=0)
-    line = smooth(walk - walk.mean(axis=0), False)
-    tile.wire(np.clip(line, -7, 7), 0.13, str(rng.choice(["brass", "copper"])))
-    tile.wire(ellipse((0, 0), 3.2, 2.6), 0.45, str(rng.choice(["steel", "leather"])), closed=True)
-    tile.disc((3, 0), 1.9, 0.5, "steel")
-    tile.disc((3, 0), 1.3, 0.4, "brass")
 
 
 def thermos(tile: Tile, rng: Rng) -> None:
@@ -144,7 +121,7 @@ def pipes(tile: Tile, rng: Rng) -> None:
 
 def gear(tile: Tile, rng: Rng) -> None:
     """Draw a cog, flange or pulley: a thick rim, spokes or bolt holes, a hub."""
-    radius, thick = rng.uniform(2.5, 6), rng.uniform(0.4, 1.4)
+    radius, thick = rng.uniform(2.5, 6), rng.uniform(0.15, 0.3)
     metal, teeth = metal_of(rng), int(rng.integers(14, 30))
     turn = np.linspace(0, 2 * np.pi, 4 * teeth, endpoint=False)
     edge = radius * np.where(np.arange(4 * teeth) % 4 < 2, 1.0, 0.9)
@@ -153,22 +130,6 @@ def gear(tile: Tile, rng: Rng) -> None:
         tile.disc((x, y), radius * 0.2, -thick, metal)
     tile.disc((0, 0), radius * 0.3, thick, metal)
     tile.disc((0, 0), radius * 0.14, -1.6 * thick, metal)
-
-
-def casting(tile: Tile, rng: Rng) -> None:
-    """Draw a cast housing: an irregular body with bosses, bores and ribs, of aluminium or iron."""
-    metal = str(rng.choice(["aluminium", "aluminium", "steel", "zinc"]))
-    gauge = rng.uniform(0.5, 1.4) if metal == "aluminium" else rng.uniform(0.15, 0.5)
-    outline = smooth(ellipse((0, 0), 7, 4.5, 7) * rng.uniform(0.65, 1.1, (7, 1)), rounds=1)
-    tile.shell(outline, gauge, 3.0, metal)
-    for x, y in outline[:: rng.integers(3, 5)] * 0.82:
-        tile.disc((x, y), 0.9, 2 * gauge, metal)
-        tile.disc((x, y), 0.4, -2 * gauge, metal)
-    bore = rng.uniform(1.2, 2.4)
-    tile.disc((rng.uniform(-2, 2), 0), bore, 2 * gauge, metal)
-    tile.disc((0, 0), bore * 0.6, -2 * gauge, metal)
-    for x in rng.uniform(-4, 4, 3):
-        tile.wire([(x, -3), (x + rng.uniform(-1, 1), 3)], 0.25, metal, thickness=2 * gauge)
 
 
 def tripod(tile: Tile, rng: Rng) -> None:
@@ -182,11 +143,36 @@ def tripod(tile: Tile, rng: Rng) -> None:
     tile.rod((-18, 0), (-9, 5.5), 0.4, "steel")
 
 
+def hanger(tile: Tile, rng: Rng) -> None:
+    """Draw a clothes hanger of steel wire."""
+    half = rng.uniform(19, 20)
+    bow = [(0, -6), (-half, 3), (-half, 4), (half, 4), (half, 3), (0, -6)]
+    tile.wire(smooth(bow, closed=False), 0.17, "steel")
+    hook = [(0, -6), (0, -8), (2.5, -9.5), (0, -12), (-2, -11)]
+    tile.wire(smooth(hook, closed=False), 0.17, "steel")
+
+
+def tray(tile: Tile, rng: Rng) -> None:
+    """Draw a baking tray of sheet steel, with its rim."""
+    outline = rounded((0, 0), rng.uniform(32, 36), rng.uniform(22, 25), 1.5)
+    tile.polygon(outline, 0.09, "steel")
+    tile.wire(outline, 0.1, "steel", closed=True, thickness=1.2)
+    tile.wire(outline * 0.93, 0.06, "steel", closed=True, thickness=0.4)
+
+
+def poles(tile: Tile, rng: Rng) -> None:
+    """Draw a folded walking pole or tent poles: thin tubes, side by side."""
+    for y in (-1.2, 0, 1.2):
+        half = rng.uniform(17, 19)
+        tile.rod((-half, y), (half, y), 0.55, "steel", 0.47)
+        tile.rod((half - 6, y), (half, y), 0.7, "aluminium", 0.5)
+    tile.rod((-20, 0), (-12, 0), 1.6, "rubber", 0.8)
+
+
 def spray_and_tape(tile: Tile, rng: Rng) -> None:
     """Draw rolls of tape and spools of wire."""
     outer = rng.uniform(3, 5.5)
-    material, cm = str(rng.choice(["plastic", "pvc", "copper"])), rng.uniform(1.5, 4.5)
-    cm = cm * 0.12 if material == "copper" else cm
+    material, cm = str(rng.choice(["plastic", "pvc"])), rng.uniform(1.5, 3)
     tile.disc((0, 0), outer, cm, material)
     tile.disc((0, 0), outer * 0.6, -cm, material)
     tile.wire(ellipse((0, 0), outer * 0.6, outer * 0.6), 0.2, "board", closed=True, thickness=4)

@@ -14,17 +14,23 @@ def blob(rng: Rng, rx: float, ry: float, roughness: float = 0.2, count: int = 9)
 
 
 def clothes(tile: Tile, rng: Rng) -> None:
-    """Draw a folded or crumpled garment: layers of cloth, each a little smaller, and its hems."""
+    """Draw a folded garment: layers of cloth, each a little out of line, their hems, buttons."""
     cloth = str(rng.choice(["cotton", "cotton", "polyester"]))
-    outline = blob(rng, rng.uniform(8, 16), rng.uniform(6, 12), 0.25)
-    if rng.random() < 0.5:
-        outline = rounded((0, 0), rng.uniform(14, 26), rng.uniform(10, 19), 2.0)
-    for _ in range(rng.integers(2, 5)):
-        layer = outline * rng.uniform(0.55, 1.0, 2) + rng.uniform(-2, 2, 2)
-        tile.polygon(layer, rng.uniform(1.5, 5.5), cloth, "folds")
-        tile.wire(layer, 0.09, cloth, closed=True, thickness=rng.uniform(0.8, 3.0))
-    for _ in range(rng.integers(0, 7)):  # buttons
-        tile.disc(tuple(rng.uniform(-6, 6, 2)), 0.5, 0.25, "plastic")
+    outline = rounded((0, 0), rng.uniform(20, 30), rng.uniform(14, 20), 2.5)
+    if rng.random() < 0.4:
+        outline = blob(rng, 13, 9, 0.25)
+    for _ in range(3):
+        layer = outline * rng.uniform(0.75, 1.0, 2) + rng.uniform(-1, 1, 2)
+        tile.polygon(layer, rng.uniform(0.7, 1.8), cloth, "folds")
+        tile.wire(layer, 0.1, cloth, closed=True, thickness=2)
+    if rng.random() < 0.4:
+        for x in np.linspace(-8, 8, 6):
+            tile.disc((x, 1), 0.5, 0.3, "pvc")
+    else:  # a zip and rivets, as of jeans
+        x, y = rng.uniform(-5, 5, 2)
+        tile.wire([(x, y), (x + 7, y + 1)], 0.25, "brass", thickness=0.15)
+        for rivet in rng.uniform(-8, 8, (4, 2)):
+            tile.disc(tuple(rivet), 0.45, 0.3, "brass")
 
 
 def roll(tile: Tile, rng: Rng) -> None:
@@ -63,7 +69,7 @@ def shoe(tile: Tile, rng: Rng) -> None:
 def book(tile: Tile, rng: Rng) -> None:
     """Draw a book, box of papers or a stack of them: flat, or standing with its pages on edge."""
     size = (rng.uniform(12, 22), rng.uniform(9, 16))
-    thick = rng.uniform(1.0, 4.5)
+    thick = rng.uniform(1, 2.5)
     for shift in rng.uniform(-0.6, 0.6, (rng.integers(1, 4), 2)):
         outline = rounded(tuple(shift), size[0], size[1], 0.2)
         tile.polygon(outline, thick, "paper", "ribs" if rng.random() < 0.4 else None)

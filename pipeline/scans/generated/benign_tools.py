@@ -10,8 +10,8 @@ Rng = np.random.Generator
 
 def wrench(tile: Tile, rng: Rng) -> None:
     """Draw a spanner with an open and a ring end."""
-    half, metal = rng.uniform(6, 12), str(rng.choice(["steel", "steel", "aluminium"]))
-    thick = rng.uniform(0.3, 0.7)
+    half, metal = rng.uniform(7, 11), "steel"
+    thick = 0.16
     shaft = [(-half, -0.8), (half, -0.6), (half, 0.6), (-half, 0.8)]
     tile.polygon(shaft, thick, metal)
     tile.polygon([(-half - 1.4, -1.8), (-half + 1, -1.4), (-half + 1, 1.4), (-half - 1.4, 1.8),
@@ -32,13 +32,13 @@ def pliers(tile: Tile, rng: Rng) -> None:
             (0, 0.9 * side),
             (0, -0.6 * side),
         ]
-        tile.polygon(jaw, rng.uniform(0.5, 0.8), "steel")
+        tile.polygon(jaw, 0.22, "steel")
         lever = smooth(
             [(-0.5, -0.4 * side), (3, -1.2 * spread * side), (12, -spread * side)], False
         )
-        tile.wire(lever, 0.5, "steel", thickness=0.6)
+        tile.wire(lever, 0.4, "steel", thickness=0.2)
         tile.wire(lever[2:], 0.75, "rubber", thickness=0.6)
-    tile.disc((-0.8, 0), 0.8, 0.6, "steel")
+    tile.disc((-0.8, 0), 0.8, 0.25, "steel")
 
 
 def screwdriver(tile: Tile, rng: Rng) -> None:
@@ -50,25 +50,13 @@ def screwdriver(tile: Tile, rng: Rng) -> None:
         tile.rod((2, y), (4, y), 0.35, "steel")
 
 
-def hammer(tile: Tile, rng: Rng) -> None:
-    """Draw a hammer: a heavy head on a wooden or steel shaft."""
-    head = rng.uniform(4, 6)
-    tile.rod((-9, 0), (13, 0), 0.9, "wood") if rng.random() < 0.5 else tile.rod(
-        (-9, 0), (13, 0), 0.9, "steel", 0.75
-    )
-    tile.polygon(
-        [(-11.5, -head), (-8.5, -head), (-8.3, 0), (-8.6, head), (-11, head + 1)], 2.0, "steel"
-    )
-    tile.rod((3, 0), (13, 0), 1.5, "rubber", 0.9)
-
-
 def socket_set(tile: Tile, rng: Rng) -> None:
     """Draw a tool case: sockets in rows, a ratchet, bits."""
     tile.shell(rounded((0, 0), 22, 13, 1), 0.25, 4, "plastic")
     for x in np.arange(-9, 9.5, 2.6):
         radius = rng.uniform(0.6, 1.2)
-        tile.disc((x, -4), radius, 2.4, "steel")
-        tile.disc((x, -4), radius * 0.6, -1.6, "steel")
+        tile.disc((x, -4), radius, 0.5, "steel")
+        tile.disc((x, -4), radius * 0.6, -0.5, "steel")
         tile.rod((x, 2.2), (x, 5.2), radius * 0.55, "steel", radius * 0.3)
     tile.rod((-8, 0), (6, 0), 0.55, "steel")
     tile.disc((7.5, 0), 1.7, 1.1, "steel")

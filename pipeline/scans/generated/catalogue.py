@@ -1,4 +1,4 @@
-"""The tables of objects: their kinds, their extent, and how often they are packed."""
+"""The tables of objects: their kinds and extent, what people pack for a trip, trade goods."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,72 +21,159 @@ class Item:
     Attributes:
         draw: function that draws one object about the origin of a tile.
         reach: largest distance of the object's points from the origin, cm.
-        in_bag, in_parcel: weight of this kind among the objects packed into a bag or a parcel.
+        is_flat: whether people lay it flat and along the bag, such as a laptop.
     """
 
     draw: Callable[[Tile, np.random.Generator], None]
     reach: float
-    in_bag: float = 1.0
-    in_parcel: float = 1.0
+    is_flat: bool = False
 
 
-CLOTHES = Item(soft.clothes, 20)
+@dataclass(frozen=True)
+class Packed:
+    """How often an item set holds a kind: `least` to `most` pieces, side by side."""
 
-BENIGN = (
-    Item(soft.roll, 13, 1.0, 0.3),
-    Item(soft.shoe, 16, 2.0, 0.3),
-    Item(soft.book, 16, 1.0, 0.8),
-    Item(soft.bottle, 14, 1.5, 1.0),
-    Item(soft.toiletries, 13, 1.2, 0.2),
-    Item(soft.food, 13, 1.0, 0.6),
-    Item(soft.umbrella, 23, 1.2, 0.2),
-    Item(soft.belt, 13, 1.0, 0.2),
-    Item(soft.glasses, 9, 0.8, 0.2),
-    Item(soft.toy, 11, 0.7, 0.5),
-    Item(electric.laptop, 22, 1.2, 0.3),
-    Item(electric.tablet, 16, 1.0, 0.4),
-    Item(electric.charger, 13, 2.0, 1.0),
-    Item(electric.cables, 13, 1.2, 0.8),
-    Item(electric.power_bank, 8, 1.0, 0.6),
-    Item(electric.batteries, 9, 0.8, 0.8),
-    Item(electric.camera, 11, 1.0, 0.4),
-    Item(electric.hair_dryer, 17, 1.2, 0.4),
-    Item(electric.power_tool, 19, 0.8, 1.6),
-    Item(electric.headphones, 12, 0.8, 0.4),
-    Item(metal.keys, 9, 1.2, 0.2),
-    Item(metal.coins, 11, 0.8, 0.1),
-    Item(tools.wrench, 14, 0.9, 1.2),
-    Item(tools.pliers, 14, 0.9, 1.0),
-    Item(tools.screwdriver, 13, 0.8, 0.8),
-    Item(tools.hammer, 16, 0.6, 0.8),
-    Item(tools.socket_set, 14, 0.6, 1.2),
-    Item(metal.can, 11, 1.2, 1.2),
-    Item(metal.pan, 20, 0.7, 0.8),
-    Item(metal.cutlery, 13, 0.8, 0.5),
-    Item(metal.padlock, 6, 1.0, 0.5),
-    Item(metal.bicycle_lock, 12, 0.8, 0.5),
-    Item(metal.chain, 10, 0.8, 0.2),
-    Item(metal.thermos, 15, 1.0, 0.6),
-    Item(metal.bracket, 14, 0.6, 1.4),
-    Item(metal.pipes, 13, 0.6, 1.6),
-    Item(metal.gear, 7, 0.5, 1.6),
-    Item(metal.casting, 10, 0.6, 1.8),
-    Item(metal.tripod, 22, 0.7, 0.5),
-    Item(tools.scissors, 11, 0.7, 0.4),
-    Item(tools.bolts, 13, 0.6, 1.0),
-    Item(metal.spray_and_tape, 6, 0.7, 0.8),
-    Item(goods.plates, 11, 1.0, 1.2),
-    Item(goods.jars, 13, 1.0, 1.0),
-    Item(goods.tin_box, 14, 1.2, 1.0),
-    Item(goods.power_supply, 14, 1.0, 1.6),
-    Item(goods.hard_drives, 17, 0.8, 1.4),
-    Item(goods.iron, 14, 1.0, 0.5),
-    Item(goods.dumbbell, 13, 0.5, 0.6),
-    Item(goods.speaker, 14, 1.0, 0.8),
-    Item(goods.kettle, 14, 0.8, 0.6),
-    Item(goods.brake_disc, 11, 0.3, 1.2),
-    Item(goods.valve, 11, 0.4, 1.4),
-    Item(goods.machine, 16, 0.8, 1.4),
+    item: Item
+    least: int
+    most: int
+
+
+CLOTHES = Item(soft.clothes, 18, is_flat=True)
+
+BATTERIES = Item(electric.batteries, 9)
+BELT = Item(soft.belt, 13)
+BOLTS = Item(tools.bolts, 13)
+BOOK = Item(soft.book, 16, is_flat=True)
+BOTTLE = Item(soft.bottle, 14)
+CABLES = Item(electric.cables, 13)
+CAMERA = Item(electric.camera, 11)
+CAN = Item(metal.can, 11)
+CHARGER = Item(electric.charger, 13)
+COINS = Item(metal.coins, 11)
+CUTLERY = Item(metal.cutlery, 13)
+FOOD = Item(soft.food, 13)
+GLASSES = Item(soft.glasses, 9)
+HAIR_DRYER = Item(electric.hair_dryer, 17)
+HANGER = Item(metal.hanger, 22, is_flat=True)
+HEADPHONES = Item(electric.headphones, 12)
+JARS = Item(goods.jars, 13)
+KEYS = Item(metal.keys, 9)
+LAPTOP = Item(electric.laptop, 22, is_flat=True)
+LENS = Item(electric.lens, 8)
+PAN = Item(metal.pan, 20)
+PLATES = Item(goods.plates, 11)
+PLIERS = Item(tools.pliers, 14)
+POLES = Item(metal.poles, 21)
+POWER_BANK = Item(electric.power_bank, 8)
+ROLL = Item(soft.roll, 13)
+SCISSORS = Item(tools.scissors, 11)
+SCREWDRIVER = Item(tools.screwdriver, 13)
+SHOE = Item(soft.shoe, 16)
+TABLET = Item(electric.tablet, 16, is_flat=True)
+TAPE = Item(metal.spray_and_tape, 6)
+THERMOS = Item(metal.thermos, 15)
+TIN = Item(goods.tin_box, 14, is_flat=True)
+TOILETRIES = Item(soft.toiletries, 13)
+TOY = Item(soft.toy, 11)
+TRAY = Item(metal.tray, 22, is_flat=True)
+TRIPOD = Item(metal.tripod, 22)
+UMBRELLA = Item(soft.umbrella, 23)
+WRENCH = Item(tools.wrench, 14)
+
+ITEM_SETS: dict[str, tuple[Packed, ...]] = {
+    "business": (
+        Packed(LAPTOP, 1, 1),
+        Packed(CHARGER, 1, 1),
+        Packed(CABLES, 1, 2),
+        Packed(HANGER, 3, 6),
+        Packed(TABLET, 1, 1),
+        Packed(BOOK, 1, 3),
+        Packed(SHOE, 0, 2),
+        Packed(UMBRELLA, 1, 2),
+        Packed(BELT, 0, 1),
+        Packed(GLASSES, 0, 1),
+        Packed(KEYS, 0, 1),
+        Packed(TOILETRIES, 1, 1),
+    ),
+    "family": (
+        Packed(TOY, 1, 4),
+        Packed(SHOE, 2, 4),
+        Packed(UMBRELLA, 1, 3),
+        Packed(CAN, 0, 4),
+        Packed(BOTTLE, 1, 3),
+        Packed(FOOD, 1, 3),
+        Packed(TABLET, 1, 2),
+        Packed(CABLES, 1, 2),
+        Packed(TIN, 0, 1),
+        Packed(HAIR_DRYER, 0, 1),
+        Packed(SCISSORS, 0, 1),
+        Packed(TOILETRIES, 1, 2),
+    ),
+    "sport": (
+        Packed(POLES, 2, 5),
+        Packed(SHOE, 2, 4),
+        Packed(ROLL, 1, 3),
+        Packed(THERMOS, 1, 3),
+        Packed(BOTTLE, 1, 2),
+        Packed(FOOD, 0, 2),
+        Packed(TIN, 0, 1),
+        Packed(COINS, 0, 1),
+        Packed(POWER_BANK, 0, 1),
+        Packed(CABLES, 0, 1),
+    ),
+    "tradesman": (
+        Packed(SCREWDRIVER, 1, 3),
+        Packed(WRENCH, 2, 5),
+        Packed(PLIERS, 0, 2),
+        Packed(BOLTS, 1, 3),
+        Packed(CABLES, 1, 3),
+        Packed(TAPE, 1, 3),
+        Packed(TIN, 1, 2),
+        Packed(SHOE, 0, 2),
+        Packed(THERMOS, 0, 1),
+    ),
+    "camera": (
+        Packed(CAMERA, 1, 2),
+        Packed(LENS, 2, 4),
+        Packed(TRIPOD, 0, 1),
+        Packed(BATTERIES, 1, 2),
+        Packed(CHARGER, 1, 2),
+        Packed(CABLES, 1, 3),
+        Packed(LAPTOP, 1, 1),
+        Packed(HEADPHONES, 0, 1),
+        Packed(SHOE, 0, 2),
+        Packed(TOILETRIES, 0, 1),
+    ),
+    "kitchen": (
+        Packed(CUTLERY, 2, 5),
+        Packed(PAN, 0, 1),
+        Packed(TRAY, 0, 1),
+        Packed(CAN, 2, 6),
+        Packed(JARS, 0, 2),
+        Packed(PLATES, 1, 2),
+        Packed(TIN, 1, 2),
+        Packed(FOOD, 2, 5),
+        Packed(BOTTLE, 1, 3),
+        Packed(UMBRELLA, 0, 1),
+    ),
+}
+
+TRADE_GOODS = (
+    BOLTS,
+    BOTTLE,
+    CABLES,
+    JARS,
+    TIN,
+    Item(tools.socket_set, 14),
+    Item(metal.bracket, 14),
+    Item(metal.pipes, 13),
+    Item(metal.gear, 7),
+    Item(metal.padlock, 6),
+    Item(goods.power_supply, 14),
+    Item(goods.hard_drives, 21),
+    Item(goods.speaker, 14),
+    Item(goods.brake_disc, 11),
+    Item(goods.valve, 11),
 )
 
 THREATS: dict[str, tuple[Item, ...]] = {

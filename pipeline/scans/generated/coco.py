@@ -17,14 +17,14 @@ import numpy as np
 from supervision.detection.utils.converters import mask_to_rle
 
 from pipeline.common import terminal
-from pipeline.common.files import remove_unfinished, write_whole
+from pipeline.common.files import code_digest, remove_unfinished, write_whole
 from pipeline.common.names import Image
 from pipeline.common.processes import end_with_parent
 from pipeline.scans.generated.generator import CYCLE, begin_scan, finish_scan
 from pipeline.scans.scan import Region, Scan
 
 ANNOTATIONS = "annotations.json"
-UNFINISHED = "unfinished-seed.txt"  # exists during a run, and after a killed run
+UNFINISHED = "unfinished.txt"  # holds `run_key` during a run, and after a killed run
 CLASSES = tuple(name for name in CYCLE if name is not None)
 
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -65,11 +65,16 @@ def write_annotations(folder: Path, records: Iterable[Record]) -> None:
     write_whole(folder / ANNOTATIONS, text.encode())
 
 
+def run_key(seed: int) -> str:
+    """Return the seed and a digest of the generator's code, which decide every image."""
+    return f"{seed} {code_digest([__package__])}"
+
+
 def generate(folder: Path, seed: int, count: int, workers: int | None = None) -> None:
     """Render scans 0 to `count` - 1 of `seed` into `folder`.
 
     The bytes do not depend on `workers`, the number of processes (all cores if None). Images of
-    a killed run with the same seed are kept; all other files in `folder` are replaced.
+    a killed run with the same `run_key` are kept; all other files in `folder` are replaced.
     """
     _prepare(folder, seed)
     one, numbers = partial(_generate_one, folder, seed), range(count)
@@ -92,14 +97,14 @@ def _collect(folder: Path, records: Iterable[Record], count: int) -> None:
 
 
 def _prepare(folder: Path, seed: int) -> None:
-    """Make the folder; clear it unless it holds an unfinished run with this seed."""
-    marker = folder / UNFINISHED
-    if not (marker.is_file() and marker.read_text() == str(seed)):
+    """Make the folder; clear it unless it holds an unfinished run of this seed and this code."""
+    marker, key = folder / UNFINISHED, run_key(seed)
+    if not (marker.is_file() and marker.read_text() == key):
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
     (folder / ANNOTATIONS).unlink(missing_ok=True)
-    write_whole(marker, str(seed).encode())
+    write_whole(marker, key.encode())
 
 
 def _generate_one(folder: Path, seed: int, number: int) -> Record:

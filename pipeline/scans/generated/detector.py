@@ -11,15 +11,15 @@ from pipeline.scans.generated.materials import z_calibration
 
 Floats = NDArray[np.float32]
 
-PHOTONS = 13000.0  # per pixel and energy in empty air
+PHOTONS = 3500.0  # per pixel and energy in empty air
 SCATTER = 0.0006  # share of the open beam that reaches every pixel and hides weaker signals
 BLUR = 0.5  # sigma of the detector's aperture, pixels
 LINE_GAIN = 0.004  # relative deviation of a line's gain: lines are not calibrated one by one
-COLOUR_BLUR = 0.8  # sigma in pixels of the blur of noisy readings before their ratio is taken
-SHARPEN = 1.0  # strength of the unsharp mask; its sigma in pixels is the next line
+COLOUR_BLUR = 0.6  # sigma in pixels of the blur of noisy readings before their ratio is taken
+SHARPEN = 1.6  # strength of the unsharp mask; its sigma in pixels is the next line
 SHARPEN_SIGMA = 1.3
 AIR = 0.02  # optical depth that is shown as empty, so that air stays white under noise
-DISPLAY_GAMMA = 0.46  # compresses the range of transmission into the range of a screen
+DISPLAY_GAMMA = 0.36  # compresses the range of transmission into the range of a screen
 THIN = 0.03  # optical depth below which the ratio is unreliable and the colour neutral
 NEUTRAL_Z = 10.0
 
@@ -27,16 +27,16 @@ NEUTRAL_Z = 10.0
 LEVELS = (0.0, 0.12, 0.3, 0.5, 0.7, 0.88, 1.0)
 PALETTE: dict[float, tuple[tuple[int, int, int], ...]] = {
     7.6: (
-        (30, 30, 30), (70, 54, 24), (158, 104, 16), (214, 150, 50),
-        (234, 186, 112), (248, 226, 194), (255, 255, 255),
+        (30, 34, 30), (40, 76, 26), (98, 126, 22), (214, 152, 44),
+        (232, 184, 106), (248, 226, 194), (255, 255, 255),
     ),
     9.8: (
-        (30, 30, 30), (58, 56, 22), (122, 112, 18), (180, 158, 54),
+        (30, 34, 30), (38, 78, 26), (80, 138, 30), (172, 170, 60),
         (212, 196, 124), (240, 234, 200), (255, 255, 255),
     ),
     12.4: (
-        (30, 30, 30), (38, 62, 28), (60, 132, 34), (112, 180, 84),
-        (166, 210, 146), (222, 238, 212), (255, 255, 255),
+        (30, 32, 30), (36, 68, 28), (64, 132, 32), (124, 180, 74),
+        (178, 211, 142), (226, 240, 212), (255, 255, 255),
     ),
     15.5: (
         (30, 30, 30), (26, 58, 46), (28, 110, 80), (66, 162, 134),

@@ -17,8 +17,8 @@ Rng = np.random.Generator
 
 def pistol(tile: Tile, rng: Rng) -> None:
     """Draw a self-loading pistol: slide over barrel and spring, frame, magazine in the grip."""
-    length, grip = rng.uniform(13.5, 19), rng.uniform(8.5, 11)
-    polymer = rng.random() < 0.6
+    length, grip = rng.uniform(11, 15), rng.uniform(7, 9)
+    polymer = rng.random() < 0.85
     metal = "aluminium" if rng.random() < 0.15 else "steel"
     shifted = tile.at(-length * 0.45, -grip * 0.3)
     draw_slide(shifted, rng, length, rng.uniform(2.0, 2.5), metal)
@@ -35,15 +35,15 @@ def pistol(tile: Tile, rng: Rng) -> None:
 
 def revolver(tile: Tile, rng: Rng) -> None:
     """Draw a revolver: barrel with rib, frame, loaded cylinder, guard, hammer, wooden grip."""
-    length = rng.uniform(5, 15)
+    length = rng.uniform(4, 9)
     gun = tile.at(-2 - length * 0.3, -2)
     gun.rod((4.6, 0), (4.6 + length, 0), 0.8, "steel", 0.47)
     gun.box((4.6 + length / 2, -0.8), (length, 0.5), 0.5, "steel")
     gun.rod((4.6, 1.3), (4.6 + length * 0.6, 1.3), 0.4, "steel")
     gun.box((4.2 + length, -1.3), (0.8, 0.7), 0.3, "steel")
-    gun.polygon([(-1.6, -1.3), (5, -1.3), (5, 3.2), (0, 3.6), (-1.8, 4.2), (-2, 0)], 0.35, "steel")
+    gun.polygon([(-1.6, -1.3), (5, -1.3), (5, 3.2), (0, 3.6), (-1.8, 4.2), (-2, 0)], 0.5, "steel")
     gun.box((2.3, 0.9), (4.4, 3.6), -0.35, "steel")
-    gun.rod((0.2, 0.9), (4.4, 0.9), 1.95, "steel", 1.55)
+    gun.rod((0.2, 0.9), (4.4, 0.9), 1.95, "steel", 1.3)
     for y in (-0.4, 0.9, 2.2):
         gun.rod((0.2, y), (4.4, y), 0.62, "steel", 0.48)
         if rng.random() < 0.7:
@@ -64,19 +64,20 @@ def submachine_gun(tile: Tile, rng: Rng) -> None:
     """Draw a submachine gun: tubular receiver with its bolt, long magazine, wire stock."""
     body, barrel = rng.uniform(20, 27), rng.uniform(6, 14)
     gun = tile.at(-body * 0.45, -2)
-    metal, bore = ("steel", 1.8) if rng.random() < 0.5 else ("aluminium", 1.65)
+    metal, bore = ("steel", 1.7) if rng.random() < 0.5 else ("aluminium", 1.3)
     gun.rod((0, 0), (body, 0), 1.9, metal, bore)
     gun.rod((body * 0.38, 0), (body * 0.64, 0), 1.55, "steel", 1.3)
     draw_spring(gun, (0.5, 0), (body * 0.35, 0), 1.0, 0.1)
     draw_barrel(gun.at(body * 0.7, 0), body * 0.3 + barrel, 0.72, 0.48)
     for x in np.linspace(0.75, 0.97, 4) * body:
         gun.disc((x, 0), 0.5, -0.4, "steel")
-    size = (rng.uniform(2.6, 3.4), rng.uniform(14, 20))
+    size = (rng.uniform(2.6, 3.4), rng.uniform(11, 15))
     draw_magazine(gun, rng, (body * 0.6, 1.6), size, curve=float(rng.choice([0, 1.8])))
     _grip_and_trigger(gun, rng, body * 0.28)
     if rng.random() < 0.7:
         stock = [(0, -1), (-13, -1), (-13, 4.5), (-11.5, 4.5), (0, 1)]
-        gun.wire(smooth(stock, closed=False, rounds=1), 0.38, "steel")
+        gun.wire(smooth(stock, closed=False, rounds=1), 0.5, "steel")
+        gun.rod((-13, 0), (0, 0), 1, "steel", 0.7)
     gun.box((body * 0.95, -2.4), (0.7, 1.4), 0.5, "steel")
 
 
@@ -84,7 +85,7 @@ def carbine(tile: Tile, rng: Rng) -> None:
     """Draw a short rifle: receiver with bolt carrier, gas tube, handguard, curved magazine."""
     body, barrel = rng.uniform(20, 25), rng.uniform(16, 24)
     gun = tile.at(-body * 0.5 - 1, -2)
-    metal, gauge = ("steel", 0.06) if rng.random() < 0.4 else ("aluminium", 0.25)
+    metal, gauge = ("steel", 0.14) if rng.random() < 0.4 else ("aluminium", 0.5)
     gun.shell([(0, -1.8), (body, -1.8), (body, 2.4), (0, 2.4)], gauge, 2, metal)
     gun.rod((body * 0.3, -0.6), (body * 0.8, -0.6), 0.85, "steel", 0.66)
     draw_spring(gun, (0.4, -0.8), (body * 0.35, -0.8), 0.6, 0.09)
@@ -97,13 +98,14 @@ def carbine(tile: Tile, rng: Rng) -> None:
         0.6,
         "steel",
     )
-    size = (rng.uniform(3.4, 4.6), rng.uniform(13, 18))
+    size = (rng.uniform(3.4, 4.6), rng.uniform(10, 14))
     draw_magazine(gun, rng, (body * 0.72, 2.2), size, -2, rng.uniform(0, 2.4))
     _grip_and_trigger(gun, rng, body * 0.3)
     if rng.random() < 0.75:
         stock = [(0, -1.4), (-12, -0.6), (-19, 0.5), (-19.5, 8), (-17, 8), (-6, 3), (0, 2)]
         gun.polygon(smooth(stock, rounds=1), rng.uniform(2, 3), furniture)
         gun.wire([(-19.2, 0.8), (-19.3, 7.8)], 0.3, "steel", thickness=2)
+        gun.rod((-18, 0.8), (0, 0), 0.9, "steel", 0.7)
 
 
 def sawn_off(tile: Tile, rng: Rng) -> None:
@@ -111,13 +113,14 @@ def sawn_off(tile: Tile, rng: Rng) -> None:
     length = rng.uniform(18, 34)
     gun = tile.at(-length * 0.4, -1)
     for y in (-0.95, 0.95):
-        gun.rod((0, y), (length, y), 1.1, "steel", rng.uniform(0.93, 0.98))
+        gun.rod((0, y), (length, y), 1.1, "steel", 0.88)
         if rng.random() < 0.6:
             cartridge(gun, (0.1, y), (1, 0), 1.7, 6)
     gun.polygon([(-6, -1.4), (0, -2), (0, 2.6), (-4, 3), (-6.5, 2)], 0.5, "steel")
     gun.box((length * 0.35, 2.4), (length * 0.5, 2.2), 3.0, "wood", 0.9)
     stock = [(-5.5, -1.2), (-9, 0.5), (-14, 5), (-12.5, 8), (-9.5, 5), (-6, 2.4)]
     gun.polygon(smooth(stock), 3.2, "wood")
+    gun.wire([(-5.5, 0.4), (-9, 2.4), (-13, 6.4)], 0.7, "steel", thickness=0.4)
     guard = smooth([(-6, 2.6), (-5.6, 5), (-2.6, 5), (-2, 2.6)], False)
     gun.wire(guard, 0.22, "steel", thickness=0.8)
     for x in (-4.8, -3.6):

@@ -7,7 +7,7 @@ from pipeline.scans.generated.catalogue import THREATS
 from pipeline.scans.generated.containers import BAGS, parcel
 from pipeline.scans.generated.detector import expose
 from pipeline.scans.generated.packing import Scene, pack_bag, pack_parcel
-from pipeline.scans.generated.shapes import Pose, Tile
+from pipeline.scans.generated.shapes import Floats, Pose, Tile
 from pipeline.scans.generated.textures import Textures
 from pipeline.scans.scan import Region, Scan
 
@@ -15,10 +15,12 @@ Rng = np.random.Generator
 
 # Six of ten scans are normal; each of the other four has threats of one class.
 CYCLE: tuple[str | None, ...] = (None,) * 6 + ("knife", "gun", "gun_part", "full_weapon")
-PARCEL_PLACES = (2, 5, 9)  # indices in `CYCLE` of parcels: full weapons, and a third of normals
+PARCEL_PLACES = (2, 9)  # indices in `CYCLE` of parcels: full weapons, and a sixth of normals
 
-BAG_MARGIN = 22  # pixels around the container, for its wheels and handles
-PARCEL_MARGIN = 7
+BAG_SIZE = (58, 40), (74, 52)  # cm, smallest and largest length and breadth
+PARCEL_SIZE = (80, 44), (92, 58)
+MARGIN = 5  # pixels of air around the container
+MOST_TURN = 1.2  # radians between the container and the belt
 
 
 def threat_of(number: int) -> str | None:
@@ -29,7 +31,7 @@ def threat_of(number: int) -> str | None:
 def render_scan(seed: int, number: int) -> Scan:
     """Render scan `number` of the set `seed`; the bytes are the same at any time on any machine.
 
-    The image is (380 to 560, 560 to 760, 3) RGB, air 240 or more in every channel.
+    The image is (H, W, 3) RGB, sides of 300 to 800 pixels, air 240 or more in every channel.
     """
     scene, regions = begin_scan(seed, number)
     return Scan(f"{number:05d}", finish_scan(scene), regions)
@@ -50,24 +52,30 @@ def finish_scan(scene: Scene) -> Image:
 
 
 def _empty(rng: Rng, in_parcel: bool) -> Scene:
-    """Return a scene with an empty container, which fills an image of random size."""
-    size = rng.integers((560, 380), (761, 561))
-    scale = float(rng.uniform(5.4, 6.4) if in_parcel else rng.uniform(5.9, 7.2))
-    turn = rng.normal(0, 0.07)
-    lean = np.abs([[np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    room = size - 2 * (PARCEL_MARGIN if in_parcel else BAG_MARGIN)
-    length, breadth = (room * (room / (lean @ room)).min() / scale).tolist()
+    """Return a scene with an empty container, lying at a random turn, in an image that fits it."""
+    length, breadth = rng.uniform(*(PARCEL_SIZE if in_parcel else BAG_SIZE)).tolist()
+    scale = float(rng.uniform(7.0, 7.6))
+    turn = rng.uniform(-MOST_TURN, MOST_TURN) * (0.3 if in_parcel else 1)
     # Containers are drawn upright, but lie on their long side, as on a belt.
     angle = turn + (np.pi / 2 if rng.random() < 0.5 else -np.pi / 2)
     pose = Pose(scale, float(angle), mirrored=bool(rng.random() < 0.5))
     textures = Textures(rng)
-    tile = Tile(np.hypot(length, breadth) / 2 + 5, pose, textures)
+    tile = Tile(np.hypot(length, breadth) / 2 + 8, pose, textures)
     draw = parcel if in_parcel else BAGS[rng.integers(len(BAGS))]
     room = np.abs(draw(tile, rng, breadth, length)).max(axis=0)
-    depth = np.zeros((2, size[1], size[0]), np.float32)
-    scene = Scene(depth, room, pose.matrix(), scale, in_parcel, textures, rng)
-    scene.add(tile.finished(), np.zeros(2))
+    drawn = tile.finished()
+    packed = np.array([1, rng.uniform(0.6, 1)])
+    depth = np.zeros((2, *_size(drawn)), np.float32)
+    scene = Scene(depth, room, pose.matrix(), scale, packed, in_parcel, textures, rng)
+    scene.add(drawn, np.zeros(2))
     return scene
+
+
+def _size(tile: Floats) -> tuple[int, int]:
+    """Return height and width, pixels, of an image whose middle is the tile's, and that fits it."""
+    from_middle = np.abs(np.argwhere(tile[1] > 0) - tile.shape[1] // 2)
+    height, width = (2 * (from_middle.max(axis=0) + MARGIN)).tolist()
+    return height, width
 
 
 def _hide(scene: Scene, class_name: str) -> tuple[Region, ...]:
@@ -80,5 +88,5 @@ def _hide(scene: Scene, class_name: str) -> tuple[Region, ...]:
         # A long gun fits into a parcel only along the parcel's length.
         angle = rng.normal(0, 0.25) + np.pi * rng.integers(2) if long_gun else None
         tilt = 1.35 if class_name == "knife" and rng.random() < 0.3 else 0.8
-        regions.append(Region(class_name, scene.put(item, scene.pose(tilt, angle))))
+        regions.append(Region(class_name, scene.hide(item, scene.pose(tilt, angle))))
     return tuple(regions)

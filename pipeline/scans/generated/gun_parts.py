@@ -24,13 +24,13 @@ def draw_magazine(
     `size` is the magazine's width along the barrel and its height. Its foot is `lean` behind its
     top, and its middle bulges to the front by `curve`.
     """
-    (width, height), rounds = size, int(rng.integers(0, 9))
+    (width, height), rounds = size, int(rng.integers(7, 12))
 
     def middle(share: float) -> Point:
         bulge = curve * 4 * share * (1 - share)
         return top[0] - lean * share + bulge, top[1] + height * share
 
-    body, gauge = (("steel", 0.06), ("aluminium", 0.13), ("nylon", 0.25))[rng.integers(3)]
+    body, gauge = (("steel", 0.1), ("aluminium", 0.3), ("steel", 0.14))[rng.integers(3)]
     spine = np.array([middle(share) for share in np.linspace(0, 1, 9)])
     outline = np.concatenate(
         [np.add(spine, (width / 2, 0)), np.subtract(spine[::-1], (width / 2, 0))]
@@ -57,7 +57,7 @@ def draw_spring(tile: Tile, start: Point, end: Point, radius: float, gauge: floa
 
 def draw_slide(tile: Tile, rng: Rng, length: float, height: float, metal: str) -> None:
     """Draw a hollow slide with port and sights, from x = 0 (rear) to length, top at y = 0."""
-    gauge = 0.22 if metal == "steel" else 0.5
+    gauge = 0.4 if metal == "steel" else 1.1
     tile.box((length / 2, height / 2), (length, height), gauge, metal, 0.2)
     tile.box((length / 2, 0.3), (length, 0.6), gauge * 1.6, metal)
     tile.box((length * 0.12, height / 2), (length * 0.24, height), gauge * 1.8, metal)
@@ -82,7 +82,7 @@ def draw_barrel(tile: Tile, length: float, radius: float, bore: float) -> None:
 
 def slide_part(tile: Tile, rng: Rng) -> None:
     """Draw a slide taken off, sometimes with barrel and spring still in it."""
-    length, height = rng.uniform(10, 15), rng.uniform(2.3, 3)
+    length, height = rng.uniform(10, 13), rng.uniform(2.3, 2.8)
     draw_slide(tile, rng, length, height, "steel")
     if rng.random() < 0.4:
         draw_spring(tile, (length * 0.3, height * 0.8), (length, height * 0.8), 0.4)
@@ -140,7 +140,7 @@ def draw_frame(tile: Tile, rng: Rng, length: float, grip: float, polymer: bool) 
     other frames are of steel or aluminium.
     """
     metal = str(rng.choice(["steel", "aluminium"]))
-    body, cm = ("nylon", 2.0) if polymer else (metal, 0.25 if metal == "steel" else 0.9)
+    body, cm = ("nylon", 2.0) if polymer else (metal, 0.35 if metal == "steel" else 1.2)
     tile.box((length * 0.5, 0.7), (length, 1.5), cm, body, 0.3)
     lean = grip * rng.uniform(0.12, 0.3)
     back, front = 0.02 * length, 0.3 * length

@@ -50,26 +50,26 @@ def draw_handle(tile: Tile, rng: Rng, length: float, height: float) -> None:
         (-0.5, 0),
     ]
     tile.polygon(smooth(np.array(outline) * (length, height)), cm, material)
-    reach = rng.uniform(0.35, 0.95)
-    tile.box((-length * reach / 2, 0.45 * height), (length * reach, 0.45 * height), 0.22, "steel")
+    reach = rng.uniform(0.8, 1)
+    tile.box((-length * reach / 2, 0.45 * height), (length * reach, 0.7 * height), 0.55, "steel")
     for x in np.linspace(0.15, 0.8, rng.integers(2, 4)) * -length:
         tile.disc((x, 0.45 * height), 0.35, cm * 0.6, "brass" if rng.random() < 0.5 else "steel")
 
 
 def kitchen_knife(tile: Tile, rng: Rng) -> None:
     """Draw a cook's, carving or paring knife, of steel, now and then of zirconia."""
-    length = rng.uniform(8, 17)
+    length = rng.uniform(8.5, 12)
     material = "zirconia" if rng.random() < 0.2 else "steel"
-    blade = Blade(length, length * rng.uniform(0.14, 0.26), rng.uniform(0.12, 0.26), material)
+    blade = Blade(length, length * rng.uniform(0.16, 0.26), 0.6, material)
     outline = [(0, 0), (0.7, 0.0), (1, rng.uniform(0.1, 0.6)), (0.85, 0.75), (0.5, 1), (0, 1)]
     draw_blade(tile, blade, outline)
-    draw_handle(tile, rng, rng.uniform(8, 11), rng.uniform(1.7, 2.5))
+    draw_handle(tile, rng, rng.uniform(8, 9.5), rng.uniform(1.6, 2.1))
 
 
 def dagger(tile: Tile, rng: Rng) -> None:
     """Draw a dagger or combat knife: two edges, a fuller, a cross guard and a pommel."""
-    length = rng.uniform(10, 16)
-    blade = Blade(length, rng.uniform(2, 3), rng.uniform(0.2, 0.36), "steel")
+    length = rng.uniform(9, 12.5)
+    blade = Blade(length, rng.uniform(2.2, 3), 0.65, "steel")
     draw_blade(tile, blade, [(0, 0), (0.75, 0.05), (1, 0.5), (0.75, 0.95), (0, 1)])
     middle = blade.height / 2
     tile.wire([(0.5, middle), (length * 0.8, middle)], 0.25, "steel", thickness=-0.1)
@@ -91,7 +91,7 @@ def folding_knife(tile: Tile, rng: Rng) -> None:
     )
     cos, sin = np.cos(turn), np.sin(turn)
     points = outline @ np.array([[cos, sin], [-sin, cos]])
-    tile.polygon(points, rng.uniform(0.15, 0.25), "steel")
+    tile.polygon(points, 0.55, "steel")
     tile.polygon(points * 0.9, 0.1, "steel")
     case = rounded((-length / 2 + 0.5, height / 2), length + 1, height, 0.9)
     tile.polygon(case, 0.2, "steel")
@@ -102,8 +102,8 @@ def folding_knife(tile: Tile, rng: Rng) -> None:
 
 def cleaver(tile: Tile, rng: Rng) -> None:
     """Draw a cleaver: a broad, nearly rectangular blade with a hole."""
-    length = rng.uniform(11, 16)
-    blade = Blade(length, rng.uniform(5, 8), rng.uniform(0.15, 0.3), "steel")
+    length = rng.uniform(10, 13)
+    blade = Blade(length, rng.uniform(4, 5), 0.65, "steel")
     draw_blade(tile, blade, [(0, 0), (1, 0.02), (1, 0.9), (0.95, 1), (0.06, 1), (0, 0.85)])
     tile.disc((length - 1.3, 1.2), 0.45, -blade.spine, "steel")
     draw_handle(tile, rng, rng.uniform(9, 11), 2.4)
@@ -114,12 +114,12 @@ def utility_knife(tile: Tile, rng: Rng) -> None:
     length, height = rng.uniform(12, 15), rng.uniform(2, 2.8)
     out = rng.uniform(3, 6.5)
     blade = [(-7, -0.8), (out - 1.2, -0.8), (out, 0.8), (-7, 0.8)]
-    tile.polygon(blade, 0.1, "steel")
+    tile.polygon(blade, 0.4, "steel")
     for x in np.arange(-6, out - 1, 1.0):
         tile.wire([(x, -0.8), (x + 0.7, 0.8)], 0.1, "steel", thickness=-0.05)
     holder = rounded((-length / 2, 0), length, height, 0.9)
-    metal = rng.random() < 0.5
-    tile.shell(holder, 0.12 if metal else 0.25, 0.9, "zinc" if metal else "plastic")
+    metal = rng.random() < 0.8
+    tile.shell(holder, 0.25 if metal else 0.3, 0.9, "zinc" if metal else "plastic")
     tile.box(
         (-length / 2, 0), (length * 0.7, 0.5), -0.1 if metal else 0.2, "zinc" if metal else "steel"
     )

@@ -1,11 +1,11 @@
 """The scene of a scan, and the places and poses of the objects packed into it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.scans.generated.catalogue import BENIGN, CLOTHES, Item
+from pipeline.scans.generated.catalogue import CLOTHES, ITEM_SETS, TRADE_GOODS, Item, Packed
 from pipeline.scans.generated.shapes import Floats, Pose, Tile
 from pipeline.scans.generated.textures import Textures
 from pipeline.scans.scan import Mask
@@ -29,6 +29,7 @@ class Scene:
         room: half width and half height, cm, inside the container, along its own axes.
         axes: (2, 2) matrix from cm along the container's axes to pixels.
         scale: pixels per cm.
+        packed: (2,) share of the room along each axis that is packed; the other end is empty.
         is_parcel: whether the container is a parcel; if not, it is a bag.
         textures: the scan's textures, such as cloth and grain.
         rng: the scan's random generator.
@@ -38,6 +39,7 @@ class Scene:
     room: Place
     axes: NDArray[np.float64]
     scale: float
+    packed: Place
     is_parcel: bool
     textures: Textures
     rng: Rng
@@ -74,13 +76,23 @@ class Scene:
         middle = (lowest + highest) / 2  # where the object is larger than the room
         return np.minimum(lowest, middle), np.maximum(highest, middle)
 
-    def put(self, item: Item, pose: Pose, tries: int = 1) -> Mask:
-        """Draw an object and add it at the emptiest of `tries` random places."""
+    def hide(self, item: Item, pose: Pose) -> Mask:
+        """Draw an object and add it at a random place in the container."""
         tile = self.draw(item, pose)
         lowest, highest = self.limits(tile)
-        # Objects are placed more often at the walls than in the middle.
-        places = lowest + (highest - lowest) * self.rng.beta(0.7, 0.7, (tries, 2))
-        return self.add(tile, min(places, key=self._filled))
+        return self.add(tile, lowest + (highest - lowest) * self.rng.beta(0.45, 0.45, 2))
+
+    def place(self, tile: Floats, tries: int) -> Place:
+        """Return the emptiest of `tries` random centres of an object in the packed room, cm."""
+        lowest, highest = self.limits(tile)
+        shares = self.packed * self.rng.beta(0.8, 0.8, (tries, 2))
+        return min(lowest + (highest - lowest) * shares, key=self._filled)
+
+    def lie_flat(self) -> Pose:
+        """Return the pose of an object that lies flat, nearly along or across the container."""
+        along = np.arctan2(self.axes[1, 0], self.axes[0, 0])
+        turn = self.rng.integers(4) * np.pi / 2 + self.rng.normal(0, 0.08)
+        return self.pose(0.2, float(along + turn))
 
     def pose(self, tilt: float, angle: float | None = None) -> Pose:
         """Return a random pose, rotated out of the image plane by up to `tilt` radians."""
@@ -101,30 +113,42 @@ class Scene:
         return float(near.mean())
 
 
-def pick(rng: Rng, in_parcel: bool) -> Item:
-    """Choose a random kind of benign object by the kinds' weights."""
-    weights = np.array([item.in_parcel if in_parcel else item.in_bag for item in BENIGN])
-    return BENIGN[rng.choice(len(BENIGN), p=weights / weights.sum())]
-
-
 def pack_bag(scene: Scene) -> None:
-    """Pack layers of clothes, and among them the things that people carry."""
+    """Pack piles of clothes, and among them the things of one trip, each kind together."""
     rng = scene.rng
-    for _ in range(rng.integers(8, 17)):
-        scene.put(CLOTHES, scene.pose(0.6), tries=3)
-    for _ in range(rng.integers(20, 38)):
-        scene.put(pick(rng, False), scene.pose(1.1), tries=5)
+    for _ in range(rng.integers(6, 11)):
+        lay_clothes(scene, int(rng.integers(2, 5)))
+    trips = list(ITEM_SETS.values())
+    for kind in trips[rng.integers(len(trips))]:
+        lay_together(scene, kind)
 
 
 def pack_parcel(scene: Scene) -> None:
-    """Pack rows of equal goods of a few kinds, then fillers and single things."""
+    """Pack rows of equal trade goods of a few kinds."""
     rng = scene.rng
-    for _ in range(rng.integers(3, 7)):
-        _stack(scene, pick(rng, True), int(rng.integers(2, 13)))
-    for _ in range(rng.integers(2, 8)):
-        scene.put(CLOTHES, scene.pose(0.6), tries=3)
-    for _ in range(rng.integers(18, 34)):
-        scene.put(pick(rng, True), scene.pose(1.1), tries=5)
+    for index in rng.choice(len(TRADE_GOODS), rng.integers(3, 6), replace=False):
+        _stack(scene, TRADE_GOODS[index], int(rng.integers(4, 13)))
+
+
+def lay_clothes(scene: Scene, count: int) -> None:
+    """Add a pile of folded garments, nearly one above the other."""
+    centre = None
+    for _ in range(count):
+        tile = scene.draw(CLOTHES, scene.lie_flat())
+        centre = scene.place(tile, 6) if centre is None else centre + scene.rng.normal(0, 2, 2)
+        scene.add(tile, np.clip(centre, *scene.limits(tile)))
+
+
+def lay_together(scene: Scene, kind: Packed) -> None:
+    """Add a kind's pieces side by side: equal in pose, each as far on as the pieces are wide."""
+    rng, item = scene.rng, kind.item
+    pose = scene.lie_flat() if item.is_flat else scene.pose(0.9)
+    centre, step = None, rng.uniform(-0.35, 0.35, 2) * item.reach
+    for _ in range(rng.integers(kind.least, kind.most + 1)):
+        turned = replace(pose, angle=pose.angle + float(rng.normal(0, 0.1)))
+        tile = scene.draw(item, turned)
+        centre = scene.place(tile, 8) if centre is None else centre + step
+        scene.add(tile, np.clip(centre, *scene.limits(tile)))
 
 
 def _stack(scene: Scene, item: Item, count: int) -> None:

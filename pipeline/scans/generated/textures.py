@@ -17,10 +17,11 @@ def _noise(rng: np.random.Generator, rows: int, columns: int) -> Floats:
 
 def _folds(rng: np.random.Generator) -> Floats:
     """Return creased cloth, mean about 1: soft hills, and thin ridges at the folds."""
-    hills = 0.9 + 0.34 * _noise(rng, 9, 9) + 0.18 * _noise(rng, 30, 30)
+    hills = 0.9 + 0.24 * _noise(rng, 7, 7) + 0.07 * _noise(rng, 24, 24)
     for rows, columns, width in ((6, 16, 0.08), (20, 9, 0.12), (16, 40, 0.2), (60, 30, 0.25)):
         ridge = np.exp(-((_noise(rng, rows, columns) / width) ** 2))
-        hills += 0.6 * np.maximum(_noise(rng, 12, 12), 0) * ridge  # creases fade out at their ends
+        hills += 0.3 * np.maximum(_noise(rng, 12, 12), 0) * ridge  # creases fade out at their ends
+    hills += 0.05 * _noise(rng, 90, 160) + 0.05 * _noise(rng, 250, 250)
     return np.maximum(hills, 0.15)
 
 
@@ -33,7 +34,7 @@ def _ribs(rng: np.random.Generator) -> Floats:
 
 def _grain(rng: np.random.Generator) -> Floats:
     """Return loose fill: granules, seeds, crumbs."""
-    return np.maximum(1 + 0.25 * _noise(rng, 220, 220) + 0.12 * _noise(rng, 12, 12), 0.2)
+    return np.maximum(1 + 0.1 * _noise(rng, 220, 220) + 0.12 * _noise(rng, 12, 12), 0.2)
 
 
 def _weave(rng: np.random.Generator) -> Floats:

@@ -1,0 +1,104 @@
+"""The light head: its features, and that no window is scored by a head that knew its bag."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from experiments.detection import judging, light_head
+from experiments.detection.judging import Windows
+from experiments.detection.light_head import (
+    RADII,
+    halves,
+    head_scores,
+    judged_text,
+    sixray_windows,
+    window_features,
+)
+from pipeline.common.names import Image
+from pipeline.settings.windows import WindowRule
+
+SIDE, RADIUS = 64, 5
+BLUE = (30, 80, 170)  # metal: red is 0.5 less 0.38
+
+
+def window(radius: int = RADIUS) -> Image:
+    """Return a white window with a disc of metal in its middle."""
+    rows, columns = np.indices((SIDE, SIDE)) - SIDE // 2
+    image = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    image[rows**2 + columns**2 <= radius**2] = BLUE
+    return image
+
+
+def sheet(scans: int = 12) -> tuple[np.ndarray, Windows]:
+    """Return features (N, 2) with a weak signal, of `scans` scans, half of them with threats."""
+    rng = np.random.default_rng(0)
+    scan_ids = np.repeat([f"{index:02d}" for index in range(scans)], 40)
+    abnormal = (np.arange(len(scan_ids)) % 4 == 0) & (scan_ids < f"{scans // 2:02d}")
+    features = rng.normal(0, 1, (len(scan_ids), 2))
+    features[abnormal] += 2
+    return features.astype(np.float32), Windows(abnormal, scan_ids)
+
+
+def test_an_opening_keeps_what_is_thicker_than_its_disc() -> None:
+    found = window_features(window())
+    assert found.shape == (69,)
+    metal_maximum = found[4 : 8 * len(RADII) : 8]
+    kept = np.array(RADII) <= RADIUS
+    np.testing.assert_allclose(metal_maximum[kept], 0.5 - BLUE[0] / 255, atol=1 / 255)
+    np.testing.assert_array_equal(metal_maximum[~kept], 0)
+    area = np.count_nonzero(window()[..., 0] == BLUE[0]) / SIDE**2
+    assert found[0] == pytest.approx(area * (0.5 - BLUE[0] / 255), rel=0.02)
+
+
+def test_air_has_no_features() -> None:
+    air = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    np.testing.assert_allclose(window_features(air), 0, atol=1e-6)
+
+
+def test_a_scan_is_in_one_half_and_both_halves_have_both_kinds() -> None:
+    _, windows = sheet()
+    first, second = halves(windows)
+    np.testing.assert_array_equal(first, ~second)
+    for half in (first, second):
+        own = Windows(windows.abnormal[half], windows.scan_ids[half])
+        assert len(own.threat_scans()) == len(own.normal_scans()) == 3
+    assert not set(windows.scan_ids[first]) & set(windows.scan_ids[second])
+
+
+def test_labels_of_a_bag_do_not_decide_its_own_scores() -> None:
+    features, windows = sheet()
+    before = head_scores(features, windows)
+    assert roc_auc_score(windows.abnormal, before) > 0.9
+    first, second = halves(windows)
+    threats = np.flatnonzero(first & windows.abnormal)
+    other = windows.abnormal.copy()
+    for scan in np.unique(windows.scan_ids[threats]):  # one threat window of each scan is left
+        other[threats[windows.scan_ids[threats] == scan][1:]] = False
+    after = head_scores(features, Windows(other, windows.scan_ids))
+    np.testing.assert_array_equal(after[first], before[first])
+    assert (after[second] != before[second]).all()
+
+
+def test_windows_of_sixray_are_all_of_threat_scans_and_some_of_others(
+    sixray: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(light_head, "PER_SCAN", 2)
+    monkeypatch.setattr(light_head, "RULE", WindowRule(size=16, stride=16))
+    patches, windows = sixray_windows(sixray)
+    assert patches.shape[1:] == (16, 16, 3)
+    assert len(patches) == len(windows.abnormal) == len(windows.scan_ids)
+    assert windows.threat_scans()
+    assert all(windows.of(scan).sum() <= 2 for scan in windows.normal_scans())
+    assert all(windows.of(scan).sum() > 2 for scan in windows.threat_scans())
+
+
+def test_the_head_has_a_row_beside_metal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "SAMPLES", 5)
+    scan_ids = np.repeat(["a", "b", "c", "d"], 6)
+    abnormal = (scan_ids < "c") & (np.arange(24) % 2 == 0)
+    patches = np.stack([window(RADIUS if each else 1) for each in abnormal])
+    rows = judged_text(patches, Windows(abnormal, scan_ids)).split("\n")
+    found = {row.split()[0]: row.split()[1] for row in rows[1:] if row}
+    assert found["metal_amount"] == found["light_head"] == "1.000"
