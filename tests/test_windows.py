@@ -151,7 +151,7 @@ def test_a_single_high_window_is_as_high_inside_a_map_as_at_its_edge() -> None:
 
 @pytest.mark.parametrize("size", [8, 48, 0])
 def test_a_side_that_the_network_cannot_take_is_refused(size: int) -> None:
-    with pytest.raises(InputError, match=f"^size: got {size}, expected a power of 2, 16 or more"):
+    with pytest.raises(InputError, match=f"^size: got {size}, expected a power of 2, 16 to"):
         WindowRule(size=size)
 
 

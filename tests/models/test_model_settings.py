@@ -15,7 +15,8 @@ INF, NAN = float("inf"), float("nan")
 @pytest.mark.parametrize(
     ("settings", "names", "taken", "refused", "expected"),
     [
-        (MODEL, ["ngf", "ndf", "search_steps"], [1, 2], [0, -1], "1 or more"),
+        (MODEL, ["ngf", "ndf"], [1, 2], [0, -1], "1 or more"),
+        (replace(MODEL, method="anogan"), ["search_steps"], [1, 2], [0, -1], "1 or more"),
         (MODEL, ["batch_size"], [2, 3], [1, 0], "2 or more"),
         (MODEL, ["learning_rate"], [1e-9, 1.0, 1.5], [0.0, -1.0], "more than 0"),
         (MODEL, ["beta1", "beta2"], [0.0, 0.999], [1.0, -0.001, 1.5], "from 0 to below 1"),

@@ -348,7 +348,7 @@ def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -
 
 
 def test_the_first_file_on_a_full_disk_is_named(tmp_path: Path) -> None:
-    (tmp_path / UNFINISHED).write_text(str(SEED))  # of a killed run, so the folder is kept
+    (tmp_path / UNFINISHED).write_text(run_key(SEED))  # of a killed run, so the folder is kept
     (tmp_path / f".{UNFINISHED}.{os.getpid()}.tmp").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device") as error:
         generate(tmp_path, SEED, 1, workers=1)
