@@ -94,7 +94,7 @@ def test_flags_of_no_threat_or_beside_a_shape_say_nothing(
     [
         ((40, 50), RECTANGLE["points"], "annotated as 40x50, but the image is 50x40: annotate it "),
         ((1, 50), RECTANGLE["points"], "annotated as 1x50, but the image is 50x40: annotate it "),
-        ((50, 40), [[0, 0], [9, 501]], "a polygon that reaches far out of the image"),
+        ((50, 40), [[0, 0], [9, 501]], "a coordinate far outside of the image, or not a number"),
         ((50, 40), [[50, 0], [60, 9]], "a box outside of the image of 50x40"),
         ((50, 40), [[1, 1]], ""),
         (("40", 50), RECTANGLE["points"], None),

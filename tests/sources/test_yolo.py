@@ -99,7 +99,7 @@ def test_a_label_file_beside_its_image(folder: Path) -> None:
         ("-1 0.4 0.3 0.4 0.4", "line 2: class -1, expected one of"),
         (f"{10**30} 0.4 0.3 0.4 0.4", "line 2: "),
         ("gun 0.4 0.3 0.4 0.4", "line 2: Invalid class id 'gun'"),
-        ("0 nan 0.3 0.4 0.4", "line 2: Invalid box"),
+        ("0 nan 0.3 0.4 0.4", "line 2: a coordinate far outside of the image, or not a number"),
         ("0 0.4 0.3 0.4 wide", "line 2: "),
         ("0 nan 0.1 0.3 0.1 0.3 0.3", "line 2: "),
     ],
@@ -214,7 +214,7 @@ def test_a_coordinate_ten_images_away_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
     path = labelled(folder, "a", line)
-    reason = "line 1: a polygon that reaches far out of the image"
+    reason = "line 1: a coordinate far outside of the image, or not a number"
     assert_one_bad(YoloSource(folder, CLASSES), capsys, path, reason)
 
 

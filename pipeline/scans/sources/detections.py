@@ -141,14 +141,14 @@ def check_size(annotated: tuple[object, object], size: tuple[int, int]) -> None:
 
 
 def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
-    """Refuse a polygon that reaches far out of the image, before its corners become integers.
+    """Refuse a coordinate far outside of the image, or not a number, before its corners become integers.
 
     Raises:
         ValueError: a coordinate is more than `FAR` times the image's longer side from its corner,
             or not a number.
     """
     if not all(abs(value) <= FAR * max(size) for value in values):
-        raise ValueError("a polygon that reaches far out of the image")
+        raise ValueError("a coordinate far outside of the image, or not a number")
 
 
 def mask_of(found: Detections, size: tuple[int, int]) -> Mask:

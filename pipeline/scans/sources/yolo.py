@@ -82,8 +82,7 @@ class YoloSource(DetectionSource):
             try:
                 written = _box_or_polygon(line.split())
                 is_polygon = len(written) > 5
-                if is_polygon:
-                    check_reach(map(float, written[1:]), (1, 1))
+                check_reach(map(float, written[1:]), (1, 1))
                 found = yolo_annotations_to_detections(
                     [" ".join(written)], size or (1, 1), with_masks=bool(size) and is_polygon
                 )
