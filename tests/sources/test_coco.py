@@ -118,7 +118,7 @@ def test_a_class_that_the_parameter_does_not_name(folder: Path) -> None:
         ({"bbox": None}, "annotation 1: "),
         ({"segmentation": [[1, 2, 3, 4, 5]]}, "annotation 1: an odd polygon"),
         ({"segmentation": [[float("inf"), 2, 3, 4, 5, 6]]}, "annotation 1: "),
-        ({"segmentation": [[1, 2, 3, 4, 5, 2**31]]}, "annotation 1: a polygon that reaches far"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 2**31]]}, "annotation 1: a coordinate far outside"),
         ({"segmentation": [["a", 2, 3, 4, 5, 6]]}, "annotation 1: "),
         ({"segmentation": {"size": [40, 50], "counts": [400, 40]}}, "annotation 1: the sum of"),
         ({"segmentation": {"size": [40, 50], "counts": "~~\x01"}}, "annotation 1: "),

@@ -141,7 +141,7 @@ def check_size(annotated: tuple[object, object], size: tuple[int, int]) -> None:
 
 
 def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
-    """Refuse a coordinate far outside of the image, or not a number, before its corners become integers.
+    """Refuse a coordinate far outside of the image, or no number, before it becomes an integer.
 
     Raises:
         ValueError: a coordinate is more than `FAR` times the image's longer side from its corner,
