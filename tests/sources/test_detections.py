@@ -114,7 +114,7 @@ def test_sizes_must_be_those_of_the_image() -> None:
 def test_a_polygon_reaches_ten_times_the_longer_side_at_most() -> None:
     check_reach([-300, 0, 300], (WIDTH, HEIGHT))
     for value in (300.1, -300.1, float("nan")):
-        with pytest.raises(ValueError, match="^a coordinate far outside of the image"):
+        with pytest.raises(ValueError, match=r"^a coordinate far outside of the image"):
             check_reach([1, value], (WIDTH, HEIGHT))
 
 
