@@ -83,6 +83,17 @@ def test_short_work_is_quiet_in_a_file(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == ""
 
 
+def test_the_time_left_is_by_the_mean_of_all_parts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    with terminal.progress("trials", 3, "trial") as shown:
+        shown.start_t -= 60  # the first part took a minute, of which 0 s after the last line
+        shown.update()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "trials: 1 of 3, 01:00 gone, 02:00 left" in last
+
+
 def test_progress_in_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(screen, "isatty", lambda: True)

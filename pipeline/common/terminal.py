@@ -69,7 +69,7 @@ def progress(what: str, total: int, unit: str, items: Iterable[Any] = ()) -> "tq
         items: the parts, to iterate over; without them call `update` for each.
     """
     if err().isatty():
-        return tqdm(items, what, total, unit=unit, file=err())
+        return tqdm(items, what, total, unit=unit, file=err(), smoothing=0)
     return tqdm(
         items,
         what,
@@ -77,6 +77,7 @@ def progress(what: str, total: int, unit: str, items: Iterable[Any] = ()) -> "tq
         file=_Lines(),
         bar_format=LINE,
         leave=False,
+        smoothing=0,  # the time that is left by the mean of all parts so far
         mininterval=SECONDS_BETWEEN_LINES,
         maxinterval=SECONDS_BETWEEN_LINES,
         delay=SECONDS_BETWEEN_LINES,
