@@ -74,8 +74,9 @@ def main() -> int:
 def fuzz(target: Target, seconds: float, first_seed: int = 0) -> Report:
     """Try inputs for some seconds; the same seed draws the same inputs."""
     report, valid = Report(), target.valid()
-    end = time.monotonic() + seconds
     with Worker(target) as worker:
+        worker.run(valid[0])  # its process has started, which takes seconds
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
 
             @seed(first_seed)

@@ -55,7 +55,7 @@ def test_the_worker_names_what_a_reader_may_not_do() -> None:
 @pytest.mark.slow  # a process and a second for each target
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_short_run_finds_no_fault(name: str) -> None:
-    found = fuzz(TARGETS[name], 3)
+    found = fuzz(TARGETS[name], 2)
     assert found.counts["refused"] > 0
     assert not found.faults
 

@@ -85,7 +85,10 @@ def test_a_sweep_killed_and_started_again(
         assert 4 <= settings["lambda_con"] <= 400
         assert settings["latent_dim"] in (5, 10)
 
+    best = f"trial-{result['trials'][0]['trial']}"
     runs = {run.info.run_name: run for run in trial_runs(tmp_path)}
+    runs[best] = runs.pop(f"{best} (best)")
+    assert [name for name, run in runs.items() if BEST_TAG in run.data.tags] == [best]
     for trial in result["trials"]:
         run = runs.pop(f"trial-{trial['trial']}")
         assert run.info.status == "FINISHED"
@@ -93,8 +96,6 @@ def test_a_sweep_killed_and_started_again(
         assert run.data.metrics["objective"] == run.data.metrics[LABELLED]
         assert "lambda_con" in run.data.params
     assert all(run.info.status == "KILLED" for run in runs.values())
-    (best,) = [run for run in trial_runs(tmp_path) if BEST_TAG in run.data.tags]
-    assert best.info.run_name == f"trial-{result['trials'][0]['trial']}"
 
 
 def test_a_sweep_at_an_address_started_again_has_nothing_left_to_do(
