@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def faulty(content: bytes, folder: Path) -> None:
             bytearray(70 * 2**20).replace(b"\0", b"\1")
 
 
+@pytest.mark.slow  # processes that die and are started again
 def test_the_worker_names_what_a_reader_may_not_do() -> None:
     with Worker(Target(valid, faulty, 64)) as worker:
         assert worker.run(b"read") == (False, None)
@@ -69,8 +71,9 @@ def test_the_valid_files_are_read(name: str, tmp_path: Path) -> None:
         target.read(content, tmp_path / str(number))
 
 
+@pytest.mark.timeout(20)  # one of them was read without end
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_what_was_found_stays_mended(path: Path) -> None:
+def test_what_was_found_stays_mended(path: Path, tmp_path: Path) -> None:
     names = [name for name in TARGETS if path.name.startswith(f"{name}-")]
-    with Worker(TARGETS[max(names, key=len)]) as worker:
-        assert worker.run(path.read_bytes()).fault is None
+    with suppress(InputError):  # another error is a fault
+        TARGETS[max(names, key=len)].read(path.read_bytes(), tmp_path)

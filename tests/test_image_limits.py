@@ -185,6 +185,7 @@ def test_a_compressed_bmp_is_read_up_to_a_number_of_runs(
         read_image(tmp_path / "a.bmp")
 
 
+@pytest.mark.slow  # it decodes 64 million pixels
 @pytest.mark.parametrize(
     ("make", "most"), [(palette_png, 320), (transparent_png, 512)], ids=["palette", "alpha"]
 )

@@ -14,7 +14,7 @@ from PIL.ImageColor import colormap
 from pipeline.common.errors import InputError
 from pipeline.common.files import yaml_text
 from pipeline.scans.sources.registry import open_source
-from pipeline.settings.checks import SCHEMES
+from pipeline.settings.checks import SCHEMES, require_colour
 from pipeline.settings.params import Source, load_settings
 from pipeline.settings.resources import WorkerRange
 from pipeline.sweeps.results import Best, choose_settings
@@ -314,9 +314,11 @@ def test_a_wrong_value_of_a_preset_is_named_with_the_presets_file(
 
 
 def test_every_css_colour_is_one_that_figures_take(tmp_path: Path) -> None:
+    path = with_changes(tmp_path, evaluate__normal_colour="#ABC")
+    assert load_settings(path, PRESETS).evaluate.normal_colour == "#ABC"
     for colour in ("steelblue", "#4c78a8", "#ABC", *colormap):
-        path = with_changes(tmp_path, evaluate__normal_colour=colour)
-        assert is_color_like(load_settings(path, PRESETS).evaluate.normal_colour)
+        require_colour("normal_colour", colour)
+        assert is_color_like(colour)
 
 
 def test_an_address_of_each_file_system_is_a_storage(tmp_path: Path) -> None:
