@@ -94,6 +94,9 @@ class Outcomes:
             f"{hits} faults hit work in progress, {len(losses)} losses, {minutes:.0f} minutes, "
             f"mean load average {load:.1f}."
         )
+        left = sum(self.left(kind) for kind in kinds)
+        if left:
+            total += f" The campaign is not through: {left} are left."
         lost = [f"- {o.fault}, number {o.number}: {'; '.join(o.wrong)}" for o in losses]
         return "\n".join([HEADER, *rows, "", total, *lost]) + "\n"
 
