@@ -96,7 +96,7 @@ class Outcomes:
         )
         left = sum(self.left(kind) for kind in kinds)
         if left:
-            total += f" The campaign is not through: {left} are left."
+            total += f" The campaign is not through; faults left: {left}."
         lost = [f"- {o.fault}, number {o.number}: {'; '.join(o.wrong)}" for o in losses]
         return "\n".join([HEADER, *rows, "", total, *lost]) + "\n"
 

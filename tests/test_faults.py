@@ -52,7 +52,7 @@ def test_the_table_counts_hits_and_losses(tmp_path: Path) -> None:
     outcomes = Outcomes(tmp_path / "outcomes.jsonl")
     outcomes.add(outcome(0))
     outcomes.add(outcome(1, hit=False))
-    assert "The campaign is not through: 1 are left." in outcomes.table([NOTHING])
+    assert "The campaign is not through; faults left: 1." in outcomes.table([NOTHING])
     outcomes.add(outcome(2, wrong=("left a process",)))
     lines = outcomes.table([NOTHING]).splitlines()
     assert lines[2] == "| nothing | all | 2 of 2 | 1 | 1 | 30 |"
