@@ -57,7 +57,7 @@ def test_the_table_counts_hits_and_losses(tmp_path: Path) -> None:
     lines = outcomes.table([NOTHING]).splitlines()
     assert lines[2] == "| nothing | all | 2 of 2 | 1 | 1 | 30 |"
     assert lines[4:] == [
-        "2 faults hit work in progress, 1 losses, 2 minutes, mean load average 2.0.",
+        "2 faults hit work in progress, 1 losses, 2 minutes. The load average was 2.0 to 2.0.",
         "- nothing, number 2: left a process",
     ]
 
