@@ -122,8 +122,9 @@ class Project:
         """Copy the checkout, make it small, and run each stage; unless this was done before."""
         name = digest(str(folder.resolve()))[:8]
         project = cls(folder, Path(f"/tmp/faults-{name}"))  # noqa: S108  root's alone, by mode
-        project.temporary.mkdir(mode=0o700, exist_ok=True)
         project.kill_strays()
+        shutil.rmtree(project.temporary, ignore_errors=True)
+        project.temporary.mkdir(mode=0o700)
         if not project.undisturbed_file.exists():
             project.copy_checkout()
             project.run_stages()
