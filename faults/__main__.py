@@ -11,6 +11,7 @@ as root. After a kill it goes on with the next fault; other code of the product 
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import time
@@ -67,6 +68,7 @@ def try_all(folder: Path, chosen: list[Fault], outcomes: Outcomes, seed: int) ->
                         show(fault, chosen, outcomes)
     finally:
         project.kill_all()
+        shutil.rmtree(project.temporary, ignore_errors=True)
 
 
 def try_one(project: Project, fault: Fault, outcomes: Outcomes, seed: int) -> None:

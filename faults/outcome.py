@@ -27,7 +27,7 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    load: float = 0.0
+    load: float | None = None
 
     def check(self, holds: bool, what: str) -> bool:
         """Note what does not hold."""
@@ -89,11 +89,13 @@ class Outcomes:
         hits = sum(outcome.hit for outcome in self.found)
         losses = [outcome for outcome in self.found if outcome.wrong]
         minutes = sum(outcome.seconds for outcome in self.found) / 60
-        load = sum(outcome.load for outcome in self.found) / max(1, len(self.found))
-        total = (
-            f"{hits} faults hit work in progress, {len(losses)} losses, {minutes:.0f} minutes, "
-            f"mean load average {load:.1f}."
-        )
+        total = f"{hits} faults hit work in progress, {len(losses)} losses, {minutes:.0f} minutes."
+        loads = [outcome.load for outcome in self.found if outcome.load is not None]
+        if loads:
+            total += f" The load average was {min(loads)} to {max(loads)}."
+        left = sum(self.left(kind) for kind in kinds)
+        if left:
+            total += f" The campaign is not through; faults left: {left}."
         lost = [f"- {o.fault}, number {o.number}: {'; '.join(o.wrong)}" for o in losses]
         return "\n".join([HEADER, *rows, "", total, *lost]) + "\n"
 
@@ -106,5 +108,5 @@ class Outcomes:
         said = "".join(f"; {count} {note}" for note, count in sorted(notes.items()))
         return (
             f"| {kind.name} | {kind.holds}{said} | {hits} of {kind.times} | {len(tried) - hits} | "
-            f"{losses} | {self.seconds(kind):.0f} |"
+            f"{losses} | {f'{self.seconds(kind):.0f}' if hits else ''} |"
         )

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class Running:
         while not ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 return False
-            time.sleep(0.1)
+            time.sleep(0.02)
         return True
 
     def started(self, name: str) -> list[psutil.Process]:
@@ -122,8 +122,9 @@ class Project:
         """Copy the checkout, make it small, and run each stage; unless this was done before."""
         name = digest(str(folder.resolve()))[:8]
         project = cls(folder, Path(f"/tmp/faults-{name}"))  # noqa: S108  root's alone, by mode
-        project.temporary.mkdir(mode=0o700, exist_ok=True)
         project.kill_strays()
+        shutil.rmtree(project.temporary, ignore_errors=True)
+        project.temporary.mkdir(mode=0o700)
         if not project.undisturbed_file.exists():
             project.copy_checkout()
             project.run_stages()
@@ -282,9 +283,12 @@ class Project:
     def result(self, stage: str) -> str:
         """What the stage found: the best settings and their value, or a digest of its files.
 
-        The files of `tune` name runs of MLflow, which differ.
+        The files of `tune` name runs of MLflow, which differ, and those of `train` the seconds of
+        each epoch; so of `train` it is the model's digest.
         """
         folder = self.folder / RESULTS[stage]
+        if stage == "train":
+            return file_digest(folder / "model.pt")
         if stage == "tune":
             best = read_best(folder)
             return f"{best.value} of {best.settings} in {best.trials} trials"
@@ -307,6 +311,12 @@ class Project:
     def asked(self, stage: str) -> str:
         """The stage and its parameters, by which its undisturbed run is found again."""
         return f"{stage} {self.params()[stage]}"
+
+    def note_work(self, expected: "Undisturbed", work: float) -> None:
+        """Note that the stage's work takes so many seconds."""
+        found = self.read_undisturbed()
+        found[self.asked(expected.stage)] = replace(expected, work=work)
+        self.write_undisturbed(found)
 
     def run_undisturbed(self, stage: str) -> "Undisturbed":
         """Run the stage, and note when its work began and ended."""

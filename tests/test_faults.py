@@ -52,11 +52,12 @@ def test_the_table_counts_hits_and_losses(tmp_path: Path) -> None:
     outcomes = Outcomes(tmp_path / "outcomes.jsonl")
     outcomes.add(outcome(0))
     outcomes.add(outcome(1, hit=False))
+    assert "The campaign is not through; faults left: 1." in outcomes.table([NOTHING])
     outcomes.add(outcome(2, wrong=("left a process",)))
     lines = outcomes.table([NOTHING]).splitlines()
     assert lines[2] == "| nothing | all | 2 of 2 | 1 | 1 | 30 |"
     assert lines[4:] == [
-        "2 faults hit work in progress, 1 losses, 2 minutes, mean load average 2.0.",
+        "2 faults hit work in progress, 1 losses, 2 minutes. The load average was 2.0 to 2.0.",
         "- nothing, number 2: left a process",
     ]
 
