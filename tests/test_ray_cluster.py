@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from pipeline.cluster.session import start
+from pipeline.cluster.session import connect, start
 from pipeline.common.errors import InputError
 from tests.imports import ROOT
 
@@ -86,6 +86,15 @@ def test_other_errors_of_ray_are_not_tried_again(
     with pytest.raises(RuntimeError, match="called twice"):
         start(tmp_path)
     assert len(tried) == 1
+
+
+def test_ray_is_not_asked_for_a_port_where_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(ray, "init")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"^RAY_ADDRESS: got '{address}'"):
+            connect(address)
 
 
 @pytest.mark.slow
