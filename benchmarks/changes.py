@@ -1,4 +1,4 @@
-"""What each change to the step and the scoring saves: ours against ours with one change undone.
+"""Measures each change to the step and the scoring: ours against ours with one change undone.
 
     python -m benchmarks.changes [--threads 1] [--cpu-time] [--side 32]
 

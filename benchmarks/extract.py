@@ -103,7 +103,7 @@ def cut(rows: list[CatalogueRow], folder: Path) -> int:
 
 
 def loop(rows: list[CatalogueRow], path: Path) -> int:
-    """What one would write first: one process, one row at a time."""
+    """Extract as a first version would: in one process, one row at a time."""
     with h5py.File(path, "w") as file:
         shape = (SIDE, SIDE, 3)
         # Chunks of a row: three times as fast, row by row, as what h5py chooses by itself.

@@ -61,7 +61,7 @@ SURVIVED = (0, 5, 33)  # mutmut's codes: tests passed, none collected, none call
 
 @dataclass
 class Tally:
-    """What became of the mutants of one module.
+    """The results of the mutants of one module.
 
     `survivors` has the change of each that no test killed and that is not equivalent, by name.
     """

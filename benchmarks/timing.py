@@ -38,7 +38,7 @@ class Row:
 
     @classmethod
     def ratio(cls, what: str, textbook: Timing, ours: Timing, bar: float, floor: float) -> "Row":
-        """How many times as fast as the textbook, and how near to the floor, in seconds."""
+        """Return the speed as a multiple of the textbook's, and the distance to the floor."""
         detail = f"textbook {textbook}, ours {ours}, floor {floor * 1e3:.0f} ms"
         return cls(what, textbook.median / ours.median, bar, detail)
 
@@ -66,7 +66,7 @@ def alternate(
 
 
 def seconds_of(action: Callable[[], object], clock: Clock) -> float:
-    """How long an action takes by a clock."""
+    """Return the seconds that an action takes by a clock."""
     started = clock()
     action()
     return clock() - started

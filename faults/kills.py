@@ -83,7 +83,7 @@ def at_work(
 
 
 def shards_are_whole(project: Project) -> bool:
-    """Whether every file with a shard's name is a complete shard."""
+    """Return whether every file with a shard's name is a complete shard."""
     try:
         for path in (project.folder / RESULTS["extract"]).glob("*.h5"):
             Shard(path).verify()
@@ -188,7 +188,7 @@ def check_end(outcome: Outcome, project: Project, running: Running, expected: Un
 
 
 def is_pipeline(run: Run) -> bool:
-    """Whether it is the run of a pipeline."""
+    """Return whether a run of MLflow is a pipeline's."""
     return run.data.tags.get(KIND_TAG) == "pipeline"
 
 

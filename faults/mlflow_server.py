@@ -99,7 +99,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Whether someone listens."""
+    """Return whether a process listens on the port."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

@@ -13,7 +13,7 @@ HEADER = """| fault | what must hold | tried | hit nothing | losses | seconds ea
 
 @dataclass
 class Outcome:
-    """What came of one try of a fault.
+    """The outcome of one try of a fault.
 
     Attributes:
         hit: whether the fault hit work in progress; other tries are made again.
@@ -69,7 +69,7 @@ class Outcomes:
         return [outcome for outcome in self.found if outcome.fault == kind.name]
 
     def left(self, kind: FaultKind) -> int:
-        """How often a fault has to hit yet; 0 as well if it was tried too often."""
+        """Return how many hits of a fault are left; 0 as well after too many tries."""
         tried = self.of(kind)
         hits = sum(outcome.hit for outcome in tried)
         return max(0, kind.times - hits) if len(tried) < TRIES * kind.times else 0

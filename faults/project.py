@@ -64,7 +64,7 @@ class Running:
     log: Path
 
     def said(self) -> str:
-        """All that it has said so far."""
+        """Return all lines that the stage has printed so far."""
         return self.log.read_text(errors="replace")
 
     def logged(self, stage: str) -> str:
@@ -243,7 +243,7 @@ class Project:
                 subprocess.run(["umount", "--lazy", disk.mountpoint], check=True)
 
     def all_ended(self) -> bool:
-        """Whether all processes of stages end within `GONE_SECONDS`."""
+        """Return whether all processes of stages end within `GONE_SECONDS`."""
         deadline = time.monotonic() + GONE_SECONDS
         while strays(self.stages_temporary):
             if time.monotonic() > deadline:
@@ -281,7 +281,7 @@ class Project:
         return running.said()
 
     def result(self, stage: str) -> str:
-        """What the stage found: the best settings and their value, or a digest of its files.
+        """Return a stage's result: the best settings and their value, or a digest of its files.
 
         The files of `tune` name runs of MLflow, which differ, and those of `train` the seconds of
         each epoch; so of `train` it is the model's digest.
@@ -296,11 +296,11 @@ class Project:
         return digest({str(path.relative_to(folder)): file_digest(path) for path in files})
 
     def begun(self, stage: str) -> bool:
-        """Whether the stage has left the first sign of its work."""
+        """Return whether the first file of the stage's work is there."""
         return next(self.folder.glob(BEGUN[stage]), None) is not None
 
     def undisturbed(self, stage: str) -> "Undisturbed":
-        """What the stage leaves when nothing happens, and its seconds; found once."""
+        """Return the result and the seconds of a run without a fault, which is made once."""
         found = self.read_undisturbed()
         if self.asked(stage) not in found:
             self.clean(stage)
@@ -330,7 +330,7 @@ class Project:
         return Undisturbed(stage, self.result(stage), ended - started, ended - begun)
 
     def read_undisturbed(self) -> dict[str, "Undisturbed"]:
-        """What undisturbed runs left, by what was asked."""
+        """Return the results of the runs without a fault, by their parameters."""
         found = json.loads(self.undisturbed_file.read_text())
         return {asked: Undisturbed(**values) for asked, values in found.items()}
 
@@ -369,7 +369,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a stage leaves when nothing happens; its seconds, and those from the work's begin on."""
+    """The result of a run without a fault; its seconds in all, and since its work began."""
 
     stage: str
     result: str
@@ -397,7 +397,7 @@ def strays(temporary: Path) -> list[psutil.Process]:
 
 
 def names_folder(process: psutil.Process, folder: Path) -> bool:
-    """Whether a process has this folder in its environment, its command line or its own folder."""
+    """Return whether a process names the folder in its environment, command or working folder."""
     try:
         with process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -409,7 +409,7 @@ def names_folder(process: psutil.Process, folder: Path) -> bool:
 
 
 def command_line(process: psutil.Process) -> str:
-    """How a process was started; "" where it is gone."""
+    """Return the command line of a process; "" if the process has ended."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:

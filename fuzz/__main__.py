@@ -25,7 +25,7 @@ ROUND = 1000  # inputs that hypothesis draws from one seed
 
 @dataclass
 class Report:
-    """What came of a target's inputs.
+    """The results of a target's inputs.
 
     Attributes:
         counts: inputs that were read, and that were refused.

@@ -22,7 +22,7 @@ MEGABYTE = 2**20
 
 
 class Outcome(NamedTuple):
-    """How a reader took an input.
+    """The result of a reader on one input.
 
     Attributes:
         refused: whether it raised `InputError`.

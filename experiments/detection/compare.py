@@ -1,4 +1,4 @@
-"""What training adds to scores that need none, on labelled validation scans (README.md).
+"""Compares trained scores with scores that need none, on labelled validation scans (README.md).
 
     dvc repro extract
     python -m experiments.detection.compare --patches data/patches --ngf 16 --epochs 1 \
@@ -112,10 +112,10 @@ class Judged:
 
 
 def labelled(folder: Path) -> Judged:
-    """Those of the labelled validation scans.
+    """Return the windows of the labelled validation scans.
 
     Raises:
-        InputError: they lack one of the kinds.
+        InputError: there are no normal or no abnormal windows.
     """
     store = PatchStore(folder, LABELLED_VALIDATION)
     require_labels(store)

@@ -24,7 +24,7 @@ SAMPLES = 1000
 
 @dataclass(frozen=True)
 class Windows:
-    """What is known of N windows.
+    """Labels and scans of N windows.
 
     Attributes:
         abnormal: (N,) True where a window holds a threat.
@@ -110,7 +110,7 @@ def scores_text(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[
 
 @dataclass(frozen=True)
 class _Found:
-    """What is found of one score, for its row."""
+    """The results of one score, for its row."""
 
     auc: float
     resampled: Scores

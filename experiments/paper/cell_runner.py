@@ -40,7 +40,7 @@ SAMPLES = 200  # resamples behind an interval
 
 @dataclass(frozen=True)
 class Parts:
-    """What the cells of a case are trained and tested on.
+    """The training and test patches of the cells of a case.
 
     Attributes:
         train, validation: normal patches.

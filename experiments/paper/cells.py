@@ -27,7 +27,7 @@ PROTOCOLS = get_args(Protocol)
 
 @dataclass(frozen=True)
 class Size:
-    """How large a run is.
+    """The size of a run.
 
     Attributes:
         ngf: width of the first layers, of ndf too.
@@ -69,7 +69,7 @@ class Cell:
         return described
 
     def is_in(self, rows: Iterable[dict[str, Any]]) -> bool:
-        """Whether it is done."""
+        """Return whether one of the rows is of this cell."""
         described = self.described()
         return any({name: row[name] for name in described} == described for row in rows)
 
@@ -83,7 +83,7 @@ class Cell:
 
 
 def settings_of(method: MethodName, size: Size, seed: int) -> TrainSettings:
-    """What is trained."""
+    """Return the settings of a cell's training."""
     model = ModelSettings(
         ngf=size.ngf,
         ndf=size.ngf,
@@ -118,5 +118,5 @@ def add_cell(out: Path, row: dict[str, Any]) -> None:
 
 
 def checkpoint_of(out: Path, key: str) -> Path:
-    """What a cell that was cut short goes on from."""
+    """The state from which an interrupted cell resumes."""
     return out / "unfinished" / f"{key[:16]}.pt"

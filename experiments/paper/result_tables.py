@@ -37,7 +37,7 @@ def section_text(section: Section) -> Iterator[str]:
 
 
 def heading(section: Section) -> str:
-    """What tells a table from others: its title, and what it was run with."""
+    """The key of a table: its title, and the options of its runs."""
     return f"### Table {NUMERALS[section.number]}: {section.title}\n\n{section.settings}\n"
 
 
@@ -105,7 +105,7 @@ def missing(section: Section) -> Iterator[str]:
 
 
 def time_rows(section: Section) -> Iterator[Cells]:
-    """How many cells there are, of how many patches, and how long they took on what."""
+    """Return the number of cells and patches, the hours and the machines."""
 
     def about(result: Result) -> tuple[str, str]:
         threads = f"{result.threads} thread" + "s" * (result.threads != 1)
@@ -120,7 +120,7 @@ def time_rows(section: Section) -> Iterator[Cells]:
 
 
 def commands(section: Section) -> Iterator[str]:
-    """What was run; run again, they do what is missing."""
+    """Return the commands of a table; run again, they make its missing cells."""
     place = PLACES[section.number] + (f" {section.cases()[0]}" if section.number == 2 else "")
     methods: dict[tuple[Protocol, ...], list[str]] = {}
     for rows in section.trained:
@@ -139,7 +139,7 @@ def commands(section: Section) -> Iterator[str]:
 
 
 def unusual(size: Size) -> dict[str, str]:
-    """What of a size is not the runners' own, as their options."""
+    """Return the options of a size that differ from the runners' defaults."""
     usual = vars(Size())
     return {
         name.replace("_", "-"): f"{value:g}"

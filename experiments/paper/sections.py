@@ -39,7 +39,7 @@ class Rows:
         return {result.cell.seed: result for result in found}
 
     def scored_by(self, protocol: Protocol) -> bool:
-        """Whether any of them was."""
+        """Return whether the protocol has scored any cell."""
         return any(protocol in result.cell.protocols for result in self.results)
 
 

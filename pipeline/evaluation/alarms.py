@@ -13,7 +13,7 @@ from pipeline.models.detector import Calibration
 
 @dataclass(frozen=True)
 class Validated:
-    """What training took from the validation part.
+    """The results of training on the validation part.
 
     Attributes:
         calibration: bounds and threshold of the anomaly score.
