@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from faults.kills import at_work, check_end, check_refused
+from faults.kills import check_end, check_refused, start_to_work
 from faults.outcome import Outcome
 from faults.project import Project
 
@@ -17,14 +17,11 @@ OTHER = {  # a parameter of each stage, and its other value
 
 def changed(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
     """Change a parameter while the stage works; with the old value, a rerun finds the same."""
-    expected = project.undisturbed(name)
-    project.clean(name)
-    running = project.stage(name)
-    if not at_work(project, running, expected, chance):
+    running = start_to_work(project, outcome, chance, name)
+    if running is None:
         return
-    outcome.hit = True
     parameter, value = OTHER[name]
     project.change(name, **{parameter: value})
     check_refused(outcome, running, f"params.yaml: {name}: changed while the stage {name} ran")
     project.set_params()
-    check_end(outcome, project, project.stage(name), expected)
+    check_end(outcome, project, project.stage(name), project.undisturbed(name))

@@ -143,16 +143,24 @@ def node(project: Project, outcome: Outcome, chance: np.random.Generator, name: 
             check_end(outcome, project, running, expected)
 
 
-def signals(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
-    """SIGTERM and Ctrl-C in turn, to a stage at work."""
+def start_to_work(
+    project: Project, outcome: Outcome, chance: np.random.Generator, name: str
+) -> Running | None:
+    """Start a stage, and wait for a moment within its work; None if the stage has ended before."""
     expected = project.undisturbed(name)
     project.clean(name)
     running = project.stage(name)
-    if not at_work(project, running, expected, chance):
+    outcome.hit = at_work(project, running, expected, chance)
+    return running if outcome.hit else None
+
+
+def signals(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
+    """SIGTERM and Ctrl-C in turn, to a stage at work."""
+    running = start_to_work(project, outcome, chance, name)
+    if running is None:
         return
-    outcome.hit = True
     send(outcome, project, running, (signal.SIGTERM, signal.SIGINT)[outcome.number % 2])
-    check_end(outcome, project, project.stage(name), expected)
+    check_end(outcome, project, project.stage(name), project.undisturbed(name))
 
 
 def send(outcome: Outcome, project: Project, running: Running, which: signal.Signals) -> None:

@@ -54,7 +54,7 @@ def checkpoint(project: Project, outcome: Outcome, chance: np.random.Generator, 
     check_end(outcome, project, running, expected)
     reason = "other settings or data" if foreign else "not a whole checkpoint of ours"
     if reason not in running.said() + running.logged(name):
-        # Tune goes on from its snapshot, which may not know of the newest yet.
+        # Tune resumes from its snapshot, which may be older than the newest checkpoint.
         outcome.check(name == "tune", "the checkpoint is not named")
         outcome.notes.append("not asked for")
 

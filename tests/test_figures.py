@@ -180,7 +180,7 @@ def test_t_sne_has_a_third_of_the_patches_for_its_perplexity(tmp_path: Path) -> 
 
 
 def exemplars_of(patches: np.ndarray, reconstructions: np.ndarray) -> Exemplars:
-    """In the scan around it, the left half of each patch and all to the left of it is a threat."""
+    """Exemplars whose threat covers the left half of each patch, and the scan left of the patch."""
     count, side, _, channels = patches.shape
     around = GENERATOR.integers(0, 256, (count, 3 * side, 3 * side, channels), dtype=np.uint8)
     threats = np.zeros(around.shape[:3], dtype=np.bool_)

@@ -87,11 +87,12 @@ def test_the_time_left_is_by_the_mean_of_all_parts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
-    with terminal.progress("trials", 3, "trial") as shown:
-        shown.start_t -= 60  # the first part took a minute, of which 0 s after the last line
-        shown.update()
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert "trials: 1 of 3, 01:00 gone, 02:00 left" in last
+    for done in (0, 5):  # parts of an earlier run
+        with terminal.progress("trials", done + 3, "trial", done=done) as shown:
+            shown.start_t -= 60  # the first part took a minute, of which 0 s after the last line
+            shown.update()
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert f"trials: {done + 1} of {done + 3}, 01:00 gone, 02:00 left" in last
 
 
 def test_progress_in_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +113,11 @@ def test_the_trials_that_ended_are_shown_with_the_best_objective(
         {OBJECTIVE: {"max": 0.9}},
         {},
     )
-    states = (Trial.TERMINATED, Trial.ERROR), (Trial.RUNNING, Trial.TERMINATED)
+    states = (
+        (Trial.RUNNING, Trial.RUNNING),
+        (Trial.TERMINATED, Trial.RUNNING),
+        (Trial.TERMINATED, Trial.ERROR),
+    )
     for ended in states:
         trials = [
             SimpleNamespace(status=status, metric_analysis=metrics)

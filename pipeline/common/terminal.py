@@ -56,7 +56,9 @@ def send_output_to(path: Path) -> None:
     _log.append(path)
 
 
-def progress(what: str, total: int, unit: str, items: Iterable[Any] = ()) -> "tqdm[Any]":
+def progress(
+    what: str, total: int, unit: str, items: Iterable[Any] = (), done: int = 0
+) -> "tqdm[Any]":
     """Show how much of some work is done, with the time that is left.
 
     In a terminal this is a bar. In a file it is a line every 15 seconds, and none for work that
@@ -67,15 +69,17 @@ def progress(what: str, total: int, unit: str, items: Iterable[Any] = ()) -> "tq
         total: number of its parts.
         unit: the name of one part.
         items: the parts, to iterate over; without them call `update` for each.
+        done: number of parts that an earlier run has done, which take no time now.
     """
     if err().isatty():
-        return tqdm(items, what, total, unit=unit, file=err(), smoothing=0)
+        return tqdm(items, what, total, unit=unit, file=err(), smoothing=0, initial=done)
     return tqdm(
         items,
         what,
         total,
         file=_Lines(),
         bar_format=LINE,
+        initial=done,
         leave=False,
         smoothing=0,  # the time that is left by the mean of all parts so far
         mininterval=SECONDS_BETWEEN_LINES,

@@ -9,7 +9,7 @@ before: bytes of metadata, scans of a JPEG, chunks of a PNG, pages and tiles of 
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader, FileIO
 from pathlib import Path
 
@@ -271,12 +271,10 @@ def _pages(image: Image.Image) -> int:
     if image.format != "TIFF":
         return getattr(image, "n_frames", 1)
     pages = 1
-    try:
+    with suppress(EOFError):  # Pillow's sign that there is no such page
         while pages < 3:
             image.seek(pages)
             pages += 1
-    except EOFError:
-        pass
     image.seek(0)
     return pages
 

@@ -88,9 +88,9 @@ class ShowTrials(Callback):
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Count the trials that have ended."""
-        if self.shown is None:
-            self.shown = terminal.progress("tune", self.total, "trial")
         ended = sum(trial.status in ENDED for trial in trials)
+        if self.shown is None:
+            self.shown = terminal.progress("tune", self.total, "trial", done=ended)
         found = [
             trial.metric_analysis[OBJECTIVE]["max"]
             for trial in trials

@@ -164,9 +164,10 @@ def fit(
 def _showing_epochs(filesystem: FileSystem, folder: str, epochs: int) -> Iterator[None]:
     """Show how many epochs have a checkpoint in `folder`, while the workers train."""
     ended = Event()
+    done = last_epoch(filesystem, folder)
 
     def watch() -> None:
-        with terminal.progress("train", epochs, "epoch") as shown:
+        with terminal.progress("train", epochs, "epoch", done=done) as shown:
             while True:
                 last = ended.wait(SECONDS_BETWEEN_LOOKS)
                 with suppress(OSError):  # the workers say what they cannot write
