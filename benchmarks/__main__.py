@@ -4,13 +4,19 @@ python -m benchmarks [--rounds 5] [--threads 2] [--cpu-time]
 """
 
 from benchmarks import ddp, epoch, floor, score, sweep, timing, train_step
+from pipeline.models.precision import SLOW, bfloat16_slowdown
+from pipeline.settings.model import Precision
 
 
 def main() -> None:
     """Print the rows as they are found."""
     given = timing.arguments("every figure that has a bar")
     floor.print_floors(given.clock)
-    for precision in ("float32", "bfloat16"):
+    slow = bfloat16_slowdown() > SLOW
+    if slow:
+        print("no rows of bfloat16, for which this processor has no instructions")
+    precisions: list[Precision] = ["float32"] if slow else ["float32", "bfloat16"]
+    for precision in precisions:
         settings = train_step.model_settings(floor.WIDTH, precision)
         timing.print_rows(train_step.measure(given.rounds, settings, given.clock))
     timing.print_rows(score.measure(given.rounds, given.clock))

@@ -75,11 +75,11 @@ def at_work(
         return False
     begun, after = time.monotonic(), chance.uniform(0, expected.work)
     while (passed := time.monotonic() - begun) < after:
-        if running.process.poll() is not None:
+        if running.done():
             project.note_work(expected, passed)
             return False
         time.sleep(0.01)
-    return running.process.poll() is None
+    return not running.done()
 
 
 def shards_are_whole(project: Project) -> bool:

@@ -72,6 +72,10 @@ class Running:
         log = self.log.parent / "logs" / f"{stage}.txt"
         return log.read_text(errors="replace") if log.exists() else ""
 
+    def done(self) -> bool:
+        """Return whether the stage has ended, or has said that it is done."""
+        return self.process.poll() is not None or ": done in " in self.said()
+
     def wait(self) -> int:
         """Wait for its end: its status; one that hangs is killed."""
         try:

@@ -101,7 +101,7 @@ def run(
 def test_each_protocol_picks_and_scores_its_own_best_epoch(
     patches: Path, test_part: LabelledTest, tmp_path: Path
 ) -> None:
-    settings = replace(TRAIN, epochs=3)
+    settings = replace(TRAIN, epochs=2)
     found = run(patches, test_part, settings, tmp_path / "state.pt")
     shape = net_shape(settings, PatchStore(patches, TRAIN_SPLIT))
     values: dict[Protocol, list[float]] = {protocol: [] for protocol in ALL}

@@ -1,6 +1,10 @@
 """What `tune` and `train` refuse before Ray starts."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from pipeline.cluster.preflight import require_local_capacity
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN
+from pipeline.models import precision
 from pipeline.patches.store import PatchStore
 from pipeline.settings.params import TuneSettings
 from pipeline.settings.resources import WorkerRange, WorkerResources
@@ -67,3 +72,29 @@ def test_a_population_without_anything_to_change_is_refused(patches: Path) -> No
 def test_a_cluster_s_room_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     require_local_capacity("train.workers", 4096, {"CPU": 1.0})
+
+
+def test_a_precision_without_instructions_is_refused_where_the_workers_run_here(
+    patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, slow = PatchStore(patches, TRAIN), replace(MODEL, precision="bfloat16")
+    monkeypatch.setattr(precision, "bfloat16_slowdown", lambda: 25.0)
+    training = partial(require_trainable, replace(SETTINGS, model=slow), store, 1, ONE)
+    for require in (training, partial(require_runnable, slow, TUNE, store)):
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+            require()
+        with pytest.raises(InputError, match=r"model\.precision: bfloat16 takes .* 25 times"):
+            require()
+    monkeypatch.setattr(precision, "bfloat16_slowdown", lambda: 0.5)
+    require_runnable(slow, TUNE, store)
+
+
+@pytest.mark.slow
+def test_a_processor_without_bfloat16_is_known_by_its_time() -> None:
+    measure = "from pipeline.models.precision import *; print(bfloat16_slowdown() > SLOW)"
+    without = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    found = subprocess.run(
+        [sys.executable, "-c", measure], env=without, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "True\n"

@@ -82,7 +82,7 @@ def test_a_flipped_byte_anywhere_is_found_or_changes_nothing(tmp_path: Path) -> 
     whole, generator = path.read_bytes(), np.random.default_rng(0)
     expected = content_of(path)
     # Everywhere in what HDF5 writes about the data, and here and there in the data.
-    places = [*range(0, 800, 7), *generator.integers(0, len(whole), 200).tolist()]
+    places = [*range(0, 800, 11), *generator.integers(0, len(whole), 120).tolist()]
     refusals = []
     for place in places:
         damaged = bytearray(whole)

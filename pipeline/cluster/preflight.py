@@ -30,6 +30,11 @@ def require_capacity(parameter: str, count: int, each: Mapping[str, float]) -> N
     _require_room(parameter, count, each, [node["Resources"] for node in _live_nodes()])
 
 
+def runs_here() -> bool:
+    """Return whether Ray's workers will run on this machine, and not on a cluster's nodes."""
+    return os.environ.get("RAY_ADDRESS", "") in LOCAL
+
+
 def require_local_capacity(parameter: str, count: int, each: Mapping[str, float]) -> None:
     """Refuse workers for which this machine has no room, before Ray has started on it.
 
@@ -38,7 +43,7 @@ def require_local_capacity(parameter: str, count: int, each: Mapping[str, float]
     Raises:
         InputError: as `require_capacity`.
     """
-    if os.environ.get("RAY_ADDRESS", "") in LOCAL:
+    if runs_here():
         spec: Any = ResourceAndLabelSpec().resolve(is_head=True)
         here = spec.to_resource_dict()
         _require_room(parameter, count, each, [here])

@@ -17,7 +17,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 
 from pipeline.common.errors import InputError
-from pipeline.common.nesting import MAX_DEPTH, check_yaml, is_deep_json
+from pipeline.common.nesting import MAX_DEPTH, LimitedParser, is_deep_json
 from pipeline.common.processes import is_alive
 
 UNFINISHED = ".tmp"  # the end of the names of files that are being written
@@ -127,7 +127,6 @@ def read_yaml(path: Path) -> Any:
     """
     content = _read_file(path, MAX_YAML_BYTES)
     try:
-        check_yaml(_yaml().parse(content))
         return _yaml().load(content)
     except DuplicateKeyError as error:
         key = str(error.problem).partition('"')[2].partition('"')[0]
@@ -210,6 +209,8 @@ def project_root() -> Path:
 
 def _yaml() -> YAML:
     yaml = YAML(typ="safe", pure=True)
+    yaml.Parser = LimitedParser
+    yaml.composer.warn_double_anchors = False  # the parser refuses them
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None
     return yaml

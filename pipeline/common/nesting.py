@@ -1,7 +1,7 @@
 """Limits on the nesting of foreign JSON and YAML, and on what YAML's aliases repeat."""
 
 import re
-from collections.abc import Iterable
+from typing import Any
 
 from ruamel.yaml.events import (
     AliasEvent,
@@ -11,6 +11,7 @@ from ruamel.yaml.events import (
     NodeEvent,
     ScalarEvent,
 )
+from ruamel.yaml.parser import Parser
 
 from pipeline.common.errors import InputError
 
@@ -31,19 +32,25 @@ def is_deep_json(content: bytes) -> bool:
     return bool(brackets)
 
 
-def check_yaml(events: Iterable[Event]) -> None:
-    """Refuse YAML nested deeper than `MAX_DEPTH`, or with aliases that repeat too much.
+class LimitedParser(Parser):
+    """A parser of YAML that refuses deep nesting, and aliases that repeat too much.
 
-    Raises:
-        InputError: without the file's name.
+    Both before a value is made of it. The errors are InputErrors without the file's name.
     """
-    count = _NodeCount()
-    for event in events:
-        count.add(event)
-        if len(count.above) > MAX_DEPTH:
+
+    def __init__(self, loader: Any) -> None:
+        super().__init__(loader)
+        self._count = _NodeCount()
+
+    def get_event(self) -> Event:
+        """Return the next event of the file, and count it."""
+        event: Event = super().get_event()
+        self._count.add(event)
+        if len(self._count.above) > MAX_DEPTH:
             raise InputError(f"nested deeper than {MAX_DEPTH} levels: flatten it")
-        if count.nodes > MAX_NODES:
+        if self._count.nodes > MAX_NODES:
             raise InputError("aliases that repeat too much, or themselves: write it out")
+        return event
 
 
 class _NodeCount:

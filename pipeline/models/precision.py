@@ -7,8 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import conv2d
+from torch.utils.benchmark import Timer
 
+from pipeline.common.errors import InputError
 from pipeline.settings.model import Precision
+
+SLOW = 4  # times; bfloat16 without instructions for it took over 100 times as long
 
 
 @contextmanager
@@ -24,6 +29,32 @@ def products(precision: Precision) -> Iterator[None]:
         yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def bfloat16_slowdown() -> float:
+    """Return how many times as long as in float32 this processor convolves in bfloat16.
+
+    Below 1 where it has instructions for it. Measured in a fraction of a second.
+    """
+    seconds = {}
+    for kind in (torch.float32, torch.bfloat16):
+        x, weights = torch.ones(4, 64, 16, 16, dtype=kind), torch.ones(64, 64, 4, 4, dtype=kind)
+        timer = Timer("conv2d(x, weights)", globals={"conv2d": conv2d, "x": x, "weights": weights})
+        seconds[kind] = min(timer.timeit(1).median for _ in range(3))
+    return seconds[torch.bfloat16] / seconds[torch.float32]
+
+
+def require_fast(precision: Precision) -> None:
+    """Refuse bfloat16 on a processor that has no instructions for it.
+
+    Raises:
+        InputError: the products would take more than `SLOW` times as long as in float32.
+    """
+    if precision == "bfloat16" and (slowdown := bfloat16_slowdown()) > SLOW:
+        raise InputError(
+            "params.yaml: model.precision: bfloat16 takes this processor "
+            f"{slowdown:.0f} times as long as float32: use float32, or GPUs"
+        )
 
 
 def rounding() -> list[str | int]:

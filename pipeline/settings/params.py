@@ -7,6 +7,7 @@ block of params.yaml leaves out has its default, which params.yaml shows; null t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -316,9 +317,15 @@ def make_settings(
     faults = FaultFinder(Settings, given, preset, f"{params}: ", f"{presets}: {name}.")
     faults.refuse_booleans(filled)
     try:
-        return TypeAdapter(Settings).validate_python(filled)
+        return _settings_type().validate_python(filled)
     except ValidationError as error:
         raise InputError(faults.one_line(error)) from None
+
+
+@cache
+def _settings_type() -> TypeAdapter[Settings]:
+    """Return the validator of `Settings`, which takes as long to make as a file to read."""
+    return TypeAdapter(Settings)
 
 
 def _completed_scans(block: Mapping[str, Any], params: Path) -> dict[str, Any]:

@@ -26,14 +26,14 @@ from ray.tune.search import BasicVariantGenerator, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.cluster.locks import exclusive_lock
-from pipeline.cluster.preflight import require_capacity, require_local_capacity
+from pipeline.cluster.preflight import require_capacity, require_local_capacity, runs_here
 from pipeline.cluster.session import apart_from_signals
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import require
 from pipeline.common.files import code_digest, digest
 from pipeline.common.names import LABELLED_VALIDATION
 from pipeline.models.interface import method_of
-from pipeline.models.precision import rounding
+from pipeline.models.precision import require_fast, rounding
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.params import MUTABLE, TuneSettings
@@ -81,12 +81,14 @@ def require_runnable(model: ModelSettings, asked: TuneSettings, patches: PatchSt
     """Refuse a sweep that would fail on these patches or on this machine, before Ray starts.
 
     Raises:
-        InputError: too few training patches for a batch, no room for the workers, or nothing to
-            change under pbt.
+        InputError: too few training patches for a batch, no room for the workers, a precision
+            for which the processor has no instructions, or nothing to change under pbt.
     """
     settings = TrainSettings(model, LossSettings(1, 1, 1, 1), asked.epochs, asked.seed)
     shuffled_reader(settings, patches, 0, asked.workers)
     require_local_capacity(WORKERS, asked.concurrent * asked.workers, asked.each)
+    if runs_here() and not asked.gpus:
+        require_fast(model.precision)
     _scheduler(asked, _searched(model, asked))
 
 

@@ -31,12 +31,13 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from torch import nn
 
 from pipeline.cluster.locks import exclusive_lock
-from pipeline.cluster.preflight import require_capacity, require_local_capacity
+from pipeline.cluster.preflight import require_capacity, require_local_capacity, runs_here
 from pipeline.cluster.session import apart_from_signals, share_cores
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, last_line
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
+from pipeline.models.precision import require_fast
 from pipeline.models.tensor_files import save_checkpoint
 from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import SharedPatches, open_store
@@ -89,12 +90,15 @@ def require_trainable(
     """Refuse a training that would fail on these patches or on this machine, before Ray starts.
 
     Raises:
-        InputError: too few training patches for a batch, or no room for the workers.
+        InputError: too few training patches for a batch, no room for the workers, or a precision
+            for which the processor has no instructions.
     """
     counts = workers.counts if isinstance(workers, WorkerRange) else [workers]
     for count in counts:
         shuffled_reader(settings, patches, 0, count)
     require_local_capacity("train.workers", counts[0], resources.each)
+    if runs_here() and not resources.gpus:
+        require_fast(settings.model.precision)
 
 
 def train_on_ray(
