@@ -30,7 +30,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	dvc repro
+	dvc repro --quiet
 
 test: install check
 

@@ -124,8 +124,8 @@ class Project:
     @classmethod
     def make(cls, folder: Path) -> "Project":
         """Copy the checkout, make it small, and run each stage; unless this was done before."""
-        name = digest(str(folder.resolve()))[:8]
-        project = cls(folder, Path(f"/tmp/faults-{name}"))  # noqa: S108  root's alone, by mode
+        name = digest(str(folder.resolve()))[:5]
+        project = cls(folder, Path(f"/tmp/f{name}"))  # noqa: S108  root's alone, by mode
         project.kill_strays()
         shutil.rmtree(project.temporary, ignore_errors=True)
         project.temporary.mkdir(mode=0o700)
@@ -258,13 +258,14 @@ class Project:
     def unfinished_files(self) -> list[str]:
         """The temporary files that stages have left, of the project and elsewhere.
 
-        Without the lock and the token of Ray's private folder, which stay.
+        Without the lock and the token of Ray's private folder, and Ray's own locks, which stay.
         """
         own = [path for path in self.folder.rglob("*.tmp") if ".git" not in path.parts]
         temporary = [
             path
             for path in self.stages_temporary.rglob("*")
             if not (path.parent.name.startswith("skipscan-") and path.name in {".lock", "token"})
+            and path.parent.name != "_ray_lockfiles"
             and path.is_file()
         ]
         return [str(path) for path in (*own, *temporary)]

@@ -71,6 +71,7 @@ def run_unchanged(name: str, stage: Callable[[], None]) -> None:
     """
     started = time.monotonic()
     terminal.send_output_to(LOGS / f"{name}.txt")
+    print(f"{name}: {STAGES[name]}", file=terminal.err())
     before = inputs_of(name)
     stage()
     require_unchanged(name, before)

@@ -20,8 +20,10 @@ from pipeline.tracking.tracker import closing_runs
 from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED
 from stages.track import track, write_record
 
-NEXT = f"""Pictures: {EVALUATED / FIGURES / "scans.png"}. Runs: make mlflow.
-Next: dvc exp run -S preset=best"""
+NEXT = (
+    f"Pictures: {EVALUATED / FIGURES / 'scans.png'}. Runs: make mlflow. "
+    "Next: dvc exp run -S preset=best"
+)
 SETTINGS = "settings.yaml"  # the settings in effect, for `dvc params diff`
 
 
@@ -50,6 +52,6 @@ def main() -> None:
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
     write_whole(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
-    print((EVALUATED / TABLE).read_text(encoding="utf-8"), file=terminal.out())
+    print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="", file=terminal.out())
     print(f"{findings(table)}{NEXT}", file=terminal.out())
     track()

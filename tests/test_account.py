@@ -84,16 +84,13 @@ set: 19 files seen: 6 used as images, 2 as annotations, 6 bad, 5 ignored
   1 abnormal scans of the set's own parts, left out
   the last note
   another
-
-split  classes  scans
-test   weapon       2
-train  normal       3
-
-objects                train  test
-scans without objects      2     0
-cup (normal)               0     1
-dirt (ignored)             3     0
-gun (weapon)               0     6
+scans                    train  test
+normal                       3     0
+weapon                       0     2
+without objects              2     0
+objects: cup (normal)        0     1
+objects: dirt (ignored)      3     0
+objects: gun (weapon)        0     6
 """
     )
 
@@ -106,12 +103,9 @@ def test_the_account_of_a_set_without_anything_to_tell() -> None:
         account
         == """\
 set: 1 files seen: 1 used as images, 0 as annotations, 0 bad, 0 ignored
-
-split  classes  scans
-train  normal       1
-
-objects                train
-scans without objects      1
+scans            train
+normal               1
+without objects      1
 """
     )
 

@@ -68,11 +68,10 @@ def test_the_metrics_are_plain_json() -> None:
 
 def test_the_text_for_people() -> None:
     assert SOME.text().split("\n") == [
-        "over the threshold     share of the test windows",
-        "normal              0.571 (4 scans: no interval)",
-        "gun                 0.333 (2 scans: no interval)",
-        "kitchen knife        0.000 (1 scan: no interval)",
-        "overall             0.250 (2 scans: no interval)",
+        "share of the windows                        normal                           gun"
+        "                kitchen_knife                       overall",
+        "over the threshold    0.571 (4 scans: no interval)  0.333 (2 scans: no interval)"
+        "  0.000 (1 scan: no interval)  0.250 (2 scans: no interval)",
         "asked: 0.05 of normal windows (train.false_alarm_rate); threshold 0.500, set on 8 "
         "validation scans",
         "2 of 3 normal scans and 2 of 2 scans with a threat have a window over it",

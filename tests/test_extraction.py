@@ -135,7 +135,8 @@ def test_a_line_for_every_scan_and_a_table(tmp_path: Path) -> None:
     ]  # fmt: skip
     windows = sum(sum(split["classes"].values()) for split in manifest["splits"].values())
     assert table[-1] == (
-        f"12 scans and {windows} windows in 2.0 s: 6.0 scans/s, {windows / 2:.0f} windows/s"
+        f"12 scans and {windows} windows, without grazing and background, in 2.0 s: "
+        f"6.0 scans/s, {windows / 2:.0f} windows/s"
     )
 
 

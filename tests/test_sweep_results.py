@@ -167,7 +167,7 @@ def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
     result = ruled_by_lambda_con()
     text = sweep_text(result, as_study(result, SPACE), "labelled_auc")
     assert "of 21 trials: finished 20, stopped 0, failed 1" in text
-    assert "training took 60% of the trials' 210 s" in text
+    assert "; training took 60% of their 210 s\n" in text
     assert "failed: lambda_adv 1, lambda_con 40, lambda_lat 1, latent_dim 10: loss_g is nan" in text
 
 

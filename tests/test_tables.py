@@ -15,14 +15,5 @@ def test_names_are_set_left_and_figures_right_as_they_are_written() -> None:
     ]
 
 
-def test_two_columns_of_names() -> None:
-    rows = [["test", "gun, knife", 7], ["validation", "normal", 16]]
-    assert text_table(["split", "classes", "scans"], rows, names=2).split("\n") == [
-        "split       classes     scans",
-        "test        gun, knife      7",
-        "validation  normal         16",
-    ]
-
-
 def test_without_rows_there_are_the_heads() -> None:
     assert text_table(["split", "scans"], []) == "split  scans"

@@ -99,8 +99,9 @@ def test_progress_in_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     screen = io.StringIO()
     monkeypatch.setattr(screen, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", screen)
-    list(terminal.progress("scans", 3, "scan", "abc"))
-    assert "\rscans: 100%" in screen.getvalue()
+    for _ in terminal.progress("scans", 3, "scan", "abc"):
+        assert screen.getvalue().endswith("| 0/3 [00:00<?, ?scan/s]")
+    assert screen.getvalue().endswith(" \r")  # it is gone when the work is done
 
 
 def test_the_trials_that_ended_are_shown_with_the_best_objective(

@@ -7,14 +7,13 @@ from tabulate import tabulate
 from pipeline.common.lines import printable
 
 
-def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]], names: int = 1) -> str:
-    """Return a text table; each column is as wide as its widest cell.
+def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a text table; the first column is aligned left, the others right.
 
     Args:
         heads: the columns' headings.
         rows: a cell for each column, shown as `str` shows it; cells missing at the end are empty.
-        names: number of columns, from the left, that are aligned left; the rest is aligned right.
     """
-    sides = ("left",) * names + ("right",) * (len(heads) - names)
+    sides = ("left", *("right",) * (len(heads) - 1))
     cells = [[printable(str(cell)) for cell in row] for row in (heads, *rows)]
     return tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=sides)

@@ -61,8 +61,8 @@ def progress(
 ) -> "tqdm[Any]":
     """Show how much of some work is done, with the time that is left.
 
-    In a terminal this is a bar. In a file it is a line every 15 seconds, and none for work that
-    takes less.
+    In a terminal this is a bar, which goes when the work is done. In a file it is a line every 15
+    seconds, and none for work that takes less.
 
     Args:
         what: the work.
@@ -72,7 +72,9 @@ def progress(
         done: number of parts that an earlier run has done, which take no time now.
     """
     if err().isatty():
-        return tqdm(items, what, total, unit=unit, file=err(), smoothing=0, initial=done)
+        return tqdm(
+            items, what, total, leave=False, unit=unit, file=err(), smoothing=0, initial=done
+        )
     return tqdm(
         items,
         what,

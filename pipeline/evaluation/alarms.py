@@ -97,16 +97,15 @@ class Alarms:
         }
 
     def text(self) -> str:
-        """Return text for people: the share of each class's windows, and of scans, with an alarm.
+        """Return text for people: the share of each class's windows, and the scans, with an alarm.
 
         Classes without windows are left out.
         """
         defined = {name: found for name, found in self.windows.items() if found.scans}
-        rows = [(name.replace("_", " "), found) for name, found in defined.items()]
-        heads = ["over the threshold", "share of the test windows"]
+        shares = ["over the threshold", *defined.values()]
         calibration, scans = self.validated.calibration, self.validated.scans
         lines = [
-            *([text_table(heads, rows)] if rows else []),
+            *([text_table(["share of the windows", *defined], [shares])] if defined else []),
             f"asked: {calibration.false_alarm_rate:g} of normal windows (train.false_alarm_rate); "
             f"threshold {calibration.scaled_threshold:.3f}, set on {scans} validation "
             f"{'scan' if scans == 1 else 'scans'}",

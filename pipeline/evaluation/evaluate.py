@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
+from pipeline.common import terminal
 from pipeline.common.metrics import AucEstimate, auc_by_scan
-from pipeline.common.names import NORMAL, Scores
+from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.tables import text_table
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
@@ -67,13 +68,20 @@ def score_test(
         calibration: scales the model's anomaly score (Equation 6).
         normals: the training normals; the score `pca` uses their principal components.
     """
-    found: PatchScores = detector.score(store.blocks())
+    found: PatchScores = detector.score(_with_progress(store))
     scores = {
         ANOMALY: calibration.scale(found.anomaly),
         **found.terms,
         **without_model(store, normals),
     }
     return TestScores(store.labels, store.scan_ids, scores)
+
+
+def _with_progress(store: PatchStore) -> Iterator[Patches]:
+    with terminal.progress("scores", len(store.labels), "window") as shown:
+        for block in store.blocks():
+            yield block
+            shown.update(len(block))
 
 
 def without_model(store: PatchSource, normals: PatchSource) -> dict[str, Scores]:

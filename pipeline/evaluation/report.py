@@ -121,9 +121,9 @@ def write_report(
     if reason := unmeasurable(test, classes):
         known = f"implant_auc {validated.criterion:.3f} ({CRITERION})"
         text = "\n".join([heading, reason, known])
-    lines = [text, "", alarms.text()]
+    lines = [text, alarms.text()]
     if test.only_normal:
-        lines += ["", NEXT.format(folder / FIGURES / UNUSUAL)]
+        lines += [NEXT.format(folder / FIGURES / UNUSUAL)]
     write_whole(folder / TABLE, ("\n".join(lines) + "\n").encode())
     rows = estimate_rows(table)
     write_table(folder / "auc.csv", list(rows[0]), rows)

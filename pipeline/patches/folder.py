@@ -67,9 +67,8 @@ def patches_text(manifest: dict[str, Any], seconds: float) -> str:
     return "\n".join(
         [
             text_table(["split", *heads], rows),
-            "(grazing and background windows are left out)",
-            f"{scans} scans and {windows} windows in {seconds:.1f} s: "
-            f"{scans / seconds:.1f} scans/s, {windows / seconds:.0f} windows/s",
+            f"{scans} scans and {windows} windows, without grazing and background, in "
+            f"{seconds:.1f} s: {scans / seconds:.1f} scans/s, {windows / seconds:.0f} windows/s",
         ]
     )
 

@@ -1,13 +1,13 @@
 """Writes the account: the use of every file of a set, and the scans and objects per split."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.common.lines import printable
-from pipeline.common.names import SPLITS
+from pipeline.common.names import NORMAL, SPLITS
 from pipeline.common.tables import text_table
-from pipeline.scans.catalogue import CatalogueRow, catalogue_text
+from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import Listing
 from pipeline.scans.survey import Survey
 
@@ -37,10 +37,7 @@ def account_of(
         *(f"  {count} {note}" for note, count in sorted(listing.notes.items())),
         *([f"  {left_out} abnormal scans of the set's own parts, left out"] if left_out else []),
         *(f"  {note}" for note in notes),
-        "",
-        catalogue_text(rows),
-        "",
-        _objects_text(found, rows, meaning),
+        _table(found, rows, meaning),
     ]
     return printable("\n".join(lines) + "\n")
 
@@ -92,13 +89,14 @@ def _lines_of_files(listing: Listing, found: Survey) -> list[str]:
     ]
 
 
-def _objects_text(
-    found: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str], str]
-) -> str:
-    """Return a text table: objects by class and split, and scans without objects."""
+def _table(found: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str], str]) -> str:
+    """Return a text table: scans by class and split, then their objects, in the set's own words."""
     split_of = {row.scan_id: row.split for row in rows}
+    scans: dict[str, Counter[str]] = defaultdict(Counter)
     objects: dict[str, Counter[str]] = defaultdict(Counter)
     empty: Counter[str] = Counter()
+    for row in rows:
+        scans[", ".join(row.classes) or NORMAL][row.split] += 1
     for entry, counts in zip(found.entries, found.objects, strict=True):
         split = split_of.get(entry.scan_id)
         if split is None:
@@ -107,12 +105,13 @@ def _objects_text(
         for name, count in counts.items():
             objects[name][split] += count
     heads = [split for split in SPLITS if split in split_of.values()]
-    table: Mapping[str, Counter[str]] = {
-        "scans without objects": empty,
-        **{f"{name} ({meaning(name)})": objects[name] for name in sorted(objects)},
-    }
-    lines = [(name, *(counts[head] for head in heads)) for name, counts in table.items()]
-    return text_table(["objects", *heads], lines)
+    counted = [
+        *((name, scans[name]) for name in sorted(scans)),
+        ("without objects", empty),
+        *((f"objects: {name} ({meaning(name)})", objects[name]) for name in sorted(objects)),
+    ]
+    lines = [(name, *(counts[head] for head in heads)) for name, counts in counted]
+    return text_table(["scans", *heads], lines)
 
 
 def _suffix(path: Path) -> str:

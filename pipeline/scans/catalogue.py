@@ -5,7 +5,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, write_whole
 from pipeline.common.names import SPLITS
 from pipeline.common.records import parse_record
-from pipeline.common.tables import text_table
 from pipeline.scans.scan import ScanEntry
 
 CATALOGUE = "scans.jsonl"
@@ -98,10 +97,3 @@ def read_catalogue(folder: Path) -> list[CatalogueRow]:
                 f"digest for each file: {REDO}"
             )
     return rows
-
-
-def catalogue_text(rows: Iterable[CatalogueRow]) -> str:
-    """Return a text table for people: scans per split and class."""
-    counts = Counter((row.split, ", ".join(row.classes) or "normal") for row in rows)
-    lines = [(*names, count) for names, count in sorted(counts.items())]
-    return text_table(["split", "classes", "scans"], lines, names=2)

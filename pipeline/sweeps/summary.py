@@ -67,12 +67,11 @@ def sweep_text(result: SweepResult, study: optuna.Study, objective: str) -> str:
     ]
     lines = [
         f"best {objective} {result.value:.3f} of {len(result.trials)} trials: "
-        + ", ".join(f"{state} {count}" for state, count in counts.items()),
+        + ", ".join(f"{state} {count}" for state, count in counts.items())
+        + (f"; training took {training / wall:.0%} of their {wall:.0f} s" if wall else ""),
         text_table(["setting", "best", "importance"], settings),
         *([f"importance: {few}"] if important and (few := caution_of(result)) else []),
     ]
-    if wall:
-        lines.append(f"training took {training / wall:.0%} of the trials' {wall:.0f} s")
     lines += [
         f"failed: {_one_line(trial)}: {trial.reason}"
         for trial in result.trials

@@ -612,11 +612,13 @@ def test_the_account_adds_up(stage: Stage) -> None:
     assert "  ignored: 1 .md: neither an image nor an annotation of this format" in lines
     assert "  ignored: 1 .cache: neither an image nor an annotation of this format" in lines
     assert "  hidden, and not looked at: 1 (.hidden)" in lines
-    table = [line.split() for line in lines]
-    assert ["test", "gun", "1"] in table
-    heads = table[next(n for n, row in enumerate(table) if row[:1] == ["objects"])]
-    column = heads.index("test") - 1
-    assert next(row for row in table if row[:2] == ["gun", "(gun)"])[2:][column] == "2"
-    assert next(row for row in table if row[:2] == ["bottle", "(normal)"])[2:][column] == "1"
-    empty = next(row for row in table if row[:3] == ["scans", "without", "objects"])[3:]
+    _, *splits = next(line.split() for line in lines if line.startswith("scans "))
+    in_test = {
+        " ".join(words[: -len(splits)]): words[-len(splits) :][splits.index("test")]
+        for words in map(str.split, lines)
+    }
+    assert in_test["gun"] == "1"
+    assert in_test["objects: gun (gun)"] == "2"
+    assert in_test["objects: bottle (normal)"] == "1"
+    empty = next(line.split()[2:] for line in lines if line.startswith("without objects "))
     assert sum(map(int, empty)) == 7
