@@ -90,7 +90,7 @@ class Worker:
 
 def _serve(target: Target, folder: Path, pipe: Connection) -> None:
     """Read inputs from the pipe for ever, and answer with their outcomes."""
-    _outcome(target, target.valid()[0], folder / "in")  # what is imported late is imported now
+    outcome_of(target, target.valid()[0], folder / "in")  # what is imported late is imported now
     size = _status("VmSize")
     limit = (size + 2 * target.megabytes) * MEGABYTE  # so that the machine keeps its memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -101,10 +101,11 @@ def _serve(target: Target, folder: Path, pipe: Connection) -> None:
             content = pipe.recv_bytes()
         except EOFError:
             return
-        pipe.send(_outcome(target, content, folder / "in"))
+        pipe.send(outcome_of(target, content, folder / "in"))
 
 
-def _outcome(target: Target, content: bytes, folder: Path) -> Outcome:
+def outcome_of(target: Target, content: bytes, folder: Path) -> Outcome:
+    """Give an input to the reader in this process; `folder` is new, and removed at the end."""
     folder.mkdir()
     Path("/proc/self/clear_refs").write_text("5")  # the peak, VmHWM, starts anew
     before, started = _status("VmHWM"), time.process_time()

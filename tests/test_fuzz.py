@@ -6,11 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, given, seed, settings
 
-from fuzz.__main__ import fuzz
+from fuzz.__main__ import Report, fuzz
+from fuzz.mutations import damaged
 from fuzz.target import Target
 from fuzz.targets import TARGETS
-from fuzz.worker import Worker
+from fuzz.worker import Worker, outcome_of
 from pipeline.common.errors import InputError
 
 CORPUS = sorted((Path(__file__).parent / "fuzz_corpus").iterdir())
@@ -54,10 +56,26 @@ def test_the_worker_names_what_a_reader_may_not_do() -> None:
         assert worker.run(b"read") == (False, None)
 
 
-@pytest.mark.slow  # a process and a second for each target
+@pytest.mark.slow
+def test_a_short_run_finds_no_fault() -> None:
+    found = fuzz(TARGETS["coco"], 2)
+    assert found.counts["refused"] > 0
+    assert not found.faults
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_short_run_finds_no_fault(name: str) -> None:
-    found = fuzz(TARGETS[name], 2)
+def test_a_hundred_inputs_find_no_fault(name: str, tmp_path: Path) -> None:
+    """In this process: `make fuzz` starts one for each target, which takes seconds."""
+    target, found = TARGETS[name], Report()
+
+    @seed(0)
+    @settings(max_examples=100, phases=[Phase.generate], database=None)
+    @given(damaged(target, target.valid()))
+    def try_all(content: bytes) -> None:
+        found.add(content, *outcome_of(target, content, tmp_path / "in"))
+
+    try_all()
     assert found.counts["refused"] > 0
     assert not found.faults
 

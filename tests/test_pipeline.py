@@ -111,11 +111,16 @@ def ray_address() -> Iterator[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which `dvc repro` has run with the tiny preset, committed.
 
-    Each stage has started a Ray of its own. Some signs in the path mean something in an address.
+    Each stage has started a Ray of its own. Some signs in the path mean something in an address,
+    and TMPDIR is too long for Ray's sockets.
     """
     folder = commit_checkout(tmp_path_factory.mktemp("project") / "ü p%r?o#j [1]" / "skipscan")
+    temporary = tmp_path_factory.mktemp("x" * 80)
     with watched_stages() as seen:
-        run(folder, "dvc", "repro")
+        output = run(folder, "dvc", "repro", TMPDIR=str(temporary))
+    assert output.count("TMPDIR or RAY_TMPDIR is too long for Ray's sockets") == 2  # tune and train
+    left = [path for path in temporary.rglob("*") if path.is_file()]
+    assert {path.parent.name for path in left} <= {"_ray_lockfiles"}  # which Ray never removes
     found = {stage: [sorted(kind) for kind in kinds] for stage, kinds in seen.items()}
     (folder.parent / LISTENING).write_text(json.dumps(found))
     run(folder, "git", "add", *LEFT)
@@ -297,7 +302,7 @@ def test_scans_that_dvc_tracks_are_found_by_experiments_here_and_in_a_copy(
     assert re.search(r"^test +6 +0 +\d+ +[1-9]", in_copy, flags=re.M)  # normal, gun
     assert changed_files(folder) == []
     here = run(folder, *command, "-S", "scans.seed=1", "-n", "here", "scans")
-    assert re.search(r"^test +gun +4", here, flags=re.M)
+    assert re.search(r"^gun( +0)+ +4$", here, flags=re.M)
     assert changed_files(folder) == ["params.yaml", "dvc.lock"]
     committed = run(folder, "git", "log", "--format=", "--name-only", "--all")
     assert not [name for name in committed.splitlines() if name.startswith("data/raw/")]
@@ -311,8 +316,8 @@ def test_a_store_that_was_gone_is_made_up_for(
     output = run_stages(folder, "tune", RAY_ADDRESS=ray_address, **GONE)
     assert output.count("MLflow at http://127.0.0.1:9 failed") == 1
     change(folder, "model", "method", "ganomaly")  # not what made the results
-    run_stages(folder, "track")
-    assert "MLflow has these results already, in the run " in run_stages(folder, "track")
+    tracked = run_stages(folder, "track", "track")
+    assert tracked.count("MLflow has these results already, in the run ") == 1
     client = MlflowClient(sqlite_uri(folder / "mlflow.db"))
     runs = {run.info.run_name: run for run in client.search_runs(["1"])}
     record = json.loads((folder / "results/evaluate/made_from.json").read_text())

@@ -1,4 +1,5 @@
 import copy
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,7 +7,6 @@ import pytest
 import torch
 import torch.distributed
 from torch import nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.models.gan import Gan, build_gan
@@ -148,8 +148,15 @@ def shared_step(rank: int, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_data_parallel_gradients_are_the_mean_of_each_worker_s(tmp_path: Path) -> None:
-    spawn(shared_step, (str(tmp_path),), nprocs=2)
+def test_data_parallel_gradients_are_the_mean_of_each_worker_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    spawn = multiprocessing.get_context("spawn")
+    other = spawn.Process(target=shared_step, args=(1, str(tmp_path)))
+    other.start()
+    shared_step(0, str(tmp_path))
+    other.join()
     alone = []
     for half in batch().chunk(2):
         model = double_model()

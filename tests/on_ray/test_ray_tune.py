@@ -3,12 +3,13 @@
 import json
 import pickle
 import time
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 import ray
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem, copy_files
 from ray.train.constants import _get_ray_train_session_dir
 
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
@@ -98,23 +99,6 @@ def test_a_sweep_killed_and_started_again(
     assert all(run.info.status == "KILLED" for run in runs.values())
 
 
-def test_a_sweep_at_an_address_started_again_has_nothing_left_to_do(
-    run_here: RunHere, patches: Path, tmp_path: Path
-) -> None:
-    run_here("sweep", patches, tmp_path / "first", STORAGE)
-    session = Path(_get_ray_train_session_dir())  # of a Ray that outlives a killed driver
-    (staged,) = session.glob("*/tune-*/driver_artifacts/searcher-state-*.pkl")
-    later = staged.with_name("searcher-state-2999-01-01_00-00-00.pkl")
-    later.write_bytes(pickle.dumps(Attack(tmp_path / "proof")))
-    run_here("sweep", patches, tmp_path / "second", STORAGE)
-    first, second = (
-        json.loads((tmp_path / run / "trials.json").read_text()) for run in ("first", "second")
-    )
-    assert len(first["trials"]) == TUNE.trials
-    assert second["trials"] == first["trials"]
-    assert not (tmp_path / "proof").exists()
-
-
 def test_a_grid_of_which_half_fails(grid: Path) -> None:
     trials = json.loads((grid / "trials.json").read_text())["trials"]
     tried = {(t["settings"]["lambda_con"], t["settings"]["learning_rate"]) for t in trials}
@@ -154,17 +138,34 @@ def test_trials_that_take_over_one_another(
     assert all(trial["epochs"] == 3 for trial in trials)
 
 
-def test_a_trial_of_two_workers(run_here: RunHere, patches: Path, tmp_path: Path) -> None:
-    run_here("parallel", patches, tmp_path)
-    (trial,) = json.loads((tmp_path / "trials.json").read_text())["trials"]
-    assert trial["state"] == "finished"
-    assert trial["epochs"] == TUNE.epochs
-    checkpoints = list(tmp_path.glob("ray/tune-*/*/train/epoch-*/checkpoint.pt"))
+def test_a_trial_of_two_workers_at_an_address_started_again_has_nothing_left_to_do(
+    run_here: RunHere, s3: FileSystem, patches: Path, tmp_path: Path
+) -> None:
+    run_here("parallel", patches, tmp_path / "first", STORAGE)
+    require_free_cpus()
+    first = json.loads((tmp_path / "first/trials.json").read_text())["trials"]
+    assert [(trial["state"], trial["epochs"]) for trial in first] == [("finished", TUNE.epochs)]
+    checkpoints = [
+        file.path
+        for file in s3.get_file_info(FileSelector("bucket/skipscan", recursive=True))
+        if PurePath(file.path).match("tune-*/*/train/epoch-*/checkpoint.pt")
+    ]
     assert len(checkpoints) == TUNE.epochs
     for path in checkpoints:
-        assert all(m["workers"] == 2 for m in load_tensors(path)["state"]["history"])
-    assert {run.info.status for run in trial_runs(tmp_path)} == {"FINISHED"}
-    require_free_cpus()
+        copy_files(path, str(tmp_path / "copy.pt"), s3, LocalFileSystem())
+        assert all(
+            m["workers"] == 2 for m in load_tensors(tmp_path / "copy.pt")["state"]["history"]
+        )
+    assert {run.info.status for run in trial_runs(tmp_path / "first")} == {"FINISHED"}
+
+    session = Path(_get_ray_train_session_dir())  # of a Ray that outlives a killed driver
+    every = session.glob("*/tune-*/driver_artifacts/searcher-state-*.pkl")
+    staged = max(every, key=lambda path: path.stat().st_mtime)
+    later = staged.with_name("searcher-state-2999-01-01_00-00-00.pkl")
+    later.write_bytes(pickle.dumps(Attack(tmp_path / "proof")))
+    run_here("parallel", patches, tmp_path / "second", STORAGE)
+    assert json.loads((tmp_path / "second/trials.json").read_text())["trials"] == first
+    assert not (tmp_path / "proof").exists()
 
 
 def require_free_cpus() -> None:
