@@ -32,7 +32,7 @@ UNSET = ("MLFLOW_TRACKING_URI", "DVC_ROOT", "RAY_ADDRESS")
 GONE_SECONDS = 60  # in which the processes of a killed stage end
 # Short, and the same again whatever its trials' timing: one trial at a time, in the order drawn.
 CHANGES: dict[str, dict[str, Any]] = {
-    "extract": {"shard_scans": 2},
+    "extract": {"shard_scans": 1},
     "tune": {"trials": 2, "epochs": 2, "concurrent": 1},
     "train": {"epochs": 6, "lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 100},
     "evaluate": {"bootstrap": 200, "tsne_points": 200},

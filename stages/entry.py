@@ -54,11 +54,15 @@ def run_stage(main: Callable[[], None]) -> None:
         signal.signal(number, _stop)
     try:
         main()
+        if _stopped_by:  # what `_stop` raises is lost in a finalizer, or a callback of a library
+            _exit(_stopped_by[0])
     except KeyboardInterrupt:
         _exit(_stopped_by[0])
     except Exception as error:
         print(f"error: {_in_one_line(error)}", file=terminal.err())
         sys.exit(1)
+    finally:
+        stop_at_once()
 
 
 def _in_one_line(error: Exception) -> str:

@@ -50,6 +50,19 @@ def test_a_signal_ends_it_with_one_line(number: signal.Signals, status: int) -> 
     assert said == f"stopped by {number.name}: run it again and it goes on\n"
 
 
+@pytest.mark.parametrize(
+    "what", ["time.sleep(60)", "import atexit; atexit.register(time.sleep, 60)"],
+    ids=["whose exception is lost", "after the work"],
+)  # fmt: skip
+def test_a_signal_counts(what: str) -> None:
+    process = start(what, "pass")
+    time.sleep(0.5)  # until the work is done
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert said == "stopped by SIGTERM: run it again and it goes on\n"
+
+
 def test_errors_of_the_system_that_the_user_can_mend_are_one_line() -> None:
     process = start("raise OSError(28, 'No space left on device', '/data/scans/00001.png')")
     _, said = process.communicate(timeout=30)
