@@ -15,7 +15,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import yaml_text
 from pipeline.scans.sources.registry import open_source
 from pipeline.settings.checks import SCHEMES, require_colour
-from pipeline.settings.params import Source, load_settings
+from pipeline.settings.params import Source, load_settings, reading_settings
 from pipeline.settings.resources import WorkerRange
 from pipeline.sweeps.results import Best, choose_settings
 from stages.params import changed_settings, main
@@ -174,6 +174,7 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"storage": ""}, "storage: got '', expected a folder, or an address that"),
         ({"storage": "s4://bucket/x"}, "storage: got 's4://bucket/x', expected a folder, or"),
         ({"storage": "s3://"}, "storage: got 's3://', expected a folder, or"),
+        ({"storage": "work\x1b[31m"}, "storage: got .*expected a folder, or"),
         ({"evaluate__normal_colour": "bleu"}, "evaluate.normal_colour: got 'bleu', expected a"),
         ({"evaluate__abnormal_colour": "#12345"}, "evaluate.abnormal_colour: got '#12345'"),
         ({"evaluate__seed": -1}, "evaluate.seed: got -1, expected 0 to 4294967295$"),
@@ -200,6 +201,11 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"train__cpus": 0.00001}, "train.cpus: got 1e-05, expected 0.0001 or more"),
         ({"tune__gpus": 0.00001}, "tune.gpus: got 1e-05, expected 0 to 1"),
         ({"evaluate": 3}, "evaluate: got 3, expected a block of parameters$"),
+        ({"train": None}, "train: got None, expected a block of parameters$"),
+        ({"train__false_alarm_rate": 0}, "train.false_alarm_rate: got 0.0, expected a share"),
+        ({"train__false_alarm_rate": 1}, "train.false_alarm_rate: got 1.0, expected a share"),
+        ({"tune__max_failed": 1.5}, "tune.max_failed: got 1.5, expected a share from 0 to 1"),
+        ({"tune__max_failed": -0.5}, "tune.max_failed: got -0.5, expected a share from 0 to 1"),
         ({"cache_gb": 0}, "cache_gb: got 0.0, expected more than 0"),
         ({"extra": 1}, "extra: unknown parameter"),
         ({"preset": "dmeo"}, "preset: got 'dmeo', expected one of"),
@@ -261,7 +267,52 @@ def test_a_misspelt_key_is_named_although_the_right_one_is_missing(tmp_path: Pat
     assert str(error.value) == f"{path}: {said}"
 
 
+def test_the_missing_parameter_is_not_counted_beside_its_misspelt_key(tmp_path: Path) -> None:
+    path = with_text(tmp_path, "storage: work/ray", "storrage: work/ray")
+    with pytest.raises(InputError, match=r"storrage: unknown parameter: did you mean storage\?$"):
+        load_settings(path, PRESETS)
+
+
 SPACE = yaml.safe_load((ROOT / "params.yaml").read_text())["tune"]["space"]
+PBT: dict[str, object] = {
+    "tune__scheduler": "pbt",
+    "tune__sampler": "random",
+    "tune__epochs": 2,
+    "tune__space": {**SPACE, "latent_dim": {"choices": [50]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tune__workers": 2}, "scheduler: got 'random, 2 epochs, 2 workers'"),
+        ({"tune__epochs": 1}, "scheduler: got 'random, 1 epochs, 1 workers'"),
+        ({"tune__sampler": "optuna"}, "scheduler: got 'optuna, 2 epochs, 1 workers'"),
+        ({"tune__space": SPACE}, "space: got .*expected only .* to vary under pbt"),
+    ],
+)
+def test_a_population_is_only_of_trials_that_can_take_over_one_another(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    load_settings(with_changes(tmp_path, **PBT), PRESETS)
+    path = with_changes(tmp_path, **{**PBT, **changes})
+    with pytest.raises(InputError, match=rf"tune\.{message}"):
+        load_settings(path, PRESETS)
+
+
+def test_what_cannot_change_how_a_scan_is_read_leaves_its_shard_valid(tmp_path: Path) -> None:
+    def reading(**changes: object) -> dict[str, object]:
+        return reading_settings(load_settings(with_changes(tmp_path, **changes), PRESETS).scans)
+
+    own = {"scans__source": "yolo", "scans__folder": "mine"}
+    for name, value in (
+        ("seed", 7), ("count", 7), ("group", "(.)"), ("bad_input", "skip"), ("parts", "shares"),
+        ("unannotated", "bad"), ("folder", "others"), ("validation", 0.3), ("test_normal", 0.3),
+        ("labelled_validation", 0.1),
+    ):  # fmt: skip
+        assert reading(**{**own, f"scans__{name}": value}) == reading(**own), name
+    for name, value in (("classes", {"a": "gun"}), ("source", "voc"), ("abnormal_class", "cat")):
+        assert reading(**{**own, f"scans__{name}": value}) != reading(**own), name
 
 
 @pytest.mark.parametrize(
