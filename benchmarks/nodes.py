@@ -43,7 +43,7 @@ def main() -> None:
             project.change("model", ngf=given.ngf, ndf=given.ngf)
             one, two = (epoch_seconds(project, nodes, given.epochs) for nodes in (1, 2))
         finally:
-            project.kill_all()
+            project.end_stages()
     print(f"an epoch on one node {one:.1f} s, on two {two:.1f} s: {one / two:.2f} times as fast")
 
 

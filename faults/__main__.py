@@ -67,7 +67,8 @@ def try_all(folder: Path, chosen: list[Fault], outcomes: Outcomes, seed: int) ->
                         try_one(project, fault, outcomes, seed)
                         show(fault, chosen, outcomes)
     finally:
-        project.kill_all()
+        project.end_stages()
+        project.kill_strays(project.temporary)
         shutil.rmtree(project.temporary, ignore_errors=True)
 
 
@@ -86,7 +87,7 @@ def try_one(project: Project, fault: Fault, outcomes: Outcomes, seed: int) -> No
     if outcome.wrong:
         said = [running.said()[-2000:] for running in project.started if running.log.exists()]
         print(fault.name, number, outcome.wrong, *said, sep="\n", file=sys.stderr)
-    project.kill_all()
+    project.end_stages()
     project.set_params()
     outcomes.add(outcome)
 

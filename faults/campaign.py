@@ -60,31 +60,41 @@ def shared_ray(project: Project) -> Iterator[None]:
             project.environment.clear()
 
 
+ALONE = ("scans", "extract", "evaluate")  # stages that need no Ray
 SECONDS = {"scans": 15.0, "extract": 20.0, "tune": 90.0, "train": 90.0, "evaluate": 60.0}
 
 FAULTS: list[Fault] = [
     *of_stages(
-        "kill -9 of", SAME, {"scans": 30, "extract": 30, "evaluate": 15}, SECONDS, kills.stage
+        "kill -9 of", SAME, {"scans": 34, "extract": 34, "evaluate": 8}, SECONDS, kills.stage
     ),
-    *of_stages("kill -9 of", SAME, {"tune": 12, "train": 12}, SECONDS, kills.stage, shared=True),
-    *of_stages("kill -9 of", SAME, {"tune": 3, "train": 3}, SECONDS, kills.stage),
-    Fault("kill -9 of extract on its own Ray", SAME, 3, 40, kills.extract_on_ray),
+    *of_stages("kill -9 of", SAME, {"tune": 10, "train": 8}, SECONDS, kills.stage, shared=True),
+    *of_stages("kill -9 of", SAME, {"tune": 2, "train": 2}, SECONDS, kills.stage),
+    Fault("kill -9 of extract on its own Ray", SAME, 2, 40, kills.extract_on_ray),
+    *of_stages("parameter changed in", ONE_LINE, dict.fromkeys(ALONE, 1), SECONDS, changes.changed),
     *of_stages(
-        "parameter changed in", ONE_LINE, dict.fromkeys(SECONDS, 1), SECONDS, changes.changed
+        "parameter changed in",
+        ONE_LINE,
+        {"tune": 1, "train": 1},
+        SECONDS,
+        changes.changed,
+        shared=True,
+    ),
+    *of_stages(
+        "disk full in the results of", ONE_LINE, dict.fromkeys(ALONE, 2), SECONDS, disks.full_folder
     ),
     *of_stages(
         "disk full in the results of",
         ONE_LINE,
-        {"scans": 2, "extract": 2, "evaluate": 2, "train": 1},
+        {"train": 1},
         SECONDS,
         disks.full_folder,
+        shared=True,
     ),
     *of_stages(
-        "read-only results of",
-        ONE_LINE,
-        {"scans": 1, "extract": 1, "evaluate": 1, "tune": 1},
-        SECONDS,
-        disks.read_only,
+        "read-only results of", ONE_LINE, dict.fromkeys(ALONE, 1), SECONDS, disks.read_only
+    ),
+    *of_stages(
+        "read-only results of", ONE_LINE, {"tune": 1}, SECONDS, disks.read_only, shared=True
     ),
     *of_stages(
         "SIGTERM or Ctrl-C to",
@@ -123,12 +133,14 @@ FAULTS: list[Fault] = [
         {"tune": 1, "train": 1},
         SECONDS,
         storage.full,
+        shared=True,
     ),
-    Fault("storage full for good in train", ONE_LINE, 1, 120, storage.full_for_good),
+    Fault("storage full for good in train", ONE_LINE, 1, 120, storage.full_for_good, shared=True),
     *(
-        Fault(name, "training ends; `stages track` logs it later", 1, 120, partial(
-            mlflow_server.attempt, faulty=faulty
-        ))
+        Fault(
+            name, "training ends; `stages track` logs it later", 1, 120,
+            partial(mlflow_server.attempt, faulty=faulty), shared=True,
+        )
         for name, faulty in (
             ("MLflow's server killed in train", mlflow_server.killed_server),
             ("MLflow's server never answers", mlflow_server.silent_server),
@@ -141,6 +153,7 @@ FAULTS: list[Fault] = [
         {"tune": 1, "train": 1},
         SECONDS,
         storage.two_stages,
+        shared=True,
     ),
     Fault("two dvc repro at once", "the second says who holds the lock", 1, 60, storage.two_dvc),
     Fault("two other sweeps on one store", "both go on, no run is lost", 1, 120, storage.sweeps),

@@ -126,7 +126,7 @@ class Project:
         """Copy the checkout, make it small, and run each stage; unless this was done before."""
         name = digest(str(folder.resolve()))[:5]
         project = cls(folder, Path(f"/tmp/f{name}"))  # noqa: S108  root's alone, by mode
-        project.kill_strays()
+        project.kill_strays(project.temporary)  # also of a campaign that was killed
         shutil.rmtree(project.temporary, ignore_errors=True)
         project.temporary.mkdir(mode=0o700)
         if not project.undisturbed_file.exists():
@@ -230,16 +230,16 @@ class Project:
         self.started.append(Running(process, log))
         return self.started[-1]
 
-    def kill_all(self) -> None:
-        """Leave nothing running."""
+    def end_stages(self) -> None:
+        """Leave no stage running; a Ray that they share goes on."""
         for running in self.started:
             running.kill()
         self.started.clear()
-        self.kill_strays()
+        self.kill_strays(self.stages_temporary)
 
-    def kill_strays(self) -> None:
-        """Kill all processes of the campaign, also of one that was killed; unmount its disks."""
-        for process in strays(self.temporary):
+    def kill_strays(self, temporary: Path) -> None:
+        """Kill all processes with temporary files in this folder; unmount the campaign's disks."""
+        for process in strays(temporary):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         for disk in psutil.disk_partitions(all=True):

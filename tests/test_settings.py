@@ -311,8 +311,8 @@ def test_what_cannot_change_how_a_scan_is_read_leaves_its_shard_valid(tmp_path: 
         ("labelled_validation", 0.1),
     ):  # fmt: skip
         assert reading(**{**own, f"scans__{name}": value}) == reading(**own), name
-    for name, value in (("classes", {"a": "gun"}), ("source", "voc"), ("abnormal_class", "cat")):
-        assert reading(**{**own, f"scans__{name}": value}) != reading(**own), name
+    for name, other in (("classes", {"a": "gun"}), ("source", "voc"), ("abnormal_class", "cat")):
+        assert reading(**{**own, f"scans__{name}": other}) != reading(**own), name
 
 
 @pytest.mark.parametrize(

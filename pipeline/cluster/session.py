@@ -5,7 +5,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,10 +51,10 @@ def ray_session() -> Iterator[None]:
             # would see its trials die, and record them as failed.
             raise
         except BaseException:
-            ray.shutdown()
+            shut_down()
             raise
         else:
-            ray.shutdown()
+            shut_down()
 
 
 def connect(address: str) -> None:
@@ -122,6 +122,21 @@ def start(folder: Path) -> None:
             print("Ray's node timed out during startup: starting Ray again", file=terminal.err())
         else:
             return
+
+
+def shut_down() -> None:
+    """Shut Ray down; the process keeps its handler of SIGTERM.
+
+    Ray's C++ part sets SIGTERM to end the process, and then goes on for seconds. So Ray shuts down
+    in a thread, while this one sets the handler again and again.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(ray.shutdown)
+        while not ended.done():
+            wait([ended], timeout=0.05)
+            signal.signal(signal.SIGTERM, handler)
+    ended.result()
 
 
 def _runtime_env() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """One Ray for all tests of this folder, and a server of the S3 protocol that its workers know."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -61,9 +62,23 @@ def wait_for(port: int) -> None:
 
 @pytest.fixture(scope="package")
 def session(s3: FileSystem) -> Iterator[None]:
-    """Ray for this process, whose workers find the S3 server by their environment."""
+    """Ray for this process, whose workers find the S3 server by their environment.
+
+    Ray may not take the handler of SIGTERM away, neither at its start nor at its end.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ray_session():
+        assert is_caught(signal.SIGTERM)
         yield
+    assert is_caught(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
+
+
+def is_caught(number: signal.Signals) -> bool:
+    """Ask the system, since Python does not know of handlers that C++ sets."""
+    status = Path("/proc/self/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 @pytest.fixture(scope="package")
