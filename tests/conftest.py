@@ -26,7 +26,6 @@ def pytest_configure() -> None:
     gc.disable()
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process more for each training
-    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # a training has ended that much sooner
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:

@@ -5,13 +5,21 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import read_json, read_yaml, remove_unfinished, write_whole
+from pipeline.common.files import (
+    SCRATCH,
+    read_json,
+    read_yaml,
+    remove_unfinished,
+    scratch_folder,
+    write_whole,
+)
 
 
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_return(
@@ -145,3 +153,20 @@ def test_another_user_s_process_is_alive() -> None:
         command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
     assert done.stdout == "True\n"
+
+
+def test_a_scratch_folder_goes_at_the_end_and_those_of_killed_processes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    left = tmp_path / f"{SCRATCH}{killed.pid}-abc"
+    others = tmp_path / f"{SCRATCH}{os.getppid()}-abc", tmp_path / f"{SCRATCH}x-abc"
+    for folder in (left, *others):
+        folder.mkdir()
+        (folder / "checkpoint.pt").touch()
+    with scratch_folder() as folder:
+        assert sorted(tmp_path.iterdir()) == sorted([folder, *others])
+        assert f"-{os.getpid()}-" in folder.name
+    assert sorted(tmp_path.iterdir()) == sorted(others)

@@ -19,6 +19,7 @@ from pipeline.cluster.preflight import LOCAL, installed_versions, require_same_v
 from pipeline.cluster.private_folder import private_folder, private_token, require_room
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
+from pipeline.common.files import remove_left_scratch
 
 T = TypeVar("T")
 OBJECT_STORE_BYTES = 128 * 2**20  # only small messages of ours go through it
@@ -34,6 +35,7 @@ def ray_session() -> Iterator[None]:
         InputError: no cluster answers at `RAY_ADDRESS`, its nodes have other versions, or a local
             Ray does not start.
     """
+    remove_left_scratch()  # of workers of a killed stage
     address = os.environ.get("RAY_ADDRESS", "")
     on_cluster = address not in LOCAL
     with nullcontext() if on_cluster else private_folder() as folder:
@@ -156,6 +158,8 @@ def _runtime_env() -> dict[str, Any]:
             "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
             # Workers import torch first; on a busy machine this takes longer than Ray's minute.
             "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
+            # Ray Train's own is 2 s: a training has ended that much sooner.
+            "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
             # On a busy machine, wait long enough for a trial to end before its process is reused.
             "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
         },

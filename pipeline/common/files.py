@@ -6,8 +6,11 @@ import inspect
 import io
 import json
 import os
+import shutil
 import stat
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.nesting import MAX_DEPTH, LimitedParser, is_deep_json
 from pipeline.common.processes import is_alive
 
+SCRATCH = "skipscan-scratch-"  # the beginning of the names of scratch folders
 UNFINISHED = ".tmp"  # the end of the names of files that are being written
 MAX_YAML_BYTES = 2**16  # it takes a second to read
 
@@ -51,6 +55,25 @@ def remove_unfinished(folder: Path) -> None:
         writer = path.name.removesuffix(UNFINISHED).rpartition(".")[2]
         if not (writer.isdecimal() and is_alive(int(writer))):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a folder among the temporary files, and remove it at the end.
+
+    Folders that killed processes have left on this machine are removed first.
+    """
+    remove_left_scratch()
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+def remove_left_scratch() -> None:
+    """Remove the scratch folders of processes that have ended."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+        owner = folder.name.removeprefix(SCRATCH).partition("-")[0]
+        if owner.isdecimal() and not is_alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish(beside: Path, path: Path) -> None:

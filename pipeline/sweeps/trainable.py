@@ -4,7 +4,6 @@ A trial with one worker trains in that process; a trial with several workers tra
 with the same loop. The process imports this module, so the module imports no MLflow or Optuna.
 """
 
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from pipeline.cluster.session import share_cores
 from pipeline.cluster.storage import Storage
+from pipeline.common.files import scratch_folder
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.models.tensor_files import save_checkpoint
 from pipeline.patches.store import PatchStore
@@ -122,8 +122,8 @@ def _resumed(checkpoint: Checkpoint, key: str) -> State | None:
 
 def report_epoch(metrics: Metrics, state: State, job: SweepJob) -> None:
     """Report an epoch's metrics to Tune, with a checkpoint to resume from."""
-    with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder), state, job.key)
+    with scratch_folder() as folder:
+        save_checkpoint(folder, state, job.key)
         reported = {**metrics, OBJECTIVE: metrics[job.objective]}
         checkpoint = Checkpoint.from_directory(folder)
         place = tune.get_context().get_storage().trial_fs_path

@@ -4,7 +4,6 @@ Every worker process imports this module before it trains. So this module does n
 which takes a second to import; `pipeline.training.curves` does.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -36,6 +35,7 @@ from pipeline.cluster.session import apart_from_signals, share_cores
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, last_line
+from pipeline.common.files import scratch_folder
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.models.precision import require_fast
 from pipeline.models.tensor_files import save_checkpoint
@@ -240,8 +240,8 @@ def _report(job: TrainJob, worker: Worker, metrics: Metrics, state: State) -> No
         ray.train.report(metrics)
         return
     print(describe_epoch(metrics, job.settings.epochs), flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder), state, job.key)
+    with scratch_folder() as folder:
+        save_checkpoint(folder, state, job.key)
         ray.train.report(
             metrics,
             checkpoint=Checkpoint.from_directory(folder),
