@@ -6,7 +6,7 @@ import sys
 import time
 import unicodedata
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,11 @@ from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 from pipeline.settings.params import load_settings
+from pipeline.sweeps.results import write_sweep
 from pipeline.tracking.runs import (
     BEST_TAG,
     OPEN_TAG,
+    SWEEP_TAG,
     Origin,
     _decided,
     chosen_params,
@@ -36,6 +38,8 @@ from pipeline.tracking.runs import (
 )
 from pipeline.tracking.tracked_run import NoRun, StoredRun, TrackedRun
 from pipeline.tracking.tracker import PARENT_TAG, Tracker, closing_runs
+from stages.entry import SWEEP
+from stages.track import track_sweep
 from tests.imports import ROOT
 from tests.tiny import LOSSES, MODEL
 
@@ -76,6 +80,16 @@ def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> 
     assert run.data.params["train.false_alarm_rate"] == "0.05"
     assert run.data.params["model.batch_size"] == "64"
     assert run.data.tags["skipscan.data"] == "data-a"
+
+
+def test_runs_are_told_apart_by_their_parameters(tracker: Tracker) -> None:
+    other = Origin.now(replace(SETTINGS, cache_gb=1), "data-m")
+    assert pipeline_run(tracker, other) != pipeline_run(tracker, origin("data-m"))
+
+
+def test_no_origin_has_the_credentials_of_the_storage() -> None:
+    settings = replace(SETTINGS, storage="s3://user:secret@host/x")
+    assert "secret" not in str(Origin.now(settings, "data").parameters)
 
 
 def test_the_same_results_are_in_one_run_unless_a_stage_has_opened_another(
@@ -238,6 +252,24 @@ def test_one_trial_is_tagged_as_the_best(tracker: Tracker) -> None:
     assert sweep.child("trial-b") == runs["trial-b"]
     assert found["trial-b"].data.tags[BEST_TAG] == "true"
     assert found["trial-b"].info.status == "FINISHED"
+
+
+def test_trials_that_a_kill_left_behind_are_closed(tracker: Tracker) -> None:
+    sweep = StoredRun(tracker, "killed sweep")
+    runs = {name: sweep.child(name) for name in ("trial-a", "trial-b")}
+    kill_others(sweep, ["trial-a"])
+    states = {name: logged(run).info.status for name, run in runs.items()}
+    assert states == {"trial-a": "RUNNING", "trial-b": "KILLED"}
+
+
+def test_without_a_sweep_none_is_logged(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sweep(SWEEP, None, "none", None)
+    parent = pipeline_run(tracker, origin("data-w"))
+    assert track_sweep(tracker, parent) == {SWEEP_TAG: "none", "objective": "none"}
+    assert parent.children({}) == {}
 
 
 def test_a_database_is_there_only_when_it_is_whole(
