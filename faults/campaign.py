@@ -65,9 +65,9 @@ SECONDS = {"scans": 15.0, "extract": 20.0, "tune": 90.0, "train": 90.0, "evaluat
 
 FAULTS: list[Fault] = [
     *of_stages(
-        "kill -9 of", SAME, {"scans": 34, "extract": 34, "evaluate": 8}, SECONDS, kills.stage
+        "kill -9 of", SAME, {"scans": 34, "extract": 34, "evaluate": 6}, SECONDS, kills.stage
     ),
-    *of_stages("kill -9 of", SAME, {"tune": 10, "train": 8}, SECONDS, kills.stage, shared=True),
+    *of_stages("kill -9 of", SAME, {"tune": 6, "train": 4}, SECONDS, kills.stage, shared=True),
     *of_stages("kill -9 of", SAME, {"tune": 2, "train": 2}, SECONDS, kills.stage),
     Fault("kill -9 of extract on its own Ray", SAME, 2, 40, kills.extract_on_ray),
     *of_stages("parameter changed in", ONE_LINE, dict.fromkeys(ALONE, 1), SECONDS, changes.changed),
