@@ -65,7 +65,7 @@ SECONDS = {"scans": 15.0, "extract": 20.0, "tune": 90.0, "train": 90.0, "evaluat
 
 FAULTS: list[Fault] = [
     *of_stages(
-        "kill -9 of", SAME, {"scans": 34, "extract": 34, "evaluate": 6}, SECONDS, kills.stage
+        "kill -9 of", SAME, {"scans": 36, "extract": 36, "evaluate": 6}, SECONDS, kills.stage
     ),
     *of_stages("kill -9 of", SAME, {"tune": 6, "train": 4}, SECONDS, kills.stage, shared=True),
     *of_stages("kill -9 of", SAME, {"tune": 2, "train": 2}, SECONDS, kills.stage),
