@@ -316,8 +316,8 @@ def test_a_store_that_was_gone_is_made_up_for(
     output = run_stages(folder, "tune", RAY_ADDRESS=ray_address, **GONE)
     assert output.count("MLflow at http://127.0.0.1:9 failed") == 1
     change(folder, "model", "method", "ganomaly")  # not what made the results
-    tracked = run_stages(folder, "track", "track")
-    assert tracked.count("MLflow has these results already, in the run ") == 1
+    run_stages(folder, "track")
+    assert "MLflow has these results already, in the run " in run_stages(folder, "track")
     client = MlflowClient(sqlite_uri(folder / "mlflow.db"))
     runs = {run.info.run_name: run for run in client.search_runs(["1"])}
     record = json.loads((folder / "results/evaluate/made_from.json").read_text())
@@ -343,7 +343,7 @@ def test_a_folder_of_scans_and_masks_of_one_s_own(ray_address: str, tmp_path: Pa
     ):
         change(folder, "scans", key, value)
     output = run(folder, sys.executable, "-m", "stages", "scans")
-    assert "\nscans                train  validation  labelled_validation  test\n" in output
+    assert re.search(r"^scans +train +validation +labelled_validation +test$", output, flags=re.M)
     extract = (sys.executable, "-m", "stages", "extract")
     larger = run(folder, *extract, fails=True, RAY_ADDRESS=ray_address)
     reason = "a scan of 64x48 pixels is smaller than a window of 64x64"
