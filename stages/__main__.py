@@ -6,6 +6,7 @@ swallow a Ctrl-C.
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from pipeline.common import terminal
+from pipeline.common.files import scratch_folder
 from stages.entry import LOGS, run_stage, stop_at_once
 from stages.unchanged import inputs_of, require_unchanged
 
@@ -67,13 +69,16 @@ def make_parser() -> argparse.ArgumentParser:
 def run_unchanged(name: str, stage: Callable[[], None]) -> None:
     """Run a stage whose parameters and code have to be the same until its end.
 
-    The output of libraries goes to the stage's log file.
+    The output of libraries goes to the stage's log file, and their temporary files to a folder that
+    the next start removes if this process is killed.
     """
     started = time.monotonic()
     terminal.send_output_to(LOGS / f"{name}.txt")
     print(f"{name}: {STAGES[name]}", file=terminal.err())
     before = inputs_of(name)
-    stage()
+    with scratch_folder() as folder:
+        tempfile.tempdir = str(folder)
+        stage()
     require_unchanged(name, before)
     seconds = timedelta(seconds=round(time.monotonic() - started))
     print(f"{name}: done in {seconds}", file=terminal.err())

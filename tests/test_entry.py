@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.common.files import SCRATCH
 from tests.imports import ROOT
 
 STAGE = """
@@ -111,3 +112,19 @@ def test_wrong_input_is_one_line() -> None:
     process = start("raise InputError('file: wrong')")
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (1, "error: file: wrong\n")
+
+
+def test_a_stage_s_temporary_files_are_in_a_scratch_folder(tmp_path: Path) -> None:
+    code = """
+import tempfile
+from pathlib import Path
+from stages.__main__ import run_unchanged
+
+run_unchanged("scans", lambda: Path("seen").write_text(tempfile.mkdtemp()))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    seen = Path((tmp_path / "seen").read_text())
+    assert seen.parent.parent == tmp_path
+    assert seen.parent.name.startswith(SCRATCH)
+    assert not seen.parent.exists()
