@@ -198,7 +198,7 @@ def test_what_a_method_does_not_have_was_not_searched(tmp_path: Path) -> None:
     assert "lambda_con" not in (tmp_path / "summary.txt").read_text()
 
 
-@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("count", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_figures_are_drawn_for_as_many_trials_as_there_are(tmp_path: Path, count: int) -> None:
     result = SweepResult(ruled_by_lambda_con().trials[:count])
     write_summary(tmp_path, result, SPACE, "labelled_auc")

@@ -181,6 +181,7 @@ def test_class_folders_name_what_is_in_no_class(tmp_path: Path) -> None:
     assert source.meaning("bird") == "bird"
 
 
+@pytest.mark.slow  # 60,000 scans
 def test_the_split_of_the_paper() -> None:
     entries = [
         ScanEntry(f"{part}/{name}/{number}", (), (), part)
