@@ -260,9 +260,13 @@ class Project:
 
         Without the lock and the token of Ray's private folder, and Ray's own locks, which stay.
         """
-        own = [path for path in self.folder.rglob("*.tmp") if ".git" not in path.parts]
+        own = [
+            path.relative_to(self.folder)
+            for path in self.folder.rglob("*.tmp")
+            if ".git" not in path.parts
+        ]
         temporary = [
-            path
+            path.relative_to(self.stages_temporary)
             for path in self.stages_temporary.rglob("*")
             if not (path.parent.name.startswith("skipscan-") and path.name in {".lock", "token"})
             and path.parent.name != "_ray_lockfiles"
