@@ -30,7 +30,8 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	dvc repro --quiet
+	@dvc repro --quiet
+	@echo 'To keep this run: git add dvc.lock results/evaluate/metrics.json && git commit'
 
 test: install check
 
