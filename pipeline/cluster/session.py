@@ -19,7 +19,6 @@ from pipeline.cluster.preflight import LOCAL, installed_versions, require_same_v
 from pipeline.cluster.private_folder import private_folder, private_token, require_room
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
-from pipeline.common.files import remove_left_scratch
 
 T = TypeVar("T")
 OBJECT_STORE_BYTES = 128 * 2**20  # only small messages of ours go through it
@@ -35,7 +34,6 @@ def ray_session() -> Iterator[None]:
         InputError: no cluster answers at `RAY_ADDRESS`, its nodes have other versions, or a local
             Ray does not start.
     """
-    remove_left_scratch()  # of workers of a killed stage
     address = os.environ.get("RAY_ADDRESS", "")
     on_cluster = address not in LOCAL
     with nullcontext() if on_cluster else private_folder() as folder:
