@@ -24,13 +24,14 @@ from pipeline.patches.manifest import MANIFEST
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import Scan, ScanEntry
+from pipeline.settings.params import ExtractSettings
 from pipeline.settings.scans import BadInputRule
 from pipeline.training.criterion import load_validation
 from pipeline.training.loop import Worker, net_shape, train
 from tests.arrays import ArraySource, clutter, make_set
-from tests.tiny import EXTRACT
 from tests.tiny import TRAIN as SETTINGS
 
+EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)
 CALIBRATION = Calibration(0.0, 1.0, 0.5, 0.05)
 
 

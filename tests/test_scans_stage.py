@@ -1,4 +1,4 @@
-"""The `scans` stage as a process, over a set with two bad files."""
+"""The `scans` stage over a set with two bad files, and as a process where it fails."""
 
 import subprocess
 import sys
@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pipeline.scans.catalogue import read_catalogue
+from stages.scans import main
 from tests.tiny import write_image
 
 ROOT = Path(__file__).parents[1]
@@ -30,29 +31,25 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(project: Path, **scans: object) -> subprocess.CompletedProcess[str]:
+def set_scans(project: Path, **scans: object) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["scans"] |= {"source": "yolo", "folder": "set", "classes": {"gun": "gun"}, **scans}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     (project / "presets.yaml").write_text((ROOT / "presets.yaml").read_text())
-    return subprocess.run(
-        [sys.executable, "-m", "stages", "scans"],
-        cwd=project,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
-def test_bad_files_are_named_and_skipped(project: Path) -> None:
+def test_bad_files_are_named_and_skipped(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     left = project / "data" / "scans" / ".catalogue.jsonl.99999999.tmp"  # by a killed process
     left.parent.mkdir(parents=True)
     left.touch()
-    done = run(project, bad_input="skip", group=r"bag\d+", validation=0.5)
-    assert done.returncode == 0, done.stderr
+    set_scans(project, bad_input="skip", group=r"bag\d+", validation=0.5)
+    monkeypatch.chdir(project)
+    main()
+    said = capsys.readouterr()
     assert not left.exists()
-    lines = [line for line in done.stderr.splitlines() if line.startswith("skipped")]
+    lines = [line for line in said.err.splitlines() if line.startswith("skipped")]
     assert lines[0].startswith("skipped: set/labels/bag2_4.txt: line 1: 3 values after the class")
     assert lines[1].startswith("skipped: set/images/bag4_8.png: ")
     assert lines[2:] == ["skipped 2 bad files"]
@@ -61,11 +58,19 @@ def test_bad_files_are_named_and_skipped(project: Path) -> None:
     splits = {row.scan_id.split("_")[0]: row.split for row in rows}
     assert all(splits[row.scan_id.split("_")[0]] == row.split for row in rows)
     assert splits["images/bag3"] == "test"
-    assert "0 pairs of near-duplicates across splits: data/scans/near_dup" in done.stdout
+    assert "0 pairs of near-duplicates across splits: data/scans/near_dup" in said.out
 
 
 def test_bad_files_are_named_and_the_stage_fails(project: Path) -> None:
-    done = run(project)
+    set_scans(project)
+    done = subprocess.run(
+        [sys.executable, "-m", "stages", "scans"],
+        cwd=project,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     *_, last = done.stderr.splitlines()
     assert last == (

@@ -16,7 +16,13 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import yaml_text
 from pipeline.scans.sources.registry import open_source
 from pipeline.settings.checks import SCHEMES, require_colour
-from pipeline.settings.params import Source, load_settings, reading_settings
+from pipeline.settings.params import (
+    Settings,
+    Source,
+    load_settings,
+    make_settings,
+    reading_settings,
+)
 from pipeline.settings.resources import WorkerRange
 from pipeline.sweeps.results import Best, choose_settings
 from stages.params import changed_settings, main
@@ -26,26 +32,21 @@ NO_SWEEP = Best(None, objective="none", value=None, trials=0, run_id=None)
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "presets.yaml"
 PARAMETERS = yaml.load((ROOT / "params.yaml").read_text(), yaml.CSafeLoader)
+AVAILABLE = yaml.load(PRESETS.read_text(), yaml.CSafeLoader)
 
 
-def with_changes(folder: Path, **changes: object) -> Path:
-    """Write all parameters; or with changes, only the blocks that change, which is read sooner."""
-    touched = {name.partition("__")[0] for name in changes}
-    content = {
-        name: {} if changes and isinstance(value, dict) and name not in touched else deepcopy(value)
-        for name, value in PARAMETERS.items()
-    }
+def settings_with(**changes: object) -> Settings:
+    """Return the settings of params.yaml with changes, without the time that YAML takes."""
+    content = deepcopy(PARAMETERS)
     for name, value in changes.items():
         *block, key = name.split("__")
         target = content[block[0]] if block else content
         target[key] = value
-    path = folder / "params.yaml"
-    path.write_text(yaml_text(content))
-    return path
+    return make_settings(content, AVAILABLE, Path("params.yaml"), PRESETS)
 
 
-def test_the_paper_s_values(tmp_path: Path) -> None:
-    settings = load_settings(with_changes(tmp_path, preset="paper"), PRESETS)
+def test_the_paper_s_values() -> None:
+    settings = settings_with(preset="paper")
     model, train = settings.model, settings.train
     assert (model.ngf, model.ndf, model.learning_rate) == (64, 64, 2e-3)
     assert (model.beta1, model.beta2) == (0.5, 0.999)
@@ -55,13 +56,13 @@ def test_the_paper_s_values(tmp_path: Path) -> None:
     assert settings.tune.trials == 0
 
 
-@pytest.mark.parametrize("preset", yaml.safe_load(PRESETS.read_text()))
-def test_every_preset_fills_every_null(tmp_path: Path, preset: str) -> None:
-    assert load_settings(with_changes(tmp_path, preset=preset), PRESETS).preset == preset
+@pytest.mark.parametrize("preset", AVAILABLE)
+def test_every_preset_fills_every_null(preset: str) -> None:
+    assert settings_with(preset=preset).preset == preset
 
 
-def test_params_override_the_preset(tmp_path: Path) -> None:
-    settings = load_settings(with_changes(tmp_path, train__lambda_con=50), PRESETS)
+def test_params_override_the_preset() -> None:
+    settings = settings_with(train__lambda_con=50)
     assert settings.train.lambda_con == 50
     assert settings.train.lambda_adv == "sweep"
 
@@ -76,23 +77,21 @@ def test_params_override_the_preset(tmp_path: Path) -> None:
     ],
 )
 def test_no_labels_of_one_s_own_scans_are_used_unasked(
-    tmp_path: Path, source: str, given: float | None, share: float
+    source: str, given: float | None, share: float
 ) -> None:
     changes = {
         "scans__source": source,
         "scans__folder": "data/README.md" if source == "generated" else "mine",
         "scans__labelled_validation": given,
     }
-    assert (
-        load_settings(with_changes(tmp_path, **changes), PRESETS).scans.labelled_validation == share
-    )
+    assert settings_with(**changes).scans.labelled_validation == share
 
 
 def test_the_old_name_of_generated_scans_is_read_and_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    settings = load_settings(with_changes(tmp_path, scans__source="embedded"), PRESETS)
-    assert settings == load_settings(with_changes(tmp_path, scans__source="generated"), PRESETS)
+    settings = settings_with(scans__source="embedded")
+    assert settings == settings_with(scans__source="generated")
     said = "params.yaml: scans.source: embedded is called generated now\n"
     assert capsys.readouterr().err.endswith(said)
 
@@ -134,7 +133,7 @@ def test_the_docs_show_every_source_of_scans_and_the_workers() -> None:
     assert any({"tune", "train"} <= blocks.keys() for blocks in shown)
 
 
-@pytest.mark.parametrize("preset", yaml.safe_load(PRESETS.read_text()))
+@pytest.mark.parametrize("preset", AVAILABLE)
 def test_a_key_that_is_left_out_has_the_default_that_the_file_shows(
     tmp_path: Path, preset: str
 ) -> None:
@@ -143,9 +142,7 @@ def test_a_key_that_is_left_out_has_the_default_that_the_file_shows(
     }
     path = tmp_path / "params.yaml"
     path.write_text(yaml_text({**PARAMETERS, **blocks, "preset": preset}))
-    assert load_settings(path, PRESETS) == load_settings(
-        with_changes(tmp_path, preset=preset), PRESETS
-    )
+    assert load_settings(path, PRESETS) == settings_with(preset=preset)
 
 
 def commands() -> list[str]:
@@ -163,9 +160,9 @@ def commands() -> list[str]:
 def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
     words = shlex.split(command, comments=True)
     changes = [value for flag, value in pairwise(words) if flag == "-S"]
-    path = with_changes(tmp_path)
+    path = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
     apply_overrides(path, changes)
-    assert load_settings(path, PRESETS) != load_settings(with_changes(tmp_path), PRESETS)
+    assert load_settings(path, PRESETS) != settings_with()
 
 
 @pytest.mark.parametrize(
@@ -256,12 +253,9 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"model__batch_size": 1}, "model.batch_size: got 1"),
     ],
 )
-def test_a_wrong_parameter_is_named_with_its_file(
-    tmp_path: Path, changes: dict[str, object], message: str
-) -> None:
-    path = with_changes(tmp_path, **changes)
+def test_a_wrong_parameter_is_named_with_its_file(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=f"params.yaml: {message}") as error:
-        load_settings(path, PRESETS)
+        settings_with(**changes)
     assert "\n" not in str(error.value)
 
 
@@ -279,7 +273,7 @@ def test_the_missing_parameter_is_not_counted_beside_its_misspelt_key(tmp_path: 
         load_settings(path, PRESETS)
 
 
-SPACE = yaml.safe_load((ROOT / "params.yaml").read_text())["tune"]["space"]
+SPACE = PARAMETERS["tune"]["space"]
 PBT: dict[str, object] = {
     "tune__scheduler": "pbt",
     "tune__sampler": "random",
@@ -298,17 +292,16 @@ PBT: dict[str, object] = {
     ],
 )
 def test_a_population_is_only_of_trials_that_can_take_over_one_another(
-    tmp_path: Path, changes: dict[str, object], message: str
+    changes: dict[str, object], message: str
 ) -> None:
-    load_settings(with_changes(tmp_path, **PBT), PRESETS)
-    path = with_changes(tmp_path, **{**PBT, **changes})
+    settings_with(**PBT)
     with pytest.raises(InputError, match=rf"tune\.{message}"):
-        load_settings(path, PRESETS)
+        settings_with(**{**PBT, **changes})
 
 
-def test_what_cannot_change_how_a_scan_is_read_leaves_its_shard_valid(tmp_path: Path) -> None:
+def test_what_cannot_change_how_a_scan_is_read_leaves_its_shard_valid() -> None:
     def reading(**changes: object) -> dict[str, object]:
-        return reading_settings(load_settings(with_changes(tmp_path, **changes), PRESETS).scans)
+        return reading_settings(settings_with(**changes).scans)
 
     own = {"scans__source": "yolo", "scans__folder": "mine"}
     for name, value in (
@@ -337,19 +330,17 @@ def test_what_cannot_change_how_a_scan_is_read_leaves_its_shard_valid(tmp_path: 
     ],
 )
 def test_a_sweep_over_values_that_their_setting_does_not_allow_is_refused(
-    tmp_path: Path, name: str, values: object, message: str
+    name: str, values: object, message: str
 ) -> None:
-    path = with_changes(tmp_path, tune__space={**SPACE, name: values}, tune__workers=2)
     place = "model" if "multiple" in message else r"tune\.space"
     with pytest.raises(InputError, match=rf"params\.yaml: {place}\.{message}"):
-        load_settings(path, PRESETS)
+        settings_with(tune__space={**SPACE, name: values}, tune__workers=2)
 
 
 @pytest.mark.parametrize("name", ["method", "precision", "latent_score", "lambda_cno"])
-def test_a_sweep_searches_numbers_only(tmp_path: Path, name: str) -> None:
-    path = with_changes(tmp_path, tune__space={**SPACE, name: {"choices": [1]}})
+def test_a_sweep_searches_numbers_only(name: str) -> None:
     with pytest.raises(InputError, match=f"tune.space: got '{name}', expected one of lambda_adv"):
-        load_settings(path, PRESETS)
+        settings_with(tune__space={**SPACE, name: {"choices": [1]}})
 
 
 @pytest.mark.parametrize(
@@ -367,21 +358,20 @@ def test_a_wrong_value_of_a_preset_is_named_with_the_presets_file(
     presets = tmp_path / "presets.yaml"
     presets.write_text(PRESETS.read_text().replace(old, new, 1))
     with pytest.raises(InputError, match=rf"presets\.yaml: {message}"):
-        load_settings(with_changes(tmp_path, preset="demo"), presets)
+        load_settings(ROOT / "params.yaml", presets)
 
 
-def test_every_css_colour_is_one_that_figures_take(tmp_path: Path) -> None:
-    path = with_changes(tmp_path, evaluate__normal_colour="#ABC")
-    assert load_settings(path, PRESETS).evaluate.normal_colour == "#ABC"
+def test_every_css_colour_is_one_that_figures_take() -> None:
+    assert settings_with(evaluate__normal_colour="#ABC").evaluate.normal_colour == "#ABC"
     for colour in ("steelblue", "#4c78a8", "#ABC", *colormap):
         require_colour("normal_colour", colour)
         assert is_color_like(colour)
 
 
-def test_an_address_of_each_file_system_is_a_storage(tmp_path: Path) -> None:
+def test_an_address_of_each_file_system_is_a_storage() -> None:
     for scheme in SCHEMES:
-        path = with_changes(tmp_path, storage=f"{scheme}://bucket/folder?region=eu-north-1")
-        assert load_settings(path, PRESETS).storage.startswith(scheme)
+        address = f"{scheme}://bucket/folder?region=eu-north-1"
+        assert settings_with(storage=address).storage == address
 
 
 def test_files_that_are_not_settings_are_named(tmp_path: Path) -> None:
@@ -464,7 +454,9 @@ def test_what_the_stage_params_prints_is_read_back_equal(
 ) -> None:
     classes: dict[str | int, str] = {7: "gun", "last": "no"}
     classes |= {name: f"of {name}" for name in NAMES}
-    with_changes(tmp_path, scans__classes=classes, model__learning_rate=2e-5)
+    content = deepcopy(PARAMETERS)
+    content["scans"]["classes"], content["model"]["learning_rate"] = classes, 2e-5
+    (tmp_path / "params.yaml").write_text(yaml_text(content))
     shutil.copy(PRESETS, tmp_path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
@@ -476,10 +468,9 @@ def test_what_the_stage_params_prints_is_read_back_equal(
     assert before.scans.classes == classes
 
 
-def test_workers_by_number_or_by_range(tmp_path: Path) -> None:
+def test_workers_by_number_or_by_range() -> None:
     changes: dict[str, object] = {"train__workers": {"min": 1, "max": 4}, "train__gpus": 0.5}
-    path = with_changes(tmp_path, **changes, model__batch_size=48)
-    train = load_settings(path, PRESETS).train
+    train = settings_with(**changes, model__batch_size=48).train
     assert isinstance(train.workers, WorkerRange)
     assert list(train.workers.counts) == [1, 2, 3, 4]
     assert train.each == {"CPU": 1, "GPU": 0.5}
@@ -538,7 +529,7 @@ def test_the_stage_params_names_the_change_that_is_wrong(
 def test_the_stage_params_changes_what_dvc_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    path = with_changes(tmp_path)
+    path = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
     apply_overrides(path, [change])
     monkeypatch.chdir(ROOT)
     assert changed_settings([change]) == load_settings(path, PRESETS)

@@ -21,9 +21,11 @@ from pipeline.models.detector import Calibration
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
+from pipeline.settings.params import ExtractSettings
 from tests.arrays import ArraySource, clutter, save
 from tests.darkness import darkness_detector, darkness_of
-from tests.tiny import EXTRACT
+
+EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)
 
 # A darkness of 20 is 0, of 120 is 1, and the threshold of 70 is 0.5.
 CALIBRATION = Calibration(minimum=20, maximum=120, threshold=70, false_alarm_rate=0.05)

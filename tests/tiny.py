@@ -16,7 +16,7 @@ from pipeline.settings.scans import SplitShares
 from pipeline.training.loop import TrainSettings
 
 SHARES = SplitShares(validation=0.25, test_normal=0.25, labelled_validation=0.3)
-EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)
+EXTRACT = ExtractSettings(size=16, stride=12, shard_scans=2)
 MODEL = ModelSettings(
     ngf=4, ndf=4, batch_size=16, learning_rate=2e-3, beta1=0.5, beta2=0.999, score_lambda=0.9
 )
