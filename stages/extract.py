@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 
+from pipeline.cluster.private_folder import remove_left_folders
 from pipeline.cluster.session import ray_session
 from pipeline.common import terminal
 from pipeline.patches.cutting import Recipe, ShardResult
@@ -28,6 +29,7 @@ def main() -> None:
     started = time.monotonic()
     manifest = extract_patches(PATCHES, read_catalogue(SCANS), source, settings.extract, how)
     print(patches_text(manifest, time.monotonic() - started), file=terminal.out())
+    remove_left_folders()  # a killed run may have left Ray's, and this one may have needed no Ray
     if settings.scans.uses_labels:
         print(LABELS_USED, file=terminal.out())
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pipeline.cluster.private_folder import (
     MOST_SOCKET_BYTES,
     private_folder,
     private_token,
+    remove_left_folders,
     short_base,
     users_folder,
 )
@@ -48,7 +49,16 @@ def test_it_is_new_and_goes_with_its_process_unless_there_was_an_error(base: Pat
     assert folder.exists()
 
 
-def test_those_of_dead_processes_go_at_the_next_start(base: Path) -> None:
+def start_anew() -> None:
+    with private_folder():
+        pass
+
+
+@pytest.mark.parametrize("clean", [start_anew, remove_left_folders])
+def test_those_of_dead_processes_go_at_the_next_start(
+    base: Path, clean: Callable[[], None]
+) -> None:
+    clean()  # where there are none yet
     code = """
 import os, sys
 from pipeline.cluster.private_folder import private_folder
@@ -62,12 +72,12 @@ with private_folder() as folder:
     assert process.stdout is not None
     other = Path(process.stdout.readline().strip())
     (other / "log").touch()
-    with private_folder():
-        assert (other / "log").exists()  # of a process that lives
+    clean()
+    assert (other / "log").exists()  # of a process that lives
     process.kill()
     process.communicate()
-    with private_folder():
-        assert not other.exists()
+    clean()
+    assert not other.exists()
     assert base in other.parents
 
 

@@ -39,9 +39,7 @@ def private_folder() -> Iterator[Path]:
     """
     mine = users_folder(short_base())
     with FileLock(mine / LOCK):
-        for other in mine.iterdir():
-            if other.is_dir():
-                _remove_unless_in_use(other)
+        _remove_unused(mine)
         require_room(mine)
         folder = Path(tempfile.mkdtemp(prefix="", dir=mine))
         in_use = FileLock(folder / LOCK)
@@ -49,6 +47,14 @@ def private_folder() -> Iterator[Path]:
     yield folder  # after an error the folder stays, for its logs, until the next start
     in_use.release()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_left_folders() -> None:
+    """Remove the folders of processes that have ended, for a stage that may need no Ray itself."""
+    for base in {_wanted_base(), Path(DEFAULT)}:
+        if (mine := base / f"skipscan-{os.getuid()}").is_dir():
+            with FileLock(users_folder(base) / LOCK):
+                _remove_unused(mine)
 
 
 def require_room(folder: Path) -> None:
@@ -67,15 +73,19 @@ def require_room(folder: Path) -> None:
 
 def short_base() -> Path:
     """Return RAY_TMPDIR, TMPDIR or /tmp; /tmp also if paths of sockets would be too long."""
-    base = os.environ.get("RAY_TMPDIR", os.environ.get("TMPDIR", DEFAULT))
+    base = _wanted_base()
     longest = f"{base}/skipscan-{os.getuid()}/abcdefgh/{LONGEST_SOCKET.format(pid=os.getpid())}"
     if len(os.fsencode(longest)) <= MOST_SOCKET_BYTES:
-        return Path(base)
+        return base
     print(
         f"TMPDIR or RAY_TMPDIR is too long for Ray's sockets: Ray's own files are in {DEFAULT}",
         file=terminal.err(),
     )
     return Path(DEFAULT)
+
+
+def _wanted_base() -> Path:
+    return Path(os.environ.get("RAY_TMPDIR", os.environ.get("TMPDIR", DEFAULT)))
 
 
 def users_folder(base: Path) -> Path:
@@ -126,7 +136,10 @@ def _keep_token(path: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _remove_unless_in_use(folder: Path) -> None:
-    # A timeout means that the process of the folder lives.
-    with suppress(Timeout), FileLock(folder / LOCK, timeout=0):
-        shutil.rmtree(folder, ignore_errors=True)
+def _remove_unused(mine: Path) -> None:
+    """Remove the folders of processes that have ended."""
+    for folder in mine.iterdir():
+        if folder.is_dir():
+            # A timeout means that the process of the folder lives.
+            with suppress(Timeout), FileLock(folder / LOCK, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
