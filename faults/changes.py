@@ -22,6 +22,11 @@ def changed(project: Project, outcome: Outcome, chance: np.random.Generator, nam
         return
     parameter, value = OTHER[name]
     project.change(name, **{parameter: value})
+    if f"{name}: done in" in running.said():  # it has compared its parameters before the change
+        outcome.hit = False
+        running.wait()
+        project.set_params()
+        return
     check_refused(outcome, running, f"params.yaml: {name}: changed while the stage {name} ran")
     project.set_params()
     check_end(outcome, project, project.stage(name), project.undisturbed(name))
