@@ -67,6 +67,7 @@ def spoil_newest(project: Project, name: str, foreign: bool, chance: np.random.G
     if running.process.poll() is not None:
         return False
     running.process.kill()
+    running.process.wait()  # as a shell does: a process that nobody waits for looks alive
     project.all_ended()  # workers outlive the stage, and may end an epoch meanwhile
     newest = project.checkpoints(name)[-1]
     if foreign:
