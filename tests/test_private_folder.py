@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,6 +81,23 @@ with private_folder() as folder:
     clean()
     assert not other.exists()
     assert base in other.parents
+
+
+def test_it_goes_although_a_process_still_writes_into_it(base: Path) -> None:
+    def write_on(folder: Path) -> None:
+        end, number = time.monotonic() + 0.5, 0
+        while time.monotonic() < end:
+            with suppress(OSError):  # once the folder has gone
+                (folder / "session" / str(number)).touch()
+            number += 1
+
+    with private_folder() as folder:
+        (folder / "session").mkdir()
+        writer = threading.Thread(target=write_on, args=[folder])
+        writer.start()
+    writer.join()
+    assert not folder.exists()
+    assert base in folder.parents
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ MOST_SOCKET_BYTES = 107  # the longest path of a socket on Linux
 LONGEST_SOCKET = "session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_TaskEventsHead"
 LEAST_ROOM = 50_000_000  # bytes; Ray's logs and sockets take 8 MB at its start
 LOCK = ".lock"  # the process holds it until it ends
+REMOVALS = 20  # tries to remove a folder, 0.1 s apart
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def private_folder() -> Iterator[Path]:
         in_use.acquire()
     yield folder  # after an error the folder stays, for its logs, until the next start
     in_use.release()
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
 
 
 def remove_left_folders() -> None:
@@ -142,4 +144,13 @@ def _remove_unused(mine: Path) -> None:
         if folder.is_dir():
             # A timeout means that the process of the folder lives.
             with suppress(Timeout), FileLock(folder / LOCK, timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, into which a process of Ray that is about to end may still write."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
