@@ -1,0 +1,54 @@
+"""p-values of scores: how rare a score is among those of validation normals.
+
+The p-value of a score is (1 + k) / (1 + n), if k of n normals have this score or a higher one. It
+is uniform for one more normal that is drawn like the others, whatever the distribution, and never 0
+(the conformal p-value of Vovk, Gammerman and Shafer, 2005).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.names import Scores
+
+MOST_POINTS = 1024  # of a tail that are kept
+
+
+@dataclass(frozen=True)
+class RightTail:
+    """The scores of n normals, as far as p-values need them.
+
+    Attributes:
+        count: n.
+        scores: (K,) scores of normals, ascending and distinct.
+        reached: (K,) by how many of the normals each of these scores is reached, n to 1.
+    """
+
+    count: int
+    scores: Scores
+    reached: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, scores: Scores) -> "RightTail":
+        """Keep the tail of (n,) scores.
+
+        Of more than `MOST_POINTS` distinct scores, those are kept that 1, 2, 3 ... and then ever
+        more normals reach, in geometric steps: the tail is kept whole, and the rest thinly.
+        """
+        distinct, counts = np.unique(scores, return_counts=True)
+        reached = counts[::-1].cumsum()[::-1].astype(np.float64)
+        if len(distinct) > MOST_POINTS:
+            steps = np.geomspace(1, len(scores), MOST_POINTS)
+            kept = np.unique(np.searchsorted(-reached, -steps, side="right") - 1)
+            distinct, reached = distinct[kept], reached[kept]
+        return cls(len(scores), distinct, reached)
+
+    def p_values(self, scores: Scores) -> Scores:
+        """Return the p-values of (N,) scores, 1 / (n + 1) to 1.
+
+        Between two scores that are kept, the number of normals that reach a score is interpolated.
+        So a p-value is never too small, but up to a step too large.
+        """
+        reached = np.interp(scores, self.scores, self.reached, left=self.count, right=0)
+        return np.asarray((1 + reached) / (1 + self.count))

@@ -1,0 +1,251 @@
+"""Scores of whole bags, and of the places in them: which bag to open, and where to look.
+
+The windows' scores become p-values among validation normals (`pipeline.common.p_values`), and a
+bag's score is a statistic of its windows' p-values. All windows but background count, also those
+that graze a threat, as they do when a bag is screened.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.metrics import (
+    AucEstimate,
+    RateEstimate,
+    auc,
+    auc_by_scan,
+    estimate_by_scan,
+    rate_by_scan,
+)
+from pipeline.common.names import NORMAL, Patches, Scores
+from pipeline.common.p_values import RightTail
+from pipeline.evaluation.evaluate import TestScores
+from pipeline.evaluation.showcase import FigureInputs, threat_mask
+from pipeline.patches.windows import (
+    GRAZING,
+    is_background,
+    label_windows,
+    stitch,
+    window_origins,
+    window_pixels,
+    window_sums,
+)
+
+TOP = 5  # windows of a bag that its score is the mean of
+LOOKS = (1, 3, 5)  # windows that a person looks at
+BINS = 1000  # of -log p of a pixel, from 0 to its highest
+
+ScorePatches = Callable[[Patches], Mapping[str, Scores]]
+
+
+@dataclass(frozen=True)
+class Bag:
+    """A test scan with all its windows but background.
+
+    Attributes:
+        scan_id: the scan's id.
+        scores: (N,) scores of the windows, by the score's name.
+        normal, abnormal: (N,) True on windows that are normal, and that are of a threat. Windows
+            that graze a threat are neither.
+        touches: (N,) True on windows that touch a threat.
+        pixels: by the score's name, (2, BINS): how many pixels have which -log p in the stitched
+            map; first the pixels without threat, then those of a threat.
+    """
+
+    scan_id: str
+    scores: Mapping[str, Scores]
+    normal: NDArray[np.bool_]
+    abnormal: NDArray[np.bool_]
+    touches: NDArray[np.bool_]
+    pixels: Mapping[str, NDArray[np.int64]]
+
+    @property
+    def has_threat(self) -> bool:
+        """Whether the scan has a threat."""
+        return any(bool(counts[1].any()) for counts in self.pixels.values())
+
+
+@dataclass(frozen=True)
+class BagMetrics:
+    """How well one score finds bags, and the places in them; intervals resample whole bags.
+
+    Attributes:
+        auc: AUC of the bags with a threat against the normal bags.
+        found: share of the bags with a threat that raise an alarm.
+        false_alarms: share of the normal bags that do.
+        first_look: by number of windows, the share of the bags with a threat in which one of so
+            many windows with the highest scores touches it.
+        within: mean, over the bags with a threat, of the AUC of a bag's threat windows against its
+            own normal windows.
+        pixels: average precision of the pixels of all bags, by the stitched -log p.
+    """
+
+    auc: AucEstimate
+    found: RateEstimate
+    false_alarms: RateEstimate
+    first_look: Mapping[int, RateEstimate]
+    within: RateEstimate
+    pixels: RateEstimate
+
+
+@dataclass(frozen=True)
+class Tails:
+    """The tails of one score on validation normals.
+
+    Attributes:
+        windows: of the windows' scores.
+        bags: of the bags' scores.
+    """
+
+    windows: RightTail
+    bags: RightTail
+
+    @classmethod
+    def of(cls, scores: Scores, scan_ids: NDArray[np.str_]) -> "Tails":
+        """Return the tails of (N,) scores of validation normal windows of the scans `scan_ids`."""
+        windows = RightTail.of(scores)
+        p_values = windows.p_values(scores)
+        bags = [bag_score(p_values[scan_ids == scan_id]) for scan_id in np.unique(scan_ids)]
+        return cls(windows, RightTail.of(np.array(bags)))
+
+
+def bag_score(p_values: Scores) -> float:
+    """Return a bag's score: the mean of -log p over the `TOP` windows with the smallest p-values.
+
+    A bag without windows is the least suspicious: 0.
+    """
+    smallest = np.sort(p_values)[:TOP]
+    return float(-np.log(smallest).mean()) if len(smallest) else 0.0
+
+
+def scored_bags(
+    inputs: FigureInputs, test: TestScores, tails: Mapping[str, Tails], score: ScorePatches
+) -> Iterator[Bag]:
+    """Yield the test scans with the scores of all their windows but background.
+
+    The windows of the store have their scores already. Those that graze a threat get theirs by
+    `score`. Scans that extraction left out are left out here as well.
+    """
+    for row in inputs.scans:
+        rows = np.flatnonzero(test.scan_ids == row.scan_id)
+        if not len(rows):
+            continue
+        scan = inputs.source.read(row.entry())
+        height, width = scan.image.shape[:2]
+        rule = inputs.rule
+        origins = window_origins(height, width, rule.size, rule.stride)
+        origins = origins[~is_background(scan.image, origins, rule)]
+        stored = {tuple(inputs.store.origins[row].tolist()): row for row in rows.tolist()}
+        known = np.array([stored.get(tuple(origin), -1) for origin in origins.tolist()])
+        others = score(window_pixels(scan.image, origins[known < 0], rule))
+        scores = {}
+        for name, values in test.scores.items():
+            scores[name] = values[known]
+            scores[name][known < 0] = others[name]
+        labels = np.array(label_windows(scan, origins, rule))
+        threats = threat_mask(scan)
+        pixels = {
+            name: _pixel_counts(
+                stitch(-np.log(p_values), origins, rule.size, height, width),
+                threats,
+                tails[name].windows,
+            )
+            for name, p_values in (
+                (name, tails[name].windows.p_values(values)) for name, values in scores.items()
+            )
+        }
+        yield Bag(
+            row.scan_id,
+            scores,
+            normal=labels == NORMAL,
+            abnormal=(labels != NORMAL) & (labels != GRAZING),
+            touches=window_sums(threats, origins, rule.size) > 0,
+            pixels=pixels,
+        )
+
+
+def measure(
+    bags: Sequence[Bag],
+    score: str,
+    tails: Tails,
+    false_alarm_rate: float,
+    samples: int,
+    seed: int,
+) -> BagMetrics:
+    """Measure one score on test bags.
+
+    Args:
+        bags: the test bags.
+        score: the score's name.
+        tails: of the score on validation normals.
+        false_alarm_rate: a bag whose p-value is this or less raises an alarm.
+        samples: number of resamples for intervals.
+        seed: seed of the resampling.
+    """
+    ids = np.array([bag.scan_id for bag in bags])
+    threat = np.array([bag.has_threat for bag in bags], dtype=np.bool_)
+    found = np.array([bag_score(tails.windows.p_values(bag.scores[score])) for bag in bags])
+    alarm = tails.bags.p_values(found) <= false_alarm_rate
+    with_threat = [bag for bag in bags if bag.has_threat]
+    first = {
+        looks: np.array([_is_seen(bag, score, looks) for bag in with_threat], dtype=np.bool_)
+        for looks in LOOKS
+    }
+    within = [value for bag in with_threat if (value := _auc_within(bag, score)) is not None]
+    pixels = np.array([bag.pixels[score] for bag in bags], dtype=np.float64)
+    return BagMetrics(
+        auc=auc_by_scan(found, threat, ids, samples, seed),
+        found=rate_by_scan(alarm[threat], ids[threat], samples, seed),
+        false_alarms=rate_by_scan(alarm[~threat], ids[~threat], samples, seed),
+        first_look={
+            looks: rate_by_scan(seen, ids[threat], samples, seed) for looks, seen in first.items()
+        },
+        within=estimate_by_scan(
+            np.array([(value, 1) for value in within]),
+            lambda sums: sums[0] / sums[1],
+            samples,
+            seed,
+        ),
+        pixels=estimate_by_scan(pixels, average_precision, samples, seed),
+    )
+
+
+def average_precision(counts: NDArray[np.float64]) -> float:
+    """Return the average precision of pixels, NaN without a threat.
+
+    Args:
+        counts: (2, bins), the pixels without and with threat, in bins of a rising score.
+    """
+    without, threats = counts[:, ::-1].cumsum(axis=1)
+    if threats[-1] == 0:
+        return float("nan")
+    alarms = np.maximum(without + threats, 1)
+    return float((counts[1, ::-1] / threats[-1]) @ (threats / alarms))
+
+
+def _mean(sums: NDArray[np.float64]) -> float:
+    """Return the mean of the values whose sum and number are given."""
+    return float(sums[0] / sums[1])
+
+
+def _pixel_counts(
+    evidence: NDArray[np.float32], threats: NDArray[np.bool_], windows: RightTail
+) -> NDArray[np.int64]:
+    """Count the pixels of a stitched map of -log p by bin: without and with threat, (2, BINS)."""
+    highest = np.log(1 + windows.count)
+    bins = (np.nan_to_num(evidence) / highest * (BINS - 1)).astype(np.int64)
+    return np.stack([np.bincount(bins[kind], minlength=BINS) for kind in (~threats, threats)])
+
+
+def _is_seen(bag: Bag, score: str, looks: int) -> bool:
+    """Return whether one of the `looks` windows with the highest scores touches a threat."""
+    first = np.argsort(-bag.scores[score], kind="stable")[:looks]
+    return bool(bag.touches[first].any())
+
+
+def _auc_within(bag: Bag, score: str) -> float | None:
+    """Return the AUC of a bag's threat windows against its own normal windows."""
+    scores = bag.scores[score]
+    return auc(scores[bag.normal], scores[bag.abnormal])

@@ -1,0 +1,128 @@
+"""Which bags are found, and where in them, by scores that are known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from pipeline.common.names import TEST, VALIDATION, Patches, Scores
+from pipeline.common.p_values import RightTail
+from pipeline.evaluation.bags import (
+    BINS,
+    LOOKS,
+    TOP,
+    Bag,
+    Tails,
+    average_precision,
+    bag_score,
+    measure,
+    scored_bags,
+)
+from pipeline.evaluation.evaluate import TestScores
+from pipeline.evaluation.showcase import FigureInputs
+from pipeline.evaluation.trivial_scores import darkness
+from pipeline.models.detector import Calibration, Detector
+from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.nets import NetShape
+from pipeline.patches.store import PatchStore
+from pipeline.patches.windows import cut_windows, window_origins, window_pixels
+from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from tests.tiny import EXTRACT, MODEL
+
+NORMALS = RightTail.of(np.arange(99.0))
+
+
+def bag(name: str, scores: list[float], threat: str) -> Bag:
+    """A bag whose windows are, by a letter each, normal, of a threat, or grazing it."""
+    kinds = np.array(list(threat))
+    pixels = np.zeros((2, BINS), dtype=np.int64)
+    pixels[1, 0] = (kinds != "n").any()
+    return Bag(
+        name, {"score": np.array(scores)}, kinds == "n", kinds == "t", kinds != "n",
+        {"score": pixels},
+    )  # fmt: skip
+
+
+def test_a_bag_s_score_is_of_its_most_suspicious_windows() -> None:
+    p_values = np.array([0.5, 1, 0.01, 0.2, 0.1, 0.9, 0.3])
+    assert TOP == 5
+    assert bag_score(p_values) == pytest.approx(-np.log([0.01, 0.1, 0.2, 0.3, 0.5]).mean())
+    assert bag_score(p_values[:2]) == pytest.approx(-np.log(0.5) / 2)
+    assert bag_score(p_values[:0]) == 0
+
+
+def test_the_tail_of_bags_is_of_the_validation_bags() -> None:
+    scores, ids = np.array([1.0, 5, 2, 6, 3, 4]), np.array(list("ababab"))
+    tails = Tails.of(scores, ids)
+    p_values = tails.windows.p_values(scores)
+    expected = sorted(bag_score(p_values[ids == name]) for name in "ab")
+    np.testing.assert_allclose(tails.bags.scores, expected)
+
+
+def test_bags_are_measured() -> None:
+    bags = [
+        bag("a", [1, 2, 90], "nnt"),  # seen at the first look
+        bag("b", [95, 80, 70, 3], "nngt"),  # its threat is below its normals, but one grazes
+        bag("c", [5, 4, 3, 2, 1, 0], "nnnnnt"),  # not seen in five looks
+        bag("d", [96, 97, 98], "nnn"),
+        bag("e", [1, 1, 1], "nnn"),
+    ]
+    tails = Tails(NORMALS, RightTail.of(np.array([0.1, 0.2, 0.3, 1.4])))
+    found = measure(bags, "score", tails, 0.55, samples=20, seed=0)
+    values = {each.scan_id: bag_score(NORMALS.p_values(each.scores["score"])) for each in bags}
+    assert values["d"] > values["b"] > 1.4 > values["a"] > 0.3 > 0.1 > values["c"] > values["e"]
+    assert found.auc.auc == 0.5  # each of the three is above e, and none above d
+    assert (found.found.rate, found.found.scans) == (pytest.approx(2 / 3), 3)
+    assert (found.false_alarms.rate, found.false_alarms.scans) == (0.5, 2)
+    looks = {number: found.first_look[number].rate for number in LOOKS}
+    assert looks == {1: pytest.approx(1 / 3), 3: pytest.approx(2 / 3), 5: pytest.approx(2 / 3)}
+    assert found.within.rate == pytest.approx((1 + 0 + 0) / 3)
+
+
+def test_average_precision_is_scikit_learn_s() -> None:
+    generator = np.random.default_rng(0)
+    bins, threat = generator.integers(0, 50, 2000), generator.random(2000) < 0.1
+    counts = np.stack([np.bincount(bins[kind], minlength=50) for kind in (~threat, threat)])
+    assert average_precision(counts.astype(float)) == pytest.approx(
+        average_precision_score(threat, bins)
+    )
+    assert np.isnan(average_precision(np.ones((2, 3)) * [[1], [0]]))
+
+
+def test_all_windows_of_a_scan_are_scored(
+    sixray: Path, catalogue: list[CatalogueRow], patches: Path
+) -> None:
+    def score(some: Patches) -> dict[str, Scores]:
+        return {"darkness": darkness(some)}
+
+    store, source = PatchStore(patches, TEST), MasksSource(sixray, SIXRAY, stretched=True)
+    shape = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
+    rows = [row for row in catalogue if row.split == TEST]
+    inputs = FigureInputs(
+        store, rows, source, EXTRACT,
+        Detector(SkipGanomalyScorer(build_networks(shape, 0), MODEL)), Calibration(0, 1, 0.5, 0.1),
+    )  # fmt: skip
+    test = TestScores(store.labels, store.scan_ids, score(store.read(0, len(store))))
+    validation = PatchStore(patches, VALIDATION)
+    scores = score(validation.read(0, len(validation)))["darkness"]
+    tails = {"darkness": Tails.of(scores, validation.scan_ids)}
+    found = {each.scan_id: each for each in scored_bags(inputs, test, tails, score)}
+    assert found.keys() == {row.scan_id for row in rows}
+    for row in rows:
+        scan, each = source.read(row.entry()), found[row.scan_id]
+        height, width = scan.image.shape[:2]
+        every = window_pixels(
+            scan.image, window_origins(height, width, EXTRACT.size, EXTRACT.stride), EXTRACT
+        )
+        np.testing.assert_allclose(each.scores["darkness"], darkness(every))
+        cut = cut_windows(scan, EXTRACT)
+        assert each.normal.sum() == cut.labels.count("normal")
+        assert each.abnormal.sum() == len(cut.labels) - cut.labels.count("normal")
+        assert (each.touches & ~each.normal & ~each.abnormal).sum() == cut.grazing
+        assert each.has_threat == bool(row.classes)
+        threat_pixels = sum(int(region.mask.sum()) for region in scan.regions)
+        assert each.pixels["darkness"][1].sum() == threat_pixels
+        assert each.pixels["darkness"].sum() == height * width
