@@ -7,8 +7,10 @@ from pipeline.common.files import remove_unfinished, write_whole, yaml_text
 from pipeline.common.lines import masked
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
-from pipeline.evaluation.evaluate import score_test
+from pipeline.evaluation.bags import measure_all
+from pipeline.evaluation.evaluate import EveryScore, score_store
 from pipeline.evaluation.findings import findings
+from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import FIGURES, TABLE, heading_of, write_figures, write_report
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.detector import TrainedModel
@@ -35,11 +37,11 @@ def main() -> None:
     model = TrainedModel.load(TRAINED / MODEL)
     detector = model.detector()
     store = PatchStore(PATCHES, TEST)
-    test = score_test(store, detector, model.calibration, PatchStore(PATCHES, TRAIN))
+    components = PrincipalComponents.fit(PatchStore(PATCHES, TRAIN))
+    every = EveryScore(detector, model.calibration, components)
+    test = score_store(store, every)
     validation = PatchStore(PATCHES, VALIDATION)
     validated = Validated(model.calibration, model.provenance["criterion"], validation.scans)
-    heading = heading_of(settings)
-    table = write_report(EVALUATED, store, test, validated, settings.evaluate, heading)
     windows = settings.extract.mode == "windows"
     inputs = FigureInputs(
         store=store,
@@ -49,6 +51,9 @@ def main() -> None:
         detector=detector,
         calibration=model.calibration,
     )
+    bags = measure_all(inputs, test, score_store(validation, every), settings.evaluate, every)
+    heading = heading_of(settings)
+    table = write_report(EVALUATED, store, test, validated, settings.evaluate, heading, bags)
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
     write_whole(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())

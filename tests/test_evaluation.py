@@ -9,8 +9,10 @@ from sklearn.metrics import roc_auc_score
 from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
+from pipeline.evaluation.bags import measure_all
 from pipeline.evaluation.evaluate import (
     ANOMALY,
+    EveryScore,
     TestScores,
     auc_table,
     auc_text,
@@ -21,7 +23,7 @@ from pipeline.evaluation.evaluate import (
     metrics_of,
     roc,
     roc_rows,
-    score_test,
+    score_store,
     unmeasurable,
 )
 from pipeline.evaluation.principal_components import PrincipalComponents
@@ -57,6 +59,11 @@ def made_up(classes: tuple[str, ...], count: int = 60) -> TestScores:
 def detector() -> Detector:
     shape = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
     return Detector(SkipGanomalyScorer(build_networks(shape, 0), MODEL))
+
+
+def every_score(detector: Detector, patches: Path, calibration: Calibration) -> EveryScore:
+    components = PrincipalComponents.fit(PatchStore(patches, TRAIN))
+    return EveryScore(detector, calibration, components)
 
 
 def empty_store(patches: Path, folder: Path) -> PatchStore:
@@ -106,6 +113,7 @@ def test_the_key_metrics_are_those_that_runs_are_compared_by() -> None:
         "other": dict.fromkeys(("pca", *TRIVIAL_SCORES), row)
         | {"darkness": {"gun": 0.2, "overall": 0.65}, "latent": {"overall": 0.99}},
         "threshold": {"false_alarm_rate": 0.1, "detection_rate": {"gun": 0.3, "overall": 0.2}},
+        "bags": {},
     }
     assert key_metrics(details) == {
         "auc": {"gun": 0.5, "overall": 0.7},
@@ -157,14 +165,18 @@ def test_the_whole_report(
     tmp_path: Path,
 ) -> None:
     store = PatchStore(patches, split) if split != "empty" else empty_store(patches, tmp_path)
-    test = score_test(store, detector, CALIBRATION, PatchStore(patches, TRAIN))
+    every = every_score(detector, patches, CALIBRATION)
+    test = score_store(store, every)
     assert set(test.scores) == {ANOMALY, "residual", "latent", "pca", *TRIVIAL_SCORES}
-    table = write_report(
-        tmp_path, store, test, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading"
-    )
     rows = [row for row in catalogue if row.split == split]
     source = MasksSource(sixray, SIXRAY, stretched=True)
     inputs = FigureInputs(store, rows, source, EXTRACT, detector, CALIBRATION)
+    validation = score_store(PatchStore(patches, VALIDATION), every)
+    bags = measure_all(inputs, test, validation, SETTINGS, every)
+    assert set(bags) == (set(test.scores) if split != "empty" else set())
+    table = write_report(
+        tmp_path, store, test, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading", bags
+    )
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "of_an_earlier_evaluation.png").touch()
     write_figures(tmp_path / "figures", inputs, test, table, SETTINGS)
@@ -304,7 +316,7 @@ def test_every_patch_is_scored_by_the_model_and_without_it(
 ) -> None:
     store, normals = PatchStore(patches, TEST), PatchStore(patches, TRAIN)
     calibration = Calibration(minimum=1, maximum=3, threshold=2, false_alarm_rate=0.05)
-    test = score_test(store, detector, calibration, normals)
+    test = score_store(store, every_score(detector, patches, calibration))
     pixels = store.read(0, len(store))
     plain = detector.score([pixels])
     expected = {

@@ -13,8 +13,9 @@ import pipeline.patches.extraction
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest
 from pipeline.common.names import SPLITS, TEST, TRAIN, VALIDATION
-from pipeline.evaluation.evaluate import score_test
+from pipeline.evaluation.evaluate import EveryScore, score_store
 from pipeline.evaluation.figures import draw_exemplars, draw_scans
+from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.showcase import FigureInputs, pick_exemplars, pick_scans
 from pipeline.models.detector import Calibration, build_detector
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
@@ -258,7 +259,8 @@ def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, chan
     networks, shape = state["best"]["networks"], net_shape(SETTINGS, store)
     detector = build_detector(shape, networks, SETTINGS.model)
     test = PatchStore(tmp_path / "patches", TEST)
-    scores = score_test(test, detector, CALIBRATION, store)
+    every = EveryScore(detector, CALIBRATION, PrincipalComponents.fit(store))
+    scores = score_store(test, every)
     assert all(np.isfinite(found).all() for found in scores.scores.values())
     assert 0 < scores.normal.sum() < len(test)
     left_out = CatalogueRow("bad", TEST, (), ("no such file",), ("",))

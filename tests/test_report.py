@@ -42,7 +42,7 @@ def report(
     folder = tmp_path_factory.mktemp("report")
     store = PatchStore(patches, TEST)
     table = write_report(
-        folder, store, test_scores, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading"
+        folder, store, test_scores, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading", {}
     )
     return folder, table
 

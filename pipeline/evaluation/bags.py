@@ -6,7 +6,8 @@ that graze a threat, as they do when a bag is screened.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from pipeline.common.metrics import (
 )
 from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.p_values import RightTail
-from pipeline.evaluation.evaluate import TestScores
+from pipeline.common.tables import text_table
+from pipeline.evaluation.evaluate import PCA, EveryScore, TestScores
 from pipeline.evaluation.showcase import FigureInputs, threat_mask
 from pipeline.patches.windows import (
     GRAZING,
@@ -32,6 +34,7 @@ from pipeline.patches.windows import (
     window_pixels,
     window_sums,
 )
+from pipeline.settings.params import EvaluateSettings
 
 TOP = 5  # windows of a bag that its score is the mean of
 LOOKS = (1, 3, 5)  # windows that a person looks at
@@ -203,13 +206,79 @@ def measure(
             looks: rate_by_scan(seen, ids[threat], samples, seed) for looks, seen in first.items()
         },
         within=estimate_by_scan(
-            np.array([(value, 1) for value in within]),
-            lambda sums: sums[0] / sums[1],
-            samples,
-            seed,
+            np.array([(value, 1) for value in within]), lambda s: s[0] / s[1], samples, seed
         ),
         pixels=estimate_by_scan(pixels, average_precision, samples, seed),
     )
+
+
+def measure_all(
+    inputs: FigureInputs,
+    test: TestScores,
+    validation: TestScores,
+    settings: EvaluateSettings,
+    every: EveryScore,
+) -> dict[str, BagMetrics]:
+    """Measure every score on the test bags; {} if each patch is a whole scan, or there is none.
+
+    Args:
+        inputs: the test scans.
+        test: scores of the test windows.
+        validation: scores of the validation normal windows.
+        settings: rate of false alarms, resamples, seed.
+        every: scores windows that are not in the store.
+    """
+    tails = {
+        name: Tails.of(scores, validation.scan_ids) for name, scores in validation.scores.items()
+    }
+    bags = list(scored_bags(inputs, test, tails, every))
+    rate, samples, seed = settings.bag_false_alarm_rate, settings.bootstrap, settings.seed
+    return {
+        name: measure(bags, name, tails[name], rate, samples, seed) for name in test.scores if bags
+    }
+
+
+def bag_details(measured: Mapping[str, BagMetrics]) -> dict[str, Any]:
+    """Return the block `bags` of details.json, by score; None where a metric is not defined."""
+    return {
+        name: {
+            "auc": asdict(found.auc),
+            "found": asdict(found.found),
+            "false_alarms": asdict(found.false_alarms),
+            **{f"first_look_{n}": asdict(seen) for n, seen in found.first_look.items()},
+            "within": asdict(found.within),
+            "pixels": asdict(found.pixels),
+        }
+        for name, found in measured.items()
+    }
+
+
+def bags_text(measured: Mapping[str, BagMetrics], false_alarm_rate: float, validation: int) -> str:
+    """Return a text table: a row per score, and below it what the rate of false alarms can be.
+
+    Args:
+        measured: the metrics, by score.
+        false_alarm_rate: the rate that is asked for.
+        validation: number of validation bags.
+    """
+    looks = [f"first {looks}" for looks in LOOKS]
+    heads = ["bags", "AUC", "found", "false alarms", *looks, "within", "pixels"]
+    rows: list[Sequence[object]] = []
+    for name, found in measured.items():
+        if name == PCA:
+            rows.append(["-- without any model"])
+        first = found.first_look.values()
+        rows.append(
+            [name, found.auc, found.found, found.false_alarms, *first, found.within, found.pixels]
+        )
+    least = 1 / (validation + 1)
+    promise = f"asked: {false_alarm_rate:g} of normal bags (evaluate.bag_false_alarm_rate)"
+    if false_alarm_rate < least:
+        promise += (
+            f"; {validation} validation bags allow {least:.3f} at the least, so no bag raises an "
+            "alarm: add normal scans"
+        )
+    return f"{text_table(heads, rows)}\n{promise}"
 
 
 def average_precision(counts: NDArray[np.float64]) -> float:

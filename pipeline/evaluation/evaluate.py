@@ -14,7 +14,7 @@ from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.tables import text_table
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
-from pipeline.models.detector import Calibration, Detector, PatchScores
+from pipeline.models.detector import Calibration, Detector
 from pipeline.patches.store import PatchSource, PatchStore
 
 OVERALL = "overall"
@@ -57,31 +57,41 @@ class TestScores:
         return ~self.normal if class_name == OVERALL else np.asarray(self.labels == class_name)
 
 
-def score_test(
-    store: PatchStore, detector: Detector, calibration: Calibration, normals: PatchSource
-) -> TestScores:
-    """Score the test patches with the model, and with the scores that need no model.
+@dataclass(frozen=True)
+class EveryScore:
+    """Scores patches with the model, and with the scores that need no model.
 
-    Args:
-        store: the test patches.
+    Attributes:
         detector: the model.
         calibration: scales the model's anomaly score (Equation 6).
-        normals: the training normals; the score `pca` uses their principal components.
+        components: principal components of training normals, for the score `pca`.
     """
-    found: PatchScores = detector.score(_with_progress(store))
-    scores = {
-        ANOMALY: calibration.scale(found.anomaly),
-        **found.terms,
-        **without_model(store, normals),
-    }
-    return TestScores(store.labels, store.scan_ids, scores)
+
+    detector: Detector
+    calibration: Calibration
+    components: PrincipalComponents
+
+    def __call__(self, patches: Patches) -> dict[str, Scores]:
+        """Return each score of patches (N, H, W, C), (N,), by its name."""
+        found = self.detector.score([patches])
+        return {
+            ANOMALY: self.calibration.scale(found.anomaly),
+            **found.terms,
+            PCA: self.components.residual(patches),
+            **{name: score(patches) for name, score in TRIVIAL_SCORES.items()},
+        }
 
 
-def _with_progress(store: PatchStore) -> Iterator[Patches]:
-    with terminal.progress("scores", len(store.labels), "window") as shown:
+def score_store(store: PatchStore, every: EveryScore) -> TestScores:
+    """Score all patches of a store."""
+    none = np.empty((0, store.side, store.side, store.channels), dtype=np.uint8)
+    parts = [every(none)]
+    with terminal.progress("scores", len(store), "window") as shown:
         for block in store.blocks():
-            yield block
+            parts.append(every(block))
             shown.update(len(block))
+    scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return TestScores(store.labels, store.scan_ids, scores)
 
 
 def without_model(store: PatchSource, normals: PatchSource) -> dict[str, Scores]:
@@ -123,11 +133,21 @@ def key_metrics(details: Mapping[str, Any]) -> dict[str, Any]:
     other = details["other"]
     without_model = [other[name][OVERALL] for name in (PCA, *TRIVIAL_SCORES) if name in other]
     at = details["threshold"]
+    bags = details["bags"].get(ANOMALY, {})
     return {
         "auc": details["auc"],
         "best_auc_without_model": max((v for v in without_model if v is not None), default=None),
         "false_alarm_rate": at["false_alarm_rate"],
         "detection_rate": at["detection_rate"][OVERALL],
+        **(
+            {
+                "bag_auc": bags["auc"]["auc"],
+                "first_look": bags["first_look_1"]["rate"],
+                "auc_within_bags": bags["within"]["rate"],
+            }
+            if bags
+            else {}
+        ),
     }
 
 

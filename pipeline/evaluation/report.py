@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.common.files import write_json, write_table, write_whole
 from pipeline.common.names import NORMAL
 from pipeline.evaluation.alarms import Alarms, Validated
+from pipeline.evaluation.bags import BagMetrics, bag_details, bags_text
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     OVERALL,
@@ -106,6 +107,7 @@ def write_report(
     validated: Validated,
     settings: EvaluateSettings,
     heading: str,
+    bags: Mapping[str, BagMetrics],
 ) -> AucTable:
     """Write the table, both files of metrics and the CSV files of the plots; return the table.
 
@@ -114,7 +116,11 @@ def write_report(
     classes = tuple(name for name in store.classes if name != NORMAL)
     table = auc_table(test, classes, settings.bootstrap, settings.seed)
     alarms = Alarms.of(test, validated, classes, settings.bootstrap, settings.seed)
-    details = {**metrics_of(table, test), "threshold": alarms.metrics()}
+    details = {
+        **metrics_of(table, test),
+        "threshold": alarms.metrics(),
+        "bags": bag_details(bags),
+    }
     write_json(folder / DETAILS, details)
     write_json(folder / METRICS, key_metrics(details))
     text = auc_text(table, test, heading)
@@ -122,6 +128,8 @@ def write_report(
         known = f"implant_auc {validated.criterion:.3f} ({CRITERION})"
         text = "\n".join([heading, reason, known])
     lines = [text, alarms.text()]
+    if bags:
+        lines.append(bags_text(bags, settings.bag_false_alarm_rate, validated.scans))
     if test.only_normal:
         lines += [NEXT.format(folder / FIGURES / UNUSUAL)]
     write_whole(folder / TABLE, ("\n".join(lines) + "\n").encode())

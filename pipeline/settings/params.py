@@ -214,6 +214,7 @@ class EvaluateSettings:
 
     __pydantic_config__: ClassVar = STRICT
 
+    bag_false_alarm_rate: float = 0.2
     bootstrap: int = 1000
     tsne_points: int = 1000
     exemplars: int = 6
@@ -222,6 +223,8 @@ class EvaluateSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        rate = self.bag_false_alarm_rate
+        require(0 < rate < 1, "bag_false_alarm_rate", rate, "a share between 0 and 1")
         require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")
         require(self.tsne_points >= 10, "tsne_points", self.tsne_points, "10 or more")
         require(self.exemplars >= 1, "exemplars", self.exemplars, "1 or more")
