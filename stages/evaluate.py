@@ -9,9 +9,16 @@ from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.bags import measure_all
 from pipeline.evaluation.evaluate import EveryScore, score_store
-from pipeline.evaluation.findings import findings
+from pipeline.evaluation.findings import bag_findings, findings
 from pipeline.evaluation.principal_components import PrincipalComponents
-from pipeline.evaluation.report import FIGURES, TABLE, heading_of, write_figures, write_report
+from pipeline.evaluation.report import (
+    BAGS,
+    FIGURES,
+    TABLE,
+    heading_of,
+    write_figures,
+    write_report,
+)
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.detector import TrainedModel
 from pipeline.patches.store import PatchStore
@@ -23,7 +30,7 @@ from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED
 from stages.track import track, write_record
 
 NEXT = (
-    f"Pictures: {EVALUATED / FIGURES / 'scans.png'}. Runs: make mlflow. "
+    f"Bags: {EVALUATED / BAGS}. Pictures: {EVALUATED / FIGURES / 'scans.png'}. Runs: make mlflow. "
     "Next: dvc exp run -S preset=best"
 )
 SETTINGS = "settings.yaml"  # the settings in effect, for `dvc params diff`
@@ -58,5 +65,5 @@ def main() -> None:
     write_record(settings, model)
     write_whole(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="", file=terminal.out())
-    print(f"{findings(table)}{NEXT}", file=terminal.out())
+    print(f"{findings(table)}{bag_findings(bags)}{NEXT}", file=terminal.out())
     track()

@@ -73,8 +73,7 @@ def test_the_text_for_people() -> None:
         "over the threshold    0.571 (4 scans: no interval)  0.333 (2 scans: no interval)"
         "  0.000 (1 scan: no interval)  0.250 (2 scans: no interval)",
         "asked: 0.05 of normal windows (train.false_alarm_rate); threshold 0.500, set on 8 "
-        "validation scans",
-        "2 of 3 normal scans and 2 of 2 scans with a threat have a window over it",
+        "validation scans; a window over it: 2 of 3 normal scans, 2 of 2 with a threat",
     ]
 
 
@@ -85,7 +84,7 @@ def test_of_five_scans_the_false_alarms_have_an_interval() -> None:
     assert expected.low is not None
     interval = {"low": expected.low, "high": expected.high}
     assert found.metrics()["false_alarm_interval"] == interval
-    assert found.text().split("\n")[-1] == "2 of 5 normal scans have a window over it"
+    assert found.text().endswith("; a window over it: 2 of 5 normal scans")
 
 
 def test_without_windows_nothing_is_defined() -> None:

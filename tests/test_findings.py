@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.common.metrics import AucEstimate
+from pipeline.common.metrics import AucEstimate, RateEstimate
+from pipeline.evaluation.bags import BagMetrics
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA
-from pipeline.evaluation.findings import findings
+from pipeline.evaluation.findings import bag_findings, findings
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 
 METAL = AucEstimate(0.7, 0.65, 0.75, normal=90, abnormal=10, scans=9)
@@ -39,3 +40,26 @@ def test_the_model_is_compared_with_the_best_score_without_one(
 
 def test_without_an_auc_nothing_is_said() -> None:
     assert said(AucEstimate(None, None, None, normal=90, abnormal=0, scans=0)) == ""
+
+
+def test_bags_are_compared_with_the_best_score_without_a_model() -> None:
+    assert bag_findings({}) == ""
+    names = (ANOMALY, PCA, *TRIVIAL_SCORES)
+    places = {name: RateEstimate(index / 10, 0, 1, 8) for index, name in enumerate(names)}
+    bags = {
+        name: BagMetrics(
+            auc=METAL if name == "metal_amount" else replace(METAL, auc=0.5),
+            found=places[name],
+            false_alarms=places[name],
+            first_look={1: RateEstimate(0.25, 0.1, 0.4, 8), 3: places[PCA]},
+            within=places[name],
+            pixels=places[name],
+        )
+        for name in names
+    }
+    assert bag_findings(bags) == (
+        "By bag: AUC 0.500 [0.650 0.750], metal_amount 0.700 [0.650 0.750]; the first window to "
+        "look at is on the threat in 0.250 [0.100 0.400] of the bags with one.\n"
+    )
+    undefined = replace(bags[ANOMALY], auc=AucEstimate(None, None, None, 9, 0, 0))
+    assert bag_findings({**bags, ANOMALY: undefined}) == ""

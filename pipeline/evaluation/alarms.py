@@ -104,14 +104,14 @@ class Alarms:
         defined = {name: found for name, found in self.windows.items() if found.scans}
         shares = ["over the threshold", *defined.values()]
         calibration, scans = self.validated.calibration, self.validated.scans
-        lines = [
-            *([text_table(["share of the windows", *defined], [shares])] if defined else []),
+        asked = (
             f"asked: {calibration.false_alarm_rate:g} of normal windows (train.false_alarm_rate); "
             f"threshold {calibration.scaled_threshold:.3f}, set on {scans} validation "
-            f"{'scan' if scans == 1 else 'scans'}",
-        ]
-        kinds = (("normal scans", self.normal_scans), ("scans with a threat", self.threat_scans))
+            f"{'scan' if scans == 1 else 'scans'}"
+        )
+        kinds = (("normal scans", self.normal_scans), ("with a threat", self.threat_scans))
         found = [f"{kind.alarms} of {kind.scans} {name}" for name, kind in kinds if kind.scans]
         if found:
-            lines.append(f"{' and '.join(found)} have a window over it")
-        return "\n".join(lines)
+            asked += f"; a window over it: {', '.join(found)}"
+        table = [text_table(["share of the windows", *defined], [shares])] if defined else []
+        return "\n".join([*table, asked])

@@ -1,6 +1,9 @@
 """Says in words what an evaluation found, beside the best score that needs no model."""
 
+from collections.abc import Mapping
+
 from pipeline.common.metrics import AucEstimate
+from pipeline.evaluation.bags import BagMetrics
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA, AucTable
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 
@@ -20,6 +23,21 @@ def findings(table: AucTable) -> str:
     return (
         f"The model tells {model.abnormal} threat windows from normal ones with AUC {model}.\n"
         f"{name}, which needs no model, has {best}: {_compare(model, best)}.\n"
+    )
+
+
+def bag_findings(bags: Mapping[str, BagMetrics]) -> str:
+    """Return a line on which bags are found and where; "" if the AUC of bags is not defined."""
+    model = bags[ANOMALY] if bags else None
+    if model is None or model.auc.auc is None:
+        return ""
+    name, best = max(
+        ((name, bags[name].auc) for name in (PCA, *TRIVIAL_SCORES)),
+        key=lambda row: row[1].auc or 0.0,
+    )
+    return (
+        f"By bag: AUC {model.auc}, {name} {best}; the first window to look at is on the threat in "
+        f"{model.first_look[1]} of the bags with one.\n"
     )
 
 

@@ -46,6 +46,7 @@ from pipeline.settings.params import EvaluateSettings, Settings
 METRICS = "metrics.json"
 DETAILS = "details.json"
 TABLE = "table.txt"
+BAGS = "bags.txt"
 FIGURES = "figures"
 UNUSUAL = "unusual.png"
 
@@ -109,7 +110,7 @@ def write_report(
     heading: str,
     bags: Mapping[str, BagMetrics],
 ) -> AucTable:
-    """Write the table, both files of metrics and the CSV files of the plots; return the table.
+    """Write the tables, both files of metrics and the CSV files of the plots; return the AUCs.
 
     If no AUC is defined, table.txt says why, and gives the criterion that needs no labels.
     """
@@ -128,11 +129,13 @@ def write_report(
         known = f"implant_auc {validated.criterion:.3f} ({CRITERION})"
         text = "\n".join([heading, reason, known])
     lines = [text, alarms.text()]
-    if bags:
-        lines.append(bags_text(bags, settings.bag_false_alarm_rate, validated.scans))
     if test.only_normal:
         lines += [NEXT.format(folder / FIGURES / UNUSUAL)]
     write_whole(folder / TABLE, ("\n".join(lines) + "\n").encode())
+    by_bag = "no bag has several windows: nothing to measure"
+    if bags:
+        by_bag = bags_text(bags, settings.bag_false_alarm_rate, validated.scans)
+    write_whole(folder / BAGS, f"{heading}\n{by_bag}\n".encode())
     rows = estimate_rows(table)
     write_table(folder / "auc.csv", list(rows[0]), rows)
     roc_columns = ("class", "false_positive_rate", "true_positive_rate")
