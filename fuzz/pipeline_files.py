@@ -11,6 +11,7 @@ import numpy as np
 
 from fuzz.checksums import with_hdf5_checksums
 from fuzz.target import Target
+from pipeline.models.bag_scores import Tails
 from pipeline.models.detector import Calibration, TrainedModel
 from pipeline.models.interface import method_of
 from pipeline.models.nets import NetShape
@@ -21,6 +22,7 @@ from pipeline.patches.shard_file import FORMAT, Shard, ShardAttributes, ShardWri
 from pipeline.scans.catalogue import CATALOGUE, CatalogueRow, read_catalogue
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.params import Settings, load_settings
+from pipeline.settings.windows import WindowRule
 from pipeline.sweeps.results import BEST, Best, choose_settings, read_best
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +60,9 @@ def _models() -> list[bytes]:
     built = method_of(settings).build_networks(SHAPE, 0)
     networks = {name: network.state_dict() for name, network in built.items()}
     bounds = Calibration(0.0, 1.0, 0.5, 0.05)
-    model = TrainedModel(SHAPE, networks, settings, bounds, {"epoch": 1})
+    tails = Tails.of(np.arange(4.0), np.array(["a", "a", "b", "b"]))
+    rule = WindowRule(size=SIDE, stride=SIDE)
+    model = TrainedModel(SHAPE, networks, settings, bounds, {"epoch": 1}, tails, rule)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.pt")
         model.save(path)

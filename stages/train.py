@@ -47,12 +47,15 @@ def main() -> None:
     with ray_session():
         curves = [LogCurves(run)]
         state = train_on_ray(job, block.workers, block, storage, curves)
+    validation = PatchStore(PATCHES, VALIDATION)
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),
         state["best"],
         model_settings,
         training_normals(PatchStore(PATCHES, TRAIN)),
-        PatchStore(PATCHES, VALIDATION).blocks(),
+        validation.blocks(),
+        validation.scan_ids,
+        settings.extract.window_rule,
         block.false_alarm_rate,
         {"settings": chosen, "data": data, "key": job.key},
     )

@@ -11,17 +11,15 @@ from pipeline.common.p_values import RightTail
 from pipeline.evaluation.bags import (
     BINS,
     LOOKS,
-    TOP,
     Bag,
-    Tails,
     average_precision,
-    bag_score,
     measure,
     scored_bags,
 )
 from pipeline.evaluation.evaluate import TestScores
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.evaluation.trivial_scores import darkness
+from pipeline.models.bag_scores import TOP, Tails, bag_score
 from pipeline.models.detector import Calibration, Detector
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks

@@ -1,4 +1,4 @@
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipeline.common.errors import InputError
+from pipeline.models.bag_scores import Tails
 from pipeline.models.detector import (
     Calibration,
     Detector,
@@ -22,12 +23,18 @@ from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
-from pipeline.models.tensor_files import save_tensors
+from pipeline.models.tensor_files import load_tensors, save_tensors
+from pipeline.settings.windows import WindowRule
 from tests.darkness import DarknessScorer
 from tests.tiny import MODEL
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 CPU = torch.device("cpu")
+
+
+SCANS_OF_40 = np.repeat(["a", "b", "c", "d"], 10)
+RULE = WindowRule(size=16, stride=8)
+ONE, TWO = torch.ones(1).double(), torch.tensor([2.0, 1.0]).double()
 
 
 def some_patches(count: int) -> np.ndarray:
@@ -48,7 +55,9 @@ def model(detector: Detector) -> TrainedModel:
     scorer = cast(SkipGanomalyScorer, detector.scorer)
     networks = network_state({"generator": scorer.generator, "discriminator": scorer.discriminator})
     best = {"networks": networks, "epoch": 2, "criterion": 0.7}
-    return calibrated_model(SHAPE, best, MODEL, [], [some_patches(40)], 0.05, {"data": "d"})
+    return calibrated_model(
+        SHAPE, best, MODEL, [], [some_patches(40)], SCANS_OF_40, RULE, 0.05, {"data": "d"}
+    )
 
 
 def test_equation_5_patch_by_patch(detector: Detector) -> None:
@@ -107,6 +116,13 @@ def test_a_saved_model_scores_the_same(model: TrainedModel, tmp_path: Path) -> N
     expected = model.detector().score([patches]).anomaly
     np.testing.assert_array_equal(loaded.detector().score([patches]).anomaly, expected)
     assert loaded.calibration == model.calibration
+    assert loaded.rule == RULE
+    anomaly = model.detector().score([some_patches(40)]).anomaly
+    for name, tail in vars(Tails.of(anomaly, SCANS_OF_40)).items():
+        kept = getattr(loaded.tails, name)
+        assert kept.count == tail.count
+        np.testing.assert_array_equal(kept.scores, tail.scores)
+        np.testing.assert_array_equal(kept.reached, tail.reached)
     assert loaded.provenance == {"data": "d", "epoch": 2, "criterion": 0.7}
 
 
@@ -157,7 +173,7 @@ def test_the_threshold_is_the_score_at_the_share_that_nothing_else_passes() -> N
 def test_a_model_of_another_format_is_refused(model: TrainedModel, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     save_tensors(path, {"format": 2})
-    message = r"model\.pt: model format 2, expected 4: run `dvc repro train`$"
+    message = r"model\.pt: model format 2, expected 5: run `dvc repro train`$"
     with pytest.raises(InputError, match=message):
         TrainedModel.load(path)
 
@@ -177,13 +193,24 @@ def test_a_model_of_another_format_is_refused(model: TrainedModel, tmp_path: Pat
         ("networks", "generator", {}, "generator"),
         ("networks", "more", {"w": torch.zeros(3)}, "more.w"),
         ("networks", "generator", None, ""),
+        ("rule", "size", 32, "windows of 32"),
+        ("rule", "stride", 0, "stride"),
+        ("tails", "bags", None, ""),
+        ("tails", "bags", {"count": 2, "scores": ONE, "reached": ONE}, "tail"),
+        ("tails", "bags", {"count": 1, "scores": ONE, "reached": ONE * 0}, "tail"),
+        ("tails", "bags", {"count": 1, "scores": ONE.float(), "reached": ONE}, "tail"),
+        ("tails", "bags", {"count": 1, "scores": ONE * torch.inf, "reached": ONE}, "tail"),
+        ("tails", "windows", {"count": 3, "scores": -TWO, "reached": TWO}, "tail"),
+        ("tails", "windows", {"count": 2, "scores": TWO, "reached": TWO}, "tail"),
+        ("tails", "windows", {"count": 2, "scores": ONE, "reached": TWO}, "tail"),
     ],
 )
 def test_a_model_whose_parts_do_not_fit_is_refused_before_it_takes_memory(
     model: TrainedModel, tmp_path: Path, part: str, key: str, value: object, reason: str
 ) -> None:
     path = tmp_path / "model.pt"
-    content = {"format": 4, **asdict(model)}
+    model.save(path)
+    content = load_tensors(path)
     save_tensors(path, {**content, part: {**content[part], key: value}})
     with pytest.raises(InputError, match=rf"model\.pt: not a model of ours: .*({reason})") as error:
         TrainedModel.load(path)
@@ -223,7 +250,8 @@ def test_distances_are_from_the_normals_that_a_detector_is_fitted_to(tmp_path: P
     patches = some_patches(90)[80:]
     expected = detector.score([patches])
     best = {"networks": networks, "epoch": 1, "criterion": 0.5}
-    model = calibrated_model(SHAPE, best, settings, [normals], [normals], 0.1, {})
+    scans = np.repeat("a", len(normals))
+    model = calibrated_model(SHAPE, best, settings, [normals], [normals], scans, RULE, 0.1, {})
     assert model.normals is not None
     features = np.concatenate([detector.features(normals[:64]), detector.features(normals[64:])])
     np.testing.assert_array_equal(model.normals, features)

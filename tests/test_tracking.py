@@ -21,6 +21,7 @@ from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 from pipeline.settings.params import load_settings
+from pipeline.settings.windows import WindowRule
 from pipeline.sweeps.results import write_sweep
 from pipeline.tracking.runs import (
     BEST_TAG,
@@ -66,7 +67,8 @@ def origin(data: str) -> Origin:
 def small_model() -> TrainedModel:
     networks = network_state(build_networks(SHAPE, 0))
     best = {"networks": networks, "epoch": 1, "criterion": 0.5}
-    return calibrated_model(SHAPE, best, MODEL, [], [PATCHES], 0.05, {})
+    scans, rule = np.repeat("a", len(PATCHES)), WindowRule(size=SHAPE.side)
+    return calibrated_model(SHAPE, best, MODEL, [], [PATCHES], scans, rule, 0.05, {})
 
 
 def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> None:

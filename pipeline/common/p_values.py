@@ -44,6 +44,25 @@ class RightTail:
             distinct, reached = distinct[kept], reached[kept]
         return cls(len(scores), distinct, reached)
 
+    def require_whole(self) -> None:
+        """Compare the parts with each other, as they may be from a damaged file.
+
+        Raises:
+            ValueError: they are no tail.
+        """
+        floats = all(part.dtype == np.float64 for part in (self.scores, self.reached))
+        if not (
+            type(self.count) is int
+            and floats
+            and self.scores.shape == self.reached.shape == (len(self.scores),)
+            and len(self.scores) > 0
+            and np.isfinite(self.scores).all()
+            and (np.diff(self.scores) > 0).all()
+            and (np.diff(self.reached) < 0).all()
+            and 1 <= self.reached[-1] <= self.reached[0] == self.count
+        ):
+            raise ValueError("a tail of scores that does not fall from all normals to one")
+
     def p_values(self, scores: Scores) -> Scores:
         """Return the p-values of (N,) scores, 1 / (n + 1) to 1.
 

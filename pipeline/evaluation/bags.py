@@ -25,6 +25,7 @@ from pipeline.common.p_values import RightTail
 from pipeline.common.tables import text_table
 from pipeline.evaluation.evaluate import PCA, EveryScore, TestScores
 from pipeline.evaluation.showcase import FigureInputs, threat_mask
+from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.patches.windows import (
     GRAZING,
     is_background,
@@ -36,7 +37,6 @@ from pipeline.patches.windows import (
 )
 from pipeline.settings.params import EvaluateSettings
 
-TOP = 5  # windows of a bag that its score is the mean of
 LOOKS = (1, 3, 5)  # windows that a person looks at
 BINS = 1000  # of -log p of a pixel, from 0 to its highest
 
@@ -91,36 +91,6 @@ class BagMetrics:
     first_look: Mapping[int, RateEstimate]
     within: RateEstimate
     pixels: RateEstimate
-
-
-@dataclass(frozen=True)
-class Tails:
-    """The tails of one score on validation normals.
-
-    Attributes:
-        windows: of the windows' scores.
-        bags: of the bags' scores.
-    """
-
-    windows: RightTail
-    bags: RightTail
-
-    @classmethod
-    def of(cls, scores: Scores, scan_ids: NDArray[np.str_]) -> "Tails":
-        """Return the tails of (N,) scores of validation normal windows of the scans `scan_ids`."""
-        windows = RightTail.of(scores)
-        p_values = windows.p_values(scores)
-        bags = [bag_score(p_values[scan_ids == scan_id]) for scan_id in np.unique(scan_ids)]
-        return cls(windows, RightTail.of(np.array(bags)))
-
-
-def bag_score(p_values: Scores) -> float:
-    """Return a bag's score: the mean of -log p over the `TOP` windows with the smallest p-values.
-
-    A bag without windows is the least suspicious: 0.
-    """
-    smallest = np.sort(p_values)[:TOP]
-    return float(-np.log(smallest).mean()) if len(smallest) else 0.0
 
 
 def scored_bags(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import Patches
+from pipeline.models.bag_scores import Tails
 from pipeline.models.interface import Scorer, method_of
 from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import NetShape, fold_batch_norm
@@ -22,10 +23,11 @@ from pipeline.models.precision import products
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import ModelSettings
+from pipeline.settings.windows import WindowRule
 
 SCORE_BATCH = 64  # patches: the fastest batch of 16 to 256 (benchmarks/README.md)
 
-MODEL_FORMAT = 4
+MODEL_FORMAT = 5
 
 
 @dataclass(frozen=True)
@@ -142,20 +144,29 @@ def calibrated_model(
     settings: ModelSettings,
     normals: Iterable[Patches],
     validation: Iterable[Patches],
+    scan_ids: NDArray[np.str_],
+    rule: WindowRule,
     false_alarm_rate: float,
     provenance: dict[str, Any],
 ) -> "TrainedModel":
     """Return the model of the best epoch, fitted to blocks of training normals.
 
-    Bounds and threshold come from the blocks of validation normals in `validation`.
+    Bounds, threshold and tails come from the blocks of validation normals in `validation`, which
+    are windows of the scans `scan_ids` by `rule`.
     """
     detector = fitted_detector(shape, best["networks"], settings, normals)
     fitted = detector.scorer.normals
-    calibration = calibrate(detector.score(validation).anomaly, false_alarm_rate)
-    chosen = {"epoch": best["epoch"], "criterion": best["criterion"]}
-    about = {**provenance, **chosen}
-    features = None if fitted is None else fitted.features.cpu()
-    return TrainedModel(shape, best["networks"], settings, calibration, about, features)
+    anomaly = detector.score(validation).anomaly
+    return TrainedModel(
+        shape,
+        best["networks"],
+        settings,
+        calibrate(anomaly, false_alarm_rate),
+        {**provenance, "epoch": best["epoch"], "criterion": best["criterion"]},
+        Tails.of(anomaly, scan_ids),
+        rule,
+        None if fitted is None else fitted.features.cpu(),
+    )
 
 
 def to_tensor(patches: Patches, device: torch.device) -> Tensor:
@@ -196,6 +207,8 @@ class TrainedModel:
         settings: the method, and how it scores.
         calibration: bounds and threshold.
         provenance: settings, best epoch and its criterion, digest of the data.
+        tails: of the scores of validation normal windows and bags, for p-values.
+        rule: the rule by which its scans are cut into windows.
         normals: features of training normals, (M, d), if scores are distances from them.
     """
 
@@ -204,6 +217,8 @@ class TrainedModel:
     settings: ModelSettings
     calibration: Calibration
     provenance: dict[str, Any]
+    tails: Tails
+    rule: WindowRule
     normals: Tensor | None = None
 
     def detector(self) -> Detector:
@@ -215,7 +230,8 @@ class TrainedModel:
 
     def save(self, path: Path) -> None:
         """Write the model atomically."""
-        save_tensors(path, {"format": MODEL_FORMAT, **asdict(self)})
+        content = {**asdict(self), "tails": self.tails.to_tensors()}
+        save_tensors(path, {"format": MODEL_FORMAT, **content})
 
     @classmethod
     def load(cls, path: Path) -> "TrainedModel":
@@ -237,6 +253,8 @@ class TrainedModel:
                 ModelSettings(**content["settings"]),
                 Calibration(**content["calibration"]),
                 content["provenance"],
+                Tails.from_tensors(content["tails"]),
+                WindowRule(**content["rule"]),
                 content["normals"],
             )
             model.require_whole()
@@ -258,6 +276,8 @@ class TrainedModel:
         sizes, bounds = vars(self.shape), vars(self.calibration)
         if not all(type(size) is int and size > 0 for size in sizes.values()):
             raise ValueError(f"sizes {sizes}, expected whole numbers above 0")
+        if self.rule.size != self.shape.side:
+            raise ValueError(f"windows of {self.rule.size} pixels, but {sizes}")
         finite = all(np.isfinite(bound) for bound in bounds.values())
         if not finite or self.calibration.minimum >= self.calibration.maximum:
             raise ValueError(

@@ -129,6 +129,11 @@ class ExtractSettings(WindowRule):
         require(most >= 1, "shard_scans", most, "1 or more, or null")
 
     @property
+    def window_rule(self) -> WindowRule:
+        """The window rule alone."""
+        return WindowRule(**{field.name: getattr(self, field.name) for field in fields(WindowRule)})
+
+    @property
     def scans_per_shard(self) -> int:
         """The most scans in one shard; they usually give some thousand windows."""
         default = SHARD_SCANS if self.mode == "windows" else SHARD_WHOLE_SCANS

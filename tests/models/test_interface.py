@@ -18,6 +18,7 @@ from pipeline.models.gan import build_gan, network_state
 from pipeline.patches.store import PatchStore
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import LAMBDAS
+from pipeline.settings.windows import WindowRule
 from pipeline.training.criterion import CRITERION, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
 from tests.darkness import DarknessScorer
@@ -117,7 +118,8 @@ def test_folded_networks_score_the_same(name: MethodName) -> None:
 def test_a_saved_model_scores_the_same(name: MethodName, tmp_path: Path) -> None:
     networks = network_state(method_named(name).build_networks(SHAPE, 0))
     best = {"networks": networks, "epoch": 1, "criterion": 0.5}
-    model = calibrated_model(SHAPE, best, settings_of(name), [], [PATCHES], 0.1, {})
+    scans, rule = np.repeat("a", len(PATCHES)), WindowRule(size=SHAPE.side)
+    model = calibrated_model(SHAPE, best, settings_of(name), [], [PATCHES], scans, rule, 0.1, {})
     model.save(tmp_path / "model.pt")
     loaded = type(model).load(tmp_path / "model.pt")
     expected = model.detector().score([PATCHES]).anomaly

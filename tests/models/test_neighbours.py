@@ -15,11 +15,12 @@ from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.models.detector import ScoringModule, TrainedModel, calibrated_model, to_tensor
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.neighbours import NEIGHBOURS, NormalFeatures
+from pipeline.models.nets import NetShape
 from pipeline.patches.store import PatchStore
-from pipeline.settings.model import LatentScore
+from pipeline.settings.model import LatentScore, ModelSettings
 from pipeline.training.criterion import CRITERION, load_validation, training_normals
 from pipeline.training.loop import CPU, State, TrainSettings, Worker, net_shape, train
-from tests.tiny import LOSSES, MODEL
+from tests.tiny import EXTRACT, LOSSES, MODEL
 
 NEIGHBOURLY = replace(MODEL, latent_score="neighbours", score_lambda=0.0)
 SETTINGS = TrainSettings(NEIGHBOURLY, LOSSES, epochs=1, seed=3)
@@ -68,9 +69,21 @@ def trained(patches: Path) -> tuple[State, TrainedModel]:
     store, normals = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, VALIDATION)
     validation = load_validation(normals, 0, labelled=None)
     state = train(SETTINGS, store, validation, Worker(), lambda _metrics, _state: None)
-    shape, fit_to = net_shape(SETTINGS, store), training_normals(store)
-    model = calibrated_model(shape, state["best"], NEIGHBOURLY, fit_to, normals.blocks(), 0.05, {})
-    return state, model
+    shape = net_shape(SETTINGS, store)
+    return state, calibrated(shape, state, NEIGHBOURLY, store, normals)
+
+
+def calibrated(
+    shape: NetShape,
+    state: State,
+    settings: ModelSettings,
+    training: PatchStore,
+    normals: PatchStore,
+) -> TrainedModel:
+    fit_to, rule = training_normals(training), EXTRACT.window_rule
+    return calibrated_model(
+        shape, state["best"], settings, fit_to, normals.blocks(), normals.scan_ids, rule, 0.05, {}
+    )
 
 
 @pytest.mark.parametrize("latent_score", ["neighbours", "early_neighbours"])
@@ -80,8 +93,7 @@ def test_a_patch_s_score_is_its_distance_from_training_normals(
     state, model = trained
     settings = replace(NEIGHBOURLY, latent_score=latent_score)
     training, validation = (PatchStore(patches, split) for split in (TRAIN_SPLIT, VALIDATION))
-    fit_to, blocks = training_normals(training), validation.blocks()
-    model = calibrated_model(model.shape, state["best"], settings, fit_to, blocks, 0.05, {})
+    model = calibrated(model.shape, state, settings, training, validation)
     model.save(tmp_path / "model.pt")
     detector = TrainedModel.load(tmp_path / "model.pt").detector()
     store, test = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, TEST)

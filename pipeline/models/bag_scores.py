@@ -1,0 +1,73 @@
+"""Scores of whole bags, from the p-values of their windows among validation normals.
+
+A statistic of a bag's smallest p-values is its score, which becomes a p-value among the scores of
+validation bags in turn: so a rate of false alarms can be asked for by bag.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.common.names import Scores
+from pipeline.common.p_values import RightTail
+
+TOP = 5  # windows of a bag that its score is the mean of
+
+
+def bag_score(p_values: Scores) -> float:
+    """Return a bag's score: the mean of -log p over the `TOP` windows with the smallest p-values.
+
+    A bag without windows is the least suspicious: 0.
+    """
+    smallest = np.sort(p_values)[:TOP]
+    return float(-np.log(smallest).mean()) if len(smallest) else 0.0
+
+
+@dataclass(frozen=True)
+class Tails:
+    """The tails of one score on validation normals.
+
+    Attributes:
+        windows: of the windows' scores.
+        bags: of the bags' scores.
+    """
+
+    windows: RightTail
+    bags: RightTail
+
+    @classmethod
+    def of(cls, scores: Scores, scan_ids: NDArray[np.str_]) -> "Tails":
+        """Return the tails of (N,) scores of validation normal windows of the scans `scan_ids`."""
+        windows = RightTail.of(scores)
+        p_values = windows.p_values(scores)
+        bags = [bag_score(p_values[scan_ids == scan_id]) for scan_id in np.unique(scan_ids)]
+        return cls(windows, RightTail.of(np.array(bags)))
+
+    def to_tensors(self) -> dict[str, Any]:
+        """Return the tails as tensors and numbers, for a model's file."""
+        return {
+            name: {
+                "count": tail.count,
+                "scores": torch.from_numpy(tail.scores),
+                "reached": torch.from_numpy(tail.reached),
+            }
+            for name, tail in vars(self).items()
+        }
+
+    @classmethod
+    def from_tensors(cls, content: dict[str, Any]) -> "Tails":
+        """Return the tails of `to_tensors`, which may be damaged.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: they are no tails.
+        """
+        windows, bags = (
+            RightTail(found["count"], found["scores"].numpy(), found["reached"].numpy())
+            for found in (content["windows"], content["bags"])
+        )
+        windows.require_whole()
+        bags.require_whole()
+        return cls(windows, bags)
