@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.common import terminal
 from pipeline.common.files import scratch_folder
-from stages.entry import LOGS, run_stage, stop_at_once
+from stages.entry import LOGS, MODEL, TRAINED, run_stage, stop_at_once
 from stages.unchanged import inputs_of, require_unchanged
 
 STAGES = {
@@ -27,6 +27,7 @@ STAGES = {
     "evaluate": "write the AUC of each abnormal class and the figures, log to MLflow",
 }
 OTHERS = {
+    "screen": "say which new bags are suspicious, and where to look in them",
     "params": "print the settings in effect, or the one line that is wrong",
     "track": "log to MLflow what it lacks of the results on disk",
 }
@@ -40,6 +41,8 @@ def main() -> None:
     stage = import_module(f"stages.{name}").main
     if name == "params":
         stage = partial(stage, given.changes)
+    if name == "screen":
+        stage = partial(stage, given)
     run_stage(partial(run_unchanged, name, stage) if name in STAGES else stage)
 
 
@@ -63,7 +66,21 @@ def make_parser() -> argparse.ArgumentParser:
                 metavar="BLOCK.KEY=VALUE",
                 help="as for `dvc exp run`: what the settings would be with this change",
             )
+        if name == "screen":
+            _add_screen_arguments(command)
     return parser
+
+
+def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("given", type=Path, metavar="FOLDER", help="of scans, or one image")
+    for name, default, says in (
+        ("--model", TRAINED / MODEL, "the trained model"),
+        ("--out", Path("results/screen"), "folder of the results"),
+        ("--false-alarm-rate", 0.05, "share of normal bags that may raise an alarm"),
+    ):
+        command.add_argument(
+            name, type=type(default), default=default, help=f"{says}; default: %(default)s"
+        )
 
 
 def run_unchanged(name: str, stage: Callable[[], None]) -> None:

@@ -23,7 +23,6 @@ from pipeline.evaluation.figures import (
     Colours,
     Exemplars,
     ScoredScan,
-    displayable,
     draw_exemplars,
     draw_histogram,
     draw_roc,
@@ -32,6 +31,7 @@ from pipeline.evaluation.figures import (
     heat_colours,
     save_figure,
 )
+from pipeline.scans.display import displayable
 
 GENERATOR = np.random.default_rng(0)
 IMAGE = GENERATOR.integers(0, 256, (5, 6, 3), dtype=np.uint8)

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +31,15 @@ MAX_YAML_BYTES = 2**16  # it takes a second to read
 def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Write `content` to a file beside `path`, then rename it: readers see all of it or none.
 
+    Raises:
+        OSError: as in `write_parts`.
+    """
+    write_parts(path, [content], mode)
+
+
+def write_parts(path: Path, parts: Iterable[bytes], mode: int = 0o666) -> None:
+    """Write the parts of a file one after the other, as `write_whole` does.
+
     The umask takes its bits from the file's `mode`.
 
     Raises:
@@ -41,7 +50,7 @@ def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
     try:
         made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(made, "wb") as file:
-            file.write(content)
+            file.writelines(parts)
         publish(beside, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None

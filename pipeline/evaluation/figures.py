@@ -21,6 +21,7 @@ from sklearn.manifold import TSNE
 from pipeline.common.files import write_whole
 from pipeline.common.names import Patches
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, roc
+from pipeline.scans.display import displayable
 
 DPI = 110
 OUTLINE = "#00d0ff"  # of threats
@@ -71,18 +72,6 @@ class ScoredScan:
     image: NDArray[np.uint8]
     heat: NDArray[np.float32]
     threats: NDArray[np.bool_]
-
-
-def displayable(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Convert (..., C) to (..., 3) RGB: grey is repeated; low and high energy become red and blue.
-
-    So metal, which stops the low energy and lets the high energy through, is blue there too.
-    """
-    if image.shape[-1] == 2:
-        low, high = image[..., 0], image[..., 1]
-        middle = (low.astype(np.uint16) + high) // 2
-        return np.stack([low, middle.astype(np.uint8), high], axis=-1)
-    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
 def draw_roc(path: Path, test: TestScores, table: AucTable, threshold: float) -> Figure:

@@ -1,0 +1,41 @@
+"""Pictures of a screened scan: the heat map over it, and its parts for the page."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.names import Image
+
+CLEAR, FULL = 1.0, 3.0  # -log10 p at which heat is first seen, and at which it is strongest
+PALE, STRONG = (254, 217, 118), (189, 0, 38)  # RGB of heat
+OPACITY = 0.75
+
+
+def heat_layer(evidence: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return evidence (H, W) in colours to lay over the scan, RGBA (H, W, 4)."""
+    strength = np.clip((np.nan_to_num(evidence) - CLEAR) / (FULL - CLEAR), 0, 1)[:, :, None]
+    colours = np.array(PALE) + strength * (np.array(STRONG) - PALE)
+    alpha = 255 * OPACITY * np.sqrt(strength)
+    return np.concatenate([colours, alpha], axis=2).round().astype(np.uint8)
+
+
+def under_heat(image: Image, layer: NDArray[np.uint8]) -> Image:
+    """Return the grey scan with the heat over it, RGB (H, W, 3)."""
+    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    alpha = layer[:, :, 3:] / 255
+    mixed = grey * (1 - alpha) + layer[:, :, :3] * alpha
+    return np.asarray(mixed.round().astype(np.uint8))
+
+
+def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:
+    """Return RGB or RGBA pixels as the bytes of a file of the kind `suffix`."""
+    code = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    return cv2.imencode(suffix, cv2.cvtColor(pixels, code))[1].tobytes()
+
+
+def no_wider_than(pixels: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Return pixels (H, W, C), made smaller where they are wider than `width`."""
+    if pixels.shape[1] <= width:
+        return pixels
+    height = max(round(pixels.shape[0] * width / pixels.shape[1]), 1)
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))

@@ -1,0 +1,159 @@
+"""Records of screened files: a line of JSON each, written as soon as a bag is done."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import write_json, write_table
+from pipeline.common.records import parse_record
+from pipeline.screening.screener import Look
+
+RECORDS = "bags.jsonl"
+TABLE = "bags.csv"
+ABOUT = "screening.json"  # the model and the software whose results a folder holds
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region of high evidence.
+
+    Attributes:
+        box: left, top, width, height, in pixels.
+        outline: x and y of its corners, in turn.
+        area: in pixels.
+        evidence: its highest -log10 p.
+    """
+
+    box: tuple[int, int, int, int]
+    outline: list[int]
+    area: int
+    evidence: float
+
+
+@dataclass(frozen=True)
+class ScreenedFile:
+    """What is known of a screened file, or why it was skipped.
+
+    Attributes:
+        file: its path below the folder that was screened.
+        sha256: of its bytes; "" if it cannot be read.
+        width, height: of the scan; 0 if it was skipped.
+        p_value: of the bag; 1 if it was skipped.
+        windows: number of windows that were scored.
+        looks: the windows to look at.
+        regions: the regions of high evidence.
+        seconds: the time that it took.
+        reason: why it was skipped; "" otherwise.
+    """
+
+    file: str
+    sha256: str
+    width: int = 0
+    height: int = 0
+    p_value: float = 1.0
+    windows: int = 0
+    looks: tuple[Look, ...] = ()
+    regions: tuple[Region, ...] = ()
+    seconds: float = 0.0
+    reason: str = ""
+
+
+class Records:
+    """The records in an output folder. A bag is done when its line is on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / RECORDS
+        self._drop_unfinished()
+
+    def __iter__(self) -> Iterator[ScreenedFile]:
+        """Yield the records; of a file that was screened again, only the last."""
+        if not self.path.exists():
+            return
+        last = {file.file: number for number, file in self._lines()}
+        for number, file in self._lines():
+            if last[file.file] == number:
+                yield file
+
+    def add(self, file: ScreenedFile) -> None:
+        """Write a record to the disk."""
+        with self.path.open("ab") as lines:
+            lines.write(json.dumps(asdict(file)).encode() + b"\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+
+    def _lines(self) -> Iterator[tuple[int, ScreenedFile]]:
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                redo = f"remove {self.path}, and screen again"
+                yield (
+                    number,
+                    parse_record(_record_type(), line, f"{self.path}: line {number}", redo),
+                )
+
+    def _drop_unfinished(self) -> None:
+        """Cut the last line off if a killed run left it without its end."""
+        if not self.path.exists():
+            return
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(self.path, whole)
+
+
+@cache
+def _record_type() -> TypeAdapter[ScreenedFile]:
+    return TypeAdapter(ScreenedFile)
+
+
+def begin(folder: Path, about: dict[str, Any]) -> None:
+    """Create the output folder, or go on with one of the same screening.
+
+    Raises:
+        InputError: the folder holds the results of another model, or other files.
+    """
+    path = folder / ABOUT
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError:
+        found = {}
+    if found is None and folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: holds other files: choose an empty folder for the results")
+    if found is not None and found != about:
+        raise InputError(
+            f"{folder}: holds the results of another model or folder: choose another folder, or "
+            "remove this one"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, about)
+
+
+def write_bags(
+    folder: Path, files: list[ScreenedFile], false_alarm_rate: float, looks: int
+) -> None:
+    """Write bags.csv, the most suspicious bag first; skipped files are last, with the reason."""
+    columns = ["file", "sha256", "p_value", "alarm"]
+    sides = ("left", "top", "width", "height", "p_value")
+    columns += [f"look{n}_{side}" for n in range(1, looks + 1) for side in sides]
+    columns += ["seconds", "reason"]
+    rows = []
+    for file in files:
+        done = not file.reason
+        row: dict[str, Any] = {
+            "file": file.file,
+            "sha256": file.sha256,
+            "p_value": file.p_value if done else "",
+            "alarm": int(file.p_value <= false_alarm_rate) if done else "",
+            "seconds": round(file.seconds, 3),
+            "reason": file.reason,
+        }
+        for number, look in enumerate(file.looks, 1):
+            row |= {f"look{number}_{side}": value for side, value in asdict(look).items()}
+        rows.append(row)
+    write_table(folder / TABLE, columns, rows)

@@ -1,0 +1,116 @@
+"""Scores one new scan: the bag's p-value, the windows to look at, and a map of evidence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.errors import InputError
+from pipeline.common.names import Image, Scores
+from pipeline.models.bag_scores import bag_score
+from pipeline.models.detector import TrainedModel
+from pipeline.patches.windows import is_background, stitch, window_origins, window_pixels
+
+LOOKS = 3  # windows to look at
+BLOCK = 1024  # windows whose pixels are in memory at a time: 12 MB of 64 pixels in colour
+
+
+@dataclass(frozen=True)
+class Look:
+    """A window to look at.
+
+    Attributes:
+        left, top, width, height: its box in the scan, in pixels.
+        p_value: the share of validation normal windows with this score or a higher one.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class ScreenedScan:
+    """The result of screening one scan.
+
+    Attributes:
+        p_value: the share of validation bags that are as suspicious, 1 / (bags + 1) to 1.
+        windows: number of windows that are not background.
+        looks: up to `LOOKS` windows, the most suspicious first, none of which overlap.
+        evidence: (H, W) -log10 of the p-values of the windows around each pixel; 2 is one normal
+            window of 100. NaN where there is only background.
+    """
+
+    p_value: float
+    windows: int
+    looks: tuple[Look, ...]
+    evidence: NDArray[np.float32]
+
+
+class Screener:
+    """A model, ready to score scans."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        self.model = model
+        self.detector = model.detector()
+
+    def screen(self, image: Image) -> ScreenedScan:
+        """Score a scan (H, W, C) uint8.
+
+        Raises:
+            InputError: the scan is smaller than a window, or has another number of channels than
+                the model's scans.
+        """
+        height, width, channels = image.shape
+        expected = self.model.shape.channels
+        if channels != expected:
+            raise InputError(
+                f"{channels} channels, but the model is of scans with {expected}: train a model on "
+                "scans of this kind, or convert the file"
+            )
+        rule, tails = self.model.rule, self.model.tails
+        if rule.mode == "whole":
+            origins = np.zeros((1, 2), dtype=np.int32)
+            box = (width, height)
+        else:
+            origins = window_origins(height, width, rule.size, rule.stride)
+            origins = origins[~is_background(image, origins, rule)]
+            box = (rule.size, rule.size)
+        blocks = (
+            window_pixels(image, origins[start : start + BLOCK], rule)
+            for start in range(0, len(origins), BLOCK)
+        )
+        p_values = tails.windows.p_values(self.detector.score(blocks).anomaly)
+        if rule.mode == "whole":
+            evidence = np.full((height, width), -np.log10(p_values[0]), dtype=np.float32)
+        else:
+            evidence = stitch(-np.log10(p_values), origins, rule.size, height, width)
+        return ScreenedScan(
+            p_value=float(tails.bags.p_values(np.array([bag_score(p_values)]))[0]),
+            windows=len(origins),
+            looks=tuple(
+                Look(int(origins[row, 1]), int(origins[row, 0]), *box, float(p_values[row]))
+                for row in apart(p_values, origins, rule.size, LOOKS)
+            ),
+            evidence=evidence,
+        )
+
+
+def apart(p_values: Scores, origins: NDArray[np.int32], size: int, count: int) -> list[int]:
+    """Return up to `count` windows with the smallest p-values; of windows that overlap, the first.
+
+    Args:
+        p_values: (N,).
+        origins: (N, 2) of the windows.
+        size: the windows' side in pixels.
+        count: number of windows.
+    """
+    rows: list[int] = []
+    for row in np.argsort(p_values, kind="stable").tolist():
+        if len(rows) == count:
+            break
+        if not (np.abs(origins[rows] - origins[row]) < size).all(axis=1).any():
+            rows.append(row)
+    return rows

@@ -1,0 +1,38 @@
+"""`skipscan screen`: which new bags are suspicious, and where to look in them."""
+
+from argparse import Namespace
+
+from pipeline.common import terminal
+from pipeline.common.errors import require
+from pipeline.common.files import file_digest
+from pipeline.models.detector import TrainedModel
+from pipeline.scans.bad_input import settle
+from pipeline.screening.records import TABLE
+from pipeline.screening.screen import PAGE, screen
+
+
+def main(arguments: Namespace) -> None:
+    """Screen the folder, and say what was found.
+
+    Raises:
+        InputError: the model or an argument is wrong, there is no image, or a file is bad: the
+            other files are screened before.
+    """
+    rate = arguments.false_alarm_rate
+    require(0 < rate < 1, "--false-alarm-rate", rate, "a share, more than 0 and less than 1")
+    model = TrainedModel.load(arguments.model)
+    out = arguments.out
+    found = screen(arguments.given, model, file_digest(arguments.model), out, rate)
+    alarms = found.alarms(rate)
+    print(f"{len(alarms)} of {len(found.files)} bags raise an alarm", file=terminal.out())
+    for file in alarms[:10]:
+        print(f"  {file.file}: p-value {file.p_value:.3g}", file=terminal.out())
+    if rate < found.least:
+        bags = model.tails.bags.count
+        print(
+            f"no bag can raise an alarm at {rate:g}: the model's {bags} validation bags allow "
+            f"{found.least:.3f} at the least: ask for more, or validate on more bags",
+            file=terminal.err(),
+        )
+    print(f"open {out / PAGE}; the table is {out / TABLE}", file=terminal.out())
+    settle(found.bad, "fail")
