@@ -34,5 +34,8 @@ def main(arguments: Namespace) -> None:
             f"{found.least:.3f} at the least: ask for more, or validate on more bags",
             file=terminal.err(),
         )
+    if found.others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in found.others.items())
+        print(f"no images, and not looked at: {counts}", file=terminal.out())
     print(f"open {out / PAGE}; the table is {out / TABLE}", file=terminal.out())
     settle(found.bad, "fail")

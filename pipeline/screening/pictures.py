@@ -1,5 +1,7 @@
 """Pictures of a screened scan: the heat map over it, and its parts for the page."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,22 +11,33 @@ from pipeline.common.names import Image
 CLEAR, FULL = 1.0, 3.0  # -log10 p at which heat is first seen, and at which it is strongest
 PALE, STRONG = (254, 217, 118), (189, 0, 38)  # RGB of heat
 OPACITY = 0.75
+BAND = 64  # rows that are mixed at a time
 
 
 def heat_layer(evidence: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return evidence (H, W) in colours to lay over the scan, RGBA (H, W, 4)."""
-    strength = np.clip((np.nan_to_num(evidence) - CLEAR) / (FULL - CLEAR), 0, 1)[:, :, None]
-    colours = np.array(PALE) + strength * (np.array(STRONG) - PALE)
-    alpha = 255 * OPACITY * np.sqrt(strength)
-    return np.concatenate([colours, alpha], axis=2).round().astype(np.uint8)
+    levels = np.clip((np.nan_to_num(evidence) - CLEAR) * (255 / (FULL - CLEAR)), 0, 255)
+    return _heat_colours()[levels.astype(np.uint8)]
 
 
 def under_heat(image: Image, layer: NDArray[np.uint8]) -> Image:
-    """Return the grey scan with the heat over it, RGB (H, W, 3)."""
-    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
-    alpha = layer[:, :, 3:] / 255
-    mixed = grey * (1 - alpha) + layer[:, :, :3] * alpha
-    return np.asarray(mixed.round().astype(np.uint8))
+    """Return a scan in grey, with the heat over it, RGB (H, W, 3)."""
+    result = np.empty_like(image)
+    for top in range(0, len(image), BAND):  # so that wide scans take little memory
+        band = np.s_[top : top + BAND]
+        grey = image[band].mean(axis=2, keepdims=True, dtype=np.float32)
+        opacity = layer[band][:, :, 3:] / np.float32(255)
+        result[band] = (grey * (1 - opacity) + layer[band][:, :, :3] * opacity).round()
+    return result
+
+
+@cache
+def _heat_colours() -> NDArray[np.uint8]:
+    """Return 256 colours of heat, RGBA (256, 4), from clear to the strongest."""
+    strength = np.linspace(0, 1, 256)[:, None]
+    colours = np.array(PALE) + strength * (np.array(STRONG) - PALE)
+    opacity = 255 * OPACITY * np.sqrt(strength)
+    return np.concatenate([colours, opacity], axis=1).round().astype(np.uint8)
 
 
 def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:

@@ -1,7 +1,9 @@
 """Screens files and folders of new scans: `screen`, behind `skipscan screen` and for notebooks."""
 
 import time
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from pipeline.models.detector import TrainedModel
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.display import displayable
 from pipeline.scans.images import read_image
+from pipeline.scans.scan import SetFiles
 from pipeline.scans.sources.folders import list_set
 from pipeline.screening.page import write_page
 from pipeline.screening.pictures import encoded, heat_layer, no_wider_than, under_heat
@@ -34,11 +37,13 @@ class Screening:
     Attributes:
         files: the screened files, the most suspicious bag first.
         bad: the files that were skipped, with the reason.
+        others: number of files that are no images, by suffix; hidden files are `hidden`.
         least: the lowest false-alarm rate by bag that the model's validation bags allow.
     """
 
     files: list[ScreenedFile]
     bad: list[BadInput]
+    others: Mapping[str, int]
     least: float
 
     def alarms(self, false_alarm_rate: float) -> list[ScreenedFile]:
@@ -63,51 +68,67 @@ def screen(
     Raises:
         InputError: there is no image, or `out` holds the results of another model or folder.
     """
-    root, paths, bad = _listed(given)
+    listed = _list(given)
+    root, paths = listed.folder, listed.images
     begin(out, {"model": digest, "folder": str(root.resolve())})
     remove_unfinished(out)
     records = Records(out)
     done = {(file.file, file.sha256) for file in records if not file.reason}
-    screener = Screener(model)
+    screener = Screener.of(model)
     threshold = float(-np.log10(model.calibration.false_alarm_rate))
     with terminal.progress("screen", len(paths), "bag") as shown:
         for path in paths:
             name = path.relative_to(root).as_posix()
-            if (name, _digest(path)) not in done:
+            if (name, _digest(path)) not in done or not all(map(Path.exists, _pictures(out, name))):
                 records.add(_screened(path, name, screener, threshold, out))
             shown.update()
     found = {path.relative_to(root).as_posix() for path in paths}
     every = [file for file in records if file.file in found]
-    skipped = [ScreenedFile(item.file, "", reason=item.reason) for item in bad]
     files = sorted((f for f in every if not f.reason), key=lambda file: file.p_value)
-    skipped += [file for file in every if file.reason]
+    skipped = [
+        *(ScreenedFile(_below(root, bad.file), "", reason=bad.reason) for bad in listed.bad),
+        *(file for file in every if file.reason),
+    ]
     write_bags(out, [*files, *skipped], false_alarm_rate, LOOKS)
     write_json(out / REGIONS, coco(files))
     write_page(out / PAGE, out / PAGE_PARTS, files, skipped, false_alarm_rate)
     return Screening(
         files,
-        [BadInput(file.file, file.reason) for file in skipped],
+        [BadInput(str(root / file.file), file.reason) for file in skipped],
+        _others(listed),
         1 / (model.tails.bags.count + 1),
     )
 
 
-def _listed(given: Path) -> tuple[Path, tuple[Path, ...], tuple[BadInput, ...]]:
-    """Return the folder that names are below, the images in it, and what cannot be used.
+def _list(given: Path) -> SetFiles:
+    """List an image, or all files below a folder.
 
     Raises:
         InputError: there is no image.
     """
     if given.is_file():
-        return given.parent, (given,), ()
+        return SetFiles(given.parent, images=(given,), others=())
     if not given.is_dir():
         raise InputError(f"{given}: no such file or folder: give an image, or a folder of images")
-    files = list_set(given)
-    root = str(given)
-    return (
-        given,
-        files.images,
-        tuple(replace(bad, file=Path(bad.file).relative_to(root).as_posix()) for bad in files.bad),
-    )
+    return list_set(given)
+
+
+def _others(listed: SetFiles) -> dict[str, int]:
+    """Count the files that are no images by suffix, and those that are hidden."""
+    counts = Counter(path.suffix.lower() or "without suffix" for path in listed.others)
+    if listed.hidden:
+        counts["hidden"] = len(listed.hidden)
+    return dict(sorted(counts.items()))
+
+
+def _below(root: Path, file: str) -> str:
+    return Path(file).relative_to(root).as_posix()
+
+
+def _pictures(out: Path, name: str) -> tuple[Path, Path, Path]:
+    """Return the paths of a scan's heat map, of the scan on the page, and of its heat there."""
+    parts = out / PAGE_PARTS
+    return out / HEAT / f"{name}.png", parts / f"{name}.jpg", parts / f"{name}.png"
 
 
 def _digest(path: Path) -> str:
@@ -132,10 +153,9 @@ def _screened(
         return ScreenedFile(name, sha256, seconds=time.perf_counter() - started, reason=reason)
     shown = displayable(image)
     layer = heat_layer(found.evidence)
-    write_whole(out / HEAT / f"{name}.png", encoded(under_heat(shown, layer), ".png"))
-    small = no_wider_than(shown, PAGE_WIDTH)
-    write_whole(out / PAGE_PARTS / f"{name}.jpg", encoded(small, ".jpg"))
-    write_whole(out / PAGE_PARTS / f"{name}.png", encoded(no_wider_than(layer, HEAT_WIDTH), ".png"))
+    small = no_wider_than(shown, PAGE_WIDTH), no_wider_than(layer, HEAT_WIDTH)
+    for place, pixels in zip(_pictures(out, name), (under_heat(shown, layer), *small), strict=True):
+        write_whole(place, encoded(pixels, place.suffix))
     return ScreenedFile(
         name,
         sha256,

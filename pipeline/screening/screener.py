@@ -7,9 +7,16 @@ from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import Image, Scores
-from pipeline.models.bag_scores import bag_score
-from pipeline.models.detector import TrainedModel
-from pipeline.patches.windows import is_background, stitch, window_origins, window_pixels
+from pipeline.models.bag_scores import Tails, bag_score
+from pipeline.models.detector import Detector, TrainedModel
+from pipeline.patches.windows import (
+    foreground_mask,
+    is_background,
+    stitch,
+    window_origins,
+    window_pixels,
+)
+from pipeline.settings.windows import WindowRule
 
 LOOKS = 3  # windows to look at
 BLOCK = 1024  # windows whose pixels are in memory at a time: 12 MB of 64 pixels in colour
@@ -40,7 +47,7 @@ class ScreenedScan:
         windows: number of windows that are not background.
         looks: up to `LOOKS` windows, the most suspicious first, none of which overlap.
         evidence: (H, W) -log10 of the p-values of the windows around each pixel; 2 is one normal
-            window of 100. NaN where there is only background.
+            window of 100. NaN in air, and where there is only background.
     """
 
     p_value: float
@@ -49,12 +56,26 @@ class ScreenedScan:
     evidence: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
 class Screener:
-    """A model, ready to score scans."""
+    """A model, ready to score scans.
 
-    def __init__(self, model: TrainedModel) -> None:
-        self.model = model
-        self.detector = model.detector()
+    Attributes:
+        detector: scores windows.
+        channels: of the model's scans.
+        rule: the rule by which its scans are cut into windows.
+        tails: of the scores of validation windows and bags.
+    """
+
+    detector: Detector
+    channels: int
+    rule: WindowRule
+    tails: Tails
+
+    @classmethod
+    def of(cls, model: TrainedModel) -> "Screener":
+        """Build the networks of a model."""
+        return cls(model.detector(), model.shape.channels, model.rule, model.tails)
 
     def screen(self, image: Image) -> ScreenedScan:
         """Score a scan (H, W, C) uint8.
@@ -64,31 +85,29 @@ class Screener:
                 the model's scans.
         """
         height, width, channels = image.shape
-        expected = self.model.shape.channels
-        if channels != expected:
+        if channels != self.channels:
             raise InputError(
-                f"{channels} channels, but the model is of scans with {expected}: train a model on "
-                "scans of this kind, or convert the file"
+                f"{channels} channels, but the model is of scans with {self.channels}: train a "
+                "model on scans of this kind, or convert the file"
             )
-        rule, tails = self.model.rule, self.model.tails
-        if rule.mode == "whole":
-            origins = np.zeros((1, 2), dtype=np.int32)
-            box = (width, height)
+        rule, whole = self.rule, self.rule.mode == "whole"
+        if whole:
+            origins, box = np.zeros((1, 2), dtype=np.int32), (width, height)
         else:
-            origins = window_origins(height, width, rule.size, rule.stride)
+            origins, box = window_origins(height, width, rule.size, rule.stride), (rule.size,) * 2
             origins = origins[~is_background(image, origins, rule)]
-            box = (rule.size, rule.size)
         blocks = (
             window_pixels(image, origins[start : start + BLOCK], rule)
             for start in range(0, len(origins), BLOCK)
         )
-        p_values = tails.windows.p_values(self.detector.score(blocks).anomaly)
-        if rule.mode == "whole":
+        p_values = self.tails.windows.p_values(self.detector.score(blocks).anomaly)
+        if whole:
             evidence = np.full((height, width), -np.log10(p_values[0]), dtype=np.float32)
         else:
             evidence = stitch(-np.log10(p_values), origins, rule.size, height, width)
+            evidence[~foreground_mask(image)] = np.nan
         return ScreenedScan(
-            p_value=float(tails.bags.p_values(np.array([bag_score(p_values)]))[0]),
+            p_value=float(self.tails.bags.p_values(np.array([bag_score(p_values)]))[0]),
             windows=len(origins),
             looks=tuple(
                 Look(int(origins[row, 1]), int(origins[row, 0]), *box, float(p_values[row]))

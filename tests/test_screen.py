@@ -1,0 +1,217 @@
+"""Screening of folders: the files that it writes, what it goes on with, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import read_table
+from pipeline.models.detector import TrainedModel, calibrated_model
+from pipeline.models.gan import network_state
+from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.nets import NetShape
+from pipeline.scans.images import read_image
+from pipeline.screening import screen as screening
+from pipeline.screening.pictures import heat_layer, no_wider_than, under_heat
+from pipeline.screening.screen import Screening, screen
+from pipeline.screening.screener import Screener
+from tests.arrays import clutter
+from tests.tiny import EXTRACT, MODEL, write_image
+
+SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
+RATE = 0.3
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    best = {"networks": network_state(build_networks(SHAPE, 0)), "epoch": 1, "criterion": 0.5}
+    normals = np.random.default_rng(0).integers(0, 200, (40, 16, 16, 3), dtype=np.uint8)
+    scan_ids = np.repeat(["a", "b", "c", "d"], 10)
+    rule = EXTRACT.window_rule
+    return calibrated_model(SHAPE, best, MODEL, [], [normals], scan_ids, rule, 0.05, {})
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Three scans, one of them in a folder, a broken one, a text and a hidden file."""
+    folder = tmp_path / "in"
+    for number, name in enumerate(("a.png", "b <b>&'.png", "sub/a.png")):
+        write_image(folder / name, clutter(number, 3) // (number + 1) + 20 * number)
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:200])
+    (folder / "note.txt").write_text("a note")
+    (folder / ".hidden").touch()
+    return folder
+
+
+def screened(scans: Path, model: TrainedModel, out: str = "out", digest: str = "m") -> Screening:
+    return screen(scans, model, digest, scans.parent / out, RATE)
+
+
+def without_times(folder: Path) -> dict[str, object]:
+    """All results in a folder, without the seconds that they took."""
+    found: dict[str, object] = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*.*"))
+        if path.suffix in (".png", ".jpg", ".json")
+    }
+    rows = read_table(folder / "bags.csv")
+    return {**found, "rows": [{**row, "seconds": ""} for row in rows]}
+
+
+def test_every_file_is_in_the_table(scans: Path, model: TrainedModel) -> None:
+    found = screened(scans, model)
+    out = scans.parent / "out"
+    rows = read_table(out / "bags.csv")
+    *done, last = rows
+    assert {row["file"] for row in done} == {"a.png", "b <b>&'.png", "sub/a.png"}
+    values = [float(row["p_value"]) for row in done]
+    assert values == sorted(values)
+    assert [row["alarm"] for row in done] == [str(int(value <= RATE)) for value in values]
+    assert [file.file for file in found.alarms(RATE)] == [
+        row["file"] for row in done if row["alarm"] == "1"
+    ]
+    assert last["file"] == "cut.png"
+    assert "truncated" in last["reason"]
+    assert (last["p_value"], last["alarm"]) == ("", "")
+    assert [bad.file for bad in found.bad] == [str(scans / "cut.png")]
+    assert found.others == {".txt": 1, "hidden": 1}
+    assert found.least == pytest.approx(1 / 5)
+
+
+def test_the_table_has_what_the_screener_says(scans: Path, model: TrainedModel) -> None:
+    screened(scans, model)
+    screener = Screener.of(model)
+    for row in read_table(scans.parent / "out" / "bags.csv")[:3]:
+        found = screener.screen(read_image(scans / row["file"]))
+        assert float(row["p_value"]) == pytest.approx(found.p_value)
+        for number, look in enumerate(found.looks, 1):
+            for name, value in vars(look).items():
+                assert float(row[f"look{number}_{name}"]) == pytest.approx(value, rel=1e-5)
+
+
+def test_heat_is_laid_over_the_grey_scan(scans: Path, model: TrainedModel) -> None:
+    screened(scans, model)
+    image = read_image(scans / "sub/a.png")
+    layer = heat_layer(Screener.of(model).screen(image).evidence)
+    found = read_image(scans.parent / "out/heat/sub/a.png.png")
+    np.testing.assert_allclose(found, under_heat(image, layer), atol=1)
+
+
+def test_heat_grows_with_the_evidence() -> None:
+    evidence = np.array([[np.nan, 0, 1, 1.5, 2, 3, 9]], dtype=np.float32)
+    (layer,) = heat_layer(evidence)
+    opacity = layer[:, 3].tolist()
+    assert opacity[:3] == [0, 0, 0]
+    assert 0 < opacity[3] < opacity[4] < opacity[5] == opacity[6] == 191
+    assert layer[5, :3].tolist() == [189, 0, 38]
+    assert layer[3, 1] > layer[4, 1] > layer[5, 1]  # from yellow to red
+    white, black = np.full((1, 7, 3), 255, np.uint8), np.zeros((1, 7, 3), np.uint8)
+    assert under_heat(white, layer[None])[0, 0].tolist() == [255, 255, 255]
+    assert under_heat(black, layer[None])[0, 5].tolist() == [
+        round(part * 191 / 255) for part in (189, 0, 38)
+    ]
+
+
+def test_wide_pictures_are_made_smaller() -> None:
+    wide = np.zeros((10, 400, 3), np.uint8)
+    wide[:, 200:] = 200
+    small = no_wider_than(wide, 100)
+    assert small.shape == (2, 100, 3)  # 2.5 is rounded to even
+    assert (small[:, :50] == 0).all()
+    assert (small[:, 50:] == 200).all()
+    assert no_wider_than(wide, 400) is wide
+
+
+def test_a_killed_screening_goes_on_with_the_next_bag(
+    scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screened(scans, model, "whole")
+    seen: list[str] = []
+    screen_one = screening._screened
+
+    def killed_after_one(path: Path, name: str, *rest: object) -> object:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(name)
+        return screen_one(path, name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(screening, "_screened", killed_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        screened(scans, model)
+    records = scans.parent / "out" / "bags.jsonl"
+    with records.open("ab") as lines:  # a line that the kill cut short
+        lines.write(b'{"file": "b <b')
+    again: list[str] = []
+
+    def noted(path: Path, name: str, *rest: object) -> object:
+        again.append(name)
+        return screen_one(path, name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(screening, "_screened", noted)
+    screened(scans, model)
+    assert seen == ["a.png"]
+    assert again == ["b <b>&'.png", "cut.png", "sub/a.png"]
+    assert without_times(scans.parent / "out") == {
+        **without_times(scans.parent / "whole"),
+    }
+
+
+def test_only_what_is_new_or_changed_is_screened_again(
+    scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screened(scans, model)
+    again: list[str] = []
+    screen_one = screening._screened
+
+    def noted(path: Path, name: str, *rest: object) -> object:
+        again.append(name)
+        return screen_one(path, name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(screening, "_screened", noted)
+    write_image(scans / "a.png", clutter(7, 3))
+    write_image(scans / "cut.png", clutter(8, 3))
+    (scans / "sub/a.png").unlink()
+    (scans.parent / "out/heat/b <b>&'.png.png").unlink()
+    found = screened(scans, model)
+    assert again == ["a.png", "b <b>&'.png", "cut.png"]
+    assert sorted(file.file for file in found.files) == ["a.png", "b <b>&'.png", "cut.png"]
+    assert found.bad == []
+    screened(scans, model, "anew")
+    assert (
+        read_table(scans.parent / "out/bags.csv")[0]["p_value"]
+        == (read_table(scans.parent / "anew/bags.csv")[0]["p_value"])
+    )
+
+
+def test_results_of_two_models_are_never_mixed(scans: Path, model: TrainedModel) -> None:
+    screened(scans, model)
+    with pytest.raises(InputError, match=r"/out: holds the results of another model or folder: "):
+        screened(scans, model, digest="other")
+    with pytest.raises(InputError, match=r"/in: holds other files: choose an empty folder"):
+        screened(scans, model, "in")
+
+
+def test_what_cannot_be_screened_is_named(tmp_path: Path, model: TrainedModel) -> None:
+    for given, message in (
+        ("none", r"/none: no such file or folder: give an image, or a folder of images$"),
+        ("empty", r"/empty: no image in it: expected PNG, JPEG, TIFF, BMP$"),
+    ):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match=message):
+            screened(tmp_path / given, model)
+
+
+def test_a_single_file_is_screened(scans: Path, model: TrainedModel) -> None:
+    (file,) = screened(scans / "sub/a.png", model, "one").files
+    assert file.file == "a.png"
+
+
+def test_regions_of_all_bags_are_in_one_file(scans: Path, model: TrainedModel) -> None:
+    found = screened(scans, model)
+    regions = json.loads((scans.parent / "out/regions.json").read_text())
+    assert [image["file_name"] for image in regions["images"]] == [f.file for f in found.files]
+    assert len(regions["annotations"]) == sum(len(file.regions) for file in found.files)
+    threshold = -np.log10(0.05)
+    assert all(annotation["score"] > threshold for annotation in regions["annotations"])
