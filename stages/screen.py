@@ -3,10 +3,10 @@
 from argparse import Namespace
 
 from pipeline.common import terminal
-from pipeline.common.errors import require
+from pipeline.common.errors import InputError, require
 from pipeline.common.files import file_digest
+from pipeline.common.lines import printable
 from pipeline.models.detector import TrainedModel
-from pipeline.scans.bad_input import settle
 from pipeline.screening.records import TABLE
 from pipeline.screening.screen import PAGE, screen
 
@@ -38,4 +38,11 @@ def main(arguments: Namespace) -> None:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in found.others.items())
         print(f"no images, and not looked at: {counts}", file=terminal.out())
     print(f"open {out / PAGE}; the table is {out / TABLE}", file=terminal.out())
-    settle(found.bad, "fail")
+    for bad in found.bad:
+        print(printable(f"bad input: {bad.file}: {bad.reason}"), file=terminal.err())
+    if found.bad:
+        count = len(found.bad)
+        raise InputError(
+            f"{count} bad {'file' if count == 1 else 'files'}, named above; all others are "
+            f"screened: mend or remove {'it' if count == 1 else 'them'}"
+        )

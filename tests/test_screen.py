@@ -1,6 +1,7 @@
 """Screening of folders: the files that it writes, what it goes on with, and what it refuses."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.screening import screen as screening
 from pipeline.screening.pictures import heat_layer, no_wider_than, under_heat
 from pipeline.screening.screen import Screening, screen
 from pipeline.screening.screener import Screener
+from stages.screen import main
 from tests.arrays import clutter
 from tests.tiny import EXTRACT, MODEL, write_image
 
@@ -215,3 +217,59 @@ def test_regions_of_all_bags_are_in_one_file(scans: Path, model: TrainedModel) -
     assert len(regions["annotations"]) == sum(len(file.regions) for file in found.files)
     threshold = -np.log10(0.05)
     assert all(annotation["score"] > threshold for annotation in regions["annotations"])
+
+
+def said(
+    scans: Path, model: TrainedModel, rate: float, capsys: pytest.CaptureFixture[str]
+) -> tuple[list[str], list[str], str]:
+    """What the command prints on both streams, and its error."""
+    model.save(scans.parent / "model.pt")
+    arguments = Namespace(
+        given=scans, model=scans.parent / "model.pt", out=scans.parent / "out",
+        false_alarm_rate=rate,
+    )  # fmt: skip
+    error = ""
+    try:
+        main(arguments)
+    except InputError as found:
+        error = str(found)
+    streams = capsys.readouterr()
+    return streams.out.splitlines(), streams.err.splitlines(), error
+
+
+def test_the_command_says_what_was_found(
+    scans: Path, model: TrainedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scans / "cut.png").unlink()
+    out, err, error = said(scans, model, 0.99, capsys)
+    folder = scans.parent / "out"
+    rows = [row for row in read_table(folder / "bags.csv") if row["alarm"] == "1"]
+    assert out == [
+        f"{len(rows)} of 3 bags raise an alarm",
+        *(f"  {row['file']}: p-value {float(row['p_value']):.3g}" for row in rows),
+        "no images, and not looked at: 1 .txt, 1 hidden",
+        f"open {folder}/report.html; the table is {folder}/bags.csv",
+    ]
+    assert (err, error) == ([], "")
+
+
+def test_a_rate_that_cannot_be_promised_and_bad_files_are_said(
+    scans: Path, model: TrainedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, err, error = said(scans, model, 0.1, capsys)
+    assert out[0] == "0 of 3 bags raise an alarm"
+    promise, bad, *_ = err
+    assert promise == (
+        "no bag can raise an alarm at 0.1: the model's 4 validation bags allow 0.200 at the least: "
+        "ask for more, or validate on more bags"
+    )
+    assert bad.startswith(f"bad input: {scans}/cut.png: cannot be read: ")
+    assert error == "1 bad file, named above; all others are screened: mend or remove it"
+
+
+def test_a_rate_is_a_share(
+    scans: Path, model: TrainedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rate in (0.0, 1.0, float("nan")):
+        error = said(scans, model, rate, capsys)[2]
+        assert error.startswith("--false-alarm-rate: got "), rate

@@ -1,0 +1,103 @@
+"""The page of a screening, in a real browser without network."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.screening.page import write_page
+from pipeline.screening.pictures import encoded
+from pipeline.screening.records import ScreenedFile
+from pipeline.screening.screener import Look
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+NAMES = ("a.png", "<script>alert(1)</script>.png", 'c"onload="x.png')
+FILES = [
+    ScreenedFile(name, "0", 160, 90, p_value, 9, (Look(16, 8, 16, 16, 0.002),))
+    for name, p_value in zip(NAMES, (0.1, 0.2, 0.9), strict=True)
+]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    red, none = np.full((90, 160, 3), (200, 0, 0), np.uint8), np.zeros((9, 16, 4), np.uint8)
+    for name in NAMES:
+        folder = (tmp_path / name).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.jpg").write_bytes(encoded(red, ".jpg"))
+        (tmp_path / f"{name}.png").write_bytes(encoded(none, ".png"))
+    skipped = [ScreenedFile("bad.png", "", reason="cannot be read: <b>cut</b>")]
+    write_page(tmp_path / "page.html", tmp_path, FILES, skipped, 0.2)
+    return tmp_path / "page.html"
+
+
+def test_names_from_outside_are_no_markup(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "<script>alert" not in text
+    assert 'data-name="c&#34;onload=&#34;x.png"' in text
+    assert "cannot be read: &lt;b&gt;cut&lt;/b&gt;" in text
+
+
+def test_the_page_needs_no_network(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert set(re.findall(r'(?:src|href)="(.{5})', text)) == {"data:", "#skip"}
+    assert not re.search(r"https?://", text)
+
+
+def with_script(page: Path, script: str) -> str:
+    """Return the text that a script leaves in the page's title, after the page's own script."""
+    text = page.read_text(encoding="utf-8")
+    probe = f"<script>document.title = JSON.stringify((() => {{{script}}})());</script></body>"
+    changed = page.with_name("probe.html")
+    changed.write_text(text.replace("</body>", probe), encoding="utf-8")
+    assert BROWSER
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    done = subprocess.run(
+        [*command, changed.as_uri()], capture_output=True, text=True, check=True, timeout=120
+    )
+    found = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert found
+    return found[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("return element('alarms').textContent;", '"2 of 3 bags raise an alarm"'),
+        (
+            "element('rate').value = 0.1; show(); return element('alarms').textContent;",
+            '"1 of 3 bags raise an alarm"',
+        ),
+        (
+            "element('rate').value = 0.1; element('only').checked = true; show();"
+            "return bags.map((bag) => bag.hidden);",
+            "[false,true,true]",
+        ),
+        ("element('filter').value = 'ONLOAD'; show(); return bags.map((bag) => bag.hidden);",
+         "[true,true,false]"),
+        (
+            "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'h'}));"
+            "return getComputedStyle(document.querySelector('.heat')).display;",
+            '"none"',
+        ),
+        (
+            "for (const key of ['j', 'j', 'j', 'j', 'k'])"
+            " document.dispatchEvent(new KeyboardEvent('keydown', {key}));"
+            "return bags.map((bag) => bag.classList.contains('current'));",
+            "[false,true,false]",
+        ),
+        (
+            "const box = document.querySelector('rect').getBoundingClientRect();"
+            "const scan = document.querySelector('.scan').getBoundingClientRect();"
+            "return [box.left - scan.left, box.top - scan.top].map(Math.round);",
+            "[16,8]",
+        ),
+    ],
+)  # fmt: skip
+def test_in_a_browser(page: Path, script: str, expected: str) -> None:
+    assert with_script(page, script) == expected
