@@ -38,8 +38,9 @@ def bag(name: str, scores: list[float], threat: str) -> Bag:
     kinds = np.array(list(threat))
     pixels = np.zeros((2, BINS), dtype=np.int64)
     pixels[1, 0] = (kinds != "n").any()
+    origins = np.arange(len(scores), dtype=np.int32)[:, None] * [16, 0]
     return Bag(
-        name, {"score": np.array(scores)}, kinds == "n", kinds == "t", kinds != "n",
+        name, origins, 16, {"score": np.array(scores)}, kinds == "n", kinds == "t", kinds != "n",
         {"score": pixels},
     )  # fmt: skip
 

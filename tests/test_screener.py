@@ -10,7 +10,7 @@ from pipeline.patches.windows import window_origins, window_pixels
 from pipeline.screening import screener as screening
 from pipeline.screening.records import ScreenedFile
 from pipeline.screening.regions import coco, regions_over
-from pipeline.screening.screener import Screener, apart
+from pipeline.screening.screener import Screener
 from pipeline.settings.windows import WindowRule
 from tests.arrays import clutter
 from tests.darkness import darkness_detector, darkness_of
@@ -50,14 +50,6 @@ def test_the_darkest_places_are_to_be_looked_at_first_and_do_not_overlap() -> No
     assert (first.top, first.left) == (32, 40)
     assert (second.top, second.left) in ((0, 8), (8, 8))
     assert first.p_value <= second.p_value <= third.p_value
-
-
-def test_of_windows_that_overlap_the_first_is_taken() -> None:
-    origins = np.array([[0, 0], [0, 8], [0, 16], [8, 0], [40, 0]], dtype=np.int32)
-    p_values = np.array([0.2, 0.1, 0.3, 0.15, 0.9])
-    assert apart(p_values, origins, 16, 3) == [1, 4]
-    assert apart(p_values[[0, 2, 4]], origins[[0, 2, 4]], 16, 2) == [0, 1]
-    assert apart(p_values[:0], origins[:0], 16, 2) == []
 
 
 def test_evidence_is_the_windows_and_none_in_air() -> None:

@@ -9,6 +9,7 @@ from pipeline.patches.windows import (
     GRAZING,
     cut_windows,
     foreground_mask,
+    highest_apart,
     label_windows,
     normal_places,
     place_windows,
@@ -288,3 +289,11 @@ def test_a_map_is_float32_and_has_a_score_for_each_window() -> None:
     assert stitch(np.array([1.0, 3.0]), origins, 4, 4, 6).dtype == np.float32
     with pytest.raises(ValueError, match="zip"):
         stitch(np.array([1.0]), origins, 4, 4, 6)
+
+
+def test_of_windows_that_overlap_the_highest_is_taken() -> None:
+    origins = np.array([[0, 0], [0, 8], [0, 16], [8, 0], [40, 0]], dtype=np.int32)
+    scores = np.array([0.8, 0.9, 0.7, 0.85, 0.1])
+    assert highest_apart(scores, origins, 16, 3) == [1, 4]
+    assert highest_apart(scores[[0, 2, 4]], origins[[0, 2, 4]], 16, 2) == [0, 1]
+    assert highest_apart(scores[:0], origins[:0], 16, 2) == []

@@ -28,6 +28,7 @@ from pipeline.evaluation.showcase import FigureInputs, threat_mask
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.patches.windows import (
     GRAZING,
+    highest_apart,
     is_background,
     label_windows,
     stitch,
@@ -49,6 +50,8 @@ class Bag:
 
     Attributes:
         scan_id: the scan's id.
+        origins: (N, 2) of the windows.
+        size: the windows' side in pixels.
         scores: (N,) scores of the windows, by the score's name.
         normal, abnormal: (N,) True on windows that are normal, and that are of a threat. Windows
             that graze a threat are neither.
@@ -58,6 +61,8 @@ class Bag:
     """
 
     scan_id: str
+    origins: NDArray[np.int32]
+    size: int
     scores: Mapping[str, Scores]
     normal: NDArray[np.bool_]
     abnormal: NDArray[np.bool_]
@@ -79,7 +84,7 @@ class BagMetrics:
         found: share of the bags with a threat that raise an alarm.
         false_alarms: share of the normal bags that do.
         first_look: by number of windows, the share of the bags with a threat in which one of so
-            many windows with the highest scores touches it.
+            many windows touches it: those with the highest scores, of which none overlap.
         within: mean, over the bags with a threat, of the AUC of a bag's threat windows against its
             own normal windows.
         pixels: average precision of the pixels of all bags, by the stitched -log p.
@@ -131,6 +136,8 @@ def scored_bags(
         }
         yield Bag(
             row.scan_id,
+            origins,
+            rule.size,
             scores,
             normal=labels == NORMAL,
             abnormal=(labels != NORMAL) & (labels != GRAZING),
@@ -279,8 +286,8 @@ def _pixel_counts(
 
 
 def _is_seen(bag: Bag, score: str, looks: int) -> bool:
-    """Return whether one of the `looks` windows with the highest scores touches a threat."""
-    first = np.argsort(-bag.scores[score], kind="stable")[:looks]
+    """Return whether one of the first `looks` windows to look at touches a threat."""
+    first = highest_apart(bag.scores[score], bag.origins, bag.size, looks)
     return bool(bag.touches[first].any())
 
 

@@ -166,6 +166,26 @@ def _resized(image: Image, size: int) -> Image:
     return np.asarray(resized, dtype=np.uint8).reshape(size, size, image.shape[2])
 
 
+def highest_apart(
+    scores: NDArray[np.floating], origins: NDArray[np.int32], size: int, count: int
+) -> list[int]:
+    """Return up to `count` windows with the highest scores; of windows that overlap, the first.
+
+    Args:
+        scores: (N,).
+        origins: (N, 2) of the windows.
+        size: the windows' side in pixels.
+        count: number of windows.
+    """
+    rows: list[int] = []
+    for row in np.argsort(-scores, kind="stable").tolist():
+        if len(rows) == count:
+            break
+        if not (np.abs(origins[rows] - origins[row]) < size).all(axis=1).any():
+            rows.append(row)
+    return rows
+
+
 def stitch(
     scores: NDArray[np.floating],
     origins: NDArray[np.int32],

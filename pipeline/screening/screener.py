@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
-from pipeline.common.names import Image, Scores
+from pipeline.common.names import Image
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.models.detector import Detector, TrainedModel
 from pipeline.patches.windows import (
     foreground_mask,
+    highest_apart,
     is_background,
     stitch,
     window_origins,
@@ -111,25 +112,7 @@ class Screener:
             windows=len(origins),
             looks=tuple(
                 Look(int(origins[row, 1]), int(origins[row, 0]), *box, float(p_values[row]))
-                for row in apart(p_values, origins, rule.size, LOOKS)
+                for row in highest_apart(-p_values, origins, rule.size, LOOKS)
             ),
             evidence=evidence,
         )
-
-
-def apart(p_values: Scores, origins: NDArray[np.int32], size: int, count: int) -> list[int]:
-    """Return up to `count` windows with the smallest p-values; of windows that overlap, the first.
-
-    Args:
-        p_values: (N,).
-        origins: (N, 2) of the windows.
-        size: the windows' side in pixels.
-        count: number of windows.
-    """
-    rows: list[int] = []
-    for row in np.argsort(p_values, kind="stable").tolist():
-        if len(rows) == count:
-            break
-        if not (np.abs(origins[rows] - origins[row]) < size).all(axis=1).any():
-            rows.append(row)
-    return rows
