@@ -3,18 +3,22 @@
 from dataclasses import asdict
 
 from pipeline.common import terminal
-from pipeline.common.files import remove_unfinished, write_whole, yaml_text
+from pipeline.common.files import read_json, remove_unfinished, write_whole, yaml_text
 from pipeline.common.lines import masked
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
-from pipeline.evaluation.bags import measure_all
-from pipeline.evaluation.evaluate import EveryScore, score_store
+from pipeline.evaluation.bags import measure_all, scored_bags, tails_of
+from pipeline.evaluation.evaluate import ANOMALY, EveryScore, score_store
 from pipeline.evaluation.findings import bag_findings, findings
+from pipeline.evaluation.page import write_evaluation_page
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import (
     BAGS,
     FIGURES,
+    METRICS,
+    PAGE,
     TABLE,
+    describe_results,
     heading_of,
     write_figures,
     write_report,
@@ -26,11 +30,11 @@ from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.sources.registry import open_source
 from pipeline.settings.params import load_settings
 from pipeline.tracking.tracker import closing_runs
-from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, TRAINED
+from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, SWEEP, TRAINED
 from stages.track import track, write_record
 
 NEXT = (
-    f"Bags: {EVALUATED / BAGS}. Pictures: {EVALUATED / FIGURES / 'scans.png'}. Runs: make mlflow. "
+    f"Open {EVALUATED / PAGE}. Every score by bag: {EVALUATED / BAGS}. Runs: make mlflow. "
     "Next: dvc exp run -S preset=best"
 )
 SETTINGS = "settings.yaml"  # the settings in effect, for `dvc params diff`
@@ -58,12 +62,30 @@ def main() -> None:
         detector=detector,
         calibration=model.calibration,
     )
-    bags = measure_all(inputs, test, score_store(validation, every), settings.evaluate, every)
+    tails = tails_of(score_store(validation, every))
+    bags = list(scored_bags(inputs, test, tails, every))
+    measured = measure_all(bags, tails, settings.evaluate)
     heading = heading_of(settings)
-    table = write_report(EVALUATED, store, test, validated, settings.evaluate, heading, bags)
+    table = write_report(EVALUATED, store, test, validated, settings.evaluate, heading, measured)
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
+    description = describe_results(
+        asdict(settings), model.provenance["data"], read_json(EVALUATED / METRICS)
+    )
+    write_evaluation_page(
+        EVALUATED / PAGE,
+        description,
+        [
+            ("Windows", EVALUATED / TABLE),
+            ("Bags", EVALUATED / BAGS),
+            ("The sweep", SWEEP / "summary.txt"),
+        ],
+        sorted((EVALUATED / FIGURES).glob("*.png")) + sorted((SWEEP / FIGURES).glob("*.png")),
+        inputs,
+        bags,
+        tails[ANOMALY],
+    )
     write_whole(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="", file=terminal.out())
-    print(f"{findings(table)}{bag_findings(bags)}{NEXT}", file=terminal.out())
+    print(f"{findings(table)}{bag_findings(measured)}{NEXT}", file=terminal.out())
     track()

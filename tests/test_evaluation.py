@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
-from pipeline.evaluation.bags import measure_all
+from pipeline.evaluation.bags import measure_all, scored_bags, tails_of
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     EveryScore,
@@ -172,10 +172,12 @@ def test_the_whole_report(
     source = MasksSource(sixray, SIXRAY, stretched=True)
     inputs = FigureInputs(store, rows, source, EXTRACT, detector, CALIBRATION)
     validation = score_store(PatchStore(patches, VALIDATION), every)
-    bags = measure_all(inputs, test, validation, SETTINGS, every)
-    assert set(bags) == (set(test.scores) if split != "empty" else set())
+    tails = tails_of(validation)
+    bags = list(scored_bags(inputs, test, tails, every))
+    measured = measure_all(bags, tails, SETTINGS)
+    assert set(measured) == (set(test.scores) if split != "empty" else set())
     table = write_report(
-        tmp_path, store, test, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading", bags
+        tmp_path, store, test, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading", measured
     )
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "of_an_earlier_evaluation.png").touch()

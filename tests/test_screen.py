@@ -13,9 +13,9 @@ from pipeline.models.detector import TrainedModel, calibrated_model
 from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
+from pipeline.pages.pictures import heat_layer, no_wider_than, under_heat
 from pipeline.scans.images import read_image
 from pipeline.screening import screen as screening
-from pipeline.screening.pictures import heat_layer, no_wider_than, under_heat
 from pipeline.screening.screen import Screening, screen
 from pipeline.screening.screener import Screener
 from stages.screen import main

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.screening.page import write_page
-from pipeline.screening.pictures import encoded
+from pipeline.pages.pictures import encoded
+from pipeline.pages.writer import picture, write_page
 from pipeline.screening.records import ScreenedFile
 from pipeline.screening.screener import Look
 
@@ -30,7 +30,10 @@ def page(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.jpg").write_bytes(encoded(red, ".jpg"))
         (tmp_path / f"{name}.png").write_bytes(encoded(none, ".png"))
     skipped = [ScreenedFile("bad.png", "", reason="cannot be read: <b>cut</b>")]
-    write_page(tmp_path / "page.html", tmp_path, FILES, skipped, 0.2)
+    write_page(
+        tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, rate=0.2,
+        picture=lambda name: picture(tmp_path / name),
+    )  # fmt: skip
     return tmp_path / "page.html"
 
 

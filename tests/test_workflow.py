@@ -50,7 +50,9 @@ MAY_IMPORT = {
     "patches": {*BASE, "scans", "cluster"},
     "training": LEARNING,
     "sweeps": {*LEARNING, "training"},
-    "evaluation": {*BASE, "scans", "patches", "models"},
+    "pages": {"common"},
+    "evaluation": {*BASE, "scans", "patches", "models", "pages"},
+    "screening": {*BASE, "scans", "patches", "models", "pages"},
 }
 ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
 

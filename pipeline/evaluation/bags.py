@@ -23,7 +23,7 @@ from pipeline.common.metrics import (
 from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.common.tables import text_table
-from pipeline.evaluation.evaluate import PCA, EveryScore, TestScores
+from pipeline.evaluation.evaluate import PCA, TestScores
 from pipeline.evaluation.showcase import FigureInputs, threat_mask
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.patches.windows import (
@@ -189,30 +189,26 @@ def measure(
     )
 
 
-def measure_all(
-    inputs: FigureInputs,
-    test: TestScores,
-    validation: TestScores,
-    settings: EvaluateSettings,
-    every: EveryScore,
-) -> dict[str, BagMetrics]:
-    """Measure every score on the test bags; {} if each patch is a whole scan, or there is none.
-
-    Args:
-        inputs: the test scans.
-        test: scores of the test windows.
-        validation: scores of the validation normal windows.
-        settings: rate of false alarms, resamples, seed.
-        every: scores windows that are not in the store.
-    """
-    tails = {
+def tails_of(validation: TestScores) -> dict[str, Tails]:
+    """Return the tails of each score of validation normal windows."""
+    return {
         name: Tails.of(scores, validation.scan_ids) for name, scores in validation.scores.items()
     }
-    bags = list(scored_bags(inputs, test, tails, every))
+
+
+def measure_all(
+    bags: Sequence[Bag], tails: Mapping[str, Tails], settings: EvaluateSettings
+) -> dict[str, BagMetrics]:
+    """Measure every score on the test bags; {} without bags.
+
+    Args:
+        bags: the test bags; none if each patch is a whole scan.
+        tails: of each score on validation normals.
+        settings: rate of false alarms, resamples, seed.
+    """
     rate, samples, seed = settings.bag_false_alarm_rate, settings.bootstrap, settings.seed
-    return {
-        name: measure(bags, name, tails[name], rate, samples, seed) for name in test.scores if bags
-    }
+    scores = bags[0].scores if bags else ()
+    return {name: measure(bags, name, tails[name], rate, samples, seed) for name in scores}
 
 
 def bag_details(measured: Mapping[str, BagMetrics]) -> dict[str, Any]:
@@ -269,11 +265,6 @@ def average_precision(counts: NDArray[np.float64]) -> float:
         return float("nan")
     alarms = np.maximum(without + threats, 1)
     return float((counts[1, ::-1] / threats[-1]) @ (threats / alarms))
-
-
-def _mean(sums: NDArray[np.float64]) -> float:
-    """Return the mean of the values whose sum and number are given."""
-    return float(sums[0] / sums[1])
 
 
 def _pixel_counts(

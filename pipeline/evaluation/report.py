@@ -47,6 +47,7 @@ METRICS = "metrics.json"
 DETAILS = "details.json"
 TABLE = "table.txt"
 BAGS = "bags.txt"
+PAGE = "report.html"
 FIGURES = "figures"
 UNUSUAL = "unusual.png"
 

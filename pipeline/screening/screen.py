@@ -12,13 +12,13 @@ from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, remove_unfinished, write_json, write_whole
 from pipeline.models.detector import TrainedModel
+from pipeline.pages.pictures import encoded, heat_layer, no_wider_than, under_heat
+from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.display import displayable
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import SetFiles
 from pipeline.scans.sources.folders import list_set
-from pipeline.screening.page import write_page
-from pipeline.screening.pictures import encoded, heat_layer, no_wider_than, under_heat
 from pipeline.screening.records import Records, ScreenedFile, begin, write_bags
 from pipeline.screening.regions import coco, regions_over
 from pipeline.screening.screener import LOOKS, Screener
@@ -91,7 +91,14 @@ def screen(
     ]
     write_bags(out, [*files, *skipped], false_alarm_rate, LOOKS)
     write_json(out / REGIONS, coco(files))
-    write_page(out / PAGE, out / PAGE_PARTS, files, skipped, false_alarm_rate)
+    write_page(
+        out / PAGE,
+        "screening.html",
+        files=files,
+        skipped=skipped,
+        rate=false_alarm_rate,
+        picture=lambda name: picture(out / PAGE_PARTS / name),
+    )
     return Screening(
         files,
         [BadInput(str(root / file.file), file.reason) for file in skipped],

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
-from pipeline.common.names import Image
+from pipeline.common.names import Image, Scores
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.models.detector import Detector, TrainedModel
 from pipeline.patches.windows import (
@@ -105,8 +105,7 @@ class Screener:
         if whole:
             evidence = np.full((height, width), -np.log10(p_values[0]), dtype=np.float32)
         else:
-            evidence = stitch(-np.log10(p_values), origins, rule.size, height, width)
-            evidence[~foreground_mask(image)] = np.nan
+            evidence = evidence_map(image, p_values, origins, rule.size)
         return ScreenedScan(
             p_value=float(self.tails.bags.p_values(np.array([bag_score(p_values)]))[0]),
             windows=len(origins),
@@ -116,3 +115,19 @@ class Screener:
             ),
             evidence=evidence,
         )
+
+
+def evidence_map(
+    image: Image, p_values: Scores, origins: NDArray[np.int32], size: int
+) -> NDArray[np.float32]:
+    """Return -log10 of the p-values around each pixel of a scan, (H, W); NaN in air.
+
+    Args:
+        image: (H, W, C).
+        p_values: (N,) of the windows.
+        origins: (N, 2) of the windows.
+        size: the windows' side in pixels.
+    """
+    evidence = stitch(-np.log10(p_values), origins, size, *image.shape[:2])
+    evidence[~foreground_mask(image)] = np.nan
+    return evidence

@@ -1,0 +1,121 @@
+"""Writes the page of an evaluation: settings, tables, figures, and bags with their heat maps."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.common.names import Image
+from pipeline.evaluation.bags import Bag
+from pipeline.evaluation.evaluate import ANOMALY
+from pipeline.evaluation.showcase import FigureInputs, threat_mask
+from pipeline.models.bag_scores import Tails, bag_score
+from pipeline.pages.pictures import encoded, heat_layer, no_wider_than
+from pipeline.pages.writer import picture, picture_url, write_page
+from pipeline.patches.windows import highest_apart
+from pipeline.scans.display import displayable
+from pipeline.scans.scan import Mask
+from pipeline.screening.screener import LOOKS, Look, evidence_map
+
+MOST_BAGS = 10  # that are shown: of the highest scores, and of the misses
+WIDTH, HEAT_WIDTH = 800, 200  # most pixels of a scan, and of its heat
+OUTLINE = (0, 200, 230)  # RGB of threats
+
+
+@dataclass(frozen=True)
+class BagPicture:
+    """A bag as the page shows it.
+
+    Attributes:
+        title: its classes and its scan's id.
+        p_value: of the bag.
+        scan, heat: URLs that contain the pictures.
+        width, height: of the scan, in pixels.
+        looks: the windows to look at.
+        seen: whether the first of them touches a threat; None for a normal bag.
+    """
+
+    title: str
+    p_value: float
+    scan: str
+    heat: str
+    width: int
+    height: int
+    looks: Sequence[Look]
+    seen: bool | None
+
+
+def ranked(bags: Iterable[Bag], tails: Tails) -> list[tuple[float, Bag]]:
+    """Return bags with their p-values by the model, the most suspicious first."""
+    found = [(bag_score(tails.windows.p_values(bag.scores[ANOMALY])), bag) for bag in bags]
+    found.sort(key=lambda pair: -pair[0])
+    p_values = tails.bags.p_values(np.array([score for score, _ in found]))
+    return [(p_value, bag) for p_value, (_, bag) in zip(p_values.tolist(), found, strict=True)]
+
+
+def picture_of(bag: Bag, p_value: float, inputs: FigureInputs, tails: Tails) -> BagPicture:
+    """Draw a bag: the scan with its threats outlined, and the heat to lay over it."""
+    row = next(row for row in inputs.scans if row.scan_id == bag.scan_id)
+    scan = inputs.source.read(row.entry())
+    p_values = tails.windows.p_values(bag.scores[ANOMALY])
+    evidence = evidence_map(scan.image, p_values, bag.origins, bag.size)
+    first = highest_apart(-p_values, bag.origins, bag.size, LOOKS)
+    shown = outlined(displayable(scan.image), threat_mask(scan))
+    return BagPicture(
+        title=f"{', '.join(row.classes).replace('_', ' ') or 'normal'} ({row.scan_id})",
+        p_value=p_value,
+        scan=picture_url(encoded(no_wider_than(shown, WIDTH), ".jpg"), ".jpg"),
+        heat=picture_url(encoded(no_wider_than(heat_layer(evidence), HEAT_WIDTH), ".png"), ".png"),
+        width=scan.image.shape[1],
+        height=scan.image.shape[0],
+        looks=[
+            Look(int(left), int(top), bag.size, bag.size, float(p_values[index]))
+            for index, (top, left) in zip(first, bag.origins[first].tolist(), strict=True)
+        ],
+        seen=bool(bag.touches[first[0]]) if bag.has_threat and first else None,
+    )
+
+
+def outlined(image: Image, threats: Mask) -> Image:
+    """Return an RGB image (H, W, 3) with lines around the threats, (H, W)."""
+    lines, _ = cv2.findContours(
+        threats.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    return np.asarray(cv2.drawContours(image.copy(), lines, -1, OUTLINE, 2))
+
+
+def write_evaluation_page(
+    path: Path,
+    description: str,
+    texts: Sequence[tuple[str, Path]],
+    figures: Sequence[Path],
+    inputs: FigureInputs,
+    bags: Sequence[Bag],
+    tails: Tails,
+) -> None:
+    """Write the page.
+
+    Args:
+        path: of the page.
+        description: what was done, on what and the result, in Markdown's bold and paragraphs.
+        texts: titles and files of text tables; files that do not exist are left out.
+        figures: files of figures.
+        inputs: the test scans.
+        bags: the test bags.
+        tails: of the anomaly score on validation normals.
+    """
+    by_rank = ranked(bags, tails)
+    misses = [pair for pair in reversed(by_rank) if pair[1].has_threat]
+    write_page(
+        path,
+        "evaluation.html",
+        description=description,
+        texts=[(title, file.read_text(encoding="utf-8")) for title, file in texts if file.exists()],
+        figures=figures,
+        picture=picture,
+        highest=(picture_of(bag, p, inputs, tails) for p, bag in by_rank[:MOST_BAGS]),
+        misses=(picture_of(bag, p, inputs, tails) for p, bag in misses[:MOST_BAGS]),
+        any_bags=bool(by_rank),
+    )

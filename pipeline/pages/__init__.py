@@ -1,0 +1,4 @@
+"""HTML pages, each in one file with its pictures, which need no network.
+
+May import: common.
+"""
