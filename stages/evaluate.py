@@ -18,8 +18,8 @@ from pipeline.evaluation.report import (
     METRICS,
     PAGE,
     TABLE,
-    describe_results,
     heading_of,
+    result_paragraphs,
     write_figures,
     write_report,
 )
@@ -69,12 +69,12 @@ def main() -> None:
     table = write_report(EVALUATED, store, test, validated, settings.evaluate, heading, measured)
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
-    description = describe_results(
+    paragraphs = result_paragraphs(
         asdict(settings), model.provenance["data"], read_json(EVALUATED / METRICS)
     )
     write_evaluation_page(
         EVALUATED / PAGE,
-        description,
+        paragraphs,
         [
             ("Windows", EVALUATED / TABLE),
             ("Bags", EVALUATED / BAGS),

@@ -30,7 +30,7 @@ def darkness_detector() -> Detector:
 
 def darkness_of(patches: np.ndarray) -> np.ndarray:
     """What `darkness_detector` scores, in float64."""
-    darkness: np.ndarray = 255 - patches.reshape(len(patches), -1).mean(axis=1)
+    darkness: np.ndarray = 255 - patches.mean(axis=(1, 2, 3))
     return darkness
 
 

@@ -38,7 +38,7 @@ def bag(name: str, scores: list[float], threat: str) -> Bag:
     kinds = np.array(list(threat))
     pixels = np.zeros((2, BINS), dtype=np.int64)
     pixels[1, 0] = (kinds != "n").any()
-    origins = np.arange(len(scores), dtype=np.int32)[:, None] * [16, 0]
+    origins = np.arange(len(scores), dtype=np.int32)[:, None] * np.array([16, 0], dtype=np.int32)
     return Bag(
         name, origins, 16, {"score": np.array(scores)}, kinds == "n", kinds == "t", kinds != "n",
         {"score": pixels},

@@ -297,3 +297,13 @@ def test_of_windows_that_overlap_the_highest_is_taken() -> None:
     assert highest_apart(scores, origins, 16, 3) == [1, 4]
     assert highest_apart(scores[[0, 2, 4]], origins[[0, 2, 4]], 16, 2) == [0, 1]
     assert highest_apart(scores[:0], origins[:0], 16, 2) == []
+
+
+def test_several_scores_are_stitched_as_each_alone() -> None:
+    origins = window_origins(40, 56, 16, 12)[1:]
+    scores = np.random.default_rng(0).normal(size=(len(origins), 3))
+    together = stitch(scores, origins, 16, 40, 56)
+    for place in range(3):
+        alone = stitch(scores[:, place], origins, 16, 40, 56)
+        np.testing.assert_allclose(together[:, :, place], alone, rtol=1e-6)
+    assert np.isnan(together[0, 0]).all()

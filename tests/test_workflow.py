@@ -51,8 +51,8 @@ MAY_IMPORT = {
     "training": LEARNING,
     "sweeps": {*LEARNING, "training"},
     "pages": {"common"},
-    "evaluation": {*BASE, "scans", "patches", "models", "pages"},
     "screening": {*BASE, "scans", "patches", "models", "pages"},
+    "evaluation": {*BASE, "scans", "patches", "models", "pages", "screening"},
 }
 ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
 

@@ -124,15 +124,11 @@ def scored_bags(
             scores[name][known < 0] = others[name]
         labels = np.array(label_windows(scan, origins, rule))
         threats = threat_mask(scan)
+        p_values = [tails[name].windows.p_values(values) for name, values in scores.items()]
+        evidence = stitch(-np.log(np.stack(p_values, 1)), origins, rule.size, height, width)
         pixels = {
-            name: _pixel_counts(
-                stitch(-np.log(p_values), origins, rule.size, height, width),
-                threats,
-                tails[name].windows,
-            )
-            for name, p_values in (
-                (name, tails[name].windows.p_values(values)) for name, values in scores.items()
-            )
+            name: _pixel_counts(evidence[:, :, place], threats, tails[name].windows)
+            for place, name in enumerate(scores)
         }
         yield Bag(
             row.scan_id,

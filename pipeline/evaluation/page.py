@@ -88,7 +88,7 @@ def outlined(image: Image, threats: Mask) -> Image:
 
 def write_evaluation_page(
     path: Path,
-    description: str,
+    paragraphs: Sequence[str],
     texts: Sequence[tuple[str, Path]],
     figures: Sequence[Path],
     inputs: FigureInputs,
@@ -99,7 +99,7 @@ def write_evaluation_page(
 
     Args:
         path: of the page.
-        description: what was done, on what and the result, in Markdown's bold and paragraphs.
+        paragraphs: what was done, on what, and the result, with Markdown's bold.
         texts: titles and files of text tables; files that do not exist are left out.
         figures: files of figures.
         inputs: the test scans.
@@ -111,7 +111,7 @@ def write_evaluation_page(
     write_page(
         path,
         "evaluation.html",
-        description=description,
+        paragraphs=paragraphs,
         texts=[(title, file.read_text(encoding="utf-8")) for title, file in texts if file.exists()],
         figures=figures,
         picture=picture,

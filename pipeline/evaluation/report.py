@@ -66,7 +66,19 @@ def heading_of(settings: Settings) -> str:
 
 
 def describe_results(origin: Mapping[str, Any], data: str, metrics: Mapping[str, Any]) -> str:
-    """Return the description of a run, in Markdown: what was done, on what, and the result.
+    """Return the description of a run in MLflow: `result_paragraphs`, and how to compare runs."""
+    compare = (
+        "**Compare**: select two runs with the tag `skipscan.kind` = pipeline and press "
+        "Compare. The figures are at the top of the artifacts; all metrics, with intervals, "
+        f"are in `evaluation/{DETAILS}`, the table in `evaluation/{TABLE}`."
+    )
+    return "\n\n".join([*result_paragraphs(origin, data, metrics), compare])
+
+
+def result_paragraphs(
+    origin: Mapping[str, Any], data: str, metrics: Mapping[str, Any]
+) -> list[str]:
+    """Return paragraphs on what was done, on what, and the result, with Markdown's bold.
 
     Args:
         origin: the settings in effect, by block.
@@ -86,20 +98,15 @@ def describe_results(origin: Mapping[str, Any], data: str, metrics: Mapping[str,
         f"{name} **{value:.3f}**" for name, value in metrics["auc"].items() if value is not None
     ]
     without = metrics["best_auc_without_model"]
-    return "\n\n".join(
-        [
-            f"**What**: {model['method']}, trained on normal scans only, scores how unusual each "
-            f"window of a scan is (preset {origin['preset']}, seed {origin['train']['seed']}).",
-            f"**On what**: {scans['source']} scans, {extract['size']}x{extract['size']} pixels "
-            f"(mode {extract['mode']}), patches {data[:8]}.",
-            f"**Result**: AUC on the test part: {', '.join(aucs) or 'none is defined'}"
-            + (f"; the best score without a model: {without:.3f}" if without is not None else "")
-            + (f". Above the stored threshold: {rates}." if rates else "."),
-            "**Compare**: select two runs with the tag `skipscan.kind` = pipeline and press "
-            "Compare. The figures are at the top of the artifacts; all metrics, with intervals, "
-            f"are in `evaluation/{DETAILS}`, the table in `evaluation/{TABLE}`.",
-        ]
-    )
+    return [
+        f"**What**: {model['method']}, trained on normal scans only, scores how unusual each "
+        f"window of a scan is (preset {origin['preset']}, seed {origin['train']['seed']}).",
+        f"**On what**: {scans['source']} scans, {extract['size']}x{extract['size']} pixels "
+        f"(mode {extract['mode']}), patches {data[:8]}.",
+        f"**Result**: AUC on the test part: {', '.join(aucs) or 'none is defined'}"
+        + (f"; the best score without a model: {without:.3f}" if without is not None else "")
+        + (f". Above the stored threshold: {rates}." if rates else "."),
+    ]
 
 
 def write_report(

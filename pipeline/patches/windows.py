@@ -193,18 +193,32 @@ def stitch(
     height: int,
     width: int,
 ) -> NDArray[np.float32]:
-    """Return a score for each pixel, (height, width): the mean of its windows, NaN where none is.
+    """Return a score for each pixel: the mean of its windows, NaN where none is.
 
     A window's weight falls from its centre to its edges, so the pixel at a window's centre has the
     window's own score. Under equal weights, most pixels would average 4 windows but the pixels at
     a scan's edges only 1 or 2, and so the highest scores would be at the edges.
+
+    Args:
+        scores: (N,); or (N, S), for S scores of each window.
+        origins: (N, 2) of the windows.
+        size: the windows' side in pixels.
+        height: of the scan in pixels.
+        width: of the scan in pixels.
+
+    Returns:
+        (height, width), or (height, width, S).
     """
     ramp = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1))
     weights = np.outer(ramp, ramp)
-    total = np.zeros((height, width), dtype=np.float64)
-    weight = np.zeros((height, width), dtype=np.int64)
-    for score, (row, column) in zip(scores, origins, strict=True):
-        total[row : row + size, column : column + size] += score * weights
-        weight[row : row + size, column : column + size] += weights
+    of_scores = weights[:, :, None]
+    by_window = scores[:, None] if scores.ndim == 1 else scores
+    total = np.zeros((height, width, by_window.shape[1]), dtype=np.float64)
+    weight = np.zeros((height, width, 1), dtype=np.int64)
+    for score, (row, column) in zip(by_window, origins.tolist(), strict=True):
+        window = np.s_[row : row + size, column : column + size]
+        total[window] += of_scores * score
+        weight[window] += of_scores
     with np.errstate(invalid="ignore"):
-        return (total / weight).astype(np.float32)
+        stitched = np.divide(total, weight, out=total).astype(np.float32)
+    return stitched.reshape(height, width, *scores.shape[1:])

@@ -1,4 +1,4 @@
 """Screening of new scans: which bags are suspicious, and where to look in them.
 
-It has the scores of bags, their files and the page for people.
+May import: common, models, pages, patches, scans, settings.
 """

@@ -1,0 +1,94 @@
+"""The page of an evaluation: which bags it shows, and how."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.common.names import TEST
+from pipeline.common.p_values import RightTail
+from pipeline.evaluation.bags import Bag, scored_bags, tails_of
+from pipeline.evaluation.evaluate import ANOMALY, TestScores
+from pipeline.evaluation.page import outlined, ranked, write_evaluation_page
+from pipeline.evaluation.showcase import FigureInputs
+from pipeline.models.bag_scores import Tails
+from pipeline.models.detector import Calibration
+from pipeline.patches.store import PatchStore
+from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from tests.darkness import darkness_detector, darkness_of
+from tests.tiny import EXTRACT
+
+TAILS = Tails(RightTail.of(np.arange(99.0)), RightTail.of(np.array([0.5, 1.0, 2.0])))
+
+
+def test_the_bag_with_the_rarest_windows_is_first() -> None:
+    def bag(name: str, *scores: float) -> Bag:
+        none = np.zeros(len(scores), dtype=np.bool_)
+        origins = np.zeros((len(scores), 2), dtype=np.int32)
+        return Bag(name, origins, 16, {ANOMALY: np.array(scores)}, ~none, none, none, {})
+
+    found = ranked([bag("low", 1, 2), bag("high", 98, 3), bag("middle", 50, 50)], TAILS)
+    assert [one.scan_id for _, one in found] == ["high", "middle", "low"]
+    # -log of .02 and .97 is 1.97 on average, of .5 twice .69, of .98 and .99 .02.
+    assert [p for p, _ in found] == pytest.approx([0.5075, 0.9031, 1], abs=1e-3)
+
+
+def test_threats_are_outlined_and_nothing_else() -> None:
+    image = np.full((20, 30, 3), 100, dtype=np.uint8)
+    threats = np.zeros((20, 30), dtype=np.bool_)
+    threats[5:12, 8:20] = True
+    changed = (outlined(image, threats) != image).any(axis=2)
+    assert changed[5, 8:20].all()
+    assert changed[5:12, 19].all()
+    assert not changed[8, 13]
+    assert not changed[:3].any()
+    assert (image == 100).all()
+    assert not (outlined(image, threats & False) != image).any()
+
+
+def test_the_page_shows_texts_figures_and_bags(
+    patches: Path, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
+) -> None:
+    store = PatchStore(patches, TEST)
+    rows = [row for row in catalogue if row.split == TEST]
+    inputs = FigureInputs(
+        store, rows, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT,
+        darkness_detector(), Calibration(0, 255, 100, 0.1),
+    )  # fmt: skip
+    scores = {ANOMALY: darkness_of(store.read(0, len(store)))}
+    test = TestScores(store.labels, store.scan_ids, scores)
+    tails = tails_of(test)
+    bags = list(scored_bags(inputs, test, tails, lambda some: {ANOMALY: darkness_of(some)}))
+    (tmp_path / "table.txt").write_text("AUC <b>0.5</b>")
+    figure = tmp_path / "roc.png"
+    figure.write_bytes(b"a picture")
+    write_evaluation_page(
+        tmp_path / "page.html",
+        ["**What**: a <run>"],
+        [("Windows", tmp_path / "table.txt"), ("The sweep", tmp_path / "none.txt")],
+        [figure],
+        inputs,
+        bags,
+        tails[ANOMALY],
+    )
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<b>What</b>: a &lt;run&gt;" in page
+    assert "AUC &lt;b&gt;0.5&lt;/b&gt;" in page
+    assert "The sweep" not in page
+    assert "data:image/png;base64,YSBwaWN0dXJl" in page
+    assert not re.search(r"https?://", page)
+    highest, misses = page.split('id="misses"')
+    shown = [re.findall(r"<h2>\d+\. (.+?) \((.+?)\)</h2>", part) for part in (highest, misses)]
+    by_rank = [bag for _, bag in ranked(bags, tails[ANOMALY])]
+    assert [scan for _, scan in shown[0]] == [bag.scan_id for bag in by_rank]
+    threats = [bag.scan_id for bag in reversed(by_rank) if bag.has_threat]
+    assert [scan for _, scan in shown[1]] == threats
+    classes = {row.scan_id: ", ".join(row.classes) or "normal" for row in rows}
+    assert all(name == classes[scan] for part in shown for name, scan in part)
+    on_threat = sum(
+        bag.touches[np.argmax(bag.scores[ANOMALY])] for bag in by_rank if bag.has_threat
+    )
+    assert misses.count("the first is on a threat") == on_threat
+    assert misses.count("the first is not on a threat") == len(threats) - on_threat
