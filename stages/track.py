@@ -14,8 +14,11 @@ from pipeline.common.files import digest, file_digest, read_numbers, write_json
 from pipeline.common.names import TRAIN
 from pipeline.evaluation.evaluate import flat_metrics
 from pipeline.evaluation.report import DETAILS, FIGURES, METRICS, describe_results
-from pipeline.models.detector import ScoringModule, TrainedModel
+from pipeline.models.detector import TrainedModel
+from pipeline.pages.pictures import encoded
 from pipeline.patches.store import PatchStore
+from pipeline.scans.display import displayable
+from pipeline.serving.contents import model_contents
 from pipeline.settings.params import Settings
 from pipeline.sweeps.results import log_trial, read_best, read_trials
 from pipeline.tracking.runs import (
@@ -85,13 +88,11 @@ def track() -> None:
     describe(run, describe_results(origin.parameters, origin.data, metrics))
     run.log_folder(EVALUATED, "evaluation")
     run.log_folder(EVALUATED / FIGURES, None)  # the comparison of runs shows only these
-    module = ScoringModule(model)
-    if module.scorer.exportable:
-        # The example is from the training part, because the test part may be empty.
-        name = f"skipscan-{model.settings.method}-{origin.parameters['scans']['source']}"
-        run.log_model(module, PatchStore(PATCHES, TRAIN).read(0, 2), name, measured)
-    else:
-        run.log_file(TRAINED / MODEL, "weights")
+    # The example is from the training part, because the test part may be empty.
+    (window,) = PatchStore(PATCHES, TRAIN).read(0, 1)
+    contents = model_contents(TRAINED / MODEL, encoded(displayable(window), ".png"))
+    name = f"skipscan-{model.settings.method}-{origin.parameters['scans']['source']}"
+    run.log_model(name, measured, contents)
     complete(run, results)
 
 

@@ -11,7 +11,6 @@ from pipeline.models.bag_scores import Tails
 from pipeline.models.detector import (
     Calibration,
     Detector,
-    ScoringModule,
     TrainedModel,
     build_detector,
     calibrate,
@@ -124,14 +123,6 @@ def test_a_saved_model_scores_the_same(model: TrainedModel, tmp_path: Path) -> N
         np.testing.assert_array_equal(kept.scores, tail.scores)
         np.testing.assert_array_equal(kept.reached, tail.reached)
     assert loaded.provenance == {"data": "d", "epoch": 2, "criterion": 0.7}
-
-
-def test_the_deployed_module_gives_the_detector_s_scaled_scores(model: TrainedModel) -> None:
-    patches = some_patches(6)
-    with torch.inference_mode():
-        found = ScoringModule(model).eval()(torch.from_numpy(patches)).numpy()
-    expected = model.calibration.scale(model.detector().score([patches]).anomaly)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_reconstructions_are_the_generator_s_and_features_the_discriminator_s(

@@ -9,10 +9,7 @@ import pytest
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
-from pipeline.models.detector import TrainedModel, calibrated_model
-from pipeline.models.gan import network_state
-from pipeline.models.methods.skip_ganomaly.nets import build_networks
-from pipeline.models.nets import NetShape
+from pipeline.models.detector import TrainedModel
 from pipeline.pages.pictures import heat_layer, no_wider_than, under_heat
 from pipeline.scans.images import read_image
 from pipeline.screening import screen as screening
@@ -20,19 +17,15 @@ from pipeline.screening.screen import Screening, screen
 from pipeline.screening.screener import Screener
 from stages.screen import main
 from tests.arrays import clutter
-from tests.tiny import EXTRACT, MODEL, write_image
+from tests.tiny import write_image
+from tests.tiny_model import make_model
 
-SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 RATE = 0.3
 
 
 @pytest.fixture(scope="module")
 def model() -> TrainedModel:
-    best = {"networks": network_state(build_networks(SHAPE, 0)), "epoch": 1, "criterion": 0.5}
-    normals = np.random.default_rng(0).integers(0, 200, (40, 16, 16, 3), dtype=np.uint8)
-    scan_ids = np.repeat(["a", "b", "c", "d"], 10)
-    rule = EXTRACT.window_rule
-    return calibrated_model(SHAPE, best, MODEL, [], [normals], scan_ids, rule, 0.05, {})
+    return make_model()
 
 
 @pytest.fixture

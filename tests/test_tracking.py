@@ -11,17 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mlflow import pyfunc
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
-from pipeline.models.detector import ScoringModule, TrainedModel, calibrated_model
-from pipeline.models.gan import network_state
-from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from pipeline.models.detector import TrainedModel
 from pipeline.models.nets import NetShape
+from pipeline.pages.pictures import encoded
+from pipeline.serving.contents import model_contents
 from pipeline.settings.params import load_settings
-from pipeline.settings.windows import WindowRule
 from pipeline.sweeps.results import write_sweep
 from pipeline.tracking.runs import (
     BEST_TAG,
@@ -43,6 +41,7 @@ from stages.entry import SWEEP
 from stages.track import track_sweep
 from tests.imports import ROOT
 from tests.tiny import LOSSES, MODEL
+from tests.tiny_model import make_model
 
 pytestmark = pytest.mark.slow  # making the store takes seconds
 
@@ -62,13 +61,6 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 
 def origin(data: str) -> Origin:
     return Origin.now(SETTINGS, data)
-
-
-def small_model() -> TrainedModel:
-    networks = network_state(build_networks(SHAPE, 0))
-    best = {"networks": networks, "epoch": 1, "criterion": 0.5}
-    scans, rule = np.repeat("a", len(PATCHES)), WindowRule(size=SHAPE.side)
-    return calibrated_model(SHAPE, best, MODEL, [], [PATCHES], scans, rule, 0.05, {})
 
 
 def test_the_stages_of_a_run_share_it_until_it_is_finished(tracker: Tracker) -> None:
@@ -371,29 +363,36 @@ def test_only_missing_epochs_are_logged(tracker: Tracker) -> None:
     assert [point.step for point in points] == [1, 2, 3]
 
 
-@pytest.mark.filterwarnings("ignore")  # MLflow's and torch's own, on exporting
-def test_the_logged_model_scores_any_batch(tracker: Tracker) -> None:
+def logged_model(run: TrackedRun, folder: Path, metrics: dict[str, float | None]) -> TrainedModel:
+    """Log a small model, with a scan as its example."""
+    model = make_model()
+    model.save(folder / "model.pt")
+    contents = model_contents(folder / "model.pt", encoded(PATCHES[0], ".png"))
+    run.log_model("skipscan-generated", metrics, contents)
+    return model
+
+
+def test_the_logged_model_is_registered_as_the_candidate(tracker: Tracker, tmp_path: Path) -> None:
     run = nested(tracker, "model")
-    model = small_model()
     run.log_dataset("generated", "data/patches", "0123456789")
-    run.log_model(ScoringModule(model), PATCHES[:4], "skipscan-generated", {"auc/gun": 0.75})
-    (logged,) = MlflowClient(tracker.uri).search_logged_models([experiment_of(tracker)])
-    loaded = pyfunc.load_model(logged.model_uri)
-    expected = model.calibration.scale(model.detector().score([PATCHES]).anomaly)
-    np.testing.assert_allclose(loaded.predict(PATCHES), expected, rtol=1e-4, atol=1e-5)
-    assert loaded.metadata.signature.inputs.inputs[0].type == np.dtype("uint8")
+    model = logged_model(run, tmp_path, {"auc/gun": 0.75})
+    client = MlflowClient(tracker.uri)
+    (logged,) = client.search_logged_models([experiment_of(tracker)])
     assert logged.name == "skipscan-generated"
     (metric,) = logged.metrics or []
     assert (metric.key, metric.value) == ("auc/gun", 0.75)
     assert (metric.dataset_name, metric.dataset_digest) == ("generated", "01234567")
-    (version,) = MlflowClient(tracker.uri).search_model_versions("name='skipscan-generated'")
+    version = client.get_model_version_by_alias("skipscan-generated", "candidate")
     assert version.run_id == run.id
     assert version.source == f"models:/{logged.model_id}"
-    assert not list(Path(logged.artifact_location.removeprefix("file://")).rglob("*.pkl"))
+    files = Path(logged.artifact_location.removeprefix("file://"))
+    assert not list(files.rglob("*.pkl"))
+    kept = TrainedModel.load(files / "artifacts" / "model.pt")
+    assert kept.calibration == model.calibration
 
 
 def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there
@@ -401,7 +400,7 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
         gone = Tracker.open()
         run = pipeline_run(gone, origin("data"))
         run.child("sweep").log_metrics({"auc": 0.5})
-        run.log_model(ScoringModule(small_model()), PATCHES[:4], "skipscan", {})
+        logged_model(run, tmp_path, {})
         complete(run, "results")
         StoredRun(gone, "made before it failed").finish()
     assert run == NoRun()

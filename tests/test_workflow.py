@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "sweeps": {*LEARNING, "training"},
     "pages": {"common"},
     "screening": {*BASE, "scans", "patches", "models", "pages"},
+    "serving": {*BASE, "scans", "patches", "models", "pages", "screening"},
     "evaluation": {*BASE, "scans", "patches", "models", "pages", "screening"},
 }
 ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")

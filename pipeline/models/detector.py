@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import Patches
@@ -180,21 +180,6 @@ def to_tensor(patches: Patches, device: torch.device) -> Tensor:
 def normalise(pixels: Tensor) -> Tensor:
     """Convert a tensor as `to_tensor` does. Channels stay last: convolutions run fastest so."""
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
-
-
-class ScoringModule(nn.Module):
-    """One module to deploy: from uint8 patches (N, H, W, C) to scaled anomaly scores (N,)."""
-
-    def __init__(self, model: "TrainedModel") -> None:
-        super().__init__()
-        self.scorer = model.detector().scorer
-        self.calibration = model.calibration
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Score patches by Equations 5 and 6."""
-        anomaly = self.scorer(normalise(pixels))
-        bounds = self.calibration
-        return (anomaly - bounds.minimum) / (bounds.maximum - bounds.minimum)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,9 @@ class Scorer(nn.Module, ABC):
 
     Attributes:
         weights: the weight of each term in the anomaly score, by the term's name.
-        exportable: whether the networks' forward passes alone give the scores.
         normals: features of training normals, if a term is the distance from them.
     """
 
-    exportable: ClassVar[bool] = True
     weights: Mapping[str, float]
     normals: NormalFeatures | None
 

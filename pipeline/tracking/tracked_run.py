@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 import mlflow
-import mlflow.pytorch
-import numpy as np
-import torch
+import mlflow.pyfunc
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
-from mlflow.models import infer_signature
-from numpy.typing import NDArray
-from torch import nn
 
 from pipeline.tracking.tracker import KIND_TAG, PARENT_TAG, Tracker
+
+CANDIDATE = "candidate"  # the alias of the newest version of a registered model
 
 CHILD_TAG = "skipscan.name"  # of a nested run, whose name in MLflow may say more
 NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
@@ -159,34 +156,20 @@ class StoredRun:
 
     @_logs
     def log_model(
-        self,
-        model: nn.Module,
-        example: NDArray[np.uint8],
-        name: str,
-        metrics: Mapping[str, float | None],
+        self, name: str, metrics: Mapping[str, float | None], contents: Mapping[str, Any]
     ) -> None:
-        """Log and register a scoring module with its signature, exported without pickled code.
+        """Log and register a model; its new version gets the alias `candidate`.
 
         Args:
-            model: maps uint8 patches (N, H, W, C) to scores (N,).
-            example: two patches or more; the export of one patch would accept only batches of one.
-            name: of the registered model, which gets a new version.
+            name: of the registered model.
             metrics: the model's results on the run's dataset.
+            contents: further arguments of `mlflow.pyfunc.log_model`.
         """
-        with torch.inference_mode():
-            signature = infer_signature(example, model(torch.from_numpy(example)).numpy())
         mlflow.set_tracking_uri(self.tracker.uri)
         with mlflow.start_run(run_id=self.id):
-            logged = mlflow.pytorch.log_model(
-                model.eval(),
-                name=name,
-                registered_model_name=name,
-                signature=signature,
-                input_example=example,
-                serialization_format="pt2",
-                # Without this, MLflow loads the model in a second process to find the packages.
-                pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
-            )
+            logged = mlflow.pyfunc.log_model(name=name, registered_model_name=name, **contents)
+        version = str(logged.registered_model_version)
+        self.tracker.client().set_registered_model_alias(name, CANDIDATE, version)
         self._link(str(logged.model_id), metrics)
 
     def _link(self, model_id: str, metrics: Mapping[str, float | None]) -> None:

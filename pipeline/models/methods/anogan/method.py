@@ -22,8 +22,6 @@ class AnoganScorer(Scorer):
     lambda is 1 - `score_lambda`, 0.1 in AnoGAN's paper. The search minimises the same sum.
     """
 
-    exportable = False
-
     def __init__(self, networks: Mapping[str, nn.Module], settings: ModelSettings) -> None:
         super().__init__()
         self.generator = networks["generator"]

@@ -1,0 +1,137 @@
+"""The model that MLflow loads and serves: whole scans in, p-values, alarms and boxes out."""
+
+import base64
+import io
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Array, Object, Property
+
+from pipeline.common.errors import InputError
+from pipeline.common.names import Image
+from pipeline.models.detector import TrainedModel
+from pipeline.pages.pictures import encoded, heat_layer
+from pipeline.scans.bad_input import as_bad
+from pipeline.scans.images import read_image
+from pipeline.screening.screener import Screener
+
+IMAGE = "image"  # the column of the input: bytes of a PNG, JPEG, TIFF, BMP or .npy file
+MODEL = "model"  # the artifact: a file of `TrainedModel`
+NUMPY = b"\x93NUMPY"
+SIDES = ("left", "top", "width", "height")
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.binary, IMAGE)]),
+    outputs=Schema(
+        [
+            ColSpec(DataType.double, "p_value"),
+            ColSpec(DataType.boolean, "alarm"),
+            ColSpec(
+                Array(
+                    Object(
+                        [
+                            *(Property(side, DataType.long) for side in SIDES),
+                            Property("p_value", DataType.double),
+                        ]
+                    )
+                ),
+                "boxes",
+            ),
+            ColSpec(DataType.string, "map", required=False),
+        ]
+    ),
+    params=ParamSchema(
+        [
+            ParamSpec("false_alarm_rate", DataType.double, 0.05),
+            ParamSpec("map", DataType.boolean, default=False),
+        ]
+    ),
+)
+
+
+class ScanModel(PythonModel):
+    """Screens scans one by one."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read the trained model."""
+        self._screener = Screener.of(TrainedModel.load(Path(context.artifacts[MODEL])))
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002  # MLflow's interface
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Return a bag's p-value, alarm and boxes for each row of the column `image`.
+
+        Args:
+            context: not used.
+            model_input: the column `image` has the bytes of files of images, or of NumPy's .npy
+                with uint8 (H, W, C).
+            params: `false_alarm_rate`, the p-value from which on a bag raises an alarm; `map`, True
+                for the heat as PNG with transparency, in base64.
+
+        Raises:
+            MlflowException: a row is no scan that the model can score; a server answers 400.
+        """
+        given = params or {}
+        return pd.DataFrame(
+            self._screened(content, place, given.get("false_alarm_rate", 0.05), given.get("map"))
+            for place, content in enumerate(model_input[IMAGE])
+        )
+
+    def _screened(
+        self, content: bytes, place: int, rate: float, with_map: bool | None
+    ) -> dict[str, Any]:
+        try:
+            found = self._screener.screen(image_of(content))
+        except InputError as error:
+            raise MlflowException.invalid_parameter_value(f"{IMAGE} {place}: {error}") from None
+        layer = heat_layer(found.evidence) if with_map else None
+        return {
+            "p_value": found.p_value,
+            "alarm": found.p_value <= rate,
+            "boxes": [vars(look) for look in found.looks],
+            "map": "" if layer is None else base64.b64encode(encoded(layer, ".png")).decode(),
+        }
+
+
+def image_of(content: bytes) -> Image:
+    """Return the scan in the bytes of a file, (H, W, C) uint8.
+
+    Raises:
+        InputError: it is no image that is read, or an array of another type or shape.
+    """
+    if content.startswith(NUMPY):
+        return _array(content)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        try:
+            return read_image(Path(file.name))
+        except InputError as error:
+            raise InputError(as_bad(file.name, error).reason) from None
+
+
+def _array(content: bytes) -> Image:
+    """Return the array in a .npy file; its header is checked before memory is taken."""
+    file = io.BytesIO(content)
+    try:
+        np.lib.format.read_magic(file)
+        shape, fortran, kind = np.lib.format.read_array_header_1_0(file)
+    except (ValueError, SyntaxError) as error:
+        raise InputError(f"not an array: {' '.join(str(error).split())[:100]}") from None
+    values = np.frombuffer(content, dtype=np.uint8, offset=file.tell())
+    if kind != np.uint8 or fortran or len(shape) != 3 or 0 in shape:
+        raise InputError(f"got {kind} {shape}, expected uint8 (H, W, C) in C's order")
+    if math.prod(shape) != len(values):
+        raise InputError(f"got {len(values)} bytes of pixels, expected {math.prod(shape)}")
+    return values.reshape(shape)
