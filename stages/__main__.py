@@ -28,6 +28,7 @@ STAGES = {
 }
 OTHERS = {
     "screen": "say which new bags are suspicious, and where to look in them",
+    "promote": "make the newest model in MLflow the one that screens",
     "params": "print the settings in effect, or the one line that is wrong",
     "track": "log to MLflow what it lacks of the results on disk",
 }
@@ -41,7 +42,7 @@ def main() -> None:
     stage = import_module(f"stages.{name}").main
     if name == "params":
         stage = partial(stage, given.changes)
-    if name == "screen":
+    if name in {"screen", "promote"}:
         stage = partial(stage, given)
     run_stage(partial(run_unchanged, name, stage) if name in STAGES else stage)
 
@@ -68,13 +69,17 @@ def make_parser() -> argparse.ArgumentParser:
             )
         if name == "screen":
             _add_screen_arguments(command)
+        if name == "promote":
+            command.add_argument(
+                "--anyway", action="store_true", help="also where its AUC is lower"
+            )
     return parser
 
 
 def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("given", type=Path, metavar="FOLDER", help="of scans, or one image")
     for name, default, says in (
-        ("--model", TRAINED / MODEL, "the trained model"),
+        ("--model", str(TRAINED / MODEL), "a file, a run, or models:/skipscan@champion"),
         ("--out", Path("results/screen"), "folder of the results"),
         ("--false-alarm-rate", 0.05, "share of normal bags that may raise an alarm"),
     ):

@@ -1,6 +1,10 @@
 """`skipscan screen`: which new bags are suspicious, and where to look in them."""
 
+import re
+import tempfile
 from argparse import Namespace
+from importlib import import_module
+from pathlib import Path
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
@@ -9,6 +13,8 @@ from pipeline.common.lines import printable
 from pipeline.models.detector import TrainedModel
 from pipeline.screening.records import TABLE
 from pipeline.screening.screen import PAGE, screen
+
+IN_MLFLOW = re.compile(r"models:/.+|(runs:/)?[0-9a-f]{32}")  # a registered model, or a run
 
 
 def main(arguments: Namespace) -> None:
@@ -20,9 +26,11 @@ def main(arguments: Namespace) -> None:
     """
     rate = arguments.false_alarm_rate
     require(0 < rate < 1, "--false-alarm-rate", rate, "a share, more than 0 and less than 1")
-    model = TrainedModel.load(arguments.model)
     out = arguments.out
-    found = screen(arguments.given, model, file_digest(arguments.model), out, rate)
+    with tempfile.TemporaryDirectory() as folder:
+        path = model_file(arguments.model, Path(folder))
+        model, digest = TrainedModel.load(path), file_digest(path)
+    found = screen(arguments.given, model, digest, out, rate)
     alarms = found.alarms(rate)
     print(f"{len(alarms)} of {len(found.files)} bags raise an alarm", file=terminal.out())
     for file in alarms[:10]:
@@ -46,3 +54,16 @@ def main(arguments: Namespace) -> None:
             f"{count} bad {'file' if count == 1 else 'files'}, named above; all others are "
             f"screened: mend or remove {'it' if count == 1 else 'them'}"
         )
+
+
+def model_file(address: str, folder: Path) -> Path:
+    """Return the file of the model; one that is in MLflow is downloaded into `folder`.
+
+    Raises:
+        InputError: MLflow has no such model.
+    """
+    if not IN_MLFLOW.fullmatch(address):
+        return Path(address)
+    registry = import_module("pipeline.tracking.registry")  # which takes seconds
+    found: Path = registry.download_model(address, folder)
+    return found

@@ -26,7 +26,7 @@ def test_the_command_skipscan_runs_a_stage() -> None:
     assert given.changes == ["train.seed=1", "tune.seed=2"]
     given = parser.parse_args(["screen", "mine", "--false-alarm-rate", "0.2"])
     assert (given.given, given.false_alarm_rate) == (Path("mine"), 0.2)
-    assert (given.model, given.out) == (Path("results/train/model.pt"), Path("results/screen"))
+    assert (given.model, given.out) == ("results/train/model.pt", Path("results/screen"))
 
 
 def test_the_changes_and_the_citation_are_of_this_version() -> None:

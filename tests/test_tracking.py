@@ -382,7 +382,7 @@ def test_the_logged_model_is_registered_as_the_candidate(tracker: Tracker, tmp_p
     (metric,) = logged.metrics or []
     assert (metric.key, metric.value) == ("auc/gun", 0.75)
     assert (metric.dataset_name, metric.dataset_digest) == ("generated", "01234567")
-    version = client.get_model_version_by_alias("skipscan-generated", "candidate")
+    version = client.get_model_version_by_alias("skipscan", "candidate")
     assert version.run_id == run.id
     assert version.source == f"models:/{logged.model_id}"
     files = Path(logged.artifact_location.removeprefix("file://"))

@@ -13,7 +13,8 @@ from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 
 from pipeline.tracking.tracker import KIND_TAG, PARENT_TAG, Tracker
 
-CANDIDATE = "candidate"  # the alias of the newest version of a registered model
+REGISTERED = "skipscan"  # the name of the registered model, which every run gives a version
+CANDIDATE = "candidate"  # the alias of its newest version
 
 CHILD_TAG = "skipscan.name"  # of a nested run, whose name in MLflow may say more
 NOTE_TAG = "mlflow.note.content"  # the run's description, in Markdown
@@ -161,15 +162,17 @@ class StoredRun:
         """Log and register a model; its new version gets the alias `candidate`.
 
         Args:
-            name: of the registered model.
+            name: of the model, beside its version of `REGISTERED`.
             metrics: the model's results on the run's dataset.
             contents: further arguments of `mlflow.pyfunc.log_model`.
         """
         mlflow.set_tracking_uri(self.tracker.uri)
         with mlflow.start_run(run_id=self.id):
-            logged = mlflow.pyfunc.log_model(name=name, registered_model_name=name, **contents)
+            logged = mlflow.pyfunc.log_model(
+                name=name, registered_model_name=REGISTERED, **contents
+            )
         version = str(logged.registered_model_version)
-        self.tracker.client().set_registered_model_alias(name, CANDIDATE, version)
+        self.tracker.client().set_registered_model_alias(REGISTERED, CANDIDATE, version)
         self._link(str(logged.model_id), metrics)
 
     def _link(self, model_id: str, metrics: Mapping[str, float | None]) -> None:

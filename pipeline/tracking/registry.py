@@ -1,0 +1,121 @@
+"""The registered models: `candidate` is the newest version, `champion` the one that screens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from mlflow.artifacts import download_artifacts
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from pipeline.common.errors import InputError
+from pipeline.common.tables import text_table
+from pipeline.tracking.tracked_run import CANDIDATE, REGISTERED
+from pipeline.tracking.tracker import tracking_uri
+
+CHAMPION = "champion"
+WEIGHTS = "artifacts/model.pt"  # of the trained model, in the folder of a stored one
+OVERALL = "auc/overall"
+COMPARED = ("auc/", "bag_auc", "first_look", "auc_within_bags", "false_alarm_rate")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the registered model, and what its run has measured on the test part.
+
+    Attributes:
+        number: of the version.
+        metrics: by name.
+        data: digest of the dataset; None if the run has none.
+    """
+
+    number: str
+    metrics: Mapping[str, float]
+    data: str | None
+
+
+def download_model(address: str, folder: Path) -> Path:
+    """Download a trained model into a folder; returns its file.
+
+    Args:
+        address: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or a run's id.
+        folder: where to write it.
+
+    Raises:
+        InputError: MLflow has no such model, or cannot be reached.
+    """
+    mlflow.set_tracking_uri(tracking_uri())
+    try:
+        place = address if address.startswith("models:/") else _model_of_run(address)
+        return Path(download_artifacts(artifact_uri=f"{place}/{WEIGHTS}", dst_path=str(folder)))
+    except (MlflowException, OSError) as error:
+        raise InputError(f"{address}: {_one_line(error)}: expected a model in MLflow") from None
+
+
+def promote(*, anyway: bool) -> str:
+    """Give the candidate the alias `champion`; returns a table that compares both.
+
+    Args:
+        anyway: also where the candidate's AUC is lower.
+
+    Raises:
+        InputError: there is no candidate, or its AUC over all classes is lower than the champion's.
+    """
+    client = MlflowClient(tracking_uri())
+    candidate = _version(client, CANDIDATE)
+    if candidate is None:
+        raise InputError(f"MLflow has no version of {REGISTERED}: run `dvc repro` first")
+    champion = _version(client, CHAMPION)
+    text = comparison(champion, candidate)
+    if champion and candidate.number != champion.number and not anyway:
+        before, after = (version.metrics.get(OVERALL) for version in (champion, candidate))
+        if before is not None and after is not None and after < before:
+            raise InputError(
+                f"{text}\nthe candidate's AUC is lower: add --anyway to promote it nevertheless"
+            )
+    client.set_registered_model_alias(REGISTERED, CHAMPION, candidate.number)
+    return f"{text}\nversion {candidate.number} is the champion: models:/{REGISTERED}@{CHAMPION}"
+
+
+def comparison(champion: Version | None, candidate: Version) -> str:
+    """Return a table of both versions' metrics on the test part."""
+    names = [name for name in sorted(candidate.metrics) if name.startswith(COMPARED)]
+    both = [candidate] if champion is None else [champion, candidate]
+    heads = [f"version {version.number}" for version in both]
+    rows = [[name, *(_shown(version.metrics.get(name)) for version in both)] for name in names]
+    text = text_table(["on the test part", *heads], rows)
+    if champion is None:
+        return f"{text}\nthere was no champion"
+    if champion.data != candidate.data:
+        text += "\nthey were tested on different data, so these figures do not compare"
+    return text
+
+
+def _version(client: MlflowClient, alias: str) -> Version | None:
+    try:
+        found: ModelVersion = client.get_model_version_by_alias(REGISTERED, alias)
+    except MlflowException:
+        return None
+    run = client.get_run(found.run_id)
+    used = run.inputs.dataset_inputs
+    data = used[-1].dataset.digest if used else None
+    return Version(str(found.version), run.data.metrics, data)
+
+
+def _model_of_run(address: str) -> str:
+    """Return the place of the model that a run has logged last."""
+    client = MlflowClient(tracking_uri())
+    run = client.get_run(address.removeprefix("runs:/"))
+    if not run.outputs or not run.outputs.model_outputs:
+        raise InputError(f"{address}: this run has no model: expected a run of `dvc repro`")
+    return str(client.get_logged_model(run.outputs.model_outputs[-1].model_id).artifact_location)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _one_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0][:200]

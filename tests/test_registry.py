@@ -1,0 +1,90 @@
+"""Registered models: which version is the champion, and how screening finds a model."""
+
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from pipeline.common.errors import InputError
+from pipeline.models.detector import TrainedModel
+from pipeline.pages.pictures import encoded
+from pipeline.serving.contents import model_contents
+from pipeline.settings.params import load_settings
+from pipeline.tracking.registry import Version, comparison, download_model, promote
+from pipeline.tracking.runs import Origin, pipeline_run
+from pipeline.tracking.tracker import Tracker
+from stages.screen import model_file
+from tests.arrays import clutter
+from tests.tiny_model import make_model
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow's own, on logging
+
+
+@pytest.fixture
+def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return Tracker.open()
+
+
+def logged(tracker: Tracker, folder: Path, name: str, auc: float, data: str = "data") -> str:
+    """Log a run with a model; returns the run's id."""
+    settings = load_settings(ROOT / "params.yaml", ROOT / "presets.yaml")
+    run = pipeline_run(tracker, Origin.now(settings, name))
+    run.log_dataset("generated", "data/patches", data)
+    measured = {"auc/overall": auc, "first_look": 0.5, "loss_g": 3.0}
+    run.log_metrics(measured)
+    make_model().save(folder / "model.pt")
+    contents = model_contents(folder / "model.pt", encoded(clutter(0, 3), ".png"))
+    run.log_model(f"skipscan-{name}", measured, contents)
+    return str(run.id)
+
+
+def champion(tracker: Tracker) -> str:
+    client = MlflowClient(tracker.uri)
+    return str(client.get_model_version_by_alias("skipscan", "champion").version)
+
+
+def test_the_better_version_is_the_champion(tracker: Tracker, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no version of skipscan: run `dvc repro` first"):
+        promote(anyway=False)
+    logged(tracker, tmp_path, "a", 0.7)
+    first, *_, last = promote(anyway=False).splitlines()
+    assert first.split() == ["on", "the", "test", "part", "version", "1"]
+    assert last == "version 1 is the champion: models:/skipscan@champion"
+    run = logged(tracker, tmp_path, "b", 0.6)
+    with pytest.raises(InputError, match=r"lower: add --anyway") as error:
+        promote(anyway=False)
+    assert "version 1  version 2" in str(error.value)
+    assert champion(tracker) == "1"
+    promote(anyway=True)
+    assert champion(tracker) == "2"
+    patches = clutter(1, 3, 16, 16)[None]
+    expected = make_model().detector().score([patches]).anomaly
+    for number, address in enumerate(("models:/skipscan@champion", "models:/skipscan/1", run)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found = TrainedModel.load(model_file(address, folder))
+        assert (found.detector().score([patches]).anomaly == expected).all()
+    with pytest.raises(InputError, match=r"^models:/skipscan/9: .*: expected a model in MLflow$"):
+        download_model("models:/skipscan/9", tmp_path)
+    with pytest.raises(InputError, match=rf"^{'0' * 32}: .*: expected a model in MLflow$"):
+        download_model("0" * 32, tmp_path)
+
+
+def test_only_what_both_measured_on_the_same_data_is_compared() -> None:
+    before = Version("1", {"auc/overall": 0.5, "loss_g": 1.0}, "a")
+    after = Version("2", {"auc/overall": 0.75, "first_look": 0.5, "loss_g": 2.0}, "b")
+    lines = comparison(before, after).splitlines()
+    assert [line.split() for line in lines[1:3]] == [
+        ["auc/overall", "0.500", "0.750"],
+        ["first_look", "-", "0.500"],
+    ]
+    assert lines[3:] == ["they were tested on different data, so these figures do not compare"]
+    assert comparison(None, after).endswith("there was no champion")
+
+
+def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert model_file("results/train/model.pt", tmp_path) == Path("results/train/model.pt")
