@@ -86,6 +86,9 @@ def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
         command.add_argument(
             name, type=type(default), default=default, help=f"{says}; default: %(default)s"
         )
+    command.add_argument(
+        "--watch", action="store_true", help="go on with files that arrive, until Ctrl-C"
+    )
 
 
 def run_unchanged(name: str, stage: Callable[[], None]) -> None:

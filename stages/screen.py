@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import time
 from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
@@ -11,14 +12,23 @@ from pipeline.common.errors import InputError, require
 from pipeline.common.files import file_digest
 from pipeline.common.lines import printable
 from pipeline.models.detector import TrainedModel
+from pipeline.scans.sources.folders import list_files
 from pipeline.screening.records import TABLE
-from pipeline.screening.screen import PAGE, screen
+from pipeline.screening.screen import (
+    PAGE,
+    FolderScreener,
+    Screening,
+    size_and_time,
+    whole_files,
+)
 
 IN_MLFLOW = re.compile(r"models:/.+|(runs:/)?[0-9a-f]{32}")  # a registered model, or a run
+SHOWN_ALARMS = 10
+WATCH_SECONDS = 2.0  # between two looks; a file that is the same in both is whole
 
 
 def main(arguments: Namespace) -> None:
-    """Screen the folder, and say what was found.
+    """Screen the folder, and say what was found; with `--watch`, go on until a signal.
 
     Raises:
         InputError: the model or an argument is wrong, there is no image, or a file is bad: the
@@ -26,34 +36,69 @@ def main(arguments: Namespace) -> None:
     """
     rate = arguments.false_alarm_rate
     require(0 < rate < 1, "--false-alarm-rate", rate, "a share, more than 0 and less than 1")
-    out = arguments.out
     with tempfile.TemporaryDirectory() as folder:
         path = model_file(arguments.model, Path(folder))
         model, digest = TrainedModel.load(path), file_digest(path)
-    found = screen(arguments.given, model, digest, out, rate)
-    alarms = found.alarms(rate)
-    print(f"{len(alarms)} of {len(found.files)} bags raise an alarm", file=terminal.out())
-    for file in alarms[:10]:
-        print(f"  {file.file}: p-value {file.p_value:.3g}", file=terminal.out())
-    if rate < found.least:
+    screener = FolderScreener(arguments.given, model, digest, arguments.out, rate)
+    if rate < screener.least:
         bags = model.tails.bags.count
         print(
             f"no bag can raise an alarm at {rate:g}: the model's {bags} validation bags allow "
-            f"{found.least:.3f} at the least: ask for more, or validate on more bags",
+            f"{screener.least:.3f} at the least: ask for more, or validate on more bags",
             file=terminal.err(),
         )
-    if found.others:
-        counts = ", ".join(f"{count} {suffix}" for suffix, count in found.others.items())
-        print(f"no images, and not looked at: {counts}", file=terminal.out())
-    print(f"open {out / PAGE}; the table is {out / TABLE}", file=terminal.out())
-    for bad in found.bad:
-        print(printable(f"bad input: {bad.file}: {bad.reason}"), file=terminal.err())
+    if arguments.watch:
+        watch(screener)
+    found = screener.screen()
+    say(found, screener)
     if found.bad:
         count = len(found.bad)
         raise InputError(
             f"{count} bad {'file' if count == 1 else 'files'}, named above; all others are "
             f"screened: mend or remove {'it' if count == 1 else 'them'}"
         )
+
+
+def watch(screener: FolderScreener) -> None:
+    """Screen files as they arrive, until a signal.
+
+    A file is screened when its size and time are the same in two looks, so nothing writes to it.
+
+    Raises:
+        InputError: the folder has gone, or is a single file.
+    """
+    folder = screener.given
+    require(folder.is_dir(), "--watch", str(folder), "a folder")
+    print(f"watching {folder}; Ctrl-C ends it", file=terminal.err())
+    before: dict[Path, tuple[int, int]] = {}
+    screened: dict[Path, tuple[int, int]] = {}
+    while True:
+        listed = list_files(folder)
+        whole = whole_files(listed, before)
+        paths = [*whole.images, *(Path(bad.file) for bad in whole.bad)]
+        now = {path: before[path] for path in paths}
+        if now != screened:
+            say(screener.screen(whole), screener)
+            screened = now
+        every = [*listed.images, *(Path(bad.file) for bad in listed.bad)]
+        before = {path: size_and_time(path) for path in every}
+        time.sleep(WATCH_SECONDS)
+
+
+def say(found: Screening, screener: FolderScreener) -> None:
+    """Print the alarms, what was not looked at, and the files with the results."""
+    alarms, out = found.alarms(screener.rate), screener.out
+    print(f"{len(alarms)} of {len(found.files)} bags raise an alarm", file=terminal.out())
+    for file in alarms[:SHOWN_ALARMS]:
+        print(printable(f"  {file.file}: p-value {file.p_value:.3g}"), file=terminal.out())
+    if len(alarms) > SHOWN_ALARMS:
+        print(f"  and {len(alarms) - SHOWN_ALARMS} more", file=terminal.out())
+    if found.others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in found.others.items())
+        print(f"no images, and not looked at: {counts}", file=terminal.out())
+    print(f"open {out / PAGE}; the table is {out / TABLE}", file=terminal.out())
+    for bad in found.bad:
+        print(printable(f"bad input: {bad.file}: {bad.reason}"), file=terminal.err())
 
 
 def model_file(address: str, folder: Path) -> Path:

@@ -1,7 +1,9 @@
 """Screening of folders: the files that it writes, what it goes on with, and what it refuses."""
 
 import json
+import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,10 @@ from pipeline.common.files import read_table
 from pipeline.models.detector import TrainedModel
 from pipeline.pages.pictures import heat_layer, no_wider_than, under_heat
 from pipeline.scans.images import read_image
-from pipeline.screening import screen as screening
-from pipeline.screening.screen import Screening, screen
+from pipeline.screening.records import ScreenedFile
+from pipeline.screening.screen import FolderScreener, Screening
 from pipeline.screening.screener import Screener
-from stages.screen import main
+from stages.screen import main, watch
 from tests.arrays import clutter
 from tests.tiny import write_image
 from tests.tiny_model import make_model
@@ -41,7 +43,7 @@ def scans(tmp_path: Path) -> Path:
 
 
 def screened(scans: Path, model: TrainedModel, out: str = "out", digest: str = "m") -> Screening:
-    return screen(scans, model, digest, scans.parent / out, RATE)
+    return FolderScreener(scans, model, digest, scans.parent / out, RATE).screen()
 
 
 def without_times(folder: Path) -> dict[str, object]:
@@ -119,32 +121,40 @@ def test_wide_pictures_are_made_smaller() -> None:
     assert no_wider_than(wide, 400) is wide
 
 
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are screened from now on."""
+    names: list[str] = []
+    screen_one = FolderScreener._screened
+
+    def note(self: FolderScreener, path: Path, name: str, sha256: str) -> ScreenedFile:
+        names.append(name)
+        return screen_one(self, path, name, sha256)
+
+    monkeypatch.setattr(FolderScreener, "_screened", note)
+    return names
+
+
 def test_a_killed_screening_goes_on_with_the_next_bag(
     scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screened(scans, model, "whole")
     seen: list[str] = []
-    screen_one = screening._screened
+    screen_one = FolderScreener._screened
 
-    def killed_after_one(path: Path, name: str, *rest: object) -> object:
+    def killed_after_one(self: FolderScreener, path: Path, name: str, sha256: str) -> ScreenedFile:
         if seen:
             raise KeyboardInterrupt
         seen.append(name)
-        return screen_one(path, name, *rest)  # type: ignore[arg-type]
+        return screen_one(self, path, name, sha256)
 
-    monkeypatch.setattr(screening, "_screened", killed_after_one)
+    monkeypatch.setattr(FolderScreener, "_screened", killed_after_one)
     with pytest.raises(KeyboardInterrupt):
         screened(scans, model)
     records = scans.parent / "out" / "bags.jsonl"
     with records.open("ab") as lines:  # a line that the kill cut short
         lines.write(b'{"file": "b <b')
-    again: list[str] = []
-
-    def noted(path: Path, name: str, *rest: object) -> object:
-        again.append(name)
-        return screen_one(path, name, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(screening, "_screened", noted)
+    monkeypatch.undo()
+    again = noted(monkeypatch)
     screened(scans, model)
     assert seen == ["a.png"]
     assert again == ["b <b>&'.png", "cut.png", "sub/a.png"]
@@ -157,14 +167,7 @@ def test_only_what_is_new_or_changed_is_screened_again(
     scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screened(scans, model)
-    again: list[str] = []
-    screen_one = screening._screened
-
-    def noted(path: Path, name: str, *rest: object) -> object:
-        again.append(name)
-        return screen_one(path, name, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(screening, "_screened", noted)
+    again = noted(monkeypatch)
     write_image(scans / "a.png", clutter(7, 3))
     write_image(scans / "cut.png", clutter(8, 3))
     (scans / "sub/a.png").unlink()
@@ -218,8 +221,8 @@ def said(
     """What the command prints on both streams, and its error."""
     model.save(scans.parent / "model.pt")
     arguments = Namespace(
-        given=scans, model=scans.parent / "model.pt", out=scans.parent / "out",
-        false_alarm_rate=rate,
+        given=scans, model=str(scans.parent / "model.pt"), out=scans.parent / "out",
+        false_alarm_rate=rate, watch=False,
     )  # fmt: skip
     error = ""
     try:
@@ -266,3 +269,43 @@ def test_a_rate_is_a_share(
     for rate in (0.0, 1.0, float("nan")):
         error = said(scans, model, rate, capsys)[2]
         assert error.startswith("--false-alarm-rate: got "), rate
+
+
+def test_whole_files_are_screened_as_they_arrive(
+    scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = (scans / "a.png").read_bytes(), (scans / "cut.png").read_bytes()
+    (scans / "cut.png").unlink()
+    screener = FolderScreener(scans, model, "m", scans.parent / "out", RATE)
+    again, rows = noted(monkeypatch), scans.parent / "out" / "bags.csv"
+    new, moved = scans / "new.png", scans.parent / "moved.png"
+    moved.write_bytes(whole[:-1])  # a broken file that is whole from the start
+    steps: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: new.write_bytes(broken),
+        lambda: new.write_bytes(whole[:2000]),
+        lambda: new.write_bytes(whole),
+        lambda: None,
+        lambda: moved.rename(scans / "moved.png"),
+        lambda: None,
+        (scans / "a.png").unlink,
+    ]
+    seen: list[list[str]] = []
+
+    def step(_seconds: float) -> None:
+        seen.append(sorted(row["file"] for row in read_table(rows)) if rows.exists() else [])
+        if not steps:
+            raise KeyboardInterrupt
+        steps.pop(0)()
+
+    monkeypatch.setattr(time, "sleep", step)
+    with pytest.raises(KeyboardInterrupt):
+        watch(screener)
+    first = ["a.png", "b <b>&'.png", "sub/a.png"]
+    assert seen == [
+        [], first, first, first, first, [*first[:2], "new.png", "sub/a.png"],
+        [*first[:2], "new.png", "sub/a.png"],
+        [*first[:2], "moved.png", "new.png", "sub/a.png"],
+        ["b <b>&'.png", "moved.png", "new.png", "sub/a.png"],
+    ]  # fmt: skip
+    assert again == [*first, "new.png", "moved.png"]
