@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import pytest
 from ray.tune import Result, ResultGrid, TuneConfig
 from ray.tune.experiment import Trial

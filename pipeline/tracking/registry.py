@@ -98,8 +98,8 @@ def _version(client: MlflowClient, alias: str) -> Version | None:
         found: ModelVersion = client.get_model_version_by_alias(REGISTERED, alias)
     except MlflowException:
         return None
-    run = client.get_run(found.run_id)
-    used = run.inputs.dataset_inputs
+    run = client.get_run(str(found.run_id))
+    used = run.inputs.dataset_inputs if run.inputs else []
     data = used[-1].dataset.digest if used else None
     return Version(str(found.version), run.data.metrics, data)
 
