@@ -31,7 +31,6 @@ install: .venv/installed
 
 demo: install
 	@dvc repro --quiet
-	@echo 'To keep this run: git add dvc.lock results/evaluate/metrics.json && git commit'
 
 test: install check
 

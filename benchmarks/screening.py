@@ -38,16 +38,20 @@ def share_of_networks(model: TrainedModel, rounds: int) -> float:
     """Return the share of a bag's time that the same windows take in the detector alone."""
     image = render_scan(SEED, 0).image
     rule, detector = model.rule, model.detector()
-    origins = window_origins(*image.shape[:2], rule.size, rule.stride)
+    height, width, _ = image.shape
+    origins = window_origins(height, width, rule.size, rule.stride)
     windows = window_pixels(image, origins[~is_background(image, origins, rule)], rule)
     with tempfile.TemporaryDirectory() as folder:
         given = written(Path(folder) / "in", {"a.png": image})
 
         def screen_anew() -> None:
             with tempfile.TemporaryDirectory() as out:
-                FolderScreener(given, model, "m", Path(out), 0.1).screen()
+                FolderScreener(given, model, {}, Path(out), 0.1).screen()
 
-        rivals = {"whole": screen_anew, "networks": partial(detector.score, [windows])}
+        rivals: dict[str, Callable[[], object]] = {
+            "whole": screen_anew,
+            "networks": partial(detector.score, [windows]),
+        }
         found = timing.alternate(rivals, rounds)
     return found["networks"].median / found["whole"].median
 

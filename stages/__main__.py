@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.common import terminal
 from pipeline.common.files import scratch_folder
-from stages.entry import LOGS, MODEL, TRAINED, run_stage, stop_at_once
+from stages.entry import LOGS, MODEL, SCREENED, TRAINED, run_stage, stop_at_once
 from stages.unchanged import inputs_of, require_unchanged
 
 STAGES = {
@@ -25,9 +25,9 @@ STAGES = {
     "tune": "search the loss weights and the latent size (Ray Tune)",
     "train": "train data-parallel on the best settings (Ray Train)",
     "evaluate": "write the AUC of each abnormal class and the figures, log to MLflow",
+    "screen": "say which new bags are suspicious, and where to look in them",
 }
 OTHERS = {
-    "screen": "say which new bags are suspicious, and where to look in them",
     "promote": "make the newest model in MLflow the one that screens",
     "params": "print the settings in effect, or the one line that is wrong",
     "track": "log to MLflow what it lacks of the results on disk",
@@ -39,12 +39,17 @@ def main() -> None:
     stop_at_once()
     given = make_parser().parse_args()
     name = given.stage
-    stage = import_module(f"stages.{name}").main
-    if name == "params":
-        stage = partial(stage, given.changes)
-    if name in {"screen", "promote"}:
-        stage = partial(stage, given)
-    run_stage(partial(run_unchanged, name, stage) if name in STAGES else stage)
+    module = import_module(f"stages.{name}")
+    if name == "screen" and given.given:
+        run_stage(partial(module.screen_folder, given))
+    elif name in STAGES:
+        run_stage(partial(run_unchanged, name, module.main))
+    elif name == "params":
+        run_stage(partial(module.main, given.changes))
+    elif name == "promote":
+        run_stage(partial(module.main, anyway=given.anyway))
+    else:
+        run_stage(module.main)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -77,11 +82,17 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("given", type=Path, metavar="FOLDER", help="of scans, or one image")
+    command.add_argument(
+        "given",
+        type=Path,
+        nargs="?",
+        metavar="FOLDER",
+        help="of scans, or one image; without it, this is the stage: screen.folder of params.yaml",
+    )
     for name, default, says in (
         ("--model", str(TRAINED / MODEL), "a file, a run, or models:/skipscan@champion"),
-        ("--out", Path("results/screen"), "folder of the results"),
-        ("--false-alarm-rate", 0.05, "share of normal bags that may raise an alarm"),
+        ("--out", SCREENED, "folder of the results"),
+        ("--false-alarm-rate", 0.2, "share of normal bags that may raise an alarm"),
     ):
         command.add_argument(
             name, type=type(default), default=default, help=f"{says}; default: %(default)s"

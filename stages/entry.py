@@ -19,6 +19,7 @@ PATCHES = Path("data/patches")
 SWEEP = Path("results/tune")
 TRAINED = Path("results/train")
 EVALUATED = Path("results/evaluate")
+SCREENED = Path("results/screen")
 # Not in the results: DVC would run the next stage again for another log.
 LOGS = Path("logs")
 

@@ -35,7 +35,7 @@ from stages.track import track, write_record
 
 NEXT = (
     f"Open {EVALUATED / PAGE}. Every score by bag: {EVALUATED / BAGS}. Runs: make mlflow. "
-    "Next: dvc exp run -S preset=best"
+    "Next: git add dvc.lock results/evaluate/metrics.json && git commit; dvc exp run -S preset=best"
 )
 SETTINGS = "settings.yaml"  # the settings in effect, for `dvc params diff`
 
@@ -64,7 +64,8 @@ def main() -> None:
     )
     tails = tails_of(score_store(validation, every))
     bags = list(scored_bags(inputs, test, tails, every))
-    measured = measure_all(bags, tails, settings.evaluate)
+    rate = settings.screen.false_alarm_rate
+    measured = measure_all(bags, tails, rate, settings.evaluate)
     heading = heading_of(settings)
     table = write_report(EVALUATED, store, test, validated, settings.evaluate, heading, measured)
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
@@ -87,5 +88,5 @@ def main() -> None:
     )
     write_whole(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="", file=terminal.out())
-    print(f"{findings(table)}{bag_findings(measured)}{NEXT}", file=terminal.out())
+    print(f"{findings(table)}{bag_findings(measured.metrics)}{NEXT}", file=terminal.out())
     track()

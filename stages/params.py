@@ -20,9 +20,10 @@ PARAMS, PRESETS = Path("params.yaml"), Path("presets.yaml")
 def main(changes: Sequence[str] = ()) -> None:
     """Print the settings as YAML; `changes` are as for the option `-S` of `dvc exp run`."""
     settings = changed_settings(changes) if changes else load_settings(PARAMS, PRESETS)
-    folder = settings.scans.folder
-    if not Path(folder).exists():
-        raise InputError(f"{PARAMS}: scans.folder: got {folder!r}, expected a folder that exists")
+    for name, folder in (("scans", settings.scans.folder), ("screen", settings.screen.folder)):
+        if not Path(folder).exists():
+            expected = "expected a folder that exists"
+            raise InputError(f"{PARAMS}: {name}.folder: got {folder!r}, {expected}")
     print(yaml_text(asdict(settings)), end="")
 
 

@@ -1,6 +1,7 @@
 """`skipscan screen`: which new bags are suspicious, and where to look in them."""
 
 import re
+import shutil
 import tempfile
 import time
 from argparse import Namespace
@@ -13,7 +14,7 @@ from pipeline.common.files import file_digest
 from pipeline.common.lines import printable
 from pipeline.models.detector import TrainedModel
 from pipeline.scans.sources.folders import list_files
-from pipeline.screening.records import TABLE
+from pipeline.screening.records import TABLE, about_of, holds_others
 from pipeline.screening.screen import (
     PAGE,
     FolderScreener,
@@ -21,34 +22,67 @@ from pipeline.screening.screen import (
     size_and_time,
     whole_files,
 )
+from pipeline.settings.params import NO_FOLDER, load_settings
+from stages.entry import MODEL, SCREENED, TRAINED
 
 IN_MLFLOW = re.compile(r"models:/.+|(runs:/)?[0-9a-f]{32}")  # a registered model, or a run
 SHOWN_ALARMS = 10
 WATCH_SECONDS = 2.0  # between two looks; a file that is the same in both is whole
 
 
-def main(arguments: Namespace) -> None:
-    """Screen the folder, and say what was found; with `--watch`, go on until a signal.
+def main() -> None:
+    """Write results/screen: the new scans in `screen.folder`, by the model of results/train.
 
     Raises:
-        InputError: the model or an argument is wrong, there is no image, or a file is bad: the
+        InputError: the model or a parameter is wrong, there is no image, or a file is bad: the
             other files are screened before.
+    """
+    settings = load_settings()
+    given = settings.screen
+    if given.folder == NO_FOLDER:
+        shutil.rmtree(SCREENED, ignore_errors=True)
+        SCREENED.mkdir(parents=True)
+        said = f"screen.folder is {NO_FOLDER}, no folder of new scans: nothing is written"
+        print(said, file=terminal.out())
+        return
+    path, folder = TRAINED / MODEL, Path(given.folder)
+    model, about = TrainedModel.load(path), about_of(file_digest(path), folder)
+    if holds_others(SCREENED, about):
+        shutil.rmtree(SCREENED)
+    finish(FolderScreener(folder, model, about, SCREENED, given.false_alarm_rate))
+
+
+def screen_folder(arguments: Namespace) -> None:
+    """Screen a folder, or an image, and say what was found; with `--watch`, go on until a signal.
+
+    Raises:
+        InputError: as in `main`, or the results' folder holds other results.
     """
     rate = arguments.false_alarm_rate
     require(0 < rate < 1, "--false-alarm-rate", rate, "a share, more than 0 and less than 1")
+    given = arguments.given
     with tempfile.TemporaryDirectory() as folder:
         path = model_file(arguments.model, Path(folder))
-        model, digest = TrainedModel.load(path), file_digest(path)
-    screener = FolderScreener(arguments.given, model, digest, arguments.out, rate)
-    if rate < screener.least:
-        bags = model.tails.bags.count
-        print(
-            f"no bag can raise an alarm at {rate:g}: the model's {bags} validation bags allow "
-            f"{screener.least:.3f} at the least: ask for more, or validate on more bags",
-            file=terminal.err(),
-        )
+        model, about = TrainedModel.load(path), about_of(file_digest(path), given)
+    screener = FolderScreener(given, model, about, arguments.out, rate)
     if arguments.watch:
         watch(screener)
+    finish(screener)
+
+
+def finish(screener: FolderScreener) -> None:
+    """Screen all files, and say what was found.
+
+    Raises:
+        InputError: there is no image, or a file is bad.
+    """
+    if screener.rate < screener.least:
+        print(
+            f"no bag can raise an alarm at {screener.rate:g}: the model's {screener.bags} "
+            f"validation bags allow {screener.least:.3f} at the least: ask for more, or validate "
+            "on more bags",
+            file=terminal.err(),
+        )
     found = screener.screen()
     say(found, screener)
     if found.bad:

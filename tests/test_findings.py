@@ -33,9 +33,8 @@ def test_the_model_is_compared_with_the_best_score_without_one(
     low: float | None, high: float | None, verdict: str
 ) -> None:
     model = AucEstimate(0.6, low, high, normal=90, abnormal=10, scans=9)
-    first, second = said(model).splitlines()
-    assert first == f"The model tells 10 threat windows from normal ones with AUC {model}."
-    assert second == f"metal_amount, which needs no model, has 0.700 [0.650 0.750]: {verdict}."
+    best = "metal_amount, which needs no model, 0.700 [0.650 0.750]"
+    assert said(model) == f"By window: AUC {model}, {best}: {verdict}.\n"
 
 
 def test_without_an_auc_nothing_is_said() -> None:

@@ -11,6 +11,7 @@ import pytest
 from pipeline.common.files import read_table
 from pipeline.common.names import TEST
 from pipeline.evaluation.alarms import Validated
+from pipeline.evaluation.bags import MeasuredBags
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, key_metrics
 from pipeline.evaluation.report import describe_results, write_report
 from pipeline.models.detector import Calibration
@@ -42,7 +43,13 @@ def report(
     folder = tmp_path_factory.mktemp("report")
     store = PatchStore(patches, TEST)
     table = write_report(
-        folder, store, test_scores, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading", {}
+        folder,
+        store,
+        test_scores,
+        Validated(CALIBRATION, 0.75, 2),
+        SETTINGS,
+        "heading",
+        MeasuredBags({}, 0.2, 8),
     )
     return folder, table
 

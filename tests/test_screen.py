@@ -4,6 +4,7 @@ import json
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from pipeline.common.files import read_table
 from pipeline.models.detector import TrainedModel
 from pipeline.pages.pictures import heat_layer, no_wider_than, under_heat
 from pipeline.scans.images import read_image
-from pipeline.screening.records import ScreenedFile
+from pipeline.screening.records import ScreenedFile, about_of
 from pipeline.screening.screen import FolderScreener, Screening
 from pipeline.screening.screener import Screener
-from stages.screen import main, watch
+from pipeline.settings.params import NO_FOLDER
+from stages.screen import main, screen_folder, watch
 from tests.arrays import clutter
+from tests.sources.sets import NEEDED, TINY
 from tests.tiny import write_image
 from tests.tiny_model import make_model
 
@@ -43,7 +46,8 @@ def scans(tmp_path: Path) -> Path:
 
 
 def screened(scans: Path, model: TrainedModel, out: str = "out", digest: str = "m") -> Screening:
-    return FolderScreener(scans, model, digest, scans.parent / out, RATE).screen()
+    about = about_of(digest, scans)
+    return FolderScreener(scans, model, about, scans.parent / out, RATE).screen()
 
 
 def without_times(folder: Path) -> dict[str, object]:
@@ -226,7 +230,7 @@ def said(
     )  # fmt: skip
     error = ""
     try:
-        main(arguments)
+        screen_folder(arguments)
     except InputError as found:
         error = str(found)
     streams = capsys.readouterr()
@@ -276,7 +280,8 @@ def test_whole_files_are_screened_as_they_arrive(
 ) -> None:
     whole, broken = (scans / "a.png").read_bytes(), (scans / "cut.png").read_bytes()
     (scans / "cut.png").unlink()
-    screener = FolderScreener(scans, model, "m", scans.parent / "out", RATE)
+    about = about_of("m", scans)
+    screener = FolderScreener(scans, model, about, scans.parent / "out", RATE)
     again, rows = noted(monkeypatch), scans.parent / "out" / "bags.csv"
     new, moved = scans / "new.png", scans.parent / "moved.png"
     moved.write_bytes(whole[:-1])  # a broken file that is whole from the start
@@ -309,3 +314,53 @@ def test_whole_files_are_screened_as_they_arrive(
         ["b <b>&'.png", "moved.png", "new.png", "sub/a.png"],
     ]  # fmt: skip
     assert again == [*first, "new.png", "moved.png"]
+
+
+@pytest.fixture
+def project(scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which the stage runs, with a model and new scans in `in`."""
+    folder = scans.parent
+    (scans / "cut.png").unlink()
+    monkeypatch.chdir(folder)
+    model.save(folder / "results/train/model.pt")
+    (folder / "data").mkdir()
+    (folder / "data/README.md").touch()
+    set_folder("in")
+    (folder / "presets.yaml").write_text(json.dumps({"tiny": TINY}))
+    return folder
+
+
+def set_folder(name: str) -> None:
+    screen = {"folder": name, "false_alarm_rate": 0.3}
+    Path("params.yaml").write_text(json.dumps({**NEEDED, "screen": screen}))
+
+
+def test_the_stage_screens_the_folder_of_the_parameters(
+    project: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = noted(monkeypatch)
+    main()
+    rows = read_table(project / "results/screen/bags.csv")
+    assert [row["file"] for row in rows if row["alarm"] == "1"] == [
+        row["file"] for row in rows if float(row["p_value"]) <= 0.3
+    ]
+    main()
+    assert len(again) == 3  # the second run had nothing to do
+    replace(model, provenance={"trained": "anew"}).save(project / "results/train/model.pt")
+    main()
+    assert len(again) == 6  # results of another model are replaced
+    set_folder("in/sub")
+    main()
+    assert again[6:] == ["a.png"]
+
+
+def test_without_new_scans_the_stage_says_so_and_leaves_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main()
+    capsys.readouterr()
+    set_folder(NO_FOLDER)
+    main()
+    said = capsys.readouterr().out
+    assert said == ("screen.folder is data/README.md, no folder of new scans: nothing is written\n")
+    assert list((project / "results/screen").iterdir()) == []

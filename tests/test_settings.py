@@ -210,6 +210,15 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
         ({"tune__max_failed": 1.5}, "tune.max_failed: got 1.5, expected a share from 0 to 1"),
         ({"tune__max_failed": -0.5}, "tune.max_failed: got -0.5, expected a share from 0 to 1"),
         ({"cache_gb": 0}, "cache_gb: got 0.0, expected more than 0"),
+        (
+            {"screen__false_alarm_rate": 0},
+            "screen.false_alarm_rate: got 0.0, expected a share",
+        ),
+        (
+            {"screen__false_alarm_rate": 1},
+            "screen.false_alarm_rate: got 1.0, expected a share",
+        ),
+        ({"screen__folder": ""}, "screen.folder: got '', expected a folder, or"),
         ({"extra": 1}, "extra: unknown parameter"),
         ({"preset": "dmeo"}, "preset: got 'dmeo', expected one of"),
         ({"preset": ["demo"]}, r"preset: got \['demo'\], expected one of"),
@@ -512,6 +521,10 @@ def test_the_stage_params_prints_what_a_change_would_give(
         (
             ["scans.source=yolo", "scans.folder=data/rw"],
             "params.yaml: scans.folder: got 'data/rw', expected a folder that exists",
+        ),
+        (
+            ["screen.folder=data/nw"],
+            "params.yaml: screen.folder: got 'data/nw', expected a folder that exists",
         ),
     ],
 )

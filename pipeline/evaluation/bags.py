@@ -98,6 +98,56 @@ class BagMetrics:
     pixels: RateEstimate
 
 
+@dataclass(frozen=True)
+class MeasuredBags:
+    """What every score finds of the test bags.
+
+    Attributes:
+        metrics: by score; {} if no bag has several windows.
+        false_alarm_rate: the rate that is asked for.
+        validation: number of validation bags.
+    """
+
+    metrics: Mapping[str, BagMetrics]
+    false_alarm_rate: float
+    validation: int
+
+    def details(self) -> dict[str, Any]:
+        """Return the block `bags` of details.json, by score; None where nothing is defined."""
+        return {
+            name: {
+                "auc": asdict(found.auc),
+                "found": asdict(found.found),
+                "false_alarms": asdict(found.false_alarms),
+                **{f"first_look_{n}": asdict(seen) for n, seen in found.first_look.items()},
+                "within": asdict(found.within),
+                "pixels": asdict(found.pixels),
+            }
+            for name, found in self.metrics.items()
+        }
+
+    def text(self) -> str:
+        """Return a text table, a row per score, and below it what the false-alarm rate can be."""
+        if not self.metrics:
+            return "no bag has several windows: nothing to measure"
+        looks = [f"first {looks}" for looks in LOOKS]
+        heads = ["bags", "AUC", "found", "false alarms", *looks, "within", "pixels"]
+        rows: list[Sequence[object]] = []
+        for name, found in self.metrics.items():
+            if name == PCA:
+                rows.append(["-- without any model"])
+            shares = found.found, found.false_alarms, *found.first_look.values()
+            rows.append([name, found.auc, *shares, found.within, found.pixels])
+        rate, least = self.false_alarm_rate, 1 / (self.validation + 1)
+        promise = f"asked: {rate:g} of normal bags (screen.false_alarm_rate)"
+        if rate < least:
+            promise += (
+                f"; {self.validation} validation bags allow {least:.3f} at the least, so no bag "
+                "raises an alarm: add normal scans"
+            )
+        return f"{text_table(heads, rows)}\n{promise}"
+
+
 def scored_bags(
     inputs: FigureInputs, test: TestScores, tails: Mapping[str, Tails], score: ScorePatches
 ) -> Iterator[Bag]:
@@ -193,61 +243,25 @@ def tails_of(validation: TestScores) -> dict[str, Tails]:
 
 
 def measure_all(
-    bags: Sequence[Bag], tails: Mapping[str, Tails], settings: EvaluateSettings
-) -> dict[str, BagMetrics]:
-    """Measure every score on the test bags; {} without bags.
+    bags: Sequence[Bag],
+    tails: Mapping[str, Tails],
+    false_alarm_rate: float,
+    settings: EvaluateSettings,
+) -> MeasuredBags:
+    """Measure every score on the test bags.
 
     Args:
         bags: the test bags; none if each patch is a whole scan.
         tails: of each score on validation normals.
-        settings: rate of false alarms, resamples, seed.
+        false_alarm_rate: a bag whose p-value is this or less raises an alarm.
+        settings: resamples, seed.
     """
-    rate, samples, seed = settings.bag_false_alarm_rate, settings.bootstrap, settings.seed
-    scores = bags[0].scores if bags else ()
-    return {name: measure(bags, name, tails[name], rate, samples, seed) for name in scores}
-
-
-def bag_details(measured: Mapping[str, BagMetrics]) -> dict[str, Any]:
-    """Return the block `bags` of details.json, by score; None where a metric is not defined."""
-    return {
-        name: {
-            "auc": asdict(found.auc),
-            "found": asdict(found.found),
-            "false_alarms": asdict(found.false_alarms),
-            **{f"first_look_{n}": asdict(seen) for n, seen in found.first_look.items()},
-            "within": asdict(found.within),
-            "pixels": asdict(found.pixels),
-        }
-        for name, found in measured.items()
+    samples, seed = settings.bootstrap, settings.seed
+    metrics = {
+        name: measure(bags, name, tails[name], false_alarm_rate, samples, seed)
+        for name in (bags[0].scores if bags else ())
     }
-
-
-def bags_text(measured: Mapping[str, BagMetrics], false_alarm_rate: float, validation: int) -> str:
-    """Return a text table: a row per score, and below it what the rate of false alarms can be.
-
-    Args:
-        measured: the metrics, by score.
-        false_alarm_rate: the rate that is asked for.
-        validation: number of validation bags.
-    """
-    looks = [f"first {looks}" for looks in LOOKS]
-    heads = ["bags", "AUC", "found", "false alarms", *looks, "within", "pixels"]
-    rows: list[Sequence[object]] = []
-    for name, found in measured.items():
-        if name == PCA:
-            rows.append(["-- without any model"])
-        first = found.first_look.values()
-        rows.append(
-            [name, found.auc, found.found, found.false_alarms, *first, found.within, found.pixels]
-        )
-    least = 1 / (validation + 1)
-    promise = f"asked: {false_alarm_rate:g} of normal bags (evaluate.bag_false_alarm_rate)"
-    if false_alarm_rate < least:
-        promise += (
-            f"; {validation} validation bags allow {least:.3f} at the least, so no bag raises an "
-            "alarm: add normal scans"
-        )
-    return f"{text_table(heads, rows)}\n{promise}"
+    return MeasuredBags(metrics, false_alarm_rate, next(iter(tails.values())).bags.count)
 
 
 def average_precision(counts: NDArray[np.float64]) -> float:

@@ -166,8 +166,9 @@ def unmeasurable(test: TestScores, classes: tuple[str, ...]) -> str:
 def auc_text(table: AucTable, test: TestScores, heading: str) -> str:
     """Return `estimates_text` with a heading, and the numbers of normal windows and test scans."""
     scans = len(np.unique(test.scan_ids))
-    against = f"against {int(test.normal.sum())} normal windows; {scans} test scans"
-    return "\n".join([heading, estimates_text(table), against])
+    first, *more = heading.split("\n")
+    first += f": {scans} test scans, {int(test.normal.sum())} normal windows"
+    return "\n".join([first, *more, estimates_text(table)])
 
 
 def estimates_text(table: AucTable) -> str:

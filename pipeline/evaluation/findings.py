@@ -9,7 +9,7 @@ from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 
 
 def findings(table: AucTable) -> str:
-    """Return two lines on the AUC over all classes; "" if it is not defined.
+    """Return a line on the AUC over all classes; "" if it is not defined.
 
     Two AUCs are called different only if their intervals do not overlap.
     """
@@ -21,8 +21,7 @@ def findings(table: AucTable) -> str:
         key=lambda row: row[1].auc or 0.0,
     )
     return (
-        f"The model tells {model.abnormal} threat windows from normal ones with AUC {model}.\n"
-        f"{name}, which needs no model, has {best}: {_compare(model, best)}.\n"
+        f"By window: AUC {model}, {name}, which needs no model, {best}: {_compare(model, best)}.\n"
     )
 
 

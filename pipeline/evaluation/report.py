@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.common.files import write_json, write_table, write_whole
 from pipeline.common.names import NORMAL
 from pipeline.evaluation.alarms import Alarms, Validated
-from pipeline.evaluation.bags import BagMetrics, bag_details, bags_text
+from pipeline.evaluation.bags import MeasuredBags
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     OVERALL,
@@ -116,7 +116,7 @@ def write_report(
     validated: Validated,
     settings: EvaluateSettings,
     heading: str,
-    bags: Mapping[str, BagMetrics],
+    bags: MeasuredBags,
 ) -> AucTable:
     """Write the tables, both files of metrics and the CSV files of the plots; return the AUCs.
 
@@ -128,7 +128,7 @@ def write_report(
     details = {
         **metrics_of(table, test),
         "threshold": alarms.metrics(),
-        "bags": bag_details(bags),
+        "bags": bags.details(),
     }
     write_json(folder / DETAILS, details)
     write_json(folder / METRICS, key_metrics(details))
@@ -140,10 +140,7 @@ def write_report(
     if test.only_normal:
         lines += [NEXT.format(folder / FIGURES / UNUSUAL)]
     write_whole(folder / TABLE, ("\n".join(lines) + "\n").encode())
-    by_bag = "no bag has several windows: nothing to measure"
-    if bags:
-        by_bag = bags_text(bags, settings.bag_false_alarm_rate, validated.scans)
-    write_whole(folder / BAGS, f"{heading}\n{by_bag}\n".encode())
+    write_whole(folder / BAGS, f"{heading}\n{bags.text()}\n".encode())
     rows = estimate_rows(table)
     write_table(folder / "auc.csv", list(rows[0]), rows)
     roc_columns = ("class", "false_positive_rate", "true_positive_rate")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -112,26 +112,36 @@ def _record_type() -> TypeAdapter[ScreenedFile]:
     return TypeAdapter(ScreenedFile)
 
 
-def begin(folder: Path, about: dict[str, Any]) -> None:
-    """Create the output folder, or go on with one of the same screening.
+def about_of(model: str, given: Path) -> dict[str, str]:
+    """Return what a folder of results is about: the model's SHA-256, and the folder of scans."""
+    folder = given.parent if given.is_file() else given
+    return {"model": model, "folder": str(folder.resolve())}
+
+
+def holds_others(folder: Path, about: Mapping[str, str]) -> bool:
+    """Whether a folder holds results of another model or of other scans."""
+    path = folder / ABOUT
+    try:
+        return path.exists() and json.loads(path.read_text(encoding="utf-8")) != about
+    except ValueError:
+        return True
+
+
+def begin(folder: Path, about: Mapping[str, str]) -> None:
+    """Create the folder of the results, or go on with one of the same screening.
 
     Raises:
         InputError: the folder holds the results of another model, or other files.
     """
-    path = folder / ABOUT
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    except ValueError:
-        found = {}
-    if found is None and folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: holds other files: choose an empty folder for the results")
-    if found is not None and found != about:
+    if holds_others(folder, about):
         raise InputError(
             f"{folder}: holds the results of another model or folder: choose another folder, or "
             "remove this one"
         )
+    if folder.exists() and any(folder.iterdir()) and not (folder / ABOUT).exists():
+        raise InputError(f"{folder}: holds other files: choose an empty folder for the results")
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, about)
+    write_json(folder / ABOUT, about)
 
 
 def write_bags(

@@ -59,14 +59,19 @@ class FolderScreener:
     """
 
     def __init__(
-        self, given: Path, model: TrainedModel, digest: str, out: Path, false_alarm_rate: float
+        self,
+        given: Path,
+        model: TrainedModel,
+        about: Mapping[str, str],
+        out: Path,
+        false_alarm_rate: float,
     ) -> None:
         """Build the networks, and create `out` or go on with it.
 
         Args:
             given: an image, or a folder.
             model: the trained model.
-            digest: SHA-256 of the model's file, so that results of two models are never mixed.
+            about: of `about_of`, so that results of two models are never mixed.
             out: the folder of the results: bags.csv, heat maps, regions.json, report.html.
             false_alarm_rate: a bag raises an alarm if its p-value is this or less.
 
@@ -79,12 +84,13 @@ class FolderScreener:
             )
         self.given, self.out, self.rate = given, out, false_alarm_rate
         self.root = given.parent if given.is_file() else given
-        begin(out, {"model": digest, "folder": str(self.root.resolve())})
+        begin(out, about)
         remove_unfinished(out)
         self.records = Records(out)
         self.screener = Screener.of(model)
         self.threshold = float(-np.log10(model.calibration.false_alarm_rate))
-        self.least = 1 / (model.tails.bags.count + 1)
+        self.bags = model.tails.bags.count
+        self.least = 1 / (self.bags + 1)
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
 
     def screen(self, listed: SetFiles | None = None) -> Screening:

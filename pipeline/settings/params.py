@@ -70,7 +70,8 @@ MUTABLE = (*LAMBDAS, "learning_rate")
 # these are test scans by default.
 LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
 
-# `scans.folder` of generated scans: an existing file, since DVC requires that the path exists.
+# `scans.folder` of generated scans, and `screen.folder` of none: an existing file, since DVC
+# requires that the path exists.
 NO_FOLDER = "data/README.md"
 
 # Defaults of `extract.shard_scans` for the modes ``windows`` and ``whole``.
@@ -219,7 +220,6 @@ class EvaluateSettings:
 
     __pydantic_config__: ClassVar = STRICT
 
-    bag_false_alarm_rate: float = 0.2
     bootstrap: int = 1000
     tsne_points: int = 1000
     exemplars: int = 6
@@ -228,14 +228,28 @@ class EvaluateSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        rate = self.bag_false_alarm_rate
-        require(0 < rate < 1, "bag_false_alarm_rate", rate, "a share between 0 and 1")
         require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")
         require(self.tsne_points >= 10, "tsne_points", self.tsne_points, "10 or more")
         require(self.exemplars >= 1, "exemplars", self.exemplars, "1 or more")
         require_colour("normal_colour", self.normal_colour)
         require_colour("abnormal_colour", self.abnormal_colour)
         require_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class ScreenSettings:
+    """The `screen` block: the new scans, and the share of normal bags that may raise an alarm."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    folder: str = NO_FOLDER
+    false_alarm_rate: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.folder != NO_FOLDER:
+            require_place("folder", self.folder)
+        rate = self.false_alarm_rate
+        require(0 < rate < 1, "false_alarm_rate", rate, "a share, more than 0 and less than 1")
 
 
 @dataclass(frozen=True)
@@ -253,6 +267,7 @@ class Settings:
     tune: TuneSettings
     train: TrainBlock
     evaluate: EvaluateSettings
+    screen: ScreenSettings = field(default_factory=ScreenSettings)
 
     def __post_init__(self) -> None:
         require(0 < self.cache_gb < float("inf"), "cache_gb", self.cache_gb, "more than 0")

@@ -1,7 +1,8 @@
 """Makes an MLflow store, and makes, finds and closes runs in it.
 
 `pipeline.tracking.tracked_run` logs to a run; `pipeline.tracking.runs` defines the runs of a
-pipeline. No other part of the pipeline imports mlflow.
+pipeline; `pipeline.tracking.registry` finds models. Beside these, only `pipeline.serving` imports
+mlflow.
 
 The work continues if the store fails: this process reports the failure once and sends nothing more
 to the store. `python -m stages track` later logs the missing parts from the results on disk.
