@@ -372,6 +372,7 @@ def logged_model(run: TrackedRun, folder: Path, metrics: dict[str, float | None]
     return model
 
 
+@pytest.mark.filterwarnings("ignore")  # of pandas, on MLflow's use of it
 def test_the_logged_model_is_registered_as_the_candidate(tracker: Tracker, tmp_path: Path) -> None:
     run = nested(tracker, "model")
     run.log_dataset("generated", "data/patches", "0123456789")

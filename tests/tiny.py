@@ -64,6 +64,11 @@ def make_catalogue(folder: Path, sixray: Path) -> list[CatalogueRow]:
     return read_catalogue(folder)
 
 
-def make_patches(folder: Path, sixray: Path, catalogue: list[CatalogueRow]) -> Path:
-    extract_patches(folder, catalogue, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT)
+def make_patches(
+    folder: Path,
+    sixray: Path,
+    catalogue: list[CatalogueRow],
+    settings: ExtractSettings = EXTRACT,
+) -> Path:
+    extract_patches(folder, catalogue, MasksSource(sixray, SIXRAY, stretched=True), settings)
     return folder
