@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipeline.common import terminal
 from pipeline.common.files import scratch_folder
+from pipeline.common.names import FALSE_ALARM_RATE
 from stages.entry import LOGS, MODEL, SCREENED, TRAINED, run_stage, stop_at_once
 from stages.unchanged import inputs_of, require_unchanged
 
@@ -92,7 +93,7 @@ def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
     for name, default, says in (
         ("--model", str(TRAINED / MODEL), "a file, a run, or models:/skipscan@champion"),
         ("--out", SCREENED, "folder of the results"),
-        ("--false-alarm-rate", 0.2, "share of normal bags that may raise an alarm"),
+        ("--false-alarm-rate", FALSE_ALARM_RATE, "share of normal bags that may raise an alarm"),
     ):
         command.add_argument(
             name, type=type(default), default=default, help=f"{says}; default: %(default)s"

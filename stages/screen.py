@@ -49,7 +49,9 @@ def main() -> None:
     model, about = TrainedModel.load(path), about_of(file_digest(path), folder)
     if holds_others(SCREENED, about):
         shutil.rmtree(SCREENED)
-    finish(FolderScreener(folder, model, about, SCREENED, given.false_alarm_rate))
+    screener = FolderScreener(folder, model, about, SCREENED, given.false_alarm_rate)
+    say_what_is_allowed(screener)
+    finish(screener)
 
 
 def screen_folder(arguments: Namespace) -> None:
@@ -65,9 +67,21 @@ def screen_folder(arguments: Namespace) -> None:
         path = model_file(arguments.model, Path(folder))
         model, about = TrainedModel.load(path), about_of(file_digest(path), given)
     screener = FolderScreener(given, model, about, arguments.out, rate)
+    say_what_is_allowed(screener)
     if arguments.watch:
         watch(screener)
     finish(screener)
+
+
+def say_what_is_allowed(screener: FolderScreener) -> None:
+    """Say so if the validation bags are too few for any alarm at the rate that is asked for."""
+    if screener.rate < screener.least:
+        print(
+            f"no bag can raise an alarm at {screener.rate:g}: the model's {screener.bags} "
+            f"validation bags allow {screener.least:.3f} at the least: ask for more, or validate "
+            "on more bags",
+            file=terminal.err(),
+        )
 
 
 def finish(screener: FolderScreener) -> None:
@@ -76,13 +90,6 @@ def finish(screener: FolderScreener) -> None:
     Raises:
         InputError: there is no image, or a file is bad.
     """
-    if screener.rate < screener.least:
-        print(
-            f"no bag can raise an alarm at {screener.rate:g}: the model's {screener.bags} "
-            f"validation bags allow {screener.least:.3f} at the least: ask for more, or validate "
-            "on more bags",
-            file=terminal.err(),
-        )
     found = screener.screen()
     say(found, screener)
     if found.bad:

@@ -15,9 +15,7 @@ from pipeline.common.names import TRAIN
 from pipeline.evaluation.evaluate import flat_metrics
 from pipeline.evaluation.report import DETAILS, FIGURES, METRICS, describe_results
 from pipeline.models.detector import TrainedModel
-from pipeline.pages.pictures import encoded
 from pipeline.patches.store import PatchStore
-from pipeline.scans.display import displayable
 from pipeline.serving.contents import model_contents
 from pipeline.settings.params import Settings
 from pipeline.sweeps.results import log_trial, read_best, read_trials
@@ -90,7 +88,7 @@ def track() -> None:
     run.log_folder(EVALUATED / FIGURES, None)  # the comparison of runs shows only these
     # The example is from the training part, because the test part may be empty.
     (window,) = PatchStore(PATCHES, TRAIN).read(0, 1)
-    contents = model_contents(TRAINED / MODEL, encoded(displayable(window), ".png"))
+    contents = model_contents(TRAINED / MODEL, window)
     name = f"skipscan-{model.settings.method}-{origin.parameters['scans']['source']}"
     run.log_model(name, measured, contents)
     complete(run, results)

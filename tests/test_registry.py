@@ -7,7 +7,6 @@ from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
 from pipeline.models.detector import TrainedModel
-from pipeline.pages.pictures import encoded
 from pipeline.serving.contents import model_contents
 from pipeline.settings.params import load_settings
 from pipeline.tracking.registry import Version, comparison, download_model, promote
@@ -37,7 +36,7 @@ def logged(tracker: Tracker, folder: Path, name: str, auc: float, data: str = "d
     measured = {"auc/overall": auc, "first_look": 0.5, "loss_g": 3.0}
     run.log_metrics(measured)
     make_model().save(folder / "model.pt")
-    contents = model_contents(folder / "model.pt", encoded(clutter(0, 3), ".png"))
+    contents = model_contents(folder / "model.pt", clutter(0, 3))
     run.log_model(f"skipscan-{name}", measured, contents)
     return str(run.id)
 

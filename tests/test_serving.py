@@ -29,7 +29,7 @@ from pipeline.pages.pictures import encoded, heat_layer
 from pipeline.scans.images import read_image
 from pipeline.screening.screener import Screener
 from pipeline.serving.contents import PACKAGES, model_contents
-from pipeline.serving.scan_model import IMAGE, ScanModel
+from pipeline.serving.scan_model import IMAGE, ScanModel, image_of
 from tests.arrays import clutter
 from tests.imports import import_closure, imported_names
 from tests.tiny_model import make_model
@@ -89,6 +89,18 @@ def test_the_rate_and_the_map_are_parameters(
     assert (opaque[layer[:, :, 3] > 20] != 255).any(axis=1).all()
 
 
+def test_the_example_is_a_scan_that_the_model_takes(
+    served: ScanModel, trained: TrainedModel, tmp_path: Path
+) -> None:
+    (example,) = model_contents(tmp_path / "model.pt", SCAN)["input_example"][IMAGE]
+    (row,) = predicted(served, example)
+    assert row["p_value"] == Screener.of(trained).screen(SCAN).p_value
+    assert row["alarm"] == (row["p_value"] <= 0.2)
+    two = SCAN[:, :, :2]  # low and high energy: no kind of picture has two channels
+    (example,) = model_contents(tmp_path / "model.pt", two)["input_example"][IMAGE]
+    np.testing.assert_array_equal(image_of(example), two)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -133,7 +145,7 @@ def port(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """The port of a server of the stored model, which knows nothing of this checkout."""
     folder = tmp_path_factory.mktemp("served")
     trained.save(folder / "model.pt")
-    contents = model_contents(folder / "model.pt", encoded(SCAN, ".png"))
+    contents = model_contents(folder / "model.pt", SCAN)
     mlflow.pyfunc.save_model(folder / "stored", **contents)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -17,7 +17,6 @@ from mlflow.tracking import MlflowClient
 from pipeline.common.errors import InputError
 from pipeline.models.detector import TrainedModel
 from pipeline.models.nets import NetShape
-from pipeline.pages.pictures import encoded
 from pipeline.serving.contents import model_contents
 from pipeline.settings.params import load_settings
 from pipeline.sweeps.results import write_sweep
@@ -367,7 +366,7 @@ def logged_model(run: TrackedRun, folder: Path, metrics: dict[str, float | None]
     """Log a small model, with a scan as its example."""
     model = make_model()
     model.save(folder / "model.pt")
-    contents = model_contents(folder / "model.pt", encoded(PATCHES[0], ".png"))
+    contents = model_contents(folder / "model.pt", PATCHES[0])
     run.log_model("skipscan-generated", metrics, contents)
     return model
 

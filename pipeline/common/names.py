@@ -18,3 +18,5 @@ SPLITS = (TRAIN, VALIDATION, LABELLED_VALIDATION, TEST)
 Image = NDArray[np.uint8]
 Patches = NDArray[np.uint8]  # (N, H, W, C), values and C as in `Image`
 Scores = NDArray[np.float64]  # (N,), higher means more abnormal
+
+FALSE_ALARM_RATE = 0.2  # share of normal bags that may raise an alarm, unless another is asked for

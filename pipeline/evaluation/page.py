@@ -12,7 +12,7 @@ from pipeline.evaluation.bags import Bag
 from pipeline.evaluation.evaluate import ANOMALY
 from pipeline.evaluation.showcase import FigureInputs, threat_mask
 from pipeline.models.bag_scores import Tails, bag_score
-from pipeline.pages.pictures import encoded, heat_layer, no_wider_than
+from pipeline.pages.pictures import heat_layer, page_pictures
 from pipeline.pages.writer import picture, picture_url, write_page
 from pipeline.patches.windows import highest_apart
 from pipeline.scans.display import displayable
@@ -20,7 +20,6 @@ from pipeline.scans.scan import Mask
 from pipeline.screening.screener import LOOKS, Look, evidence_map
 
 MOST_BAGS = 10  # that are shown: of the highest scores, and of the misses
-WIDTH, HEAT_WIDTH = 800, 200  # most pixels of a scan, and of its heat
 OUTLINE = (0, 200, 230)  # RGB of threats
 
 
@@ -63,11 +62,12 @@ def picture_of(bag: Bag, p_value: float, inputs: FigureInputs, tails: Tails) -> 
     evidence = evidence_map(scan.image, p_values, bag.origins, bag.size)
     first = highest_apart(-p_values, bag.origins, bag.size, LOOKS)
     shown = outlined(displayable(scan.image), threat_mask(scan))
+    picture_file, heat_file = page_pictures(shown, heat_layer(evidence))
     return BagPicture(
         title=f"{', '.join(row.classes).replace('_', ' ') or 'normal'} ({row.scan_id})",
         p_value=p_value,
-        scan=picture_url(encoded(no_wider_than(shown, WIDTH), ".jpg"), ".jpg"),
-        heat=picture_url(encoded(no_wider_than(heat_layer(evidence), HEAT_WIDTH), ".png"), ".png"),
+        scan=picture_url(picture_file, ".jpg"),
+        heat=picture_url(heat_file, ".png"),
         width=scan.image.shape[1],
         height=scan.image.shape[0],
         looks=[

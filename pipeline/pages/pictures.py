@@ -11,6 +11,7 @@ from pipeline.common.names import Image
 CLEAR, FULL = 1.0, 3.0  # -log10 p at which heat is first seen, and at which it is strongest
 PALE, STRONG = (254, 217, 118), (189, 0, 38)  # RGB of heat
 OPACITY = 0.75
+WIDTH, HEAT_WIDTH = 800, 200  # most pixels of a scan, and of its heat, on a page
 BAND = 64  # rows that are mixed at a time
 
 
@@ -44,6 +45,13 @@ def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:
     """Return RGB or RGBA pixels as the bytes of a file of the kind `suffix`."""
     code = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
     return cv2.imencode(suffix, cv2.cvtColor(pixels, code))[1].tobytes()
+
+
+def page_pictures(scan: Image, heat: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+    """Return a scan (H, W, 3) as JPEG and its heat (H, W, 4) as PNG, of sizes that fit a page."""
+    return encoded(no_wider_than(scan, WIDTH), ".jpg"), encoded(
+        no_wider_than(heat, HEAT_WIDTH), ".png"
+    )
 
 
 def no_wider_than(pixels: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, remove_unfinished, write_json, write_whole
 from pipeline.models.detector import TrainedModel
-from pipeline.pages.pictures import encoded, heat_layer, no_wider_than, under_heat
+from pipeline.pages.pictures import encoded, heat_layer, page_pictures, under_heat
 from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.display import displayable
@@ -28,7 +28,6 @@ HEAT = "heat"  # the folder of heat maps
 PAGE_PARTS = "page"  # the folder of the page's pictures, which are small
 REGIONS = "regions.json"
 PAGE = "report.html"
-PAGE_WIDTH, HEAT_WIDTH = 800, 200  # most pixels of a scan, and of its heat, on the page
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,11 @@ class Screening:
         files: the screened files, the most suspicious bag first.
         bad: the files that were skipped, with the reason.
         others: number of files that are no images, by suffix; hidden files are `hidden`.
-        least: the lowest false-alarm rate by bag that the model's validation bags allow.
     """
 
     files: list[ScreenedFile]
     bad: list[BadInput]
     others: Mapping[str, int]
-    least: float
 
     def alarms(self, false_alarm_rate: float) -> list[ScreenedFile]:
         """Return the files whose bag raises an alarm at a rate."""
@@ -120,7 +117,7 @@ class FolderScreener:
         ]
         self._write(files, skipped)
         bad = [BadInput(str(self.root / file.file), file.reason) for file in skipped]
-        return Screening(files, bad, _others(listed), self.least)
+        return Screening(files, bad, _others(listed))
 
     def _screened(self, path: Path, name: str, sha256: str) -> ScreenedFile:
         """Screen one file, and write its pictures; a file that cannot be used has a reason."""
@@ -133,10 +130,9 @@ class FolderScreener:
             return ScreenedFile(name, sha256, seconds=time.perf_counter() - started, reason=reason)
         shown = displayable(image)
         layer = heat_layer(found.evidence)
-        small = no_wider_than(shown, PAGE_WIDTH), no_wider_than(layer, HEAT_WIDTH)
-        pictures = under_heat(shown, layer), *small
-        for place, pixels in zip(_pictures(self.out, name), pictures, strict=True):
-            write_whole(place, encoded(pixels, place.suffix))
+        files = encoded(under_heat(shown, layer), ".png"), *page_pictures(shown, layer)
+        for place, content in zip(_pictures(self.out, name), files, strict=True):
+            write_whole(place, content)
         return ScreenedFile(
             name,
             sha256,

@@ -16,7 +16,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, Object, Property
 
 from pipeline.common.errors import InputError
-from pipeline.common.names import Image
+from pipeline.common.names import FALSE_ALARM_RATE, Image
 from pipeline.models.detector import TrainedModel
 from pipeline.pages.pictures import encoded, heat_layer
 from pipeline.scans.bad_input import as_bad
@@ -50,7 +50,7 @@ SIGNATURE = ModelSignature(
     ),
     params=ParamSchema(
         [
-            ParamSpec("false_alarm_rate", DataType.double, 0.05),
+            ParamSpec("false_alarm_rate", DataType.double, FALSE_ALARM_RATE),
             ParamSpec("map", DataType.boolean, default=False),
         ]
     ),
@@ -83,14 +83,13 @@ class ScanModel(PythonModel):
             MlflowException: a row is no scan that the model can score; a server answers 400.
         """
         given = params or {}
+        rate, with_map = given.get("false_alarm_rate", FALSE_ALARM_RATE), given.get("map", False)
         return pd.DataFrame(
-            self._screened(content, place, given.get("false_alarm_rate", 0.05), given.get("map"))
+            self._screened(content, place, rate, with_map)
             for place, content in enumerate(model_input[IMAGE])
         )
 
-    def _screened(
-        self, content: bytes, place: int, rate: float, with_map: bool | None
-    ) -> dict[str, Any]:
+    def _screened(self, content: bytes, place: int, rate: float, with_map: bool) -> dict[str, Any]:
         try:
             found = self._screener.screen(image_of(content))
         except InputError as error:
@@ -134,4 +133,4 @@ def _array(content: bytes) -> Image:
         raise InputError(f"got {kind} {shape}, expected uint8 (H, W, C) in C's order")
     if math.prod(shape) != len(values):
         raise InputError(f"got {len(values)} bytes of pixels, expected {math.prod(shape)}")
-    return values.reshape(shape)
+    return values.reshape(shape).copy()  # that of a file cannot be written

@@ -16,6 +16,7 @@ from pydantic import Strict, TypeAdapter, ValidationError
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import read_yaml
+from pipeline.common.names import FALSE_ALARM_RATE
 from pipeline.settings.checks import STRICT, require_colour, require_place, require_seed
 from pipeline.settings.faults import FaultFinder
 from pipeline.settings.model import LAMBDAS, ModelSettings
@@ -243,7 +244,7 @@ class ScreenSettings:
     __pydantic_config__: ClassVar = STRICT
 
     folder: str = NO_FOLDER
-    false_alarm_rate: float = 0.2
+    false_alarm_rate: float = FALSE_ALARM_RATE
 
     def __post_init__(self) -> None:
         if self.folder != NO_FOLDER:
