@@ -60,12 +60,23 @@ def shared_ray(project: Project) -> Iterator[None]:
             project.environment.clear()
 
 
-ALONE = ("scans", "extract", "evaluate")  # stages that need no Ray
-SECONDS = {"scans": 15.0, "extract": 20.0, "tune": 90.0, "train": 90.0, "evaluate": 60.0}
+ALONE = ("scans", "extract", "evaluate", "screen")  # stages that need no Ray
+SECONDS = {
+    "scans": 15.0,
+    "extract": 20.0,
+    "tune": 90.0,
+    "train": 90.0,
+    "evaluate": 60.0,
+    "screen": 10.0,
+}
 
 FAULTS: list[Fault] = [
     *of_stages(
-        "kill -9 of", SAME, {"scans": 36, "extract": 36, "evaluate": 6}, SECONDS, kills.stage
+        "kill -9 of",
+        SAME,
+        {"scans": 30, "extract": 30, "evaluate": 6, "screen": 12},
+        SECONDS,
+        kills.stage,
     ),
     *of_stages("kill -9 of", SAME, {"tune": 6, "train": 4}, SECONDS, kills.stage, shared=True),
     *of_stages("kill -9 of", SAME, {"tune": 2, "train": 2}, SECONDS, kills.stage),

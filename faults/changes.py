@@ -12,6 +12,7 @@ OTHER = {  # a parameter of each stage, and its other value
     "tune": ("seed", 1),
     "train": ("seed", 1),
     "evaluate": ("seed", 1),
+    "screen": ("false_alarm_rate", 0.1),
 }
 
 

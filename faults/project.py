@@ -20,6 +20,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.files import digest, file_digest, write_json
+from pipeline.screening.records import RECORDS, TABLE, Records
+from pipeline.screening.screen import PAGE
 from pipeline.sweeps.results import read_best
 from stages.__main__ import STAGES
 
@@ -36,11 +38,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "tune": {"trials": 2, "epochs": 2, "concurrent": 1},
     "train": {"epochs": 6, "lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1, "latent_dim": 100},
     "evaluate": {"bootstrap": 200, "tsne_points": 200},
+    "screen": {"folder": "data/scans"},
 }
 RESULTS = {
     "scans": Path("data/scans"),
     "extract": Path("data/patches"),
-    **{stage: Path("results") / stage for stage in ("tune", "train", "evaluate")},
+    **{stage: Path("results") / stage for stage in ("tune", "train", "evaluate", "screen")},
 }
 STATE: tuple[Path | str, ...] = (
     *RESULTS.values(),
@@ -53,6 +56,7 @@ BEGUN = {  # files that show that a stage is at work
     "tune": "work/ray/tune-*/*/",
     "train": "work/ray/train-*/**/checkpoint.pt",
     "evaluate": "results/evaluate/*",
+    "screen": "results/screen/bags.jsonl",
 }
 
 
@@ -293,7 +297,8 @@ class Project:
         """Return a stage's result: the best settings and their value, or a digest of its files.
 
         The files of `tune` name runs of MLflow, which differ, and those of `train` the seconds of
-        each epoch; so of `train` it is the model's digest.
+        each epoch; so of `train` it is the model's digest. Of `screen`, the records and pictures
+        without the seconds, which are in the table and on the page too.
         """
         folder = self.folder / RESULTS[stage]
         if stage == "train":
@@ -302,7 +307,11 @@ class Project:
             best = read_best(folder)
             return f"{best.value} of {best.settings} in {best.trials} trials"
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return digest({str(path.relative_to(folder)): file_digest(path) for path in files})
+        found = {str(path.relative_to(folder)): file_digest(path) for path in files}
+        if stage == "screen":
+            records = [asdict(replace(file, seconds=0.0)) for file in Records(folder)]
+            found.update({RECORDS: digest(records), TABLE: "", PAGE: ""})
+        return digest(found)
 
     def begun(self, stage: str) -> bool:
         """Return whether the first file of the stage's work is there."""

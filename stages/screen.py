@@ -109,11 +109,11 @@ def watch(screener: FolderScreener) -> None:
         InputError: the folder has gone, or is a single file.
     """
     folder = screener.given
-    require(folder.is_dir(), "--watch", str(folder), "a folder")
     print(f"watching {folder}; Ctrl-C ends it", file=terminal.err())
     before: dict[Path, tuple[int, int]] = {}
     screened: dict[Path, tuple[int, int]] = {}
     while True:
+        require(folder.is_dir(), "--watch", str(folder), "a folder")
         listed = list_files(folder)
         whole = whole_files(listed, before)
         paths = [*whole.images, *(Path(bad.file) for bad in whole.bad)]

@@ -1,5 +1,6 @@
 """Which bags are found, and where in them, by scores that are known."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline.evaluation.bags import (
     Bag,
     average_precision,
     measure,
+    measure_all,
     scored_bags,
 )
 from pipeline.evaluation.evaluate import TestScores
@@ -28,6 +30,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows, window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from pipeline.settings.params import EvaluateSettings
 from tests.tiny import EXTRACT, MODEL
 
 NORMALS = RightTail.of(np.arange(99.0))
@@ -125,3 +128,22 @@ def test_all_windows_of_a_scan_are_scored(
         threat_pixels = sum(int(region.mask.sum()) for region in scan.regions)
         assert each.pixels["darkness"][1].sum() == threat_pixels
         assert each.pixels["darkness"].sum() == height * width
+
+
+@pytest.mark.parametrize(
+    ("threat", "heads"),
+    [
+        ("nnn", ["bags", "false alarms"]),
+        ("ntn", ["bags", "AUC", "found", "false alarms", "first 1", "first 3", "first 5", "within",
+                 "pixels"]),
+    ],
+)  # fmt: skip
+def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads: list[str]) -> None:
+    bags = [bag("normal", [1, 2, 3], "nnn"), bag("other", [1, 200, 3], threat)]
+    tails = {"score": Tails(NORMALS, RightTail.of(np.array([0.5, 1.0])))}
+    table = measure_all(bags, tails, 0.2, EvaluateSettings(bootstrap=10)).text().splitlines()
+    assert re.split(r"  +", table[0]) == heads
+    assert re.split(r"  +", table[1])[0] == "score"
+    assert table[2].endswith(
+        "; with validation bags: 2, the least is 0.333, so no bag raises an alarm: add normal scans"
+    )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.common.names import Scores
 
+NOT_DEFINED = "not defined"  # how a measure without value is shown
 MIN_SCANS = 5  # fewer scans have no interval: their resamples are nearly all alike
 
 
@@ -185,7 +186,7 @@ def _draws(scans: int, samples: int, seed: int) -> NDArray[np.int64]:
 
 def _shown(value: float | None, low: float | None, high: float | None, scans: int) -> str:
     if value is None:
-        return "not defined"
+        return NOT_DEFINED
     if low is None or high is None:
         return f"{value:.3f} ({scans} {'scan' if scans == 1 else 'scans'}: no interval)"
     return f"{value:.3f} [{low:.3f} {high:.3f}]"

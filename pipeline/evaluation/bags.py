@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.metrics import (
+    NOT_DEFINED,
     AucEstimate,
     RateEstimate,
     auc,
@@ -127,25 +128,35 @@ class MeasuredBags:
         }
 
     def text(self) -> str:
-        """Return a text table, a row per score, and below it what the false-alarm rate can be."""
+        """Return a text table, a row per score, and below it what the false-alarm rate can be.
+
+        A column that is not defined for any score is left out: without threats, most are.
+        """
         if not self.metrics:
             return "no bag has several windows: nothing to measure"
-        looks = [f"first {looks}" for looks in LOOKS]
-        heads = ["bags", "AUC", "found", "false alarms", *looks, "within", "pixels"]
+        every = self.metrics.values()
+        columns = {
+            "AUC": [str(found.auc) for found in every],
+            "found": [str(found.found) for found in every],
+            "false alarms": [str(found.false_alarms) for found in every],
+            **{f"first {n}": [str(found.first_look[n]) for found in every] for n in LOOKS},
+            "within": [str(found.within) for found in every],
+            "pixels": [str(found.pixels) for found in every],
+        }
+        shown = {head: cells for head, cells in columns.items() if set(cells) != {NOT_DEFINED}}
         rows: list[Sequence[object]] = []
-        for name, found in self.metrics.items():
+        for name, *cells in zip(self.metrics, *shown.values(), strict=True):
             if name == PCA:
                 rows.append(["-- without any model"])
-            shares = found.found, found.false_alarms, *found.first_look.values()
-            rows.append([name, found.auc, *shares, found.within, found.pixels])
+            rows.append([name, *cells])
         rate, least = self.false_alarm_rate, 1 / (self.validation + 1)
         promise = f"asked: {rate:g} of normal bags (screen.false_alarm_rate)"
         if rate < least:
             promise += (
-                f"; {self.validation} validation bags allow {least:.3f} at the least, so no bag "
+                f"; with validation bags: {self.validation}, the least is {least:.3f}, so no bag "
                 "raises an alarm: add normal scans"
             )
-        return f"{text_table(heads, rows)}\n{promise}"
+        return text_table(["bags", *shown], rows) + f"\n{promise}"
 
 
 def scored_bags(

@@ -53,8 +53,8 @@ UNUSUAL = "unusual.png"
 
 CRITERION = "validation windows against the same with a piece of another laid over; 0.5 is chance"
 NEXT = (
-    "next: look at {}; then add some scans with labelled threats (docs/formats.md) and run "
-    "`dvc repro`, to measure what the model finds"
+    "next: look at {}; screen new scans with `skipscan screen FOLDER`; add some scans with "
+    "labelled threats (docs/formats.md) and run `dvc repro`, to measure what the model finds"
 )
 
 
