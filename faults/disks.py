@@ -1,10 +1,12 @@
 """Disks of their own for faults: full ones, and ones that cannot be written."""
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -24,9 +26,8 @@ def full_folder(project: Project, outcome: Outcome, chance: np.random.Generator,
         if outcome.number % 2:
             running.wait_for(lambda: project.begun(name))
             time.sleep(chance.uniform(0, expected.work / 2))
-        fill(disk)
-        outcome.hit = running.wait() != 0  # else it had written all
-        (disk / "filler").unlink()
+        with fill(disk):
+            outcome.hit = running.wait() != 0  # else it had written all
         if outcome.hit:
             check_refused(outcome, running, "No space left on device")
             running = project.stage(name)
@@ -58,11 +59,10 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(disk: Path) -> None:
-    """Leave no byte free."""
-    try:
-        with (disk / "filler").open("wb", buffering=0) as file:
-            while file.write(bytes(2**16)):
-                pass
-    except OSError:
-        return
+def fill(disk: Path) -> IO[bytes]:
+    """Leave no byte free, until the file that this returns is closed; it has no name."""
+    file = tempfile.TemporaryFile(dir=disk, buffering=0)  # noqa: SIM115  its caller closes it
+    with suppress(OSError):
+        while file.write(bytes(2**16)):
+            pass
+    return file

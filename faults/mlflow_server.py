@@ -4,7 +4,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from faults.project import Project, Undisturbed
 SAID = "failed, so this run is not logged there"
 SLOWER_SECONDS = 90  # that a server which never answers may cost a stage
 
-Fault = Callable[[], None]
+Fault = Callable[[], object]
 
 
 Faulty = Callable[[Project], AbstractContextManager[tuple[str, Fault]]]
@@ -88,8 +88,8 @@ def silent_server(_project: Project) -> Iterator[tuple[str, Fault]]:
 @contextmanager
 def full_disk(project: Project) -> Iterator[tuple[str, Fault]]:
     """A database on a disk of its own."""
-    with small_disk(project.folder / "work-mlflow") as disk:
-        yield f"sqlite:///{disk / 'mlflow.db'}", lambda: fill(disk)
+    with small_disk(project.folder / "work-mlflow") as disk, ExitStack() as full:
+        yield f"sqlite:///{disk / 'mlflow.db'}", lambda: full.enter_context(fill(disk))
 
 
 def free_port() -> int:

@@ -22,8 +22,7 @@ def full(project: Project, outcome: Outcome, chance: np.random.Generator, name: 
         running = project.stage(name)
         running.wait_for(lambda: project.checkpoints(name))
         time.sleep(chance.uniform(0, 1))
-        fill(disk)
-        threading.Timer(REFUSED_SECONDS, (disk / "filler").unlink).start()
+        threading.Timer(REFUSED_SECONDS, fill(disk).close).start()
         check_end(outcome, project, running, expected)
         outcome.hit = "trying again in" in running.said() + running.logged(name)
 
@@ -35,9 +34,8 @@ def full_for_good(project: Project, outcome: Outcome, _chance: np.random.Generat
     with small_disk(project.folder / "work") as disk:
         running = project.stage("train")
         outcome.hit = running.wait_for(lambda: project.checkpoints("train"))
-        fill(disk)
-        check_refused(outcome, running, "could not be written")
-        (disk / "filler").unlink()
+        with fill(disk):
+            check_refused(outcome, running, "could not be written")
         check_end(outcome, project, project.stage("train"), expected)
 
 
