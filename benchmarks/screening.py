@@ -27,7 +27,7 @@ from pipeline.models.detector import TrainedModel
 from pipeline.patches.windows import is_background, window_origins, window_pixels
 from pipeline.scans.generated.generator import render_scan
 from pipeline.screening.records import RECORDS
-from pipeline.screening.screen import FolderScreener
+from pipeline.screening.screen import FolderScreener, Options
 
 SEED = 0
 BAGS = 10  # of a folder, whose time is compared
@@ -48,7 +48,7 @@ def share_of_networks(model: TrainedModel, rounds: int) -> float:
 
         def screen_anew() -> None:
             with tempfile.TemporaryDirectory() as out:
-                FolderScreener(given, model, {}, Path(out), 0.1).screen()
+                FolderScreener(given, model, {}, Path(out), Options(0.1)).screen()
 
         rivals: dict[str, Callable[[], object]] = {
             "whole": screen_anew,

@@ -94,10 +94,16 @@ def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
         ("--model", str(TRAINED / MODEL), "a file, a run, or models:/skipscan@champion"),
         ("--out", SCREENED, "folder of the results"),
         ("--false-alarm-rate", FALSE_ALARM_RATE, "share of normal bags that may raise an alarm"),
+        ("--workers", 0, "number of Ray's workers, of one core each; 0 for this process alone"),
     ):
         command.add_argument(
             name, type=type(default), default=default, help=f"{says}; default: %(default)s"
         )
+    command.add_argument(
+        "--annotated",
+        action="store_true",
+        help="count hits and misses; the block scans of params.yaml tells the annotations' format",
+    )
     command.add_argument(
         "--watch", action="store_true", help="go on with files that arrive, until Ctrl-C"
     )

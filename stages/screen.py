@@ -5,6 +5,8 @@ import shutil
 import tempfile
 import time
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -13,11 +15,14 @@ from pipeline.common.errors import InputError, require
 from pipeline.common.files import file_digest
 from pipeline.common.lines import printable
 from pipeline.models.detector import TrainedModel
+from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.folders import list_files
-from pipeline.screening.records import TABLE, about_of, holds_others
+from pipeline.screening.new_scans import Job, without_annotations
+from pipeline.screening.records import TABLE, ScreenedFile, about_of, hits_text, holds_others
 from pipeline.screening.screen import (
     PAGE,
     FolderScreener,
+    Options,
     Screening,
     size_and_time,
     whole_files,
@@ -49,9 +54,9 @@ def main() -> None:
     model, about = TrainedModel.load(path), about_of(file_digest(path), folder)
     if holds_others(SCREENED, about):
         shutil.rmtree(SCREENED)
-    screener = FolderScreener(folder, model, about, SCREENED, given.false_alarm_rate)
-    say_what_is_allowed(screener)
-    finish(screener)
+    options = options_of(folder, given.false_alarm_rate, given.annotated, given.workers)
+    say_what_is_allowed(model, given.false_alarm_rate)
+    finish(FolderScreener(folder, model, about, SCREENED, options))
 
 
 def screen_folder(arguments: Namespace) -> None:
@@ -60,26 +65,49 @@ def screen_folder(arguments: Namespace) -> None:
     Raises:
         InputError: as in `main`, or the results' folder holds other results.
     """
-    rate = arguments.false_alarm_rate
+    rate, given = arguments.false_alarm_rate, arguments.given
     require(0 < rate < 1, "--false-alarm-rate", rate, "a share, more than 0 and less than 1")
-    given = arguments.given
+    require(arguments.workers >= 0, "--workers", arguments.workers, "0 or more")
+    if arguments.watch and (arguments.annotated or arguments.workers):
+        raise InputError("--watch: screens files one by one: leave out --annotated and --workers")
+    options = options_of(given, rate, arguments.annotated, arguments.workers)
     with tempfile.TemporaryDirectory() as folder:
         path = model_file(arguments.model, Path(folder))
         model, about = TrainedModel.load(path), about_of(file_digest(path), given)
-    screener = FolderScreener(given, model, about, arguments.out, rate)
-    say_what_is_allowed(screener)
+    say_what_is_allowed(model, rate)
+    screener = FolderScreener(given, model, about, arguments.out, options)
     if arguments.watch:
         watch(screener)
     finish(screener)
 
 
-def say_what_is_allowed(screener: FolderScreener) -> None:
+def options_of(folder: Path, rate: float, annotated: bool, workers: int) -> Options:
+    """Return the options of a screening; params.yaml tells the format of annotations."""
+    source = None
+    if annotated:
+        require(folder.is_dir(), "annotated", str(folder), "a folder")
+        registry = import_module("pipeline.scans.sources.registry")
+        source = registry.open_folder(load_settings().scans, folder)
+    return Options(rate, source, partial(on_ray, workers) if workers else None)
+
+
+def on_ray(
+    workers: int, model: TrainedModel, source: ScanSource | None, out: Path, jobs: Sequence[Job]
+) -> Iterator[ScreenedFile]:
+    """Start Ray, whose import takes seconds, and screen the scans on it."""
+    session = import_module("pipeline.cluster.session")
+    screening = import_module("pipeline.screening.on_ray")
+    with session.ray_session():
+        yield from screening.screen_on_ray(model, source, out, jobs, workers)
+
+
+def say_what_is_allowed(model: TrainedModel, rate: float) -> None:
     """Say so if the validation bags are too few for any alarm at the rate that is asked for."""
-    if screener.rate < screener.least:
+    bags = model.tails.bags.count
+    if rate < 1 / (bags + 1):
         print(
-            f"no bag can raise an alarm at {screener.rate:g}: the model's {screener.bags} "
-            f"validation bags allow {screener.least:.3f} at the least: ask for more, or validate "
-            "on more bags",
+            f"no bag can raise an alarm at {rate:g}: the model's {bags} validation bags allow "
+            f"{1 / (bags + 1):.3f} at the least: ask for more, or validate on more bags",
             file=terminal.err(),
         )
 
@@ -119,7 +147,7 @@ def watch(screener: FolderScreener) -> None:
         paths = [*whole.images, *(Path(bad.file) for bad in whole.bad)]
         now = {path: before[path] for path in paths}
         if now != screened:
-            say(screener.screen(whole), screener)
+            say(screener.screen(without_annotations(whole)), screener)
             screened = now
         every = [*listed.images, *(Path(bad.file) for bad in listed.bad)]
         before = {path: size_and_time(path) for path in every}
@@ -128,15 +156,18 @@ def watch(screener: FolderScreener) -> None:
 
 def say(found: Screening, screener: FolderScreener) -> None:
     """Print the alarms, what was not looked at, and the files with the results."""
-    alarms, out = found.alarms(screener.rate), screener.out
+    rate, out = screener.options.false_alarm_rate, screener.out
+    alarms = found.alarms(rate)
     print(f"{len(alarms)} of {len(found.files)} bags raise an alarm", file=terminal.out())
     for file in alarms[:SHOWN_ALARMS]:
         print(printable(f"  {file.file}: p-value {file.p_value:.3g}"), file=terminal.out())
     if len(alarms) > SHOWN_ALARMS:
         print(f"  and {len(alarms) - SHOWN_ALARMS} more", file=terminal.out())
+    for line in hits_text(found.files, rate):
+        print(line, file=terminal.out())
     if found.others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in found.others.items())
-        print(f"no images, and not looked at: {counts}", file=terminal.out())
+        print(printable(f"not looked at: {counts}"), file=terminal.out())
     print(f"open {out / PAGE}; the table is {out / TABLE}", file=terminal.out())
     for bad in found.bad:
         print(printable(f"bad input: {bad.file}: {bad.reason}"), file=terminal.err())

@@ -10,10 +10,11 @@ from pipeline.common.names import TEST
 from pipeline.common.p_values import RightTail
 from pipeline.evaluation.bags import Bag, scored_bags, tails_of
 from pipeline.evaluation.evaluate import ANOMALY, TestScores
-from pipeline.evaluation.page import outlined, ranked, write_evaluation_page
+from pipeline.evaluation.page import ranked, write_evaluation_page
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.bag_scores import Tails
 from pipeline.models.detector import Calibration
+from pipeline.pages.pictures import outlined
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource

@@ -13,10 +13,12 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
 from pipeline.models.detector import TrainedModel
-from pipeline.pages.pictures import heat_layer, no_wider_than, under_heat
+from pipeline.pages.pictures import heat_layer, heat_levels, no_wider_than, under_heat
 from pipeline.scans.images import read_image
+from pipeline.screening.new_scans import NewScan
 from pipeline.screening.records import ScreenedFile, about_of
-from pipeline.screening.screen import FolderScreener, Screening
+from pipeline.screening.scan_screener import ScanScreener
+from pipeline.screening.screen import FolderScreener, Options, Screening
 from pipeline.screening.screener import Screener
 from pipeline.settings.params import NO_FOLDER
 from stages.screen import main, screen_folder, watch
@@ -47,7 +49,7 @@ def scans(tmp_path: Path) -> Path:
 
 def screened(scans: Path, model: TrainedModel, out: str = "out", digest: str = "m") -> Screening:
     about = about_of(digest, scans)
-    return FolderScreener(scans, model, about, scans.parent / out, RATE).screen()
+    return FolderScreener(scans, model, about, scans.parent / out, Options(RATE)).screen()
 
 
 def without_times(folder: Path) -> dict[str, object]:
@@ -94,22 +96,23 @@ def test_the_table_has_what_the_screener_says(scans: Path, model: TrainedModel) 
 def test_heat_is_laid_over_the_grey_scan(scans: Path, model: TrainedModel) -> None:
     screened(scans, model)
     image = read_image(scans / "sub/a.png")
-    layer = heat_layer(Screener.of(model).screen(image).evidence)
+    levels = heat_levels(Screener.of(model).screen(image).evidence)
     found = read_image(scans.parent / "out/heat/sub/a.png.png")
-    np.testing.assert_allclose(found, under_heat(image, layer), atol=1)
+    np.testing.assert_allclose(found, under_heat(image, levels), atol=1)
 
 
 def test_heat_grows_with_the_evidence() -> None:
     evidence = np.array([[np.nan, 0, 1, 1.5, 2, 3, 9]], dtype=np.float32)
-    (layer,) = heat_layer(evidence)
+    levels = heat_levels(evidence)
+    (layer,) = heat_layer(levels)
     opacity = layer[:, 3].tolist()
     assert opacity[:3] == [0, 0, 0]
     assert 0 < opacity[3] < opacity[4] < opacity[5] == opacity[6] == 191
     assert layer[5, :3].tolist() == [189, 0, 38]
     assert layer[3, 1] > layer[4, 1] > layer[5, 1]  # from yellow to red
     white, black = np.full((1, 7, 3), 255, np.uint8), np.zeros((1, 7, 3), np.uint8)
-    assert under_heat(white, layer[None])[0, 0].tolist() == [255, 255, 255]
-    assert under_heat(black, layer[None])[0, 5].tolist() == [
+    assert under_heat(white, levels)[0, 0].tolist() == [255, 255, 255]
+    assert under_heat(black, levels)[0, 5].tolist() == [
         round(part * 191 / 255) for part in (189, 0, 38)
     ]
 
@@ -127,13 +130,13 @@ def test_wide_pictures_are_made_smaller() -> None:
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are screened from now on."""
     names: list[str] = []
-    screen_one = FolderScreener._screened
+    screen_one = ScanScreener.screen
 
-    def note(self: FolderScreener, path: Path, name: str, sha256: str) -> ScreenedFile:
-        names.append(name)
-        return screen_one(self, path, name, sha256)
+    def note(self: ScanScreener, scan: NewScan, sha256: str) -> ScreenedFile:
+        names.append(scan.name)
+        return screen_one(self, scan, sha256)
 
-    monkeypatch.setattr(FolderScreener, "_screened", note)
+    monkeypatch.setattr(ScanScreener, "screen", note)
     return names
 
 
@@ -142,15 +145,15 @@ def test_a_killed_screening_goes_on_with_the_next_bag(
 ) -> None:
     screened(scans, model, "whole")
     seen: list[str] = []
-    screen_one = FolderScreener._screened
+    screen_one = ScanScreener.screen
 
-    def killed_after_one(self: FolderScreener, path: Path, name: str, sha256: str) -> ScreenedFile:
+    def killed_after_one(self: ScanScreener, scan: NewScan, sha256: str) -> ScreenedFile:
         if seen:
             raise KeyboardInterrupt
-        seen.append(name)
-        return screen_one(self, path, name, sha256)
+        seen.append(scan.name)
+        return screen_one(self, scan, sha256)
 
-    monkeypatch.setattr(FolderScreener, "_screened", killed_after_one)
+    monkeypatch.setattr(ScanScreener, "screen", killed_after_one)
     with pytest.raises(KeyboardInterrupt):
         screened(scans, model)
     records = scans.parent / "out" / "bags.jsonl"
@@ -225,7 +228,7 @@ def said(
     model.save(scans.parent / "model.pt")
     arguments = Namespace(
         given=scans, model=str(scans.parent / "model.pt"), out=scans.parent / "out",
-        false_alarm_rate=rate, watch=False,
+        false_alarm_rate=rate, annotated=False, workers=0, watch=False,
     )  # fmt: skip
     error = ""
     try:
@@ -246,7 +249,7 @@ def test_the_command_says_what_was_found(
     assert out == [
         f"{len(rows)} of 3 bags raise an alarm",
         *(f"  {row['file']}: p-value {float(row['p_value']):.3g}" for row in rows),
-        "no images, and not looked at: 1 .txt, 1 hidden",
+        "not looked at: 1 .txt, 1 hidden",
         f"open {folder}/report.html; the table is {folder}/bags.csv",
     ]
     assert (err, error) == ([], "")
@@ -280,7 +283,7 @@ def test_whole_files_are_screened_as_they_arrive(
     whole, broken = (scans / "a.png").read_bytes(), (scans / "cut.png").read_bytes()
     (scans / "cut.png").unlink()
     about = about_of("m", scans)
-    screener = FolderScreener(scans, model, about, scans.parent / "out", RATE)
+    screener = FolderScreener(scans, model, about, scans.parent / "out", Options(RATE))
     again, rows = noted(monkeypatch), scans.parent / "out" / "bags.csv"
     new, moved = scans / "new.png", scans.parent / "moved.png"
     moved.write_bytes(whole[:-1])  # a broken file that is whole from the start

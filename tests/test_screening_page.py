@@ -32,6 +32,7 @@ def page(tmp_path: Path) -> Path:
     skipped = [ScreenedFile("bad.png", "", reason="cannot be read: <b>cut</b>")]
     write_page(
         tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, rate=0.2,
+        hits=["<i>2</i> hits"],
         picture=lambda name: picture(tmp_path / name),
     )  # fmt: skip
     return tmp_path / "page.html"
@@ -42,6 +43,7 @@ def test_names_from_outside_are_no_markup(page: Path) -> None:
     assert "<script>alert" not in text
     assert 'data-name="c&#34;onload=&#34;x.png"' in text
     assert "cannot be read: &lt;b&gt;cut&lt;/b&gt;" in text
+    assert "<div>&lt;i&gt;2&lt;/i&gt; hits</div>" in text
 
 
 def test_the_page_needs_no_network(page: Path) -> None:

@@ -25,7 +25,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 
 from pipeline.models.detector import TrainedModel
-from pipeline.pages.pictures import encoded, heat_layer
+from pipeline.pages.pictures import encoded, heat_layer, heat_levels
 from pipeline.scans.images import read_image
 from pipeline.screening.screener import Screener
 from pipeline.serving.contents import PACKAGES, model_contents
@@ -84,7 +84,7 @@ def test_the_rate_and_the_map_are_parameters(
     path = tmp_path / "map.png"
     path.write_bytes(base64.b64decode(row["map"]))
     opaque = read_image(path)  # transparent pixels are white
-    layer = heat_layer(expected.evidence)
+    layer = heat_layer(heat_levels(expected.evidence))
     assert (opaque[layer[:, :, 3] == 0] == 255).all()
     assert (opaque[layer[:, :, 3] > 20] != 255).any(axis=1).all()
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED, NORMAL
+from pipeline.patches import windows
 from pipeline.patches.windows import (
     GRAZING,
     cut_windows,
@@ -287,7 +288,7 @@ def test_a_whole_scan_is_named_by_its_largest_threat_and_shrunk_by_area() -> Non
 def test_a_map_is_float32_and_has_a_score_for_each_window() -> None:
     origins = np.array([[0, 0], [0, 2]], dtype=np.int32)
     assert stitch(np.array([1.0, 3.0]), origins, 4, 4, 6).dtype == np.float32
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(IndexError, match="size of axis is 1 but"):
         stitch(np.array([1.0]), origins, 4, 4, 6)
 
 
@@ -307,3 +308,14 @@ def test_several_scores_are_stitched_as_each_alone() -> None:
         alone = stitch(scores[:, place], origins, 16, 40, 56)
         np.testing.assert_allclose(together[:, :, place], alone, rtol=1e-6)
     assert np.isnan(together[0, 0]).all()
+
+
+@pytest.mark.parametrize("columns", [5, 16, 17, 40])
+def test_a_map_does_not_depend_on_the_strips_in_which_it_is_stitched(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origins = window_origins(40, 90, 16, 12)[2:]
+    scores = np.random.default_rng(1).normal(size=len(origins))
+    whole = stitch(scores, origins, 16, 40, 90)
+    monkeypatch.setattr(windows, "STRIP", columns)
+    np.testing.assert_array_equal(stitch(scores, origins, 16, 40, 90), whole)

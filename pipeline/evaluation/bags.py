@@ -25,7 +25,7 @@ from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.common.tables import text_table
 from pipeline.evaluation.evaluate import PCA, TestScores
-from pipeline.evaluation.showcase import FigureInputs, threat_mask
+from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.patches.windows import (
     GRAZING,
@@ -184,7 +184,7 @@ def scored_bags(
             scores[name] = values[known]
             scores[name][known < 0] = others[name]
         labels = np.array(label_windows(scan, origins, rule))
-        threats = threat_mask(scan)
+        threats = scan.threats()
         p_values = [tails[name].windows.p_values(values) for name, values in scores.items()]
         evidence = stitch(-np.log(np.stack(p_values, 1)), origins, rule.size, height, width)
         pixels = {

@@ -4,23 +4,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from pipeline.common.names import Image
 from pipeline.evaluation.bags import Bag
 from pipeline.evaluation.evaluate import ANOMALY
-from pipeline.evaluation.showcase import FigureInputs, threat_mask
+from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.bag_scores import Tails, bag_score
-from pipeline.pages.pictures import heat_layer, page_pictures
+from pipeline.pages.pictures import heat_levels, outlined, page_pictures
 from pipeline.pages.writer import picture, picture_url, write_page
 from pipeline.patches.windows import highest_apart
 from pipeline.scans.display import displayable
-from pipeline.scans.scan import Mask
 from pipeline.screening.screener import LOOKS, Look, evidence_map
 
 MOST_BAGS = 10  # that are shown: of the highest scores, and of the misses
-OUTLINE = (0, 200, 230)  # RGB of threats
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,8 @@ def picture_of(bag: Bag, p_value: float, inputs: FigureInputs, tails: Tails) -> 
     p_values = tails.windows.p_values(bag.scores[ANOMALY])
     evidence = evidence_map(scan.image, p_values, bag.origins, bag.size)
     first = highest_apart(-p_values, bag.origins, bag.size, LOOKS)
-    shown = outlined(displayable(scan.image), threat_mask(scan))
-    picture_file, heat_file = page_pictures(shown, heat_layer(evidence))
+    shown = outlined(displayable(scan.image), scan.threats())
+    picture_file, heat_file = page_pictures(shown, heat_levels(evidence))
     return BagPicture(
         title=f"{', '.join(row.classes).replace('_', ' ') or 'normal'} ({row.scan_id})",
         p_value=p_value,
@@ -76,14 +72,6 @@ def picture_of(bag: Bag, p_value: float, inputs: FigureInputs, tails: Tails) -> 
         ],
         seen=bool(bag.touches[first[0]]) if bag.has_threat and first else None,
     )
-
-
-def outlined(image: Image, threats: Mask) -> Image:
-    """Return an RGB image (H, W, 3) with lines around the threats, (H, W)."""
-    lines, _ = cv2.findContours(
-        threats.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
-    )
-    return np.asarray(cv2.drawContours(image.copy(), lines, -1, OUTLINE, 2))
 
 
 def write_evaluation_page(

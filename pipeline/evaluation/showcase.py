@@ -7,7 +7,7 @@ from itertools import chain, zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common.names import IGNORED, NORMAL, Patches
+from pipeline.common.names import NORMAL, Patches
 from pipeline.evaluation.evaluate import ANOMALY, TestScores
 from pipeline.evaluation.figures import Exemplars, ScoredScan
 from pipeline.models.detector import Calibration, Detector
@@ -20,7 +20,7 @@ from pipeline.patches.windows import (
     window_pixels,
 )
 from pipeline.scans.catalogue import CatalogueRow
-from pipeline.scans.scan import Mask, Scan, ScanSource
+from pipeline.scans.scan import ScanSource
 from pipeline.settings.windows import WindowRule
 
 Rows = NDArray[np.intp]
@@ -142,18 +142,10 @@ def with_heat(row: CatalogueRow, inputs: FigureInputs) -> ScoredScan:
     scores = inputs.calibration.scale(anomaly) / inputs.threshold
     heat = stitch(scores, origins, rule.size, height, width)
     heat[~foreground_mask(scan.image)] = np.nan
-    threats = threat_mask(scan)
+    threats = scan.threats()
     title = ", ".join(row.classes).replace("_", " ") or NORMAL
     share = f"{(scores > 1).mean():.0%} of windows over"
     return ScoredScan(f"{title} ({row.scan_id})\n{share}", scan.image, heat, threats)
-
-
-def threat_mask(scan: Scan) -> Mask:
-    """Return (H, W) True on the scan's threats; ignored objects are none."""
-    threats = np.zeros(scan.image.shape[:2], dtype=np.bool_)
-    for region in scan.regions:
-        threats |= region.mask & (region.class_name != IGNORED)
-    return threats
 
 
 def _exemplars(
@@ -209,7 +201,7 @@ def _surroundings(
         scan = inputs.source.read(catalogue[scan_id].entry())
         edges = ((side, side), (side, side))
         image = np.pad(scan.image, (*edges, (0, 0)), constant_values=255)
-        mask = np.pad(threat_mask(scan), edges)
+        mask = np.pad(scan.threats(), edges)
         for place in np.flatnonzero(scans == scan_id).tolist():
             top, left = inputs.store.origins[rows[place]]
             window = np.s_[top : top + 3 * side, left : left + 3 * side]

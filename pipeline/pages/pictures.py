@@ -11,25 +11,41 @@ from pipeline.common.names import Image
 CLEAR, FULL = 1.0, 3.0  # -log10 p at which heat is first seen, and at which it is strongest
 PALE, STRONG = (254, 217, 118), (189, 0, 38)  # RGB of heat
 OPACITY = 0.75
+OUTLINE = (0, 200, 230)  # RGB of threats
 WIDTH, HEAT_WIDTH = 800, 200  # most pixels of a scan, and of its heat, on a page
 BAND = 64  # rows that are mixed at a time
 
 
-def heat_layer(evidence: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return evidence (H, W) in colours to lay over the scan, RGBA (H, W, 4)."""
-    levels = np.clip((np.nan_to_num(evidence) - CLEAR) * (255 / (FULL - CLEAR)), 0, 255)
-    return _heat_colours()[levels.astype(np.uint8)]
+def heat_levels(evidence: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the strength of heat (H, W), 0 to 255, of evidence (H, W); 0 where it is NaN."""
+    levels = np.empty(evidence.shape, dtype=np.uint8)
+    for top in range(0, len(evidence), BAND):  # so that wide scans take little memory
+        band = np.nan_to_num(evidence[top : top + BAND])
+        levels[top : top + BAND] = np.clip((band - CLEAR) * (255 / (FULL - CLEAR)), 0, 255)
+    return levels
 
 
-def under_heat(image: Image, layer: NDArray[np.uint8]) -> Image:
+def heat_layer(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return levels of heat (H, W) in colours to lay over the scan, RGBA (H, W, 4)."""
+    return _heat_colours()[levels]
+
+
+def under_heat(image: Image, levels: NDArray[np.uint8]) -> Image:
     """Return a scan in grey, with the heat over it, RGB (H, W, 3)."""
     result = np.empty_like(image)
-    for top in range(0, len(image), BAND):  # so that wide scans take little memory
+    for top in range(0, len(image), BAND):
         band = np.s_[top : top + BAND]
         grey = image[band].mean(axis=2, keepdims=True, dtype=np.float32)
-        opacity = layer[band][:, :, 3:] / np.float32(255)
-        result[band] = (grey * (1 - opacity) + layer[band][:, :, :3] * opacity).round()
+        layer = heat_layer(levels[band])
+        opacity = layer[:, :, 3:] / np.float32(255)
+        result[band] = (grey * (1 - opacity) + layer[:, :, :3] * opacity).round()
     return result
+
+
+def outlined(image: Image, mask: NDArray[np.bool_]) -> Image:
+    """Return an RGB image (H, W, 3) with lines around the True pixels of a mask (H, W)."""
+    lines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return np.asarray(cv2.drawContours(image.copy(), lines, -1, OUTLINE, 2))
 
 
 @cache
@@ -47,15 +63,14 @@ def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:
     return cv2.imencode(suffix, cv2.cvtColor(pixels, code))[1].tobytes()
 
 
-def page_pictures(scan: Image, heat: NDArray[np.uint8]) -> tuple[bytes, bytes]:
-    """Return a scan (H, W, 3) as JPEG and its heat (H, W, 4) as PNG, of sizes that fit a page."""
-    return encoded(no_wider_than(scan, WIDTH), ".jpg"), encoded(
-        no_wider_than(heat, HEAT_WIDTH), ".png"
-    )
+def page_pictures(scan: Image, levels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+    """Return a scan (H, W, 3) as JPEG and its heat (H, W) as PNG, of sizes that fit a page."""
+    heat = heat_layer(no_wider_than(levels, HEAT_WIDTH))
+    return encoded(no_wider_than(scan, WIDTH), ".jpg"), encoded(heat, ".png")
 
 
 def no_wider_than(pixels: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Return pixels (H, W, C), made smaller where they are wider than `width`."""
+    """Return pixels (H, W, ...), made smaller where they are wider than `width`."""
     if pixels.shape[1] <= width:
         return pixels
     height = max(round(pixels.shape[0] * width / pixels.shape[1]), 1)

@@ -18,6 +18,7 @@ GRAZING = "grazing"  # touches a threat, but too little of it to be normal or ab
 # Air is bright in every channel: in grey, in low and high energy, and in commercial pseudo-colour,
 # where it is white. Anything that absorbs is darker in some channel.
 BACKGROUND_LEVEL = 240
+STRIP = 4096  # columns whose sums `stitch` has in memory at a time
 
 
 @dataclass(frozen=True)
@@ -209,16 +210,29 @@ def stitch(
     Returns:
         (height, width), or (height, width, S).
     """
-    ramp = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1))
-    weights = np.outer(ramp, ramp)
-    of_scores = weights[:, :, None]
     by_window = scores[:, None] if scores.ndim == 1 else scores
-    total = np.zeros((height, width, by_window.shape[1]), dtype=np.float64)
-    weight = np.zeros((height, width, 1), dtype=np.int64)
-    for score, (row, column) in zip(by_window, origins.tolist(), strict=True):
-        window = np.s_[row : row + size, column : column + size]
-        total[window] += of_scores * score
-        weight[window] += of_scores
-    with np.errstate(invalid="ignore"):
-        stitched = np.divide(total, weight, out=total).astype(np.float32)
+    stitched = np.empty((height, width, by_window.shape[1]), dtype=np.float32)
+    for left in range(0, width, STRIP):
+        right = min(left + STRIP, width)
+        near = (origins[:, 1] < right) & (origins[:, 1] + size > left)
+        # With a window's width on both sides, so that every window lies within.
+        places = origins[near] + np.array([0, size - left], dtype=np.int32)
+        strip = _stitched(by_window[near], places, size, height, right - left + 2 * size)
+        stitched[:, left:right] = strip[:, size:-size]
     return stitched.reshape(height, width, *scores.shape[1:])
+
+
+def _stitched(
+    scores: NDArray[np.floating], origins: NDArray[np.int32], size: int, height: int, width: int
+) -> NDArray[np.float64]:
+    """Return the weighted means of (N, S) scores, (height, width, S)."""
+    ramp = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1))
+    weights = np.outer(ramp, ramp)[:, :, None]
+    total = np.zeros((height, width, scores.shape[1]), dtype=np.float64)
+    weight = np.zeros((height, width, 1), dtype=np.int64)
+    for score, (row, column) in zip(scores, origins.tolist(), strict=True):
+        window = np.s_[row : row + size, column : column + size]
+        total[window] += weights * score
+        weight[window] += weights
+    with np.errstate(invalid="ignore"):
+        return np.divide(total, weight, out=total)

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common.names import Image
+from pipeline.common.names import IGNORED, Image
 from pipeline.scans.bad_input import BadInput
 
 Mask = NDArray[np.bool_]  # (H, W), True on the object
@@ -57,6 +57,13 @@ class Scan:
     image: Image
     regions: tuple[Region, ...]
     objects: tuple[str, ...] = ()
+
+    def threats(self) -> Mask:
+        """Return (H, W) True on the threats; ignored objects are none."""
+        mask = np.zeros(self.image.shape[:2], dtype=np.bool_)
+        for region in self.regions:
+            mask |= region.mask & (region.class_name != IGNORED)
+        return mask
 
 
 @dataclass(frozen=True)

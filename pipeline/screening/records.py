@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -51,6 +51,9 @@ class ScreenedFile:
         regions: the regions of high evidence.
         seconds: the time that it took.
         reason: why it was skipped; "" otherwise.
+        annotations: digest of its annotations; "" without.
+        classes: its abnormal classes by its annotations; None without.
+        on_threat: whether each of the windows to look at touches a threat.
     """
 
     file: str
@@ -63,6 +66,9 @@ class ScreenedFile:
     regions: tuple[Region, ...] = ()
     seconds: float = 0.0
     reason: str = ""
+    annotations: str = ""
+    classes: tuple[str, ...] | None = None
+    on_threat: tuple[bool, ...] = ()
 
 
 class Records:
@@ -148,8 +154,9 @@ def write_bags(
     folder: Path, files: list[ScreenedFile], false_alarm_rate: float, looks: int
 ) -> None:
     """Write bags.csv, the most suspicious bag first; skipped files are last, with the reason."""
-    columns = ["file", "sha256", "p_value", "alarm"]
-    sides = ("left", "top", "width", "height", "p_value")
+    annotated = any(file.classes is not None for file in files)
+    columns = ["file", "sha256", "p_value", "alarm", *["classes"] * annotated]
+    sides = ("left", "top", "width", "height", "p_value", *["on_threat"] * annotated)
     columns += [f"look{n}_{side}" for n in range(1, looks + 1) for side in sides]
     columns += ["seconds", "reason"]
     rows = []
@@ -165,5 +172,27 @@ def write_bags(
         }
         for number, look in enumerate(file.looks, 1):
             row |= {f"look{number}_{side}": value for side, value in asdict(look).items()}
+        if file.classes is not None:
+            row["classes"] = " ".join(file.classes)
+            row |= {f"look{n}_on_threat": int(on) for n, on in enumerate(file.on_threat, 1)}
         rows.append(row)
     write_table(folder / TABLE, columns, rows)
+
+
+def hits_text(files: Sequence[ScreenedFile], false_alarm_rate: float) -> list[str]:
+    """Return lines on the alarms and the windows to look at, by the annotations; [] without."""
+    known = [file for file in files if file.classes is not None]
+    threats, normal = [f for f in known if f.classes], [f for f in known if not f.classes]
+    lines = []
+    if threats:
+        alarms = sum(file.p_value <= false_alarm_rate for file in threats)
+        first = sum(file.on_threat[:1] == (True,) for file in threats)
+        some = sum(any(file.on_threat) for file in threats)
+        lines.append(
+            f"bags with a threat: {alarms} of {len(threats)} raise an alarm; the first window is "
+            f"on a threat in {first}, one of the windows to look at in {some}"
+        )
+    if normal:
+        alarms = sum(file.p_value <= false_alarm_rate for file in normal)
+        lines.append(f"bags without: {alarms} of {len(normal)} raise an alarm")
+    return lines

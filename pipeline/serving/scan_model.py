@@ -18,7 +18,7 @@ from mlflow.types.schema import Array, Object, Property
 from pipeline.common.errors import InputError
 from pipeline.common.names import FALSE_ALARM_RATE, Image
 from pipeline.models.detector import TrainedModel
-from pipeline.pages.pictures import encoded, heat_layer
+from pipeline.pages.pictures import encoded, heat_layer, heat_levels
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.images import read_image
 from pipeline.screening.screener import Screener
@@ -94,7 +94,7 @@ class ScanModel(PythonModel):
             found = self._screener.screen(image_of(content))
         except InputError as error:
             raise MlflowException.invalid_parameter_value(f"{IMAGE} {place}: {error}") from None
-        layer = heat_layer(found.evidence) if with_map else None
+        layer = heat_layer(heat_levels(found.evidence)) if with_map else None
         return {
             "p_value": found.p_value,
             "alarm": found.p_value <= rate,

@@ -239,18 +239,28 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class ScreenSettings:
-    """The `screen` block: the new scans, and the share of normal bags that may raise an alarm."""
+    """The `screen` block.
+
+    Attributes:
+        folder: the new scans.
+        false_alarm_rate: the share of normal bags that may raise an alarm.
+        annotated: whether the folder has annotations, as the block `scans` says.
+        workers: Ray's workers, of one core each; 0 to screen in the stage's own process.
+    """
 
     __pydantic_config__: ClassVar = STRICT
 
     folder: str = NO_FOLDER
     false_alarm_rate: float = FALSE_ALARM_RATE
+    annotated: bool = False
+    workers: int = 0
 
     def __post_init__(self) -> None:
         if self.folder != NO_FOLDER:
             require_place("folder", self.folder)
         rate = self.false_alarm_rate
         require(0 < rate < 1, "false_alarm_rate", rate, "a share, more than 0 and less than 1")
+        require(self.workers >= 0, "workers", self.workers, "0 or more")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Opens the scan source that the parameters name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +38,13 @@ OTHERS: dict[str, Callable[[Path, ClassMap], ScanSource]] = {
 CLASSES = {"mvtec": MVTEC, "sixray": SIXRAY}  # defaults of `scans.classes`
 AS_NAMED = ClassMap({"*": "*"})  # each class means its own name
 GENERATED = "generated"  # the generated scans' folder, beside the catalogue
+
+
+def open_folder(settings: ScanSettings, folder: Path) -> ScanSource:
+    """Return the source for another folder of scans in the format that `settings` names."""
+    if settings.source == "generated":
+        return CocoSource(folder, AS_NAMED)
+    return open_source(replace(settings, folder=str(folder)), folder)
 
 
 def open_source(settings: ScanSettings, scans_folder: Path) -> ScanSource:

@@ -1,0 +1,93 @@
+"""Screens one scan of a folder: reads it, scores it, and draws its pictures."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import write_whole
+from pipeline.models.detector import TrainedModel
+from pipeline.pages.pictures import encoded, heat_levels, outlined, page_pictures, under_heat
+from pipeline.scans.bad_input import as_bad
+from pipeline.scans.display import displayable
+from pipeline.scans.scan import Mask, ScanSource
+from pipeline.screening.new_scans import NewScan
+from pipeline.screening.records import ScreenedFile
+from pipeline.screening.regions import regions_over
+from pipeline.screening.screener import Look, Screener
+
+HEAT = "heat"  # the folder of heat maps
+PAGE_PARTS = "page"  # the folder of the page's pictures, which are small
+
+
+@dataclass(frozen=True)
+class ScanScreener:
+    """Screens scans one by one, in this process or in one of Ray's.
+
+    Attributes:
+        screener: scores scans.
+        threshold: evidence from which on a pixel belongs to a region.
+        source: reads the scans with their annotations; None if there are none.
+        out: the folder of the results.
+    """
+
+    screener: Screener
+    threshold: float
+    source: ScanSource | None
+    out: Path
+
+    @classmethod
+    def of(cls, model: TrainedModel, source: ScanSource | None, out: Path) -> "ScanScreener":
+        """Build the networks of a model."""
+        threshold = float(-np.log10(model.calibration.false_alarm_rate))
+        return cls(Screener.of(model), threshold, source, out)
+
+    def screen(self, new: NewScan, sha256: str) -> ScreenedFile:
+        """Screen a scan and write its pictures; a file that cannot be used has a reason.
+
+        Args:
+            new: the scan.
+            sha256: of its image.
+        """
+        started = time.perf_counter()
+        try:
+            scan = new.read(self.source)
+            found = self.screener.screen(scan.image)
+        except InputError as error:
+            reason, seconds = as_bad(new.path, error).reason, time.perf_counter() - started
+            return ScreenedFile(new.name, sha256, seconds=seconds, reason=reason)
+        threats = scan.threats() if new.entry else None
+        shown, levels = displayable(scan.image), heat_levels(found.evidence)
+        if threats is not None:
+            shown = outlined(shown, threats)
+        files = encoded(under_heat(shown, levels), ".png"), *page_pictures(shown, levels)
+        for place, content in zip(pictures_of(self.out, new.name), files, strict=True):
+            write_whole(place, content)
+        return ScreenedFile(
+            new.name,
+            sha256,
+            scan.image.shape[1],
+            scan.image.shape[0],
+            found.p_value,
+            found.windows,
+            found.looks,
+            tuple(regions_over(found.evidence, self.threshold)),
+            time.perf_counter() - started,
+            annotations=new.annotations,
+            classes=new.entry.classes if new.entry else None,
+            on_threat=tuple(_is_on(look, threats) for look in found.looks),
+        )
+
+
+def pictures_of(out: Path, name: str) -> tuple[Path, Path, Path]:
+    """Return the paths of a scan's heat map, of the scan on the page, and of its heat there."""
+    parts = out / PAGE_PARTS
+    return out / HEAT / f"{name}.png", parts / f"{name}.jpg", parts / f"{name}.png"
+
+
+def _is_on(look: Look, threats: Mask | None) -> bool:
+    """Return whether a window touches a threat."""
+    rows = slice(look.top, look.top + look.height)
+    return threats is not None and bool(threats[rows, look.left : look.left + look.width].any())

@@ -1,0 +1,132 @@
+"""Screening of sets with annotations: hits and misses, by the set's own format."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.common.errors import InputError
+from pipeline.common.files import read_table
+from pipeline.models.detector import TrainedModel
+from pipeline.scans.scan import ScanSource
+from pipeline.scans.sources.cifar10 import Cifar10Source
+from pipeline.scans.sources.coco import CocoSource
+from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from pipeline.scans.sources.registry import open_folder
+from pipeline.screening.records import ScreenedFile, hits_text
+from pipeline.screening.screen import FolderScreener, Options, Screening
+from pipeline.settings.params import ScanSettings
+from tests.tiny import make_cifar, make_sixray
+from tests.tiny_model import make_model
+
+RATE = 0.3
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    return make_model()
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Three normal bags and four with threats, and files of other kinds."""
+    folder = make_sixray(tmp_path / "in", normal=3, threat=4)
+    (folder / "note.txt").write_text("a note")
+    return folder
+
+
+def masks(folder: Path) -> ScanSource:
+    return MasksSource(folder, SIXRAY, stretched=True)
+
+
+def screened(folder: Path, model: TrainedModel, source: ScanSource) -> Screening:
+    out = folder.parent / "out"
+    return FolderScreener(folder, model, {"model": "m"}, out, Options(RATE, source)).screen()
+
+
+def test_windows_to_look_at_are_compared_with_the_annotated_threats(
+    scans: Path, model: TrainedModel
+) -> None:
+    source = masks(scans)
+    found = {file.file: file for file in screened(scans, model, source).files}
+    entries = source.listing().entries
+    assert found.keys() == {str(entry.files[0].relative_to(scans)) for entry in entries}
+    every: list[bool] = []
+    for entry in entries:
+        file = found[str(entry.files[0].relative_to(scans))]
+        threats = source.read(entry).threats()
+        assert file.classes == entry.classes
+        on = [
+            any(threats[y, x] for y in range(look.top, look.top + look.height)
+                for x in range(look.left, look.left + look.width))
+            for look in file.looks
+        ]  # fmt: skip
+        assert list(file.on_threat) == on
+        every += on
+    assert {True, False} == set(every)
+
+
+def test_the_table_has_classes_and_hits(scans: Path, model: TrainedModel) -> None:
+    found = screened(scans, model, masks(scans))
+    rows = read_table(scans.parent / "out/bags.csv")
+    assert [row["classes"] for row in rows] == [" ".join(f.classes or ()) for f in found.files]
+    assert [[row[f"look{n}_on_threat"] for n in (1, 2, 3)] for row in rows] == [
+        [str(int(on)) for on in file.on_threat] for file in found.files
+    ]
+    assert found.others == {".txt": 1}
+    page = (scans.parent / "out/report.html").read_text(encoding="utf-8")
+    for line in hits_text(found.files, RATE):
+        assert f"<div>{line}</div>" in page
+
+
+def test_a_scan_whose_annotation_has_changed_is_screened_again(
+    scans: Path, model: TrainedModel
+) -> None:
+    before = {file.file: file for file in screened(scans, model, masks(scans)).files}
+    changed, *others = [file for file in before.values() if any(file.on_threat)]
+    (mask,) = (scans / "masks").glob(f"{Path(changed.file).stem}.*")
+    none = np.zeros_like(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED))
+    none[:1, :1] = 1
+    cv2.imwrite(str(mask), none)
+    after = {file.file: file for file in screened(scans, model, masks(scans)).files}
+    assert after[changed.file].on_threat != changed.on_threat
+    assert all(after[file.file] == file for file in others)  # the seconds, too
+
+
+def test_hits_are_counted() -> None:
+    def bag(p_value: float, classes: tuple[str, ...] | None, *on: bool) -> ScreenedFile:
+        return ScreenedFile("a", "", p_value=p_value, classes=classes, on_threat=on)
+
+    gun = ("gun",)
+    files = [
+        bag(0.1, gun, True, False, False),
+        bag(0.3, gun, False, False, True),
+        bag(0.4, gun, False, False, False),
+        bag(0.5, gun),
+        bag(0.2, (), False, False, False),
+        bag(0.9, (), False, False, False),
+        bag(0.9, ()),
+    ]
+    assert hits_text(files, 0.3) == [
+        "bags with a threat: 2 of 4 raise an alarm; the first window is on a threat in 1, one of "
+        "the windows to look at in 2",
+        "bags without: 1 of 3 raise an alarm",
+    ]
+    assert hits_text([bag(0.1, None)], 0.3) == []
+    assert hits_text(files[4:], 0.3) == ["bags without: 1 of 3 raise an alarm"]
+
+
+def test_the_folder_is_read_in_the_format_of_the_set(scans: Path) -> None:
+    there = open_folder(ScanSettings(source="sixray", folder="elsewhere", count=1), scans)
+    assert there.listing().entries == masks(scans).listing().entries
+    assert isinstance(
+        open_folder(ScanSettings(count=1), scans), CocoSource
+    )  # as generated scans are
+
+
+def test_a_file_of_many_scans_is_refused(tmp_path: Path, model: TrainedModel) -> None:
+    (tmp_path / "in").mkdir()
+    source = Cifar10Source(make_cifar(tmp_path / "in"), "car")
+    with pytest.raises(InputError, match=r"/in: a file holds several scans: give a file for each"):
+        screened(tmp_path / "in", model, source)
