@@ -54,7 +54,9 @@ def main() -> None:
     model, about = TrainedModel.load(path), about_of(file_digest(path), folder)
     if holds_others(SCREENED, about):
         shutil.rmtree(SCREENED)
-    options = options_of(folder, given.false_alarm_rate, given.annotated, given.workers)
+    options = options_of(
+        folder, given.false_alarm_rate, given.annotations == "scans", given.workers
+    )
     say_what_is_allowed(model, given.false_alarm_rate)
     finish(FolderScreener(folder, model, about, SCREENED, options))
 

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "training": LEARNING,
     "sweeps": {*LEARNING, "training"},
     "pages": {"common"},
-    "screening": {*BASE, "scans", "patches", "models", "pages"},
+    "screening": {*BASE, "scans", "patches", "models", "pages", "cluster"},
     "serving": {*BASE, "scans", "patches", "models", "pages", "screening"},
     "evaluation": {*BASE, "scans", "patches", "models", "pages", "screening"},
 }
@@ -166,6 +166,7 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
                 "pipeline/cluster/preflight.py",
                 "pipeline/cluster/session.py",
                 "pipeline/patches/extract_on_ray.py",
+                "pipeline/screening/on_ray.py",
                 "pipeline/sweeps/snapshots.py",
                 "pipeline/sweeps/trainable.py",
                 "pipeline/sweeps/trials.py",

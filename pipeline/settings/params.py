@@ -244,7 +244,7 @@ class ScreenSettings:
     Attributes:
         folder: the new scans.
         false_alarm_rate: the share of normal bags that may raise an alarm.
-        annotated: whether the folder has annotations, as the block `scans` says.
+        annotations: of the folder: none, or in the format that the block `scans` names.
         workers: Ray's workers, of one core each; 0 to screen in the stage's own process.
     """
 
@@ -252,7 +252,7 @@ class ScreenSettings:
 
     folder: str = NO_FOLDER
     false_alarm_rate: float = FALSE_ALARM_RATE
-    annotated: bool = False
+    annotations: Literal["none", "scans"] = "none"
     workers: int = 0
 
     def __post_init__(self) -> None:
