@@ -28,7 +28,7 @@ from pipeline.screening.screen import (
     whole_files,
 )
 from pipeline.settings.params import NO_FOLDER, load_settings
-from stages.entry import MODEL, SCREENED, TRAINED
+from stages.entry import LOGS, MODEL, SCREENED, TRAINED
 
 IN_MLFLOW = re.compile(r"models:/.+|(runs:/)?[0-9a-f]{32}")  # a registered model, or a run
 SHOWN_ALARMS = 10
@@ -73,6 +73,8 @@ def screen_folder(arguments: Namespace) -> None:
     if arguments.watch and (arguments.annotated or arguments.workers):
         raise InputError("--watch: screens files one by one: leave out --annotated and --workers")
     options = options_of(given, rate, arguments.annotated, arguments.workers)
+    if arguments.workers:
+        terminal.send_output_to(LOGS / "screen.txt")  # of Ray and its workers
     with tempfile.TemporaryDirectory() as folder:
         path = model_file(arguments.model, Path(folder))
         model, about = TrainedModel.load(path), about_of(file_digest(path), given)

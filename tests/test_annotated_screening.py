@@ -9,6 +9,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
 from pipeline.models.detector import TrainedModel
+from pipeline.scans.images import read_image
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.coco import CocoSource
@@ -86,9 +87,8 @@ def test_a_scan_whose_annotation_has_changed_is_screened_again(
     before = {file.file: file for file in screened(scans, model, masks(scans)).files}
     changed, *others = [file for file in before.values() if any(file.on_threat)]
     (mask,) = (scans / "masks").glob(f"{Path(changed.file).stem}.*")
-    none = np.zeros_like(cv2.imread(str(mask), cv2.IMREAD_UNCHANGED))
-    none[:1, :1] = 1
-    cv2.imwrite(str(mask), none)
+    moved = np.roll(read_image(mask)[:, :, 0], 16, axis=1)
+    cv2.imwrite(str(mask), moved)
     after = {file.file: file for file in screened(scans, model, masks(scans)).files}
     assert after[changed.file].on_threat != changed.on_threat
     assert all(after[file.file] == file for file in others)  # the seconds, too

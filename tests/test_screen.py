@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
+from pipeline.common.p_values import RightTail
 from pipeline.models.detector import TrainedModel
 from pipeline.pages.pictures import heat_layer, heat_levels, no_wider_than, under_heat
 from pipeline.scans.images import read_image
@@ -77,9 +78,20 @@ def test_every_file_is_in_the_table(scans: Path, model: TrainedModel) -> None:
     ]
     assert last["file"] == "cut.png"
     assert "truncated" in last["reason"]
-    assert (last["p_value"], last["alarm"]) == ("", "")
+    assert (last["p_value"], last["score"], last["alarm"]) == ("", "", "")
     assert [bad.file for bad in found.bad] == [str(scans / "cut.png")]
     assert found.others == {".txt": 1, "hidden": 1}
+
+
+def test_bags_with_the_same_p_value_are_ranked_by_score(scans: Path, model: TrainedModel) -> None:
+    none = replace(model.tails, bags=RightTail.of(np.zeros(4)))
+    files = screened(scans, replace(model, tails=none)).files
+    rows = read_table(scans.parent / "out" / "bags.csv")[:3]
+    assert {file.p_value for file in files} == {0.2}
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 3
+    assert [row["file"] for row in rows] != sorted(row["file"] for row in rows)
 
 
 def test_the_table_has_what_the_screener_says(scans: Path, model: TrainedModel) -> None:
@@ -110,6 +122,8 @@ def test_heat_grows_with_the_evidence() -> None:
     assert 0 < opacity[3] < opacity[4] < opacity[5] == opacity[6] == 191
     assert layer[5, :3].tolist() == [189, 0, 38]
     assert layer[3, 1] > layer[4, 1] > layer[5, 1]  # from yellow to red
+    colour = np.tile(np.array([90, 30, 63], np.uint8), (1, 7, 1))
+    assert under_heat(colour, levels)[0, 0].tolist() == [61, 61, 61]
     white, black = np.full((1, 7, 3), 255, np.uint8), np.zeros((1, 7, 3), np.uint8)
     assert under_heat(white, levels)[0, 0].tolist() == [255, 255, 255]
     assert under_heat(black, levels)[0, 5].tolist() == [
@@ -316,6 +330,16 @@ def test_whole_files_are_screened_as_they_arrive(
         ["b <b>&'.png", "moved.png", "new.png", "sub/a.png"],
     ]  # fmt: skip
     assert again == [*first, "new.png", "moved.png"]
+
+
+def test_a_watched_folder_that_vanishes_is_named(
+    scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = about_of("m", scans)
+    screener = FolderScreener(scans, model, about, scans.parent / "out", Options(RATE))
+    monkeypatch.setattr(time, "sleep", lambda _: scans.rename(scans.parent / "elsewhere"))
+    with pytest.raises(InputError, match=r"^--watch: got '.*/in', expected a folder"):
+        watch(screener)
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ def test_p_values_are_those_of_the_windows() -> None:
     assert found.windows == len(origins)
     expected = TAILS.bags.p_values(np.array([bag_score(p_values)]))[0]
     assert found.p_value == pytest.approx(expected, rel=1e-5)
+    assert found.score == pytest.approx(bag_score(p_values), rel=1e-5)
     for look in found.looks:
         row = np.flatnonzero((origins == (look.top, look.left)).all(axis=1))[0]
         assert look.p_value == pytest.approx(p_values[row], rel=1e-5)

@@ -32,13 +32,11 @@ def heat_layer(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def under_heat(image: Image, levels: NDArray[np.uint8]) -> Image:
     """Return a scan in grey, with the heat over it, RGB (H, W, 3)."""
+    grey = cv2.transform(image, np.full((1, 3), 1 / 3))
     result = np.empty_like(image)
     for top in range(0, len(image), BAND):
         band = np.s_[top : top + BAND]
-        grey = image[band].mean(axis=2, keepdims=True, dtype=np.float32)
-        layer = heat_layer(levels[band])
-        opacity = layer[:, :, 3:] / np.float32(255)
-        result[band] = (grey * (1 - opacity) + layer[:, :, :3] * opacity).round()
+        result[band] = _mixed_colours()[levels[band], grey[band]]
     return result
 
 
@@ -55,6 +53,14 @@ def _heat_colours() -> NDArray[np.uint8]:
     colours = np.array(PALE) + strength * (np.array(STRONG) - PALE)
     opacity = 255 * OPACITY * np.sqrt(strength)
     return np.concatenate([colours, opacity], axis=1).round().astype(np.uint8)
+
+
+@cache
+def _mixed_colours() -> NDArray[np.uint8]:
+    """Return each level of heat over each grey, RGB (256, 256, 3)."""
+    colours = _heat_colours()[:, None].astype(np.float64)
+    opacity, grey = colours[:, :, 3:] / 255, np.arange(256)[:, None]
+    return (grey * (1 - opacity) + colours[:, :, :3] * opacity).round().astype(np.uint8)
 
 
 def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:

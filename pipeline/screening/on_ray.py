@@ -3,13 +3,14 @@
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cv2
 import ray
 import torch
-from ray.util import ActorPool
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.cluster.preflight import is_shared
@@ -18,8 +19,6 @@ from pipeline.scans.scan import ScanSource
 from pipeline.screening.new_scans import Job, NewScan
 from pipeline.screening.records import ScreenedFile
 from pipeline.screening.scan_screener import ScanScreener
-
-RESTARTS = 3  # of a worker that dies; its scan is screened again
 
 
 def screen_on_ray(
@@ -38,26 +37,34 @@ def screen_on_ray(
         source: reads the scans with their annotations; None if there are none.
         out: the folder of the results.
         jobs: the scans.
-        workers: number of workers, each of one core.
+        workers: number of scans that are screened at once, each on one core.
     """
-    options: dict[str, Any] = {"max_restarts": RESTARTS, "max_task_retries": RESTARTS}
+    sent = [ray.put(pickle.dumps((model, source, out, Path.cwd())))]
+    screen: Any = _screen
     if not is_shared(out):
         here = ray.get_runtime_context().get_node_id()
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
-    sent = ray.put(pickle.dumps((model, source, out, Path.cwd())))
-    actors = [_Worker.options(**options).remote(sent) for _ in range(workers)]  # type: ignore[attr-defined]
-    pool: Any = ActorPool(actors)  # whose types fit no call
-    yield from pool.map_unordered(lambda actor, job: actor.screen.remote(*job), jobs)
+        screen = _screen.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
+        )
+    waiting = iter(jobs)
+    running = [screen.remote(sent, *job) for job in islice(waiting, workers)]
+    while running:
+        ready, running = ray.wait(running)
+        running += [screen.remote(sent, *job) for job in islice(waiting, len(ready))]
+        yield from ray.get(ready)
 
 
 @ray.remote(num_cpus=1)
-class _Worker:
-    def __init__(self, sent: bytes) -> None:
-        cv2.setNumThreads(1)  # the other cores have workers of their own
-        torch.set_num_threads(1)
-        model, source, out, self.root = pickle.loads(sent)  # noqa: S301  from our own driver
-        self.screener = ScanScreener.of(model, source, out)
+def _screen(sent: list[Any], scan: NewScan, sha256: str) -> ScreenedFile:
+    screener, root = _open(*sent)
+    with chdir(root):  # that the paths are relative to
+        return screener.screen(scan, sha256)
 
-    def screen(self, scan: NewScan, sha256: str) -> ScreenedFile:
-        with chdir(self.root):  # that the paths are relative to
-            return self.screener.screen(scan, sha256)
+
+@lru_cache(maxsize=1)
+def _open(sent: Any) -> tuple[ScanScreener, Path]:
+    """Build the networks once in each worker."""
+    cv2.setNumThreads(1)  # the other cores have workers of their own
+    torch.set_num_threads(1)
+    model, source, out, root = pickle.loads(ray.get(sent))  # noqa: S301  from our own driver
+    return ScanScreener.of(model, source, out), root

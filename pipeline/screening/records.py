@@ -46,6 +46,7 @@ class ScreenedFile:
         sha256: of its bytes; "" if it cannot be read.
         width, height: of the scan; 0 if it was skipped.
         p_value: of the bag; 1 if it was skipped.
+        score: of the bag; it ranks bags with the same p-value.
         windows: number of windows that were scored.
         looks: the windows to look at.
         regions: the regions of high evidence.
@@ -66,6 +67,7 @@ class ScreenedFile:
     regions: tuple[Region, ...] = ()
     seconds: float = 0.0
     reason: str = ""
+    score: float = 0.0
     annotations: str = ""
     classes: tuple[str, ...] | None = None
     on_threat: tuple[bool, ...] = ()
@@ -155,7 +157,7 @@ def write_bags(
 ) -> None:
     """Write bags.csv, the most suspicious bag first; skipped files are last, with the reason."""
     annotated = any(file.classes is not None for file in files)
-    columns = ["file", "sha256", "p_value", "alarm", *["classes"] * annotated]
+    columns = ["file", "sha256", "p_value", "score", "alarm", *["classes"] * annotated]
     sides = ("left", "top", "width", "height", "p_value", *["on_threat"] * annotated)
     columns += [f"look{n}_{side}" for n in range(1, looks + 1) for side in sides]
     columns += ["seconds", "reason"]
@@ -166,6 +168,7 @@ def write_bags(
             "file": file.file,
             "sha256": file.sha256,
             "p_value": file.p_value if done else "",
+            "score": file.score if done else "",
             "alarm": int(file.p_value <= false_alarm_rate) if done else "",
             "seconds": round(file.seconds, 3),
             "reason": file.reason,

@@ -75,6 +75,7 @@ class ScanScreener:
             found.looks,
             tuple(regions_over(found.evidence, self.threshold)),
             time.perf_counter() - started,
+            score=found.score,
             annotations=new.annotations,
             classes=new.entry.classes if new.entry else None,
             on_threat=tuple(_is_on(look, threats) for look in found.looks),

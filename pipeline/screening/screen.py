@@ -123,9 +123,8 @@ class FolderScreener:
                 self.records.add(file)
                 shown.update()
         found = [file for file in self.records if file.file in names]
-        files = sorted(
-            (f for f in found if not f.reason), key=lambda file: (file.p_value, file.file)
-        )
+        whole = (file for file in found if not file.reason)
+        files = sorted(whole, key=lambda file: (file.p_value, -file.score, file.file))
         skipped = [
             *(ScreenedFile(self._name(bad), "", reason=bad.reason) for bad in listed.bad),
             *sorted((file for file in found if file.reason), key=lambda file: file.file),

@@ -45,6 +45,7 @@ class ScreenedScan:
 
     Attributes:
         p_value: the share of validation bags that are as suspicious, 1 / (bags + 1) to 1.
+        score: of the bag, by `bag_score`; it ranks bags with the same p-value.
         windows: number of windows that are not background.
         looks: up to `LOOKS` windows, the most suspicious first, none of which overlap.
         evidence: (H, W) -log10 of the p-values of the windows around each pixel; 2 is one normal
@@ -52,6 +53,7 @@ class ScreenedScan:
     """
 
     p_value: float
+    score: float
     windows: int
     looks: tuple[Look, ...]
     evidence: NDArray[np.float32]
@@ -106,8 +108,10 @@ class Screener:
             evidence = np.full((height, width), -np.log10(p_values[0]), dtype=np.float32)
         else:
             evidence = evidence_map(image, p_values, origins, rule.size)
+        score = bag_score(p_values)
         return ScreenedScan(
-            p_value=float(self.tails.bags.p_values(np.array([bag_score(p_values)]))[0]),
+            p_value=float(self.tails.bags.p_values(np.array([score]))[0]),
+            score=score,
             windows=len(origins),
             looks=tuple(
                 Look(int(origins[row, 1]), int(origins[row, 0]), *box, float(p_values[row]))
