@@ -92,7 +92,11 @@ def options_of(folder: Path, rate: float, annotated: bool, workers: int) -> Opti
         require(folder.is_dir(), "annotated", str(folder), "a folder")
         registry = import_module("pipeline.scans.sources.registry")
         source = registry.open_folder(load_settings().scans, folder)
-    return Options(rate, source, partial(on_ray, workers) if workers else None)
+    if not workers:
+        return Options(rate, source)
+    # Of a run that was killed; Ray removes them at its start, but there may be no work left for it.
+    import_module("pipeline.cluster.private_folder").remove_left_folders()
+    return Options(rate, source, partial(on_ray, workers))
 
 
 def on_ray(

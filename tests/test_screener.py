@@ -53,6 +53,15 @@ def test_the_darkest_places_are_to_be_looked_at_first_and_do_not_overlap() -> No
     assert first.p_value <= second.p_value <= third.p_value
 
 
+def test_of_places_darker_than_every_normal_the_darkest_is_first() -> None:
+    image = with_two_dark_places()
+    image[0:24, 0:24], image[24:48, 32:56] = 50, 30  # of both, p is the least there is
+    first, second, _ = SCREENER.screen(image).looks
+    assert first.p_value == second.p_value == pytest.approx(1 / 401)
+    assert (first.top, first.left) in ((24, 32), (24, 40), (32, 32), (32, 40))
+    assert (second.top, second.left) in ((0, 0), (0, 8), (8, 0), (8, 8))
+
+
 def test_evidence_is_the_windows_and_none_in_air() -> None:
     image = np.full((48, 64, 3), 150, dtype=np.uint8)
     image[:, 32:] = 255

@@ -56,7 +56,7 @@ def picture_of(bag: Bag, p_value: float, inputs: FigureInputs, tails: Tails) -> 
     scan = inputs.source.read(row.entry())
     p_values = tails.windows.p_values(bag.scores[ANOMALY])
     evidence = evidence_map(scan.image, p_values, bag.origins, bag.size)
-    first = highest_apart(-p_values, bag.origins, bag.size, LOOKS)
+    first = highest_apart(bag.scores[ANOMALY], bag.origins, bag.size, LOOKS)
     shown = outlined(displayable(scan.image), scan.threats())
     picture_file, heat_file = page_pictures(shown, heat_levels(evidence))
     return BagPicture(

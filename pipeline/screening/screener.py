@@ -103,7 +103,8 @@ class Screener:
             window_pixels(image, origins[start : start + BLOCK], rule)
             for start in range(0, len(origins), BLOCK)
         )
-        p_values = self.tails.windows.p_values(self.detector.score(blocks).anomaly)
+        scores = self.detector.score(blocks).anomaly
+        p_values = self.tails.windows.p_values(scores)
         if whole:
             evidence = np.full((height, width), -np.log10(p_values[0]), dtype=np.float32)
         else:
@@ -115,7 +116,7 @@ class Screener:
             windows=len(origins),
             looks=tuple(
                 Look(int(origins[row, 1]), int(origins[row, 0]), *box, float(p_values[row]))
-                for row in highest_apart(-p_values, origins, rule.size, LOOKS)
+                for row in highest_apart(scores, origins, rule.size, LOOKS)
             ),
             evidence=evidence,
         )
