@@ -1,0 +1,296 @@
+"""CIFAR-10 at the settings of the authors' 2019 code: AUCs by step, as that code scores and honest.
+
+    python -m experiments.paper.authors --data path/to/cifar10 --out work/authors \
+        [--cases plane car] [--seeds 0] [--epochs 3]
+
+Where the product follows the paper's text, this follows the released code (docs/method.md lists the
+departures): Adam at 2e-4 without decay, loss weights 1, 50 and 1, means of squares for the latent
+loss and both terms of the score, the latent loss in D's loss too, a code of 8 ngf in G, 100
+features in D. G and D are the product's otherwise. A step's gradients are those of the code: it
+takes D's from the x_hat of before G's update.
+
+Measured before any training, after 60 and 300 steps, and after every epoch, on weights of the same
+moment: `in_order` is how the released code scores, with the test batch's own statistics in
+batch-norm, all normals first and then all abnormal images; `shuffled` differs in the order alone;
+`eval` has the running statistics. At the end `mixed` measures the weights once more on batches that
+hold one class by a share. Each measurement is a line of `authors.jsonl`; a case that was killed
+goes on after its last epoch. All this reads the test part, and nothing is chosen by it.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from experiments.array_store import ArrayStore
+from experiments.paper.cells import Size
+from experiments.paper.reference_protocol import LabelledTest, reference_terms
+from experiments.paper.table1 import Cifar
+from pipeline.common.errors import InputError
+from pipeline.common.files import write_whole
+from pipeline.common.metrics import auc
+from pipeline.common.names import TRAIN, Patches
+from pipeline.models.detector import to_tensor
+from pipeline.models.gan import Gan, build_gan, network_state
+from pipeline.models.losses import discriminator_loss, generator_adversarial_loss, mean_square
+from pipeline.models.methods.skip_ganomaly.losses import contextual_loss
+from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
+from pipeline.models.methods.skip_ganomaly.nets import Generator
+from pipeline.models.nets import Discriminator, NetShape, drawn_from
+from pipeline.models.tensor_files import load_tensors, save_tensors
+from pipeline.patches.batches import ShuffledReader
+from pipeline.patches.store import PatchSource
+from pipeline.scans.sources.cifar10 import CLASSES
+from pipeline.settings.model import ModelSettings
+
+ROWS = "authors.jsonl"
+LAMBDA_ADV, LAMBDA_CON, LAMBDA_LAT = 1.0, 50.0, 1.0
+FEATURES = 100  # of D; the code calls it nz
+WIDENING = 8  # G's code is this many times ngf wide
+REDRAWN_BELOW = 1e-5  # of D's loss: the code then draws D's weights anew
+EARLY = (60, 300)  # steps of the first epoch that are measured
+SHARES = (1.0, 0.95, 0.9, 0.75, 0.5)  # of a batch that are of one class
+IN_ORDER, SHUFFLED, EVAL = "in_order", "shuffled", "eval"
+
+Networks = dict[str, nn.Module]
+Order = NDArray[np.intp]
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training.
+
+    Attributes:
+        name: the class that is left out.
+        seed: of the weights and the order of training.
+        ngf: the width of both networks.
+        batch_size: of training, and of the batches that are scored.
+    """
+
+    name: str
+    seed: int
+    ngf: int = 64
+    batch_size: int = 64
+
+    @property
+    def settings(self) -> ModelSettings:
+        """The optimiser's settings, and the weight of the residual in the score."""
+        return ModelSettings(
+            ngf=self.ngf,
+            ndf=self.ngf,
+            learning_rate=2e-4,
+            score_lambda=0.9,
+            batch_size=self.batch_size,
+        )
+
+    def networks(self, patches: PatchSource) -> Networks:
+        """Draw the weights of G and D."""
+        side, channels = patches.side, patches.channels
+        code = NetShape(side, channels, self.ngf, self.ngf, WIDENING * self.ngf)
+        features = NetShape(side, channels, self.ngf, self.ngf, FEATURES)
+        with drawn_from(self.seed):
+            return {"generator": Generator(code), "discriminator": Discriminator(features)}
+
+
+def train_step(model: Gan, x: Tensor) -> dict[str, Tensor]:
+    """Update G and D once on a batch x, (N, C, S, S) in [-1, 1]; return their losses."""
+    discriminator = model.discriminator
+    with model.step():
+        x_hat = model.generator(x)
+        real_logits, real_features = discriminator(x)
+        fake_logits, fake_features = discriminator(x_hat)
+        latent = mean_square(fake_features, real_features).mean()
+        through_d = LAMBDA_ADV * generator_adversarial_loss(fake_logits) + LAMBDA_LAT * latent
+        contextual = LAMBDA_CON * contextual_loss(x, x_hat)
+        loss_d = discriminator_loss(real_logits, fake_logits) + latent
+        (pull,) = torch.autograd.grad(through_d, x_hat, retain_graph=True)
+        loss_d.backward(inputs=list(discriminator.parameters()))
+        (contextual + (x_hat * pull).sum()).backward()
+    return {"loss_g": (through_d + contextual).detach(), "loss_d": loss_d.detach()}
+
+
+def orders(test: LabelledTest, seed: int) -> dict[str, Order]:
+    """Return the order of the test set in each protocol."""
+    in_order = np.argsort(~test.normal, kind="stable")
+    shuffled = np.random.default_rng(seed).permutation(len(test.labels))
+    return {IN_ORDER: in_order, SHUFFLED: shuffled, EVAL: in_order}
+
+
+def mixed_order(test: LabelledTest, share: float, batch_size: int, seed: int) -> Order:
+    """Return an order whose batches hold one class by a share, as long as both classes last.
+
+    Batches of mostly normal and of mostly abnormal images alternate; what is left of a class at
+    the end is left out.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = [rng.permutation(np.flatnonzero(kind)) for kind in (test.normal, ~test.normal)]
+    most = round(share * batch_size)
+    counts = ((most, batch_size - most), (batch_size - most, most))
+    places = [0, 0]
+    batches: list[Order] = []
+    while True:
+        for wanted in counts:
+            ends = [place + count for place, count in zip(places, wanted, strict=True)]
+            if any(end > len(kind) for end, kind in zip(ends, kinds, strict=True)):
+                return np.concatenate(batches) if batches else np.empty(0, dtype=np.intp)
+            batches += [k[a:b] for k, a, b in zip(kinds, places, ends, strict=True)]
+            places = ends
+
+
+def score(
+    networks: Networks, case: Case, test: LabelledTest, order: Order, *, own: bool
+) -> dict[str, float | None]:
+    """Return the AUC of the score and of its terms, on the test images of `order`.
+
+    Args:
+        networks: they stay in training mode if `own`, but should be a copy: batch-norm's running
+            statistics change.
+        case: how the score is weighted, and the batch size.
+        test: the test part.
+        order: of the images, which decides the batches.
+        own: whether batch-norm uses each batch's own statistics.
+    """
+    scorer = SkipGanomalyScorer(networks, case.settings).train(own)
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(order), case.batch_size):
+            x = to_tensor(test.patches[order[start : start + case.batch_size]], torch.device("cpu"))
+            terms = reference_terms(scorer, x)
+            parts.append(torch.stack([terms[name] for name in scorer.weights]).double())
+    rows, normal = torch.cat(parts, dim=1).numpy(), test.normal[order]
+    weights = np.array(list(scorer.weights.values()))
+    found = {"anomaly_score": weights @ rows, **dict(zip(scorer.weights, rows, strict=True))}
+    return {name: auc(values[normal], values[~normal]) for name, values in found.items()}
+
+
+def measure(
+    networks: Networks, case: Case, patches: PatchSource, test: LabelledTest
+) -> dict[str, dict[str, float | None]]:
+    """Return the AUCs of each protocol, by networks with the same weights."""
+    found = {}
+    for name, order in orders(test, case.seed).items():
+        copy = case.networks(patches)
+        for key, network in copy.items():
+            network.load_state_dict(network_state(networks)[key])
+        found[name] = score(copy, case, test, order, own=name != EVAL)
+    return found
+
+
+def measure_mixed(
+    networks: Networks, case: Case, patches: PatchSource, test: LabelledTest
+) -> dict[str, dict[str, float | None]]:
+    """Return the AUCs by the share of one class in a batch, by networks with the same weights."""
+    found = {}
+    for share in SHARES:
+        copy = case.networks(patches)
+        for key, network in copy.items():
+            network.load_state_dict(network_state(networks)[key])
+        order = mixed_order(test, share, case.batch_size, case.seed)
+        found[f"{share:g}"] = score(copy, case, test, order, own=True)
+    return found
+
+
+def run_case(case: Case, patches: PatchSource, test: LabelledTest, epochs: int, out: Path) -> None:
+    """Train a case up to so many epochs, from where it was left, and add its measurements."""
+    networks = case.networks(patches)
+    model = build_gan(networks, case.settings, epochs)  # nobody steps its schedules
+    reader = ShuffledReader(patches, case.batch_size, 0, 1, case.seed)
+    kept = out / "unfinished" / f"{case.name}-{case.seed}-{case.ngf}.pt"
+    first = 0
+    if kept.exists():
+        state = load_tensors(kept)
+        model.load_state(state["model"])
+        first = state["epoch"]
+    else:
+        add_row(out, case, 0, 0, measure(networks, case, patches, test))
+    steps = reader.batches_per_epoch
+    for epoch in range(first, epochs):
+        started, redrawn, lost = time.monotonic(), 0, {"loss_g": 0.0, "loss_d": 0.0}
+        batches = tqdm(reader.epoch(epoch), f"{case.name} {case.seed}, epoch {epoch + 1}", steps)
+        for step, batch in enumerate(batches, 1):
+            losses = train_step(model, to_tensor(batch, torch.device("cpu")))
+            lost = {name: lost[name] + float(value) / steps for name, value in losses.items()}
+            if float(losses["loss_d"]) < REDRAWN_BELOW:
+                redrawn += 1
+                fresh = Case(case.name, case.seed + 1000 * redrawn, case.ngf, case.batch_size)
+                drawn = network_state(fresh.networks(patches))
+                networks["discriminator"].load_state_dict(drawn["discriminator"])
+            if epoch == 0 and step in EARLY:
+                add_row(out, case, 0, step, measure(networks, case, patches, test))
+        seconds = round(time.monotonic() - started)
+        found = measure(networks, case, patches, test)
+        extra: dict[str, Any] = {"losses": lost, "redrawn": redrawn, "seconds": seconds}
+        if epoch + 1 == epochs:
+            extra["mixed"] = measure_mixed(networks, case, patches, test)
+        add_row(out, case, epoch + 1, (epoch + 1) * steps, found, extra)
+        save_tensors(kept, {"model": model.state(), "epoch": epoch + 1})
+
+
+def add_row(
+    out: Path,
+    case: Case,
+    epoch: int,
+    step: int,
+    found: Mapping[str, Any],
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one more measurement, in place of an earlier one of the same step."""
+    about = {"case": case.name, "seed": case.seed, "ngf": case.ngf, "epoch": epoch, "step": step}
+    rows = [row for row in read_rows(out) if any(row[name] != about[name] for name in about)]
+    rows.append({**about, "auc": found, **(extra or {})})
+    write_whole(out / ROWS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    print(f"{about}: " + ", ".join(f"{k} {v['anomaly_score']:.3f}" for k, v in found.items()))
+
+
+def read_rows(out: Path) -> Rows:
+    """Return the measurements so far."""
+    path = out / ROWS
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def unfinished(cases: Sequence[Case], epochs: int, out: Path) -> Iterator[Case]:
+    """Yield the cases that lack an epoch."""
+    done = {(row["case"], row["seed"], row["ngf"], row["epoch"]) for row in read_rows(out)}
+    for case in cases:
+        if any((case.name, case.seed, case.ngf, n) not in done for n in range(epochs + 1)):
+            yield case
+
+
+def parts_of(data: Cifar, case: str) -> tuple[PatchSource, LabelledTest]:
+    """Return 45,000 normal images to train on, and 9,000 normal and 6,000 abnormal ones to test."""
+    parts = data.case(case)
+    every: list[Patches] = [part.read(0, len(part)) for part in (parts.train, parts.validation)]
+    return ArrayStore(data.folder, TRAIN, np.concatenate(every)), parts.test
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description="CIFAR-10 at the authors' settings")
+    parser.add_argument("--data", type=Path, required=True, help="CIFAR-10, as scans.folder")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--epochs", type=int, default=3)
+    given = parser.parse_args()
+    data = Cifar(given.data, Size())
+    cases = [Case(name, seed) for seed, name in product(given.seeds, given.cases)]
+    for case in unfinished(cases, given.epochs, given.out):
+        run_case(case, *parts_of(data, case.name), given.epochs, given.out)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None

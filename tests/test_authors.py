@@ -1,0 +1,167 @@
+"""CIFAR-10 at the authors' settings: the step against plain autograd, orders, and resuming."""
+
+import copy
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+from experiments.array_store import ArrayStore
+from experiments.paper import authors
+from experiments.paper.authors import (
+    EVAL,
+    IN_ORDER,
+    SHUFFLED,
+    Case,
+    measure,
+    mixed_order,
+    orders,
+    read_rows,
+    run_case,
+    score,
+    train_step,
+    unfinished,
+)
+from experiments.paper.reference_protocol import LabelledTest
+from pipeline.common.names import NORMAL, TRAIN
+from pipeline.models.gan import build_gan
+from pipeline.models.methods.skip_ganomaly.nets import Generator
+from pipeline.models.tensor_files import load_tensors
+from tests.test_metrics import slow_auc
+
+CASE = Case("plane", 1, ngf=4, batch_size=8)
+
+
+def images(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def normals(tmp_path: Path) -> ArrayStore:
+    return ArrayStore(tmp_path, TRAIN, images(40, 0))
+
+
+@pytest.fixture
+def test() -> LabelledTest:
+    labels = np.array([NORMAL] * 20 + ["plane"] * 12)[np.random.default_rng(2).permutation(32)]
+    patches = images(32, 1)
+    patches[labels != NORMAL] //= 3
+    return LabelledTest(patches, labels, np.arange(32).astype(str))
+
+
+def test_a_step_takes_the_gradients_of_the_released_code(normals: ArrayStore) -> None:
+    ours = CASE.networks(normals)
+    theirs = copy.deepcopy(ours)
+    x = torch.from_numpy(images(8, 3).astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
+    losses = train_step(build_gan(ours, CASE.settings, 1), x.contiguous())
+    optimisers = {
+        name: torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        for name, network in theirs.items()
+    }
+    x_hat = theirs["generator"](x)
+    real, real_features = theirs["discriminator"](x)
+    fake, fake_features = theirs["discriminator"](x_hat)
+    ones, zeros = torch.ones(8), torch.zeros(8)
+    latent = ((fake_features - real_features) ** 2).mean()
+    loss_g = bce(fake, ones) + 50 * (x - x_hat).abs().mean() + latent
+    loss_d = bce(real, ones) + bce(fake, zeros) + latent
+    for name, loss in (("generator", loss_g), ("discriminator", loss_d)):
+        parameters = list(theirs[name].parameters())
+        found = torch.autograd.grad(loss, parameters, retain_graph=True)
+        for parameter, gradient in zip(parameters, found, strict=True):
+            parameter.grad = gradient
+    for optimiser in optimisers.values():
+        optimiser.step()
+    assert losses["loss_g"] == pytest.approx(loss_g.item(), rel=1e-5)
+    assert losses["loss_d"] == pytest.approx(loss_d.item(), rel=1e-5)
+    for name, network in ours.items():
+        for (key, mine), other in zip(
+            network.named_parameters(), theirs[name].parameters(), strict=True
+        ):
+            # Adam's first step is the rate times the gradient's sign, where there is a gradient.
+            agree = (mine - other).abs() < 1e-6
+            assert agree.float().mean() > 0.99, (name, key)
+
+
+def test_the_code_of_g_and_the_features_of_d_have_the_code_s_sizes(normals: ArrayStore) -> None:
+    networks = CASE.networks(normals)
+    x = code = torch.zeros(2, 3, 16, 16)
+    for level in cast(Generator, networks["generator"]).encoder:
+        code = level(code)
+    assert code.shape == (2, 32, 1, 1)
+    assert networks["discriminator"](x)[1].shape == (2, 100)
+
+
+def test_orders_of_the_test_set(test: LabelledTest) -> None:
+    found = orders(test, 0)
+    assert test.normal[found[IN_ORDER]].tolist() == [True] * 20 + [False] * 12
+    assert sorted(found[SHUFFLED]) == list(range(32))
+    assert not np.array_equal(found[SHUFFLED], found[IN_ORDER])
+
+
+@pytest.mark.parametrize(("share", "most"), [(1.0, 8), (0.75, 6), (0.5, 4)])
+def test_batches_hold_one_class_by_a_share(test: LabelledTest, share: float, most: int) -> None:
+    order = mixed_order(test, share, 8, 0)
+    normal = test.normal[order].reshape(-1, 8).sum(axis=1).tolist()
+    assert normal == [most if number % 2 == 0 else 8 - most for number in range(len(normal))]
+    assert len(np.unique(order)) == len(order) >= 16
+
+
+def test_auc_of_each_protocol(normals: ArrayStore, test: LabelledTest) -> None:
+    networks = CASE.networks(normals)
+    found = measure(networks, CASE, normals, test)
+    x = torch.from_numpy(test.patches.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
+    for name, order in orders(test, CASE.seed).items():
+        by_hand = copy.deepcopy(networks)
+        values = np.empty(len(order))
+        for start in range(0, len(order), 8):
+            rows = order[start : start + 8]
+            with torch.no_grad():
+                for network in by_hand.values():
+                    network.train(name != EVAL)
+                x_hat = by_hand["generator"](x[rows])
+                features = [by_hand["discriminator"](each)[1] for each in (x[rows], x_hat)]
+            residual = ((x[rows] - x_hat) ** 2).mean(dim=(1, 2, 3))
+            values[rows] = 0.9 * residual + 0.1 * ((features[0] - features[1]) ** 2).mean(dim=1)
+        expected = slow_auc(values[test.normal].tolist(), values[~test.normal].tolist())
+        assert found[name]["anomaly_score"] == pytest.approx(expected, abs=1e-3), name
+    assert found[IN_ORDER] != found[SHUFFLED] != found[EVAL]
+    again = measure(networks, CASE, normals, test)
+    assert again == found  # scoring leaves the networks as they are
+
+
+def test_a_killed_case_goes_on_with_the_same_result(
+    normals: ArrayStore, test: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authors, "EARLY", (2,))
+    run_case(CASE, normals, test, 2, tmp_path / "whole")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(authors, "measure_mixed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_case(CASE, normals, test, 2, tmp_path / "killed")
+    assert list(unfinished([CASE], 2, tmp_path / "killed")) == [CASE]
+    run_case(CASE, normals, test, 2, tmp_path / "killed")
+    assert list(unfinished([CASE], 2, tmp_path / "killed")) == []
+    whole, again = (
+        [{**row, "seconds": 0} for row in read_rows(tmp_path / name)]
+        for name in ("whole", "killed")
+    )
+    assert whole == again
+    assert [(row["epoch"], row["step"]) for row in whole] == [(0, 0), (0, 2), (1, 5), (2, 10)]
+    (kept,) = (tmp_path / "whole/unfinished").iterdir()
+    rates = [each["param_groups"][0]["lr"] for each in load_tensors(kept)["model"]["optimisers"]]
+    assert rates == [2e-4, 2e-4]  # it never falls
+    assert set(whole[-1]["mixed"]) == {"1", "0.95", "0.9", "0.75", "0.5"}
+
+
+def test_a_score_of_no_images_is_not_defined(normals: ArrayStore, test: LabelledTest) -> None:
+    only = np.flatnonzero(test.normal)
+    found = score(CASE.networks(normals), CASE, test, only, own=False)
+    assert found == {"anomaly_score": None, "residual": None, "latent": None}
