@@ -1,4 +1,4 @@
-# make demo   installs, runs the whole workflow on generated scans, prints the AUC table
+# make demo   installs what that needs, runs the whole workflow on generated scans, prints the AUC table
 # make test   installs, then lint, types and every test
 # make fast   the fast tests alone (no install)
 # make bench  prints what is fast, and by how much, with its bars
@@ -20,16 +20,24 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: install demo test check lint fast mlflow trivial bench faults fuzz mutants table1 table2 results
 
+# Without --no-compile, pip compiles every module of every package; few of them are imported.
+PIP_INSTALL = python -m pip install --quiet --no-compile --constraint requirements.lock --editable
+
 install: .venv/installed
 
-.venv/installed: pyproject.toml requirements.lock
+# What the workflow needs.
+.venv/ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --upgrade pip
-	python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	$(PIP_INSTALL) .
 	cp .venv/lib/python3*/site-packages/$(VEGA) .venv/vega-embed.js
 	touch $@
 
-demo: install
+# What the tests and benchmarks need as well.
+.venv/installed: .venv/ready
+	$(PIP_INSTALL) '.[dev]'
+	touch $@
+
+demo: .venv/ready
 	@dvc repro --quiet
 
 test: install check
@@ -46,7 +54,7 @@ lint:
 fast:
 	pytest --numprocesses 2 --dist worksteal
 
-mlflow: install
+mlflow: .venv/ready
 	@echo "The runs, in some seconds: $(RUNS)"
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(PORT)

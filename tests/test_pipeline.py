@@ -223,6 +223,7 @@ def test_one_mlflow_run_holds_the_pipeline_and_nests_the_sweep(project: Path) ->
         "false_alarm_rate",  # of windows, and of bags
         "folder",
         "seed",
+        "workers",
     ]
     assert "**Result**: AUC on the test part: " in parent.data.tags["mlflow.note.content"]
     top = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
