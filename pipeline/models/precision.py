@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from timeit import repeat
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
-from torch.utils.benchmark import Timer
 
 from pipeline.common.errors import InputError
 from pipeline.settings.model import Precision
@@ -39,8 +40,7 @@ def bfloat16_slowdown() -> float:
     seconds = {}
     for kind in (torch.float32, torch.bfloat16):
         x, weights = torch.ones(4, 64, 16, 16, dtype=kind), torch.ones(64, 64, 4, 4, dtype=kind)
-        timer = Timer("conv2d(x, weights)", globals={"conv2d": conv2d, "x": x, "weights": weights})
-        seconds[kind] = min(timer.timeit(1).median for _ in range(3))
+        seconds[kind] = min(repeat(partial(conv2d, x, weights), repeat=3, number=1))
     return seconds[torch.bfloat16] / seconds[torch.float32]
 
 
