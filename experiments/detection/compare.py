@@ -119,7 +119,7 @@ def labelled(folder: Path) -> Judged:
     """
     store = PatchStore(folder, LABELLED_VALIDATION)
     require_labels(store)
-    return Judged(store, Windows(~store.is_normal(), store.scan_ids))
+    return Judged(store, Windows(~store.is_normal(), store.scan_ids, store.origins, store.side))
 
 
 def with_projected(folder: Path) -> Judged:
@@ -129,7 +129,7 @@ def with_projected(folder: Path) -> Judged:
     patches = read_rows(store, rows)
     abnormal = np.arange(len(rows)) % 2 == 1
     patches[abnormal] = projected(patches[abnormal], store.side, seed=0)
-    windows = Windows(abnormal, store.scan_ids[rows])
+    windows = Windows(abnormal, store.scan_ids[rows], store.origins[rows], store.side)
     return Judged(ArrayStore(folder, VALIDATION, compressed(patches)), windows)
 
 

@@ -1,4 +1,4 @@
-"""Judges a score of windows (README.md): over all windows, within each scan, and by bag.
+"""Judges a score of windows (README.md): over all windows, within each scan, across, and by bag.
 
 Scores are (N,); a higher score is more abnormal. Windows of one scan are alike, so every bootstrap
 resamples whole scans.
@@ -16,10 +16,14 @@ from pipeline.common.metrics import auc, interval, resampled_aucs
 from pipeline.common.names import Scores
 from pipeline.common.tables import text_table
 from pipeline.patches.store import PatchStore
+from pipeline.patches.windows import highest_apart
 
 FALSE_ALARMS = 0.05  # of the normal bags
 TOP = 5  # windows of a bag that are averaged
 SAMPLES = 1000
+SHARES = (
+    "within", "cross", "first 1", "first 3", "bag AUC", "control", "bags, max", f"top {TOP}",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,14 @@ class Windows:
     Attributes:
         abnormal: (N,) True where a window holds a threat.
         scan_ids: (N,) the scan of each.
+        origins: (N, 2) of the windows in their scans; None if that is not known.
+        size: the windows' side in pixels.
     """
 
     abnormal: NDArray[np.bool_]
     scan_ids: NDArray[np.str_]
+    origins: NDArray[np.int32] | None = None
+    size: int = 64
 
     def of(self, scan: str) -> NDArray[np.bool_]:
         """(N,) True where a window is of the scan."""
@@ -89,6 +97,44 @@ def threat_bags_found(scores: Scores, windows: Windows, top: int) -> float | Non
     return float((threat > threshold).mean())
 
 
+def cross_auc(scores: Scores, windows: Windows) -> float | None:
+    """Threat windows against all windows of scans without a threat."""
+    in_normal_scans = np.isin(windows.scan_ids, windows.normal_scans())
+    return auc(scores[in_normal_scans], scores[windows.abnormal])
+
+
+def first_look(scores: Scores, windows: Windows, looks: int) -> float | None:
+    """Share of the scans with a threat in which one of the `looks` highest windows has a threat.
+
+    Of windows that overlap, the highest. None if it is not known where the windows are.
+    """
+    if windows.origins is None:
+        return None
+    found = []
+    for scan in windows.threat_scans():
+        own = np.flatnonzero(windows.of(scan))
+        first = highest_apart(scores[own], windows.origins[own], windows.size, looks)
+        found.append(bool(windows.abnormal[own[first]].any()))
+    return float(np.mean(found)) if found else None
+
+
+def bag_auc(scores: Scores, windows: Windows, *, control: bool = False) -> float | None:
+    """AUC of the scans with a threat against those without, by the mean of the `TOP` highest.
+
+    Args:
+        scores: (N,).
+        windows: what is known of them.
+        control: leave the threat windows out. What is left tells the scans apart by something
+            else, such as the session of scanning; 0.5 is nothing.
+    """
+    kept = ~windows.abnormal if control else np.ones(len(scores), dtype=np.bool_)
+    normal, threat = (
+        np.array([np.sort(scores[windows.of(scan) & kept])[-TOP:].mean() for scan in scans])
+        for scans in (windows.normal_scans(), windows.threat_scans())
+    )
+    return auc(normal, threat)
+
+
 def scores_text(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[str]) -> str:
     """A row for each score, with its difference from each of `lines`, which are scores too."""
     found = {name: _Found.of(each, windows) for name, each in scores.items()}
@@ -101,7 +147,7 @@ def scores_text(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[
     threat_scans, normal_scans = windows.threat_scans(), windows.normal_scans()
     return "\n".join(
         [
-            text_table(["AUC", "", *less, "within", "bags, max", f"top {TOP}"], rows),
+            text_table(["AUC", "", *less, *SHARES], rows),
             f"{threats} windows with a threat, {len(windows.abnormal) - threats} normal",
             f"{len(threat_scans)} scans with a threat, {len(normal_scans)} without",
         ]
@@ -121,6 +167,11 @@ class _Found:
         value = float(roc_auc_score(windows.abnormal, scores))
         shares = (
             auc_within_scans(scores, windows),
+            cross_auc(scores, windows),
+            first_look(scores, windows, 1),
+            first_look(scores, windows, 3),
+            bag_auc(scores, windows),
+            bag_auc(scores, windows, control=True),
             threat_bags_found(scores, windows, 1),
             threat_bags_found(scores, windows, TOP),
         )

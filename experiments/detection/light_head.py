@@ -8,15 +8,13 @@ from the labels of the other half, so no window is scored by a head that knew it
 detection method, because it knows the threats beforehand: it says whether the scans hold threats
 that a light model can learn, as real scans do (README.md in this folder).
 
-The features are granulometries: maps of attenuation are opened by discs of growing radius, and what
-remains tells how much of a window is in pieces that are thicker than the disc.
+The features are those of `pipeline.models.granulometry`.
 """
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -26,15 +24,14 @@ from tqdm import tqdm
 
 from experiments.detection.judging import Windows, require_labels, scores_text
 from pipeline.common.errors import InputError
-from pipeline.common.names import NORMAL, TEST, Image, Patches, Scores
-from pipeline.evaluation.trivial_scores import DENSE_LEVEL, METAL_LEVEL, TRIVIAL_SCORES
+from pipeline.common.names import NORMAL, TEST, Patches, Scores
+from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.models.granulometry import pixel_terms
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.windows import WindowRule
 
-RADII = (0, 1, 2, 3, 4, 6, 8, 10)  # pixels, of the discs
-BLURS = (1, 2, 4)  # sigma, pixels
 REGULARISATION = 0.1  # C of scikit-learn's logistic regression
 RULE = WindowRule()  # of windows cut from SIXray
 PER_SCAN = 100  # normal windows of a scan of SIXray, whose scans are large
@@ -43,31 +40,9 @@ SEED = 0
 Features = NDArray[np.float32]
 
 
-def attenuation_maps(window: Image) -> Image:
-    """Return four maps (S, S, 4) uint8 of a window: metal, dense matter, blueness, attenuation."""
-    pixels = window.astype(np.float32)
-    red, blue, brightness = pixels[..., 0], pixels[..., -1], pixels.mean(axis=2)
-    metal, dense = 255 * METAL_LEVEL - red, 255 * DENSE_LEVEL - brightness
-    maps = np.stack([metal, dense, blue - red, 255 - brightness], axis=2)
-    return np.maximum(maps, 0).astype(np.uint8)
-
-
-def window_features(window: Image) -> Features:
-    """Return the features (69,) of a window (S, S, C), from 0 to 1.
-
-    They are the mean and the maximum of each opened map, the total variation, the standard
-    deviation, and what each blur takes away.
-    """
-    maps, found = attenuation_maps(window), []
-    for radius in RADII:
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
-        opened = cv2.morphologyEx(maps, cv2.MORPH_OPEN, disc)
-        found += [*opened.mean(axis=(0, 1)), *opened.max(axis=(0, 1))]
-    brightness = window.mean(axis=2, dtype=np.float32)
-    variation = [np.abs(np.diff(brightness, axis=axis)).mean() for axis in (0, 1)]
-    lost = [np.abs(brightness - cv2.GaussianBlur(brightness, (0, 0), s)).mean() for s in BLURS]
-    found += [np.mean(variation), brightness.std(), *lost]
-    return np.array(found, np.float32) / np.float32(255)
+def features_of(patches: Patches) -> Features:
+    """Return the features (N, F) of patches (N, S, S, C), from 0 to 1."""
+    return np.stack(list(pixel_terms(patches).values()), axis=1).astype(np.float32)
 
 
 def halves(windows: Windows) -> Iterator[NDArray[np.bool_]]:
@@ -99,9 +74,8 @@ def head_scores(features: Features, windows: Windows) -> Scores:
 
 def judged_text(patches: Patches, windows: Windows) -> str:
     """Return the table of the head and of the scores without a model, for patches (N, S, S, C)."""
-    features = np.stack([window_features(patch) for patch in tqdm(patches, unit="window")])
     scores = {name: score(patches) for name, score in TRIVIAL_SCORES.items()}
-    scores["light_head"] = head_scores(features, windows)
+    scores["light_head"] = head_scores(features_of(patches), windows)
     return scores_text(scores, windows, ["metal_amount"])
 
 
