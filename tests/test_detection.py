@@ -167,7 +167,7 @@ def test_a_table_says_what_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(judging, "SAMPLES", 5)
     windows = Windows(np.array([True, False]), np.array(["a", "a"]))
     lines = scores_text({"one": np.array([1.0, 0.0])}, windows, []).split("\n")
-    assert lines[1].split() == ["one", "1.000", "[1.000", "1.000]", "1.00", "-", "-"]
+    assert lines[1].split() == ["one", "1.000", "[1.000", "1.000]", "1.00", *"-------"]
 
 
 def test_a_part_without_threats_is_refused(patches: Path) -> None:

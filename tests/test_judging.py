@@ -8,6 +8,9 @@ import pytest
 from experiments.detection.judging import (
     Windows,
     auc_within_scans,
+    bag_auc,
+    cross_auc,
+    first_look,
     require_labels,
     scores_text,
     threat_bags_found,
@@ -58,6 +61,38 @@ def test_bags_are_found_above_what_5_percent_of_normal_ones_reach() -> None:
     assert threat_bags_found(scores[:80], Windows(windows.abnormal[:80], scan_ids[:80]), 1) is None
 
 
+def test_across_scans_threats_are_compared_with_scans_without_any() -> None:
+    windows, scores = windows_and_scores()
+    threats = scores[windows.abnormal].tolist()
+    assert cross_auc(scores, windows) == pytest.approx(slow_auc(scores[64:].tolist(), threats))
+    assert cross_auc(scores[:64], Windows(windows.abnormal[:64], SCAN_IDS[:64])) is None
+
+
+def test_bags_are_compared_by_their_highest_windows_and_without_their_threats() -> None:
+    windows, scores = windows_and_scores()
+
+    def tops(scans: list[str], kept: np.ndarray) -> list[float]:
+        return [float(np.mean(sorted(scores[windows.of(s) & kept])[-5:])) for s in scans]
+
+    every = np.ones(96, dtype=bool)
+    for control, kept in ((False, every), (True, ~windows.abnormal)):
+        expected = slow_auc(tops(windows.normal_scans(), every), tops(windows.threat_scans(), kept))
+        assert bag_auc(scores, windows, control=control) == pytest.approx(expected)
+
+
+def test_the_first_look_is_at_the_highest_windows_of_each_scan_that_do_not_overlap() -> None:
+    origins = np.array([[0, 0], [0, 8], [0, 32], [0, 64]] * 2, dtype=np.int32)
+    scan_ids = np.repeat(["a", "b"], 4)
+    abnormal = np.array([0, 0, 1, 0, 0, 1, 0, 0], dtype=bool)
+    windows = Windows(abnormal, scan_ids, origins, size=16)
+    scores = np.array([4.0, 3, 2, 1, 4, 3, 2, 1])
+    # In b the threat's window overlaps a higher one, so nobody looks at it.
+    assert [first_look(scores, windows, looks) for looks in (1, 2, 3)] == [0, 0.5, 0.5]
+    scores[5] = 9
+    assert first_look(scores, windows, 1) == 0.5
+    assert first_look(scores, Windows(abnormal, scan_ids), 1) is None
+
+
 def test_the_table_has_a_row_for_each_score_with_its_differences_from_those_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -65,9 +100,12 @@ def test_the_table_has_a_row_for_each_score_with_its_differences_from_those_name
     windows, scores = windows_and_scores()
     text = scores_text({"first": scores, "second": -scores / 2}, windows, ["second"])
     assert text.split("\n") == [
-        "AUC                                     less second  within  bags, max  top 5",
-        "first   0.728 [0.740 0.797]  +0.457 [+0.479 +0.594]    0.83       0.25   0.38",
-        "second  0.272 [0.203 0.260]  +0.000 [+0.000 +0.000]    0.17       0.12   0.00",
+        "AUC                                     less second  within  cross  first 1  first 3  "
+        "bag AUC  control  bags, max  top 5",
+        "first   0.728 [0.740 0.797]  +0.457 [+0.479 +0.594]    0.83   0.76        -        -     0"
+        ".75     0.53       0.25   0.38",
+        "second  0.272 [0.203 0.260]  +0.000 [+0.000 +0.000]    0.17   0.24        -        -     0"
+        ".31     0.34       0.12   0.00",
         "27 windows with a threat, 69 normal",
         "8 scans with a threat, 4 without",
     ]
@@ -87,8 +125,10 @@ def test_shares_that_are_not_defined_are_dashes_in_the_table(
     threats = np.arange(96) < 64  # of the scans with one
     windows = Windows(windows.abnormal[threats], windows.scan_ids[threats])
     assert scores_text({"first": scores[threats]}, windows, []).split("\n") == [
-        "AUC                         within  bags, max  top 5",
-        "first  0.699 [0.704 0.753]    0.83          -      -",
+        "AUC                         within  cross  first 1  first 3  bag AUC  control  "
+        "bags, max  top 5",
+        "first  0.699 [0.704 0.753]    0.83      -        -        -        -        -  "
+        "        -      -",
         "27 windows with a threat, 37 normal",
         "8 scans with a threat, 0 without",
     ]

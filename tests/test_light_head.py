@@ -9,26 +9,13 @@ from sklearn.metrics import roc_auc_score
 from experiments.detection import judging, light_head
 from experiments.detection.judging import Windows
 from experiments.detection.light_head import (
-    RADII,
     halves,
     head_scores,
     judged_text,
     sixray_windows,
-    window_features,
 )
-from pipeline.common.names import Image
 from pipeline.settings.windows import WindowRule
-
-SIDE, RADIUS = 64, 5
-BLUE = (30, 80, 170)  # metal: red is 0.5 less 0.38
-
-
-def window(radius: int = RADIUS) -> Image:
-    """Return a white window with a disc of metal in its middle."""
-    rows, columns = np.indices((SIDE, SIDE)) - SIDE // 2
-    image = np.full((SIDE, SIDE, 3), 255, np.uint8)
-    image[rows**2 + columns**2 <= radius**2] = BLUE
-    return image
+from tests.models.test_granulometry import RADIUS, with_disc
 
 
 def sheet(scans: int = 12) -> tuple[np.ndarray, Windows]:
@@ -39,22 +26,6 @@ def sheet(scans: int = 12) -> tuple[np.ndarray, Windows]:
     features = rng.normal(0, 1, (len(scan_ids), 2))
     features[abnormal] += 2
     return features.astype(np.float32), Windows(abnormal, scan_ids)
-
-
-def test_an_opening_keeps_what_is_thicker_than_its_disc() -> None:
-    found = window_features(window())
-    assert found.shape == (69,)
-    metal_maximum = found[4 : 8 * len(RADII) : 8]
-    kept = np.array(RADII) <= RADIUS
-    np.testing.assert_allclose(metal_maximum[kept], 0.5 - BLUE[0] / 255, atol=1 / 255)
-    np.testing.assert_array_equal(metal_maximum[~kept], 0)
-    area = np.count_nonzero(window()[..., 0] == BLUE[0]) / SIDE**2
-    assert found[0] == pytest.approx(area * (0.5 - BLUE[0] / 255), rel=0.02)
-
-
-def test_air_has_no_features() -> None:
-    air = np.full((SIDE, SIDE, 3), 255, np.uint8)
-    np.testing.assert_allclose(window_features(air), 0, atol=1e-6)
 
 
 def test_a_scan_is_in_one_half_and_both_halves_have_both_kinds() -> None:
@@ -98,7 +69,7 @@ def test_the_head_has_a_row_beside_metal(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(judging, "SAMPLES", 5)
     scan_ids = np.repeat(["a", "b", "c", "d"], 6)
     abnormal = (scan_ids < "c") & (np.arange(24) % 2 == 0)
-    patches = np.stack([window(RADIUS if each else 1) for each in abnormal])
+    patches = np.stack([with_disc(RADIUS if each else 1) for each in abnormal])
     rows = judged_text(patches, Windows(abnormal, scan_ids)).split("\n")
     found = {row.split()[0]: row.split()[1] for row in rows[1:] if row}
     assert found["metal_amount"] == found["light_head"] == "1.000"
