@@ -81,7 +81,8 @@ def test_bags_are_compared_by_their_highest_windows_and_without_their_threats() 
 
 
 def test_the_first_look_is_at_the_highest_windows_of_each_scan_that_do_not_overlap() -> None:
-    origins = np.array([[0, 0], [0, 8], [0, 32], [0, 64]] * 2, dtype=np.int32)
+    columns = [0, 32, 64, 96, 0, 8, 32, 64]
+    origins = np.array([[0, column] for column in columns], dtype=np.int32)
     scan_ids = np.repeat(["a", "b"], 4)
     abnormal = np.array([0, 0, 1, 0, 0, 1, 0, 0], dtype=bool)
     windows = Windows(abnormal, scan_ids, origins, size=16)
