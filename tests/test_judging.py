@@ -88,7 +88,7 @@ def test_the_first_look_is_at_the_highest_windows_of_each_scan_that_do_not_overl
     windows = Windows(abnormal, scan_ids, origins, size=16)
     scores = np.array([4.0, 3, 2, 1, 4, 3, 2, 1])
     # In b the threat's window overlaps a higher one, so nobody looks at it.
-    assert [first_look(scores, windows, looks) for looks in (1, 2, 3)] == [0, 0.5, 0.5]
+    assert [first_look(scores, windows, looks) for looks in (1, 2, 3)] == [0, 0, 0.5]
     scores[5] = 9
     assert first_look(scores, windows, 1) == 0.5
     assert first_look(scores, Windows(abnormal, scan_ids), 1) is None
