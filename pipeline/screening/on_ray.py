@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import ray
 import torch
+from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.cluster.preflight import is_shared
@@ -38,6 +39,9 @@ def screen_on_ray(
         out: the folder of the results.
         jobs: the scans.
         workers: number of scans that are screened at once, each on one core.
+
+    Raises:
+        OSError: the results cannot be written.
     """
     sent = [ray.put(pickle.dumps((model, source, out, Path.cwd())))]
     screen: Any = _screen
@@ -51,7 +55,10 @@ def screen_on_ray(
     while running:
         ready, running = ray.wait(running)
         running += [screen.remote(sent, *job) for job in islice(waiting, len(ready))]
-        yield from ray.get(ready)
+        try:
+            yield from ray.get(ready)
+        except RayTaskError as error:
+            raise error.cause from None  # as one process would raise it: the disk is full
 
 
 @ray.remote(num_cpus=1)

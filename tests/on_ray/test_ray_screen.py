@@ -17,6 +17,18 @@ from tests.tiny_model import make_model
 pytestmark = ON_RAY
 
 
+def test_a_worker_that_cannot_write_raises_as_one_process_does(
+    session: None, tmp_path: Path
+) -> None:
+    scans, out = make_sixray(tmp_path / "in", normal=2, threat=0), tmp_path / "out"
+    options = Options(0.3, None, partial(screen_on_ray, workers=2))
+    screener = FolderScreener(scans, make_model(), {}, out, options)
+    (out / "heat").write_text("not a folder")
+    with pytest.raises(OSError, match="heat") as error:
+        screener.screen()
+    assert "ray" not in str(error.value)
+
+
 def test_workers_find_the_same(
     session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
