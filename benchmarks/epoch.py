@@ -20,11 +20,11 @@ from benchmarks.floor import BATCH, LATENT_DIM
 from benchmarks.read import make_store
 from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
 from benchmarks.train_step import LOSSES, model_settings
-from pipeline.models.detector import to_tensor
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.nets import NetShape
+from pipeline.models.pixels import to_tensor
 from pipeline.patches.batches import BUFFER_BLOCKS, ShuffledReader
 from pipeline.patches.shard_file import BLOCK_ROWS
 

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from pipeline.common.names import NORMAL, TRAIN
-from pipeline.models.detector import to_tensor
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.nets import NetShape
+from pipeline.models.pixels import to_tensor
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.manifest import write_manifest
 from pipeline.patches.places import Places

@@ -12,13 +12,14 @@ from pipeline.models.interface import method_of
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import upload_patches
+from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.params import load_settings
 from pipeline.sweeps.results import choose_settings, read_best
 from pipeline.tracking.runs import Origin, chosen_params, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
-from pipeline.training.criterion import CRITERION, training_normals
+from pipeline.training.criterion import CRITERION, load_validation, training_normals
 from pipeline.training.curves import LogCurves
-from pipeline.training.loop import State, TrainSettings, net_shape
+from pipeline.training.loop import State, TrainSettings, fit_without_training, net_shape
 from pipeline.training.on_ray import TrainJob, require_trainable, train_on_ray
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
@@ -33,21 +34,22 @@ def main() -> None:
     losses = method_of(model_settings).effective(chosen_losses)
     training = TrainSettings(model_settings, losses, block.epochs, block.seed)
     data = read_manifest(PATCHES)["data"]
-    require_trainable(training, PatchStore(PATCHES, TRAIN), block.workers, block)
+    trains = model_settings.method not in WITHOUT_NETWORKS
+    if trains:
+        require_trainable(training, PatchStore(PATCHES, TRAIN), block.workers, block)
     run = pipeline_run(Tracker.open(), Origin.now(settings, data))
     chosen = {**asdict(model_settings), **asdict(losses)}
     run.log_params(chosen_params(chosen))
-    storage = Storage.of(settings.storage)
-    job = TrainJob(
-        settings=training,
-        patches=str(PATCHES.resolve()),
-        key=training.key(data, block.workers),
-        shared=upload_patches(PATCHES, storage, settings.cache_gb),
-    )
-    with ray_session():
-        curves = [LogCurves(run)]
-        state = train_on_ray(job, block.workers, block, storage, curves)
-    validation = PatchStore(PATCHES, VALIDATION)
+    key, validation = training.key(data, block.workers), PatchStore(PATCHES, VALIDATION)
+    if trains:
+        storage = Storage.of(settings.storage)
+        shared = upload_patches(PATCHES, storage, settings.cache_gb)
+        job = TrainJob(training, str(PATCHES.resolve()), key, shared=shared)
+        with ray_session():
+            state = train_on_ray(job, block.workers, block, storage, [LogCurves(run)])
+    else:
+        criterion = load_validation(validation, training.seed, labelled=None)
+        state = fit_without_training(training, PatchStore(PATCHES, TRAIN), criterion)
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),
         state["best"],
@@ -57,7 +59,7 @@ def main() -> None:
         validation.scan_ids,
         settings.extract.window_rule,
         block.false_alarm_rate,
-        {"settings": chosen, "data": data, "key": job.key},
+        {"settings": chosen, "data": data, "key": key},
     )
     model.save(TRAINED / MODEL)
     history = state["history"]
@@ -68,6 +70,8 @@ def main() -> None:
 def trained_text(state: State) -> str:
     """Return a line about a training: its epochs, and the one that is kept."""
     best = state["best"]
+    if state["epoch"] == 0:
+        return f"nothing to train; {CRITERION} {best['criterion']:.3f}"
     return (
         f"trained {state['epoch']} epochs; epoch {best['epoch']} is kept, "
         f"which has the best {CRITERION}, {best['criterion']:.3f}"

@@ -45,7 +45,7 @@ def test_the_row_of_best_is_of_what_the_preset_says(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(params)
     preset = load_settings(tmp_path / "params.yaml", ROOT / "presets.yaml").model
     asked = Size(ngf=16, epochs=1, learning_rate=1e-3)
-    assert compare.best_of(settings_of("skip_ganomaly", asked, 0)).model == preset
+    assert compare.early_neighbours_of(settings_of("skip_ganomaly", asked, 0)).model == preset
 
 
 def test_best_stands_beside_the_method_as_printed_on_cifar_10(
@@ -98,7 +98,7 @@ def test_what_is_trained_differs_from_what_is_not(patches: Path) -> None:
     model = compare.trained(settings, normals, PatchStore(patches, VALIDATION))
 
     def features_of_untrained(seen: np.ndarray) -> np.ndarray:
-        return compare.untrained(compare.best_of(settings), normals, seen).features(patch)
+        return compare.untrained(compare.early_neighbours_of(settings), normals, seen).features(patch)
 
     patch = seen[:1]
     plain = features_of_untrained(seen)

@@ -16,12 +16,12 @@ from pipeline.models.detector import (
     calibrate,
     calibrated_model,
     fitted_detector,
-    to_tensor,
 )
 from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
+from pipeline.models.pixels import to_tensor
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.settings.windows import WindowRule
 from tests.darkness import DarknessScorer
@@ -133,7 +133,7 @@ def test_reconstructions_are_the_generator_s_and_features_the_discriminator_s(
         x = to_tensor(patches, CPU)
         x_hat, features = scorer.generator(x), scorer.discriminator(x)[1]
     pixels = np.round((x_hat.permute(0, 2, 3, 1).numpy() + 1) / 2 * 255)
-    found = detector.reconstruct(patches)
+    found = np.asarray(detector.reconstruct(patches))
     assert found.dtype == np.uint8
     np.testing.assert_allclose(found, pixels, atol=1)  # where a half is rounded
     assert np.mean(found == pixels) > 0.99
@@ -269,7 +269,7 @@ class Exaggerating(DarknessScorer):
 
 def test_reconstructions_stay_in_the_range_of_pixels() -> None:
     patches = np.array([0, 64, 100, 128, 192, 255], dtype=np.uint8).reshape(6, 1, 1, 1)
-    found = Detector(Exaggerating()).reconstruct(patches).flatten()
+    found = np.asarray(Detector(Exaggerating()).reconstruct(patches)).flatten()
     np.testing.assert_allclose(found, [0, 0.5, 72.5, 128.5, 255, 255], atol=0.5)
 
 

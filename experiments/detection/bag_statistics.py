@@ -4,7 +4,7 @@
 
 For each seed, cuts generated scans into `work/bag_statistics/SEED`, turns the scores of the windows
 of the labelled validation scans into p-values among validation normals, and pools the bags of all
-seeds. With `--epochs` it also trains the method as printed and the preset `best` on each seed, in
+seeds. With `--epochs` it also trains the method as printed and early neighbours on each seed, in
 one process. Reads no test part.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from experiments.detection.compare import AS_PRINTED, best_of, trained
+from experiments.detection.compare import AS_PRINTED, early_neighbours_of, trained
 from experiments.detection.judging import require_labels
 from experiments.paper.cells import Size, settings_of
 from pipeline.common.errors import InputError
@@ -90,7 +90,7 @@ def window_scores(patches: Path, seed: int, epochs: int) -> dict[str, tuple[Scor
     if epochs:
         size = Size(ngf=NGF, epochs=epochs, learning_rate=LEARNING_RATE)
         settings = settings_of(DEFAULT_METHOD, size, seed)
-        for name, each in ((AS_PRINTED, settings), ("preset best", best_of(settings))):
+        for name, each in ((AS_PRINTED, settings), ("early neighbours", early_neighbours_of(settings))):
             detector = trained(each, normals, validation)
             for scores, store in zip(found, (validation, labelled), strict=True):
                 scores[name] = detector.score(store.blocks()).anomaly

@@ -24,8 +24,8 @@ from experiments.detection.judging import Windows, require_labels, scores_text
 from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_VALIDATION, NORMAL, Patches, Scores
 from pipeline.evaluation.trivial_scores import metal_amount
-from pipeline.models.detector import to_tensor
 from pipeline.models.nets import drawn_from
+from pipeline.models.pixels import to_tensor
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows

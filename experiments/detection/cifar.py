@@ -1,4 +1,4 @@
-"""The preset `best` on CIFAR-10; each class in turn is abnormal (README.md in this folder).
+"""Early neighbours on CIFAR-10; each class in turn is abnormal (README.md in this folder).
 
     python -m experiments.detection.cifar --data path/to/cifar10 --ngf 16 --epochs 1 --share 0.5
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from experiments.detection.compare import best_of, trained
+from experiments.detection.compare import early_neighbours_of, trained
 from experiments.detection.judging import Windows
 from experiments.paper.cell_runner import Parts
 from experiments.paper.cells import SEEDS, Size, settings_of
@@ -30,42 +30,42 @@ SAMPLES = 200
 
 
 def scores_of(parts: Parts, size: Size, seed: int) -> tuple[Scores, Scores]:
-    """Of the test part, as printed and by the preset `best`."""
+    """Of the test part, as printed and by early neighbours."""
     settings = settings_of(DEFAULT_METHOD, size, seed)
-    printed, best = (
+    printed, early = (
         trained(each, parts.train, parts.validation).score([parts.test.patches]).anomaly
-        for each in (settings, best_of(settings))
+        for each in (settings, early_neighbours_of(settings))
     )
-    return printed, best
+    return printed, early
 
 
 def lines(data: Cifar, cases: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
     """A line for each case and seed, and then the means."""
-    yield f"{'case':<8}{'seed':>5}{'as printed':>12}{'best':>8}{'best less as printed':>28}"
+    yield f"{'case':<8}{'seed':>5}{'as printed':>12}{'early':>8}{'early less as printed':>28}"
     found = []
     for case in cases:
         parts = data.case(case)
         windows = Windows(~parts.test.normal, parts.test.scan_ids)
         for seed in seeds:
             scores = scores_of(parts, data.size, seed)
-            printed, best = (float(roc_auc_score(windows.abnormal, each)) for each in scores)
+            printed, early = (float(roc_auc_score(windows.abnormal, each)) for each in scores)
             low, high = interval(_difference(scores, windows))
-            found.append((printed, best))
-            difference = f"{best - printed:+.3f} [{low:+.3f} {high:+.3f}]"
-            yield f"{case:<8}{seed:>5}{printed:>12.3f}{best:>8.3f}{difference:>28}"
-    printed, best = np.mean(found, axis=0)
-    yield f"{'mean':<13}{printed:>12.3f}{best:>8.3f}"
+            found.append((printed, early))
+            difference = f"{early - printed:+.3f} [{low:+.3f} {high:+.3f}]"
+            yield f"{case:<8}{seed:>5}{printed:>12.3f}{early:>8.3f}{difference:>28}"
+    printed, early = np.mean(found, axis=0)
+    yield f"{'mean':<13}{printed:>12.3f}{early:>8.3f}"
 
 
 def _difference(scores: tuple[Scores, Scores], windows: Windows) -> Scores:
-    printed, best = (
+    printed, early = (
         resampled_aucs(each, windows.abnormal, windows.scan_ids, SAMPLES, seed=0) for each in scores
     )
-    return best - printed
+    return early - printed
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="the preset best on CIFAR-10")
+    parser = argparse.ArgumentParser(description="early neighbours on CIFAR-10")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10, as scans.folder")
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)

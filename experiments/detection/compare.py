@@ -5,8 +5,8 @@
         --learning-rate 1e-3
 
 Scores the windows of the labelled validation scans by Skip-GANomaly as printed, and by the distance
-to the nearest training normals in four spaces: f(x), the discriminator's first convolution (the
-preset `best`), the same convolution of untrained networks, and 8x8 pixels. A model that does not
+to the nearest training normals in four spaces: f(x), the discriminator's first convolution (early
+neighbours), the same convolution of untrained networks, and 8x8 pixels. A model that does not
 beat the last two has learned nothing from training. If no validation scan has a threat, use
 `--projected` to lay threats over normal scans (`experiments.detection.projection`). Reads no test
 part, and needs neither Ray, MLflow nor DVC.
@@ -31,10 +31,11 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION, Patches, Scores
 from pipeline.evaluation.evaluate import without_model
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
-from pipeline.models.detector import SCORE_BATCH, Detector, fitted_detector, to_tensor
+from pipeline.models.detector import SCORE_BATCH, Detector, fitted_detector
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
 from pipeline.models.neighbours import NormalFeatures
+from pipeline.models.pixels import to_tensor
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 from pipeline.settings.methods import DEFAULT_METHOD
 from pipeline.settings.model import LatentScore
@@ -43,14 +44,14 @@ from pipeline.training.loop import CPU, TrainSettings, Worker, net_shape, train
 
 THUMBNAIL = 8  # pixels
 MOST_JUDGED = 4096  # validation normals with and without a threat over them
-UNTRAINED = "best, untrained"
+UNTRAINED = "early neighbours, untrained"
 AS_PRINTED = "anomaly_score"
 
 Features = NDArray[np.floating]  # (N, any length)
 
 
 def neighbour_distance(features: Features, normals: Features) -> Scores:
-    """The distance that the preset `best` takes, of any features; (N,)."""
+    """The distance that `early_neighbours` takes, of any features; (N,)."""
     distances: Scores = NormalFeatures(torch.from_numpy(normals))(
         torch.from_numpy(features)
     ).numpy()
@@ -74,8 +75,8 @@ def trained(settings: TrainSettings, normals: PatchSource, validation: PatchSour
     return fitted_detector(shape, state["best"]["networks"], settings.model, fit_to, CPU)
 
 
-def best_of(settings: TrainSettings) -> TrainSettings:
-    """The same with what the preset `best` changes."""
+def early_neighbours_of(settings: TrainSettings) -> TrainSettings:
+    """The same, scored by early neighbours."""
     return scored_by(settings, "early_neighbours")
 
 
@@ -139,11 +140,11 @@ def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str,
     patches = judged.store.read(0, len(judged.store))
     settings = settings_of(DEFAULT_METHOD, size, seed)
     seen = np.concatenate(list(training_normals(normals)))
-    plain = untrained(best_of(settings), normals, seen)
+    plain = untrained(early_neighbours_of(settings), normals, seen)
     validation = PatchStore(folder, VALIDATION)
     found, by_features, best = (
         trained(each, normals, validation).score([patches])
-        for each in (settings, scored_by(settings, "neighbours"), best_of(settings))
+        for each in (settings, scored_by(settings, "neighbours"), early_neighbours_of(settings))
     )
     return {
         **without_model(judged.store, normals),
@@ -152,7 +153,7 @@ def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str,
         **found.terms,
         AS_PRINTED: found.anomaly,
         "neighbours of f(x)": by_features.anomaly,
-        "preset best": best.anomaly,
+        "early neighbours": best.anomaly,
     }
 
 

@@ -8,7 +8,7 @@ from the labels of the other half, so no window is scored by a head that knew it
 detection method, because it knows the threats beforehand: it says whether the scans hold threats
 that a light model can learn, as real scans do (README.md in this folder).
 
-The features are those of `pipeline.models.granulometry`.
+The features are those of `experiments.detection.terms`.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from experiments.detection.judging import Windows, require_labels, scores_text
+from experiments.detection.terms import pixel_terms
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, TEST, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
-from pipeline.models.granulometry import pixel_terms
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows
 from pipeline.scans.sources.masks import SIXRAY, MasksSource

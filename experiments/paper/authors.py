@@ -40,13 +40,13 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import write_whole
 from pipeline.common.metrics import auc
 from pipeline.common.names import TRAIN, Patches
-from pipeline.models.detector import to_tensor
 from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.losses import discriminator_loss, generator_adversarial_loss, mean_square
 from pipeline.models.methods.skip_ganomaly.losses import contextual_loss
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import Generator
 from pipeline.models.nets import Discriminator, NetShape, drawn_from
+from pipeline.models.pixels import to_tensor
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 from experiments.paper.protocols import Protocol
 from pipeline.common.files import code_digest, digest, write_whole
 from pipeline.models.interface import method_of
-from pipeline.settings.methods import OPTIONS, MethodName
+from pipeline.settings.methods import OPTIONS, WITHOUT_NETWORKS, MethodName
 from pipeline.settings.model import LAMBDAS, LossSettings, ModelSettings
 from pipeline.training.loop import TrainSettings
 
@@ -21,7 +21,7 @@ CELLS = "cells.jsonl"
 SEEDS = (0, 1, 2)
 NO_METHOD: Final = "none"  # of a cell with the scores that need no model
 CIFAR = "cifar10"
-METHODS = get_args(MethodName)
+METHODS = tuple(name for name in get_args(MethodName) if name not in WITHOUT_NETWORKS)
 PROTOCOLS = get_args(Protocol)
 
 

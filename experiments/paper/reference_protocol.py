@@ -23,12 +23,13 @@ from experiments.paper.protocols import HONEST, IN_ORDER, Protocol
 from pipeline.common.metrics import auc
 from pipeline.common.names import NORMAL, Patches
 from pipeline.evaluation.evaluate import ANOMALY, TestScores
-from pipeline.models.detector import fitted_detector, to_tensor
+from pipeline.models.detector import fitted_detector
 from pipeline.models.interface import Scorer, method_of
 from pipeline.models.losses import mean_square
 from pipeline.models.methods.ganomaly.method import GanomalyScorer
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.nets import NetShape, features_of_both
+from pipeline.models.pixels import to_tensor
 from pipeline.models.precision import products
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.store import PatchSource, PatchStore

@@ -41,7 +41,8 @@ class Exemplars:
     """Patches for Figure 7.
 
     Attributes:
-        patches, reconstructions: (N, S, S, C) uint8, C from 1 to 3.
+        patches: (N, S, S, C) uint8, C from 1 to 3.
+        reconstructions: of the same shape; None if the method reconstructs nothing.
         titles: N, the class and score of each patch.
         caption: by which rule the patches were chosen.
         around: (N, 3S, 3S, C) uint8, the scan around each patch, which is its middle; None if each
@@ -50,7 +51,7 @@ class Exemplars:
     """
 
     patches: Patches
-    reconstructions: Patches
+    reconstructions: Patches | None
     titles: Sequence[str]
     caption: str
     around: Patches | None = None
@@ -150,22 +151,28 @@ def draw_tsne(
 def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
     """Draw Figure 7: input, reconstruction and residual, a column per patch.
 
+    Without a reconstruction, the input alone.
     Where the patches are windows of scans, the scan around each is drawn above, with a box around
     the window, and the threats are outlined.
     """
     columns, side = exemplars.patches.shape[:2]
-    rows = ["input", "reconstruction", "residual"]
-    if exemplars.around is not None:
-        rows = ["in the scan", *rows]
+    x_hat = exemplars.reconstructions
+    rows = ["in the scan"] * (exemplars.around is not None) + ["input"]
+    first = len(rows) - 1
+    if x_hat is not None:
+        rows += ["reconstruction", "residual"]
     figure = Figure(figsize=(1.3 * columns + 0.9, 1.4 * len(rows) + 0.8), layout="constrained")
     grid = np.atleast_2d(figure.subplots(len(rows), columns, squeeze=False))
-    residual = np.abs(exemplars.patches.astype(np.int16) - exemplars.reconstructions).mean(axis=3)
-    ceiling = float(np.percentile(residual, 99.5)) or 1.0
     for column in range(columns):
-        grid[-3, column].imshow(displayable(exemplars.patches[column]))
-        grid[-2, column].imshow(displayable(exemplars.reconstructions[column]))
-        shown = grid[-1, column].imshow(residual[column], cmap="magma", vmin=0, vmax=ceiling)
+        grid[first, column].imshow(displayable(exemplars.patches[column]))
         grid[0, column].set_title(exemplars.titles[column], fontsize=8)
+    if x_hat is not None:
+        residual = np.abs(exemplars.patches.astype(np.int16) - x_hat).mean(axis=3)
+        ceiling = float(np.percentile(residual, 99.5)) or 1.0
+        for column in range(columns):
+            grid[-2, column].imshow(displayable(x_hat[column]))
+            shown = grid[-1, column].imshow(residual[column], cmap="magma", vmin=0, vmax=ceiling)
+        figure.colorbar(shown, ax=grid[-1, :].tolist(), label="of 255")
     if exemplars.around is not None and exemplars.threats is not None:
         middle = slice(side, 2 * side)
         for column, threats in enumerate(exemplars.threats):
@@ -179,7 +186,6 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
         axes.set(xticks=[], yticks=[])
     for axes, name in zip(grid[:, 0], rows, strict=True):
         axes.set_ylabel(name, fontsize=9)
-    figure.colorbar(shown, ax=grid[-1, :].tolist(), label="of 255")
     _caption(figure, exemplars.caption)
     save_figure(figure, path)
     return figure

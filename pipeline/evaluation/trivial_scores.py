@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from pipeline.common.names import Patches, Scores
+from pipeline.models.attenuation import DENSE_LEVEL, METAL_LEVEL
 
-DENSE_LEVEL = 0.3
-METAL_LEVEL = 0.5
 AXES = (1, 2, 3)
 
 

@@ -17,8 +17,8 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import Patches
 from pipeline.models.bag_scores import Tails
 from pipeline.models.interface import Scorer, method_of
-from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import NetShape, fold_batch_norm
+from pipeline.models.pixels import to_patches, to_tensor
 from pipeline.models.precision import products
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.settings.methods import MethodName
@@ -95,11 +95,10 @@ class Detector:
             self.scorer.fit(to_tensor(batch, self.device) for batch in _batches(normals))
 
     @torch.inference_mode()
-    def reconstruct(self, patches: Patches) -> Patches:
-        """Return the reconstructions x_hat of patches, (N, H, W, C) uint8."""
+    def reconstruct(self, patches: Patches) -> Patches | None:
+        """Return the reconstructions x_hat of patches, (N, H, W, C) uint8, or None."""
         x_hat = self.scorer.reconstruct(to_tensor(patches, self.device))
-        pixels = ((x_hat + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        return pixels.permute(0, 2, 3, 1).cpu().numpy()  # (N, C, H, W) to (N, H, W, C)
+        return None if x_hat is None else to_patches(x_hat)
 
     @torch.inference_mode()
     def features(self, patches: Patches) -> NDArray[np.float32]:
@@ -155,7 +154,7 @@ def calibrated_model(
     are windows of the scans `scan_ids` by `rule`.
     """
     detector = fitted_detector(shape, best["networks"], settings, normals)
-    fitted = detector.scorer.normals
+    compared = detector.scorer.normals
     anomaly = detector.score(validation).anomaly
     return TrainedModel(
         shape,
@@ -165,21 +164,8 @@ def calibrated_model(
         {**provenance, "epoch": best["epoch"], "criterion": best["criterion"]},
         Tails.of(anomaly, scan_ids),
         rule,
-        None if fitted is None else fitted.features.cpu(),
+        None if compared is None else compared.cpu(),
     )
-
-
-def to_tensor(patches: Patches, device: torch.device) -> Tensor:
-    """Convert uint8 (N, H, W, C), 0 to 255, to float32 (N, C, H, W) in [-1, 1], tanh's range."""
-    pixels = torch.from_numpy(patches)
-    if device.type == "cuda":
-        pixels = pixels.pin_memory()  # so that the copy runs during the previous step
-    return normalise(pixels.to(device, non_blocking=True))
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """Convert a tensor as `to_tensor` does. Channels stay last: convolutions run fastest so."""
-    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 @dataclass(frozen=True)
@@ -194,7 +180,7 @@ class TrainedModel:
         provenance: settings, best epoch and its criterion, digest of the data.
         tails: of the scores of validation normal windows and bags, for p-values.
         rule: the rule by which its scans are cut into windows.
-        normals: features of training normals, (M, d), if scores are distances from them.
+        normals: features of training normals, (M, d), if scores compare with them.
     """
 
     shape: NetShape
@@ -210,7 +196,7 @@ class TrainedModel:
         """Build a detector with these weights, ready to score."""
         detector = build_detector(self.shape, self.networks, self.settings)
         if self.normals is not None:
-            detector.scorer.normals = NormalFeatures(self.normals)
+            detector.scorer.compare_with(self.normals)
         return detector
 
     def save(self, path: Path) -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.gan import Gan
-from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import NetShape
 from pipeline.settings.model import LAMBDAS, LossSettings, ModelSettings
 
@@ -20,11 +19,11 @@ class Scorer(nn.Module, ABC):
 
     Attributes:
         weights: the weight of each term in the anomaly score, by the term's name.
-        normals: features of training normals, if a term is the distance from them.
+        normals: features of training normals, (M, d), if a term compares a patch with them.
     """
 
     weights: Mapping[str, float]
-    normals: NormalFeatures | None
+    normals: Tensor | None
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,19 +33,23 @@ class Scorer(nn.Module, ABC):
     def terms(self, x: Tensor) -> dict[str, Tensor]:
         """Return the terms of the anomaly score, (N,) each, in the order of `weights`."""
 
-    @abstractmethod
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Return x_hat, of the shape and range of x."""
+    def reconstruct(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Return x_hat, of the shape and range of x; None of a method that reconstructs nothing."""
+        return None
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:
         """Return a feature vector of each patch, (N, any length)."""
 
     def fit(self, normals: Iterable[Tensor]) -> None:
-        """Set `normals` from batches of training normals x.
+        """Compare with batches of training normals x from now on.
 
-        A method whose terms are not distances from training normals does nothing.
+        A method whose terms do not compare with training normals does nothing.
         """
+
+    def compare_with(self, normals: Tensor) -> None:
+        """Compare with the features of training normals, (M, d), from now on."""
+        self.normals = normals
 
     def forward(self, x: Tensor) -> Tensor:
         """Return anomaly scores, (N,)."""
@@ -61,7 +64,8 @@ class Method:
 
     Attributes:
         build_networks: returns networks by name, with `generator` and `discriminator` among them;
-            their weights are drawn from a seed alone.
+            their weights are drawn from a seed alone. A method without networks returns {}, and
+            its step does nothing (`pipeline.settings.methods.WITHOUT_NETWORKS`).
         train_step: updates the networks once on a batch (N, C, S, S) in [-1, 1]; returns the
             losses by name, with `loss_g` and `loss_d` among them.
         scorer: returns a `Scorer` of networks that are in evaluation mode.

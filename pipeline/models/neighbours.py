@@ -12,9 +12,6 @@ class NormalFeatures(nn.Module):
 
     Each of the d features is standardised over the set. Distances are computed in float64 by
     matrix products: in float32 the rounding would show, and vary with the batch size.
-
-    Attributes:
-        features: the features as given, for the model file.
     """
 
     mean: Tensor
@@ -23,7 +20,6 @@ class NormalFeatures(nn.Module):
 
     def __init__(self, features: Tensor) -> None:
         super().__init__()
-        self.features = features
         features = features.double()
         deviation = features.std(dim=0, correction=0)
         self.register_buffer("mean", features.mean(dim=0))

@@ -7,7 +7,7 @@ that settings can be read without loading torch.
 from collections.abc import Mapping
 from typing import Literal
 
-MethodName = Literal["skip_ganomaly", "ganomaly", "egbad", "anogan"]
+MethodName = Literal["skip_ganomaly", "ganomaly", "egbad", "anogan", "granulometry"]
 DEFAULT_METHOD: MethodName = "skip_ganomaly"
 
 # Settings of the `model` block that only some methods have.
@@ -16,4 +16,7 @@ OPTIONS: Mapping[MethodName, frozenset[str]] = {
     "ganomaly": frozenset(),
     "egbad": frozenset(),
     "anogan": frozenset({"search_steps"}),
+    "granulometry": frozenset(),
 }
+
+WITHOUT_NETWORKS: frozenset[MethodName] = frozenset({"granulometry"})  # so nothing is trained

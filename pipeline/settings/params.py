@@ -19,6 +19,7 @@ from pipeline.common.files import read_yaml
 from pipeline.common.names import FALSE_ALARM_RATE
 from pipeline.settings.checks import STRICT, require_colour, require_place, require_seed
 from pipeline.settings.faults import FaultFinder
+from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.model import LAMBDAS, ModelSettings
 from pipeline.settings.resources import WorkerRange, WorkerResources, require_divisible
 from pipeline.settings.scans import (
@@ -207,7 +208,7 @@ class TrainBlock(WorkerResources):
             require(right, name, value, "a finite number, 0 or more, sweep, or a lambda's method")
         right = self.latent_dim == FROM_SWEEP or self.latent_dim >= 1
         require(right, "latent_dim", self.latent_dim, "1 or more, or sweep")
-        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        require(self.epochs >= 0, "epochs", self.epochs, "0 or more")
         require_seed(self.seed)
         right = isinstance(self.workers, WorkerRange) or self.workers >= 1
         require(right, "workers", self.workers, "1 or more")
@@ -286,6 +287,7 @@ class Settings:
         check_values(self.tune.space, self.model)
         self._require_shared_batches()
         self._require_sweep()
+        self._require_epochs()
         if self.scans.uses_labels:
             kinds = self.scans.source, self.extract.mode
             within = self.extract.mode == "windows" and self.scans.source not in WHOLE_SOURCES
@@ -307,6 +309,16 @@ class Settings:
         if asking and self.tune.trials == 0:
             expected = f"1 or more, since train.{asking[0]} is sweep: or give that a number"
             require(False, "tune.trials", 0, expected)
+
+    def _require_epochs(self) -> None:
+        """Refuse to train a method that has nothing to train, and not to train another one."""
+        method, epochs, trials = self.model.method, self.train.epochs, self.tune.trials
+        if method not in WITHOUT_NETWORKS:
+            require(epochs >= 1, "train.epochs", epochs, "1 or more")
+            return
+        for name, value in (("tune.trials", trials), ("train.epochs", epochs)):
+            expected = f"0, since {method} trains nothing: preset best has its values"
+            require(value == 0, name, value, expected)
 
 
 def reading_settings(scans: ScanSettings) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.common.files import code_digest, digest
-from pipeline.models.detector import fitted_detector, to_tensor
+from pipeline.models.detector import fitted_detector
 from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.interface import Method, method_of
 from pipeline.models.nets import NetShape
+from pipeline.models.pixels import to_tensor
 from pipeline.models.precision import rounding
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource
@@ -124,6 +125,17 @@ def train(
         state = _advance(state, model, metrics, networks)
         report(metrics, state)
     return state
+
+
+def fit_without_training(
+    settings: TrainSettings, patches: PatchSource, validate: Validation
+) -> State:
+    """Return the state that `train` would return, for a method without networks: of epoch 0."""
+    shape, normals = net_shape(settings, patches), training_normals(patches)
+    metrics: Metrics = {"epoch": 0}
+    metrics |= validate(fitted_detector(shape, {}, settings.model, normals))
+    best = {"epoch": 0, "criterion": metrics[CRITERION], "networks": {}}
+    return {"epoch": 0, "history": [metrics], "best": best, "settings": asdict(settings)}
 
 
 def train_epoch(

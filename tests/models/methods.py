@@ -4,11 +4,13 @@ from dataclasses import replace
 from typing import get_args
 
 from pipeline.models.interface import Method, method_of
-from pipeline.settings.methods import MethodName
+from pipeline.settings.methods import WITHOUT_NETWORKS, MethodName
 from pipeline.settings.model import ModelSettings
 from tests.tiny import MODEL
 
-METHODS: tuple[MethodName, ...] = get_args(MethodName)
+METHODS: tuple[MethodName, ...] = tuple(
+    name for name in get_args(MethodName) if name not in WITHOUT_NETWORKS
+)  # those with networks
 
 
 def settings_of(name: MethodName) -> ModelSettings:

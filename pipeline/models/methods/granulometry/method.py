@@ -1,0 +1,85 @@
+"""Evidence, for scoring: p-values among training normals, fused by Fisher's rule. No training.
+
+An object that is added to a bag can only take transmission away. So a term of a window is a number
+that grows with what the window absorbs, and only high values of it are evidence. In a distance from
+normals, low values count as well: there, empty and soft windows are as strange as full ones.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.common.p_values import RightTail
+from pipeline.models.attenuation import MAPS, attenuation_maps
+from pipeline.models.gan import Gan
+from pipeline.models.interface import Method, Scorer
+from pipeline.models.methods.granulometry.openings import RADII, STATISTICS, granulometry
+from pipeline.models.nets import NetShape
+from pipeline.models.pixels import to_patches
+from pipeline.settings.model import LossSettings, ModelSettings
+
+SHAPE = (len(MAPS), len(STATISTICS), len(RADII))  # of a window's terms
+
+PValues = NDArray[np.float64]
+
+
+class GranulometryScorer(Scorer):
+    """Scorer with A = the mean of -log p over all terms.
+
+    p is the share of training normals that reach a term (`pipeline.common.p_values`), which is
+    uniform on normals whatever the term's unit, so that terms can be added up. The mean of -log p
+    is Fisher's statistic divided by two times the number of terms (Statistical Methods for Research
+    Workers, 1925); that the terms depend on each other changes its distribution, which nobody
+    uses here, and not its order (Brown, Biometrics 1975).
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],  # noqa: ARG002
+        settings: ModelSettings,  # noqa: ARG002
+    ) -> None:
+        super().__init__()
+        self.weights = dict.fromkeys(MAPS, 1 / len(MAPS))
+        self.tails: list[RightTail] = []
+
+    def terms(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the mean of -log p over the terms of each map."""
+        evidence = -np.log(self.p_values(self.features(x).cpu().numpy())).mean(axis=(2, 3))
+        return dict(zip(MAPS, torch.from_numpy(evidence.T).to(x.device), strict=True))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the terms of patches, (N, maps x statistics x radii), from 0 to 1."""
+        found = granulometry(attenuation_maps(to_patches(x)))
+        return torch.from_numpy(found.reshape(len(x), -1)).to(x.device)
+
+    def p_values(self, features: NDArray[np.float32]) -> PValues:
+        """Return the p-value of each term of N patches, (N, maps, statistics, radii)."""
+        columns = [
+            tail.p_values(column) for tail, column in zip(self.tails, features.T, strict=True)
+        ]
+        return np.stack(columns, axis=1).reshape(len(features), *SHAPE)
+
+    def fit(self, normals: Iterable[Tensor]) -> None:
+        """Keep the terms of training normals."""
+        self.compare_with(torch.cat([self.features(x) for x in normals]))
+
+    def compare_with(self, normals: Tensor) -> None:
+        """Take the tails of the terms of training normals, (M, terms)."""
+        super().compare_with(normals)
+        self.tails = [RightTail.of(column) for column in normals.cpu().numpy().T]
+
+
+def build_networks(_shape: NetShape, _seed: int) -> dict[str, nn.Module]:
+    """Return no networks."""
+    return {}
+
+
+def train_step(_model: Gan, _x: Tensor, _weights: LossSettings) -> dict[str, Tensor]:
+    """Update nothing: there is no loss."""
+    return {}
+
+
+METHOD = Method(build_networks, train_step, GranulometryScorer, lambdas={})
