@@ -8,7 +8,7 @@ from pipeline.common.lines import masked
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.bags import measure_all, scored_bags, tails_of
-from pipeline.evaluation.evaluate import ANOMALY, EveryScore, score_store
+from pipeline.evaluation.evaluate import ANOMALY, EveryScore, detector_without_networks, score_store
 from pipeline.evaluation.findings import bag_findings, findings
 from pipeline.evaluation.page import write_evaluation_page
 from pipeline.evaluation.principal_components import PrincipalComponents
@@ -28,6 +28,7 @@ from pipeline.models.detector import TrainedModel
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.sources.registry import open_source
+from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.params import load_settings
 from pipeline.tracking.tracker import closing_runs
 from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, SWEEP, TRAINED
@@ -35,7 +36,7 @@ from stages.track import track, write_record
 
 NEXT = (
     f"Open {EVALUATED / PAGE}. Every score by bag: {EVALUATED / BAGS}. Runs: make mlflow. "
-    "Next: git add dvc.lock results/evaluate/metrics.json && git commit; dvc exp run -S preset=best"
+    "Next: git add dvc.lock results/evaluate/metrics.json && git commit"
 )
 SETTINGS = "settings.yaml"  # the settings in effect, for `dvc params diff`
 
@@ -48,8 +49,12 @@ def main() -> None:
     model = TrainedModel.load(TRAINED / MODEL)
     detector = model.detector()
     store = PatchStore(PATCHES, TEST)
-    components = PrincipalComponents.fit(PatchStore(PATCHES, TRAIN))
-    every = EveryScore(detector, model.calibration, components)
+    normals = PatchStore(PATCHES, TRAIN)
+    components = PrincipalComponents.fit(normals)
+    beside = (
+        None if model.settings.method in WITHOUT_NETWORKS else detector_without_networks(normals)
+    )
+    every = EveryScore(detector, model.calibration, components, beside)
     test = score_store(store, every)
     validation = PatchStore(PATCHES, VALIDATION)
     validated = Validated(model.calibration, model.provenance["criterion"], validation.scans)
@@ -88,5 +93,7 @@ def main() -> None:
     )
     write_whole(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="", file=terminal.out())
-    print(f"{findings(table)}{bag_findings(measured.metrics)}{NEXT}", file=terminal.out())
+    found = findings(table, test, settings.evaluate) + bag_findings(measured.metrics)
+    following = "" if settings.preset == "best" else "; dvc exp run -S preset=best"
+    print(f"{found}{NEXT}{following}", file=terminal.out())
     track()

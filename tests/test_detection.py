@@ -19,9 +19,7 @@ from pipeline.evaluation.trivial_scores import total_variation
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows
 from pipeline.scans.generated.generator import render_scan
-from pipeline.settings.params import load_settings
 from pipeline.settings.windows import WindowRule
-from tests.imports import ROOT
 
 SIZE = Size(ngf=2, latent_dim=4, epochs=1, batch_size=8)
 
@@ -40,15 +38,7 @@ def test_neighbour_distance_is_that_of_a_slow_search() -> None:
     np.testing.assert_allclose(compare.neighbour_distance(features, normals), slow)
 
 
-def test_the_row_of_best_is_of_what_the_preset_says(tmp_path: Path) -> None:
-    params = (ROOT / "params.yaml").read_text().replace("preset: demo", "preset: best")
-    (tmp_path / "params.yaml").write_text(params)
-    preset = load_settings(tmp_path / "params.yaml", ROOT / "presets.yaml").model
-    asked = Size(ngf=16, epochs=1, learning_rate=1e-3)
-    assert compare.early_neighbours_of(settings_of("skip_ganomaly", asked, 0)).model == preset
-
-
-def test_best_stands_beside_the_method_as_printed_on_cifar_10(
+def test_early_neighbours_stand_beside_the_method_as_printed_on_cifar_10(
     cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cifar_study, "SAMPLES", 3)
@@ -98,7 +88,9 @@ def test_what_is_trained_differs_from_what_is_not(patches: Path) -> None:
     model = compare.trained(settings, normals, PatchStore(patches, VALIDATION))
 
     def features_of_untrained(seen: np.ndarray) -> np.ndarray:
-        return compare.untrained(compare.early_neighbours_of(settings), normals, seen).features(patch)
+        return compare.untrained(compare.early_neighbours_of(settings), normals, seen).features(
+            patch
+        )
 
     patch = seen[:1]
     plain = features_of_untrained(seen)

@@ -2,46 +2,78 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from pipeline.common.metrics import AucEstimate, RateEstimate
 from pipeline.evaluation.bags import BagMetrics
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA
-from pipeline.evaluation.findings import bag_findings, findings
+from pipeline.evaluation.evaluate import ANOMALY, PCA, TestScores, auc_table
+from pipeline.evaluation.findings import BESIDE, bag_findings, findings
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.settings.methods import GRANULOMETRY
+from pipeline.settings.params import EvaluateSettings
 
 METAL = AucEstimate(0.7, 0.65, 0.75, normal=90, abnormal=10, scans=9)
+SETTINGS = EvaluateSettings(bootstrap=200)
+LABELS = np.tile(["normal", "gun"], 60)
+SCANS = np.repeat(np.arange(12).astype(str), 10)
 
 
-def said(model: AucEstimate, metal: AucEstimate = METAL) -> str:
-    others = {name: replace(metal, auc=0.5) for name in (PCA, *TRIVIAL_SCORES)}
-    table = {ANOMALY: model, **others, "metal_amount": metal}
-    return findings({name: {OVERALL: estimate} for name, estimate in table.items()})
+def scored(*, strong: str = "", scans: int = 12) -> TestScores:
+    """Scores of which one is right about most windows, and the others are about chance."""
+    rng = np.random.default_rng(0)
+    kept = SCANS.astype(int) < scans
+    scores = {name: rng.normal(size=120)[kept] for name in (ANOMALY, *BESIDE)}
+    if strong:
+        scores[strong] += 2 * (LABELS[kept] == "gun")
+    return TestScores(LABELS[kept], SCANS[kept], scores)
+
+
+def said(test: TestScores) -> str:
+    table = auc_table(test, ("gun",), SETTINGS.bootstrap, SETTINGS.seed)
+    return findings(table, test, SETTINGS)
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
+    ("strong", "named", "verdict"),
     [
-        (0.76, 0.9, "the model is better"),
-        (0.5, 0.64, "on these scans the model is worse than no model"),
-        (0.74, 0.9, "the intervals overlap, so neither is shown to be better"),
-        (0.5, 0.66, "the intervals overlap, so neither is shown to be better"),
-        (None, None, "there are too few scans to say which is better"),
+        (ANOMALY, "", "the model is better"),
+        ("metal_amount", "metal_amount", "the model is worse"),
+        (GRANULOMETRY, GRANULOMETRY, "the model is worse"),
+        ("", "", "neither is shown to be better"),
     ],
 )
-def test_the_model_is_compared_with_the_best_score_without_one(
-    low: float | None, high: float | None, verdict: str
+def test_the_model_is_compared_with_the_best_score_without_a_network(
+    strong: str, named: str, verdict: str
 ) -> None:
-    model = AucEstimate(0.6, low, high, normal=90, abnormal=10, scans=9)
-    best = "metal_amount, which needs no model, 0.700 [0.650 0.750]"
-    assert said(model) == f"By window: AUC {model}, {best}: {verdict}.\n"
+    test = scored(strong=strong)
+    found = said(test)
+    assert found.endswith(f", {verdict}.\n")
+    aucs = {n: roc_auc_score(LABELS == "gun", values) for n, values in test.scores.items()}
+    best = max(BESIDE, key=lambda name: aucs[name])
+    assert not named or best == named
+    assert f"AUC {aucs[ANOMALY]:.3f} [" in found
+    assert f", {best}, which needs no network, {aucs[best]:.3f} [" in found
+    assert f"difference {aucs[ANOMALY] - aucs[best]:+.3f} [" in found
 
 
-def test_without_an_auc_nothing_is_said() -> None:
-    assert said(AucEstimate(None, None, None, normal=90, abnormal=0, scans=0)) == ""
+def test_the_interval_of_the_difference_is_of_the_same_resamples() -> None:
+    """Of two scores that differ by a constant there is no difference, whatever their intervals."""
+    test = scored(strong=ANOMALY)
+    same = {**test.scores, PCA: test.scores[ANOMALY] + 1}
+    found = said(TestScores(test.labels, test.scan_ids, same))
+    assert found.endswith("difference +0.000 [+0.000 +0.000], neither is shown to be better.\n")
 
 
-def test_bags_are_compared_with_the_best_score_without_a_model() -> None:
+def test_of_few_scans_nothing_is_said() -> None:
+    assert said(scored(scans=3)).endswith("there are too few scans to say which is better.\n")
+    test = scored()
+    normal = TestScores(np.full(120, "normal"), test.scan_ids, test.scores)
+    assert said(normal) == ""
+
+
+def test_bags_are_compared_with_the_best_score_without_a_network() -> None:
     assert bag_findings({}) == ""
     names = (ANOMALY, PCA, *TRIVIAL_SCORES)
     places = {name: RateEstimate(index / 10, 0, 1, 8) for index, name in enumerate(names)}

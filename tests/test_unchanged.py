@@ -41,7 +41,7 @@ def replacing(file: str, old: str, new: str) -> Callable[[Path], None]:
          "params.yaml: scans"),
         ("train", replacing("params.yaml", "  lambda_con: null", "  lambda_con: 40"),
          "params.yaml: train"),
-        ("train", replacing("presets.yaml", "epochs: 4}", "epochs: 5}"),
+        ("train", replacing("presets.yaml", "epochs: 2}\n\npaper", "epochs: 5}\n\npaper"),
          "presets.yaml: demo.train"),
         ("train", lambda project: (project / "pipeline/training/new.py").touch(),
          "pipeline/training"),

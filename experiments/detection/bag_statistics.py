@@ -90,7 +90,10 @@ def window_scores(patches: Path, seed: int, epochs: int) -> dict[str, tuple[Scor
     if epochs:
         size = Size(ngf=NGF, epochs=epochs, learning_rate=LEARNING_RATE)
         settings = settings_of(DEFAULT_METHOD, size, seed)
-        for name, each in ((AS_PRINTED, settings), ("early neighbours", early_neighbours_of(settings))):
+        for name, each in (
+            (AS_PRINTED, settings),
+            ("early neighbours", early_neighbours_of(settings)),
+        ):
             detector = trained(each, normals, validation)
             for scores, store in zip(found, (validation, labelled), strict=True):
                 scores[name] = detector.score(store.blocks()).anomaly

@@ -146,7 +146,7 @@ def uniformity_text(normals: Terms, validation: Terms) -> str:
     return f"validation normals, by term: {'; '.join(rows)}"
 
 
-def tested(folder: Path) -> Judged:
+def from_test(folder: Path) -> Judged:
     """Return the windows of the test part; without normal scans in it, some of validation scans."""
     store = PatchStore(folder, TEST)
     windows = Windows(~store.is_normal(), store.scan_ids, store.origins, store.side)
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
     given = parser.parse_args()
     folder, matched = given.patches, given.matched
-    judge = with_projected if given.projected else tested if given.test else labelled
+    judge = with_projected if given.projected else from_test if given.test else labelled
     judged = judge(folder)
     networks = networks_of(folder, given.seeds) if given.networks else {}
     train, validation = PatchStore(folder, TRAIN), PatchStore(folder, VALIDATION)

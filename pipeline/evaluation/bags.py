@@ -24,7 +24,7 @@ from pipeline.common.metrics import (
 from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.common.tables import text_table
-from pipeline.evaluation.evaluate import PCA, TestScores
+from pipeline.evaluation.evaluate import SECTIONS, TestScores
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.patches.windows import (
@@ -146,8 +146,8 @@ class MeasuredBags:
         shown = {head: cells for head, cells in columns.items() if set(cells) != {NOT_DEFINED}}
         rows: list[Sequence[object]] = []
         for name, *cells in zip(self.metrics, *shown.values(), strict=True):
-            if name == PCA:
-                rows.append(["-- without any model"])
+            if name in SECTIONS:
+                rows.append([SECTIONS[name]])
             rows.append([name, *cells])
         rate, least = self.false_alarm_rate, 1 / (self.validation + 1)
         promise = f"asked: {rate:g} of normal bags (screen.false_alarm_rate)"

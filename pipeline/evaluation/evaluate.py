@@ -14,12 +14,17 @@ from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.tables import text_table
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
-from pipeline.models.detector import Calibration, Detector
-from pipeline.patches.store import PatchSource, PatchStore
+from pipeline.models.detector import Calibration, Detector, fitted_detector
+from pipeline.models.neighbours import MOST_NORMALS
+from pipeline.models.nets import NetShape
+from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
+from pipeline.settings.methods import GRANULOMETRY
+from pipeline.settings.model import ModelSettings
 
 OVERALL = "overall"
 ANOMALY = "anomaly_score"
 PCA = "pca"
+SECTIONS = {GRANULOMETRY: "-- without a network", PCA: "-- without any model"}  # in tables
 CURVE_POINTS = 200  # of a ROC curve in a plot file
 BINS = 50
 
@@ -65,21 +70,34 @@ class EveryScore:
         detector: the model.
         calibration: scales the model's anomaly score (Equation 6).
         components: principal components of training normals, for the score `pca`.
+        beside: the method without networks, for a row of its own; None where it is the model.
     """
 
     detector: Detector
     calibration: Calibration
     components: PrincipalComponents
+    beside: Detector | None = None
 
     def __call__(self, patches: Patches) -> dict[str, Scores]:
         """Return each score of patches (N, H, W, C), (N,), by its name."""
-        found = self.detector.score([patches])
+        found, beside = self.detector.score([patches]), self.beside
         return {
             ANOMALY: self.calibration.scale(found.anomaly),
             **found.terms,
+            **({GRANULOMETRY: beside.score([patches]).anomaly} if beside else {}),
             PCA: self.components.residual(patches),
             **{name: score(patches) for name, score in TRIVIAL_SCORES.items()},
         }
+
+
+def detector_without_networks(normals: PatchSource) -> Detector:
+    """Return the method that has no networks, fitted to training normals."""
+    settings = ModelSettings(
+        ngf=1, ndf=1, learning_rate=1, score_lambda=0, method=GRANULOMETRY
+    )  # no network has these sizes
+    shape = NetShape(normals.side, normals.channels, ngf=1, ndf=1, latent_dim=1)
+    rows = spread(np.arange(len(normals)), MOST_NORMALS)
+    return fitted_detector(shape, {}, settings, [read_rows(normals, rows)])
 
 
 def score_store(store: PatchStore, every: EveryScore) -> TestScores:
@@ -175,8 +193,8 @@ def estimates_text(table: AucTable) -> str:
     """Return a text table: a row per score, a column per class, the number of windows last."""
     rows: list[Sequence[object]] = []
     for score, row in table.items():
-        if score == PCA:
-            rows.append(["-- without any model"])
+        if score in SECTIONS:
+            rows.append([SECTIONS[score]])
         rows.append([score, *row.values()])
     estimates = next(iter(table.values()))
     rows.append(["windows", *(estimate.abnormal for estimate in estimates.values())])

@@ -1,28 +1,55 @@
-"""Says in words what an evaluation found, beside the best score that needs no model."""
+"""Says in words what an evaluation found, beside the best score that needs no network."""
 
 from collections.abc import Mapping
 
-from pipeline.common.metrics import AucEstimate
+from pipeline.common.metrics import interval, resampled_aucs
 from pipeline.evaluation.bags import BagMetrics
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA, AucTable
+from pipeline.evaluation.evaluate import (
+    ANOMALY,
+    OVERALL,
+    PCA,
+    AucTable,
+    TestScores,
+)
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.settings.methods import GRANULOMETRY
+from pipeline.settings.params import EvaluateSettings
+
+BESIDE = (GRANULOMETRY, PCA, *TRIVIAL_SCORES)
 
 
-def findings(table: AucTable) -> str:
+def findings(table: AucTable, test: TestScores, settings: EvaluateSettings) -> str:
     """Return a line on the AUC over all classes; "" if it is not defined.
 
-    Two AUCs are called different only if their intervals do not overlap.
+    Two AUCs are called different if the interval of their difference is on one side of 0. The
+    difference is paired: both AUCs are of the same resampled scans.
     """
     model = table[ANOMALY][OVERALL]
     if model.auc is None:
         return ""
     name, best = max(
-        ((name, table[name][OVERALL]) for name in (PCA, *TRIVIAL_SCORES)),
+        ((name, table[name][OVERALL]) for name in BESIDE if name in table),
         key=lambda row: row[1].auc or 0.0,
     )
-    return (
-        f"By window: AUC {model}, {name}, which needs no model, {best}: {_compare(model, best)}.\n"
+    said = f"By window: AUC {model}, {name}, which needs no network, {best}"
+    if model.low is None or best.auc is None:
+        return f"{said}: there are too few scans to say which is better.\n"
+    resampled, others = (
+        resampled_aucs(
+            test.scores[score], ~test.normal, test.scan_ids, settings.bootstrap, settings.seed
+        )
+        for score in (ANOMALY, name)
     )
+    low, high = interval(resampled - others)
+    verdict = (
+        "the model is better"
+        if low > 0
+        else "the model is worse"
+        if high < 0
+        else ("neither is shown to be better")
+    )
+    difference = model.auc - best.auc
+    return f"{said}: difference {difference:+.3f} [{low:+.3f} {high:+.3f}], {verdict}.\n"
 
 
 def bag_findings(bags: Mapping[str, BagMetrics]) -> str:
@@ -31,20 +58,10 @@ def bag_findings(bags: Mapping[str, BagMetrics]) -> str:
     if model is None or model.auc.auc is None:
         return ""
     name, best = max(
-        ((name, bags[name].auc) for name in (PCA, *TRIVIAL_SCORES)),
+        ((name, bags[name].auc) for name in BESIDE if name in bags),
         key=lambda row: row[1].auc or 0.0,
     )
     return (
         f"By bag: AUC {model.auc}, {name} {best}; the first window to look at is on the threat in "
         f"{model.first_look[1]} of the bags with one.\n"
     )
-
-
-def _compare(model: AucEstimate, best: AucEstimate) -> str:
-    if model.low is None or model.high is None or best.low is None or best.high is None:
-        return "there are too few scans to say which is better"
-    if model.low > best.high:
-        return "the model is better"
-    if model.high < best.low:
-        return "on these scans the model is worse than no model"
-    return "the intervals overlap, so neither is shown to be better"

@@ -19,4 +19,5 @@ OPTIONS: Mapping[MethodName, frozenset[str]] = {
     "granulometry": frozenset(),
 }
 
-WITHOUT_NETWORKS: frozenset[MethodName] = frozenset({"granulometry"})  # so nothing is trained
+GRANULOMETRY: MethodName = "granulometry"
+WITHOUT_NETWORKS: frozenset[MethodName] = frozenset({GRANULOMETRY})  # so nothing is trained

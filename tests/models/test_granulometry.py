@@ -1,25 +1,28 @@
-"""Granulometry: openings against scipy's, and terms that grow with what is added to a window."""
+"""Granulometry: openings against scipy's, terms that grow with what is added, the score."""
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from scipy import ndimage
+import torch
+from scipy import ndimage, stats
 
 from pipeline.common.names import Image
-from pipeline.models.granulometry import (
-    METAL_LEVEL,
-    RADII,
-    attenuation_maps,
-    granulometry,
-    map_names,
-    opened,
-    pixel_terms,
-    texture,
-)
+from pipeline.models.attenuation import MAPS, METAL_LEVEL, attenuation_maps
+from pipeline.models.detector import Detector, TrainedModel, calibrated_model, fitted_detector
+from pipeline.models.methods.granulometry.method import GranulometryScorer
+from pipeline.models.methods.granulometry.openings import RADII, granulometry
+from pipeline.models.pixels import to_patches, to_tensor
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.windows import WindowRule
 from tests.arrays import clutter
+from tests.models.plain import SHAPE
 
 SIDE, RADIUS = 64, 5
 BLUE = (30, 80, 170)  # metal: red is 0.5 less 0.38
+SETTINGS = ModelSettings(1, 1, 1e-3, 0.9, method="granulometry")
+CPU = torch.device("cpu")
 
 
 def with_disc(radius: int = RADIUS) -> Image:
@@ -30,67 +33,118 @@ def with_disc(radius: int = RADIUS) -> Image:
     return image
 
 
+def windows(seeds: range, side: int = 16) -> np.ndarray:
+    return np.stack([clutter(seed, 3, side, side) for seed in seeds])
+
+
+def terms_of(patches: np.ndarray) -> np.ndarray:
+    return granulometry(attenuation_maps(patches))
+
+
 @pytest.mark.parametrize("radius", RADII)
-def test_an_opening_is_an_erosion_and_a_dilation_by_the_same_disc(radius: int) -> None:
-    maps = clutter(0, 3, 40, 52)
+def test_terms_are_mean_and_maximum_of_an_erosion_and_a_dilation(radius: int) -> None:
+    maps = np.stack([clutter(seed, 2, 40, 40) // 2 for seed in range(2)])
+    maps[0, ..., 0] = 0  # nothing is left of it by any disc
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2).astype(bool)
     assert disc.sum() == pytest.approx(np.pi * (radius + 0.5) ** 2, rel=0.35)
-    found = opened(maps, radius)
-    for channel in range(3):
-        eroded = ndimage.grey_erosion(maps[..., channel], footprint=disc, mode="constant", cval=255)
-        expected = ndimage.grey_dilation(eroded, footprint=disc, mode="constant", cval=0)
-        np.testing.assert_array_equal(found[..., channel], expected)
+    found = granulometry(maps)[..., RADII.index(radius)]
+    for row, window in enumerate(maps):
+        for channel in range(2):
+            plane = window[..., channel]
+            eroded = ndimage.grey_erosion(plane, footprint=disc, mode="constant", cval=255)
+            opened = ndimage.grey_dilation(eroded, footprint=disc, mode="constant", cval=0)
+            expected = [opened.mean() / 255, opened.max() / 255]
+            np.testing.assert_allclose(found[row, channel], expected, rtol=1e-6)
 
 
 def test_an_opening_keeps_what_is_thicker_than_its_disc() -> None:
-    terms = pixel_terms(with_disc()[None])
-    for radius in RADII:
-        (found,) = terms[f"metal_max_{radius}"]
-        expected = METAL_LEVEL - BLUE[0] / 255 if radius <= RADIUS else 0
-        assert found == pytest.approx(expected, abs=1 / 255), radius
+    mean, highest = terms_of(with_disc()[None])[0, MAPS.index("metal")]
+    depth = METAL_LEVEL - BLUE[0] / 255
+    expected = [depth if radius <= RADIUS else 0 for radius in RADII]
+    np.testing.assert_allclose(highest, expected, atol=1 / 255)
     area = np.count_nonzero(with_disc()[..., 0] == BLUE[0]) / SIDE**2
-    assert terms["metal_mean_0"][0] == pytest.approx(area * terms["metal_max_0"][0])
+    assert mean[0] == pytest.approx(area * highest[0])
 
 
 def test_the_maps_follow_from_the_channels() -> None:
-    colour = np.array([[[100, 200, 180]]], np.uint8)
-    assert map_names(3) == ("metal", "dense", "attenuation", "hue")
-    assert attenuation_maps(colour)[0, 0].tolist() == [27, 0, 95, 80]
-    assert attenuation_maps(np.full((1, 1, 3), 20, np.uint8))[0, 0].tolist() == [107, 56, 235, 0]
-    energies = np.array([[[60, 100]]], np.uint8)
-    assert attenuation_maps(energies)[0, 0].tolist() == [67, 0, 175, 40]
-    assert map_names(1) == ("metal", "dense", "attenuation")
-    assert attenuation_maps(np.full((1, 1, 1), 60, np.uint8))[0, 0].tolist() == [67, 16, 195]
+    for pixel, expected in (
+        ((100, 200, 180), [27, 0]),
+        ((20, 20, 20), [107, 56]),
+        ((60, 100), [67, 0]),  # low and high energy
+        ((10, 110), [117, 16]),
+        ((60,), [67, 16]),
+    ):
+        assert attenuation_maps(np.array(pixel, np.uint8)[None, None, None])[0, 0, 0].tolist() == (
+            expected
+        ), pixel
 
 
-def test_what_is_laid_over_a_window_lowers_no_term_of_what_it_absorbs() -> None:
+def test_what_is_laid_over_a_window_lowers_no_term() -> None:
     window = clutter(1, 3, SIDE, SIDE)
     shadow = with_disc().astype(np.uint16) // 2 + 127
     darker = (window * shadow // 255).astype(np.uint8)
-    before, after = pixel_terms(window[None]), pixel_terms(darker[None])
-    names = [name for name in before if name.split("_")[0] in ("metal", "dense", "attenuation")]
-    assert len(names) == 3 * 2 * len(RADII)
-    assert all(after[name] >= before[name] for name in names)
-    assert after["attenuation_mean_4"] > before["attenuation_mean_4"]
+    before, after = terms_of(window[None]), terms_of(darker[None])
+    assert (after >= before).all()
+    assert after[0, 0, 0, 4] > before[0, 0, 0, 4]
 
 
-def test_every_window_has_its_own_terms() -> None:
-    windows = np.stack([clutter(seed, 3, SIDE, SIDE) for seed in range(3)])
-    together = pixel_terms(windows)
-    for row in range(3):
-        alone = pixel_terms(windows[row : row + 1])
-        for name, values in together.items():
-            assert values[row] == pytest.approx(alone[name][0]), name
-    found = granulometry([np.zeros((8, 8, 1), np.uint8)], ["none"], (0, 2))
-    assert set(found) == {"none_mean_0", "none_max_0", "none_mean_2", "none_max_2"}
+def test_pixels_survive_the_way_to_a_tensor_and_back() -> None:
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    np.testing.assert_array_equal(to_patches(to_tensor(every, CPU)), every)
+    patches = windows(range(3))
+    np.testing.assert_array_equal(to_patches(to_tensor(patches, CPU)), patches)
 
 
-def test_texture_is_what_a_blur_takes_away() -> None:
-    smooth = np.full((1, SIDE, SIDE, 3), 90, np.uint8)
-    rough = smooth.copy()
-    rough[:, ::2] = 110
-    assert all(values[0] == pytest.approx(0, abs=1e-6) for values in texture(smooth).values())
-    found = {name: values[0] for name, values in texture(rough).items()}
-    assert found["variation"] == pytest.approx(10 / 255, rel=1e-5)  # of rows 20, of columns 0
-    assert found["deviation"] == pytest.approx(10 / 255, rel=1e-5)
-    assert found["detail_4"] == pytest.approx(10 / 255, rel=0.05)
+def test_the_score_is_the_mean_of_minus_log_p_by_a_slow_count() -> None:
+    """Of windows that are among the normals, so that no count is interpolated."""
+    normals = windows(range(60))
+    judged = normals[20:30]
+    detector = fitted_detector(SHAPE, {}, SETTINGS, [normals[:20], normals[20:]])
+    found = detector.score([judged])
+    among, own = (terms_of(p).reshape(len(p), len(MAPS), -1) for p in (normals, judged))
+    for row, window in enumerate(own):
+        reached = (among >= window).sum(axis=0)
+        evidence = -np.log((1 + reached) / (1 + len(normals)))
+        for place, name in enumerate(MAPS):
+            assert found.terms[name][row] == pytest.approx(evidence[place].mean(), rel=1e-4)
+        assert found.anomaly[row] == pytest.approx(evidence.mean(), rel=1e-4)
+        (fishers,) = {stats.combine_pvalues(np.exp(-evidence.ravel()), "fisher").statistic}
+        assert found.anomaly[row] == pytest.approx(fishers / 2 / evidence.size, rel=1e-4)
+
+
+def test_only_high_terms_are_evidence() -> None:
+    """A window of air is the least suspicious, and metal over it makes it the most."""
+    air = np.full((1, 16, 16, 3), 255, np.uint8)
+    solid = np.zeros((1, 16, 16, 3), np.uint8)
+    normals = windows(range(50))
+    detector = fitted_detector(SHAPE, {}, SETTINGS, [normals])
+    low, high = detector.score([np.concatenate([air, solid])]).anomaly
+    every = detector.score([normals]).anomaly
+    assert low == 0
+    assert high > every.max() or high == pytest.approx(np.log(51), rel=0.2)
+    assert low <= every.min()
+
+
+def test_a_window_s_score_does_not_depend_on_its_batch_and_a_saved_model_scores_the_same(
+    tmp_path: Path,
+) -> None:
+    normals, judged = windows(range(50)), windows(range(50, 57))
+    best = {"networks": {}, "epoch": 0, "criterion": 0.5}
+    scans, rule = np.repeat("a", len(judged)), WindowRule(size=16)
+    model = calibrated_model(SHAPE, best, SETTINGS, [normals], [judged], scans, rule, 0.1, {})
+    model.save(tmp_path / "model.pt")
+    detector = TrainedModel.load(tmp_path / "model.pt").detector()
+    together = detector.score([judged]).anomaly
+    np.testing.assert_array_equal(together, model.detector().score([judged]).anomaly)
+    alone = [detector.score([patch[None]]).anomaly[0] for patch in judged]
+    np.testing.assert_array_equal(together, alone)
+    assert detector.reconstruct(judged) is None
+    assert detector.features(judged).shape == (7, 2 * 2 * len(RADII))
+
+
+def test_it_learns_nothing_before_it_has_seen_normals() -> None:
+    detector = Detector(GranulometryScorer({}, SETTINGS))
+    with pytest.raises(ValueError, match="zip"):
+        detector.score([windows(range(2))])
+    detector.fit([windows(range(5))])
+    assert len(detector.score([windows(range(2))]).anomaly) == 2

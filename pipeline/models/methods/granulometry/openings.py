@@ -5,42 +5,45 @@ maximum of maps of attenuation that are opened by growing discs tell how much of
 and in pieces of which thickness (granulometry: Matheron, Random Sets and Integral Geometry, 1975).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common.names import Image, Patches
+from pipeline.common.names import Patches
 
 STATISTICS = ("mean", "max")
 RADII = (0, 1, 2, 3, 4, 6, 8, 10)  # pixels, of the discs; 0 is the map itself
 
 
-def granulometry(maps: Patches, radii: tuple[int, ...] = RADII) -> NDArray[np.float32]:
+def granulometry(maps: Patches, radii: Sequence[int] = RADII) -> NDArray[np.float32]:
     """Return mean and maximum of each opened map, (N, maps, statistics, radii), from 0 to 1.
 
     Args:
-        maps: (N, S, S, M) uint8, M up to 4.
-        radii: of the discs, in pixels.
+        maps: (N, S, S, M) uint8. Outside of the windows nothing is known.
+        radii: of the discs, in pixels, ascending.
     """
+    planes = np.ascontiguousarray(maps.transpose(0, 3, 1, 2))
+    found = np.zeros((*planes.shape[:2], len(STATISTICS), len(radii)), dtype=np.float32)
     discs = [_disc(radius) for radius in radii]
-    count, side, _, channels = maps.shape
-    found = np.empty((count, channels, len(STATISTICS), len(radii)), dtype=np.float32)
-    for of_window, window in zip(found, maps, strict=True):
+    for of_plane, plane in zip(_flat(found), _flat(planes), strict=True):
         for place, disc in enumerate(discs):
-            kept = opened(window, disc)
-            of_window[:, 0, place] = cv2.mean(kept)[:channels]
-            # OpenCV's maximum is 20 times as fast as NumPy's over the first two axes of three.
-            highest = cv2.reduce(kept.reshape(side, -1), 0, cv2.REDUCE_MAX)
-            of_window[:, 1, place] = highest.reshape(side, channels).max(axis=0)
-    return found / np.float32(255)
+            kept = cv2.morphologyEx(plane, cv2.MORPH_OPEN, disc)
+            highest = cv2.minMaxLoc(kept)[1]
+            if highest == 0:
+                break  # a larger disc holds the smaller one, so it leaves nothing either
+            of_plane[:, place] = cv2.mean(kept)[0], highest
+    found /= 255
+    return found
+
+
+def _flat(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array without the division of its first axis into windows and maps."""
+    return array.reshape(-1, *array.shape[2:])
 
 
 def _disc(radius: int) -> NDArray[np.uint8]:
     side = 2 * radius + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), dtype=np.uint8)
-
-
-def opened(window: Image, disc: NDArray[np.uint8]) -> Image:
-    """Return the maps (S, S, M) uint8 of a window, opened; outside of it nothing is known."""
-    kept = np.asarray(cv2.morphologyEx(window, cv2.MORPH_OPEN, disc), dtype=np.uint8)
-    return kept.reshape(window.shape)  # OpenCV drops the axis of a single map
