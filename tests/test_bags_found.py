@@ -84,6 +84,13 @@ def test_bags_are_measured() -> None:
     assert found.within.rate == pytest.approx((1 + 0 + 0) / 3)
 
 
+def test_the_control_leaves_out_every_window_that_touches_a_threat() -> None:
+    bags = [bag("a", [1, 80, 90], "ngt"), bag("e", [1, 1], "nn"), bag("f", [2, 2], "nn")]
+    tails = Tails(NORMALS, RightTail.of(np.array([0.1, 0.2])))
+    found = measure(bags, "score", tails, 0.2, samples=20, seed=0)
+    assert (found.auc.auc, found.control.auc) == (1, 0.25)  # it equals e then, and f is above it
+
+
 def test_average_precision_is_scikit_learn_s() -> None:
     generator = np.random.default_rng(0)
     bins, threat = generator.integers(0, 50, 2000), generator.random(2000) < 0.1
@@ -134,8 +141,8 @@ def test_all_windows_of_a_scan_are_scored(
     ("threat", "heads"),
     [
         ("nnn", ["bags", "false alarms"]),
-        ("ntn", ["bags", "AUC", "found", "false alarms", "first 1", "first 3", "first 5", "within",
-                 "pixels"]),
+        ("ntn", ["bags", "AUC", "control", "found", "false alarms", "first 1", "first 3", "first 5",
+                 "within", "pixels"]),
     ],
 )  # fmt: skip
 def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads: list[str]) -> None:
@@ -144,6 +151,6 @@ def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads:
     table = measure_all(bags, tails, 0.2, EvaluateSettings(bootstrap=10)).text().splitlines()
     assert re.split(r"  +", table[0]) == heads
     assert re.split(r"  +", table[1])[0] == "score"
-    assert table[2].endswith(
+    assert table[-1].endswith(
         "; with validation bags: 2, the least is 0.333, so no bag raises an alarm: add normal scans"
     )

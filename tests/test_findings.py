@@ -80,6 +80,7 @@ def test_bags_are_compared_with_the_best_score_without_a_network() -> None:
     bags = {
         name: BagMetrics(
             auc=METAL if name == "metal_amount" else replace(METAL, auc=0.5),
+            control=replace(METAL, auc=0.45),
             found=places[name],
             false_alarms=places[name],
             first_look={1: RateEstimate(0.25, 0.1, 0.4, 8), 3: places[PCA]},
@@ -89,8 +90,9 @@ def test_bags_are_compared_with_the_best_score_without_a_network() -> None:
         for name in names
     }
     assert bag_findings(bags) == (
-        "By bag: AUC 0.500 [0.650 0.750], metal_amount 0.700 [0.650 0.750]; the first window to "
-        "look at is on the threat in 0.250 [0.100 0.400] of the bags with one.\n"
+        "By bag: AUC 0.500 [0.650 0.750], without the windows on threats 0.450 [0.650 0.750]; "
+        "metal_amount 0.700 [0.650 0.750]. The first window to look at is on the threat in "
+        "0.250 [0.100 0.400] of the bags with one.\n"
     )
     undefined = replace(bags[ANOMALY], auc=AucEstimate(None, None, None, 9, 0, 0))
     assert bag_findings({**bags, ANOMALY: undefined}) == ""

@@ -82,6 +82,8 @@ class BagMetrics:
 
     Attributes:
         auc: AUC of the bags with a threat against the normal bags.
+        control: the same without the windows that touch a threat. What is left tells the bags apart
+            by something else, such as the session of scanning or how full they are; 0.5 is nothing.
         found: share of the bags with a threat that raise an alarm.
         false_alarms: share of the normal bags that do.
         first_look: by number of windows, the share of the bags with a threat in which one of so
@@ -92,6 +94,7 @@ class BagMetrics:
     """
 
     auc: AucEstimate
+    control: AucEstimate
     found: RateEstimate
     false_alarms: RateEstimate
     first_look: Mapping[int, RateEstimate]
@@ -118,6 +121,7 @@ class MeasuredBags:
         return {
             name: {
                 "auc": asdict(found.auc),
+                "control": asdict(found.control),
                 "found": asdict(found.found),
                 "false_alarms": asdict(found.false_alarms),
                 **{f"first_look_{n}": asdict(seen) for n, seen in found.first_look.items()},
@@ -137,6 +141,7 @@ class MeasuredBags:
         every = self.metrics.values()
         columns = {
             "AUC": [str(found.auc) for found in every],
+            "control": [str(found.control) for found in every],
             "found": [str(found.found) for found in every],
             "false alarms": [str(found.false_alarms) for found in every],
             **{f"first {n}": [str(found.first_look[n]) for found in every] for n in LOOKS},
@@ -156,7 +161,9 @@ class MeasuredBags:
                 f"; with validation bags: {self.validation}, the least is {least:.3f}, so no bag "
                 "raises an alarm: add normal scans"
             )
-        return text_table(["bags", *shown], rows) + f"\n{promise}"
+        control = "control: the AUC of the bags without the windows that touch a threat"
+        lines = [text_table(["bags", *shown], rows), *[control] * ("control" in shown), promise]
+        return "\n".join(lines)
 
 
 def scored_bags(
@@ -223,7 +230,11 @@ def measure(
     """
     ids = np.array([bag.scan_id for bag in bags])
     threat = np.array([bag.has_threat for bag in bags], dtype=np.bool_)
-    found = np.array([bag_score(tails.windows.p_values(bag.scores[score])) for bag in bags])
+    p_values = [tails.windows.p_values(bag.scores[score]) for bag in bags]
+    found = np.array([bag_score(values) for values in p_values])
+    control = np.array(
+        [bag_score(values[~bag.touches]) for values, bag in zip(p_values, bags, strict=True)]
+    )
     alarm = tails.bags.p_values(found) <= false_alarm_rate
     with_threat = [bag for bag in bags if bag.has_threat]
     first = {
@@ -234,6 +245,7 @@ def measure(
     pixels = np.array([bag.pixels[score] for bag in bags], dtype=np.float64)
     return BagMetrics(
         auc=auc_by_scan(found, threat, ids, samples, seed),
+        control=auc_by_scan(control, threat, ids, samples, seed),
         found=rate_by_scan(alarm[threat], ids[threat], samples, seed),
         false_alarms=rate_by_scan(alarm[~threat], ids[~threat], samples, seed),
         first_look={

@@ -160,6 +160,7 @@ def key_metrics(details: Mapping[str, Any]) -> dict[str, Any]:
         **(
             {
                 "bag_auc": bags["auc"]["auc"],
+                "bag_auc_control": bags["control"]["auc"],
                 "first_look": bags["first_look_1"]["rate"],
                 "auc_within_bags": bags["within"]["rate"],
             }

@@ -62,6 +62,7 @@ def bag_findings(bags: Mapping[str, BagMetrics]) -> str:
         key=lambda row: row[1].auc or 0.0,
     )
     return (
-        f"By bag: AUC {model.auc}, {name} {best}; the first window to look at is on the threat in "
-        f"{model.first_look[1]} of the bags with one.\n"
+        f"By bag: AUC {model.auc}, without the windows on threats {model.control}; {name} {best}. "
+        f"The first window to look at is on the threat in {model.first_look[1]} of the bags with "
+        "one.\n"
     )
