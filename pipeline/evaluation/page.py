@@ -12,7 +12,7 @@ from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.pages.pictures import heat_levels, outlined, page_pictures
 from pipeline.pages.writer import picture, picture_url, write_page
-from pipeline.patches.windows import highest_apart
+from pipeline.patches.windows import highest_apart, window_pixels
 from pipeline.scans.display import displayable
 from pipeline.screening.screener import LOOKS, Look, evidence_map
 
@@ -57,6 +57,8 @@ def picture_of(bag: Bag, p_value: float, inputs: FigureInputs, tails: Tails) -> 
     p_values = tails.windows.p_values(bag.scores[ANOMALY])
     evidence = evidence_map(scan.image, p_values, bag.origins, bag.size)
     first = highest_apart(bag.scores[ANOMALY], bag.origins, bag.size, LOOKS)
+    windows = window_pixels(scan.image, bag.origins[first], inputs.rule)
+    because = inputs.detector.explain(windows)
     shown = outlined(displayable(scan.image), scan.threats())
     picture_file, heat_file = page_pictures(shown, heat_levels(evidence))
     return BagPicture(
@@ -67,8 +69,10 @@ def picture_of(bag: Bag, p_value: float, inputs: FigureInputs, tails: Tails) -> 
         width=scan.image.shape[1],
         height=scan.image.shape[0],
         looks=[
-            Look(int(left), int(top), bag.size, bag.size, float(p_values[index]))
-            for index, (top, left) in zip(first, bag.origins[first].tolist(), strict=True)
+            Look(int(left), int(top), bag.size, bag.size, float(p_values[index]), words)
+            for index, (top, left), words in zip(
+                first, bag.origins[first].tolist(), because, strict=True
+            )
         ],
         seen=bool(bag.touches[first[0]]) if bag.has_threat and first else None,
     )

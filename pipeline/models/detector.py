@@ -107,6 +107,11 @@ class Detector:
             return self.scorer.features(to_tensor(patches, self.device)).cpu().numpy()
 
     @torch.inference_mode()
+    def explain(self, patches: Patches) -> list[str]:
+        """Say of each patch, (N, H, W, C) uint8, what is most suspicious in it, or ""."""
+        return self.scorer.explain(to_tensor(patches, self.device))
+
+    @torch.inference_mode()
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
         """Return the score terms of one batch, (terms, N)."""
         x = to_tensor(patches, self.device)

@@ -41,6 +41,10 @@ class Scorer(nn.Module, ABC):
     def features(self, x: Tensor) -> Tensor:
         """Return a feature vector of each patch, (N, any length)."""
 
+    def explain(self, x: Tensor) -> list[str]:
+        """Say of each patch what is most suspicious in it; "" by a method that cannot say."""
+        return [""] * len(x)
+
     def fit(self, normals: Iterable[Tensor]) -> None:
         """Compare with batches of training normals x from now on.
 

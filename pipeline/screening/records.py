@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ def write_bags(
     """Write bags.csv, the most suspicious bag first; skipped files are last, with the reason."""
     annotated = any(file.classes is not None for file in files)
     columns = ["file", "sha256", "p_value", "score", "alarm", *["classes"] * annotated]
-    sides = ("left", "top", "width", "height", "p_value", *["on_threat"] * annotated)
+    sides = [side.name for side in fields(Look)] + ["on_threat"] * annotated
     columns += [f"look{n}_{side}" for n in range(1, looks + 1) for side in sides]
     columns += ["seconds", "reason"]
     rows = []

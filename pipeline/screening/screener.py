@@ -30,6 +30,7 @@ class Look:
     Attributes:
         left, top, width, height: its box in the scan, in pixels.
         p_value: the share of validation normal windows with this score or a higher one.
+        because: what is most suspicious in it; "" if the method cannot say.
     """
 
     left: int
@@ -37,6 +38,7 @@ class Look:
     width: int
     height: int
     p_value: float
+    because: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,15 @@ class Screener:
         else:
             evidence = evidence_map(image, p_values, origins, rule.size)
         score = bag_score(p_values)
+        first = highest_apart(scores, origins, rule.size, LOOKS)
+        because = self.detector.explain(window_pixels(image, origins[first], rule))
         return ScreenedScan(
             p_value=float(self.tails.bags.p_values(np.array([score]))[0]),
             score=score,
             windows=len(origins),
             looks=tuple(
-                Look(int(origins[row, 1]), int(origins[row, 0]), *box, float(p_values[row]))
-                for row in highest_apart(scores, origins, rule.size, LOOKS)
+                Look(int(origins[row, 1]), int(origins[row, 0]), *box, float(p_values[row]), words)
+                for row, words in zip(first, because, strict=True)
             ),
             evidence=evidence,
         )

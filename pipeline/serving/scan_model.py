@@ -40,6 +40,7 @@ SIGNATURE = ModelSignature(
                         [
                             *(Property(side, DataType.long) for side in SIDES),
                             Property("p_value", DataType.double),
+                            Property("because", DataType.string),
                         ]
                     )
                 ),

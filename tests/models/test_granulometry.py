@@ -142,6 +142,14 @@ def test_a_window_s_score_does_not_depend_on_its_batch_and_a_saved_model_scores_
     assert detector.features(judged).shape == (7, 2 * 2 * len(RADII))
 
 
+def test_a_window_is_explained_by_its_rarest_term() -> None:
+    normals = np.stack([with_disc(radius) for radius in (1, 2, 3, 4) for _ in range(25)])
+    detector = fitted_detector(SHAPE, {}, SETTINGS, [normals])
+    largest, small = detector.explain(np.stack([with_disc(14), with_disc(3)]))
+    assert largest == "metal at least 21 pixels thick: denser than in all 100 normal windows"
+    assert small == "metal at least 5 pixels thick: denser than in 49.5% of normal windows"
+
+
 def test_it_learns_nothing_before_it_has_seen_normals() -> None:
     detector = Detector(GranulometryScorer({}, SETTINGS))
     with pytest.raises(ValueError, match="zip"):

@@ -55,6 +55,21 @@ class GranulometryScorer(Scorer):
         found = granulometry(attenuation_maps(to_patches(x)))
         return torch.from_numpy(found.reshape(len(x), -1)).to(x.device)
 
+    def explain(self, x: Tensor) -> list[str]:
+        """Say which term of each patch is the rarest among training normals."""
+        found = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), -1)
+        # Of equally rare terms the last, which is the densest and thickest.
+        rarest = found.shape[1] - 1 - found[:, ::-1].argmin(axis=1)
+        return [self._words(int(term), p[term]) for term, p in zip(rarest, found, strict=True)]
+
+    def _words(self, term: int, p_value: float) -> str:
+        place, statistic, radius = np.unravel_index(term, SHAPE)
+        thick = f" at least {2 * RADII[radius] + 1} pixels thick" * (RADII[radius] > 0)
+        degree = {"mean": "more", "max": "denser"}[STATISTICS[statistic]]
+        normals = self.tails[term].count
+        share = f"{1 - p_value:.1%} of" if p_value > 1.5 / (1 + normals) else f"all {normals}"
+        return f"{MAPS[place]}{thick}: {degree} than in {share} normal windows"
+
     def p_values(self, features: NDArray[np.float32]) -> PValues:
         """Return the p-value of each term of N patches, (N, maps, statistics, radii)."""
         columns = [
