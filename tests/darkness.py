@@ -20,6 +20,9 @@ class DarknessScorer(Scorer):
     def reconstruct(self, x: Tensor) -> Tensor:
         return -x
 
+    def explain(self, x: Tensor) -> list[str]:
+        return [f"darkness {value:.1f}" for value in self.terms(x)["darkness"].tolist()]
+
     def features(self, x: Tensor) -> Tensor:
         return x.mean(dim=(2, 3))
 

@@ -88,6 +88,9 @@ def test_the_page_shows_texts_figures_and_bags(
     assert [scan for _, scan in shown[1]] == threats
     classes = {row.scan_id: ", ".join(row.classes) or "normal" for row in rows}
     assert all(name == classes[scan] for part in shown for name, scan in part)
+    because = re.findall(r"1: p [\d.e-]+ \(darkness ([\d.]+)\)", highest)
+    for bag, said in zip(by_rank, because, strict=True):
+        assert float(said) == pytest.approx(bag.scores[ANOMALY].max(), abs=0.06)
     on_threat = sum(
         bag.touches[np.argmax(bag.scores[ANOMALY])] for bag in by_rank if bag.has_threat
     )

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scipy import stats
@@ -104,6 +105,8 @@ def test_matched_windows_are_softer_and_as_bright() -> None:
     assert found.dtype == np.uint8
     assert (texture(found)["detail_1"] < 0.6 * texture(windows)["detail_1"]).all()
     np.testing.assert_allclose(found.mean(axis=(1, 2)), windows.mean(axis=(1, 2)), atol=3)
+    blurred = np.stack([cv2.GaussianBlur(window, (0, 0), evidence.BLUR) for window in windows])
+    assert 0 < np.abs(found.astype(int) - blurred).mean() < 12  # by the compression
 
 
 def test_validation_scans_stand_in_where_no_test_scan_is_normal(
@@ -124,13 +127,17 @@ def test_validation_scans_stand_in_where_no_test_scan_is_normal(
 def test_networks_stand_beside_and_in_the_chosen_terms(
     patches: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(judging, "SAMPLES", 3)
+    judged: dict[str, np.ndarray] = {}
+    monkeypatch.setattr(evidence, "scores_text", lambda scores, *_: str(judged.update(scores)))
     monkeypatch.setattr(evidence, "NETWORK_SIZE", Size(ngf=2, latent_dim=4, epochs=1, batch_size=8))
     arguments = ["--patches", str(patches), "--networks", "--seeds", "3", "--candidates", "metal"]
     monkeypatch.setattr(sys, "argv", ["evidence", *arguments, "chosen"])
     evidence.main()
-    rows = capsys.readouterr().out.split("\n")
-    names = [row.split("  ")[0] for row in rows]
-    for name in ("metal, cauchy", "chosen, fisher", "network 3 alone, fisher"):
-        assert name in names
-    assert "chosen and network 3, fisher" in names
+    assert "p <= 0.05" in capsys.readouterr().out
+    chosen, alone, both = (
+        judged[f"{name}, fisher"] for name in ("chosen", "network 3 alone", "chosen and network 3")
+    )
+    count, own = 2 * 2 * len(RADII), 2 + len(evidence.SIGNED_RADII)
+    np.testing.assert_allclose(both, (count * chosen + own * alone) / (count + own))
+    assert "metal, cauchy" in judged
+    assert "metal_amount" in judged

@@ -142,10 +142,34 @@ def test_every_stage_left_what_it_declares(project: Path) -> None:
     assert metrics["other"].keys() >= {"darkness", "total_variation", "residual", "latent"}
     table = (project / "results/evaluate/table.txt").read_text()
     assert all(name in table for name in CLASSES)
+    rows = [line.split()[0] for line in table.splitlines()]
+    assert rows[rows.index("--") + 1] == "granulometry"  # beside the network
     figures = {path.name for path in (project / "results/evaluate/figures").iterdir()}
     assert figures == {f"{n}.png" for n in ("roc", "histogram", "tsne", "exemplars", "scans")}
     assert len((project / "results/tune/trials.csv").read_text().splitlines()) == 1 + 2
     assert "mlflow.db" not in run(project, "git", "ls-files")
+
+
+def test_without_networks_nothing_is_trained_and_a_window_is_explained(
+    project: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "skipscan"
+    shutil.copytree(project, folder, symlinks=True)
+    settings = yaml.safe_load((folder / "presets.yaml").read_text())
+    best = settings["best"]
+    settings["tiny"] |= {block: best[block] for block in ("model", "tune", "train")}
+    (folder / "presets.yaml").write_text(yaml.safe_dump(settings))
+    output = run_stages(folder, "tune", "train", "evaluate")
+    assert re.search(r"nothing to train; implant_auc 0\.\d{3}\n", output)
+    table = (folder / "results/evaluate/table.txt").read_text()
+    rows = [line.split()[0] for line in table.splitlines()]
+    assert rows[2:6] == ["anomaly_score", "metal", "dense", "--"]
+    page = (folder / "results/evaluate/report.html").read_text(encoding="utf-8")
+    assert re.search(r"1: p [\d.e-]+ \((metal|dense)[^)]*than in [\d.%al]+ (of )?normal", page) or (
+        re.search(r"than in all \d+ normal windows\)", page)
+    )
+    run(folder, "dvc", "plots", "show")  # which has no losses to draw
+    run(folder, sys.executable, "-m", "stages", "screen")
 
 
 def test_what_listens_is_in_the_documents(project: Path) -> None:

@@ -42,6 +42,8 @@ def test_p_values_are_those_of_the_windows() -> None:
     assert found.score == pytest.approx(bag_score(p_values), rel=1e-5)
     for look in found.looks:
         row = np.flatnonzero((origins == (look.top, look.left)).all(axis=1))[0]
+        darkness = darkness_of(image[None, look.top : look.top + 16, look.left : look.left + 16])
+        assert look.because == f"darkness {darkness[0]:.1f}"
         assert look.p_value == pytest.approx(p_values[row], rel=1e-5)
         assert (look.width, look.height) == (16, 16)
 

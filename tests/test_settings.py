@@ -513,6 +513,14 @@ def test_the_stage_params_prints_what_a_change_would_give(
         (["+train.lamda_con=50"], "params.yaml: train.lamda_con: unknown parameter: did you mean"),
         (["preset=dmeo"], "params.yaml: preset: got 'dmeo', expected one of"),
         (["train.epochs=0"], "params.yaml: train.epochs: got 0, expected 1 or more"),
+        (
+            ["model.method=granulometry"],
+            "presets.yaml: demo.tune.trials: got 4, expected 0, since granulometry trains nothing",
+        ),
+        (
+            ["preset=best", "train.epochs=2"],
+            "params.yaml: train.epochs: got 2, expected 0, since granulometry trains nothing",
+        ),
         (["presets.yaml:demo.scans.count=0"], "presets.yaml: demo.scans.count: got 0, expected 1"),
         (["other.yaml:a=1"], "-S: got other.yaml, expected params.yaml or presets.yaml"),
         (["train.lambda_con"], "-S: got train.lambda_con: Error parsing override"),

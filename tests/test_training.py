@@ -32,6 +32,7 @@ from pipeline.training.loop import (
     TrainSettings,
     Worker,
     _with_progress,
+    fit_without_training,
     net_shape,
     shuffled_reader,
     train,
@@ -271,3 +272,17 @@ def test_the_detector_that_is_validated_is_fitted_to_training_normals(tmp_path: 
     shape, networks = net_shape(settings, store), state["best"]["networks"]
     detector = fitted_detector(shape, networks, settings.model, store.blocks())
     assert scores == [detector.score([patches]).anomaly.tolist()]
+
+
+def test_a_method_without_networks_is_fitted_in_epoch_0(
+    patches: Path, validation: Validation
+) -> None:
+    settings = replace(TRAIN, model=replace(MODEL, method="granulometry"))
+    store = PatchStore(patches, TRAIN_SPLIT)
+    state = fit_without_training(settings, store, validation)
+    best, (metrics,) = state["best"], state["history"]
+    assert (state["epoch"], best["epoch"], metrics["epoch"], best["networks"]) == (0, 0, 0, {})
+    every = [store.read(0, len(store))]
+    shape = net_shape(settings, store)
+    expected = validation(fitted_detector(shape, {}, settings.model, every))[CRITERION]
+    assert best["criterion"] == metrics[CRITERION] == expected != 0.5
