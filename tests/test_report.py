@@ -119,7 +119,9 @@ def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -
         "false_alarm_rate": 0.12,
         "detection_rate": None,
     }
-    what, on_what, result, compare = describe_results(origin, "0123456789", metrics).split("\n\n")
+    what, on_what, result, compare = describe_results(origin, "0123456789", metrics, 0).split(
+        "\n\n"
+    )
     assert what.startswith("**What**: skip_ganomaly, trained on normal scans only")
     assert "generated scans, 64x64 pixels (mode windows), patches 01234567." in on_what
     assert result == (
@@ -128,5 +130,5 @@ def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -
     )
     assert "press Compare" in compare
     metrics |= {"auc": {"overall": None}, "best_auc_without_model": None, "false_alarm_rate": None}
-    nothing = describe_results(origin, "0123456789", metrics).split("\n\n")[2]
+    nothing = describe_results(origin, "0123456789", metrics, 0).split("\n\n")[2]
     assert nothing == "**Result**: AUC on the test part: none is defined."
