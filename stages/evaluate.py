@@ -71,12 +71,16 @@ def main() -> None:
     bags = list(scored_bags(inputs, test, tails, every))
     rate = settings.screen.false_alarm_rate
     measured = measure_all(bags, tails, rate, settings.evaluate)
-    heading = heading_of(settings)
+    labelled_bags = model.provenance["labelled_bags"]
+    heading = heading_of(settings, labelled_bags)
     table = write_report(EVALUATED, store, test, validated, settings.evaluate, heading, measured)
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
     paragraphs = result_paragraphs(
-        asdict(settings), model.provenance["data"], read_json(EVALUATED / METRICS)
+        asdict(settings),
+        model.provenance["data"],
+        read_json(EVALUATED / METRICS),
+        labelled_bags,
     )
     write_evaluation_page(
         EVALUATED / PAGE,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pipeline.cluster.private_folder import remove_left_folders
 from pipeline.cluster.session import ray_session
@@ -10,6 +11,7 @@ from pipeline.patches.cutting import Recipe, ShardResult
 from pipeline.patches.extract_on_ray import cut_on_ray
 from pipeline.patches.extraction import Extraction, Job, extract_patches
 from pipeline.patches.folder import patches_text
+from pipeline.scans.bags import bag_names
 from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.sources.registry import open_source
 from pipeline.scans.splits import LABELS_USED
@@ -20,17 +22,19 @@ from stages.entry import PATCHES, SCANS
 def main() -> None:
     """Write data/patches."""
     settings = load_settings()
+    scans, rows = settings.scans, read_catalogue(SCANS)
     how = Extraction(
-        bad_input=settings.scans.bad_input,
-        reading=reading_settings(settings.scans),
+        bad_input=scans.bad_input,
+        reading=reading_settings(scans),
         parallel=on_ray,
+        bags=bag_names([row.entry() for row in rows], scans.group, Path(scans.folder)),
     )
-    source = open_source(settings.scans, SCANS)
+    source = open_source(scans, SCANS)
     started = time.monotonic()
-    manifest = extract_patches(PATCHES, read_catalogue(SCANS), source, settings.extract, how)
+    manifest = extract_patches(PATCHES, rows, source, settings.extract, how)
     print(patches_text(manifest, time.monotonic() - started), file=terminal.out())
     remove_left_folders()  # a killed run may have left Ray's, and this one may have needed no Ray
-    if settings.scans.uses_labels:
+    if scans.uses_labels:
         print(LABELS_USED, file=terminal.out())
 
 

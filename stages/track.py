@@ -20,6 +20,7 @@ from pipeline.serving.contents import model_contents
 from pipeline.settings.params import Settings
 from pipeline.sweeps.results import log_trial, read_best, read_trials
 from pipeline.tracking.runs import (
+    LABELLED_TAG,
     SWEEP_TAG,
     Origin,
     chosen_params,
@@ -82,8 +83,9 @@ def track() -> None:
     metrics = json.loads((EVALUATED / METRICS).read_text(encoding="utf-8"))
     measured = flat_metrics(metrics)
     run.log_metrics(measured)
-    run.set_tags(track_sweep(tracker, run))
-    describe(run, describe_results(origin.parameters, origin.data, metrics))
+    labelled_bags = model.provenance["labelled_bags"]
+    run.set_tags({**track_sweep(tracker, run), LABELLED_TAG: str(labelled_bags)})
+    describe(run, describe_results(origin.parameters, origin.data, metrics, labelled_bags))
     run.log_folder(EVALUATED, "evaluation")
     run.log_folder(EVALUATED / FIGURES, None)  # the comparison of runs shows only these
     # The example is from the training part, because the test part may be empty.

@@ -6,10 +6,10 @@ from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.files import remove_unfinished, write_table
-from pipeline.common.names import TRAIN, VALIDATION
+from pipeline.common.names import LABELLED_TRAINING, TRAIN, VALIDATION
 from pipeline.models.detector import calibrated_model
 from pipeline.models.interface import method_of
-from pipeline.patches.manifest import read_manifest
+from pipeline.patches.manifest import LABELLED_BAGS, read_manifest
 from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.methods import WITHOUT_NETWORKS
@@ -17,7 +17,12 @@ from pipeline.settings.params import load_settings
 from pipeline.sweeps.results import choose_settings, read_best
 from pipeline.tracking.runs import Origin, chosen_params, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
-from pipeline.training.criterion import CRITERION, load_validation, training_normals
+from pipeline.training.criterion import (
+    CRITERION,
+    labelled_windows,
+    load_validation,
+    training_normals,
+)
 from pipeline.training.curves import LogCurves
 from pipeline.training.loop import State, TrainSettings, fit_without_training, net_shape
 from pipeline.training.on_ray import TrainJob, require_trainable, train_on_ray
@@ -33,7 +38,12 @@ def main() -> None:
     model_settings, chosen_losses = choose_settings(settings.model, block, read_best(SWEEP))
     losses = method_of(model_settings).effective(chosen_losses)
     training = TrainSettings(model_settings, losses, block.epochs, block.seed)
-    data = read_manifest(PATCHES)["data"]
+    manifest = read_manifest(PATCHES)
+    data = manifest["data"]
+    labelled = None
+    if model_settings.head == "labelled":
+        store = PatchStore(PATCHES, LABELLED_TRAINING)
+        labelled = labelled_windows(store, manifest[LABELLED_BAGS])
     trains = model_settings.method not in WITHOUT_NETWORKS
     if trains:
         require_trainable(training, PatchStore(PATCHES, TRAIN), block.workers, block)
@@ -49,7 +59,7 @@ def main() -> None:
             state = train_on_ray(job, block.workers, block, storage, [LogCurves(run)])
     else:
         criterion = load_validation(validation, training.seed, labelled=None)
-        state = fit_without_training(training, PatchStore(PATCHES, TRAIN), criterion)
+        state = fit_without_training(training, PatchStore(PATCHES, TRAIN), criterion, labelled)
     model = calibrated_model(
         net_shape(training, PatchStore(PATCHES, TRAIN)),
         state["best"],
@@ -60,6 +70,7 @@ def main() -> None:
         settings.extract.window_rule,
         block.false_alarm_rate,
         {"settings": chosen, "data": data, "key": key},
+        labelled,
     )
     model.save(TRAINED / MODEL)
     history = state["history"]

@@ -14,7 +14,14 @@ from experiments.detection.judging import Windows, require_labels, scores_text
 from experiments.paper.cells import Size, settings_of
 from experiments.paper.table1 import Cifar
 from pipeline.common.errors import InputError
-from pipeline.common.names import LABELLED_VALIDATION, SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.common.names import (
+    LABELLED_TRAINING,
+    LABELLED_VALIDATION,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+)
 from pipeline.evaluation.trivial_scores import total_variation
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows
@@ -71,7 +78,7 @@ def test_scores_are_of_the_labelled_validation_windows_and_no_test_window_is_rea
     monkeypatch.setattr(PatchStore, "read", noted)
     judged = compare.labelled(patches)
     scores, windows = compare.all_scores(patches, judged, SIZE, seed=0), judged.windows
-    assert set(read) == set(SPLITS) - {TEST}
+    assert set(read) == set(SPLITS) - {LABELLED_TRAINING, TEST}
     labelled = PatchStore(patches, LABELLED_VALIDATION)
     assert windows.abnormal.sum() == (labelled.labels != "normal").sum() > 0
     for name, found in scores.items():

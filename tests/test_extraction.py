@@ -11,8 +11,8 @@ import pytest
 
 import pipeline.patches.extraction
 from pipeline.common.errors import InputError
-from pipeline.common.files import file_digest
-from pipeline.common.names import SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.common.files import digest, file_digest
+from pipeline.common.names import LABELLED_TRAINING, SPLITS, TEST, TRAIN, VALIDATION
 from pipeline.evaluation.evaluate import EveryScore, score_store
 from pipeline.evaluation.figures import draw_exemplars, draw_scans
 from pipeline.evaluation.principal_components import PrincipalComponents
@@ -298,3 +298,28 @@ def test_of_a_bag_with_a_threat_only_windows_outside_of_it_train(tmp_path: Path)
     assert len(touching) == 12
     assert origins["s11"] == origins["s00"] - touching
     assert origins["s05"] == set()
+
+
+def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
+    tmp_path: Path,
+) -> None:
+    rows = make_set(tmp_path, scans=24)
+    before = extract(tmp_path, rows)
+    assert before["labelled_bags"] == before["splits"][LABELLED_TRAINING]["scans"] == 0
+    others = {name: of for name, of in before["splits"].items() if name != LABELLED_TRAINING}
+    assert before["data"] == digest(others)  # as it was before there was such a split
+    assert not lines(patches_text(before, 1.0), LABELLED_TRAINING)
+    teaching = {"s05", "s11", "s17"}
+    moved = [replace(row, split=LABELLED_TRAINING) if row.scan_id in teaching else row
+             for row in rows]  # fmt: skip
+    how = Extraction(bags={"s05": "x", "s11": "x", "s23": "y"})
+    found = extract_patches(tmp_path / "patches", moved, ArraySource(), EXTRACT, how)
+    assert found["labelled_bags"] == 2
+    assert found["data"] != before["data"]
+    (line,) = lines(patches_text(found, 1.0), LABELLED_TRAINING)
+    assert line.split()[1] == "3"
+    store = PatchStore(tmp_path / "patches", LABELLED_TRAINING)
+    assert set(store.scan_ids.tolist()) == teaching
+    assert set(store.labels.tolist()) == {"normal", "knife"}
+    grazing = sum(found["splits"][name]["grazing"] for name in (LABELLED_TRAINING, TEST))
+    assert grazing == before["splits"][TEST]["grazing"]

@@ -259,6 +259,7 @@ def test_one_mlflow_run_holds_the_pipeline_and_nests_the_sweep(project: Path) ->
     assert version.run_id == parent.info.run_id
     assert [p.step for p in client.get_metric_history(parent.info.run_id, "loss_g")] == [1, 2]
     assert parent.data.tags["objective"] == "labelled_auc"
+    assert parent.data.tags["skipscan.labelled_bags"] == "0"
     assert parent.inputs is not None
     assert [d.dataset.name for d in parent.inputs.dataset_inputs] == ["generated"]
     assert any(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,15 @@ from pipeline.common.names import TEST
 from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.bags import MeasuredBags
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, key_metrics
-from pipeline.evaluation.report import describe_results, write_report
+from pipeline.evaluation.report import (
+    describe_results,
+    heading_of,
+    result_paragraphs,
+    write_report,
+)
 from pipeline.models.detector import Calibration
 from pipeline.patches.store import PatchStore
+from pipeline.scans.splits import LABELS_USED
 from pipeline.settings.params import EvaluateSettings, load_settings
 from tests.imports import ROOT
 
@@ -119,7 +125,9 @@ def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -
         "false_alarm_rate": 0.12,
         "detection_rate": None,
     }
-    what, on_what, result, compare = describe_results(origin, "0123456789", metrics).split("\n\n")
+    what, on_what, result, compare = describe_results(origin, "0123456789", metrics, 0).split(
+        "\n\n"
+    )
     assert what.startswith("**What**: skip_ganomaly, trained on normal scans only")
     assert "generated scans, 64x64 pixels (mode windows), patches 01234567." in on_what
     assert result == (
@@ -128,5 +136,30 @@ def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -
     )
     assert "press Compare" in compare
     metrics |= {"auc": {"overall": None}, "best_auc_without_model": None, "false_alarm_rate": None}
-    nothing = describe_results(origin, "0123456789", metrics).split("\n\n")[2]
+    nothing = describe_results(origin, "0123456789", metrics, 0).split("\n\n")[2]
     assert nothing == "**Result**: AUC on the test part: none is defined."
+
+
+def test_labels_that_taught_the_score_are_told_wherever_the_result_is_named() -> None:
+    settings = load_settings(ROOT / "params.yaml", ROOT / "presets.yaml")
+    outside = replace(settings, scans=replace(settings.scans, normal_windows="outside"))
+    assert heading_of(settings, 0) == "generated, preset demo, seed 0"
+    assert heading_of(settings, 7) == (
+        "generated, preset demo, seed 0\nlabels of 7 bags used (model.head)"
+    )
+    assert heading_of(outside, 7).splitlines()[1:] == [
+        LABELS_USED, "labels of 7 bags used (model.head)"
+    ]  # fmt: skip
+    assert heading_of(outside, 0).splitlines()[1:] == [LABELS_USED]
+    metrics = {
+        "auc": {"overall": 0.9},
+        "best_auc_without_model": None,
+        "false_alarm_rate": None,
+        "detection_rate": None,
+    }
+    paragraphs = result_paragraphs(asdict(settings), "0123456789", metrics, 7)
+    assert "trained on normal scans and some labelled bags, scores how" in paragraphs[0]
+    assert paragraphs[1] == "**Not unsupervised**: labels of 7 bags used (model.head)."
+    without = result_paragraphs(asdict(settings), "0123456789", metrics, 0)
+    assert without[1:] == paragraphs[2:]
+    assert not any("label" in paragraph for paragraph in without)

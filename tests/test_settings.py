@@ -201,6 +201,15 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
             {"model__method": "anogan", "model__latent_score": "neighbours"},
             "model.latent_score: go",
         ),
+        (
+            {"model__head": "labelled", "scans__labelled_training": 0.1},
+            "model.head: got 'labelled', expected none: skip_ganomaly has no such option$",
+        ),
+        (
+            {"preset": "best", "model__head": "labelled"},
+            "scans.labelled_training: got 0.0, expected more than 0, since model.head is labelled$",
+        ),
+        ({"preset": "best", "model__head": "labels"}, "model.head: .*got 'labels'"),
         ({"train__cpus": 0.00001}, "train.cpus: got 1e-05, expected 0.0001 or more"),
         ({"tune__gpus": 0.00001}, "tune.gpus: got 1e-05, expected 0 to 1"),
         ({"evaluate": 3}, "evaluate: got 3, expected a block of parameters$"),
@@ -316,7 +325,7 @@ def test_what_cannot_change_how_a_scan_is_read_leaves_its_shard_valid() -> None:
     for name, value in (
         ("seed", 7), ("count", 7), ("group", "(.)"), ("bad_input", "skip"), ("parts", "shares"),
         ("unannotated", "bad"), ("folder", "others"), ("validation", 0.3), ("test_normal", 0.3),
-        ("labelled_validation", 0.1),
+        ("labelled_validation", 0.1), ("labelled_training", 0.1),
     ):  # fmt: skip
         assert reading(**{**own, f"scans__{name}": value}) == reading(**own), name
     for name, other in (("classes", {"a": "gun"}), ("source", "voc"), ("abnormal_class", "cat")):
@@ -554,3 +563,9 @@ def test_the_stage_params_changes_what_dvc_changes(
     apply_overrides(path, [change])
     monkeypatch.chdir(ROOT)
     assert changed_settings([change]) == load_settings(path, PRESETS)
+
+
+def test_bags_may_be_set_aside_to_teach_a_score_that_is_not_taught() -> None:
+    taught = {"preset": "best", "scans__labelled_training": 0.1}
+    assert settings_with(**taught).model.head == "none"
+    assert settings_with(**taught, model__head="labelled").model.head == "labelled"

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import InputError
-from pipeline.common.names import LABELLED_VALIDATION, SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.common.names import (
+    LABELLED_TRAINING,
+    LABELLED_VALIDATION,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+)
 from pipeline.patches.store import PatchStore
 from pipeline.scans.bags import bag_names, make_bags
 from pipeline.scans.scan import Part, ScanEntry
@@ -226,7 +233,10 @@ def test_own_parts_where_windows_outside_of_threats_train() -> None:
     assert splits == {entry.scan_id: entry.part for entry in entries}
 
 
-@pytest.mark.parametrize("name", ["validation", "test_normal", "labelled_validation"])
+SHARE_NAMES = ["validation", "test_normal", "labelled_validation", "labelled_training"]
+
+
+@pytest.mark.parametrize("name", SHARE_NAMES)
 @pytest.mark.parametrize("value", [-0.1, 1])
 def test_a_share_out_of_its_range_is_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=rf"^{name}: got {value}, expected a share from 0 to bel"):
@@ -324,3 +334,54 @@ def test_own_parts_without_validation_and_with_abnormal_scans_that_train_not() -
         "test-n": {TEST: 8},
         "test-a": {TEST: 8},
     }
+
+
+@given(
+    entries=bags_of_views(),
+    seed=st.integers(0, 99),
+    normal_windows=st.sampled_from(["bags", "outside"]),
+)
+def test_bags_that_teach_are_whole_have_a_threat_and_are_missing_nowhere_but_where_they_were(
+    entries: list[ScanEntry], seed: int, normal_windows: NormalWindows
+) -> None:
+    before = replace(SHARES, normal_windows=normal_windows, labelled_validation=0)
+    taught = replace(before, labelled_training=0.4)
+    was, now = (split_scans(entries, shares, seed, by_bag(entries)) for shares in (before, taught))
+    assert LABELLED_TRAINING not in was.values()
+    assert now.keys() == was.keys()
+    abnormal = 0
+    for bag in make_bags(entries, by_bag(entries)):
+        (split,) = {now[scan.scan_id] for scan in bag.scans}
+        abnormal += len(bag.scans) if bag.classes else 0
+        if not bag.classes:
+            assert split == was[bag.scans[0].scan_id]
+        elif normal_windows == "bags":
+            assert split in (LABELLED_TRAINING, TEST)
+    found = list(now.values()).count(LABELLED_TRAINING)
+    assert abs(found - 0.4 * abnormal) <= 2.5  # as above: whole bags
+
+
+def test_bags_that_teach_are_of_every_class_and_those_left_are_shared_out_as_before() -> None:
+    entries = entries_of(40, 20)
+    splits = split_scans(entries, replace(SHARES, labelled_training=0.4), 0, {})
+    for parity in (0, 1):
+        found = [splits[f"a{number}"] for number in range(parity, 20, 2)]
+        assert Counter(found) == {LABELLED_TRAINING: 4, LABELLED_VALIDATION: 2, TEST: 4}
+    left = [entry for entry in entries if splits[entry.scan_id] != LABELLED_TRAINING]
+    assert split_scans(left, SHARES, 0, {}).items() <= splits.items()
+
+
+def test_with_own_parts_bags_of_the_test_teach_only_where_no_other_part_has_any() -> None:
+    taught = replace(SHARES, labelled_training=0.5)
+    entries = in_parts(train=(20, 10), validation=(10, 0), test=(8, 8))
+    was, now = (counts_by_part(split_scans(entries, shares, 0, {})) for shares in (SHARES, taught))
+    assert now["train-a"] == {LABELLED_TRAINING: 5, LABELLED_VALIDATION: 2}
+    assert {**now, "train-a": 0} == {**was, "train-a": 0}
+    entries = in_parts(train=(20, 0), test=(10, 20))
+    was, now = (counts_by_part(split_scans(entries, shares, 0, {})) for shares in (SHARES, taught))
+    assert now["test-a"] == {LABELLED_TRAINING: 10, LABELLED_VALIDATION: 3, TEST: 7}
+    assert {**now, "test-a": 0} == {**was, "test-a": 0}
+    outside = replace(taught, normal_windows="outside")
+    entries = in_parts(train=(20, 10), validation=(5, 0), test=(8, 8))
+    now = counts_by_part(split_scans(entries, outside, 0, {}))
+    assert now["train-a"] == {LABELLED_TRAINING: 5, TRAIN: 5}

@@ -9,9 +9,10 @@ IGNORED = "ignored"  # an object that makes a window neither normal nor abnormal
 
 TRAIN = "train"  # normal scans only
 VALIDATION = "validation"  # normal scans only: best epoch, score bounds, threshold
+LABELLED_TRAINING = "labelled_training"  # bags with a threat: they teach `model.head`
 LABELLED_VALIDATION = "labelled_validation"  # normal and abnormal: a sweep's objective
 TEST = "test"  # normal and abnormal: read only once, by evaluation
-SPLITS = (TRAIN, VALIDATION, LABELLED_VALIDATION, TEST)
+SPLITS = (TRAIN, VALIDATION, LABELLED_TRAINING, LABELLED_VALIDATION, TEST)
 
 # (H, W, C), 0 to 255, bright where nothing absorbs. C is 1 (grey), 2 (low and high energy) or 3
 # (RGB), the same in all scans of a set.

@@ -43,6 +43,8 @@ from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
 from pipeline.settings.params import EvaluateSettings, Settings
 
+HEAD_LABELS = "labels of {} bags used (model.head)"
+
 METRICS = "metrics.json"
 DETAILS = "details.json"
 TABLE = "table.txt"
@@ -58,25 +60,37 @@ NEXT = (
 )
 
 
-def heading_of(settings: Settings) -> str:
-    """Return the table's heading, with a second line if labels decided the training windows."""
+def heading_of(settings: Settings, labelled_bags: int) -> str:
+    """Return the table's heading, with a line for each use of labels in training.
+
+    Args:
+        settings: the settings in effect.
+        labelled_bags: number of labelled bags that taught the score.
+    """
     scans = settings.scans
-    heading = f"{scans.source}, preset {settings.preset}, seed {settings.train.seed}"
-    return f"{heading}\n{LABELS_USED}" if scans.uses_labels else heading
+    return "\n".join(
+        [
+            f"{scans.source}, preset {settings.preset}, seed {settings.train.seed}",
+            *([LABELS_USED] if scans.uses_labels else []),
+            *([HEAD_LABELS.format(labelled_bags)] if labelled_bags else []),
+        ]
+    )
 
 
-def describe_results(origin: Mapping[str, Any], data: str, metrics: Mapping[str, Any]) -> str:
+def describe_results(
+    origin: Mapping[str, Any], data: str, metrics: Mapping[str, Any], labelled_bags: int
+) -> str:
     """Return the description of a run in MLflow: `result_paragraphs`, and how to compare runs."""
     compare = (
         "**Compare**: select two runs with the tag `skipscan.kind` = pipeline and press "
         "Compare. The figures are at the top of the artifacts; all metrics, with intervals, "
         f"are in `evaluation/{DETAILS}`, the table in `evaluation/{TABLE}`."
     )
-    return "\n\n".join([*result_paragraphs(origin, data, metrics), compare])
+    return "\n\n".join([*result_paragraphs(origin, data, metrics, labelled_bags), compare])
 
 
 def result_paragraphs(
-    origin: Mapping[str, Any], data: str, metrics: Mapping[str, Any]
+    origin: Mapping[str, Any], data: str, metrics: Mapping[str, Any], labelled_bags: int
 ) -> list[str]:
     """Return paragraphs on what was done, on what, and the result, with Markdown's bold.
 
@@ -84,6 +98,7 @@ def result_paragraphs(
         origin: the settings in effect, by block.
         data: digest of the patches.
         metrics: the content of metrics.json.
+        labelled_bags: number of labelled bags that taught the score.
     """
     model, scans, extract = origin["model"], origin["scans"], origin["extract"]
     rates = ", ".join(
@@ -98,9 +113,12 @@ def result_paragraphs(
         f"{name} **{value:.3f}**" for name, value in metrics["auc"].items() if value is not None
     ]
     without = metrics["best_auc_without_model"]
+    learnt = "normal scans and some labelled bags" if labelled_bags else "normal scans only"
+    labels = f"**Not unsupervised**: {HEAD_LABELS.format(labelled_bags)}."
     return [
-        f"**What**: {model['method']}, trained on normal scans only, scores how unusual each "
+        f"**What**: {model['method']}, trained on {learnt}, scores how unusual each "
         f"window of a scan is (preset {origin['preset']}, seed {origin['train']['seed']}).",
+        *([labels] if labelled_bags else []),
         f"**On what**: {scans['source']} scans, {extract['size']}x{extract['size']} pixels "
         f"(mode {extract['mode']}), patches {data[:8]}.",
         f"**Result**: AUC on the test part: {', '.join(aucs) or 'none is defined'}"

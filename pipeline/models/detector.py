@@ -3,7 +3,7 @@
 Equation numbers are Skip-GANomaly's (section III-D).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -27,7 +27,7 @@ from pipeline.settings.windows import WindowRule
 
 SCORE_BATCH = 64  # patches: the fastest batch of 16 to 256 (benchmarks/README.md)
 
-MODEL_FORMAT = 5
+MODEL_FORMAT = 6
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,21 @@ class PatchScores:
 
     terms: dict[str, NDArray[np.float64]]
     anomaly: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The windows of labelled bags, N in all, which teach a score.
+
+    Attributes:
+        blocks: returns their patches, (any number, H, W, C) uint8 at a time.
+        abnormal: (N,) True where a window has a threat.
+        bags: number of bags, all of which have a threat.
+    """
+
+    blocks: Callable[[], Iterable[Patches]]
+    abnormal: NDArray[np.bool_]
+    bags: int
 
 
 @dataclass(frozen=True)
@@ -89,10 +104,13 @@ class Detector:
         return PatchScores(dict(zip(names, rows, strict=True)), anomaly)
 
     @torch.inference_mode()
-    def fit(self, normals: Iterable[Patches]) -> None:
-        """Fit the scorer to blocks of training normals, (N, H, W, C) uint8 each."""
+    def fit(self, normals: Iterable[Patches], labelled: Labelled | None = None) -> None:
+        """Fit the scorer to blocks of training normals, (N, H, W, C) uint8 each, and to labels."""
         with products("float32"):
             self.scorer.fit(to_tensor(batch, self.device) for batch in _batches(normals))
+            if labelled is not None:
+                windows = (to_tensor(batch, self.device) for batch in _batches(labelled.blocks()))
+                self.scorer.fit_head(windows, labelled.abnormal)
 
     @torch.inference_mode()
     def reconstruct(self, patches: Patches) -> Patches | None:
@@ -152,24 +170,32 @@ def calibrated_model(
     rule: WindowRule,
     false_alarm_rate: float,
     provenance: dict[str, Any],
+    labelled: Labelled | None = None,
 ) -> "TrainedModel":
-    """Return the model of the best epoch, fitted to blocks of training normals.
+    """Return the model of the best epoch, fitted to blocks of training normals and to labels.
 
     Bounds, threshold and tails come from the blocks of validation normals in `validation`, which
     are windows of the scans `scan_ids` by `rule`.
     """
-    detector = fitted_detector(shape, best["networks"], settings, normals)
+    detector = fitted_detector(shape, best["networks"], settings, normals, labelled=labelled)
     compared = detector.scorer.normals
+    bags = 0 if labelled is None else labelled.bags
     anomaly = detector.score(validation).anomaly
     return TrainedModel(
         shape,
         best["networks"],
         settings,
         calibrate(anomaly, false_alarm_rate),
-        {**provenance, "epoch": best["epoch"], "criterion": best["criterion"]},
+        {
+            **provenance,
+            "epoch": best["epoch"],
+            "criterion": best["criterion"],
+            "labelled_bags": bags,
+        },
         Tails.of(anomaly, scan_ids),
         rule,
         None if compared is None else compared.cpu(),
+        detector.scorer.head,
     )
 
 
@@ -182,10 +208,12 @@ class TrainedModel:
         networks: the state of each network, by the network's name.
         settings: the method, and how it scores.
         calibration: bounds and threshold.
-        provenance: settings, best epoch and its criterion, digest of the data.
+        provenance: settings, best epoch and its criterion, digest of the data, and the number of
+            labelled bags that taught the score.
         tails: of the scores of validation normal windows and bags, for p-values.
         rule: the rule by which its scans are cut into windows.
         normals: features of training normals, (M, d), if scores compare with them.
+        head: weights and, last, the bias of a score that labels taught, (d + 1,) float64.
     """
 
     shape: NetShape
@@ -196,12 +224,14 @@ class TrainedModel:
     tails: Tails
     rule: WindowRule
     normals: Tensor | None = None
+    head: Tensor | None = None
 
     def detector(self) -> Detector:
         """Build a detector with these weights, ready to score."""
         detector = build_detector(self.shape, self.networks, self.settings)
         if self.normals is not None:
             detector.scorer.compare_with(self.normals)
+        detector.scorer.head = self.head
         return detector
 
     def save(self, path: Path) -> None:
@@ -232,6 +262,7 @@ class TrainedModel:
                 Tails.from_tensors(content["tails"]),
                 WindowRule(**content["rule"]),
                 content["normals"],
+                content["head"],
             )
             model.require_whole()
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -259,6 +290,7 @@ class TrainedModel:
             raise ValueError(
                 f"bounds {bounds}, expected finite ones, the minimum below the maximum"
             )
+        self._require_whole_head()
         with torch.device("meta"):  # shapes without memory
             built = method_of(self.settings).build_networks(self.shape, 0)
         expected = {
@@ -277,6 +309,21 @@ class TrainedModel:
             raise ValueError(
                 f"{wrong[0]}: {found.get(wrong[0])}, expected {expected.get(wrong[0])}"
             )
+
+    def _require_whole_head(self) -> None:
+        """Refuse a head that is missing, or is not one of finite weights for the features."""
+        if self.settings.head != "labelled":
+            if self.head is not None:
+                raise ValueError(f"a head, but model.head is {self.settings.head!r}")
+            return
+        if self.head is None or self.normals is None:
+            raise ValueError("model.head is 'labelled', but the head or the normals are missing")
+        shape = (self.normals.shape[-1] + 1,) if self.normals.ndim == 2 else None
+        if self.head.shape != shape or self.head.dtype != torch.float64:
+            found = tuple(self.head.shape), self.head.dtype
+            raise ValueError(f"head {found}, expected {(shape, torch.float64)}")
+        if not self.head.isfinite().all():
+            raise ValueError("head with weights that are not finite")
 
 
 def build_detector(
@@ -300,10 +347,11 @@ def fitted_detector(
     settings: ModelSettings,
     normals: Iterable[Patches],
     device: torch.device | None = None,
+    labelled: Labelled | None = None,
 ) -> Detector:
-    """Build a detector as `build_detector` does, and fit it to blocks of training normals."""
+    """Build a detector as `build_detector` does, and fit it to training normals and to labels."""
     detector = build_detector(shape, networks, settings, device)
-    detector.fit(normals)
+    detector.fit(normals, labelled)
     return detector
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.models.gan import Gan
@@ -20,14 +22,17 @@ class Scorer(nn.Module, ABC):
     Attributes:
         weights: the weight of each term in the anomaly score, by the term's name.
         normals: features of training normals, (M, d), if a term compares a patch with them.
+        head: weights and, last, the bias of a score that labelled windows taught, (weights + 1,).
     """
 
     weights: Mapping[str, float]
     normals: Tensor | None
+    head: Tensor | None
 
     def __init__(self) -> None:
         super().__init__()
         self.normals = None
+        self.head = None
 
     @abstractmethod
     def terms(self, x: Tensor) -> dict[str, Tensor]:
@@ -54,6 +59,16 @@ class Scorer(nn.Module, ABC):
     def compare_with(self, normals: Tensor) -> None:
         """Compare with the features of training normals, (M, d), from now on."""
         self.normals = normals
+
+    def fit_head(self, labelled: Iterable[Tensor], abnormal: NDArray[np.bool_]) -> None:
+        """Learn the score from batches of labelled windows x, after `fit`.
+
+        A method without the option `head` does nothing.
+
+        Args:
+            labelled: the windows of labelled bags, N in all.
+            abnormal: (N,) True where a window has a threat.
+        """
 
     def forward(self, x: Tensor) -> Tensor:
         """Return anomaly scores, (N,)."""

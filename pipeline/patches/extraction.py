@@ -7,18 +7,20 @@ repaired, or after a shard was damaged.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest
-from pipeline.common.names import NORMAL, SPLITS
+from pipeline.common.names import LABELLED_TRAINING, NORMAL, SPLITS
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
 from pipeline.patches.folder import begin, complete, summarise
+from pipeline.patches.manifest import LABELLED_BAGS
 from pipeline.patches.shard_plan import shard_groups
 from pipeline.scans.bad_input import settle
+from pipeline.scans.bags import make_bags
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import ScanSource
 from pipeline.settings.params import ExtractSettings
@@ -39,11 +41,13 @@ class Extraction:
         bad_input: the rule for scans that cannot be used.
         reading: the parameters that decide how the source reads.
         parallel: cuts many shards at once; called if cutting here would take long.
+        bags: the name of the bag of each scan that has one, by the scan's id.
     """
 
     bad_input: BadInputRule = "fail"
     reading: Mapping[str, Any] | None = None
     parallel: CutMany | None = None
+    bags: Mapping[str, str] = field(default_factory=dict)
 
 
 DEFAULT = Extraction()
@@ -61,7 +65,8 @@ def extract_patches(
     Returns:
         The manifest: settings, classes, channels, digest of the data, and for each split its
         shards, its number of scans, and its numbers of windows: of each class, left out as
-        grazing, and left out as background.
+        grazing, and left out as background. Also the number of labelled training bags, all of
+        which have a threat.
 
     Raises:
         InputError: a scan cannot be used and the rule is to fail; no window is left to train on;
@@ -77,6 +82,7 @@ def extract_patches(
         "settings": asdict(settings),
         "classes": [NORMAL, *sorted({name for row in rows for name in row.classes})],
         "channels": recipe.channels,
+        LABELLED_BAGS: _labelled_bags(rows, results, how.bags),
         **summarise(results),
     }
     _require_training_windows(manifest["splits"])
@@ -138,6 +144,19 @@ def _cut_here_first(
         if parallel and seconds_left > WORTH_RAY_SECONDS:
             yield from parallel(recipe, jobs[done:])
             return
+
+
+def _labelled_bags(
+    rows: Sequence[CatalogueRow], results: Sequence[ShardResult], bags: Mapping[str, str]
+) -> int:
+    """Return the number of labelled training bags of which a scan was cut."""
+    cut = {
+        scan.scan_id
+        for result in results
+        for scan in result.scans
+        if result.split == LABELLED_TRAINING and scan.skipped is None
+    }
+    return len(make_bags([row.entry() for row in rows if row.scan_id in cut], bags))
 
 
 def _require_training_windows(splits: dict[str, dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, remove_unfinished, write_whole
-from pipeline.common.names import SPLITS
+from pipeline.common.names import LABELLED_TRAINING, SPLITS
 from pipeline.common.tables import text_table
 from pipeline.patches.cutting import ScanResult, ShardResult
 from pipeline.patches.manifest import MANIFEST, write_manifest
@@ -22,8 +22,10 @@ SCAN_RESULTS = "scan_results.jsonl"  # in the shards' folder: a line for each sc
 def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
     """Return the shards' part of the manifest: format, digest of the data, and the splits."""
     splits = {split: _split([r for r in results if r.split == split]) for split in SPLITS}
-    # Each shard's name is a digest of everything that decides its content.
-    return {"format": FORMAT, "data": digest(splits), "splits": splits}
+    # Each shard's name is a digest of everything that decides its content. A set without labelled
+    # training scans has the digest that it had before there was such a split.
+    counted = {name: split for name, split in splits.items() if _is_shown(name, split)}
+    return {"format": FORMAT, "data": digest(counted), "splits": splits}
 
 
 def begin(folder: Path) -> None:
@@ -61,6 +63,7 @@ def patches_text(manifest: dict[str, Any], seconds: float) -> str:
     rows = [
         [split, *(counts["classes"].get(name, counts.get(name, 0)) for name in heads)]
         for split, counts in splits.items()
+        if _is_shown(split, counts)
     ]
     scans = sum(counts["scans"] for counts in splits.values())
     windows = sum(sum(counts["classes"].values()) for counts in splits.values())
@@ -71,6 +74,10 @@ def patches_text(manifest: dict[str, Any], seconds: float) -> str:
             f"{seconds:.1f} s: {scans / seconds:.1f} scans/s, {windows / seconds:.0f} windows/s",
         ]
     )
+
+
+def _is_shown(name: str, split: dict[str, Any]) -> bool:
+    return name != LABELLED_TRAINING or split["scans"] > 0
 
 
 def _split(results: Sequence[ShardResult]) -> dict[str, Any]:

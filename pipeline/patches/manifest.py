@@ -11,6 +11,7 @@ from pipeline.common.files import is_plain_name, write_json
 from pipeline.patches.shard_file import FORMAT
 
 MANIFEST = "manifest.json"
+LABELLED_BAGS = "labelled_bags"  # a key of it
 REDO = "run `dvc repro -sf extract`"
 DATA = re.compile("[0-9a-f]{16,64}")
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -41,8 +42,9 @@ def parse_manifest(content: bytes, place: str) -> dict[str, Any]:
     """Return the manifest in the bytes of a file, which `place` names in errors.
 
     Its keys are `format`, `settings` (with `size`, the side of a patch), `channels`, `classes`,
-    `data` (digest of the patches) and `splits`: for each, by name, `shards`, a list of `file` (a
-    plain name) and `windows` (how many), with `bytes` and `sha256` where they are shared.
+    `data` (digest of the patches), `labelled_bags` (how many, with a threat each, teach a score)
+    and `splits`: for each, by name, `shards`, a list of `file` (a plain name) and `windows` (how
+    many), with `bytes` and `sha256` where they are shared.
 
     Raises:
         InputError: it is of another format, or a value is not as that says.
@@ -62,6 +64,7 @@ def parse_manifest(content: bytes, place: str) -> dict[str, Any]:
 
 def _require_whole(manifest: dict[str, Any], place: str) -> None:
     settings, splits = manifest.get("settings"), manifest.get("splits")
+    bags = manifest.get(LABELLED_BAGS, 0)
     size = settings.get("size") if isinstance(settings, dict) else None
     channels, classes, data = (manifest.get(name) for name in ("channels", "classes", "data"))
     for name, value, fits, expected in (
@@ -69,6 +72,7 @@ def _require_whole(manifest: dict[str, Any], place: str) -> None:
         ("channels", channels, _is_count(channels, 1, 4), "1 to 4"),
         ("classes", classes, _are_names(classes), "a list of names, each once"),
         ("data", data, _matches(DATA, data), "a digest in hex"),
+        (LABELLED_BAGS, bags, _is_count(bags), "a whole number, 0 or more"),
         ("splits", splits, isinstance(splits, dict), "a mapping of splits"),
     ):
         _require(fits, f"{place}: {name}", value, expected)

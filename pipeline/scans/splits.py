@@ -8,7 +8,7 @@ from hashlib import sha256
 import numpy as np
 
 from pipeline.common.errors import InputError
-from pipeline.common.names import LABELLED_VALIDATION, TEST, TRAIN, VALIDATION
+from pipeline.common.names import LABELLED_TRAINING, LABELLED_VALIDATION, TEST, TRAIN, VALIDATION
 from pipeline.scans.bags import Bag, make_bags
 from pipeline.scans.scan import ScanEntry
 from pipeline.settings.scans import Parts, SplitShares
@@ -61,9 +61,12 @@ def split_scans(
     by itself. Bags with a threat never train, except under `normal_windows` ``outside``. Each
     combination of classes is split separately, so that classes are spread evenly.
 
+    The share `labelled_training` of the bags with a threat is taken first, and the other bags are
+    split as if there were no such share.
+
     If the entries have parts, the set's own test part is the test split. Abnormal scans of other
-    parts are left out, except a share `labelled_validation`; if the other parts have no abnormal
-    scan, this share is taken from the test part.
+    parts are left out, except the shares `labelled_training` and `labelled_validation`; if the
+    other parts have no abnormal scan, these shares are taken from the test part.
 
     Raises:
         InputError: no normal scan is left to train or to validate on, two scans share an id,
@@ -79,11 +82,15 @@ def split_scans(
         # Sorted by hash, not permuted: a new scan leaves the order of the others as it was, so at
         # most one other scan crosses each border between two splits.
         shuffled = sorted(members, key=lambda bag: sha256(f"{seed}/{bag.key}".encode()).digest())
+        may_teach = [bag for bag in shuffled if own is None or own.may_teach(bag)]
+        teaching, rest = _divide(may_teach, shares.labelled_training if classes else 0)
+        others = [*rest, *(bag for bag in shuffled if own and not own.may_teach(bag))]
         learns = not classes or shares.uses_labels
+        splits |= _assign({LABELLED_TRAINING: teaching})
         splits |= (
-            own.split(shuffled, shares, learns=learns)
+            own.split(others, shares, learns=learns)
             if own
-            else _split_by_shares(shuffled, shares, learns=learns)
+            else _split_by_shares(others, shares, learns=learns)
         )
     _require_normals(splits, normal=any(not entry.classes for entry in entries))
     return splits
@@ -105,11 +112,17 @@ class _OwnParts:
 
     Attributes:
         validation: whether the set has a validation part; if not, some training scans validate.
-        labelled: whether other parts than test have abnormal scans, which a sweep may use.
+        abnormal: whether other parts than test have abnormal scans.
+        labelled: whether a sweep may use these.
     """
 
     validation: bool
+    abnormal: bool
     labelled: bool
+
+    def may_teach(self, bag: Bag) -> bool:
+        """Return whether a bag with a threat may go to `LABELLED_TRAINING`."""
+        return (_part_of(bag) != TEST) == self.abnormal
 
     def split(self, bags: Sequence[Bag], shares: SplitShares, *, learns: bool) -> dict[str, str]:
         """Split the bags of one combination of classes by their parts."""
@@ -148,8 +161,8 @@ def _own_parts(entries: Sequence[ScanEntry], shares: SplitShares) -> _OwnParts |
             f"scans.parts: the set has no test part of its own, but {found}: call one test, or "
             "set scans.parts to shares"
         )
-    labelled = any(entry.classes and entry.part != "test" for entry in entries)
-    return _OwnParts(bool(counts["validation"]), labelled and not shares.uses_labels)
+    abnormal = any(entry.classes and entry.part != "test" for entry in entries)
+    return _OwnParts(bool(counts["validation"]), abnormal, abnormal and not shares.uses_labels)
 
 
 def _part_of(bag: Bag) -> str:

@@ -16,7 +16,7 @@ OPTIONS: Mapping[MethodName, frozenset[str]] = {
     "ganomaly": frozenset(),
     "egbad": frozenset(),
     "anogan": frozenset({"search_steps"}),
-    "granulometry": frozenset(),
+    "granulometry": frozenset({"head"}),
 }
 
 GRANULOMETRY: MethodName = "granulometry"

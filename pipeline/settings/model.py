@@ -13,6 +13,7 @@ from pipeline.settings.methods import DEFAULT_METHOD, OPTIONS, MethodName
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 LatentScore = Literal["distance", "neighbours", "early_neighbours"]
+Head = Literal["none", "labelled"]
 
 LAMBDAS = ("lambda_adv", "lambda_con", "lambda_lat")  # of `LossSettings`
 
@@ -37,6 +38,7 @@ class ModelSettings:
             (Equation 3), or from its nearest neighbours among normal training patches, or the
             latter distance for the output of the discriminator's first convolution.
         search_steps: most steps of the latent search for one patch.
+        head: whether labelled bags (`scans.labelled_training`) teach the anomaly score.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -52,6 +54,7 @@ class ModelSettings:
     method: MethodName = DEFAULT_METHOD
     latent_score: LatentScore = "distance"
     search_steps: int = 500
+    head: Head = "none"
 
     def __post_init__(self) -> None:
         for name in ("ngf", "ndf"):

@@ -288,6 +288,10 @@ class Settings:
         self._require_shared_batches()
         self._require_sweep()
         self._require_epochs()
+        if self.model.head == "labelled":
+            share = self.scans.labelled_training
+            expected = "more than 0, since model.head is labelled"
+            require(share > 0, "scans.labelled_training", share, expected)
         if self.scans.uses_labels:
             kinds = self.scans.source, self.extract.mode
             within = self.extract.mode == "windows" and self.scans.source not in WHOLE_SOURCES

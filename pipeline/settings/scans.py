@@ -76,6 +76,7 @@ class SplitShares:
         validation: share of the normal scans outside the test split.
         test_normal: share of the normal scans, for sets that have no official test part.
         labelled_validation: share of the abnormal scans, and of the test's normal scans.
+        labelled_training: share of the abnormal scans, taken before all other shares.
         normal_windows: source of the training windows: ``bags`` without any threat; or ``outside``:
             all bags, but only windows that touch no threat. With ``outside`` the first two
             shares are of all scans, not only of normal scans.
@@ -84,10 +85,11 @@ class SplitShares:
     validation: float = 0.15
     test_normal: float = 0.25
     labelled_validation: float = 0.0
+    labelled_training: float = 0.0
     normal_windows: NormalWindows = field(default="bags", kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("validation", "test_normal", "labelled_validation"):
+        for name in ("validation", "test_normal", "labelled_validation", "labelled_training"):
             value = getattr(self, name)
             require(0 <= value < 1, name, value, "a share from 0 to below 1")
         require(self.validation > 0, "validation", self.validation, "more than 0")

@@ -29,6 +29,7 @@ KEY_TAG = "skipscan.key"
 OPEN_TAG = "skipscan.open"
 SWEEP_TAG = "skipscan.sweep_run"
 RESULTS_TAG = "skipscan.results"  # digest of what was logged
+LABELLED_TAG = "skipscan.labelled_bags"  # number of labelled bags that taught the score
 BEST_TAG = "skipscan.best"  # "true" on the run of a sweep's best trial
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.common.errors import InputError
 from pipeline.common.metrics import auc
 from pipeline.common.names import Patches
-from pipeline.models.detector import Detector
+from pipeline.models.detector import Detector, Labelled
 from pipeline.models.neighbours import MOST_NORMALS
 from pipeline.patches.shard_file import BLOCK_ROWS
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
@@ -81,6 +82,21 @@ def training_normals(training: PatchSource) -> Iterator[Patches]:
     rows = spread(np.arange(len(training)), MOST_NORMALS)
     for start in range(0, len(rows), BLOCK_ROWS):
         yield read_rows(training, rows[start : start + BLOCK_ROWS])
+
+
+def labelled_windows(store: PatchStore, bags: int) -> Labelled:
+    """Return the windows of the labelled training bags, which are read when a score is taught.
+
+    Raises:
+        InputError: no window has a threat. Normal windows are never missing: training has some.
+    """
+    abnormal = ~store.is_normal()
+    if not abnormal.any():
+        raise InputError(
+            f"model.head: labelled, but {store.folder} has no window with a threat in its split "
+            f"{store.split}: raise scans.labelled_training, or set model.head to none"
+        )
+    return Labelled(store.blocks, abnormal, bags)
 
 
 def implant(patches: Patches, generator: np.random.Generator) -> Patches:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.common.files import code_digest, digest
-from pipeline.models.detector import fitted_detector
+from pipeline.models.detector import Labelled, fitted_detector
 from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.interface import Method, method_of
 from pipeline.models.nets import NetShape
@@ -128,12 +128,15 @@ def train(
 
 
 def fit_without_training(
-    settings: TrainSettings, patches: PatchSource, validate: Validation
+    settings: TrainSettings,
+    patches: PatchSource,
+    validate: Validation,
+    labelled: Labelled | None = None,
 ) -> State:
     """Return the state that `train` would return, for a method without networks: of epoch 0."""
     shape, normals = net_shape(settings, patches), training_normals(patches)
     metrics: Metrics = {"epoch": 0}
-    metrics |= validate(fitted_detector(shape, {}, settings.model, normals))
+    metrics |= validate(fitted_detector(shape, {}, settings.model, normals, labelled=labelled))
     best = {"epoch": 0, "criterion": metrics[CRITERION], "networks": {}}
     return {"epoch": 0, "history": [metrics], "best": best, "settings": asdict(settings)}
 

@@ -1,11 +1,15 @@
 """Evidence, for scoring: p-values among training normals, fused by Fisher's rule. No training.
 
+A few labelled bags may teach a score instead of Fisher's rule (`model.head`): log-odds, by a
+logistic regression on the same evidence (`head`).
+
 An object that is added to a bag can only take transmission away. So a term of a window is a number
 that grows with what the window absorbs, and only high values of it are evidence. In a distance from
 normals, low values count as well: there, empty and soft windows are as strange as full ones.
 """
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -23,11 +27,13 @@ from pipeline.settings.model import LossSettings, ModelSettings
 
 SHAPE = (len(MAPS), len(STATISTICS), len(RADII))  # of a window's terms
 
+LABELLED = "labelled"  # the name of the head's term
+
 PValues = NDArray[np.float64]
 
 
 class GranulometryScorer(Scorer):
-    """Scorer with A = the mean of -log p over all terms.
+    """Scorer with A = the mean of -log p over all terms, or the head's log-odds of a threat.
 
     p is the share of training normals that reach a term (`pipeline.common.p_values`), which is
     uniform on normals whatever the term's unit, so that terms can be added up. The mean of -log p
@@ -39,16 +45,23 @@ class GranulometryScorer(Scorer):
     def __init__(
         self,
         networks: Mapping[str, nn.Module],  # noqa: ARG002
-        settings: ModelSettings,  # noqa: ARG002
+        settings: ModelSettings,
     ) -> None:
         super().__init__()
-        self.weights = dict.fromkeys(MAPS, 1 / len(MAPS))
+        fishers = dict.fromkeys(MAPS, 1 / len(MAPS))
+        self.weights = {LABELLED: 1.0} if settings.head == "labelled" else fishers
         self.tails: list[RightTail] = []
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
-        """Return the mean of -log p over the terms of each map."""
-        evidence = -np.log(self.p_values(self.features(x).cpu().numpy())).mean(axis=(2, 3))
-        return dict(zip(MAPS, torch.from_numpy(evidence.T).to(x.device), strict=True))
+        """Return the mean of -log p over the terms of each map, or the head's log-odds."""
+        evidence = self.evidence(self.features(x))
+        if self.head is None:
+            means = evidence.mean(axis=(2, 3))
+            return dict(zip(MAPS, torch.from_numpy(means.T).to(x.device), strict=True))
+        *weights, bias = self.head.numpy()
+        # Each row is summed by itself, so a window's score does not depend on its batch.
+        log_odds = (evidence.reshape(len(x), -1) * weights).sum(axis=1) + bias
+        return {LABELLED: torch.from_numpy(log_odds).to(x.device)}
 
     def features(self, x: Tensor) -> Tensor:
         """Return the terms of patches, (N, maps x statistics x radii), from 0 to 1."""
@@ -70,6 +83,10 @@ class GranulometryScorer(Scorer):
         share = f"{1 - p_value:.1%} of" if p_value > 1.5 / (1 + normals) else f"all {normals}"
         return f"{MAPS[place]}{thick}: {degree} than in {share} normal windows"
 
+    def evidence(self, features: Tensor) -> NDArray[np.float64]:
+        """Return -log p of each term of N patches, (N, maps, statistics, radii), in nats."""
+        return -np.log(self.p_values(features.cpu().numpy()))
+
     def p_values(self, features: NDArray[np.float32]) -> PValues:
         """Return the p-value of each term of N patches, (N, maps, statistics, radii)."""
         columns = [
@@ -85,6 +102,17 @@ class GranulometryScorer(Scorer):
         """Take the tails of the terms of training normals, (M, terms)."""
         super().compare_with(normals)
         self.tails = [RightTail.of(column) for column in normals.cpu().numpy().T]
+
+    def fit_head(self, labelled: Iterable[Tensor], abnormal: NDArray[np.bool_]) -> None:
+        """Learn the log-odds of a threat; the training normals are normal windows, too."""
+        assert self.normals is not None
+        features = torch.cat([self.normals, *(self.features(x) for x in labelled)])
+        evidence = self.evidence(features).reshape(len(features), -1)
+        kinds = np.concatenate([np.zeros(len(self.normals), dtype=np.bool_), abnormal])
+        # scikit-learn takes 1.5 seconds to import, and is not needed to score.
+        head = import_module("pipeline.models.methods.granulometry.head")
+        weights, bias = head.fit(evidence, kinds)
+        self.head = torch.from_numpy(np.append(weights, bias))
 
 
 def build_networks(_shape: NetShape, _seed: int) -> dict[str, nn.Module]:
