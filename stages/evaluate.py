@@ -51,9 +51,8 @@ def main() -> None:
     store = PatchStore(PATCHES, TEST)
     normals = PatchStore(PATCHES, TRAIN)
     components = PrincipalComponents.fit(normals)
-    beside = (
-        None if model.settings.method in WITHOUT_NETWORKS else detector_without_networks(normals)
-    )
+    itself = model.settings.method in WITHOUT_NETWORKS and model.head is None
+    beside = None if itself else detector_without_networks(normals)
     every = EveryScore(detector, model.calibration, components, beside)
     test = score_store(store, every)
     validation = PatchStore(PATCHES, VALIDATION)

@@ -24,7 +24,10 @@ from pipeline.settings.model import ModelSettings
 OVERALL = "overall"
 ANOMALY = "anomaly_score"
 PCA = "pca"
-SECTIONS = {GRANULOMETRY: "-- without a network", PCA: "-- without any model"}  # in tables
+SECTIONS = {
+    GRANULOMETRY: "-- without a network, without labels",
+    PCA: "-- without any model",
+}  # in tables
 CURVE_POINTS = 200  # of a ROC curve in a plot file
 BINS = 50
 
@@ -70,7 +73,8 @@ class EveryScore:
         detector: the model.
         calibration: scales the model's anomaly score (Equation 6).
         components: principal components of training normals, for the score `pca`.
-        beside: the method without networks, for a row of its own; None where it is the model.
+        beside: the method without networks or labels, for a row of its own; None where it is the
+            model.
     """
 
     detector: Detector
