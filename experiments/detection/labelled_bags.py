@@ -1,0 +1,153 @@
+"""How many labelled bags teach the score, and what of it is the session (README.md).
+
+    python -m experiments.detection.labelled_bags --patches data/patches
+
+Of the test's bags with a threat some are labelled, by draw. The head of the method granulometry
+learns from these and from training normals; the other bags with a threat, and the scans without
+one, are judged: those of the test, or of validation if the test has none. A row is a number of
+labelled bags, with the mean, the lowest and the highest of all draws (of `MOST_DRAWS`, if there are
+more). *control* is the AUC of bags with their threat windows left out; 0.5 is nothing. With
+`--normals` the head learns from the windows of so many training scans alone.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from experiments.detection.evidence import from_test
+from experiments.detection.judging import (
+    Windows,
+    auc_within_scans,
+    bag_auc,
+    cross_auc,
+    first_look,
+)
+from pipeline.common.errors import InputError
+from pipeline.common.names import TRAIN, Patches, Scores
+from pipeline.common.tables import text_table
+from pipeline.evaluation.evaluate import detector_without_networks
+from pipeline.models.detector import Detector
+from pipeline.models.methods.granulometry import head
+from pipeline.models.methods.granulometry.method import GranulometryScorer
+from pipeline.models.neighbours import MOST_NORMALS
+from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
+
+MOST_DRAWS = 70
+BLOCK = 512
+MEASURES: Mapping[str, Callable[[Scores, Windows], float | None]] = {
+    "within": auc_within_scans,
+    "cross": cross_auc,
+    "first 1": lambda scores, windows: first_look(scores, windows, 1),
+    "bag AUC": bag_auc,
+    "control": lambda scores, windows: bag_auc(scores, windows, control=True),
+}
+
+Evidence = NDArray[np.float64]  # (N, terms), -log p in nats
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the head may learn from, and what is judged.
+
+    Attributes:
+        normals: evidence of training normals.
+        judged: evidence of the judged windows.
+        windows: what is known of them.
+    """
+
+    normals: Evidence
+    judged: Evidence
+    windows: Windows
+
+
+def evidence_of(store: PatchSource, rows: NDArray[np.intp], detector: Detector) -> Evidence:
+    """Return the evidence of some patches of a store."""
+    parts = []
+    for start in tqdm(range(0, len(rows), BLOCK), unit="block"):
+        patches: Patches = read_rows(store, rows[start : start + BLOCK])
+        parts.append(_evidence(detector, patches))
+    return np.concatenate(parts)
+
+
+def draws(count: int, labelled: int, most: int) -> list[tuple[int, ...]]:
+    """Return which of `count` bags are labelled, `most` draws that are spread over all."""
+    every = list(combinations(range(count), labelled))
+    return [every[row] for row in spread(np.arange(len(every)), most)]
+
+
+def taught(known: Known, bags: Sequence[str]) -> tuple[NDArray[np.float64], Windows]:
+    """Return scores of the windows of all other bags, by a head that `bags` taught."""
+    windows = known.windows
+    seen = np.isin(windows.scan_ids, bags)
+    weights, bias = head.fit(
+        np.concatenate([known.normals, known.judged[seen]]),
+        np.concatenate([np.zeros(len(known.normals), dtype=np.bool_), windows.abnormal[seen]]),
+    )
+    return known.judged[~seen] @ weights + bias, _without(windows, seen)
+
+
+def rows(known: Known, counts: Sequence[int]) -> Iterator[list[str]]:
+    """Yield a row for each number of labelled bags; 0 is Fisher's rule, without labels."""
+    threats = known.windows.threat_scans()
+    for count in counts:
+        found = []
+        for drawn in draws(len(threats), count, MOST_DRAWS):
+            if count:
+                scores, windows = taught(known, [threats[index] for index in drawn])
+            else:
+                scores, windows = known.judged.mean(axis=1), known.windows
+            found.append([measure(scores, windows) for measure in MEASURES.values()])
+        values = np.array(found, dtype=np.float64)
+        yield [str(count), str(len(found)), *map(_spread, values.T)]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="a head by the number of labelled bags")
+    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument("--counts", nargs="+", type=int, default=[0, 1, 2, 4, 7])
+    parser.add_argument("--normals", type=int, help="of how many training scans; all by default")
+    given = parser.parse_args()
+    judged, train = from_test(given.patches), PatchStore(given.patches, TRAIN)
+    detector = detector_without_networks(train)
+    chosen = np.unique(train.scan_ids)[: given.normals]
+    of_chosen = np.flatnonzero(np.isin(train.scan_ids, chosen))
+    known = Known(
+        evidence_of(train, spread(of_chosen, MOST_NORMALS), detector),
+        evidence_of(judged.store, np.arange(len(judged.store)), detector),
+        judged.windows,
+    )
+    print(text_table(["labelled bags", "draws", *MEASURES], list(rows(known, given.counts))))
+    print(f"windows of {len(chosen)} training scans; mean [lowest highest] of the draws")
+
+
+def _evidence(detector: Detector, patches: Patches) -> Evidence:
+    scorer = detector.scorer
+    if not isinstance(scorer, GranulometryScorer):
+        raise TypeError(f"{type(scorer).__name__}, expected the method granulometry")
+    features = torch.from_numpy(detector.features(patches))
+    return scorer.evidence(features).reshape(len(features), -1)
+
+
+def _without(windows: Windows, seen: NDArray[np.bool_]) -> Windows:
+    origins = None if windows.origins is None else windows.origins[~seen]
+    kept = replace(windows, abnormal=windows.abnormal[~seen], scan_ids=windows.scan_ids[~seen])
+    return replace(kept, origins=origins)
+
+
+def _spread(values: NDArray[np.float64]) -> str:
+    return f"{values.mean():.3f} [{values.min():.2f} {values.max():.2f}]"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
