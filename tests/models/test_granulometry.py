@@ -148,6 +148,9 @@ def test_a_window_is_explained_by_its_rarest_term() -> None:
     largest, small = detector.explain(np.stack([with_disc(14), with_disc(3)]))
     assert largest == "metal at least 21 pixels thick: denser than in all 100 normal windows"
     assert small == "metal at least 5 pixels thick: denser than in 49.5% of normal windows"
+    many = np.stack([with_disc(1)] * 3999 + [with_disc(14)])
+    (rare,) = fitted_detector(SHAPE, {}, SETTINGS, [many]).explain(with_disc(14)[None])
+    assert rare == "metal at least 21 pixels thick: denser than in 99.9% of normal windows"
 
 
 def test_it_learns_nothing_before_it_has_seen_normals() -> None:

@@ -80,7 +80,8 @@ class GranulometryScorer(Scorer):
         thick = f" at least {2 * RADII[radius] + 1} pixels thick" * (RADII[radius] > 0)
         degree = {"mean": "more", "max": "denser"}[STATISTICS[statistic]]
         normals = self.tails[term].count
-        share = f"{1 - p_value:.1%} of" if p_value > 1.5 / (1 + normals) else f"all {normals}"
+        below = int(1000 * (1 - p_value)) / 10  # cut off, so that it is never 100
+        share = f"{below}% of" if p_value > 1.5 / (1 + normals) else f"all {normals}"
         return f"{MAPS[place]}{thick}: {degree} than in {share} normal windows"
 
     def evidence(self, features: Tensor) -> NDArray[np.float64]:
