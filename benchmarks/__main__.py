@@ -3,7 +3,7 @@
 python -m benchmarks [--rounds 5] [--threads 2] [--cpu-time]
 """
 
-from benchmarks import ddp, epoch, floor, score, sweep, timing, train_step
+from benchmarks import ddp, epoch, floor, granulometry, score, sweep, timing, train_step
 from pipeline.models.precision import SLOW, bfloat16_slowdown
 from pipeline.settings.model import Precision
 
@@ -20,6 +20,7 @@ def main() -> None:
         settings = train_step.model_settings(floor.WIDTH, precision)
         timing.print_rows(train_step.measure(given.rounds, settings, given.clock))
     timing.print_rows(score.measure(given.rounds, given.clock))
+    timing.print_rows(granulometry.measure(given.rounds, given.clock))
     timing.print_rows(epoch.measure(given.rounds, given.clock))
     timing.print_rows(ddp.measure(given.rounds))
     timing.print_rows(sweep.measure())
