@@ -160,6 +160,15 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+def test_the_page_says_whose_labels_taught_the_score(scans: Path, model: TrainedModel) -> None:
+    page = scans.parent / "out/report.html"
+    screened(scans, model)
+    assert "model.head" not in page.read_text(encoding="utf-8")
+    taught = replace(model, provenance={**model.provenance, "labelled_bags": 3})
+    screened(scans, taught)
+    assert "<div>labels of 3 bags used (model.head)</div>" in page.read_text(encoding="utf-8")
+
+
 def test_a_killed_screening_goes_on_with_the_next_bag(
     scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ def page(tmp_path: Path) -> Path:
     skipped = [ScreenedFile("bad.png", "", reason="cannot be read: <b>cut</b>")]
     write_page(
         tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, rate=0.2,
-        hits=["<i>2</i> hits"],
+        lines=["<i>2</i> hits"],
         picture=lambda name: picture(tmp_path / name),
     )  # fmt: skip
     return tmp_path / "page.html"

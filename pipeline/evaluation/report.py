@@ -39,11 +39,10 @@ from pipeline.evaluation.showcase import (
     pick_scans,
     pick_unusual,
 )
+from pipeline.models.detector import HEAD_LABELS
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
 from pipeline.settings.params import EvaluateSettings, Settings
-
-HEAD_LABELS = "labels of {} bags used (model.head)"
 
 METRICS = "metrics.json"
 DETAILS = "details.json"

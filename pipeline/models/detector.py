@@ -29,6 +29,8 @@ SCORE_BATCH = 64  # patches: the fastest batch of 16 to 256 (benchmarks/README.m
 
 MODEL_FORMAT = 6
 
+HEAD_LABELS = "labels of {} bags used (model.head)"
+
 
 @dataclass(frozen=True)
 class PatchScores:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, remove_unfinished, write_json
-from pipeline.models.detector import TrainedModel
+from pipeline.models.detector import HEAD_LABELS, TrainedModel
 from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanSource, SetFiles
@@ -162,6 +162,8 @@ class FolderScreener:
 
     def _write(self, files: Sequence[ScreenedFile], skipped: Sequence[ScreenedFile]) -> None:
         out, rate = self.out, self.options.false_alarm_rate
+        bags = self.model.provenance.get("labelled_bags")
+        labels = [HEAD_LABELS.format(bags)] if bags else []
         write_bags(out, [*files, *skipped], rate, LOOKS)
         write_json(out / REGIONS, coco(files))
         write_page(
@@ -170,7 +172,7 @@ class FolderScreener:
             files=files,
             skipped=skipped,
             rate=rate,
-            hits=hits_text(files, rate),
+            lines=[*labels, *hits_text(files, rate)],
             picture=lambda name: picture(out / PAGE_PARTS / name),
         )
 
