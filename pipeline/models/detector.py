@@ -21,7 +21,7 @@ from pipeline.models.nets import NetShape, fold_batch_norm
 from pipeline.models.pixels import to_patches, to_tensor
 from pipeline.models.precision import products
 from pipeline.models.tensor_files import load_tensors, save_tensors
-from pipeline.settings.methods import MethodName
+from pipeline.settings.methods import WITHOUT_NETWORKS, MethodName
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.windows import WindowRule
 
@@ -292,6 +292,7 @@ class TrainedModel:
             raise ValueError(
                 f"bounds {bounds}, expected finite ones, the minimum below the maximum"
             )
+        self._require_whole_normals()
         self._require_whole_head()
         with torch.device("meta"):  # shapes without memory
             built = method_of(self.settings).build_networks(self.shape, 0)
@@ -312,6 +313,16 @@ class TrainedModel:
                 f"{wrong[0]}: {found.get(wrong[0])}, expected {expected.get(wrong[0])}"
             )
 
+    def _require_whole_normals(self) -> None:
+        """Refuse normals that are missing, though scores compare with them, or are no features."""
+        settings = self.settings
+        compared = settings.method in WITHOUT_NETWORKS or settings.latent_score != "distance"
+        if self.normals is None:
+            if compared:
+                raise ValueError("the normals that scores compare with are missing")
+        elif self.normals.ndim != 2 or not len(self.normals) or not self.normals.isfinite().all():
+            raise ValueError(f"normals {tuple(self.normals.shape)}, expected finite ones, (M, d)")
+
     def _require_whole_head(self) -> None:
         """Refuse a head that is missing, or is not one of finite weights for the features."""
         if self.settings.head != "labelled":
@@ -320,7 +331,7 @@ class TrainedModel:
             return
         if self.head is None or self.normals is None:
             raise ValueError("model.head is 'labelled', but the head or the normals are missing")
-        shape = (self.normals.shape[-1] + 1,) if self.normals.ndim == 2 else None
+        shape = (self.normals.shape[1] + 1,)
         if self.head.shape != shape or self.head.dtype != torch.float64:
             found = tuple(self.head.shape), self.head.dtype
             raise ValueError(f"head {found}, expected {(shape, torch.float64)}")

@@ -1,5 +1,6 @@
 """Granulometry: openings against scipy's, terms that grow with what is added, the score."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
+from pipeline.common.errors import InputError
 from pipeline.common.names import Image
 from pipeline.models.attenuation import MAPS, METAL_LEVEL, attenuation_maps
 from pipeline.models.detector import Detector, TrainedModel, calibrated_model, fitted_detector
@@ -140,6 +142,27 @@ def test_a_window_s_score_does_not_depend_on_its_batch_and_a_saved_model_scores_
     np.testing.assert_array_equal(together, alone)
     assert detector.reconstruct(judged) is None
     assert detector.features(judged).shape == (7, 2 * 2 * len(RADII))
+
+
+@pytest.mark.parametrize(
+    ("normals", "message"),
+    [
+        (None, "the normals that scores compare with are missing"),
+        (torch.zeros(0, 32), r"normals \(0, 32\), expected finite ones"),
+        (torch.zeros(32), r"normals \(32,\), expected finite ones"),
+        (torch.full((4, 32), torch.nan), r"normals \(4, 32\), expected finite ones"),
+    ],
+)
+def test_a_model_without_whole_normals_is_refused(
+    tmp_path: Path, normals: torch.Tensor | None, message: str
+) -> None:
+    judged, best = windows(range(5)), {"networks": {}, "epoch": 0, "criterion": 0.5}
+    scans, rule = np.repeat("a", 5), WindowRule(size=16)
+    given = [windows(range(9))]
+    model = calibrated_model(SHAPE, best, SETTINGS, given, [judged], scans, rule, 0.1, {})
+    replace(model, normals=normals).save(tmp_path / "model.pt")
+    with pytest.raises(InputError, match=rf"model\.pt: not a model of ours: {message}"):
+        TrainedModel.load(tmp_path / "model.pt")
 
 
 def test_a_window_is_explained_by_its_rarest_term() -> None:

@@ -166,7 +166,7 @@ def test_bounds_and_threshold_are_of_validation_normals_alone(
     ("part", "value", "reason"),
     [
         ("head", None, "the head or the normals are missing"),
-        ("normals", None, "the head or the normals are missing"),
+        ("normals", None, "the normals that scores compare with are missing"),
         ("normals", torch.zeros(3), "expected"),
         ("head", torch.zeros(TERMS).double(), r"head \(\(32,\), torch.float64\), expected"),
         ("head", torch.zeros(TERMS + 1), r"expected \(\(33,\), torch.float64\)"),
