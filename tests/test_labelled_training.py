@@ -22,6 +22,8 @@ from stages.entry import MODEL, PATCHES, SCANS, SWEEP, TRAINED
 from tests.imports import ROOT
 from tests.tiny import make_sixray
 
+pytestmark = pytest.mark.slow  # of three stages
+
 GROUP = r"^.*/t\d\d?(?=\d)"  # views of threats are in bags of up to ten
 Train = Callable[..., TrainedModel]
 
