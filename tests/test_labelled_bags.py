@@ -17,11 +17,14 @@ def known() -> Known:
     return Known(rng.exponential(size=(200, 3)), judged, Windows(abnormal, scan_ids))
 
 
-def test_draws_are_all_or_spread() -> None:
+def test_draws_are_all_or_some_at_random() -> None:
     assert draws(4, 2, 70) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     some = draws(8, 4, 10)
     assert len(set(some)) == 10
-    assert (some[0], some[-1]) == ((0, 1, 2, 3), (4, 5, 6, 7))
+    assert some == draws(8, 4, 10)
+    assert all(len(set(drawn)) == 4 for drawn in some)
+    assert {bag for drawn in some for bag in drawn} == set(range(8))
+    assert len(draws(40, 20, 3)) == 3  # of 138 billion
     assert draws(3, 0, 5) == [()]
 
 

@@ -5,15 +5,16 @@
 Of the test's bags with a threat some are labelled, by draw. The head of the method granulometry
 learns from these and from training normals; the other bags with a threat, and the scans without
 one, are judged: those of the test, or of validation if the test has none. A row is a number of
-labelled bags, with the mean, the lowest and the highest of all draws (of `MOST_DRAWS`, if there are
-more). *control* is the AUC of bags with their threat windows left out; 0.5 is nothing. With
-`--normals` the head learns from the windows of so many training scans alone.
+labelled bags, with the mean, the lowest and the highest of all draws; if there are more than
+`MOST_DRAWS`, of so many at random. *control* is the AUC of bags with their threat windows left out;
+0.5 is nothing. With `--normals` the head learns from the windows of so many training scans alone.
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ from pipeline.models.neighbours import MOST_NORMALS
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 
 MOST_DRAWS = 70
+SEED = 0
 BLOCK = 512
 MEASURES: Mapping[str, Callable[[Scores, Windows], float | None]] = {
     "within": auc_within_scans,
@@ -77,9 +79,13 @@ def evidence_of(store: PatchSource, rows: NDArray[np.intp], detector: Detector) 
 
 
 def draws(count: int, labelled: int, most: int) -> list[tuple[int, ...]]:
-    """Return which of `count` bags are labelled, `most` draws that are spread over all."""
-    every = list(combinations(range(count), labelled))
-    return [every[row] for row in spread(np.arange(len(every)), most)]
+    """Return which of `count` bags are labelled: all draws, or if there are more, `most` of them."""
+    if comb(count, labelled) <= most:
+        return list(combinations(range(count), labelled))
+    rng, found = np.random.default_rng(SEED), set[tuple[int, ...]]()
+    while len(found) < most:
+        found.add(tuple(sorted(rng.permutation(count)[:labelled].tolist())))
+    return sorted(found)
 
 
 def taught(known: Known, bags: Sequence[str]) -> tuple[NDArray[np.float64], Windows]:
