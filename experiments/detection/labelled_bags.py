@@ -79,7 +79,7 @@ def evidence_of(store: PatchSource, rows: NDArray[np.intp], detector: Detector) 
 
 
 def draws(count: int, labelled: int, most: int) -> list[tuple[int, ...]]:
-    """Return which of `count` bags are labelled: all draws, or if there are more, `most` of them."""
+    """Return which of `count` bags are labelled: all draws, or at random `most` of more."""
     if comb(count, labelled) <= most:
         return list(combinations(range(count), labelled))
     rng, found = np.random.default_rng(SEED), set[tuple[int, ...]]()
