@@ -1,4 +1,4 @@
-"""How many labelled bags teach the score, and what of it is the session (README.md).
+"""Measures what labelled bags teach the score, by their number (README.md).
 
     python -m experiments.detection.labelled_bags --patches data/patches
 
