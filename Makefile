@@ -17,10 +17,13 @@ VEGA = js_lib_vega_embed/static/js_lib_vega_embed/vega-embed-full.js
 # Experiment 1 is the first after MLflow's own; without the query, MLflow shows traces, not runs.
 RUNS = http://127.0.0.1:$(PORT)/\#/experiments/1/runs?workflowType=machine_learning
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Containers often set it. Without bytecode, every process compiles torch and Ray anew: 8 s each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test check lint fast mlflow trivial bench faults fuzz mutants table1 table2 results
 
-# Without --no-compile, pip compiles every module of every package; few of them are imported.
+# Without --no-compile, pip compiles every module of every package; few of them are imported, and
+# Python keeps their bytecode.
 PIP_INSTALL = python -m pip install --quiet --no-compile --constraint requirements.lock --editable
 
 install: .venv/installed
@@ -30,6 +33,7 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(PIP_INSTALL) .
 	cp .venv/lib/python3*/site-packages/$(VEGA) .venv/vega-embed.js
+	python -c 'import stages.tune, stages.train, stages.evaluate'  # which writes the bytecode
 	touch $@
 
 # What the tests and benchmarks need as well.

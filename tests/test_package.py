@@ -1,6 +1,8 @@
 """What the project's files outside of its code say: package, citation, changes, page of plots."""
 
+import os
 import re
+import subprocess
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -73,3 +75,11 @@ def test_make_mlflow_starts_one_worker_and_prints_the_runs_address() -> None:
     assert "--port $(PORT)" in recipe
     assert "$(RUNS)" in recipe
     assert "experiments/1/runs?workflowType=machine_learning" in MAKEFILE
+
+
+def test_recipes_of_make_write_bytecode_even_where_the_environment_forbids_it() -> None:
+    probe = "probe: ; @printenv PYTHONDONTWRITEBYTECODE || true"
+    forbidden = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = ["make", "--silent", f"--eval={probe}", "probe"]
+    done = subprocess.run(command, cwd=ROOT, env=forbidden, capture_output=True, check=True)
+    assert not done.stdout
