@@ -273,14 +273,19 @@ def main() -> None:
 _called_by_fixture: dict[str, set[str]] = defaultdict(set)
 
 
-def pytest_configure() -> None:
-    """Let property tests try fewer examples, and stop at the first that fails."""
-    usual = hypothesis.settings.get_profile("skipscan")
-    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    hypothesis.settings.register_profile(
-        "mutants", usual, phases=phases, database=None, max_examples=30
-    )
-    hypothesis.settings.load_profile("mutants")
+@pytest.hookimpl(trylast=True)
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Let property tests try fewer examples, and stop at the first that fails.
+
+    After `tests/conftest.py` has loaded its profile, which is right before a module is imported.
+    """
+    if isinstance(collector, pytest.Module):
+        usual = hypothesis.settings.get_profile("skipscan")
+        phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+        hypothesis.settings.register_profile(
+            "mutants", usual, phases=phases, database=None, max_examples=30
+        )
+        hypothesis.settings.load_profile("mutants")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

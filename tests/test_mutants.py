@@ -1,6 +1,8 @@
 """How `make mutants` makes a copy, chooses mutants and names their changes."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,9 @@ def test_survivors_are_tried_again_when_their_tests_have_changed(
 def test_a_row_has_the_share_of_mutants_that_differ() -> None:
     tally = Tally("a.py", mutants=300, tried=100, killed=72, equivalent=20, survivors={"b": "c"})
     assert tally.row() == "| a.py | 300 | 100 | 72 | 20 | 1 | 90% |"
+
+
+def test_pytest_runs_with_the_plugin_for_mutants() -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "benchmarks.mutants", "tests/test_lines.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
