@@ -61,7 +61,8 @@ def pick(
     """Return `count` windows that are found, as many that are missed, and the highest there.
 
     Args:
-        labels, scan_ids: (N,) of the windows.
+        labels: (N,) of the windows.
+        scan_ids: (N,) of the windows.
         scores: (N,), a higher score is more abnormal.
         count: how many bags of each kind.
         seed: of the draw of the bags in which a threat is found.
