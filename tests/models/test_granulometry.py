@@ -50,6 +50,7 @@ def test_terms_are_mean_and_maximum_of_an_erosion_and_a_dilation(radius: int) ->
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2).astype(bool)
     assert disc.sum() == pytest.approx(np.pi * (radius + 0.5) ** 2, rel=0.35)
     found = granulometry(maps)[..., RADII.index(radius)]
+    assert found.dtype == np.float32
     for row, window in enumerate(maps):
         for channel in range(2):
             plane = window[..., channel]
@@ -171,6 +172,9 @@ def test_a_window_is_explained_by_its_rarest_term() -> None:
     largest, small = detector.explain(np.stack([with_disc(14), with_disc(3)]))
     assert largest == "metal at least 21 pixels thick: denser than in all 100 normal windows"
     assert small == "metal at least 5 pixels thick: denser than in 49.5% of normal windows"
+    twice = np.minimum(np.roll(with_disc(3), 20, axis=1), with_disc(3))
+    (full,) = detector.explain(twice[None])
+    assert full == "metal at least 5 pixels thick: more than in all 100 normal windows"
     many = np.stack([with_disc(1)] * 3999 + [with_disc(14)])
     (rare,) = fitted_detector(SHAPE, {}, SETTINGS, [many]).explain(with_disc(14)[None])
     assert rare == "metal at least 21 pixels thick: denser than in 99.9% of normal windows"
