@@ -1,4 +1,7 @@
-"""Pictures of the trainings at the authors' settings: Table I as bars, and AUC by share."""
+"""Pictures of the trainings at the authors' settings: Table I as bars, and AUC by share.
+
+Each function writes its figure to a PNG and returns the figure, so that tests can inspect it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
@@ -29,7 +32,7 @@ MARKERS = "os^Dv"  # of the seeds of a case
 COLOURS = {case: f"C{number}" for number, case in enumerate(CASES)}
 
 
-def draw_table_1(path: Path, runs: Sequence[Run]) -> None:
+def draw_table_1(path: Path, runs: Sequence[Run]) -> Figure:
     """Draw the paper's AUC of each case beside ours: the mean, lowest and highest of the seeds."""
     figure = Figure(figsize=(9.5, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -49,6 +52,7 @@ def draw_table_1(path: Path, runs: Sequence[Run]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     save_figure(figure, path)
+    return figure
 
 
 def _draw_bars(
@@ -74,7 +78,7 @@ def _draw_chance(axes: Axes) -> None:
     axes.axhline(0.5, color="black", linestyle=":", linewidth=1.2, zorder=0)
 
 
-def draw_shares(path: Path, runs: Sequence[Run]) -> None:
+def draw_shares(path: Path, runs: Sequence[Run]) -> Figure:
     """Draw the AUC of each finished training against the share of one class in a batch."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -100,6 +104,7 @@ def draw_shares(path: Path, runs: Sequence[Run]) -> None:
         frameon=False,
     )
     save_figure(figure, path)
+    return figure
 
 
 def _legend(cases: Mapping[str, Sequence[Run]]) -> list[Line2D]:

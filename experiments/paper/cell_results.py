@@ -30,7 +30,7 @@ class Result:
     seconds: float
     device: str
     threads: int
-    estimates: Mapping[str, Estimates]
+    estimates: Mapping[Protocol, Estimates]
 
     def figure(
         self, protocol: Protocol, score: str, class_name: str, end: str = "auc"
