@@ -7,7 +7,7 @@
 # make mutants M=metrics   how much wrong code in a module its tests let pass; without M, in all
 # make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional
 # make table2 SIZE=... runs what is missing of Table II, on generated scans
-# make results writes the pages of experiments/paper, with the cells of both
+# make results writes the pages of experiments/paper from its cells, and those of work/table1 and table2
 # make mlflow PORT=5001   shows the runs in MLflow, on this machine; PORT is optional
 
 PYTHON ?= python3

@@ -34,7 +34,7 @@ def test_every_cell_is_a_run_once(tracker: Tracker) -> None:
     assert log_cells(tracker, rows) == 0
     (run,) = tracker.find({CELL_TAG: "small none 0"})
     assert run.info.run_id == unfinished.id
-    assert run.data.metrics["other/pca/overall/low"] == 0.5
+    assert run.data.metrics["other/pca/overall/low"] == 0.25
     (run,) = tracker.find({CELL_TAG: f"empty {FIRST} 0"})
     assert "auc/gun" not in run.data.metrics
     (run,) = tracker.find({CELL_TAG: f"small {FIRST} 0"})

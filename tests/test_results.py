@@ -143,7 +143,8 @@ def test_a_table_without_a_cell_says_so() -> None:
 
 def row(case: str, method: str, seed: int, value: float | None) -> dict[str, object]:
     """A line of `cells.jsonl`, of a set with one class."""
-    estimate = {"auc": value, "low": value, "high": value, "normal": 20, "abnormal": 10}
+    low = None if value is None else value / 2
+    estimate = {"auc": value, "low": low, "high": value, "normal": 20, "abnormal": 10}
     scores = dict.fromkeys(WITHOUT_MODEL if method == NO_METHOD else (ANOMALY,), estimate)
     protocols = (HONEST,) if method == NO_METHOD else PROTOCOLS
     found = {"epoch": 1, "auc": scores, "classes": {"gun": scores}}
@@ -174,5 +175,5 @@ def test_a_line_of_the_file_is_a_cell_and_the_last_of_equal_ones_counts() -> Non
     assert (first.counts, first.seconds, first.classes()) == ((76, 14, 30), 1.5, {"gun", OVERALL})
     assert first.figure(IN_ORDER, ANOMALY, "gun") == 0.75
     assert found[FIRST + "empty"].figure(HONEST, ANOMALY, "gun") is None
-    assert found[NO_METHOD + "small"].figure(HONEST, PCA, OVERALL, "low") == 0.5
+    assert found[NO_METHOD + "small"].figure(HONEST, PCA, OVERALL, "low") == 0.25
     assert results_of([rows[3], rows[2], *rows[:2]]) == results_of(rows)

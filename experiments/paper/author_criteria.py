@@ -125,7 +125,7 @@ def best_without_model(case: str, results: Sequence[Result]) -> Best | None:
     if not cells:
         return None
     cell = max(cells, key=lambda result: result.counts[-1])
-    scores = [
+    scores = [  # an AUC of CIFAR-10 is always defined, and so is its interval
         Best(score, cell.counts[-1], *(float(figures[end] or 0) for end in ("auc", "low", "high")))
         for score, figures in cell.estimates[HONEST][OVERALL].items()
     ]
