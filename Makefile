@@ -7,7 +7,7 @@
 # make mutants M=metrics   how much wrong code in a module its tests let pass; without M, in all
 # make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional
 # make table2 SIZE=... runs what is missing of Table II, on generated scans
-# make results brings both into MLflow, and writes experiments/paper/results.md from there
+# make results writes the pages of experiments/paper from its cells, and those of work/table1 and table2
 # make mlflow PORT=5001   shows the runs in MLflow, on this machine; PORT is optional
 
 PYTHON ?= python3
@@ -86,4 +86,4 @@ table2: install
 	python -m experiments.paper.table2 --patches data/patches --set embedded --out work/table2 $(SIZE)
 
 results: install
-	python -m experiments.paper.results --cells $(wildcard work/table1 work/table2)
+	python -m experiments.paper.page --cells $(wildcard work/table1 work/table2 work/authors)

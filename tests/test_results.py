@@ -3,15 +3,13 @@
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from importlib.util import find_spec
 
-import pytest
-
+from experiments.paper.cell_results import Result, results_of
 from experiments.paper.cell_runner import arguments, size_of
-from experiments.paper.cell_runs import CELL, CELL_TAG, Result, find_results, log_cells, metric_name
 from experiments.paper.cells import NO_METHOD, PROTOCOLS, Cell, Size
 from experiments.paper.paper_tables import CASES
-from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED
+from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 from experiments.paper.result_tables import (
     auc_rows,
     commands,
@@ -19,14 +17,11 @@ from experiments.paper.result_tables import (
     mean_of_cases,
     missing,
     picture,
+    tables_text,
 )
-from experiments.paper.results import BEGIN, END, page, write_results
 from experiments.paper.sections import Section, sections
-from pipeline.common.errors import InputError
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
-from pipeline.tracking.tracked_run import open_run
-from pipeline.tracking.tracker import KIND_TAG, Tracker
 from tests.models.methods import METHODS
 
 SIZE = Size(ngf=32, epochs=2, share=0.5)
@@ -35,18 +30,28 @@ LEAKS = {HONEST: 0.0, IN_ORDER: 0.125, SHUFFLED: 0.0625}  # halves, so that sums
 WITHOUT_MODEL = (PCA, *TRIVIAL_SCORES)
 
 
-def result(cell: Cell, metrics: Mapping[str, float]) -> Result:
-    return Result(cell, (76, 14, 30), 3600.0, "cpu", 1, metrics)
+def result(cell: Cell, figures: Mapping[Protocol, Mapping[str, float]]) -> Result:
+    """A cell with an AUC for each protocol and score."""
+    estimates = {
+        protocol: {
+            OVERALL: {
+                score: dict.fromkeys(("auc", "low", "high"), value)
+                for score, value in scores.items()
+            }
+        }
+        for protocol, scores in figures.items()
+    }
+    return Result(cell, (76, 14, 30), 3600.0, "cpu", 1, estimates)
 
 
 def trained(case: str, seed: int, honest: float, size: Size = SIZE) -> Result:
-    metrics = {metric_name(name, ANOMALY, OVERALL): honest + leak for name, leak in LEAKS.items()}
-    return result(Cell(case, FIRST, seed, size), metrics)
+    figures = {name: {ANOMALY: honest + leak} for name, leak in LEAKS.items()}
+    return result(Cell(case, FIRST, seed, size), figures)
 
 
 def lines(case: str) -> Result:
-    metrics = {metric_name(HONEST, score, OVERALL): 0.75 for score in WITHOUT_MODEL}
-    return result(Cell(case, NO_METHOD, 0, SIZE, (HONEST,)), metrics)
+    figures = {HONEST: dict.fromkeys(WITHOUT_MODEL, 0.75)}
+    return result(Cell(case, NO_METHOD, 0, SIZE, (HONEST,)), figures)
 
 
 def table_1() -> list[Result]:
@@ -126,40 +131,20 @@ def test_the_commands_ask_for_what_was_run() -> None:
     assert {size_of(each) for each in given} == {SIZE, small}
     assert [each.methods for each in given] == [[NO_METHOD, FIRST]] * 2
     assert {tuple(each.seeds) for each in given} == {(0, 1, 2), (0, 1, 2, 7)}
+    assert all(find_spec(line.split()[2]) for line in found)
 
 
-def test_what_is_written_by_hand_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "results.md").write_text(f"# By hand\n\n{BEGIN}\nbefore this\n{END}\nafter\n")
-    write_results(table_1(), tmp_path)
-    first = (tmp_path / "results.md").read_text()
-    assert first.startswith(f"# By hand\n\n{BEGIN}\n")
-    assert first.endswith(f"{END}\nafter\n")
-    assert "before this" not in first
-    assert "No training of it has been run" in first.partition("### Table II")[2]
-    write_results(table_1(), tmp_path)
-    assert (tmp_path / "results.md").read_text() == first
-    (drawn,) = tmp_path.glob("table1-*.png")
-    assert drawn.read_bytes().startswith(b"\x89PNG")
-    assert f"]({drawn.name})" in first
-    with pytest.raises(InputError, match=r"results.md: no lines"):
-        page([], "# By hand\n")
-
-
-def test_a_table_without_a_cell_stays_and_one_with_cells_is_written_anew() -> None:
-    larger = replace(SIZE, ngf=64)
-    of_both = sections([*table_1(), trained("car", 0, 0.5, larger)])
-    both = page(of_both, f"{BEGIN}\n{END}\n")
-    assert page(of_both[1:], both) == both
-    (changed,) = sections([trained("car", 0, 0.75, larger)])
-    text = page([changed], both)
-    assert "| 0.750 |" in text
-    assert text.count("### Table I:") == 2
-    assert text.partition("ngf 32")[2] == both.partition("ngf 32")[2]
+def test_a_table_without_a_cell_says_so() -> None:
+    text = tables_text(sections(table_1()))
+    assert text.count("### Table I:") == 1
+    assert "No training of it has been run" in text.partition("### Table II")[2]
+    assert "No training of it has been run" not in text.partition("### Table II")[0]
 
 
 def row(case: str, method: str, seed: int, value: float | None) -> dict[str, object]:
     """A line of `cells.jsonl`, of a set with one class."""
-    estimate = {"auc": value, "low": value, "high": value, "normal": 20, "abnormal": 10}
+    low = None if value is None else value / 2
+    estimate = {"auc": value, "low": low, "high": value, "normal": 20, "abnormal": 10}
     scores = dict.fromkeys(WITHOUT_MODEL if method == NO_METHOD else (ANOMALY,), estimate)
     protocols = (HONEST,) if method == NO_METHOD else PROTOCOLS
     found = {"epoch": 1, "auc": scores, "classes": {"gun": scores}}
@@ -176,31 +161,19 @@ def row(case: str, method: str, seed: int, value: float | None) -> dict[str, obj
     }
 
 
-@pytest.mark.slow  # making the store takes seconds
-def test_every_cell_is_a_run_once_and_comes_back_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    tracker = Tracker.open()
-    rows = [row("small", FIRST, 0, 0.75), row("small", NO_METHOD, 0, 0.5),
-            row("empty", FIRST, 0, None)]  # fmt: skip
-    unfinished = open_run(
-        tracker, {CELL_TAG: "small none 0"}, "a kill left it", {KIND_TAG: CELL}, {}
-    )
-    assert log_cells(tracker, [*rows, rows[0]]) == 3
-    assert log_cells(tracker, rows) == 0
-    found = {r.cell.method + r.cell.case: r for r in find_results(tracker)}
+def test_a_line_of_the_file_is_a_cell_and_the_last_of_equal_ones_counts() -> None:
+    rows = [
+        row("small", FIRST, 0, 0.25),
+        row("small", FIRST, 0, 0.75),
+        row("empty", FIRST, 0, None),
+        row("small", NO_METHOD, 0, 0.5),
+    ]
+    found = {r.cell.method + r.cell.case: r for r in results_of(rows)}
+    assert len(found) == len(results_of(rows)) == 3
     first = found[FIRST + "small"]
     assert first.cell == Cell("small", FIRST, 0, SIZE, PROTOCOLS, "abc")
     assert (first.counts, first.seconds, first.classes()) == ((76, 14, 30), 1.5, {"gun", OVERALL})
     assert first.figure(IN_ORDER, ANOMALY, "gun") == 0.75
     assert found[FIRST + "empty"].figure(HONEST, ANOMALY, "gun") is None
-    assert found[NO_METHOD + "small"].figure(HONEST, PCA, OVERALL, "low") == 0.5
-    (run,) = tracker.find({CELL_TAG: "small none 0"})
-    assert run.info.run_id == unfinished.id
-    (run,) = tracker.find({CELL_TAG: f"small {FIRST} 0"})
-    leaking = {name for name in run.data.metrics if name.startswith("labels_leak/")}
-    assert leaking >= {f"labels_leak/{name}/gun" for name in (IN_ORDER, SHUFFLED)}
-    assert run.data.params["labels_leak"] == f"{IN_ORDER} {SHUFFLED}"
-    assert not [name for name in run.data.metrics if "2019" in name and name not in leaking]
+    assert found[NO_METHOD + "small"].figure(HONEST, PCA, OVERALL, "low") == 0.25
+    assert results_of([rows[3], rows[2], *rows[:2]]) == results_of(rows)

@@ -58,6 +58,7 @@ LAMBDA_ADV, LAMBDA_CON, LAMBDA_LAT = 1.0, 50.0, 1.0
 FEATURES = 100  # of D; the code calls it nz
 WIDENING = 8  # G's code is this many times ngf wide
 REDRAWN_BELOW = 1e-5  # of D's loss: the code then draws D's weights anew
+EPOCHS = 3  # if --epochs is not given; the tables are of these
 EARLY = (60, 300)  # steps of the first epoch that are measured
 SHARES = (1.0, 0.95, 0.9, 0.75, 0.5)  # of a batch that are of one class
 IN_ORDER, SHUFFLED, EVAL = "in_order", "shuffled", "eval"
@@ -281,7 +282,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     given = parser.parse_args()
     data = Cifar(given.data, Size())
     cases = [Case(name, seed) for seed, name in product(given.seeds, given.cases)]

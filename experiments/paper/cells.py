@@ -1,7 +1,8 @@
 """Cells of the result tables: one training each, scored by every protocol, and the reference lines.
 
 A cell is a case, a method and a seed. `cells.jsonl` has a line for each finished cell, with its
-settings (`experiments.paper.cell_runner`); `experiments.paper.results` logs cells to MLflow.
+settings (`experiments.paper.cell_runner`). `experiments.paper.page` makes tables of the cells, and
+`experiments.paper.log_cells` logs them to MLflow.
 """
 
 import json

@@ -1,11 +1,11 @@
 """The result tables as Markdown: ours next to the paper's, the leak's share, missing cells."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 
-from experiments.paper.cell_runs import PARTS, Result
+from experiments.paper.cell_results import PARTS, Result
 from experiments.paper.cells import NO_METHOD, PROTOCOLS, SEEDS, Size
 from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 from experiments.paper.sections import Column, Rows, Section
@@ -17,7 +17,38 @@ LEAKS = ((IN_ORDER, HONEST), (SHUFFLED, HONEST), (IN_ORDER, SHUFFLED))
 RESAMPLES = 10_000  # behind the interval of a mean over cases
 PLACES = {1: "--data path/to/cifar10", 2: "--patches data/patches --set"}
 
+HEAD = """\
+AUC of the anomaly score: mean over the seeds, in parentheses the lowest and the highest seed; in
+Table II also, in brackets, the 95% interval over resampled scans, averaged over the seeds. The mean
+of the cases has the 95% interval over resampled cases. `reference_2019` minus its shuffled form is
+the order of the test set alone; the other differences are batch-norm, best epoch and score as well.
+
+"the paper" is the figure that the paper prints. UBA and FFOB, its sets of Table II, are private, so
+there its figures (full weapons are FFOB's) are of other scans than ours. Rows with a star let the
+test's labels leak into the figures ([method.md](../../docs/method.md)): they show the size of the
+leak, not how good a detector is. Rows without a model are of the same patches. "overall" is of all
+the abnormal classes that the table has. Each size that was run has its own table, which names the
+cells that were not.
+
+The commands run the missing cells; seconds are of a cell's last process, where it was killed and
+resumed. Table II is of the patches that `dvc repro extract` leaves (SIXray: `dvc exp run -S
+scans.source=sixray -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`).
+`python -m experiments.paper.log_cells` logs each cell as an MLflow run with the tags
+`skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
+"""
+
 Cells = Sequence[str]
+
+
+def tables_text(tables: Sequence[Section]) -> str:
+    """Both of the paper's tables, as far as there are any cells."""
+    text = f"## The paper's tables\n\n{HEAD}\n"
+    for number, numeral in NUMERALS.items():
+        of_number = [table for table in tables if table.number == number]
+        text += "".join("\n".join(section_text(table)) + "\n" for table in of_number)
+        if not of_number:
+            text += f"### Table {numeral}\n\nNo training of it has been run.\n\n"
+    return text
 
 
 def section_text(section: Section) -> Iterator[str]:
@@ -25,15 +56,15 @@ def section_text(section: Section) -> Iterator[str]:
     titles = [column.title for column in section.columns]
     yield heading(section)
     yield "```bash\n" + "\n".join(commands(section)) + "\n```\n"
-    yield _table(["method", "scored", *titles], auc_rows(section))
+    yield markdown_table(["method", "scored", *titles], auc_rows(section))
     if section.number == 1:
         yield f"![This table as bars]({picture(section)})\n"
     yield "By how much one protocol's AUC is above another's, of the same trainings:\n"
     last = ["mean of the cases [95%]"] if section.number == 1 else []
-    yield _table(["method", "difference", *titles, *last], leak_rows(section))
+    yield markdown_table(["method", "difference", *titles, *last], leak_rows(section))
     yield "Missing:\n\n" + "".join(f"- {line}\n" for line in [*missing(section)] or ["nothing"])
     head = ["method", "cells", " / ".join(PARTS), "seconds a cell", "hours", "on"]
-    yield _table(head, time_rows(section))
+    yield markdown_table(head, time_rows(section))
 
 
 def heading(section: Section) -> str:
@@ -85,10 +116,17 @@ def differences(rows: Rows, column: Column, above: Protocol, below: Protocol) ->
 
 def mean_of_cases(found: Sequence[Sequence[float]]) -> str:
     """Mean over cases, and its interval over resampled cases: the seeds of one are alike."""
-    means = np.array([np.mean(values) for values in found])
-    draws = np.random.default_rng(0).integers(0, len(means), (RESAMPLES, len(means)))
-    low, high = np.percentile(means[draws].mean(axis=1), [2.5, 97.5])
-    return f"{means.mean():+.3f} [{low:+.3f} {high:+.3f}]"
+    means = [float(np.mean(values)) for values in found]
+    low, high = case_interval(means)
+    return f"{np.mean(means):+.3f} [{low:+.3f} {high:+.3f}]"
+
+
+def case_interval(figures: Sequence[float]) -> tuple[float, float]:
+    """The 95% interval of the mean of a figure of each case, over resampled cases."""
+    values = np.array(figures)
+    draws = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def missing(section: Section) -> Iterator[str]:
@@ -135,7 +173,7 @@ def commands(section: Section) -> Iterator[str]:
             given["seeds"] = " ".join(map(str, section.seeds()))
         options = "".join(f" --{name} {value}" for name, value in given.items())
         number = section.number
-        yield f"python -m benchmarks.table{number} {place} --out work/table{number}{options}"
+        yield f"python -m experiments.paper.table{number} {place} --out work/table{number}{options}"
 
 
 def unusual(size: Size) -> dict[str, str]:
@@ -154,7 +192,7 @@ def _aucs(section: Section, rows: Rows, protocol: Protocol, score: str) -> Itera
         found = rows.of(column.case, protocol).values()
         figures = [
             [r.figure(protocol, score, column.class_name, end) for r in found]
-            for end in ("", "low", "high")
+            for end in ("auc", "low", "high")
         ]
         values, low, high = ([v for v in those if v is not None] for those in figures)
         if not values:
@@ -188,6 +226,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _table(head: Cells, rows: Iterator[Cells]) -> str:
+def markdown_table(head: Cells, rows: Iterable[Cells]) -> str:
+    """A table with a line for each row."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
-from experiments.paper.cell_runs import Result
+from experiments.paper.cell_results import Result
 from experiments.paper.cells import CIFAR, METHODS, NO_METHOD, SEEDS, Size
 from experiments.paper.paper_tables import CASES, CLASSES, table_1, table_2
 from experiments.paper.protocols import Protocol

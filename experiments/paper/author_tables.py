@@ -1,0 +1,157 @@
+"""The trainings at the authors' settings as Markdown: the answer, the factors, the AUCs by step."""
+
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
+
+from experiments.paper.author_runs import (
+    FACTORS,
+    HONEST_LAST,
+    MOMENTS,
+    PAPER,
+    Run,
+    by_case,
+    case_means,
+    finished_cases,
+)
+from experiments.paper.authors import EARLY, EPOCHS, EVAL, IN_ORDER, SHARES, SHUFFLED
+from experiments.paper.paper_tables import CASES
+from experiments.paper.result_tables import Cells, case_interval, markdown_table
+
+FEWEST_CASES = 5  # that have an interval
+FIRST_STEP = f"step {EARLY[0]}"
+NONE_FINISHED = "No case is finished.\n"
+
+
+def answer(runs: Sequence[Run]) -> str:
+    """The answer: how many cases are run, and the means over them."""
+    return "".join(f"- {line}\n" for line in answer_lines(runs))
+
+
+def answer_lines(runs: Sequence[Run]) -> Iterator[str]:
+    """One line about the cases that are run, and four of their means if there is any."""
+    cases = finished_cases(runs)
+    yield _about_cases(runs)
+    if not cases:
+        return
+
+    def mean(figure: Callable[[Run], float]) -> float:
+        return fmean(case_means(cases, figure))
+
+    over = f"Mean AUC of {counted(len(cases))}"
+    yield (
+        f"{over} as that code scores (class order, the test batch's own statistics, the best of "
+        f"{EPOCHS} epochs picked on the test): **{short(mean(lambda run: run.as_2019))}**; "
+        f"the paper prints {short(mean(lambda run: PAPER[run.case]))}."
+    )
+    yield (
+        f"{over} scored honestly (batch-norm in evaluation mode, epoch {EPOCHS}, nothing "
+        f"picked): **{short(mean(lambda run: run.honest))}**."
+    )
+    drop = mean(lambda run: run.auc(SHUFFLED, run.best) - run.as_2019)
+    yield (
+        "Shuffling the test set alone, at the weights of the picked epoch, changes the first of "
+        f"these by {short(drop, '+.3f')}."
+    )
+    in_order = mean(lambda run: run.auc(IN_ORDER, FIRST_STEP))
+    evaluation = mean(lambda run: run.auc(EVAL, FIRST_STEP))
+    yield (
+        f"After {EARLY[0]} training steps: {short(in_order)} as that code scores, "
+        f"{short(evaluation)} in evaluation mode."
+    )
+
+
+def _about_cases(runs: Sequence[Run]) -> str:
+    finished, begun = finished_cases(runs), by_case(runs)
+    seeds = [f"{case} ({_seeds(of_case)})" for case, of_case in finished.items()]
+    parts = {
+        "finished": seeds,
+        "unfinished": [case for case in begun if case not in finished],
+        "not run": [case for case in CASES if case not in begun],
+    }
+    said = "; ".join(f"{name}: {', '.join(cases)}" for name, cases in parts.items() if cases)
+    return (
+        "Cases of the paper's Table I that are run at the settings of the authors' 2019 code: "
+        f"{len(finished)} of {len(CASES)} ({said})."
+    )
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    return "seed" + "s" * (len(runs) > 1) + " " + ", ".join(str(run.seed) for run in runs)
+
+
+def factor_table(runs: Sequence[Run]) -> str:
+    """From the honest AUC to the paper's, one factor at a time: the mean, and each case."""
+    cases = finished_cases(runs)
+    if not cases:
+        return NONE_FINISHED
+    shown = " [95%]" if len(cases) >= FEWEST_CASES else ""
+    head = ["", f"mean of {counted(len(cases))}{shown}", *cases]
+    rows = []
+    for factor in FACTORS:
+        values = [fmean(run.factors()[factor] for run in of_case) for of_case in cases.values()]
+        rows.append(_factor_row(factor, values, ".3f" if factor == HONEST_LAST else "+.3f"))
+    paper = [PAPER[case] for case in cases]
+    return markdown_table(head, [*rows, _factor_row("= the paper's Table I", paper, ".3f")])
+
+
+def _factor_row(name: str, values: Sequence[float], form: str) -> Cells:
+    mean = short(fmean(values), form)
+    if len(values) >= FEWEST_CASES:
+        low, high = case_interval(values)
+        mean += f" [{short(low, form)} {short(high, form)}]"
+    return [name, mean, *(short(value, form) for value in values)]
+
+
+def step_table(runs: Sequence[Run]) -> str:
+    """The AUC of each training by moment and protocol; the picked epoch is bold."""
+    rows = [
+        [
+            f"{run.case}, seed {run.seed}" if protocol == IN_ORDER else "",
+            f"`{protocol}`",
+            *(_moment(run, protocol, moment) for moment in MOMENTS),
+        ]
+        for run in runs
+        for protocol in (IN_ORDER, SHUFFLED, EVAL)
+    ]
+    return markdown_table(["", "scored", *MOMENTS], rows)
+
+
+def _moment(run: Run, protocol: str, moment: str) -> str:
+    if moment not in run.rows:
+        return ""
+    value = short(run.auc(protocol, moment))
+    picked = protocol == IN_ORDER and run.finished and moment == run.best
+    return f"**{value}**" if picked else value
+
+
+def share_table(runs: Sequence[Run]) -> str:
+    """After the last epoch, the AUC by the share of a batch that is of one class."""
+    rows = [
+        [f"{run.case}, seed {run.seed}", *map(short, run.shares.values())]
+        for run in runs
+        if run.finished
+    ]
+    head = ["share of one class", *(f"{share:g}" for share in SHARES)]
+    return markdown_table(head, rows) if rows else NONE_FINISHED
+
+
+def time_line(runs: Sequence[Run]) -> str:
+    """How long the epochs took."""
+    rows = [row for run in runs for row in run.rows.values()]
+    seconds = [row["seconds"] for row in rows if "seconds" in row]
+    if not seconds:
+        return "No epoch is finished.\n"
+    return (
+        f"{counted(len(seconds), 'epoch')} of {counted(len(runs), 'training')} took "
+        f"{sum(seconds) / 3600:.1f} hours, {min(seconds):,} to {max(seconds):,} seconds each.\n"
+    )
+
+
+def counted(count: int, name: str = "case") -> str:
+    """A number with its noun."""
+    return f"{count} {name}" + "s" * (count != 1)
+
+
+def short(value: float, form: str = ".3f") -> str:
+    """An AUC or a difference, without the zero before the point."""
+    return f"{value:{form}}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
