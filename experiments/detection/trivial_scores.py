@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, SPLITS
 from pipeline.evaluation.evaluate import AucTable, TestScores, auc_table, estimates_text
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
@@ -47,4 +48,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
