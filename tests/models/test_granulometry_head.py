@@ -14,12 +14,12 @@ from sklearn.preprocessing import StandardScaler
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import TEST
-from pipeline.models.attenuation import attenuation_maps
+from pipeline.models.attenuation import MAPS, attenuation_maps
 from pipeline.models.detector import Detector, Labelled, TrainedModel, calibrate, calibrated_model
 from pipeline.models.detector import fitted_detector as fitted
 from pipeline.models.methods.granulometry.head import fit
 from pipeline.models.methods.granulometry.method import GranulometryScorer
-from pipeline.models.methods.granulometry.openings import granulometry
+from pipeline.models.methods.granulometry.openings import RADII, STATISTICS, granulometry
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.store import PatchStore
 from pipeline.settings.windows import WindowRule
@@ -113,6 +113,26 @@ def test_the_score_is_the_log_odds_of_a_regression_on_every_window(detector: Det
     assert found.anomaly.std() > 0.1
     assert list(found.terms) == ["labelled"]
     np.testing.assert_array_equal(found.terms["labelled"], found.anomaly)
+
+
+def test_a_window_is_explained_by_the_term_that_adds_most_to_its_log_odds(
+    detector: Detector,
+) -> None:
+    weights, _ = fit(
+        evidence_of(np.concatenate([NORMALS, CLEAN, THREATS])),
+        np.concatenate([np.zeros(len(NORMALS), dtype=bool), ABNORMAL]),
+    )
+    names = [(name, kind, r) for name in MAPS for kind in STATISTICS for r in RADII]
+    rarest = fitted(SHAPE, {}, SETTINGS, [NORMALS]).explain(JUDGED_THREATS)
+    for because, added in zip(
+        detector.explain(JUDGED_THREATS), evidence_of(JUDGED_THREATS) * weights, strict=True
+    ):
+        best = [name for name, value in zip(names, added, strict=True) if value == added.max()]
+        name, kind, radius = best[-1]
+        thick = f" at least {2 * radius + 1} pixels thick" if radius else ""
+        degree = {"mean": "more", "max": "denser"}[kind]
+        assert because.startswith(f"{name}{thick}: {degree} than in ")
+    assert detector.explain(JUDGED_THREATS) != rarest
 
 
 def share_above(detector: Detector) -> float:

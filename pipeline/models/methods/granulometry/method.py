@@ -69,11 +69,17 @@ class GranulometryScorer(Scorer):
         return torch.from_numpy(found.reshape(len(x), -1)).to(x.device)
 
     def explain(self, x: Tensor) -> list[str]:
-        """Say which term of each patch is the rarest among training normals."""
+        """Say which term of each patch adds most to its score.
+
+        By Fisher's rule it is the rarest term among training normals, and with a head the one with
+        the highest product of evidence and weight.
+        """
         found = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), -1)
-        # Of equally rare terms the last, which is the densest and thickest.
-        rarest = found.shape[1] - 1 - found[:, ::-1].argmin(axis=1)
-        return [self._words(int(term), p[term]) for term, p in zip(rarest, found, strict=True)]
+        weights = 1.0 if self.head is None else self.head[:-1].numpy()
+        added = -np.log(found) * weights
+        # Of terms that add the same the last, which is the densest and thickest.
+        most = added.shape[1] - 1 - added[:, ::-1].argmax(axis=1)
+        return [self._words(int(term), p[term]) for term, p in zip(most, found, strict=True)]
 
     def _words(self, term: int, p_value: float) -> str:
         place, statistic, radius = np.unravel_index(term, SHAPE)
