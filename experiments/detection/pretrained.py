@@ -61,7 +61,7 @@ class Bank:
     def distances(self, cells: Tensor) -> NDArray[np.float64]:
         """Return the Euclidean distance of cells (N, cells, d) to the nearest, (N, cells)."""
         nearest = [
-            torch.cdist(part, self.cells, compute_mode="use_mm_for_euclid_dist").amax(dim=1)
+            torch.cdist(part, self.cells, compute_mode="use_mm_for_euclid_dist").amin(dim=1)
             for part in cells.flatten(0, 1).split(CHUNK)
         ]
         return torch.cat(nearest).reshape(cells.shape[:2]).double().numpy()
