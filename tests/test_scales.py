@@ -68,6 +68,13 @@ def test_windows_of_the_first_size_are_those_of_the_study_of_evidence(
     judged: dict[str, np.ndarray] = {}
     monkeypatch.setattr(scales, "scores_text", lambda scores, *_: str(judged.update(scores)))
     monkeypatch.setattr(evidence, "scores_text", lambda scores, *_: str(judged.update(scores)))
+    compared_with: list[np.ndarray] = []
+
+    def noted(terms: np.ndarray, scan_ids: np.ndarray, compared: np.ndarray) -> np.ndarray:
+        compared_with.append(compared)
+        return evidence_in_bag(terms, scan_ids, compared)
+
+    monkeypatch.setattr(scales, "evidence_in_bag", noted)
     monkeypatch.setattr(scales, "read_catalogue", lambda _: catalogue)
     monkeypatch.setattr(scales, "SIDES", (16, 24))
     monkeypatch.setattr(scales, "CANDIDATES", (("16",), ("24",), ("16", CONTEXT)))
@@ -80,3 +87,7 @@ def test_windows_of_the_first_size_are_those_of_the_study_of_evidence(
     assert np.corrcoef(judged["24"], judged["16"])[0, 1] > 0.5
     assert not np.allclose(judged["24"], judged["16"])
     assert not np.allclose(judged[f"16 and {CONTEXT}"], judged["16"])
+    # A threat that is laid over is alone in its bag; other windows are compared with all.
+    (compared,) = compared_with
+    left_out = len(compared) // 2 if option == ["--projected"] else 0
+    assert (~compared).sum() == left_out
