@@ -123,13 +123,19 @@ def labelled(folder: Path) -> Judged:
     return Judged(store, Windows(~store.is_normal(), store.scan_ids, store.origins, store.side))
 
 
-def with_projected(folder: Path) -> Judged:
-    """Some of the validation normals, with a threat laid over every other one."""
-    store = PatchStore(folder, VALIDATION)
+def laid_over(store: PatchStore) -> tuple[NDArray[np.intp], Patches, NDArray[np.bool_]]:
+    """Return rows of a store (N,), their patches, and which have a threat: every other one."""
     rows = spread(np.arange(len(store)), MOST_JUDGED)
     patches = read_rows(store, rows)
     abnormal = np.arange(len(rows)) % 2 == 1
     patches[abnormal] = projected(patches[abnormal], store.side, seed=0)
+    return rows, patches, abnormal
+
+
+def with_projected(folder: Path) -> Judged:
+    """Some of the validation normals, with a threat laid over every other one."""
+    store = PatchStore(folder, VALIDATION)
+    rows, patches, abnormal = laid_over(store)
     windows = Windows(abnormal, store.scan_ids[rows], store.origins[rows], store.side)
     return Judged(ArrayStore(folder, VALIDATION, compressed(patches)), windows)
 
