@@ -89,6 +89,8 @@ def start(folder: Path) -> None:
     runtime_env = _runtime_env()
     # The workers' own temporary files stay where the user wants them.
     runtime_env["env_vars"]["TMPDIR"] = tempfile.gettempdir()
+    # Nobody takes this machine away with notice; the watcher is one process more to start.
+    runtime_env["env_vars"]["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
     # Ray gives a node the address of loopback only where it believes, as on macOS, that the node
     # is to form no cluster. It asks for the variable when it is imported: here, that is over.
     ray_constants.ENABLE_RAY_CLUSTER = False
