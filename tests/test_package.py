@@ -80,6 +80,6 @@ def test_make_mlflow_starts_one_worker_and_prints_the_runs_address() -> None:
 def test_recipes_of_make_write_bytecode_even_where_the_environment_forbids_it() -> None:
     probe = "probe: ; @printenv PYTHONDONTWRITEBYTECODE || true"
     forbidden = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = ["make", "--silent", f"--eval={probe}", "probe"]
+    command = ["make", "--silent", "--no-print-directory", f"--eval={probe}", "probe"]
     done = subprocess.run(command, cwd=ROOT, env=forbidden, capture_output=True, check=True)
     assert not done.stdout
