@@ -6,16 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pyarrow.fs import FileSystem
 
 from pipeline.cluster.session import ray_session
-from pipeline.scans.catalogue import CatalogueRow
 from tests.on_ray.jobs import environment, run_job
-from tests.tiny import EXTRACT, make_patches
 
 RunHere = Callable[..., None]
 STORAGE = "s3://bucket/skipscan"  # on the server of the fixture `s3`
@@ -24,18 +21,6 @@ ON_RAY = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
-
-
-@pytest.fixture(scope="session")
-def patches(
-    sixray: Path, catalogue: list[CatalogueRow], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Twice as many windows as in the fast tests.
-
-    On those, the losses of a trial differ by 1e-4 alone and on Ray, since Adam enlarges rounding.
-    """
-    settings = replace(EXTRACT, stride=8)
-    return make_patches(tmp_path_factory.mktemp("patches"), sixray, catalogue, settings)
 
 
 @pytest.fixture(scope="package")
