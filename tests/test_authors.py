@@ -115,7 +115,7 @@ def test_batches_hold_one_class_by_a_share(test: LabelledTest, share: float, mos
 
 def test_auc_of_each_protocol(normals: ArrayStore, test: LabelledTest) -> None:
     networks = CASE.networks(normals)
-    found = measure(networks, CASE, normals, test)
+    found = measure(networks, CASE, test)
     x = torch.from_numpy(test.patches.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
     for name, order in orders(test, CASE.seed).items():
         by_hand = copy.deepcopy(networks)
@@ -132,7 +132,7 @@ def test_auc_of_each_protocol(normals: ArrayStore, test: LabelledTest) -> None:
         expected = slow_auc(values[test.normal].tolist(), values[~test.normal].tolist())
         assert found[name]["anomaly_score"] == pytest.approx(expected, abs=1e-3), name
     assert len({found[name]["anomaly_score"] for name in (IN_ORDER, SHUFFLED, EVAL)}) == 3
-    again = measure(networks, CASE, normals, test)
+    again = measure(networks, CASE, test)
     assert again == found  # scoring leaves the networks as they are
 
 

@@ -1,7 +1,7 @@
 """CIFAR-10 at the settings of the authors' 2019 code: AUCs by step, as that code scores and honest.
 
     python -m experiments.paper.authors --data path/to/cifar10 --out work/authors \
-        [--cases plane car] [--seeds 0] [--epochs 3]
+        [--cases plane car] [--seeds 0] [--epochs 3] [--device cuda]
 
 Where the product follows the paper's text, this follows the released code (docs/method.md lists the
 departures): Adam at 2e-4 without decay, loss weights 1, 50 and 1, means of squares for the latent
@@ -21,6 +21,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -52,6 +53,7 @@ from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource
 from pipeline.scans.sources.cifar10 import CLASSES
 from pipeline.settings.model import ModelSettings
+from pipeline.training.loop import CPU
 
 ROWS = "authors.jsonl"
 LAMBDA_ADV, LAMBDA_CON, LAMBDA_LAT = 1.0, 50.0, 1.0
@@ -163,12 +165,13 @@ def score(
         own: whether batch-norm uses each batch's own statistics.
     """
     scorer = SkipGanomalyScorer(networks, case.settings).train(own)
+    device = device_of(networks)
     parts = []
     with torch.no_grad():
         for start in range(0, len(order), case.batch_size):
-            x = to_tensor(test.patches[order[start : start + case.batch_size]], torch.device("cpu"))
+            x = to_tensor(test.patches[order[start : start + case.batch_size]], device)
             terms = reference_terms(scorer, x)
-            parts.append(torch.stack([terms[name] for name in scorer.weights]).double())
+            parts.append(torch.stack([terms[name] for name in scorer.weights]).double().cpu())
     rows, normal = torch.cat(parts, dim=1).numpy(), test.normal[order]
     weights = np.array(list(scorer.weights.values()))
     found = {"anomaly_score": weights @ rows, **dict(zip(scorer.weights, rows, strict=True))}
@@ -176,35 +179,41 @@ def score(
 
 
 def measure(
-    networks: Networks, case: Case, patches: PatchSource, test: LabelledTest
+    networks: Networks, case: Case, test: LabelledTest
 ) -> dict[str, dict[str, float | None]]:
     """Return the AUCs of each protocol, by networks with the same weights."""
     found = {}
     for name, order in orders(test, case.seed).items():
-        copy = case.networks(patches)
-        for key, network in copy.items():
-            network.load_state_dict(network_state(networks)[key])
-        found[name] = score(copy, case, test, order, own=name != EVAL)
+        found[name] = score(deepcopy(networks), case, test, order, own=name != EVAL)
     return found
 
 
 def measure_mixed(
-    networks: Networks, case: Case, patches: PatchSource, test: LabelledTest
+    networks: Networks, case: Case, test: LabelledTest
 ) -> dict[str, dict[str, float | None]]:
     """Return the AUCs by the share of one class in a batch, by networks with the same weights."""
     found = {}
     for share in SHARES:
-        copy = case.networks(patches)
-        for key, network in copy.items():
-            network.load_state_dict(network_state(networks)[key])
         order = mixed_order(test, share, case.batch_size, case.seed)
-        found[f"{share:g}"] = score(copy, case, test, order, own=True)
+        found[f"{share:g}"] = score(deepcopy(networks), case, test, order, own=True)
     return found
 
 
-def run_case(case: Case, patches: PatchSource, test: LabelledTest, epochs: int, out: Path) -> None:
+def device_of(networks: Networks) -> torch.device:
+    """Return the device that the networks are on."""
+    return next(networks["generator"].parameters()).device
+
+
+def run_case(
+    case: Case,
+    patches: PatchSource,
+    test: LabelledTest,
+    epochs: int,
+    out: Path,
+    device: torch.device = CPU,
+) -> None:
     """Train a case up to so many epochs, from where it was left, and add its measurements."""
-    networks = case.networks(patches)
+    networks = {name: network.to(device) for name, network in case.networks(patches).items()}
     model = build_gan(networks, case.settings, epochs)  # nobody steps its schedules
     reader = ShuffledReader(patches, case.batch_size, 0, 1, case.seed)
     kept = out / "unfinished" / f"{case.name}-{case.seed}-{case.ngf}.pt"
@@ -214,13 +223,13 @@ def run_case(case: Case, patches: PatchSource, test: LabelledTest, epochs: int, 
         model.load_state(state["model"])
         first = state["epoch"]
     else:
-        add_row(out, case, 0, 0, measure(networks, case, patches, test))
+        add_row(out, case, 0, 0, measure(networks, case, test))
     steps = reader.batches_per_epoch
     for epoch in range(first, epochs):
         started, redrawn, lost = time.monotonic(), 0, {"loss_g": 0.0, "loss_d": 0.0}
         batches = tqdm(reader.epoch(epoch), f"{case.name} {case.seed}, epoch {epoch + 1}", steps)
         for step, batch in enumerate(batches, 1):
-            losses = train_step(model, to_tensor(batch, torch.device("cpu")))
+            losses = train_step(model, to_tensor(batch, device))
             lost = {name: lost[name] + float(value) / steps for name, value in losses.items()}
             if float(losses["loss_d"]) < REDRAWN_BELOW:
                 redrawn += 1
@@ -228,12 +237,13 @@ def run_case(case: Case, patches: PatchSource, test: LabelledTest, epochs: int, 
                 drawn = network_state(fresh.networks(patches))
                 networks["discriminator"].load_state_dict(drawn["discriminator"])
             if epoch == 0 and step in EARLY:
-                add_row(out, case, 0, step, measure(networks, case, patches, test))
+                add_row(out, case, 0, step, measure(networks, case, test))
         seconds = round(time.monotonic() - started)
-        found = measure(networks, case, patches, test)
+        found = measure(networks, case, test)
         extra: dict[str, Any] = {"losses": lost, "redrawn": redrawn, "seconds": seconds}
+        extra["device"] = device.type
         if epoch + 1 == epochs:
-            extra["mixed"] = measure_mixed(networks, case, patches, test)
+            extra["mixed"] = measure_mixed(networks, case, test)
         add_row(out, case, epoch + 1, (epoch + 1) * steps, found, extra)
         save_tensors(kept, {"model": model.state(), "epoch": epoch + 1})
 
@@ -283,11 +293,13 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     data = Cifar(given.data, Size())
     cases = [Case(name, seed) for seed, name in product(given.seeds, given.cases)]
     for case in unfinished(cases, given.epochs, given.out):
-        run_case(case, *parts_of(data, case.name), given.epochs, given.out)
+        parts = parts_of(data, case.name)
+        run_case(case, *parts, given.epochs, given.out, torch.device(given.device))
 
 
 if __name__ == "__main__":
