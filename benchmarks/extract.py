@@ -33,7 +33,7 @@ from pipeline.patches.extraction import plan
 from pipeline.patches.windows import window_origins
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
-from pipeline.settings.params import ExtractSettings
+from pipeline.settings.blocks import ExtractSettings
 
 EXTRACT = ExtractSettings(size=64, stride=32, min_foreground=0)
 TIMES_THE_LOOP, OF_THE_WRITE, WORKER_BYTES = 5.0, 0.5, 2**30  # the bars

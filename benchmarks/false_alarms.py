@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.common.names import TEST, VALIDATION, Scores
 from pipeline.common.tables import text_table
-from pipeline.models.detector import TrainedModel, calibrate
+from pipeline.models.trained_model import TrainedModel, calibrate
 from pipeline.patches.store import PatchStore
 
 DRAWS = 2000

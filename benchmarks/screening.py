@@ -23,7 +23,7 @@ import psutil
 from benchmarks import timing
 from pipeline.common.files import file_digest
 from pipeline.common.names import Image
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.windows import is_background, window_origins, window_pixels
 from pipeline.scans.generated.generator import render_scan
 from pipeline.screening.records import RECORDS

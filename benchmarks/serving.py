@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 
 from pipeline.common.names import Image
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import encoded
 from pipeline.scans.generated.generator import render_scan
 from pipeline.screening.screener import Screener

@@ -20,7 +20,7 @@ from benchmarks.train_step import model_settings
 from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
 from pipeline.common.names import LABELLED_VALIDATION, NORMAL, TRAIN, VALIDATION
-from pipeline.settings.params import TuneSettings
+from pipeline.settings.blocks import TuneSettings
 from pipeline.settings.search_space import Choices
 from pipeline.sweeps.results import TrialResult
 from pipeline.sweeps.trainable import SweepJob

@@ -24,8 +24,8 @@ import pipeline.tracking.tracker
 from benchmarks.read import make_store
 from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
+from pipeline.settings.blocks import Sampler, TuneSettings
 from pipeline.settings.model import ModelSettings
-from pipeline.settings.params import Sampler, TuneSettings
 from pipeline.settings.search_space import Choices
 from pipeline.sweeps.trainable import SweepJob, report_epoch
 from pipeline.sweeps.tune import run_sweep

@@ -12,10 +12,10 @@ import numpy as np
 from fuzz.checksums import with_hdf5_checksums
 from fuzz.target import Target
 from pipeline.models.bag_scores import Tails
-from pipeline.models.detector import Calibration, TrainedModel
 from pipeline.models.interface import method_of
 from pipeline.models.nets import NetShape
 from pipeline.models.tensor_files import CHECKPOINT, SEAL_BYTES, parse_checkpoint, save_checkpoint
+from pipeline.models.trained_model import Calibration, TrainedModel
 from pipeline.patches.manifest import MANIFEST, read_manifest
 from pipeline.patches.places import Places
 from pipeline.patches.shard_file import FORMAT, Shard, ShardAttributes, ShardWriter

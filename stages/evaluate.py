@@ -24,7 +24,7 @@ from pipeline.evaluation.report import (
     write_report,
 )
 from pipeline.evaluation.showcase import FigureInputs
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.sources.registry import open_source

@@ -14,7 +14,7 @@ from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import file_digest
 from pipeline.common.lines import printable
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.folders import list_files
 from pipeline.screening.new_scans import Job, without_annotations
@@ -27,7 +27,8 @@ from pipeline.screening.screen import (
     size_and_time,
     whole_files,
 )
-from pipeline.settings.params import NO_FOLDER, load_settings
+from pipeline.settings.blocks import NO_FOLDER
+from pipeline.settings.params import load_settings
 from stages.entry import LOGS, MODEL, SCREENED, TRAINED
 
 IN_MLFLOW = re.compile(r"models:/.+|(runs:/)?[0-9a-f]{32}")  # a registered model, or a run

@@ -14,7 +14,7 @@ from pipeline.common.files import digest, file_digest, read_numbers, write_json
 from pipeline.common.names import TRAIN
 from pipeline.evaluation.evaluate import flat_metrics
 from pipeline.evaluation.report import DETAILS, FIGURES, METRICS, describe_results
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.store import PatchStore
 from pipeline.serving.contents import model_contents
 from pipeline.settings.params import Settings

@@ -7,8 +7,8 @@ from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.files import remove_unfinished, write_table
 from pipeline.common.names import LABELLED_TRAINING, TRAIN, VALIDATION
-from pipeline.models.detector import calibrated_model
 from pipeline.models.interface import method_of
+from pipeline.models.trained_model import calibrated_model
 from pipeline.patches.manifest import LABELLED_BAGS, read_manifest
 from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import upload_patches

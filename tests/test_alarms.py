@@ -8,7 +8,7 @@ import pytest
 from pipeline.common.metrics import rate_by_scan
 from pipeline.evaluation.alarms import Alarms, Validated
 from pipeline.evaluation.evaluate import ANOMALY, TestScores
-from pipeline.models.detector import Calibration
+from pipeline.models.trained_model import Calibration
 
 # The threshold is at a scaled score of 0.5.
 CALIBRATION = Calibration(minimum=1, maximum=5, threshold=3, false_alarm_rate=0.05)

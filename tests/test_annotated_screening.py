@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.cifar10 import Cifar10Source
@@ -17,7 +17,7 @@ from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.sources.registry import open_folder
 from pipeline.screening.records import ScreenedFile, hits_text
 from pipeline.screening.screen import FolderScreener, Options, Screening
-from pipeline.settings.params import ScanSettings
+from pipeline.settings.blocks import ScanSettings
 from tests.tiny import make_cifar, make_sixray
 from tests.tiny_model import make_model
 

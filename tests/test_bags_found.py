@@ -22,15 +22,16 @@ from pipeline.evaluation.evaluate import TestScores
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.evaluation.trivial_scores import darkness
 from pipeline.models.bag_scores import TOP, Tails, bag_score
-from pipeline.models.detector import Calibration, Detector
+from pipeline.models.detector import Detector
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
+from pipeline.models.trained_model import Calibration
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows, window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
-from pipeline.settings.params import EvaluateSettings
+from pipeline.settings.blocks import EvaluateSettings
 from tests.tiny import EXTRACT, MODEL
 
 NORMALS = RightTail.of(np.arange(99.0))

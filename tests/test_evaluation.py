@@ -30,15 +30,16 @@ from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import write_figures, write_report
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
-from pipeline.models.detector import Calibration, Detector
+from pipeline.models.detector import Detector
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
+from pipeline.models.trained_model import Calibration
 from pipeline.patches.manifest import read_manifest, write_manifest
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
-from pipeline.settings.params import EvaluateSettings
+from pipeline.settings.blocks import EvaluateSettings
 from tests.tiny import EXTRACT, MODEL
 
 CALIBRATION = Calibration(minimum=0, maximum=1, threshold=0.8, false_alarm_rate=0.05)

@@ -13,7 +13,7 @@ from pipeline.evaluation.evaluate import ANOMALY, TestScores
 from pipeline.evaluation.page import ranked, write_evaluation_page
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.models.bag_scores import Tails
-from pipeline.models.detector import Calibration
+from pipeline.models.trained_model import Calibration
 from pipeline.pages.pictures import outlined
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow

@@ -17,7 +17,8 @@ from pipeline.evaluation.evaluate import EveryScore, score_store
 from pipeline.evaluation.figures import draw_exemplars, draw_scans
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.showcase import FigureInputs, pick_exemplars, pick_scans
-from pipeline.models.detector import Calibration, build_detector
+from pipeline.models.detector import build_detector
+from pipeline.models.trained_model import Calibration
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
 from pipeline.patches.extraction import Extraction, Job, extract_patches
 from pipeline.patches.folder import SCAN_RESULTS, patches_text
@@ -25,7 +26,7 @@ from pipeline.patches.manifest import MANIFEST
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import Scan, ScanEntry
-from pipeline.settings.params import ExtractSettings
+from pipeline.settings.blocks import ExtractSettings
 from pipeline.settings.scans import BadInputRule
 from pipeline.training.criterion import load_validation
 from pipeline.training.loop import Worker, net_shape, train

@@ -11,8 +11,8 @@ from pipeline.evaluation.bags import BagMetrics
 from pipeline.evaluation.evaluate import ANOMALY, PCA, TestScores, auc_table
 from pipeline.evaluation.findings import BESIDE, bag_findings, findings
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.settings.blocks import EvaluateSettings
 from pipeline.settings.methods import GRANULOMETRY
-from pipeline.settings.params import EvaluateSettings
 
 METAL = AucEstimate(0.7, 0.65, 0.75, normal=90, abnormal=10, scans=9)
 SETTINGS = EvaluateSettings(bootstrap=200)

@@ -12,7 +12,7 @@ import stages.scans
 import stages.train
 from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_TRAINING, TEST, TRAIN, VALIDATION
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import read_catalogue

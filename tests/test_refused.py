@@ -14,7 +14,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN
 from pipeline.models import precision
 from pipeline.patches.store import PatchStore
-from pipeline.settings.params import TuneSettings
+from pipeline.settings.blocks import TuneSettings
 from pipeline.settings.resources import WorkerRange, WorkerResources
 from pipeline.settings.search_space import SPACE, Choices, Range
 from pipeline.sweeps.tune import require_runnable

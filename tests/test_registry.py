@@ -6,7 +6,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.serving.contents import model_contents
 from pipeline.settings.params import load_settings
 from pipeline.tracking.registry import Version, comparison, download_model, promote

@@ -19,10 +19,11 @@ from pipeline.evaluation.report import (
     result_paragraphs,
     write_report,
 )
-from pipeline.models.detector import Calibration
+from pipeline.models.trained_model import Calibration
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
-from pipeline.settings.params import EvaluateSettings, load_settings
+from pipeline.settings.blocks import EvaluateSettings
+from pipeline.settings.params import load_settings
 from tests.imports import ROOT
 
 # The threshold is at a scaled score of 0.5.

@@ -8,21 +8,14 @@ import torch
 
 from pipeline.common.errors import InputError
 from pipeline.models.bag_scores import Tails
-from pipeline.models.detector import (
-    Calibration,
-    Detector,
-    TrainedModel,
-    build_detector,
-    calibrate,
-    calibrated_model,
-    fitted_detector,
-)
+from pipeline.models.detector import Detector, build_detector, fitted_detector
 from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 from pipeline.models.pixels import to_tensor
 from pipeline.models.tensor_files import load_tensors, save_tensors
+from pipeline.models.trained_model import Calibration, TrainedModel, calibrate, calibrated_model
 from pipeline.settings.windows import WindowRule
 from tests.darkness import DarknessScorer
 from tests.tiny import MODEL

@@ -13,7 +13,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
 from pipeline.common.p_values import RightTail
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import heat_layer, heat_levels, no_wider_than, under_heat
 from pipeline.scans.images import read_image
 from pipeline.screening.new_scans import NewScan
@@ -21,7 +21,7 @@ from pipeline.screening.records import ScreenedFile, about_of
 from pipeline.screening.scan_screener import ScanScreener
 from pipeline.screening.screen import FolderScreener, Options, Screening
 from pipeline.screening.screener import Screener
-from pipeline.settings.params import NO_FOLDER
+from pipeline.settings.blocks import NO_FOLDER
 from stages.screen import main, screen_folder, watch
 from tests.arrays import clutter
 from tests.sources.sets import NEEDED, TINY

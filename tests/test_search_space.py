@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from pipeline.common.errors import InputError
+from pipeline.settings.blocks import TrainBlock
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import LAMBDAS
-from pipeline.settings.params import TrainBlock
 from pipeline.settings.search_space import apply
 from pipeline.sweeps.results import Best, choose_settings
 from tests.tiny import MODEL

@@ -15,14 +15,9 @@ from PIL.ImageColor import colormap
 from pipeline.common.errors import InputError
 from pipeline.common.files import yaml_text
 from pipeline.scans.sources.registry import open_source
+from pipeline.settings.blocks import Source
 from pipeline.settings.checks import SCHEMES, require_colour
-from pipeline.settings.params import (
-    Settings,
-    Source,
-    load_settings,
-    make_settings,
-    reading_settings,
-)
+from pipeline.settings.params import Settings, load_settings, make_settings, reading_settings
 from pipeline.settings.resources import WorkerRange
 from pipeline.sweeps.results import Best, choose_settings
 from stages.params import changed_settings, main

@@ -17,11 +17,11 @@ from pipeline.evaluation.showcase import (
     pick_unusual,
     with_heat,
 )
-from pipeline.models.detector import Calibration
+from pipeline.models.trained_model import Calibration
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
-from pipeline.settings.params import ExtractSettings
+from pipeline.settings.blocks import ExtractSettings
 from tests.arrays import ArraySource, clutter, save
 from tests.darkness import darkness_detector, darkness_of
 

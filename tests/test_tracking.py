@@ -15,8 +15,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
-from pipeline.models.detector import TrainedModel
 from pipeline.models.nets import NetShape
+from pipeline.models.trained_model import TrainedModel
 from pipeline.serving.contents import model_contents
 from pipeline.settings.params import load_settings
 from pipeline.sweeps.results import write_sweep

@@ -24,6 +24,7 @@ BARE = (
     "pipeline.patches.batches",
     "pipeline.patches.store",
     "pipeline.models.detector",
+    "pipeline.models.trained_model",
     "pipeline.training.criterion",
     "pipeline.evaluation.evaluate",
 )

@@ -10,8 +10,8 @@ from pipeline.scans.catalogue import CatalogueRow, read_catalogue, write_catalog
 from pipeline.scans.sources.cifar10 import BINARY, CLASSES, SIDE
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.splits import split_scans
+from pipeline.settings.blocks import ExtractSettings
 from pipeline.settings.model import LossSettings, ModelSettings
-from pipeline.settings.params import ExtractSettings
 from pipeline.settings.scans import SplitShares
 from pipeline.training.loop import TrainSettings
 

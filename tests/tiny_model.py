@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.models.detector import TrainedModel, calibrated_model
 from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
+from pipeline.models.trained_model import TrainedModel, calibrated_model
 from tests.tiny import EXTRACT, MODEL
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)

@@ -8,7 +8,7 @@ from pipeline.common.metrics import RateEstimate, rate_by_scan
 from pipeline.common.names import NORMAL
 from pipeline.common.tables import text_table
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, TestScores
-from pipeline.models.detector import Calibration
+from pipeline.models.trained_model import Calibration
 
 
 @dataclass(frozen=True)

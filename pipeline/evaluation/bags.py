@@ -37,7 +37,7 @@ from pipeline.patches.windows import (
     window_pixels,
     window_sums,
 )
-from pipeline.settings.params import EvaluateSettings
+from pipeline.settings.blocks import EvaluateSettings
 
 LOOKS = (1, 3, 5)  # windows that a person looks at
 BINS = 1000  # of -log p of a pixel, from 0 to its highest

@@ -14,9 +14,10 @@ from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.tables import text_table
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
-from pipeline.models.detector import Calibration, Detector, fitted_detector
+from pipeline.models.detector import Detector, fitted_detector
 from pipeline.models.neighbours import MOST_NORMALS
 from pipeline.models.nets import NetShape
+from pipeline.models.trained_model import Calibration
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 from pipeline.settings.methods import GRANULOMETRY
 from pipeline.settings.model import ModelSettings

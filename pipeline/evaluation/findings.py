@@ -12,8 +12,8 @@ from pipeline.evaluation.evaluate import (
     TestScores,
 )
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.settings.blocks import EvaluateSettings
 from pipeline.settings.methods import GRANULOMETRY
-from pipeline.settings.params import EvaluateSettings
 
 BESIDE = (GRANULOMETRY, PCA, *TRIVIAL_SCORES)
 

@@ -39,10 +39,11 @@ from pipeline.evaluation.showcase import (
     pick_scans,
     pick_unusual,
 )
-from pipeline.models.detector import HEAD_LABELS
+from pipeline.models.trained_model import HEAD_LABELS
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
-from pipeline.settings.params import EvaluateSettings, Settings
+from pipeline.settings.blocks import EvaluateSettings
+from pipeline.settings.params import Settings
 
 METRICS = "metrics.json"
 DETAILS = "details.json"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pipeline.common.names import NORMAL, Patches
 from pipeline.evaluation.evaluate import ANOMALY, TestScores
 from pipeline.evaluation.figures import Exemplars, ScoredScan
-from pipeline.models.detector import Calibration, Detector
+from pipeline.models.detector import Detector
+from pipeline.models.trained_model import Calibration
 from pipeline.patches.store import PatchStore, read_rows
 from pipeline.patches.windows import (
     foreground_mask,

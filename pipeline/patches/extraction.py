@@ -23,7 +23,7 @@ from pipeline.scans.bad_input import settle
 from pipeline.scans.bags import make_bags
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import ScanSource
-from pipeline.settings.params import ExtractSettings
+from pipeline.settings.blocks import ExtractSettings
 from pipeline.settings.scans import BadInputRule
 
 # Ray takes about 10 s to start, and halves the remaining time on two cores.

@@ -15,7 +15,7 @@ from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.cluster.preflight import is_shared
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
 from pipeline.screening.new_scans import Job, NewScan
 from pipeline.screening.records import ScreenedFile

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import write_whole
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import encoded, heat_levels, outlined, page_pictures, under_heat
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.display import displayable

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, remove_unfinished, write_json
-from pipeline.models.detector import HEAD_LABELS, TrainedModel
+from pipeline.models.trained_model import HEAD_LABELS, TrainedModel
 from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanSource, SetFiles

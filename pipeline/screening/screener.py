@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from pipeline.common.errors import InputError
 from pipeline.common.names import Image, Scores
 from pipeline.models.bag_scores import Tails, bag_score
-from pipeline.models.detector import Detector, TrainedModel
+from pipeline.models.detector import Detector
+from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.windows import (
     foreground_mask,
     highest_apart,

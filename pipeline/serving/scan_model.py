@@ -17,7 +17,7 @@ from mlflow.types.schema import Array, Object, Property
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import FALSE_ALARM_RATE, Image
-from pipeline.models.detector import TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import encoded, heat_layer, heat_levels
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.images import read_image

@@ -12,8 +12,8 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import read_table, write_json, write_table
 from pipeline.common.records import parse_record
 from pipeline.models.interface import method_of
+from pipeline.settings.blocks import FROM_METHOD, FROM_SWEEP, TrainBlock
 from pipeline.settings.model import LossSettings, ModelSettings
-from pipeline.settings.params import FROM_METHOD, FROM_SWEEP, TrainBlock
 from pipeline.settings.search_space import LOSS_NAMES, Values, apply
 from pipeline.tracking.runs import trial_run_name
 from pipeline.tracking.tracked_run import TrackedRun

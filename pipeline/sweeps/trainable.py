@@ -21,8 +21,8 @@ from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.models.tensor_files import save_checkpoint
 from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import SharedPatches, open_store
+from pipeline.settings.blocks import TuneSettings
 from pipeline.settings.model import ModelSettings
-from pipeline.settings.params import TuneSettings
 from pipeline.settings.search_space import apply
 from pipeline.training.criterion import Validation, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, train

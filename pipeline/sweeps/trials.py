@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pipeline.common import terminal
 from pipeline.common.errors import last_line
-from pipeline.settings.params import TuneSettings
+from pipeline.settings.blocks import TuneSettings
 from pipeline.sweeps.results import SweepResult, TrialResult, rank, require_enough
 from pipeline.sweeps.trainable import OBJECTIVE
 from pipeline.tracking.runs import trial_run_name

@@ -35,8 +35,8 @@ from pipeline.common.names import LABELLED_VALIDATION
 from pipeline.models.interface import method_of
 from pipeline.models.precision import require_fast, rounding
 from pipeline.patches.store import PatchStore
+from pipeline.settings.blocks import MUTABLE, TuneSettings
 from pipeline.settings.model import LossSettings, ModelSettings
-from pipeline.settings.params import MUTABLE, TuneSettings
 from pipeline.settings.search_space import Choices, Range, Space
 from pipeline.sweeps.results import SweepResult, log_objectives
 from pipeline.sweeps.snapshots import (

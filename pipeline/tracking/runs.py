@@ -20,7 +20,8 @@ from typing import Any
 
 from pipeline.common.files import digest
 from pipeline.common.lines import masked
-from pipeline.settings.params import FROM_METHOD, FROM_SWEEP, Settings
+from pipeline.settings.blocks import FROM_METHOD, FROM_SWEEP
+from pipeline.settings.params import Settings
 from pipeline.settings.search_space import LOSS_NAMES
 from pipeline.tracking.tracked_run import CHILD_TAG, NOTE_TAG, TrackedRun, open_run
 from pipeline.tracking.tracker import KIND_TAG, Tracker

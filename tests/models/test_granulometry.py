@@ -12,10 +12,11 @@ from scipy import ndimage, stats
 from pipeline.common.errors import InputError
 from pipeline.common.names import Image
 from pipeline.models.attenuation import MAPS, METAL_LEVEL, attenuation_maps
-from pipeline.models.detector import Detector, TrainedModel, calibrated_model, fitted_detector
+from pipeline.models.detector import Detector, fitted_detector
 from pipeline.models.methods.granulometry.method import GranulometryScorer
 from pipeline.models.methods.granulometry.openings import RADII, granulometry
 from pipeline.models.pixels import to_patches, to_tensor
+from pipeline.models.trained_model import TrainedModel, calibrated_model
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.windows import WindowRule
 from tests.arrays import clutter

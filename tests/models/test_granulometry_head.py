@@ -15,12 +15,13 @@ from sklearn.preprocessing import StandardScaler
 from pipeline.common.errors import InputError
 from pipeline.common.names import TEST
 from pipeline.models.attenuation import MAPS, attenuation_maps
-from pipeline.models.detector import Detector, Labelled, TrainedModel, calibrate, calibrated_model
+from pipeline.models.detector import Detector, Labelled
 from pipeline.models.detector import fitted_detector as fitted
 from pipeline.models.methods.granulometry.head import fit
 from pipeline.models.methods.granulometry.method import GranulometryScorer
 from pipeline.models.methods.granulometry.openings import RADII, STATISTICS, granulometry
 from pipeline.models.tensor_files import load_tensors, save_tensors
+from pipeline.models.trained_model import TrainedModel, calibrate, calibrated_model
 from pipeline.patches.store import PatchStore
 from pipeline.settings.windows import WindowRule
 from pipeline.training.criterion import labelled_windows

@@ -13,9 +13,10 @@ from experiments.paper.reference_protocol import reference_terms
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.common.names import VALIDATION
-from pipeline.models.detector import build_detector, calibrated_model
+from pipeline.models.detector import build_detector
 from pipeline.models.gan import build_gan, network_state
 from pipeline.models.pixels import to_tensor
+from pipeline.models.trained_model import calibrated_model
 from pipeline.patches.store import PatchStore
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import LAMBDAS

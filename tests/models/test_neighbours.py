@@ -12,11 +12,11 @@ from experiments.paper.protocols import Protocol
 from experiments.paper.reference_protocol import LabelledTest, run_protocols
 from pipeline.common.names import TEST, VALIDATION
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
-from pipeline.models.detector import TrainedModel, calibrated_model
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.neighbours import NEIGHBOURS, NormalFeatures
 from pipeline.models.nets import NetShape
 from pipeline.models.pixels import to_tensor
+from pipeline.models.trained_model import TrainedModel, calibrated_model
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LatentScore, ModelSettings
 from pipeline.training.criterion import CRITERION, load_validation, training_normals

@@ -26,7 +26,7 @@ from pipeline.cluster.storage import Storage
 from pipeline.common.files import write_json
 from pipeline.models.tensor_files import save_tensors
 from pipeline.patches.upload import SharedPatches, upload_patches
-from pipeline.settings.params import TuneSettings
+from pipeline.settings.blocks import TuneSettings
 from pipeline.settings.resources import WorkerRange, WorkerResources
 from pipeline.settings.search_space import Choices
 from pipeline.sweeps.trainable import SweepJob

@@ -18,7 +18,7 @@ from pipeline.scans.sources.registry import open_source
 from pipeline.scans.sources.text_boxes import TextBoxSource
 from pipeline.scans.sources.voc import VocSource
 from pipeline.scans.sources.yolo import YoloSource
-from pipeline.settings.params import NO_FOLDER, ScanSettings
+from pipeline.settings.blocks import NO_FOLDER, ScanSettings
 
 
 def opened(source: str, folder: str = "some/set", **scans: object) -> ScanSource:

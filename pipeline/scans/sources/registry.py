@@ -18,7 +18,7 @@ from pipeline.scans.sources.normal_folder import NormalFolderSource
 from pipeline.scans.sources.text_boxes import TextBoxSource
 from pipeline.scans.sources.voc import VocSource
 from pipeline.scans.sources.yolo import YoloSource
-from pipeline.settings.params import ScanSettings
+from pipeline.settings.blocks import ScanSettings
 
 DETECTIONS: dict[str, type[DetectionSource]] = {
     "coco": CocoSource,
