@@ -7,7 +7,8 @@ from pipeline.common.files import read_json, remove_unfinished, write_whole, yam
 from pipeline.common.lines import masked
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
-from pipeline.evaluation.bags import measure_all, scored_bags, tails_of
+from pipeline.evaluation.bag_metrics import measure_all
+from pipeline.evaluation.bags import scored_bags, tails_of
 from pipeline.evaluation.evaluate import ANOMALY, EveryScore, detector_without_networks, score_store
 from pipeline.evaluation.findings import bag_findings, findings
 from pipeline.evaluation.page import write_evaluation_page

@@ -9,15 +9,8 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.common.names import TEST, VALIDATION, Patches, Scores
 from pipeline.common.p_values import RightTail
-from pipeline.evaluation.bags import (
-    BINS,
-    LOOKS,
-    Bag,
-    average_precision,
-    measure,
-    measure_all,
-    scored_bags,
-)
+from pipeline.evaluation.bag_metrics import LOOKS, average_precision, measure, measure_all
+from pipeline.evaluation.bags import BINS, Bag, scored_bags
 from pipeline.evaluation.evaluate import TestScores
 from pipeline.evaluation.showcase import FigureInputs
 from pipeline.evaluation.trivial_scores import darkness

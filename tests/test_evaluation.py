@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
-from pipeline.evaluation.bags import measure_all, scored_bags, tails_of
+from pipeline.evaluation.bag_metrics import measure_all
+from pipeline.evaluation.bags import scored_bags, tails_of
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     EveryScore,

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipeline.common.metrics import AucEstimate, RateEstimate
-from pipeline.evaluation.bags import BagMetrics
+from pipeline.evaluation.bag_metrics import BagMetrics
 from pipeline.evaluation.evaluate import ANOMALY, PCA, TestScores, auc_table
 from pipeline.evaluation.findings import BESIDE, bag_findings, findings
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES

@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 from pipeline.common.errors import InputError
-from pipeline.scans import images
-from pipeline.scans.images import MAX_PIXELS, image_format, read_image
+from pipeline.scans import image_limits, images
+from pipeline.scans.image_limits import MAX_PIXELS
+from pipeline.scans.images import image_format, read_image
 
 ROOT = Path(__file__).parents[1]
 SIDE = 8000  # of the largest square image
@@ -38,7 +39,7 @@ def png(
     """A PNG with chunks before its pixels; the chunks hold the pixels too if `rows` is None."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
     pixels = b"" if rows is None else chunk(b"IDAT", zlib.compress(rows, 1))
-    return images.PNG_START + head + b"".join(chunks) + pixels + chunk(b"IEND", b"")
+    return image_limits.PNG_START + head + b"".join(chunks) + pixels + chunk(b"IEND", b"")
 
 
 def palette_png() -> bytes:
@@ -59,7 +60,7 @@ def jpeg(side: int, **options: int) -> bytes:
 
 def many_scans() -> bytes:
     content = jpeg(2000, progressive=True)
-    last = content.rindex(images.START_OF_SCAN)
+    last = content.rindex(image_limits.START_OF_SCAN)
     return content[:-2] + content[last:-2] * 300 + content[-2:]
 
 
@@ -70,7 +71,7 @@ def much_exif() -> bytes:
 
 def many_whole_scans() -> bytes:
     content = jpeg(400, quality=100)
-    scan = content[content.index(images.START_OF_SCAN) : -2]
+    scan = content[content.index(image_limits.START_OF_SCAN) : -2]
     return content[:-2] + scan * (6_000_000 // len(scan)) + content[-2:]
 
 
@@ -180,7 +181,7 @@ def test_a_compressed_bmp_is_read_up_to_a_number_of_runs(
 ) -> None:
     (tmp_path / "a.bmp").write_bytes(compressed_bmp())
     assert (read_image(tmp_path / "a.bmp") == 7).all()
-    monkeypatch.setattr(images, "MAX_READS", 64 * 64)
+    monkeypatch.setattr(image_limits, "MAX_READS", 64 * 64)
     with pytest.raises(InputError, match=rf"a\.bmp: {TOO_MUCH}"):
         read_image(tmp_path / "a.bmp")
 

@@ -16,7 +16,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from pipeline.common.errors import InputError
-from pipeline.scans.images import MAX_PIXELS, read_image, read_index_mask
+from pipeline.scans.image_limits import MAX_PIXELS
+from pipeline.scans.images import read_image, read_index_mask
 from tests.tiny import write_image
 
 GENERATOR = np.random.default_rng(0)

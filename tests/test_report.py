@@ -11,7 +11,7 @@ import pytest
 from pipeline.common.files import read_table
 from pipeline.common.names import TEST
 from pipeline.evaluation.alarms import Validated
-from pipeline.evaluation.bags import MeasuredBags
+from pipeline.evaluation.bag_metrics import MeasuredBags
 from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, key_metrics
 from pipeline.evaluation.report import (
     describe_results,

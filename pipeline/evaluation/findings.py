@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pipeline.common.metrics import interval, resampled_aucs
-from pipeline.evaluation.bags import BagMetrics
+from pipeline.evaluation.bag_metrics import BagMetrics
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     OVERALL,

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.common.files import write_json, write_table, write_whole
 from pipeline.common.names import NORMAL
 from pipeline.evaluation.alarms import Alarms, Validated
-from pipeline.evaluation.bags import MeasuredBags
+from pipeline.evaluation.bag_metrics import MeasuredBags
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     OVERALL,

@@ -28,6 +28,7 @@ from pipeline.settings.windows import WindowRule
 # The modules that decide a shard's bytes, in addition to the source's own module.
 DECIDING = (
     "pipeline.scans.images",
+    "pipeline.scans.image_limits",
     "pipeline.patches.cutting",
     "pipeline.patches.shard_file",
     "pipeline.scans.sources.classes",

@@ -9,7 +9,8 @@ from pathlib import Path
 from pipeline.common.errors import InputError
 from pipeline.common.files import odd_kind
 from pipeline.scans.bad_input import BadInput
-from pipeline.scans.images import FORMATS, LFS, image_format
+from pipeline.scans.image_limits import FORMATS
+from pipeline.scans.images import LFS, image_format
 from pipeline.scans.scan import IMAGE_SUFFIXES, ScanEntry, SetFiles
 
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".dcm", ".npy")  # reported as bad, not left out

@@ -1,0 +1,215 @@
+"""Metrics of whole bags, and of the places in them: which bag to open, and where to look.
+
+The windows' scores become p-values among validation normals (`pipeline.common.p_values`), and a
+bag's score is a statistic of its windows' p-values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.common.metrics import (
+    NOT_DEFINED,
+    AucEstimate,
+    RateEstimate,
+    auc,
+    auc_by_scan,
+    estimate_by_scan,
+    rate_by_scan,
+)
+from pipeline.common.tables import text_table
+from pipeline.evaluation.bags import Bag
+from pipeline.evaluation.evaluate import SECTIONS
+from pipeline.models.bag_scores import Tails, bag_score
+from pipeline.patches.windows import highest_apart
+from pipeline.settings.blocks import EvaluateSettings
+
+LOOKS = (1, 3, 5)  # windows that a person looks at
+
+
+@dataclass(frozen=True)
+class BagMetrics:
+    """How well one score finds bags, and the places in them; intervals resample whole bags.
+
+    Attributes:
+        auc: AUC of the bags with a threat against the normal bags.
+        control: the same without the windows that touch a threat. What is left tells the bags apart
+            by something else, such as the session of scanning or how full they are; 0.5 is nothing.
+        found: share of the bags with a threat that raise an alarm.
+        false_alarms: share of the normal bags that do.
+        first_look: by number of windows, the share of the bags with a threat in which one of so
+            many windows touches it: those with the highest scores, of which none overlap.
+        within: mean, over the bags with a threat, of the AUC of a bag's threat windows against its
+            own normal windows.
+        pixels: average precision of the pixels of all bags, by the stitched -log p.
+    """
+
+    auc: AucEstimate
+    control: AucEstimate
+    found: RateEstimate
+    false_alarms: RateEstimate
+    first_look: Mapping[int, RateEstimate]
+    within: RateEstimate
+    pixels: RateEstimate
+
+
+@dataclass(frozen=True)
+class MeasuredBags:
+    """What every score finds of the test bags.
+
+    Attributes:
+        metrics: by score; {} if no bag has several windows.
+        false_alarm_rate: the rate that is asked for.
+        validation: number of validation bags.
+    """
+
+    metrics: Mapping[str, BagMetrics]
+    false_alarm_rate: float
+    validation: int
+
+    def details(self) -> dict[str, Any]:
+        """Return the block `bags` of details.json, by score; None where nothing is defined."""
+        return {
+            name: {
+                "auc": asdict(found.auc),
+                "control": asdict(found.control),
+                "found": asdict(found.found),
+                "false_alarms": asdict(found.false_alarms),
+                **{f"first_look_{n}": asdict(seen) for n, seen in found.first_look.items()},
+                "within": asdict(found.within),
+                "pixels": asdict(found.pixels),
+            }
+            for name, found in self.metrics.items()
+        }
+
+    def text(self) -> str:
+        """Return a text table, a row per score, and below it what the false-alarm rate can be.
+
+        A column that is not defined for any score is left out: without threats, most are.
+        """
+        if not self.metrics:
+            return "no bag has several windows: nothing to measure"
+        every = self.metrics.values()
+        columns = {
+            "AUC": [str(found.auc) for found in every],
+            "control": [str(found.control) for found in every],
+            "found": [str(found.found) for found in every],
+            "false alarms": [str(found.false_alarms) for found in every],
+            **{f"first {n}": [str(found.first_look[n]) for found in every] for n in LOOKS},
+            "within": [str(found.within) for found in every],
+            "pixels": [str(found.pixels) for found in every],
+        }
+        shown = {head: cells for head, cells in columns.items() if set(cells) != {NOT_DEFINED}}
+        rows: list[Sequence[object]] = []
+        for name, *cells in zip(self.metrics, *shown.values(), strict=True):
+            if name in SECTIONS:
+                rows.append([SECTIONS[name]])
+            rows.append([name, *cells])
+        rate, least = self.false_alarm_rate, 1 / (self.validation + 1)
+        promise = f"asked: {rate:g} of normal bags (screen.false_alarm_rate)"
+        if rate < least:
+            promise += (
+                f"; with validation bags: {self.validation}, the least is {least:.3f}, so no bag "
+                "raises an alarm: add normal scans"
+            )
+        control = "control: the AUC of the bags without the windows that touch a threat"
+        lines = [text_table(["bags", *shown], rows), *[control] * ("control" in shown), promise]
+        return "\n".join(lines)
+
+
+def measure(
+    bags: Sequence[Bag],
+    score: str,
+    tails: Tails,
+    false_alarm_rate: float,
+    samples: int,
+    seed: int,
+) -> BagMetrics:
+    """Measure one score on test bags.
+
+    Args:
+        bags: the test bags.
+        score: the score's name.
+        tails: of the score on validation normals.
+        false_alarm_rate: a bag whose p-value is this or less raises an alarm.
+        samples: number of resamples for intervals.
+        seed: seed of the resampling.
+    """
+    ids = np.array([bag.scan_id for bag in bags])
+    threat = np.array([bag.has_threat for bag in bags], dtype=np.bool_)
+    p_values = [tails.windows.p_values(bag.scores[score]) for bag in bags]
+    found = np.array([bag_score(values) for values in p_values])
+    control = np.array(
+        [bag_score(values[~bag.touches]) for values, bag in zip(p_values, bags, strict=True)]
+    )
+    alarm = tails.bags.p_values(found) <= false_alarm_rate
+    with_threat = [bag for bag in bags if bag.has_threat]
+    first = {
+        looks: np.array([_is_seen(bag, score, looks) for bag in with_threat], dtype=np.bool_)
+        for looks in LOOKS
+    }
+    within = [value for bag in with_threat if (value := _auc_within(bag, score)) is not None]
+    pixels = np.array([bag.pixels[score] for bag in bags], dtype=np.float64)
+    return BagMetrics(
+        auc=auc_by_scan(found, threat, ids, samples, seed),
+        control=auc_by_scan(control, threat, ids, samples, seed),
+        found=rate_by_scan(alarm[threat], ids[threat], samples, seed),
+        false_alarms=rate_by_scan(alarm[~threat], ids[~threat], samples, seed),
+        first_look={
+            looks: rate_by_scan(seen, ids[threat], samples, seed) for looks, seen in first.items()
+        },
+        within=estimate_by_scan(
+            np.array([(value, 1) for value in within]), lambda s: s[0] / s[1], samples, seed
+        ),
+        pixels=estimate_by_scan(pixels, average_precision, samples, seed),
+    )
+
+
+def measure_all(
+    bags: Sequence[Bag],
+    tails: Mapping[str, Tails],
+    false_alarm_rate: float,
+    settings: EvaluateSettings,
+) -> MeasuredBags:
+    """Measure every score on the test bags.
+
+    Args:
+        bags: the test bags; none if each patch is a whole scan.
+        tails: of each score on validation normals.
+        false_alarm_rate: a bag whose p-value is this or less raises an alarm.
+        settings: resamples, seed.
+    """
+    samples, seed = settings.bootstrap, settings.seed
+    metrics = {
+        name: measure(bags, name, tails[name], false_alarm_rate, samples, seed)
+        for name in (bags[0].scores if bags else ())
+    }
+    return MeasuredBags(metrics, false_alarm_rate, next(iter(tails.values())).bags.count)
+
+
+def average_precision(counts: NDArray[np.float64]) -> float:
+    """Return the average precision of pixels, NaN without a threat.
+
+    Args:
+        counts: (2, bins), the pixels without and with threat, in bins of a rising score.
+    """
+    without, threats = counts[:, ::-1].cumsum(axis=1)
+    if threats[-1] == 0:
+        return float("nan")
+    alarms = np.maximum(without + threats, 1)
+    return float((counts[1, ::-1] / threats[-1]) @ (threats / alarms))
+
+
+def _is_seen(bag: Bag, score: str, looks: int) -> bool:
+    """Return whether one of the first `looks` windows to look at touches a threat."""
+    first = highest_apart(bag.scores[score], bag.origins, bag.size, looks)
+    return bool(bag.touches[first].any())
+
+
+def _auc_within(bag: Bag, score: str) -> float | None:
+    """Return the AUC of a bag's threat windows against its own normal windows."""
+    scores = bag.scores[score]
+    return auc(scores[bag.normal], scores[bag.abnormal])
