@@ -51,7 +51,7 @@ use_git_change_detection = false
 timeout_multiplier = 5.0
 timeout_constant = 3.0
 """
-# Imports what is slow to import once, before mutmut forks. An optimiser imports torch._dynamo.
+# Imports the slow libraries once, before mutmut forks. An optimiser imports torch._dynamo.
 START = (
     "import cv2, h5py, matplotlib.pyplot, sklearn.metrics, torch._dynamo; "
     "from mutmut.__main__ import cli; cli()"

@@ -29,7 +29,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of `make bench`: what was found, of what is compared, against its bar."""
+    """One line of `make bench`: the comparison, its figures, and the bar."""
 
     what: str
     found: float

@@ -180,7 +180,7 @@ def send(outcome: Outcome, project: Project, running: Running, which: signal.Sig
 
 
 def check_end(outcome: Outcome, project: Project, running: Running, expected: Undisturbed) -> None:
-    """Wait for a stage's good end, and compare what it left."""
+    """Wait for a stage's good end, and compare its results."""
     if not outcome.check(running.wait() == 0, "a rerun ended badly"):
         return
     found = project.result(expected.stage)

@@ -62,7 +62,7 @@ BEGUN = {  # files that show that a stage is at work
 
 @dataclass
 class Running:
-    """A stage at work, with what it says in a file."""
+    """A stage at work, with its output in a file."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
@@ -283,10 +283,10 @@ class Project:
         return self.start(sys.executable, "-m", "stages", name, **environment)
 
     def must(self, *command: str, **environment: str) -> str:
-        """Run a command to its good end; what it said.
+        """Run a command to its good end; return its output.
 
         Raises:
-            RuntimeError: it ended badly; with the end of what it said.
+            RuntimeError: it ended badly; with the end of its output.
         """
         running = self.start(*command, **environment)
         if running.wait():

@@ -26,7 +26,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         refused: whether it raised `InputError`.
-        fault: what it may not do, or None: another exception, too much time or memory, death.
+        fault: the forbidden outcome, or None: another exception, too much time or memory, death.
     """
 
     refused: bool
@@ -90,7 +90,7 @@ class Worker:
 
 def _serve(target: Target, folder: Path, pipe: Connection) -> None:
     """Read inputs from the pipe for ever, and answer with their outcomes."""
-    outcome_of(target, target.valid()[0], folder / "in")  # what is imported late is imported now
+    outcome_of(target, target.valid()[0], folder / "in")  # imports all that it needs
     size = _status("VmSize")
     limit = (size + 2 * target.megabytes) * MEGABYTE  # so that the machine keeps its memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

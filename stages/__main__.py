@@ -31,7 +31,7 @@ STAGES = {
 OTHERS = {
     "promote": "make the newest model in MLflow the one that screens",
     "params": "print the settings in effect, or the one line that is wrong",
-    "track": "log to MLflow what it lacks of the results on disk",
+    "track": "log the results on disk that MLflow lacks",
 }
 
 

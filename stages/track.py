@@ -40,7 +40,7 @@ RECORD = "made_from.json"
 
 @closing_runs()
 def main() -> None:
-    """Log what is missing of the results on disk."""
+    """Log those results on disk that MLflow lacks."""
     track()
 
 

@@ -105,7 +105,7 @@ class Judged:
 
     Attributes:
         store: them.
-        windows: what is known of them.
+        windows: their labels and scans.
     """
 
     store: PatchSource

@@ -80,7 +80,7 @@ CANDIDATES: dict[str, Callable[[str], bool]] = {
 
 
 def network_terms(detector: Detector, patches: Patches) -> Terms:
-    """Return the terms of a network: its own, and openings of what is denser than x_hat says."""
+    """Return a network's terms: its own, and openings of the pixels that are denser than x_hat."""
     x_hat = np.asarray(detector.reconstruct(patches), dtype=np.int16)
     denser = np.maximum(x_hat - patches, 0).mean(axis=3, keepdims=True)
     found = granulometry(denser.astype(np.uint8), SIGNED_RADII)[:, 0, 1].astype(np.float64)

@@ -123,9 +123,9 @@ def bag_auc(scores: Scores, windows: Windows, *, control: bool = False) -> float
 
     Args:
         scores: (N,).
-        windows: what is known of them.
-        control: leave the threat windows out. What is left tells the scans apart by something
-            else, such as the session of scanning; 0.5 is nothing.
+        windows: their labels and scans.
+        control: leave the threat windows out. An AUC away from 0.5 tells the scans apart by
+            something else, such as the session of scanning.
     """
     kept = ~windows.abnormal if control else np.ones(len(scores), dtype=np.bool_)
     normal, threat = (

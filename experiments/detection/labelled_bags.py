@@ -56,12 +56,12 @@ Evidence = NDArray[np.float64]  # (N, terms), -log p in nats
 
 @dataclass(frozen=True)
 class Known:
-    """What the head may learn from, and what is judged.
+    """The windows that the head may learn from, and those that it is judged on.
 
     Attributes:
         normals: evidence of training normals.
         judged: evidence of the judged windows.
-        windows: what is known of them.
+        windows: their labels and scans.
     """
 
     normals: Evidence

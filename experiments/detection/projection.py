@@ -33,7 +33,7 @@ JPEG_QUALITY = 90
 def projected(normals: Patches, size: int, seed: int) -> Patches:
     """Normal windows (N, size, size, C) with a threat in each, or enough of one.
 
-    What is enough is the rule by which windows of scans are called abnormal.
+    The least share is the one from which a window of a scan is called abnormal.
     """
     rng = np.random.default_rng([seed, len(normals)])
     rule = WindowRule(size=size, stride=size // 2)
@@ -52,7 +52,7 @@ def compressed(windows: Patches) -> Patches:
 
 
 def metal_colours(normals: Patches) -> NDArray[np.float64]:
-    """The mean colour of what is taken for metal at each of `LEVELS`, (33, 3); grey where none is.
+    """The mean colour of metal at each of `LEVELS`, (33, 3); grey where there is none.
 
     Metal is painted blue, so of all that is as bright it has the least red. In grey scans every
     colour is grey.

@@ -133,8 +133,8 @@ def orders(test: LabelledTest, seed: int) -> dict[str, Order]:
 def mixed_order(test: LabelledTest, share: float, batch_size: int, seed: int) -> Order:
     """Return an order whose batches hold one class by a share, as long as both classes last.
 
-    Batches of mostly normal and of mostly abnormal images alternate; what is left of a class at
-    the end is left out.
+    Batches of mostly normal and of mostly abnormal images alternate; the images of a class that
+    remain at the end are left out.
     """
     rng = np.random.default_rng(seed)
     kinds = [rng.permutation(np.flatnonzero(kind)) for kind in (test.normal, ~test.normal)]
@@ -286,7 +286,7 @@ def parts_of(data: Cifar, case: str) -> tuple[PatchSource, LabelledTest]:
 
 
 def main() -> None:
-    """Run what is missing."""
+    """Run the missing cases."""
     parser = argparse.ArgumentParser(description="CIFAR-10 at the authors' settings")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10, as scans.folder")
     parser.add_argument("--out", type=Path, required=True)

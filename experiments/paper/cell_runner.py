@@ -57,7 +57,7 @@ class Parts:
 def run_cells(
     cells: Iterable[Cell], parts_of: Callable[[str], Parts], out: Path, device: torch.device
 ) -> None:
-    """Run what is not done yet, then print a line for each cell."""
+    """Run the missing cells, then print a line for each cell."""
     for cell in cells:
         if not cell.is_in(read_cells(out)):
             add_cell(out, run_cell(cell, parts_of(cell.case), out, device))
@@ -135,7 +135,7 @@ def planned(given: argparse.Namespace, cases: Sequence[str], data: str) -> Itera
 def _scored(
     cell: Cell, parts: Parts, checkpoint: Path, device: torch.device
 ) -> dict[Protocol, tuple[int, TestScores]]:
-    """By protocol, the best epoch and its scores; epoch 0 of what is not trained."""
+    """By protocol, the best epoch and its scores; epoch 0 of scores without training."""
     if cell.method == NO_METHOD:
         return {HONEST: (0, _reference_lines(parts))}
     found = run_protocols(

@@ -54,7 +54,7 @@ class Cell:
 
     Attributes:
         case: the class left out, or the name of the set of patches.
-        data: a name or digest of what it is trained and tested on.
+        data: a name or digest of the training and test images.
     """
 
     case: str

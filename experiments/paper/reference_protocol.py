@@ -47,7 +47,7 @@ class Picked:
 
     Attributes:
         epoch: its number, from 1.
-        value: what it was picked by: the honest criterion, or the AUC on the test set.
+        value: of the quantity that picked it: the honest criterion, or the AUC on the test set.
         scores: of the test set, as the protocol scores.
     """
 
@@ -103,7 +103,7 @@ def run_protocols(
         validation: what chooses the honest epoch.
         test: what the reference protocols choose by.
         protocols: which ones.
-        checkpoint: where to go on from, and what is kept for that after every epoch.
+        checkpoint: the file to resume from, written after every epoch.
         device: where to compute.
     """
     shape = net_shape(settings, patches)

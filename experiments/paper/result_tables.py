@@ -52,7 +52,7 @@ def tables_text(tables: Sequence[Section]) -> str:
 
 
 def section_text(section: Section) -> Iterator[str]:
-    """A table with its commands, the leak, what is missing, and how long it took."""
+    """A table with its commands, the leak, the missing cells, and how long it took."""
     titles = [column.title for column in section.columns]
     yield heading(section)
     yield "```bash\n" + "\n".join(commands(section)) + "\n```\n"

@@ -49,7 +49,7 @@ class Section:
 
     Attributes:
         number: 1 or 2, the paper's.
-        title: what it was run on, and how large.
+        title: the data and the size of the runs.
         settings: the other settings.
         size: all of them.
         columns: its columns.

@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run what is not done yet, then print what was found."""
+    """Run the missing cells, then print the table."""
     given = _arguments()
     cells = planned(given, given.cases, CIFAR)
     data = Cifar(given.data, size_of(given))

@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run what is not done yet, then print what was found."""
+    """Run the missing cells, then print the table."""
     given = _arguments()
     parts = load_parts(given.patches, size_of(given))
     cells = planned(given, [given.set], read_manifest(given.patches)["data"])

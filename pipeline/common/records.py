@@ -28,7 +28,7 @@ def parse_record(kind: TypeAdapter[T], content: bytes | str, place: str, redo: s
 
 
 def _fault(error: ValidationError) -> str:
-    """The first fault: the field, what is wrong with it, and its value."""
+    """The first fault: the field, the reason, and its value."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     got = "" if first["type"] == "json_invalid" else f", got {first['input']!r:.80}"

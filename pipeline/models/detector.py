@@ -88,7 +88,7 @@ class Detector:
 
     @torch.inference_mode()
     def explain(self, patches: Patches) -> list[str]:
-        """Say of each patch, (N, H, W, C) uint8, what is most suspicious in it, or ""."""
+        """Name the most suspicious thing in each patch, (N, H, W, C) uint8, or ""."""
         return self.scorer.explain(to_tensor(patches, self.device))
 
     @torch.inference_mode()

@@ -47,7 +47,7 @@ class Scorer(nn.Module, ABC):
         """Return a feature vector of each patch, (N, any length)."""
 
     def explain(self, x: Tensor) -> list[str]:
-        """Say of each patch what is most suspicious in it; "" by a method that cannot say."""
+        """Name the most suspicious thing in each patch; "" by a method that names none."""
         return [""] * len(x)
 
     def fit(self, normals: Iterable[Tensor]) -> None:

@@ -39,7 +39,7 @@ class Region:
 
 @dataclass(frozen=True)
 class ScreenedFile:
-    """What is known of a screened file, or why it was skipped.
+    """The results of a screened file, or the reason why it was skipped.
 
     Attributes:
         file: its path below the folder that was screened.

@@ -106,7 +106,7 @@ class FolderScreener:
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
 
     def screen(self, listed: NewScans | None = None) -> Screening:
-        """Screen what is new or has changed, and write the table, the regions and the page.
+        """Screen new and changed files, and write the table, the regions and the page.
 
         Args:
             listed: the scans; None for all that are there now.

@@ -31,7 +31,7 @@ class Look:
     Attributes:
         left, top, width, height: its box in the scan, in pixels.
         p_value: the share of validation normal windows with this score or a higher one.
-        because: what is most suspicious in it; "" if the method cannot say.
+        because: the most suspicious thing in it; "" if the method names none.
     """
 
     left: int

@@ -69,7 +69,7 @@ class FaultFinder:
         return f"{self._described(first)}{more}"
 
     def _described(self, fault: Mapping[str, Any]) -> str:
-        """Return the file, the parameter, what is wrong and what to do."""
+        """Return the file, the parameter, the fault and the remedy."""
         kind, got = fault["type"], fault["input"]
         place = [str(part) for part in fault["loc"] if not _is_type(str(part))]
         if kind == "value_error":  # our own, which starts with the parameter's name

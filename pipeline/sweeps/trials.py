@@ -79,7 +79,7 @@ class ShowTrials(Callback):
         self.shown: tqdm[Any] | None = None
 
     def __getstate__(self) -> dict[str, int]:
-        """Leave out what is on the terminal: Tune keeps this in a file."""
+        """Leave out the terminal, which a file cannot hold: Tune keeps this object in one."""
         return {"total": self.total}
 
     def __setstate__(self, state: dict[str, int]) -> None:

@@ -133,7 +133,7 @@ def plastic_walls(tile: Tile, front: Outline, back: Outline) -> None:
 
 
 def undercarriage(tile: Tile, rng: Rng, width: float, height: float) -> None:
-    """Draw what is screwed to a suitcase's back: rods, two or four wheels, rows of screws."""
+    """Draw the fittings of a suitcase's back: rods, two or four wheels, rows of screws."""
     if rng.random() < 0.8:
         rods(tile, rng, width, height)
     ends = (-1, 1) if rng.random() < 0.4 else (1,)
