@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 import torch
 
+from pipeline.common.files import digest
 from pipeline.common.names import NORMAL, TRAIN
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
@@ -138,6 +139,7 @@ def write_splits(folder: Path, splits: Mapping[str, list[dict[str, Any]]]) -> No
         "settings": {"size": SIDE},
         "channels": 3,
         "classes": [NORMAL],
+        "data": digest(splits),
         "splits": {split: {"shards": shards} for split, shards in splits.items()},
     }
     write_manifest(folder, manifest)

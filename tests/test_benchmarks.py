@@ -1,6 +1,7 @@
 """What the benchmarks count and compare with; what they time is for `make bench`."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from benchmarks.false_alarms import drawn_rates
 from benchmarks.floor import Machine, Work, score_work, step_work
+from benchmarks.read import SHARDS, SIDE, make_store
 from benchmarks.scaling import EFFICIENCY, Assumed
 from benchmarks.sweep import Shares
 from benchmarks.textbook import Textbook, TextbookGenerator, textbook_scores, textbook_step
@@ -111,3 +113,12 @@ def test_false_alarm_rates_vary_with_the_scans_that_set_the_threshold() -> None:
     unequal = [np.arange(1.0, 101.0), np.arange(1001.0, 1101.0)]
     rates = drawn_rates(unequal, 1, 0.05, draws=20, seed=0)
     assert sorted(set(rates.round(9))) == pytest.approx([0.02, 0.52])
+
+
+def test_the_store_of_noise_can_be_read(tmp_path: Path) -> None:
+    store = make_store(tmp_path, 2 * SHARDS)
+    patches = store.read(0, len(store))
+    assert patches.shape == (2 * SHARDS, SIDE, SIDE, 3)
+    assert len(np.unique(patches.reshape(len(patches), -1), axis=0)) == len(patches)
+    assert 126 < patches.mean() < 129
+    assert store.is_normal().all()
