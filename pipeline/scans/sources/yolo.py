@@ -64,7 +64,7 @@ class YoloSource(DetectionSource):
         return places[0] == RUNS and places[-1] in TASKS
 
     def _plots(self, files: SetFiles) -> list[Path]:
-        """Return the images beside a set that keeps its own in `images`; tools leave plots there."""
+        """Return images at the root of a set with a folder `images`: tools leave plots there."""
         folders = {path: path.relative_to(self.folder).parts[:-1] for path in files.images}
         if not any(IMAGES in parts for parts in folders.values()):
             return []
