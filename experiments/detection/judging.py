@@ -124,8 +124,8 @@ def bag_auc(scores: Scores, windows: Windows, *, control: bool = False) -> float
     Args:
         scores: (N,).
         windows: their labels and scans.
-        control: leave the threat windows out. An AUC away from 0.5 tells the scans apart by
-            something else, such as the session of scanning.
+        control: leave the threat windows out. If the AUC is not near 0.5, the score tells
+            the scans apart by something else, such as the session of scanning.
     """
     kept = ~windows.abnormal if control else np.ones(len(scores), dtype=np.bool_)
     normal, threat = (

@@ -36,8 +36,8 @@ class BagMetrics:
 
     Attributes:
         auc: AUC of the bags with a threat against the normal bags.
-        control: the same without the windows that touch a threat. An AUC away from 0.5 tells
-            the bags apart by something else, such as the session of scanning or how full they are.
+        control: the same without the windows that touch a threat. If it is not near 0.5, the
+            score tells the bags apart by something else, such as the session of scanning.
         found: share of the bags with a threat that raise an alarm.
         false_alarms: share of the normal bags that do.
         first_look: by number of windows, the share of the bags with a threat in which one of so

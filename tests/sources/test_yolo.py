@@ -235,22 +235,6 @@ def test_images_and_labels_of_ultralytics_runs_are_no_scans(folder: Path) -> Non
     assert listing.bad == []
 
 
-def test_plots_beside_the_folder_of_images_are_no_scans(folder: Path) -> None:
-    """Beside `images`, that is; a set without such a folder may keep its scans anywhere."""
-    image = np.full((9, 9, 3), 50, dtype=np.uint8)
-    plot, labelled_one = folder / "results.png", folder / "scan.png"
-    normal = folder / "normal/n.png"
-    for number, path in enumerate((plot, labelled_one, normal)):
-        write_image(path, image + np.uint8(number))
-    labelled_one.with_suffix(".txt").write_text(GUN)
-    listing = YoloSource(folder, CLASSES).listing()
-    assert listing.ignored == {plot: "not below a folder images"}
-    names = {entry.scan_id for entry in listing.entries}
-    assert names == {"images/train/a", "images/train/b", "images/train/c", "normal/n", "scan"}
-    (folder / "images").rename(folder / "scans")
-    assert YoloSource(folder, CLASSES).listing().ignored == {}
-
-
 def test_a_set_of_normals_alone_needs_no_names(folder: Path) -> None:
     (folder / "data.yaml").unlink()
     for name in "ab":

@@ -21,7 +21,6 @@ from pipeline.settings.scans import Unannotated
 FORMS = "class and box, those with a confidence or a track, or class and 3 or more points"
 WHOLE_NUMBER = re.compile(r"\d+(\.0*)?$")
 RUNS = "runs"  # folder in which Ultralytics puts predictions and plots, by task
-IMAGES = "images"  # folder of a set's images, at the set's root or in each part's folder
 TASKS = ("classify", "detect", "obb", "pose", "segment")
 EDGE = 0.01  # share of the image by which a box may reach over the edge
 
@@ -37,7 +36,6 @@ class YoloSource(DetectionSource):
         files = found.files
         of_runs = [path for path in (*files.images, *files.others) if self._is_of_a_run(path)]
         found.ignored |= dict.fromkeys(of_runs, "of Ultralytics' runs")
-        found.ignored |= dict.fromkeys(self._plots(files), f"not below a folder {IMAGES}")
         texts = [path for path in files.ending_in(".txt") if path not in found.ignored]
         try:
             self._names, of_names = read_names(files)
@@ -62,14 +60,6 @@ class YoloSource(DetectionSource):
     def _is_of_a_run(self, path: Path) -> bool:
         places = path.relative_to(self.folder).parts[:2]
         return places[0] == RUNS and places[-1] in TASKS
-
-    def _plots(self, files: SetFiles) -> list[Path]:
-        """Return images at the root of a set with a folder `images`: tools leave plots there."""
-        folders = {path: path.relative_to(self.folder).parts[:-1] for path in files.images}
-        if not any(IMAGES in parts for parts in folders.values()):
-            return []
-        at_root = [path for path, parts in folders.items() if not parts]
-        return [path for path in at_root if path.with_suffix(".txt") not in files.others]
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and the mask of each line."""
