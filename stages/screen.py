@@ -12,13 +12,20 @@ from pathlib import Path
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
-from pipeline.common.files import file_digest
+from pipeline.common.files import file_digest, write_json
 from pipeline.common.lines import printable
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.folders import list_files
 from pipeline.screening.new_scans import Job, without_annotations
-from pipeline.screening.records import TABLE, ScreenedFile, about_of, hits_text, holds_others
+from pipeline.screening.records import (
+    ABOUT,
+    TABLE,
+    ScreenedFile,
+    about_of,
+    hits_text,
+    holds_others,
+)
 from pipeline.screening.screen import (
     PAGE,
     FolderScreener,
@@ -48,7 +55,8 @@ def main() -> None:
     if given.folder == NO_FOLDER:
         shutil.rmtree(SCREENED, ignore_errors=True)
         SCREENED.mkdir(parents=True)
-        said = f"screen.folder is {NO_FOLDER}, no folder of new scans: nothing is written"
+        write_json(SCREENED / ABOUT, {"folder": None})  # DVC warns of an output that is empty
+        said = f"screen.folder is {NO_FOLDER}, no folder of new scans: nothing is screened"
         print(said, file=terminal.out())
         return
     path, folder = TRAINED / MODEL, Path(given.folder)

@@ -395,7 +395,7 @@ def test_the_stage_screens_the_folder_of_the_parameters(
     assert again[6:] == ["a.png"]
 
 
-def test_without_new_scans_the_stage_says_so_and_leaves_nothing(
+def test_without_new_scans_the_stage_says_so_and_leaves_no_results(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main()
@@ -403,5 +403,13 @@ def test_without_new_scans_the_stage_says_so_and_leaves_nothing(
     set_folder(NO_FOLDER)
     main()
     said = capsys.readouterr().out
-    assert said == ("screen.folder is data/README.md, no folder of new scans: nothing is written\n")
-    assert list((project / "results/screen").iterdir()) == []
+    assert said == (
+        "screen.folder is data/README.md, no folder of new scans: nothing is screened\n"
+    )
+    left = {
+        path.name: json.loads(path.read_text()) for path in (project / "results/screen").iterdir()
+    }
+    assert left == {"screening.json": {"folder": None}}
+    set_folder("in")
+    main()
+    assert "bags.csv" in {path.name for path in (project / "results/screen").iterdir()}
