@@ -18,7 +18,7 @@ from benchmarks.train_step import LOSSES
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import ModelSettings, Precision
-from pipeline.training.criterion import LABELLED, load_validation
+from pipeline.training.criterion import LABELLED_AUC, load_validation
 from pipeline.training.loop import TrainSettings, Worker, train
 
 RUNS: dict[str, tuple[Precision, int]] = {
@@ -44,7 +44,7 @@ def labelled_auc(
         Worker(),
         lambda _metrics, _state: None,
     )
-    return float(state["history"][int(state["best"]["epoch"]) - 1][LABELLED])
+    return float(state["history"][int(state["best"]["epoch"]) - 1][LABELLED_AUC])
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from pipeline.sweeps.trainable import SweepJob, report_epoch
 from pipeline.sweeps.tune import run_sweep
 from pipeline.tracking.tracked_run import StoredRun
 from pipeline.tracking.tracker import Tracker
-from pipeline.training.criterion import LABELLED
+from pipeline.training.criterion import LABELLED_AUC
 
 CONCURRENT = 2
 PATCHES = 256
@@ -67,7 +67,7 @@ def formula(config: dict[str, Any], job: SweepJob) -> None:
     """A trial; its objective is best at lambda_con 40 and lambda_adv 1."""
     off = math.log(config["lambda_con"] / 40) ** 2 + math.log(config["lambda_adv"]) ** 2
     for epoch in range(1, job.tune.epochs + 1):
-        metrics = {"epoch": epoch, **dict.fromkeys(CURVES, 0.0), LABELLED: math.exp(-off)}
+        metrics = {"epoch": epoch, **dict.fromkeys(CURVES, 0.0), LABELLED_AUC: math.exp(-off)}
         report_epoch(metrics, {"epoch": epoch}, job)
 
 
@@ -92,7 +92,7 @@ def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
             "latent_dim": Choices((100,)),
         },
     )
-    job = SweepJob(MODEL, asked, str(folder / "patches"), LABELLED, "scale")
+    job = SweepJob(MODEL, asked, str(folder / "patches"), LABELLED_AUC, "scale")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     run = StoredRun(Tracker.open(), "scale").child("sweep")
     CALLS.clear()

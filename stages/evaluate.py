@@ -24,7 +24,7 @@ from pipeline.evaluation.report import (
     write_figures,
     write_report,
 )
-from pipeline.evaluation.showcase import FigureInputs
+from pipeline.evaluation.showcase import EvaluationInputs
 from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import read_catalogue
@@ -59,7 +59,7 @@ def main() -> None:
     validation = PatchStore(PATCHES, VALIDATION)
     validated = Validated(model.calibration, model.provenance["criterion"], validation.scans)
     windows = settings.extract.mode == "windows"
-    inputs = FigureInputs(
+    inputs = EvaluationInputs(
         store=store,
         scans=[row for row in read_catalogue(SCANS) if row.split == TEST] if windows else [],
         source=open_source(settings.scans, SCANS),

@@ -1,4 +1,4 @@
-"""`skipscan promote`: make the newest model the one that screens."""
+"""`skipscan promote`: give the newest model in MLflow the alias `champion`."""
 
 from pipeline.common import terminal
 from pipeline.tracking.registry import promote

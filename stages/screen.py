@@ -66,7 +66,7 @@ def main() -> None:
     options = options_of(
         folder, given.false_alarm_rate, given.annotations == "scans", given.workers
     )
-    say_what_is_allowed(model, given.false_alarm_rate)
+    warn_if_rate_too_low(model, given.false_alarm_rate)
     finish(FolderScreener(folder, model, about, SCREENED, options))
 
 
@@ -87,7 +87,7 @@ def screen_folder(arguments: Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = model_file(arguments.model, Path(folder))
         model, about = TrainedModel.load(path), about_of(file_digest(path), given)
-    say_what_is_allowed(model, rate)
+    warn_if_rate_too_low(model, rate)
     screener = FolderScreener(given, model, about, arguments.out, options)
     if arguments.watch:
         watch(screener)
@@ -118,7 +118,7 @@ def on_ray(
         yield from screening.screen_on_ray(model, source, out, jobs, workers)
 
 
-def say_what_is_allowed(model: TrainedModel, rate: float) -> None:
+def warn_if_rate_too_low(model: TrainedModel, rate: float) -> None:
     """Say so if the validation bags are too few for any alarm at the rate that is asked for."""
     bags = model.tails.bags.count
     if rate < 1 / (bags + 1):

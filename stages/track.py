@@ -1,7 +1,7 @@
 """Logs the results on disk to their MLflow run: `python -m stages track`, and after `evaluate`.
 
-It logs the results under the parameters that made them, which `evaluate` has written down, whatever
-params.yaml says now. It logs only the missing parts, so run it again when a failed store works
+It logs the results with the parameters that `evaluate` recorded, even if params.yaml has changed
+since. It logs only the missing parts, so run it again when a failed store works
 again.
 """
 

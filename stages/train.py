@@ -18,7 +18,7 @@ from pipeline.sweeps.results import choose_settings, read_best
 from pipeline.tracking.runs import Origin, chosen_params, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
 from pipeline.training.criterion import (
-    CRITERION,
+    IMPLANT_AUC,
     labelled_windows,
     load_validation,
     training_normals,
@@ -82,8 +82,8 @@ def trained_text(state: State) -> str:
     """Return a line about a training: its epochs, and the one that is kept."""
     best = state["best"]
     if state["epoch"] == 0:
-        return f"nothing to train; {CRITERION} {best['criterion']:.3f}"
+        return f"nothing to train; {IMPLANT_AUC} {best['criterion']:.3f}"
     return (
         f"trained {state['epoch']} epochs; epoch {best['epoch']} is kept, "
-        f"which has the best {CRITERION}, {best['criterion']:.3f}"
+        f"which has the best {IMPLANT_AUC}, {best['criterion']:.3f}"
     )

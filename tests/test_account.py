@@ -23,8 +23,10 @@ def row(name: str, split: str, *classes: str) -> CatalogueRow:
 
 
 def surveyed(*entries: ScanEntry, objects: list[dict[str, int]], bad: tuple[str, ...]) -> Survey:
-    likenesses = np.zeros((len(entries), HASH_SIDE**2), dtype=np.bool_)
-    return Survey(list(entries), likenesses, list(objects), [BadInput(b, "torn") for b in bad])
+    perceptual_hashes = np.zeros((len(entries), HASH_SIDE**2), dtype=np.bool_)
+    return Survey(
+        list(entries), perceptual_hashes, list(objects), [BadInput(b, "torn") for b in bad]
+    )
 
 
 def paths(*names: str) -> tuple[Path, ...]:

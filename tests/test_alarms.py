@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.common.metrics import rate_by_scan
 from pipeline.evaluation.alarms import Alarms, Validated
-from pipeline.evaluation.evaluate import ANOMALY, TestScores
+from pipeline.evaluation.evaluate import ANOMALY, WindowScores
 from pipeline.models.trained_model import Calibration
 
 # The threshold is at a scaled score of 0.5.
@@ -18,7 +18,7 @@ VALIDATED = Validated(CALIBRATION, criterion=0.75, scans=8)
 def alarms(labels: str, scans: str, scores: list[float], *classes: str) -> Alarms:
     """`labels` and `scans` have a letter for each window; n is normal."""
     names = {"n": "normal", "g": "gun", "k": "kitchen_knife"}
-    test = TestScores(
+    test = WindowScores(
         np.array([names[label] for label in labels], dtype=np.str_),
         np.array(list(scans), dtype=np.str_),
         {ANOMALY: np.array(scores)},

@@ -11,8 +11,8 @@ from pipeline.common.names import TEST, VALIDATION, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.evaluation.bag_metrics import LOOKS, average_precision, measure, measure_all
 from pipeline.evaluation.bags import BINS, Bag, scored_bags
-from pipeline.evaluation.evaluate import TestScores
-from pipeline.evaluation.showcase import FigureInputs
+from pipeline.evaluation.evaluate import WindowScores
+from pipeline.evaluation.showcase import EvaluationInputs
 from pipeline.evaluation.trivial_scores import darkness
 from pipeline.models.bag_scores import TOP, Tails, bag_score
 from pipeline.models.detector import Detector
@@ -104,11 +104,11 @@ def test_all_windows_of_a_scan_are_scored(
     store, source = PatchStore(patches, TEST), MasksSource(sixray, SIXRAY, stretched=True)
     shape = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
     rows = [row for row in catalogue if row.split == TEST]
-    inputs = FigureInputs(
+    inputs = EvaluationInputs(
         store, rows, source, EXTRACT,
         Detector(SkipGanomalyScorer(build_networks(shape, 0), MODEL)), Calibration(0, 1, 0.5, 0.1),
     )  # fmt: skip
-    test = TestScores(store.labels, store.scan_ids, score(store.read(0, len(store))))
+    test = WindowScores(store.labels, store.scan_ids, score(store.read(0, len(store))))
     validation = PatchStore(patches, VALIDATION)
     scores = score(validation.read(0, len(validation)))["darkness"]
     tails = {"darkness": Tails.of(scores, validation.scan_ids)}

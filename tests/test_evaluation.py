@@ -14,7 +14,7 @@ from pipeline.evaluation.bags import scored_bags, tails_of
 from pipeline.evaluation.evaluate import (
     ANOMALY,
     EveryScore,
-    TestScores,
+    WindowScores,
     auc_table,
     auc_text,
     estimate_rows,
@@ -29,7 +29,7 @@ from pipeline.evaluation.evaluate import (
 )
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import write_figures, write_report
-from pipeline.evaluation.showcase import FigureInputs
+from pipeline.evaluation.showcase import EvaluationInputs
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Detector
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
@@ -49,12 +49,12 @@ SETTINGS = EvaluateSettings(
 )
 
 
-def made_up(classes: tuple[str, ...], count: int = 60) -> TestScores:
+def made_up(classes: tuple[str, ...], count: int = 60) -> WindowScores:
     generator = np.random.default_rng(0)
     labels = np.array(("normal", *classes))[generator.integers(0, 1 + len(classes), count)]
     scan_ids = np.array([f"s{number // 10}" for number in range(count)])
     scores = {name: generator.random(count) for name in (ANOMALY, "darkness")}
-    return TestScores(labels, scan_ids, scores)
+    return WindowScores(labels, scan_ids, scores)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_names_of_flat_metrics() -> None:
 def test_why_nothing_can_be_measured(labels: str, classes: tuple[str, ...], reason: str) -> None:
     names = np.array([{"n": "normal", "g": "gun"}[label] for label in labels], dtype=np.str_)
     scores = {ANOMALY: np.array([0.1, 0.9])[: len(names)]}
-    test = TestScores(names, np.array(["s"] * len(names), dtype=np.str_), scores)
+    test = WindowScores(names, np.array(["s"] * len(names), dtype=np.str_), scores)
     assert unmeasurable(test, classes) == (reason and f"{reason}nothing to measure")
     assert test.only_normal == (labels == "nn")
     found = auc_table(test, classes, 10, 0)[ANOMALY]["overall"].auc
@@ -172,7 +172,7 @@ def test_the_whole_report(
     assert set(test.scores) == {ANOMALY, "residual", "latent", "pca", *TRIVIAL_SCORES}
     rows = [row for row in catalogue if row.split == split]
     source = MasksSource(sixray, SIXRAY, stretched=True)
-    inputs = FigureInputs(store, rows, source, EXTRACT, detector, CALIBRATION)
+    inputs = EvaluationInputs(store, rows, source, EXTRACT, detector, CALIBRATION)
     validation = score_store(PatchStore(patches, VALIDATION), every)
     tails = tails_of(validation)
     bags = list(scored_bags(inputs, test, tails, every))
@@ -202,12 +202,12 @@ def test_the_whole_report(
     assert found[ANOMALY, "gun"] == ("" if gun is None else str(gun))
 
 
-def small_test() -> TestScores:
+def small_test() -> WindowScores:
     """Four normal windows, two guns and a knife in three scans, with scores known by heart."""
     labels = np.array(["normal", "gun", "normal", "knife", "normal", "gun", "normal"])
     scan_ids = np.array(["a", "a", "a", "b", "b", "c", "c"])
     anomaly = np.array([0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6])
-    return TestScores(labels, scan_ids, {ANOMALY: anomaly, "pca": -anomaly})
+    return WindowScores(labels, scan_ids, {ANOMALY: anomaly, "pca": -anomaly})
 
 
 def estimate(value: float | None, abnormal: int) -> AucEstimate:
@@ -295,7 +295,7 @@ def test_curves_have_200_points_and_the_areas_of_the_table() -> None:
         assert (x[0], x[-1], y[-1]) == (0, 1, 1)
         assert np.trapezoid(y, x) == pytest.approx(expected, abs=0.01)
     anomaly = np.arange(3.0)
-    abnormal = TestScores(np.array(["gun"] * 3), np.array(["a"] * 3), {ANOMALY: anomaly})
+    abnormal = WindowScores(np.array(["gun"] * 3), np.array(["a"] * 3), {ANOMALY: anomaly})
     assert list(roc_rows(abnormal, ("gun",))) == []
 
 
@@ -310,7 +310,7 @@ def test_histograms_are_of_the_scores_of_each_kind() -> None:
             found[row["class"]].append(row["anomaly_score"])
     np.testing.assert_allclose(found["normal"], [0.1, 0.2, 0.4, 0.6], atol=0.0081)
     np.testing.assert_allclose(found["abnormal"], [0.3, 0.5, 0.9], atol=0.0081)
-    normal = TestScores(np.array(["normal"] * 3), np.array(["a"] * 3), {ANOMALY: np.arange(3.0)})
+    normal = WindowScores(np.array(["normal"] * 3), np.array(["a"] * 3), {ANOMALY: np.arange(3.0)})
     assert {row["class"] for row in histogram_rows(normal)} == {"normal"}
 
 

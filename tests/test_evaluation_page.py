@@ -9,9 +9,9 @@ import pytest
 from pipeline.common.names import TEST
 from pipeline.common.p_values import RightTail
 from pipeline.evaluation.bags import Bag, scored_bags, tails_of
-from pipeline.evaluation.evaluate import ANOMALY, TestScores
+from pipeline.evaluation.evaluate import ANOMALY, WindowScores
 from pipeline.evaluation.page import ranked, write_evaluation_page
-from pipeline.evaluation.showcase import FigureInputs
+from pipeline.evaluation.showcase import EvaluationInputs
 from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import Calibration
 from pipeline.pages.pictures import outlined
@@ -54,12 +54,12 @@ def test_the_page_shows_texts_figures_and_bags(
 ) -> None:
     store = PatchStore(patches, TEST)
     rows = [row for row in catalogue if row.split == TEST]
-    inputs = FigureInputs(
+    inputs = EvaluationInputs(
         store, rows, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT,
         darkness_detector(), Calibration(0, 255, 100, 0.1),
     )  # fmt: skip
     scores = {ANOMALY: darkness_of(store.read(0, len(store)))}
-    test = TestScores(store.labels, store.scan_ids, scores)
+    test = WindowScores(store.labels, store.scan_ids, scores)
     tails = tails_of(test)
     bags = list(scored_bags(inputs, test, tails, lambda some: {ANOMALY: darkness_of(some)}))
     (tmp_path / "table.txt").write_text("AUC <b>0.5</b>")

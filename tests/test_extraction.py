@@ -16,7 +16,7 @@ from pipeline.common.names import LABELLED_TRAINING, SPLITS, TEST, TRAIN, VALIDA
 from pipeline.evaluation.evaluate import EveryScore, score_store
 from pipeline.evaluation.figures import draw_exemplars, draw_scans
 from pipeline.evaluation.principal_components import PrincipalComponents
-from pipeline.evaluation.showcase import FigureInputs, pick_exemplars, pick_scans
+from pipeline.evaluation.showcase import EvaluationInputs, pick_exemplars, pick_scans
 from pipeline.models.detector import build_detector
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
@@ -266,7 +266,7 @@ def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, chan
     assert 0 < scores.normal.sum() < len(test)
     left_out = CatalogueRow("bad", TEST, (), ("no such file",), ("",))
     tested = [left_out, *(row for row in rows if row.split == TEST)]
-    inputs = FigureInputs(test, tested, ArraySource(), EXTRACT, detector, CALIBRATION)
+    inputs = EvaluationInputs(test, tested, ArraySource(), EXTRACT, detector, CALIBRATION)
     draw_exemplars(tmp_path / "exemplars.png", pick_exemplars(inputs, scores, 2, seed=0))
     draw_scans(tmp_path / "scans.png", pick_scans(inputs, scores), "")
     assert {path.stem for path in tmp_path.glob("*.png")} == {"exemplars", "scans"}

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from sklearn.manifold import TSNE
 
-from pipeline.evaluation.evaluate import ANOMALY, TestScores, auc_table
+from pipeline.evaluation.evaluate import ANOMALY, WindowScores, auc_table
 from pipeline.evaluation.figures import (
     Colours,
     Exemplars,
@@ -38,12 +38,12 @@ IMAGE = GENERATOR.integers(0, 256, (5, 6, 3), dtype=np.uint8)
 COLOURS = Colours(normal="C2", abnormal="C3")
 
 
-def shifted_scores() -> TestScores:
+def shifted_scores() -> WindowScores:
     """Knives score a little higher than normal windows, and guns much higher."""
     labels = np.repeat(["normal", "pocket_knife", "gun"], [60, 30, 20])
     shifts = np.repeat([0.0, 0.5, 2.0], [60, 30, 20])
     scores = np.random.default_rng(1).normal(size=110) + shifts
-    return TestScores(labels, np.arange(110).astype(str), {ANOMALY: scores})
+    return WindowScores(labels, np.arange(110).astype(str), {ANOMALY: scores})
 
 
 def shown(axes: Axes, layer: int = 0) -> np.ndarray:

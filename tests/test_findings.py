@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.common.metrics import AucEstimate, RateEstimate
 from pipeline.evaluation.bag_metrics import BagMetrics
-from pipeline.evaluation.evaluate import ANOMALY, PCA, TestScores, auc_table
+from pipeline.evaluation.evaluate import ANOMALY, PCA, WindowScores, auc_table
 from pipeline.evaluation.findings import BESIDE, bag_findings, findings
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.settings.blocks import EvaluateSettings
@@ -20,17 +20,17 @@ LABELS = np.tile(["normal", "gun"], 60)
 SCANS = np.repeat(np.arange(12).astype(str), 10)
 
 
-def scored(*, strong: str = "", scans: int = 12) -> TestScores:
+def scored(*, strong: str = "", scans: int = 12) -> WindowScores:
     """Scores of which one is right about most windows, and the others are about chance."""
     rng = np.random.default_rng(0)
     kept = SCANS.astype(int) < scans
     scores = {name: rng.normal(size=120)[kept] for name in (ANOMALY, *BESIDE)}
     if strong:
         scores[strong] += 2 * (LABELS[kept] == "gun")
-    return TestScores(LABELS[kept], SCANS[kept], scores)
+    return WindowScores(LABELS[kept], SCANS[kept], scores)
 
 
-def said(test: TestScores) -> str:
+def said(test: WindowScores) -> str:
     table = auc_table(test, ("gun",), SETTINGS.bootstrap, SETTINGS.seed)
     return findings(table, test, SETTINGS)
 
@@ -62,14 +62,14 @@ def test_the_interval_of_the_difference_is_of_the_same_resamples() -> None:
     """Of two scores that differ by a constant there is no difference, whatever their intervals."""
     test = scored(strong=ANOMALY)
     same = {**test.scores, PCA: test.scores[ANOMALY] + 1}
-    found = said(TestScores(test.labels, test.scan_ids, same))
+    found = said(WindowScores(test.labels, test.scan_ids, same))
     assert found.endswith("difference +0.000 [+0.000 +0.000], neither is shown to be better.\n")
 
 
 def test_of_few_scans_nothing_is_said() -> None:
     assert said(scored(scans=3)).endswith("there are too few scans to say which is better.\n")
     test = scored()
-    normal = TestScores(np.full(120, "normal"), test.scan_ids, test.scores)
+    normal = WindowScores(np.full(120, "normal"), test.scan_ids, test.scores)
     assert said(normal) == ""
 
 

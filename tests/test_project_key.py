@@ -97,10 +97,10 @@ def test_a_storage_that_others_may_write_is_said(
     mode: int, owner: int, said: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "ray"
-    Storage(str(folder)).say_if_others_write()
+    Storage(str(folder)).warn_if_others_write()
     folder.mkdir()
     folder.chmod(mode)
     os.chown(folder, owner, owner)
-    Storage(str(folder)).say_if_others_write()
-    Storage(f"s3://bucket{folder}").say_if_others_write()
+    Storage(str(folder)).warn_if_others_write()
+    Storage(f"s3://bucket{folder}").warn_if_others_write()
     assert capsys.readouterr().err.count(f"{folder}: others may write here, and") == said

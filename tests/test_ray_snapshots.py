@@ -23,9 +23,9 @@ from pipeline.sweeps.snapshots import (
     SealSnapshot,
     resumable_rungs,
     rungs,
-    say_if_of_others,
     set_rungs,
     sweep_name,
+    warn_of_another_project,
 )
 
 KINDS = ["trials", "sampler", "searcher", "seal"]
@@ -260,11 +260,11 @@ def test_a_copy_of_the_project_resumes_only_with_the_key(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     storage, name = Storage(str(tmp_path / "ray")), sweep_name("a" * 64)
-    say_if_of_others(storage, name)
+    warn_of_another_project(storage, name)
     sweep = tmp_path / "ray" / name
     sweep.mkdir(parents=True)
     make_snapshot(sweep, 1)
-    say_if_of_others(storage, name)
+    warn_of_another_project(storage, name)
     assert capsys.readouterr().err == ""
 
     copy = tmp_path / "copy"
@@ -272,9 +272,9 @@ def test_a_copy_of_the_project_resumes_only_with_the_key(
     monkeypatch.setenv("DVC_ROOT", str(copy))
     other = sweep_name("a" * 64)
     assert other != name
-    say_if_of_others(storage, other)
+    warn_of_another_project(storage, other)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{sweep}: this sweep, by a copy of the project with another key, so")
+    assert line.startswith(f"{sweep}: a copy of the project with another key began this sweep;")
     assert str(KEY) in line
     shutil.copytree(sweep, tmp_path / "ray" / other)
     assert resumed_month(tmp_path / "ray" / other) is None

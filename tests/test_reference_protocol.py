@@ -16,7 +16,7 @@ from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 from pipeline.models.tensor_files import save_tensors
 from pipeline.patches.store import PatchStore
-from pipeline.training.criterion import CRITERION, load_validation
+from pipeline.training.criterion import IMPLANT_AUC, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
 from tests.test_training import same
 from tests.tiny import MODEL, TRAIN
@@ -107,7 +107,7 @@ def test_each_protocol_picks_and_scores_its_own_best_epoch(
     values: dict[Protocol, list[float]] = {protocol: [] for protocol in ALL}
 
     def after_epoch(metrics: Metrics, state: State) -> None:
-        values[HONEST].append(metrics[CRITERION])
+        values[HONEST].append(metrics[IMPLANT_AUC])
         for protocol in (IN_ORDER, SHUFFLED):
             networks = state["model"]["networks"]
             scores = score_by(protocol, shape, networks, settings, test_part, CPU)[ANOMALY]

@@ -12,7 +12,7 @@ from pipeline.common.files import read_table
 from pipeline.common.names import TEST
 from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.bag_metrics import MeasuredBags
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, key_metrics
+from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, WindowScores, key_metrics
 from pipeline.evaluation.report import (
     describe_results,
     heading_of,
@@ -34,18 +34,18 @@ SETTINGS = EvaluateSettings(
 
 
 @pytest.fixture(scope="module")
-def test_scores(patches: Path) -> TestScores:
+def test_scores(patches: Path) -> WindowScores:
     """Knives score a little higher than normal windows, and guns much higher."""
     store = PatchStore(patches, TEST)
     shifts = {"normal": 0.0, "knife": 1.0, "gun": 2.0}
     noise = np.random.default_rng(0).normal(size=len(store))
     anomaly = noise + [shifts[label] for label in store.labels]
-    return TestScores(store.labels, store.scan_ids, {ANOMALY: anomaly, "darkness": -anomaly})
+    return WindowScores(store.labels, store.scan_ids, {ANOMALY: anomaly, "darkness": -anomaly})
 
 
 @pytest.fixture(scope="module")
 def report(
-    patches: Path, test_scores: TestScores, tmp_path_factory: pytest.TempPathFactory
+    patches: Path, test_scores: WindowScores, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, AucTable]:
     folder = tmp_path_factory.mktemp("report")
     store = PatchStore(patches, TEST)
@@ -77,7 +77,7 @@ def test_the_roc_file_has_the_auc_under_it(report: tuple[Path, AucTable], name: 
 
 
 def test_the_histogram_file_has_each_kind_s_mean(
-    report: tuple[Path, AucTable], test_scores: TestScores
+    report: tuple[Path, AucTable], test_scores: WindowScores
 ) -> None:
     folder, _ = report
     rows = read_table(folder / "histogram.csv")
@@ -92,7 +92,7 @@ def test_the_histogram_file_has_each_kind_s_mean(
 
 
 def test_metrics_and_tables_say_the_same(
-    report: tuple[Path, AucTable], test_scores: TestScores
+    report: tuple[Path, AucTable], test_scores: WindowScores
 ) -> None:
     folder, table = report
     metrics = json.loads((folder / "details.json").read_text())
@@ -159,8 +159,14 @@ def test_labels_that_taught_the_score_are_told_wherever_the_result_is_named() ->
         "detection_rate": None,
     }
     paragraphs = result_paragraphs(asdict(settings), "0123456789", metrics, 7)
-    assert "trained on normal scans and some labelled bags, scores how" in paragraphs[0]
+    assert "trained on normal scans and labelled bags, scores how" in paragraphs[0]
     assert paragraphs[1] == "**Not unsupervised**: labels of 7 bags used (model.head)."
     without = result_paragraphs(asdict(settings), "0123456789", metrics, 0)
     assert without[1:] == paragraphs[2:]
     assert not any("label" in paragraph for paragraph in without)
+    both = result_paragraphs(asdict(outside), "0123456789", metrics, 7)
+    assert "trained on the windows outside of threats and labelled bags, scores how" in both[0]
+    assert both[1] == f"**Not unsupervised**: {LABELS_USED}; labels of 7 bags used (model.head)."
+    alone = result_paragraphs(asdict(outside), "0123456789", metrics, 0)
+    assert "trained on the windows outside of threats, scores how" in alone[0]
+    assert alone[1] == f"**Not unsupervised**: {LABELS_USED}."

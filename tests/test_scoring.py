@@ -138,7 +138,7 @@ def test_a_model_cut_short_is_named(model: TrainedModel, tmp_path: Path) -> None
     path = tmp_path / "model.pt"
     model.save(path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(InputError, match=r"model\.pt: not a whole checkpoint"):
+    with pytest.raises(InputError, match=r"model\.pt: incomplete or foreign checkpoint"):
         TrainedModel.load(path)
     with pytest.raises(InputError, match=r"none\.pt: no such file"):
         TrainedModel.load(tmp_path / "none.pt")
@@ -197,7 +197,9 @@ def test_a_model_whose_parts_do_not_fit_is_refused_before_it_takes_memory(
     model.save(path)
     content = load_tensors(path)
     save_tensors(path, {**content, part: {**content[part], key: value}})
-    with pytest.raises(InputError, match=rf"model\.pt: not a model of ours: .*({reason})") as error:
+    with pytest.raises(
+        InputError, match=rf"model\.pt: incomplete or foreign model file: .*({reason})"
+    ) as error:
         TrainedModel.load(path)
     assert str(error.value).endswith(": run `dvc repro train`")
     assert "\n" not in str(error.value)

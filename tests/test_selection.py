@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.patches.store import PatchStore, spread
 from pipeline.training.criterion import (
-    CRITERION,
-    LABELLED,
+    IMPLANT_AUC,
+    LABELLED_AUC,
     Validation,
     implant,
     load_validation,
@@ -40,8 +40,8 @@ def test_the_criterion_is_the_same_for_the_same_seed(patches: Path) -> None:
 
 
 def test_labels_are_the_objective_only_where_both_kinds_are_there(patches: Path) -> None:
-    assert objective(PatchStore(patches, LABELLED_VALIDATION)) == LABELLED
-    assert objective(PatchStore(patches, VALIDATION)) == CRITERION
+    assert objective(PatchStore(patches, LABELLED_VALIDATION)) == LABELLED_AUC
+    assert objective(PatchStore(patches, VALIDATION)) == IMPLANT_AUC
 
 
 def test_a_higher_objective_is_more_abnormal_patches_above_normal_ones() -> None:
@@ -52,8 +52,8 @@ def test_a_higher_objective_is_more_abnormal_patches_above_normal_ones() -> None
         labelled_abnormal=np.array([True, False, True, False, True]),  # darker than 5 of 6
     )
     assert validation(darkness_detector()) == {
-        CRITERION: 3 / 4,
-        LABELLED: pytest.approx(5 / 6),
+        IMPLANT_AUC: 3 / 4,
+        LABELLED_AUC: pytest.approx(5 / 6),
         "validation_darkness": pytest.approx(255 - 150),
     }
 
@@ -66,10 +66,10 @@ def test_the_objectives_of_a_store_are_those_of_its_labels(patches: Path) -> Non
     normal = labelled.labels == "normal"
     expected = slow_auc(dark[normal].tolist(), dark[~normal].tolist())
     assert expected > 0.6  # so that 1 - it is another one
-    assert found[LABELLED] == pytest.approx(expected)
+    assert found[LABELLED_AUC] == pytest.approx(expected)
     dark, implanted = (darkness_of(kind).tolist() for kind in (both.normals, both.implanted))
-    assert found[CRITERION] == pytest.approx(slow_auc(dark, implanted))
-    del found[LABELLED]
+    assert found[IMPLANT_AUC] == pytest.approx(slow_auc(dark, implanted))
+    del found[LABELLED_AUC]
     assert found == plain(darkness_detector())
 
 
@@ -149,11 +149,11 @@ def test_training_normals_are_spread_over_all_training_patches(
 def test_patches_without_labels_are_not_an_objective() -> None:
     patches = grey_patches(50, 100)
     found = Validation(patches, patches, labelled=patches)(darkness_detector())
-    assert found == {CRITERION: 0.5, "validation_darkness": pytest.approx(255 - 75)}
+    assert found == {IMPLANT_AUC: 0.5, "validation_darkness": pytest.approx(255 - 75)}
 
 
 def test_an_objective_that_is_not_defined_is_that_of_chance() -> None:
     patches = grey_patches(50, 100)
     labels = np.array([False, False])
     validation = Validation(patches, patches, labelled=patches, labelled_abnormal=labels)
-    assert validation(darkness_detector())[LABELLED] == 0.5
+    assert validation(darkness_detector())[LABELLED_AUC] == 0.5

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.common.names import IGNORED, TEST, TRAIN, VALIDATION
-from pipeline.evaluation.evaluate import ANOMALY, TestScores
+from pipeline.evaluation.evaluate import ANOMALY, WindowScores
 from pipeline.evaluation.figures import ScoredScan
 from pipeline.evaluation.showcase import (
-    FigureInputs,
+    EvaluationInputs,
     pick_exemplars,
     pick_features,
     pick_scans,
@@ -36,7 +36,7 @@ def row_of(folder: Path, image: np.ndarray, name: str, *classes: str) -> Catalog
     return CatalogueRow(name, TEST, classes, (str(folder / f"{name}.npy"),), ("",))
 
 
-def scored(folder: Path, *rows: CatalogueRow) -> tuple[FigureInputs, TestScores]:
+def scored(folder: Path, *rows: CatalogueRow) -> tuple[EvaluationInputs, WindowScores]:
     """Scans of which extraction cuts all but the first; a window's score is its darkness."""
     channels = np.load(rows[0].files[0]).shape[2]
     normals = [
@@ -47,7 +47,7 @@ def scored(folder: Path, *rows: CatalogueRow) -> tuple[FigureInputs, TestScores]
     inputs = inputs_of(PatchStore(folder / "patches", TEST), *rows)
     anomaly = inputs.detector.score(inputs.store.blocks()).anomaly
     scores = {ANOMALY: CALIBRATION.scale(anomaly)}
-    return inputs, TestScores(inputs.store.labels, inputs.store.scan_ids, scores)
+    return inputs, WindowScores(inputs.store.labels, inputs.store.scan_ids, scores)
 
 
 def scan_of(folder: Path, row: CatalogueRow) -> ScoredScan:
@@ -57,8 +57,8 @@ def scan_of(folder: Path, row: CatalogueRow) -> ScoredScan:
     return with_heat(row, inputs)
 
 
-def inputs_of(store: PatchStore, *rows: CatalogueRow) -> FigureInputs:
-    return FigureInputs(store, rows, ArraySource(), EXTRACT, darkness_detector(), CALIBRATION)
+def inputs_of(store: PatchStore, *rows: CatalogueRow) -> EvaluationInputs:
+    return EvaluationInputs(store, rows, ArraySource(), EXTRACT, darkness_detector(), CALIBRATION)
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,10 @@ def store(patches: Path) -> PatchStore:
 
 
 @pytest.fixture(scope="module")
-def numbered(store: PatchStore) -> TestScores:
+def numbered(store: PatchStore) -> WindowScores:
     """Each test patch has its row for a score."""
     scores = {ANOMALY: np.arange(len(store), dtype=float)}
-    return TestScores(store.labels, store.scan_ids, scores)
+    return WindowScores(store.labels, store.scan_ids, scores)
 
 
 def test_heat_is_the_weighted_mean_score_over_the_threshold(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_rarest_kinds_are_left_out_but_never_normal(tmp_path: Path) -> None:
 
 
 def test_exemplars_are_normal_and_abnormal_patches_with_their_own_scores(
-    store: PatchStore, numbered: TestScores
+    store: PatchStore, numbered: WindowScores
 ) -> None:
     found = pick_exemplars(inputs_of(store), numbered, count=3, seed=0)
     labels, rows = zip(*(title.split("\n") for title in found.titles), strict=True)
@@ -196,7 +196,7 @@ def test_the_most_unusual_patches_do_not_overlap(tmp_path: Path) -> None:
 
 
 def test_features_are_of_as_many_normal_as_abnormal_patches(
-    store: PatchStore, numbered: TestScores
+    store: PatchStore, numbered: WindowScores
 ) -> None:
     features, normal = pick_features(inputs_of(store), numbered, points=10, seed=0)
     assert (normal.sum(), (~normal).sum()) == (5, 5)

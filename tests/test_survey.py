@@ -36,24 +36,24 @@ def test_pairs_are_those_of_a_plain_loop(count: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     base = generator.random((3, HASH_SIDE**2)) < 0.5
     flips = generator.random((count, HASH_SIDE**2)) < 0.05
-    likenesses = base[generator.integers(0, 3, count)] ^ flips
+    perceptual_hashes = base[generator.integers(0, 3, count)] ^ flips
     splits = generator.choice([TRAIN, TEST], count).tolist()
     expected = [
         (i, j, bits)
         for i in range(count)
         for j in range(i + 1, count)
         if splits[i] != splits[j]
-        and (bits := int((likenesses[i] != likenesses[j]).sum())) <= NEAR_BITS
+        and (bits := int((perceptual_hashes[i] != perceptual_hashes[j]).sum())) <= NEAR_BITS
     ]
-    assert list(map(tuple, near_pairs(likenesses, splits).tolist())) == expected
+    assert list(map(tuple, near_pairs(perceptual_hashes, splits).tolist())) == expected
 
 
 def test_pairs_across_blocks_are_found() -> None:
     generator = np.random.default_rng(0)
-    likenesses = generator.random((BLOCK + 2, HASH_SIDE**2)) < 0.5
-    likenesses[BLOCK + 1] = likenesses[3]
+    perceptual_hashes = generator.random((BLOCK + 2, HASH_SIDE**2)) < 0.5
+    perceptual_hashes[BLOCK + 1] = perceptual_hashes[3]
     splits = [TRAIN] * BLOCK + [TEST] * 2
-    assert near_pairs(likenesses, splits).tolist() == [[3, BLOCK + 1, 0]]
+    assert near_pairs(perceptual_hashes, splits).tolist() == [[3, BLOCK + 1, 0]]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])

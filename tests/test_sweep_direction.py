@@ -16,7 +16,7 @@ from pipeline.sweeps import tune as ray_tune
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
 from pipeline.sweeps.trials import TrackTrials, collect_results
 from pipeline.tracking.tracked_run import NoRun
-from pipeline.training.criterion import CRITERION
+from pipeline.training.criterion import IMPLANT_AUC
 from tests.on_ray.jobs import TUNE
 from tests.tiny import MODEL
 
@@ -25,8 +25,8 @@ from tests.tiny import MODEL
 def tuner(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What Ray's `Tuner` is told of a sweep by Optuna with ASHA."""
     monkeypatch.setattr(ray_tune, "Tuner", lambda _trainable, **told: told)
-    job = SweepJob(MODEL, TUNE, "patches", CRITERION, "key")
-    callback = TrackTrials(NoRun(), CRITERION)
+    job = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "key")
+    callback = TrackTrials(NoRun(), IMPLANT_AUC)
     return cast(dict[str, Any], ray_tune._new_tuner(None, job, Storage("storage"), callback))
 
 

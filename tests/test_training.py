@@ -20,8 +20,8 @@ from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LossSettings
 from pipeline.settings.resources import WorkerRange, require_divisible
 from pipeline.training.criterion import (
-    CRITERION,
-    LABELLED,
+    IMPLANT_AUC,
+    LABELLED_AUC,
     Validation,
     load_validation,
 )
@@ -110,7 +110,7 @@ def of_known_criteria(patches: Path) -> tuple[State, list[State]]:
     state = train(
         replace(TRAIN, epochs=4),
         PatchStore(patches, TRAIN_SPLIT),
-        cast(Validation, lambda _: {CRITERION: next(criteria), LABELLED: 0.5}),
+        cast(Validation, lambda _: {IMPLANT_AUC: next(criteria), LABELLED_AUC: 0.5}),
         Worker(),
         lambda _, state: models.append(copy.deepcopy(state["model"])),
     )
@@ -264,7 +264,7 @@ def test_the_detector_that_is_validated_is_fitted_to_training_normals(tmp_path: 
 
     def validate(detector: Detector) -> Metrics:
         scores.append(detector.score([patches]).anomaly.tolist())
-        return {CRITERION: 0.5}
+        return {IMPLANT_AUC: 0.5}
 
     state = train(
         settings, store, cast(Validation, validate), Worker(), lambda _metrics, _state: None
@@ -284,5 +284,5 @@ def test_a_method_without_networks_is_fitted_in_epoch_0(
     assert (state["epoch"], best["epoch"], metrics["epoch"], best["networks"]) == (0, 0, 0, {})
     every = [store.read(0, len(store))]
     shape = net_shape(settings, store)
-    expected = validation(fitted_detector(shape, {}, settings.model, every))[CRITERION]
-    assert best["criterion"] == metrics[CRITERION] == expected != 0.5
+    expected = validation(fitted_detector(shape, {}, settings.model, every))[IMPLANT_AUC]
+    assert best["criterion"] == metrics[IMPLANT_AUC] == expected != 0.5

@@ -10,11 +10,11 @@ from pipeline.patches.windows import (
     GRAZING,
     cut_windows,
     foreground_mask,
-    highest_apart,
     label_windows,
     normal_places,
     place_windows,
     stitch,
+    top_non_overlapping,
     window_origins,
     window_sums,
 )
@@ -295,9 +295,9 @@ def test_a_map_is_float32_and_has_a_score_for_each_window() -> None:
 def test_of_windows_that_overlap_the_highest_is_taken() -> None:
     origins = np.array([[0, 0], [0, 8], [0, 16], [8, 0], [40, 0]], dtype=np.int32)
     scores = np.array([0.8, 0.9, 0.7, 0.85, 0.1])
-    assert highest_apart(scores, origins, 16, 3) == [1, 4]
-    assert highest_apart(scores[[0, 2, 4]], origins[[0, 2, 4]], 16, 2) == [0, 1]
-    assert highest_apart(scores[:0], origins[:0], 16, 2) == []
+    assert top_non_overlapping(scores, origins, 16, 3) == [1, 4]
+    assert top_non_overlapping(scores[[0, 2, 4]], origins[[0, 2, 4]], 16, 2) == [0, 1]
+    assert top_non_overlapping(scores[:0], origins[:0], 16, 2) == []
 
 
 def test_several_scores_are_stitched_as_each_alone() -> None:

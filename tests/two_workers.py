@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pipeline.common.names import TRAIN
 from pipeline.models.tensor_files import save_tensors
 from pipeline.patches.store import PatchStore
-from pipeline.training.criterion import CRITERION, Validation
+from pipeline.training.criterion import IMPLANT_AUC, Validation
 from pipeline.training.loop import TrainSettings, Worker, train
 
 Statistics = dict[str, torch.Tensor]
@@ -43,7 +43,7 @@ def train_one_epoch(rank: int, settings: TrainSettings, patches: Path, folder: P
     state = train(
         settings,
         PatchStore(patches, TRAIN),
-        cast(Validation, lambda _: {CRITERION: 0.5}),
+        cast(Validation, lambda _: {IMPLANT_AUC: 0.5}),
         Worker(rank, world_size=2, wrap=wrap),
         lambda *_: None,
     )

@@ -24,7 +24,7 @@ from experiments.detection.judging import Windows, require_labels, scores_text
 from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_VALIDATION, NORMAL, Patches, Scores
 from pipeline.evaluation.trivial_scores import metal_amount
-from pipeline.models.nets import drawn_from
+from pipeline.models.nets import seeded
 from pipeline.models.pixels import to_tensor
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchStore
@@ -118,7 +118,7 @@ def main() -> None:
     rule = WindowRule(**{name: cut_by[name] for name in vars(WindowRule())})
     abnormal, normal = labelled_windows(given.scans, rule)
     print(f"{len(abnormal)} windows with a threat and {len(normal)} normal ones to learn from")
-    with drawn_from(given.seed):
+    with seeded(given.seed):
         network = supervised_network(labelled.channels)
         fit(network, abnormal, normal, given.steps, given.seed)
     patches = labelled.read(0, len(labelled))

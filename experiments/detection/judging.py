@@ -16,7 +16,7 @@ from pipeline.common.metrics import auc, interval, resampled_aucs
 from pipeline.common.names import Scores
 from pipeline.common.tables import text_table
 from pipeline.patches.store import PatchStore
-from pipeline.patches.windows import highest_apart
+from pipeline.patches.windows import top_non_overlapping
 
 FALSE_ALARMS = 0.05  # of the normal bags
 TOP = 5  # windows of a bag that are averaged
@@ -113,7 +113,7 @@ def first_look(scores: Scores, windows: Windows, looks: int) -> float | None:
     found = []
     for scan in windows.threat_scans():
         own = np.flatnonzero(windows.of(scan))
-        first = highest_apart(scores[own], windows.origins[own], windows.size, looks)
+        first = top_non_overlapping(scores[own], windows.origins[own], windows.size, looks)
         found.append(bool(windows.abnormal[own[first]].any()))
     return float(np.mean(found)) if found else None
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, SPLITS
-from pipeline.evaluation.evaluate import AucTable, TestScores, auc_table, estimates_text
+from pipeline.evaluation.evaluate import AucTable, WindowScores, auc_table, estimates_text
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.patches.store import PatchStore
 
@@ -30,7 +30,7 @@ def trivial_table(patches: Path) -> AucTable:
     labels = np.concatenate([store.labels for store in stores])
     scan_ids = np.concatenate([store.scan_ids for store in stores])
     classes = tuple(name for name in stores[0].classes if name != NORMAL)
-    return auc_table(TestScores(labels, scan_ids, scores), classes, SAMPLES, seed=0)
+    return auc_table(WindowScores(labels, scan_ids, scores), classes, SAMPLES, seed=0)
 
 
 def main() -> int:

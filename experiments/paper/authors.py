@@ -46,7 +46,7 @@ from pipeline.models.losses import discriminator_loss, generator_adversarial_los
 from pipeline.models.methods.skip_ganomaly.losses import contextual_loss
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import Generator
-from pipeline.models.nets import Discriminator, NetShape, drawn_from
+from pipeline.models.nets import Discriminator, NetShape, seeded
 from pipeline.models.pixels import to_tensor
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.batches import ShuffledReader
@@ -102,7 +102,7 @@ class Case:
         side, channels = patches.side, patches.channels
         code = NetShape(side, channels, self.ngf, self.ngf, WIDENING * self.ngf)
         features = NetShape(side, channels, self.ngf, self.ngf, FEATURES)
-        with drawn_from(self.seed):
+        with seeded(self.seed):
             return {"generator": Generator(code), "discriminator": Discriminator(features)}
 
 

@@ -31,7 +31,7 @@ from experiments.paper.cells import (
 from experiments.paper.protocols import HONEST, Protocol
 from experiments.paper.reference_protocol import LabelledTest, run_protocols
 from pipeline.common.names import TEST
-from pipeline.evaluation.evaluate import OVERALL, TestScores, auc_table, without_model
+from pipeline.evaluation.evaluate import OVERALL, WindowScores, auc_table, without_model
 from pipeline.patches.store import PatchSource, spread
 from pipeline.training.criterion import load_validation
 
@@ -134,7 +134,7 @@ def planned(given: argparse.Namespace, cases: Sequence[str], data: str) -> Itera
 
 def _scored(
     cell: Cell, parts: Parts, checkpoint: Path, device: torch.device
-) -> dict[Protocol, tuple[int, TestScores]]:
+) -> dict[Protocol, tuple[int, WindowScores]]:
     """By protocol, the best epoch and its scores; epoch 0 of scores without training."""
     if cell.method == NO_METHOD:
         return {HONEST: (0, _reference_lines(parts))}
@@ -150,12 +150,12 @@ def _scored(
     return {protocol: (picked.epoch, picked.scores) for protocol, picked in found.items()}
 
 
-def _reference_lines(parts: Parts) -> TestScores:
+def _reference_lines(parts: Parts) -> WindowScores:
     store = ArrayStore(parts.train.folder, TEST, parts.test.patches)
     return parts.test.scored(without_model(store, parts.train))
 
 
-def _aucs(scores: TestScores, classes: tuple[str, ...], seed: int) -> dict[str, Any]:
+def _aucs(scores: WindowScores, classes: tuple[str, ...], seed: int) -> dict[str, Any]:
     """`auc`: of each score over all abnormal patches; `classes`: the same of each class."""
     table = auc_table(scores, classes, SAMPLES, seed)
     by_class = {

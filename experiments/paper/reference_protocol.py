@@ -22,7 +22,7 @@ from torch import Tensor
 from experiments.paper.protocols import HONEST, IN_ORDER, Protocol
 from pipeline.common.metrics import auc
 from pipeline.common.names import NORMAL, Patches
-from pipeline.evaluation.evaluate import ANOMALY, TestScores
+from pipeline.evaluation.evaluate import ANOMALY, WindowScores
 from pipeline.models.detector import fitted_detector
 from pipeline.models.interface import Scorer, method_of
 from pipeline.models.losses import mean_square
@@ -34,7 +34,7 @@ from pipeline.models.precision import products
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.store import PatchSource, PatchStore
 from pipeline.settings.model import ModelSettings
-from pipeline.training.criterion import CRITERION, Validation, training_normals
+from pipeline.training.criterion import IMPLANT_AUC, Validation, training_normals
 from pipeline.training.loop import CPU, Metrics, State, TrainSettings, Worker, net_shape, train
 
 Scores = dict[str, NDArray[np.float64]]  # the anomaly score and its terms, (N,) each
@@ -53,7 +53,7 @@ class Picked:
 
     epoch: int
     value: float
-    scores: TestScores
+    scores: WindowScores
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class LabelledTest:
         patches = np.concatenate([store.read(0, 0), *store.blocks()])
         return cls(patches, store.labels, store.scan_ids)
 
-    def scored(self, scores: Scores) -> TestScores:
+    def scored(self, scores: Scores) -> WindowScores:
         """With scores of the patches."""
-        return TestScores(self.labels, self.scan_ids, scores)
+        return WindowScores(self.labels, self.scan_ids, scores)
 
     @property
     def normal(self) -> NDArray[np.bool_]:
@@ -113,7 +113,7 @@ def run_protocols(
     def after_epoch(metrics: Metrics, state: State) -> None:
         networks = state["model"]["networks"]
         for protocol in protocols:
-            value = metrics[CRITERION]
+            value = metrics[IMPLANT_AUC]
             if protocol != HONEST:
                 value = _test_auc(score_by(protocol, shape, networks, settings, test, device), test)
             print(f"epoch {metrics['epoch']:.0f}, {protocol} picks by {value:.4f}", flush=True)

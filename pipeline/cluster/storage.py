@@ -47,7 +47,7 @@ class Storage:
         found: tuple[FileSystem, str] = FileSystem.from_uri(self.place)
         return found
 
-    def say_if_others_write(self) -> None:
+    def warn_if_others_write(self) -> None:
         """Print a line if the place is a folder of someone else's, or one that others may write."""
         if self.is_address or not (path := Path(self.place)).exists():
             return

@@ -54,7 +54,7 @@ def write_parts(path: Path, parts: Iterable[bytes], mode: int = 0o666) -> None:
         publish(beside, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:  # on a full disk, what was written of it only takes room
+    finally:  # on a full disk, a half-written file would only take space
         beside.unlink(missing_ok=True)
 
 

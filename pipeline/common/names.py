@@ -19,5 +19,6 @@ SPLITS = (TRAIN, VALIDATION, LABELLED_TRAINING, LABELLED_VALIDATION, TEST)
 Image = NDArray[np.uint8]
 Patches = NDArray[np.uint8]  # (N, H, W, C), values and C as in `Image`
 Scores = NDArray[np.float64]  # (N,), higher means more abnormal
+PValues = NDArray[np.float64]  # (N,), above 0 to 1, lower means more abnormal
 
 FALSE_ALARM_RATE = 0.2  # share of normal bags that may raise an alarm, unless another is asked for

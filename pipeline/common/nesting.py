@@ -35,7 +35,7 @@ def is_deep_json(content: bytes) -> bool:
 class LimitedParser(Parser):
     """A parser of YAML that refuses deep nesting, and aliases that repeat too much.
 
-    Both before a value is made of it. The errors are InputErrors without the file's name.
+    It checks both before it builds a value. The errors are InputErrors without the file's name.
     """
 
     def __init__(self, loader: Any) -> None:

@@ -1,4 +1,4 @@
-"""p-values of scores: how rare a score is among those of validation normals.
+"""p-values of scores: how rare a score is among those of a sample of normals.
 
 The p-value of a score is (1 + k) / (1 + n), if k of n normals have this score or a higher one. It
 is uniform for one more normal that is drawn like the others, whatever the distribution, and never 0
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common.names import Scores
+from pipeline.common.names import PValues, Scores
 
 MOST_POINTS = 1024  # of a tail that are kept
 
@@ -63,7 +63,7 @@ class RightTail:
         ):
             raise ValueError("a tail of scores that does not fall from all normals to one")
 
-    def p_values(self, scores: Scores) -> Scores:
+    def p_values(self, scores: Scores) -> PValues:
         """Return the p-values of (N,) scores, 1 / (n + 1) to 1.
 
         Between two scores that are kept, the number of normals that reach a score is interpolated.

@@ -24,7 +24,7 @@ from pipeline.common.tables import text_table
 from pipeline.evaluation.bags import Bag
 from pipeline.evaluation.evaluate import SECTIONS
 from pipeline.models.bag_scores import Tails, bag_score
-from pipeline.patches.windows import highest_apart
+from pipeline.patches.windows import top_non_overlapping
 from pipeline.settings.blocks import EvaluateSettings
 
 LOOKS = (1, 3, 5)  # windows that a person looks at
@@ -32,7 +32,7 @@ LOOKS = (1, 3, 5)  # windows that a person looks at
 
 @dataclass(frozen=True)
 class BagMetrics:
-    """How well one score finds bags, and the places in them; intervals resample whole bags.
+    """How well one score finds bags, and the places in them; intervals resample whole scans.
 
     Attributes:
         auc: AUC of the bags with a threat against the normal bags.
@@ -40,8 +40,8 @@ class BagMetrics:
             score tells the bags apart by something else, such as the session of scanning.
         found: share of the bags with a threat that raise an alarm.
         false_alarms: share of the normal bags that do.
-        first_look: by number of windows, the share of the bags with a threat in which one of so
-            many windows touches it: those with the highest scores, of which none overlap.
+        first_look: by k of `LOOKS`, the share of the bags with a threat in which one of the k
+            highest windows that do not overlap touches the threat.
         within: mean, over the bags with a threat, of the AUC of a bag's threat windows against its
             own normal windows.
         pixels: average precision of the pixels of all bags, by the stitched -log p.
@@ -205,7 +205,7 @@ def average_precision(counts: NDArray[np.float64]) -> float:
 
 def _is_seen(bag: Bag, score: str, looks: int) -> bool:
     """Return whether one of the first `looks` windows to look at touches a threat."""
-    first = highest_apart(bag.scores[score], bag.origins, bag.size, looks)
+    first = top_non_overlapping(bag.scores[score], bag.origins, bag.size, looks)
     return bool(bag.touches[first].any())
 
 

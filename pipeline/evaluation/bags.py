@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.p_values import RightTail
-from pipeline.evaluation.evaluate import TestScores
-from pipeline.evaluation.showcase import FigureInputs
+from pipeline.evaluation.evaluate import WindowScores
+from pipeline.evaluation.showcase import EvaluationInputs
 from pipeline.models.bag_scores import Tails
 from pipeline.patches.windows import (
     GRAZING,
@@ -41,8 +41,8 @@ class Bag:
         normal, abnormal: (N,) True on windows that are normal, and that are of a threat. Windows
             that graze a threat are neither.
         touches: (N,) True on windows that touch a threat.
-        pixels: by the score's name, (2, BINS): how many pixels have which -log p in the stitched
-            map; first the pixels without threat, then those of a threat.
+        pixels: by the score's name, (2, BINS): histograms of -log p in the stitched map; first of
+            the pixels without a threat, then of the threats' pixels.
     """
 
     scan_id: str
@@ -61,7 +61,7 @@ class Bag:
 
 
 def scored_bags(
-    inputs: FigureInputs, test: TestScores, tails: Mapping[str, Tails], score: ScorePatches
+    inputs: EvaluationInputs, test: WindowScores, tails: Mapping[str, Tails], score: ScorePatches
 ) -> Iterator[Bag]:
     """Yield the test scans with the scores of all their windows but background.
 
@@ -104,7 +104,7 @@ def scored_bags(
         )
 
 
-def tails_of(validation: TestScores) -> dict[str, Tails]:
+def tails_of(validation: WindowScores) -> dict[str, Tails]:
     """Return the tails of each score of validation normal windows."""
     return {
         name: Tails.of(scores, validation.scan_ids) for name, scores in validation.scores.items()

@@ -36,7 +36,7 @@ AucTable = dict[str, dict[str, AucEstimate]]  # by score, then by class
 
 
 @dataclass(frozen=True)
-class TestScores:
+class WindowScores:
     """Every score of every test patch, (N,) each.
 
     Attributes:
@@ -44,8 +44,6 @@ class TestScores:
         scan_ids: the scan of each patch.
         scores: by name, higher means more abnormal; the anomaly score is scaled (Equation 6).
     """
-
-    __test__ = False  # pytest would take a class with this name for a test case
 
     labels: NDArray[np.str_]
     scan_ids: NDArray[np.str_]
@@ -105,7 +103,7 @@ def detector_without_networks(normals: PatchSource) -> Detector:
     return fitted_detector(shape, {}, settings, [read_rows(normals, rows)])
 
 
-def score_store(store: PatchStore, every: EveryScore) -> TestScores:
+def score_store(store: PatchStore, every: EveryScore) -> WindowScores:
     """Score all patches of a store."""
     none = np.empty((0, store.side, store.side, store.channels), dtype=np.uint8)
     parts = [every(none)]
@@ -114,7 +112,7 @@ def score_store(store: PatchStore, every: EveryScore) -> TestScores:
             parts.append(every(block))
             shown.update(len(block))
     scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return TestScores(store.labels, store.scan_ids, scores)
+    return WindowScores(store.labels, store.scan_ids, scores)
 
 
 def without_model(store: PatchSource, normals: PatchSource) -> dict[str, Scores]:
@@ -124,7 +122,7 @@ def without_model(store: PatchSource, normals: PatchSource) -> dict[str, Scores]
     return {PCA: residual, **_trivial(store.blocks())}
 
 
-def auc_table(test: TestScores, classes: tuple[str, ...], samples: int, seed: int) -> AucTable:
+def auc_table(test: WindowScores, classes: tuple[str, ...], samples: int, seed: int) -> AucTable:
     """Return the AUC of each score for each class and overall, against all normal test patches."""
     return {
         score: {name: _auc(test, score, name, samples, seed) for name in (*classes, OVERALL)}
@@ -132,7 +130,7 @@ def auc_table(test: TestScores, classes: tuple[str, ...], samples: int, seed: in
     }
 
 
-def metrics_of(table: AucTable, test: TestScores) -> dict[str, Any]:
+def metrics_of(table: AucTable, test: WindowScores) -> dict[str, Any]:
     """Return the content of details.json, except the alarms; None where a metric is undefined."""
     return {
         "auc": {name: estimate.auc for name, estimate in table[ANOMALY].items()},
@@ -175,7 +173,7 @@ def key_metrics(details: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def unmeasurable(test: TestScores, classes: tuple[str, ...]) -> str:
+def unmeasurable(test: WindowScores, classes: tuple[str, ...]) -> str:
     """Return why no AUC is defined on the test part, in one line; "" if an AUC is defined."""
     if len(test.labels) == 0:
         return "no window in the test part (scans.test_normal): nothing to measure"
@@ -187,7 +185,7 @@ def unmeasurable(test: TestScores, classes: tuple[str, ...]) -> str:
     return ""
 
 
-def auc_text(table: AucTable, test: TestScores, heading: str) -> str:
+def auc_text(table: AucTable, test: WindowScores, heading: str) -> str:
     """Return `estimates_text` with a heading, and the numbers of normal windows and test scans."""
     scans = len(np.unique(test.scan_ids))
     first, *more = heading.split("\n")
@@ -214,7 +212,7 @@ def roc(normal: Scores, abnormal: Scores) -> tuple[Scores, Scores]:
     return false_positive, true_positive
 
 
-def roc_rows(test: TestScores, classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def roc_rows(test: WindowScores, classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield ROC curves of the anomaly score, a row per point; none for a class without windows."""
     scores = test.scores[ANOMALY]
     for name in (*classes, OVERALL):
@@ -227,7 +225,7 @@ def roc_rows(test: TestScores, classes: tuple[str, ...]) -> Iterator[dict[str, A
             yield {"class": name, "false_positive_rate": float(x), "true_positive_rate": float(y)}
 
 
-def histogram_rows(test: TestScores) -> Iterator[dict[str, Any]]:
+def histogram_rows(test: WindowScores) -> Iterator[dict[str, Any]]:
     """Yield Figure 5 as rows: density of the scaled anomaly score, normal and abnormal patches."""
     scores = test.scores[ANOMALY]
     edges = np.histogram_bin_edges(scores, BINS)
@@ -260,7 +258,7 @@ def estimate_rows(table: AucTable) -> list[dict[str, Any]]:
     ]
 
 
-def _auc(test: TestScores, score: str, class_name: str, samples: int, seed: int) -> AucEstimate:
+def _auc(test: WindowScores, score: str, class_name: str, samples: int, seed: int) -> AucEstimate:
     abnormal = test.abnormal(class_name)
     used = abnormal | test.normal
     return auc_by_scan(test.scores[score][used], abnormal[used], test.scan_ids[used], samples, seed)

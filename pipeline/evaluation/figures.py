@@ -20,7 +20,7 @@ from sklearn.manifold import TSNE
 
 from pipeline.common.files import write_whole
 from pipeline.common.names import Patches
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, TestScores, roc
+from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, WindowScores, roc
 from pipeline.scans.display import displayable
 
 DPI = 110
@@ -75,7 +75,7 @@ class ScoredScan:
     threats: NDArray[np.bool_]
 
 
-def draw_roc(path: Path, test: TestScores, table: AucTable, threshold: float) -> Figure:
+def draw_roc(path: Path, test: WindowScores, table: AucTable, threshold: float) -> Figure:
     """Draw the ROC curve of the anomaly score for each class, with a dot at the threshold."""
     figure, axes = _figure(5.2, 5.0)
     scores = test.scores[ANOMALY]
@@ -103,7 +103,7 @@ def draw_roc(path: Path, test: TestScores, table: AucTable, threshold: float) ->
     return figure
 
 
-def draw_histogram(path: Path, test: TestScores, threshold: float, colours: Colours) -> Figure:
+def draw_histogram(path: Path, test: WindowScores, threshold: float, colours: Colours) -> Figure:
     """Draw Figure 5: histogram of the scaled anomaly scores of the test patches."""
     figure, axes = _figure(6.0, 3.8)
     scores = test.scores[ANOMALY]
@@ -130,7 +130,7 @@ def draw_tsne(
     colours: Colours,
     seed: int,
 ) -> Figure:
-    """Draw Figure 6: t-SNE of f(x), (N, d), of some normal and abnormal test patches."""
+    """Draw Figure 6: t-SNE of the method's features, (N, d), of some test patches."""
     perplexity = min(30.0, (len(features) - 1) / 3)
     points = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(features)
     figure, axes = _figure(5.2, 5.0)
@@ -142,7 +142,7 @@ def draw_tsne(
             x, y = points[mask].T
             axes.scatter(x, y, s=7, color=colour, alpha=0.7, linewidths=0, label=name)
     axes.set_axis_off()
-    axes.set_title(f"t-SNE of f(x), {len(features)} test windows", fontsize=11)
+    axes.set_title(f"t-SNE of the features, {len(features)} test windows", fontsize=11)
     axes.legend(frameon=False, markerscale=2)
     save_figure(figure, path)
     return figure

@@ -9,7 +9,7 @@ from pipeline.evaluation.evaluate import (
     OVERALL,
     PCA,
     AucTable,
-    TestScores,
+    WindowScores,
 )
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.settings.blocks import EvaluateSettings
@@ -18,7 +18,7 @@ from pipeline.settings.methods import GRANULOMETRY
 BESIDE = (GRANULOMETRY, PCA, *TRIVIAL_SCORES)
 
 
-def findings(table: AucTable, test: TestScores, settings: EvaluateSettings) -> str:
+def findings(table: AucTable, test: WindowScores, settings: EvaluateSettings) -> str:
     """Return a line on the AUC over all classes; "" if it is not defined.
 
     Two AUCs are called different if the interval of their difference is on one side of 0. The

@@ -8,11 +8,11 @@ import numpy as np
 
 from pipeline.evaluation.bags import Bag
 from pipeline.evaluation.evaluate import ANOMALY
-from pipeline.evaluation.showcase import FigureInputs
+from pipeline.evaluation.showcase import EvaluationInputs
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.pages.pictures import heat_levels, outlined, page_pictures
 from pipeline.pages.writer import picture, picture_url, write_page
-from pipeline.patches.windows import highest_apart, window_pixels
+from pipeline.patches.windows import top_non_overlapping, window_pixels
 from pipeline.scans.display import displayable
 from pipeline.screening.screener import LOOKS, Look, evidence_map
 
@@ -50,13 +50,13 @@ def ranked(bags: Iterable[Bag], tails: Tails) -> list[tuple[float, Bag]]:
     return [(p_value, bag) for p_value, (_, bag) in zip(p_values.tolist(), found, strict=True)]
 
 
-def picture_of(bag: Bag, p_value: float, inputs: FigureInputs, tails: Tails) -> BagPicture:
+def picture_of(bag: Bag, p_value: float, inputs: EvaluationInputs, tails: Tails) -> BagPicture:
     """Draw a bag: the scan with its threats outlined, and the heat to lay over it."""
     row = next(row for row in inputs.scans if row.scan_id == bag.scan_id)
     scan = inputs.source.read(row.entry())
     p_values = tails.windows.p_values(bag.scores[ANOMALY])
     evidence = evidence_map(scan.image, p_values, bag.origins, bag.size)
-    first = highest_apart(bag.scores[ANOMALY], bag.origins, bag.size, LOOKS)
+    first = top_non_overlapping(bag.scores[ANOMALY], bag.origins, bag.size, LOOKS)
     windows = window_pixels(scan.image, bag.origins[first], inputs.rule)
     because = inputs.detector.explain(windows)
     shown = outlined(displayable(scan.image), scan.threats())
@@ -83,7 +83,7 @@ def write_evaluation_page(
     paragraphs: Sequence[str],
     texts: Sequence[tuple[str, Path]],
     figures: Sequence[Path],
-    inputs: FigureInputs,
+    inputs: EvaluationInputs,
     bags: Sequence[Bag],
     tails: Tails,
 ) -> None:

@@ -13,7 +13,7 @@ from pipeline.evaluation.evaluate import (
     ANOMALY,
     OVERALL,
     AucTable,
-    TestScores,
+    WindowScores,
     auc_table,
     auc_text,
     estimate_rows,
@@ -33,7 +33,7 @@ from pipeline.evaluation.figures import (
 )
 from pipeline.evaluation.showcase import (
     TYPICAL,
-    FigureInputs,
+    EvaluationInputs,
     pick_exemplars,
     pick_features,
     pick_scans,
@@ -44,6 +44,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
 from pipeline.settings.blocks import EvaluateSettings
 from pipeline.settings.params import Settings
+from pipeline.training.criterion import IMPLANT_AUC
 
 METRICS = "metrics.json"
 DETAILS = "details.json"
@@ -53,7 +54,10 @@ PAGE = "report.html"
 FIGURES = "figures"
 UNUSUAL = "unusual.png"
 
-CRITERION = "validation windows against the same with a piece of another laid over; 0.5 is chance"
+IMPLANT_AUC_MEANS = (
+    "AUC of validation windows against copies with a piece of another window laid over; 0.5 is "
+    "chance"
+)
 NEXT = (
     "next: look at {}; screen new scans with `skipscan screen FOLDER`; add some scans with "
     "labelled threats (docs/formats.md) and run `dvc repro`, to measure what the model finds"
@@ -113,12 +117,15 @@ def result_paragraphs(
         f"{name} **{value:.3f}**" for name, value in metrics["auc"].items() if value is not None
     ]
     without = metrics["best_auc_without_model"]
-    learnt = "normal scans and some labelled bags" if labelled_bags else "normal scans only"
-    labels = f"**Not unsupervised**: {HEAD_LABELS.format(labelled_bags)}."
+    outside = scans["normal_windows"] == "outside"
+    learnt = "the windows outside of threats" if outside else "normal scans"
+    learnt += " and labelled bags" if labelled_bags else "" if outside else " only"
+    used = [LABELS_USED] if outside else []
+    used += [HEAD_LABELS.format(labelled_bags)] if labelled_bags else []
     return [
         f"**What**: {model['method']}, trained on {learnt}, scores how unusual each "
         f"window of a scan is (preset {origin['preset']}, seed {origin['train']['seed']}).",
-        *([labels] if labelled_bags else []),
+        *([f"**Not unsupervised**: {'; '.join(used)}."] if used else []),
         f"**On what**: {scans['source']} scans, {extract['size']}x{extract['size']} pixels "
         f"(mode {extract['mode']}), patches {data[:8]}.",
         f"**Result**: AUC on the test part: {', '.join(aucs) or 'none is defined'}"
@@ -130,7 +137,7 @@ def result_paragraphs(
 def write_report(
     folder: Path,
     store: PatchStore,
-    test: TestScores,
+    test: WindowScores,
     validated: Validated,
     settings: EvaluateSettings,
     heading: str,
@@ -152,7 +159,7 @@ def write_report(
     write_json(folder / METRICS, key_metrics(details))
     text = auc_text(table, test, heading)
     if reason := unmeasurable(test, classes):
-        known = f"implant_auc {validated.criterion:.3f} ({CRITERION})"
+        known = f"{IMPLANT_AUC} {validated.criterion:.3f} ({IMPLANT_AUC_MEANS})"
         text = "\n".join([heading, reason, known])
     lines = [text, alarms.text()]
     if test.only_normal:
@@ -170,8 +177,8 @@ def write_report(
 
 def write_figures(
     folder: Path,
-    inputs: FigureInputs,
-    test: TestScores,
+    inputs: EvaluationInputs,
+    test: WindowScores,
     table: AucTable,
     settings: EvaluateSettings,
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.names import NORMAL, Patches
-from pipeline.evaluation.evaluate import ANOMALY, TestScores
+from pipeline.evaluation.evaluate import ANOMALY, WindowScores
 from pipeline.evaluation.figures import Exemplars, ScoredScan
 from pipeline.models.detector import Detector
 from pipeline.models.trained_model import Calibration
@@ -36,7 +36,7 @@ UNUSUAL = "The test windows with the highest scores; of windows that overlap, th
 
 
 @dataclass(frozen=True)
-class FigureInputs:
+class EvaluationInputs:
     """The inputs of the figures, except the scores.
 
     Attributes:
@@ -61,7 +61,9 @@ class FigureInputs:
         return self.calibration.scaled_threshold
 
 
-def pick_exemplars(inputs: FigureInputs, test: TestScores, count: int, seed: int) -> Exemplars:
+def pick_exemplars(
+    inputs: EvaluationInputs, test: WindowScores, count: int, seed: int
+) -> Exemplars:
     """Pick `count` random normal patches, and as many abnormal ones or one of each class.
 
     The abnormal patches are taken from the classes in turn, from the patches that show most of
@@ -83,7 +85,7 @@ def pick_exemplars(inputs: FigureInputs, test: TestScores, count: int, seed: int
     return _exemplars(inputs, test, rows, names, caption)
 
 
-def pick_unusual(inputs: FigureInputs, test: TestScores, count: int) -> Exemplars:
+def pick_unusual(inputs: EvaluationInputs, test: WindowScores, count: int) -> Exemplars:
     """Pick the `count` patches with the highest scores, of which none overlap."""
     rows: list[int] = []
     for row in np.argsort(-test.scores[ANOMALY], kind="stable").tolist():
@@ -96,9 +98,9 @@ def pick_unusual(inputs: FigureInputs, test: TestScores, count: int) -> Exemplar
 
 
 def pick_features(
-    inputs: FigureInputs, test: TestScores, points: int, seed: int
+    inputs: EvaluationInputs, test: WindowScores, points: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return f(x) of up to `points` test patches, half of them normal, and which are normal."""
+    """Return features of up to `points` test patches, half of them normal, and which are normal."""
     generator = np.random.default_rng(seed)
     kinds = (np.flatnonzero(test.normal), np.flatnonzero(~test.normal))
     rows = np.sort(np.concatenate([_sample(kind, points // 2, generator) for kind in kinds]))
@@ -106,7 +108,7 @@ def pick_features(
     return inputs.detector.features(patches), test.normal[rows]
 
 
-def pick_scans(inputs: FigureInputs, test: TestScores) -> list[ScoredScan]:
+def pick_scans(inputs: EvaluationInputs, test: WindowScores) -> list[ScoredScan]:
     """Return a test scan of each combination of classes, with heat; normal comes first.
 
     The scan is the one with the median share of windows over the threshold, by the scores alone.
@@ -128,7 +130,7 @@ def pick_scans(inputs: FigureInputs, test: TestScores) -> list[ScoredScan]:
     return found
 
 
-def with_heat(row: CatalogueRow, inputs: FigureInputs) -> ScoredScan:
+def with_heat(row: CatalogueRow, inputs: EvaluationInputs) -> ScoredScan:
     """Return one scan with heat: the scores of its windows, divided by the threshold.
 
     All windows but background are scored, also those that graze a threat and so have no label. Air
@@ -150,8 +152,8 @@ def with_heat(row: CatalogueRow, inputs: FigureInputs) -> ScoredScan:
 
 
 def _exemplars(
-    inputs: FigureInputs,
-    test: TestScores,
+    inputs: EvaluationInputs,
+    test: WindowScores,
     rows: Sequence[int],
     names: Sequence[str],
     caption: str,
@@ -170,7 +172,7 @@ def _exemplars(
 
 
 def _clear_rows(
-    inputs: FigureInputs, test: TestScores, name: str, generator: np.random.Generator
+    inputs: EvaluationInputs, test: WindowScores, name: str, generator: np.random.Generator
 ) -> list[int]:
     """Return the quarter of some random patches of a class that its threat covers most.
 
@@ -187,7 +189,7 @@ def _clear_rows(
 
 
 def _surroundings(
-    inputs: FigureInputs, test: TestScores, rows: Sequence[int]
+    inputs: EvaluationInputs, test: WindowScores, rows: Sequence[int]
 ) -> tuple[Patches, NDArray[np.bool_]]:
     """Return the scan around some patches, (N, 3S, 3S, C), and the threats in it, (N, 3S, 3S).
 
@@ -210,7 +212,7 @@ def _surroundings(
     return around, threats
 
 
-def _overlap(store: PatchStore, test: TestScores, one: int, other: int) -> bool:
+def _overlap(store: PatchStore, test: WindowScores, one: int, other: int) -> bool:
     """Return whether two patches of one scan overlap."""
     near = np.abs(store.origins[one] - store.origins[other]) < store.side
     return bool(test.scan_ids[one] == test.scan_ids[other] and near.all())

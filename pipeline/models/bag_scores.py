@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.common.names import Scores
+from pipeline.common.names import PValues, Scores
 from pipeline.common.p_values import RightTail
 
 TOP = 5  # windows of a bag that its score is the mean of
 
 
-def bag_score(p_values: Scores) -> float:
+def bag_score(p_values: PValues) -> float:
     """Return a bag's score: the mean of -log p over the `TOP` windows with the smallest p-values.
 
     A bag without windows is the least suspicious: 0.

@@ -28,7 +28,7 @@ class HalvingConv2d(nn.Conv2d):
         if x.device.type != "cpu" or x.shape[3] > 2 * SMALL_SIDE:
             return super().forward(x)
         n, _, h, w = x.shape
-        seen: Tensor = _Columns.apply(x)  # type: ignore[no-untyped-call]
+        seen: Tensor = _Im2col.apply(x)  # type: ignore[no-untyped-call]
         rows = linear(seen, _matrix(self.weight), self.bias)
         return rows.view(n, h // 2, w // 2, -1).permute(0, 3, 1, 2)
 
@@ -46,7 +46,7 @@ class DoublingConv2d(nn.ConvTranspose2d):
             return super().forward(x, output_size)
         n, c, h, w = x.shape
         rows = x.permute(0, 2, 3, 1).reshape(-1, c) @ _matrix(self.weight)
-        y: Tensor = _Overlay.apply(rows.view(n, h, w, -1))  # type: ignore[no-untyped-call]
+        y: Tensor = _Col2im.apply(rows.view(n, h, w, -1))  # type: ignore[no-untyped-call]
         return _add(y, self.bias)
 
 
@@ -95,44 +95,44 @@ class _Join(torch.autograd.Function):
         return tuple(part.contiguous(memory_format=torch.channels_last) for part in parts)
 
 
-class _Columns(torch.autograd.Function):
-    """`columns`, whose gradient is `overlay`."""
+class _Im2col(torch.autograd.Function):
+    """`im2col`, whose gradient is `col2im`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.shape = x.shape
-        return columns(x)
+        return im2col(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         n, _, h, w = ctx.shape
-        return overlay(gradient.view(n, h // 2, w // 2, -1))
+        return col2im(gradient.view(n, h // 2, w // 2, -1))
 
 
-class _Overlay(torch.autograd.Function):
-    """`overlay`, whose gradient is `columns`."""
+class _Col2im(torch.autograd.Function):
+    """`col2im`, whose gradient is `im2col`."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ARG004
-        return overlay(rows)
+        return col2im(rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         n, _, h, w = gradient.shape
-        return columns(gradient).view(n, h // 2, w // 2, -1)
+        return im2col(gradient).view(n, h // 2, w // 2, -1)
 
 
-def columns(x: Tensor) -> Tensor:
-    """Return the 4x4 kernel's inputs as rows (im2col): (N, C, H, W) to (N * H/2 * W/2, 16 C)."""
+def im2col(x: Tensor) -> Tensor:
+    """Return the 4x4 kernel's inputs as rows: (N, C, H, W) to (N * H/2 * W/2, 16 C)."""
     padded = pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     places = padded.unfold(1, 4, 2).unfold(2, 4, 2)  # (N, H/2, W/2, C, 4, 4), a view
     return places.permute(0, 1, 2, 4, 5, 3).reshape(-1, 16 * x.shape[1])
 
 
-def overlay(rows: Tensor) -> Tensor:
-    """Add up overlapping rows (transpose of `columns`): (N, H, W, 16 C) to (N, C, 2 H, 2 W)."""
+def col2im(rows: Tensor) -> Tensor:
+    """Add up overlapping rows (transpose of `im2col`): (N, H, W, 16 C) to (N, C, 2 H, 2 W)."""
     n, h, w, wide = rows.shape
     # Kernel row 2 a + p adds to row p of the a-th 2x2 cell after its place; column 2 b + q alike.
     taps = rows.view(n, h, w, 2, 2, 2, 2, wide // 16)  # (N, H, W, a, p, b, q, C)

@@ -36,7 +36,7 @@ class PatchScores:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledWindows:
     """The windows of labelled bags, N in all, which teach a score.
 
     Attributes:
@@ -66,7 +66,7 @@ class Detector:
         return PatchScores(dict(zip(names, rows, strict=True)), anomaly)
 
     @torch.inference_mode()
-    def fit(self, normals: Iterable[Patches], labelled: Labelled | None = None) -> None:
+    def fit(self, normals: Iterable[Patches], labelled: LabelledWindows | None = None) -> None:
         """Fit the scorer to blocks of training normals, (N, H, W, C) uint8 each, and to labels."""
         with products("float32"):
             self.scorer.fit(to_tensor(batch, self.device) for batch in _batches(normals))
@@ -127,7 +127,7 @@ def fitted_detector(
     settings: ModelSettings,
     normals: Iterable[Patches],
     device: torch.device | None = None,
-    labelled: Labelled | None = None,
+    labelled: LabelledWindows | None = None,
 ) -> Detector:
     """Build a detector as `build_detector` does, and fit it to training normals and to labels."""
     detector = build_detector(shape, networks, settings, device)

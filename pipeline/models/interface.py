@@ -51,13 +51,13 @@ class Scorer(nn.Module, ABC):
         return [""] * len(x)
 
     def fit(self, normals: Iterable[Tensor]) -> None:
-        """Compare with batches of training normals x from now on.
+        """Store the features of training normals, batches of x, as the reference set.
 
         A method whose terms do not compare with training normals does nothing.
         """
 
-    def compare_with(self, normals: Tensor) -> None:
-        """Compare with the features of training normals, (M, d), from now on."""
+    def set_reference(self, normals: Tensor) -> None:
+        """Store the features of training normals, (M, d), as the reference set."""
         self.normals = normals
 
     def fit_head(self, labelled: Iterable[Tensor], abnormal: NDArray[np.bool_]) -> None:

@@ -35,8 +35,8 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def residual(x: Tensor, x_hat: Tensor) -> Tensor:
     """R of each patch, (N,): mean |x - x_hat| over its pixels (Equation 2).
 
-    The norm in Equation 2 is a sum; this is the mean, as in the authors' code. At lambda_con = 40,
-    a sum would outweigh the other terms ten-thousandfold.
+    Deviation: the norm in Equation 2 is a sum; this is the mean, as in the authors' code. At
+    lambda_con = 40, a sum would outweigh the other terms ten-thousandfold.
     """
     return (x - x_hat).abs().mean(dim=(1, 2, 3))
 

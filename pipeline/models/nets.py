@@ -83,7 +83,7 @@ class Discriminator(nn.Module):
             nn.Flatten(),  # (N, d, 1, 1) to (N, d)
         )
         self.classifier = nn.Linear(shape.latent_dim, 1, bias=False)
-        finish(self)
+        init_weights(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits of "real", (N,), and f(x), (N, d), for x (N, C, S, S) in [-1, 1]."""
@@ -114,7 +114,7 @@ class Encoder(nn.Module):
             WholeMapConv2d(widths[-1], shape.latent_dim, 4),
             nn.Flatten(),  # (N, d, 1, 1) to (N, d)
         )
-        finish(self)
+        init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode patches."""
@@ -137,7 +137,7 @@ class Decoder(nn.Module):
             DoublingConv2d(widths[-1], shape.channels, bias=True),
             nn.Tanh(),
         )
-        finish(self)
+        init_weights(self)
 
     def forward(self, z: Tensor) -> Tensor:
         """Decode latent codes."""
@@ -146,7 +146,7 @@ class Decoder(nn.Module):
 
 
 @contextmanager
-def drawn_from(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed torch's random draws in the `with` block; restore the global generator after it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -169,7 +169,7 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def finish(network: nn.Module) -> None:
+def init_weights(network: nn.Module) -> None:
     """Draw the weights, and lay them out channels last, in which convolutions run fastest."""
     network.apply(initialise)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

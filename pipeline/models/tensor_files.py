@@ -38,22 +38,26 @@ def parse_tensors(content: bytes, place: str) -> dict[str, Any]:
     """Parse the bytes of a file of `save_tensors`; `place` names the file in errors."""
     written, seal = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
     if sha256(written).digest() != seal:
-        raise InputError(f"{place}: not a whole checkpoint of ours: remove it, or train again")
+        raise InputError(
+            f"{place}: incomplete or foreign checkpoint file: remove it, or train again"
+        )
     try:
         tensors = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
-            f"{place}: not a whole checkpoint of ours: it holds more than plain data, "
+            f"{place}: incomplete or foreign checkpoint file: it holds more than plain data, "
             "which is not loaded: remove it, or train again"
         ) from None
     except Exception as error:  # torch raises anything, whatever the damage leads it to
         reason = " ".join(str(error).split(". ")[0].split())[:120]
         raise InputError(
-            f"{place}: not a whole checkpoint of ours: {reason or type(error).__name__}: remove "
-            "it, or train again"
+            f"{place}: incomplete or foreign checkpoint file: {reason or type(error).__name__}: "
+            "remove it, or train again"
         ) from None
     if not isinstance(tensors, dict):
-        raise InputError(f"{place}: not a whole checkpoint of ours: remove it, or train again")
+        raise InputError(
+            f"{place}: incomplete or foreign checkpoint file: remove it, or train again"
+        )
     return tensors
 
 
@@ -71,7 +75,9 @@ def parse_checkpoint(content: bytes, place: str, key: str) -> dict[str, Any]:
     tensors = parse_tensors(content, place)
     found, state = tensors.get("key"), tensors.get("state")
     if not isinstance(found, str) or not isinstance(state, dict):
-        raise InputError(f"{place}: not a whole checkpoint of ours: no key and state: remove it")
+        raise InputError(
+            f"{place}: incomplete or foreign checkpoint file: no key and state: remove it"
+        )
     if found != key:
         raise InputError(
             f"{place}: a checkpoint of other settings or data "

@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.common.errors import InputError
 from pipeline.common.names import Patches
 from pipeline.models.bag_scores import Tails
-from pipeline.models.detector import Detector, Labelled, build_detector, fitted_detector
+from pipeline.models.detector import Detector, LabelledWindows, build_detector, fitted_detector
 from pipeline.models.interface import method_of
 from pipeline.models.nets import NetShape
 from pipeline.models.tensor_files import load_tensors, save_tensors
@@ -85,7 +85,7 @@ def calibrated_model(
     rule: WindowRule,
     false_alarm_rate: float,
     provenance: dict[str, Any],
-    labelled: Labelled | None = None,
+    labelled: LabelledWindows | None = None,
 ) -> "TrainedModel":
     """Return the model of the best epoch, fitted to blocks of training normals and to labels.
 
@@ -145,7 +145,7 @@ class TrainedModel:
         """Build a detector with these weights, ready to score."""
         detector = build_detector(self.shape, self.networks, self.settings)
         if self.normals is not None:
-            detector.scorer.compare_with(self.normals)
+            detector.scorer.set_reference(self.normals)
         detector.scorer.head = self.head
         return detector
 
@@ -183,7 +183,7 @@ class TrainedModel:
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
             raise InputError(
-                f"{path}: not a model of ours: {reason}: run `dvc repro train`"
+                f"{path}: incomplete or foreign model file: {reason}: run `dvc repro train`"
             ) from None
         return model
 

@@ -92,7 +92,7 @@ class ShardCache:
                 f"{self._storage.child(path.name)}: damaged: remove the folder that it is in, "
                 "and run again to upload it"
             )
-        Shard(beside).close()  # the digest is of whoever wrote the manifest
+        Shard(beside).close()  # the manifest's author chose the digest: is it a shard?
         publish(beside, path)
 
     def _copy(self, name: str, target: Path) -> str:

@@ -167,7 +167,7 @@ def _resized(image: Image, size: int) -> Image:
     return np.asarray(resized, dtype=np.uint8).reshape(size, size, image.shape[2])
 
 
-def highest_apart(
+def top_non_overlapping(
     scores: NDArray[np.floating], origins: NDArray[np.int32], size: int, count: int
 ) -> list[int]:
     """Return up to `count` windows with the highest scores; of windows that overlap, the first.

@@ -14,7 +14,7 @@ from pipeline.scans.scan import ScanEntry
 from pipeline.settings.scans import Parts, SplitShares
 
 LABELS_USED = (
-    "training windows are also from bags with threats, outside of them: labels were used "
+    "bags with threats also give training windows, outside of the threats: labels were used "
     "(scans.normal_windows)"
 )
 

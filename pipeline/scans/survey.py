@@ -34,18 +34,18 @@ Bits = NDArray[np.bool_]  # (HASH_SIDE**2,)
 
 
 @dataclass(frozen=True)
-class Looked:
+class SurveyedScan:
     """The result of reading one scan.
 
     Attributes:
         pixels: SHA-256 of the image's shape and pixels.
-        likeness: perceptual hash of the image.
+        perceptual_hash: of the image.
         channels: number of channels of the image.
         objects: number of objects of each class, by the set's own names.
     """
 
     pixels: bytes
-    likeness: Bits
+    perceptual_hash: Bits
     channels: int
     objects: Mapping[str, int]
 
@@ -56,13 +56,13 @@ class Survey:
 
     Attributes:
         entries: the usable scans.
-        likenesses: (N, HASH_SIDE**2), perceptual hashes of `entries`.
+        perceptual_hashes: (N, HASH_SIDE**2), perceptual hashes of `entries`.
         objects: for each entry, the number of objects of each class, by the set's own names.
         bad: the scans that cannot be used, with the reasons.
     """
 
     entries: list[ScanEntry]
-    likenesses: NDArray[np.bool_]
+    perceptual_hashes: NDArray[np.bool_]
     objects: list[Mapping[str, int]]
     bad: list[BadInput]
 
@@ -76,9 +76,9 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda entry: _look(source, entry), entries)
         every = list(terminal.progress("survey", len(entries), "scan", looks))
-    counts = Counter(look.channels for look in every if isinstance(look, Looked))
+    counts = Counter(look.channels for look in every if isinstance(look, SurveyedScan))
     usual = max(counts, key=lambda channels: (counts[channels], channels), default=0)
-    kept: list[tuple[ScanEntry, Looked]] = []
+    kept: list[tuple[ScanEntry, SurveyedScan]] = []
     bad: list[BadInput] = []
     twins = _twins(entries, every)
     for entry, look in zip(entries, every, strict=True):
@@ -98,22 +98,22 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
             bad.append(BadInput(file, f"the same image as {first.files[0]}: remove one"))
         else:
             kept.append((entry, look))
-    likenesses = np.array([look.likeness for _, look in kept], dtype=np.bool_)
+    perceptual_hashes = np.array([look.perceptual_hash for _, look in kept], dtype=np.bool_)
     return Survey(
         [entry for entry, _ in kept],
-        likenesses.reshape(len(kept), HASH_SIDE**2),
+        perceptual_hashes.reshape(len(kept), HASH_SIDE**2),
         [look.objects for _, look in kept],
         bad,
     )
 
 
 def _twins(
-    entries: Sequence[ScanEntry], looks: Sequence["Looked | BadInput"]
+    entries: Sequence[ScanEntry], looks: Sequence["SurveyedScan | BadInput"]
 ) -> dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]]:
     """Group scans, with their objects, by the digest of their pixels."""
     found: dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]] = defaultdict(list)
     for entry, look in zip(entries, looks, strict=True):
-        if isinstance(look, Looked):
+        if isinstance(look, SurveyedScan):
             found[look.pixels].append((entry, look.objects))
     return found
 
@@ -129,7 +129,7 @@ def perceptual_hash(image: Image) -> Bits:
     return np.asarray(imagehash.phash(picture, HASH_SIDE).hash, dtype=np.bool_).ravel()
 
 
-def near_pairs(likenesses: NDArray[np.bool_], splits: Sequence[str]) -> NDArray[np.int32]:
+def near_pairs(perceptual_hashes: NDArray[np.bool_], splits: Sequence[str]) -> NDArray[np.int32]:
     """Return sorted pairs in different splits with hashes that differ in up to `NEAR_BITS` bits.
 
     Matrix products compare all pairs: 10,000 scans take about a second.
@@ -137,7 +137,7 @@ def near_pairs(likenesses: NDArray[np.bool_], splits: Sequence[str]) -> NDArray[
     Returns:
         (N, 3): the rows of both scans, and the number of bits that differ.
     """
-    signs = likenesses.astype(np.float32) * 2 - 1
+    signs = perceptual_hashes.astype(np.float32) * 2 - 1
     names = np.array(splits)
     found = [np.empty((0, 3), dtype=np.int32)]
     for top in range(0, len(signs), BLOCK):
@@ -161,7 +161,7 @@ def write_near_duplicates(path: Path, found: Survey, splits: Mapping[str, str]) 
     """
     rows = [row for row, entry in enumerate(found.entries) if entry.scan_id in splits]
     ids = [found.entries[row].scan_id for row in rows]
-    pairs = near_pairs(found.likenesses[rows], [splits[scan_id] for scan_id in ids])
+    pairs = near_pairs(found.perceptual_hashes[rows], [splits[scan_id] for scan_id in ids])
     table = [
         {
             "scan": ids[i],
@@ -176,7 +176,7 @@ def write_near_duplicates(path: Path, found: Survey, splits: Mapping[str, str]) 
     return len(pairs)
 
 
-def _look(source: ScanSource, entry: ScanEntry) -> Looked | BadInput:
+def _look(source: ScanSource, entry: ScanEntry) -> SurveyedScan | BadInput:
     try:
         scan = source.read(entry)
     except InputError as error:
@@ -184,4 +184,6 @@ def _look(source: ScanSource, entry: ScanEntry) -> Looked | BadInput:
     image = scan.image
     pixels = hashlib.sha256(repr(image.shape).encode())
     pixels.update(np.ascontiguousarray(image).data)
-    return Looked(pixels.digest(), perceptual_hash(image), image.shape[2], Counter(scan.objects))
+    return SurveyedScan(
+        pixels.digest(), perceptual_hash(image), image.shape[2], Counter(scan.objects)
+    )

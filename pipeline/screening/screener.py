@@ -12,9 +12,9 @@ from pipeline.models.detector import Detector
 from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.windows import (
     foreground_mask,
-    highest_apart,
     is_background,
     stitch,
+    top_non_overlapping,
     window_origins,
     window_pixels,
 )
@@ -113,7 +113,7 @@ class Screener:
         else:
             evidence = evidence_map(image, p_values, origins, rule.size)
         score = bag_score(p_values)
-        first = highest_apart(scores, origins, rule.size, LOOKS)
+        first = top_non_overlapping(scores, origins, rule.size, LOOKS)
         because = self.detector.explain(window_pixels(image, origins[first], rule))
         return ScreenedScan(
             p_value=float(self.tails.bags.p_values(np.array([score]))[0]),

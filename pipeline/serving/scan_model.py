@@ -134,4 +134,4 @@ def _array(content: bytes) -> Image:
         raise InputError(f"got {kind} {shape}, expected uint8 (H, W, C) in C's order")
     if math.prod(shape) != len(values):
         raise InputError(f"got {len(values)} bytes of pixels, expected {math.prod(shape)}")
-    return values.reshape(shape).copy()  # that of a file cannot be written
+    return values.reshape(shape).copy()  # the array of `frombuffer` is read-only

@@ -92,15 +92,16 @@ def sweep_name(key: str) -> str:
     return f"tune-{key[:16]}-{key_name()}"
 
 
-def say_if_of_others(storage: Storage, name: str) -> None:
+def warn_of_another_project(storage: Storage, name: str) -> None:
     """Print a line if the sweep is not in `storage`, but the same sweep of another project is."""
     filesystem, folder = storage.open()
     found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
     same = [each for each in found if each.base_name.startswith(f"{name.rpartition('-')[0]}-")]
     if same and name not in [each.base_name for each in same]:
         print(
-            f"{printable(same[0].path)}: this sweep, by a copy of the project with another key, so "
-            f"a new one starts: to resume this one, stop, copy that project's {KEY} here, rerun",
+            f"{printable(same[0].path)}: a copy of the project with another key began this sweep; "
+            f"a new sweep starts: to resume the old one, stop, copy that project's {KEY} here, and "
+            "rerun",
             file=terminal.err(),
         )
 

@@ -40,7 +40,7 @@ class SweepJob:
         model: the model settings; a trial replaces the searched ones.
         tune: the search space, the epochs of a trial, the seed.
         patches: absolute folder of the patches.
-        objective: the metric to maximise, `LABELLED` or `CRITERION` of `training.criterion`.
+        objective: the metric to maximise, `LABELLED_AUC` or `IMPLANT_AUC` of `training.criterion`.
         key: digest of everything that decides the sweep's result (`sweep_key`).
         shared: the uploaded patches, for nodes that cannot read the folder `patches`.
     """

@@ -44,9 +44,9 @@ from pipeline.sweeps.snapshots import (
     SealSnapshot,
     forget_local_copies,
     resumable_rungs,
-    say_if_of_others,
     set_rungs,
     sweep_name,
+    warn_of_another_project,
 )
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob, run_parallel_trial, run_trial
 from pipeline.sweeps.trials import ShowTrials, TrackTrials, collect_results
@@ -111,8 +111,8 @@ def run_sweep(
     name = sweep_name(job.key)
     sweep = storage.child(name)
     trainable = _trainable(job, sweep, trial or run_trial)
-    storage.say_if_others_write()
-    say_if_of_others(storage, name)
+    storage.warn_if_others_write()
+    warn_of_another_project(storage, name)
     with exclusive_lock(storage, name):
         rungs = resumable_rungs(sweep)
         forget_local_copies(name)

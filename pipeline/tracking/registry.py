@@ -1,4 +1,4 @@
-"""The registered models: `candidate` is the newest version, `champion` the one that screens."""
+"""The registered models: `candidate` is the newest version, `champion` the promoted one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

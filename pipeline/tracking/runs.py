@@ -141,7 +141,7 @@ def chosen_params(chosen: Mapping[str, Any]) -> dict[str, Any]:
 def _decided(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of all blocks, as `block.name`, without those that a sweep decides.
 
-    MLflow keeps the first value of a parameter: `chosen_params` gives it the one of the training.
+    MLflow keeps the first value of a parameter, so `chosen_params` logs the value of the training.
     """
     blocks = {name: block for name, block in parameters.items() if isinstance(block, Mapping)}
     flat = {f"{block}.{name}": v for block, values in blocks.items() for name, v in values.items()}

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from pipeline.common.errors import InputError
 from pipeline.common.metrics import auc
 from pipeline.common.names import Patches
-from pipeline.models.detector import Detector, Labelled
+from pipeline.models.detector import Detector, LabelledWindows
 from pipeline.models.neighbours import MOST_NORMALS
 from pipeline.patches.shard_file import BLOCK_ROWS
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 
-CRITERION = "implant_auc"  # validation normals against the same patches with implants
-LABELLED = "labelled_auc"  # normal against abnormal patches of the labelled validation scans
+IMPLANT_AUC = "implant_auc"  # validation normals against the same patches with implants
+LABELLED_AUC = "labelled_auc"  # normal against abnormal patches of the labelled validation scans
 MAX_PATCHES = 1024  # of each kind: enough for a rank statistic, cheap compared with an epoch
 
 
@@ -41,31 +41,34 @@ class Validation:
     labelled_abnormal: NDArray[np.bool_] | None = None
 
     def __call__(self, detector: Detector) -> dict[str, float]:
-        """Return metrics by name: always `CRITERION`, and `LABELLED` if there are labels."""
+        """Return metrics by name: `IMPLANT_AUC`, and `LABELLED_AUC` if there are labels.
+
+        Also the mean of each term of the score on the normals, as `validation_<term>`.
+        """
         scores = detector.score([self.normals])
         against = detector.score([self.implanted])
         metrics = {
-            CRITERION: _required_auc(scores.anomaly, against.anomaly),
+            IMPLANT_AUC: _auc_or_chance(scores.anomaly, against.anomaly),
             **{f"validation_{name}": float(term.mean()) for name, term in scores.terms.items()},
         }
         if self.labelled is not None and self.labelled_abnormal is not None:
             anomaly = detector.score([self.labelled]).anomaly
             abnormal = self.labelled_abnormal
-            metrics[LABELLED] = _required_auc(anomaly[~abnormal], anomaly[abnormal])
+            metrics[LABELLED_AUC] = _auc_or_chance(anomaly[~abnormal], anomaly[abnormal])
         return metrics
 
 
 def objective(labelled: PatchStore) -> str:
-    """Return a sweep's objective: `LABELLED` if `labelled` has both kinds, else `CRITERION`."""
+    """Return a sweep's objective: `LABELLED_AUC` with labels of both kinds, else `IMPLANT_AUC`."""
     normal = labelled.is_normal()
-    return LABELLED if normal.any() and not normal.all() else CRITERION
+    return LABELLED_AUC if normal.any() and not normal.all() else IMPLANT_AUC
 
 
 def load_validation(normals: PatchSource, seed: int, labelled: PatchStore | None) -> Validation:
     """Read up to `MAX_PATCHES` validation normals, and as many of each kind from `labelled`."""
     patches = read_rows(normals, spread(np.arange(len(normals)), MAX_PATCHES))
     implanted = implant(patches, np.random.default_rng([seed, len(patches)]))
-    if labelled is None or objective(labelled) == CRITERION:
+    if labelled is None or objective(labelled) == IMPLANT_AUC:
         return Validation(patches, implanted)
     normal = labelled.is_normal()
     rows = np.sort(
@@ -84,7 +87,7 @@ def training_normals(training: PatchSource) -> Iterator[Patches]:
         yield read_rows(training, rows[start : start + BLOCK_ROWS])
 
 
-def labelled_windows(store: PatchStore, bags: int) -> Labelled:
+def labelled_windows(store: PatchStore, bags: int) -> LabelledWindows:
     """Return the windows of the labelled training bags, which are read when a score is taught.
 
     Raises:
@@ -96,13 +99,15 @@ def labelled_windows(store: PatchStore, bags: int) -> Labelled:
             f"model.head: labelled, but {store.folder} has no window with a threat in its split "
             f"{store.split}: raise scans.labelled_training, or set model.head to none"
         )
-    return Labelled(store.blocks, abnormal, bags)
+    return LabelledWindows(store.blocks, abnormal, bags)
 
 
 def implant(patches: Patches, generator: np.random.Generator) -> Patches:
     """Lay a rotated piece of another patch over each patch, an eighth to half of the side long.
 
-    Pieces come from the same patches, so only the position and context of a piece are foreign.
+    These synthetic anomalies are akin to CutPaste's (Li et al., CVPR 2021), but transmissions are
+    multiplied. They rank epochs, and say nothing about the AUC on real threats. Pieces come from
+    the same patches, so only the position and context of a piece are foreign.
     """
     count, side = patches.shape[:2]
     implanted = patches.copy()
@@ -118,6 +123,6 @@ def implant(patches: Patches, generator: np.random.Generator) -> Patches:
     return implanted
 
 
-def _required_auc(normal: NDArray[np.float64], abnormal: NDArray[np.float64]) -> float:
-    found = auc(normal, abnormal)
+def _auc_or_chance(normal: NDArray[np.float64], abnormal: NDArray[np.float64]) -> float:
+    found = auc(normal, abnormal)  # None if a score is not a number: no reason to keep the epoch
     return 0.5 if found is None else found

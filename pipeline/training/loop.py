@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.common.files import code_digest, digest
-from pipeline.models.detector import Labelled, fitted_detector
+from pipeline.models.detector import LabelledWindows, fitted_detector
 from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.interface import Method, method_of
 from pipeline.models.nets import NetShape
@@ -27,7 +27,7 @@ from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.resources import WorkerRange, require_divisible
-from pipeline.training.criterion import CRITERION, Validation, training_normals
+from pipeline.training.criterion import IMPLANT_AUC, Validation, training_normals
 
 # The packages that decide the trained model: after an edit to one of them, training restarts.
 DECIDING = ("pipeline.common", "pipeline.models", "pipeline.patches", "pipeline.training")
@@ -131,13 +131,13 @@ def fit_without_training(
     settings: TrainSettings,
     patches: PatchSource,
     validate: Validation,
-    labelled: Labelled | None = None,
+    labelled: LabelledWindows | None = None,
 ) -> State:
     """Return the state that `train` would return, for a method without networks: of epoch 0."""
     shape, normals = net_shape(settings, patches), training_normals(patches)
     metrics: Metrics = {"epoch": 0}
     metrics |= validate(fitted_detector(shape, {}, settings.model, normals, labelled=labelled))
-    best = {"epoch": 0, "criterion": metrics[CRITERION], "networks": {}}
+    best = {"epoch": 0, "criterion": metrics[IMPLANT_AUC], "networks": {}}
     return {"epoch": 0, "history": [metrics], "best": best, "settings": asdict(settings)}
 
 
@@ -203,7 +203,7 @@ def _seed(*numbers: int) -> int:
 
 def _advance(state: State, model: Gan, metrics: Metrics, networks: State) -> State:
     """Return the state after one more epoch; an epoch replaces the best one only if better."""
-    criterion = metrics.get(CRITERION)  # rank 0 alone validates, and rank 0's state is kept
+    criterion = metrics.get(IMPLANT_AUC)  # rank 0 alone validates, and rank 0's state is kept
     best = state["best"]
     if criterion is not None and (best is None or criterion > best["criterion"]):
         kept = {name: _clone(network) for name, network in networks.items()}

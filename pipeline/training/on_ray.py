@@ -117,7 +117,7 @@ def train_on_ray(
     require_capacity("train.workers", least, resources.each)
     name = f"train-{job.key[:16]}"
     filesystem, folder = storage.child(name).open()
-    storage.say_if_others_write()
+    storage.warn_if_others_write()
     with exclusive_lock(storage, name), _showing_epochs(filesystem, folder, job.settings.epochs):
         training = partial(fit, job, workers, resources, storage, name, callbacks)
         retry_writes(lambda: _attempt(training), folder)

@@ -12,9 +12,9 @@ from pipeline.models.convolutions import (
     FromPointConv2d,
     HalvingConv2d,
     WholeMapConv2d,
-    columns,
+    col2im,
+    im2col,
     join,
-    overlay,
 )
 
 SIDES = [1, 2, 4, 8]  # of the smaller map; 8 is left to the plain convolution
@@ -87,10 +87,10 @@ def test_join_is_cat() -> None:
     assert torch.equal(torch.cat(found, dim=1), weights)
 
 
-def test_overlay_is_the_transpose_of_columns() -> None:
+def test_col2im_is_the_transpose_of_im2col() -> None:
     x, rows = some_maps(2, 6), some_maps(32, 3).permute(0, 2, 3, 1).contiguous()
-    left = (columns(x) * rows.view(-1, 32)).sum()
-    torch.testing.assert_close(left, (x * overlay(rows)).sum(), rtol=1e-12, atol=1e-12)
+    left = (im2col(x) * rows.view(-1, 32)).sum()
+    torch.testing.assert_close(left, (x * col2im(rows)).sum(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_gradients_of_a_join_are_dense() -> None:
         assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_columns_are_what_each_place_of_the_kernel_sees() -> None:
+def test_im2col_has_what_each_place_of_the_kernel_sees() -> None:
     x = some_maps(2, 6)
-    padded, found = pad(x, (1, 1, 1, 1)), columns(x)
+    padded, found = pad(x, (1, 1, 1, 1)), im2col(x)
     places = [(n, y, z) for n in range(3) for y in range(0, 6, 2) for z in range(0, 6, 2)]
     assert found.shape == (len(places), 32)
     for row, (n, y, z) in zip(found, places, strict=True):

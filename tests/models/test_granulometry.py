@@ -163,7 +163,9 @@ def test_a_model_without_whole_normals_is_refused(
     given = [windows(range(9))]
     model = calibrated_model(SHAPE, best, SETTINGS, given, [judged], scans, rule, 0.1, {})
     replace(model, normals=normals).save(tmp_path / "model.pt")
-    with pytest.raises(InputError, match=rf"model\.pt: not a model of ours: {message}"):
+    with pytest.raises(
+        InputError, match=rf"model\.pt: incomplete or foreign model file: {message}"
+    ):
         TrainedModel.load(tmp_path / "model.pt")
 
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from pipeline.common.errors import InputError
 from pipeline.common.names import TEST
 from pipeline.models.attenuation import MAPS, attenuation_maps
-from pipeline.models.detector import Detector, Labelled
+from pipeline.models.detector import Detector, LabelledWindows
 from pipeline.models.detector import fitted_detector as fitted
 from pipeline.models.methods.granulometry.head import fit
 from pipeline.models.methods.granulometry.method import GranulometryScorer
@@ -61,7 +61,7 @@ def in_blocks() -> Iterator[np.ndarray]:
     yield both[17:]
 
 
-LABELLED = Labelled(in_blocks, ABNORMAL, bags=4)
+LABELLED = LabelledWindows(in_blocks, ABNORMAL, bags=4)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_a_kind_of_window_that_was_labelled_scores_higher_than_without_labels(
     """Metal over a window is evidence without labels too, but that of thick normal blocks more."""
     assert share_above(fitted(SHAPE, {}, SETTINGS, [NORMALS])) < 0.7
     assert share_above(detector) > 0.8
-    swapped = Labelled(in_blocks, ~ABNORMAL, bags=4)
+    swapped = LabelledWindows(in_blocks, ~ABNORMAL, bags=4)
     assert share_above(fitted(SHAPE, {}, TAUGHT, [NORMALS], labelled=swapped)) < 0.5
 
 
@@ -202,7 +202,9 @@ def test_a_damaged_head_is_refused(
     path = tmp_path / "model.pt"
     model.save(path)
     save_tensors(path, {**load_tensors(path), part: value})
-    with pytest.raises(InputError, match=rf"model\.pt: not a model of ours: .*{reason}"):
+    with pytest.raises(
+        InputError, match=rf"model\.pt: incomplete or foreign model file: .*{reason}"
+    ):
         TrainedModel.load(path)
 
 

@@ -21,7 +21,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import LAMBDAS
 from pipeline.settings.windows import WindowRule
-from pipeline.training.criterion import CRITERION, load_validation
+from pipeline.training.criterion import IMPLANT_AUC, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
 from tests.darkness import DarknessScorer
 from tests.models.methods import METHODS, method_named, settings_of
@@ -70,7 +70,7 @@ def test_resumed_equals_uninterrupted_and_the_same_seed_repeats(
     resumed = train(settings, store, validation, Worker(), keep, resume=states[0])
     assert same(resumed, whole)
     detector = build_detector(net_shape(settings, store), whole["best"]["networks"], settings.model)
-    assert validation(detector)[CRITERION] == whole["best"]["criterion"]
+    assert validation(detector)[IMPLANT_AUC] == whole["best"]["criterion"]
 
 
 @pytest.mark.parametrize("name", METHODS)

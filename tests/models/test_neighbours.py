@@ -19,7 +19,7 @@ from pipeline.models.pixels import to_tensor
 from pipeline.models.trained_model import TrainedModel, calibrated_model
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LatentScore, ModelSettings
-from pipeline.training.criterion import CRITERION, load_validation, training_normals
+from pipeline.training.criterion import IMPLANT_AUC, load_validation, training_normals
 from pipeline.training.loop import CPU, State, TrainSettings, Worker, net_shape, train
 from tests.tiny import EXTRACT, LOSSES, MODEL
 
@@ -100,8 +100,8 @@ def test_a_patch_s_score_is_its_distance_from_training_normals(
     store, test = PatchStore(patches, TRAIN_SPLIT), PatchStore(patches, TEST)
     seen, x = store.read(0, len(store)), test.read(0, len(test))
     with torch.no_grad():
-        neighbourly = cast(SkipGanomalyScorer, detector.scorer).neighbourly
-        of_test, of_seen = (neighbourly(to_tensor(each, CPU)) for each in (x, seen))
+        neighbour_features = cast(SkipGanomalyScorer, detector.scorer).neighbour_features
+        of_test, of_seen = (neighbour_features(to_tensor(each, CPU)) for each in (x, seen))
     expected = by_scikit_learn(of_test.numpy(), of_seen.numpy())
     np.testing.assert_allclose(detector.score([x]).anomaly, expected, rtol=1e-3)
 
@@ -111,7 +111,7 @@ def test_the_best_epoch_is_chosen_by_that_score(
 ) -> None:
     state, model = trained
     validation = load_validation(PatchStore(patches, VALIDATION), 0, labelled=None)
-    assert validation(model.detector())[CRITERION] == state["history"][0][CRITERION]
+    assert validation(model.detector())[IMPLANT_AUC] == state["history"][0][IMPLANT_AUC]
 
 
 def test_the_honest_protocol_scores_so_and_the_reference_as_its_code_does(

@@ -16,10 +16,10 @@ from pipeline.models.nets import (
     Encoder,
     FeatureLayer,
     NetShape,
-    drawn_from,
     features_of_both,
     leaky_relu,
     relu,
+    seeded,
 )
 from tests.models.plain import assert_same_network, halving
 
@@ -110,7 +110,7 @@ def test_features_of_both_are_those_of_each_alone(training: bool) -> None:
 
 def test_the_global_generator_is_left_as_it_was() -> None:
     before = torch.get_rng_state()
-    with drawn_from(5):
+    with seeded(5):
         drawn = torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(5)))

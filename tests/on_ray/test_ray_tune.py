@@ -20,7 +20,7 @@ from pipeline.models.tensor_files import load_tensors
 from pipeline.patches.store import PatchStore
 from pipeline.settings.search_space import apply
 from pipeline.tracking.runs import BEST_TAG
-from pipeline.training.criterion import LABELLED, load_validation
+from pipeline.training.criterion import LABELLED_AUC, load_validation
 from pipeline.training.loop import TrainSettings, Worker, train
 from tests.on_ray.conftest import ON_RAY, STORAGE, RunHere
 from tests.on_ray.jobs import GRID, TUNE
@@ -97,7 +97,7 @@ def test_a_sweep_killed_and_started_again(
         run = runs.pop(f"trial-{trial['trial']}")
         assert run.info.status == "FINISHED"
         assert run.data.tags["mlflow.parentRunId"] == result["sweep_run"]
-        assert run.data.metrics["objective"] == run.data.metrics[LABELLED]
+        assert run.data.metrics["objective"] == run.data.metrics[LABELLED_AUC]
         assert "lambda_con" in run.data.params
     assert all(run.info.status == "KILLED" for run in runs.values())
 

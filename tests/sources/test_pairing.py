@@ -104,8 +104,8 @@ def test_a_clash_names_four_of_its_files() -> None:
     found = pair(SET, [*images, *paths("t/b.png")], [*labels, *paths("t/c.txt")])
     assert (found.labels, found.alone) == ({}, paths("t/c.txt"))
     reason = (
-        f"which labels are whose cannot be told of {SET}/x/a.png, {SET}/y/a.png, {SET}/z/a.png, "
-        f"{SET}/t/a.txt: rename some"
+        f"cannot tell which labels belong to which image: {SET}/x/a.png, {SET}/y/a.png, "
+        f"{SET}/z/a.png, {SET}/t/a.txt: rename some"
     )
     assert found.clashes == dict.fromkeys([*images, *labels], reason)
 

@@ -133,7 +133,7 @@ def test_labels_that_could_be_several_images_are_named(
         stage({**files, **in_folder("images"), "labels/normal0.txt": "", "data.yaml": NAMES})
     text = capsys.readouterr().err
     for name in files:
-        assert f"bad input: set/{name}: which labels are whose cannot be told" in text
+        assert f"bad input: set/{name}: cannot tell which labels belong" in text
 
 
 @pytest.mark.parametrize("place", ["labels", "elsewhere"])

@@ -130,7 +130,7 @@ def _take(
         found |= pairs
         return
     shown = ", ".join(str(path) for path in (*images, *labels)[:SHOWN])
-    reason = f"which labels are whose cannot be told of {shown}: rename some"
+    reason = f"cannot tell which labels belong to which image: {shown}: rename some"
     clashes |= dict.fromkeys((*images, *labels), reason)
 
 

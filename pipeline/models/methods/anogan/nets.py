@@ -2,12 +2,12 @@
 
 from torch import nn
 
-from pipeline.models.nets import Decoder, Discriminator, NetShape, drawn_from
+from pipeline.models.nets import Decoder, Discriminator, NetShape, seeded
 
 
 def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
     """Build G and D with weights drawn from `seed` alone; f(.) is an intermediate layer of D."""
-    with drawn_from(seed):
+    with seeded(seed):
         return {
             "generator": Decoder(shape),
             "discriminator": Discriminator(shape, "penultimate"),

@@ -17,8 +17,8 @@ from pipeline.models.nets import (
     Encoder,
     NetShape,
     down,
-    drawn_from,
-    finish,
+    init_weights,
+    seeded,
 )
 
 
@@ -40,7 +40,7 @@ class PairDiscriminator(nn.Module):
         self.codes = nn.Sequential(nn.Linear(shape.latent_dim, of_code), nn.LeakyReLU(LEAK))
         self.both = nn.Sequential(nn.Linear(of_patch + of_code, of_both), nn.LeakyReLU(LEAK))
         self.classifier = nn.Linear(of_both, 1)
-        finish(self)
+        init_weights(self)
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits of "real", (N,), and f(x, z), (N, 16 ndf), of x (N, C, S, S), z (N, d)."""
@@ -50,7 +50,7 @@ class PairDiscriminator(nn.Module):
 
 def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
     """Build G, E and D with weights drawn from `seed` alone."""
-    with drawn_from(seed):
+    with seeded(seed):
         return {
             "generator": Decoder(shape),
             "encoder": Encoder(shape),

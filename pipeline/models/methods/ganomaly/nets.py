@@ -5,7 +5,7 @@ Shapes: N patches, C channels, S the patch's side, d = latent_dim.
 
 from torch import Tensor, nn
 
-from pipeline.models.nets import Decoder, Discriminator, Encoder, NetShape, drawn_from
+from pipeline.models.nets import Decoder, Discriminator, Encoder, NetShape, seeded
 
 
 class Generator(nn.Module):
@@ -26,7 +26,7 @@ class Generator(nn.Module):
 
 def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
     """Build G and D with weights drawn from `seed` alone; f(.) is an intermediate layer of D."""
-    with drawn_from(seed):
+    with seeded(seed):
         return {
             "generator": Generator(shape),
             "discriminator": Discriminator(shape, "penultimate"),

@@ -103,11 +103,11 @@ class GranulometryScorer(Scorer):
 
     def fit(self, normals: Iterable[Tensor]) -> None:
         """Keep the terms of training normals."""
-        self.compare_with(torch.cat([self.features(x) for x in normals]))
+        self.set_reference(torch.cat([self.features(x) for x in normals]))
 
-    def compare_with(self, normals: Tensor) -> None:
+    def set_reference(self, normals: Tensor) -> None:
         """Take the tails of the terms of training normals, (M, terms)."""
-        super().compare_with(normals)
+        super().set_reference(normals)
         self.tails = [RightTail.of(column) for column in normals.cpu().numpy().T]
 
     def fit_head(self, labelled: Iterable[Tensor], abnormal: NDArray[np.bool_]) -> None:

@@ -22,7 +22,8 @@ def granulometry(maps: Patches, radii: Sequence[int] = RADII) -> NDArray[np.floa
     """Return mean and maximum of each opened map, (N, maps, statistics, radii), from 0 to 1.
 
     Args:
-        maps: (N, S, S, M) uint8. Outside of the windows nothing is known.
+        maps: (N, S, S, M) uint8. The part of a disc outside of a window is ignored, so at the edge
+            a piece survives a disc of radius r if r + 1 pixels of it are in the window.
         radii: of the discs, in pixels, ascending.
     """
     planes = np.ascontiguousarray(maps.transpose(0, 3, 1, 2))

@@ -36,20 +36,20 @@ class SkipGanomalyScorer(Scorer):
         if self.latent_score == "distance":
             distance = latent_distance(*features_of_both(self.discriminator, x, x_hat))
         else:
-            distance = self.neighbours(self.neighbourly(x))
+            distance = self.neighbours(self.neighbour_features(x))
         return {"residual": residual(x, x_hat), "latent": distance}
 
     def fit(self, normals: Iterable[Tensor]) -> None:
         """Keep the features of training normals, if L is the distance from them."""
         if self.latent_score != "distance":
-            self.compare_with(torch.cat([self.neighbourly(x) for x in normals]))
+            self.set_reference(torch.cat([self.neighbour_features(x) for x in normals]))
 
-    def compare_with(self, normals: Tensor) -> None:
+    def set_reference(self, normals: Tensor) -> None:
         """Measure distances from the features of training normals, (M, d)."""
-        super().compare_with(normals)
+        super().set_reference(normals)
         self.neighbours = NormalFeatures(normals)
 
-    def neighbourly(self, x: Tensor) -> Tensor:
+    def neighbour_features(self, x: Tensor) -> Tensor:
         """Return the features to find neighbours by: f(x), or those of D's first convolution."""
         if self.latent_score == "early_neighbours":
             return cast(Discriminator, self.discriminator).early_features(x)

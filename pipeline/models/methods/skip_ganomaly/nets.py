@@ -19,10 +19,10 @@ from pipeline.models.nets import (
     Discriminator,
     NetShape,
     down,
-    drawn_from,
-    finish,
+    init_weights,
     leaky_relu,
     relu,
+    seeded,
     up,
 )
 
@@ -67,7 +67,7 @@ class Generator(nn.Module):
                 ),
             ]
         )
-        finish(self)
+        init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct x, (N, C, S, S) in [-1, 1], as x_hat of the same shape and range."""
@@ -83,5 +83,5 @@ class Generator(nn.Module):
 
 def build_networks(shape: NetShape, seed: int) -> dict[str, nn.Module]:
     """Build G and D with weights drawn from `seed` alone."""
-    with drawn_from(seed):
+    with seeded(seed):
         return {"generator": Generator(shape), "discriminator": Discriminator(shape)}
