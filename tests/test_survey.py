@@ -11,6 +11,7 @@ from pipeline.common.names import TEST, TRAIN
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.sources.yolo import YoloSource
 from pipeline.scans.survey import (
     BLOCK,
     HASH_SIDE,
@@ -20,6 +21,8 @@ from pipeline.scans.survey import (
     survey,
     write_near_duplicates,
 )
+from tests.sources.sets import noise, write_set
+from tests.sources.test_public_layouts import GUN
 from tests.tiny import write_image
 
 
@@ -109,6 +112,27 @@ def test_of_equal_pictures_the_first_is_kept_or_none_where_their_objects_differ(
         BadInput(c, others.format(e, d)),
         BadInput(d, others.format(e, c)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "same"),
+    [
+        (f"{GUN}\n", True),
+        (f"{GUN}\n{GUN}\n", False),
+        ("0 0.5 0.3125 0.4 0.375\n", False),
+        ("1 0.4 0.3125 0.4 0.375\n", False),
+    ],
+)
+def test_equal_pictures_with_more_objects_or_elsewhere_differ(
+    tmp_path: Path, labels: str, same: bool
+) -> None:
+    image = noise(0)
+    write_set(tmp_path, {"images/a.png": image, "labels/a.txt": GUN, "images/b.png": image,
+                         "labels/b.txt": labels, "data.yaml": "names: [gun, knife]"})  # fmt: skip
+    source = YoloSource(tmp_path, ClassMap({"*": "threat"}))
+    found = survey(source, source.listing().entries)
+    assert [entry.scan_id for entry in found.entries] == ["images/a"] * same
+    assert len(found.bad) == (1 if same else 2)
 
 
 def test_pictures_of_equal_bytes_and_other_shapes_are_not_equal(tmp_path: Path) -> None:

@@ -184,4 +184,12 @@ def _indices(image: Image.Image) -> Pixels:
             f"expected a mask of one 8-bit channel, got pixels of kind {image.mode}: "
             "save it as 8-bit grey PNG"
         )
+    if pages_of(image) > 1:
+        raise RefusedError("several pictures in one file, expected a mask of one")
+    palette = image.getpalette() if image.mode == "P" else None
+    if palette and any(palette[:3]):
+        raise RefusedError(
+            f"a palette whose index 0, the background, has the colour {palette[:3]}, expected "
+            "black: save it as 8-bit grey PNG"
+        )
     return np.asarray(image)

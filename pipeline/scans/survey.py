@@ -42,12 +42,14 @@ class SurveyedScan:
         perceptual_hash: of the image.
         channels: number of channels of the image.
         objects: number of objects of each class, by the set's own names.
+        labels: class and SHA-256 of the mask of each region, sorted.
     """
 
     pixels: bytes
     perceptual_hash: Bits
     channels: int
     objects: Mapping[str, int]
+    labels: tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Survey:
 def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     """Read every scan, in threads.
 
-    Of identical scans the first is kept, or none if their objects differ. If numbers of channels
-    differ, only scans with the most frequent number are kept.
+    Of identical scans the first is kept, or none if their objects or masks differ. If numbers of
+    channels differ, only scans with the most frequent number are kept.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(lambda entry: _look(source, entry), entries)
@@ -88,7 +90,10 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
         elif look.channels != usual:
             reason = f"{look.channels} channels, but {counts[usual]} of {counts.total()} scans have"
             bad.append(BadInput(file, f"{reason} {usual}: a set has one number of channels"))
-        elif len({(twin.classes, *sorted(objects)) for twin, objects in twins[look.pixels]}) > 1:
+        elif any(
+            twin.objects != look.objects or twin.labels != look.labels
+            for _, twin in twins[look.pixels]
+        ):
             others = [str(t.files[0]) for t, _ in twins[look.pixels] if t is not entry]
             reason = (
                 f"the same image as {', '.join(others)}, with other objects: keep the right one"
@@ -108,13 +113,13 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
 
 
 def _twins(
-    entries: Sequence[ScanEntry], looks: Sequence["SurveyedScan | BadInput"]
-) -> dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]]:
-    """Group scans, with their objects, by the digest of their pixels."""
-    found: dict[bytes, list[tuple[ScanEntry, Mapping[str, int]]]] = defaultdict(list)
+    entries: Sequence[ScanEntry], looks: Sequence[SurveyedScan | BadInput]
+) -> dict[bytes, list[tuple[ScanEntry, SurveyedScan]]]:
+    """Group scans by the digest of their pixels."""
+    found: dict[bytes, list[tuple[ScanEntry, SurveyedScan]]] = defaultdict(list)
     for entry, look in zip(entries, looks, strict=True):
         if isinstance(look, SurveyedScan):
-            found[look.pixels].append((entry, look.objects))
+            found[look.pixels].append((entry, look))
     return found
 
 
@@ -184,6 +189,14 @@ def _look(source: ScanSource, entry: ScanEntry) -> SurveyedScan | BadInput:
     image = scan.image
     pixels = hashlib.sha256(repr(image.shape).encode())
     pixels.update(np.ascontiguousarray(image).data)
+    labels = (
+        (region.class_name, hashlib.sha256(np.packbits(region.mask).data).digest())
+        for region in scan.regions
+    )
     return SurveyedScan(
-        pixels.digest(), perceptual_hash(image), image.shape[2], Counter(scan.objects)
+        pixels.digest(),
+        perceptual_hash(image),
+        image.shape[2],
+        Counter(scan.objects),
+        tuple(sorted(labels)),
     )

@@ -72,6 +72,7 @@ def test_copies_of_labelled_images_are_told_what_to_do(tmp_path: Path) -> None:
     [
         ("1 2 3 4", True),
         ("gun 1 2 3 -4.5e1", True),
+        ("10 5,30;5 gun 0", True),
         ("1 2 3", False),
         ("1 2 x 4", False),
         ("1 2 3 4\n\nand words", True),  # half of the lines
@@ -80,10 +81,12 @@ def test_copies_of_labelled_images_are_told_what_to_do(tmp_path: Path) -> None:
         ("", False),
     ],
 )
-def test_labels_are_text_of_which_half_the_lines_end_in_four_numbers(
+def test_labels_are_text_of_which_half_the_lines_hold_four_numbers(
     tmp_path: Path, text: str, labels: bool
 ) -> None:
     (tmp_path / "a.txt").write_text(text)
     assert looks_like_labels(tmp_path / "a.txt") == labels
     (tmp_path / "Readme.a.txt").write_text(text)
     assert not looks_like_labels(tmp_path / "Readme.a.txt")
+    (tmp_path / "notebook.txt").write_text(text)
+    assert looks_like_labels(tmp_path / "notebook.txt") == labels

@@ -1,5 +1,6 @@
 """With `scans.bad_input: skip` or unusual files, an image whose labels may be lost is no normal."""
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.common.errors import InputError
 from pipeline.scans.sources.registry import open_source
@@ -154,6 +156,27 @@ def test_an_image_that_two_coco_files_list_is_left_out(stage: Stage) -> None:
     assert found.classes()["normal4"] == ("gun",)
 
 
+@pytest.mark.parametrize(
+    ("json_file", "prefix"),
+    [
+        ("annotations/instances_train.json", ""),
+        ("train/_annotations.coco.json", ""),
+        ("all.json", "/data/test/sets/train/"),
+        ("all.json", "train/"),
+    ],
+)
+def test_labels_of_another_part_are_not_an_image_s(
+    stage: Stage, capsys: pytest.CaptureFixture[str], json_file: str, prefix: str
+) -> None:
+    listed = coco([f"{prefix}1.png", f"{prefix}2.png"], {f"{prefix}1.png": {}})
+    names = [f"images/normal{n}.png" for n in range(8)]
+    files = {**in_folder("images"), "images/test/1.png": None, "images/test/2.png": None,
+             json_file: listed, "normals.json": coco(names, {})}  # fmt: skip
+    with pytest.raises(InputError, match=r"scans\.classes: no scan has gun|2 bad files"):
+        stage(files, source="coco")
+    assert f"image '{prefix}2.png' could be any of 1, such as" in capsys.readouterr().err
+
+
 def test_coco_files_tell_equal_names_apart_by_their_part(stage: Stage) -> None:
     images = {**in_folder("images/train"), **in_folder("images/test")}
     names = [f"normal{number}.png" for number in range(8)]
@@ -237,6 +260,22 @@ def test_btad_s_names_of_normal_and_defect(stage: Stage) -> None:
     assert len(found.rows) == 10
 
 
+def test_a_mask_whose_background_is_not_index_0_is_refused(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = Image.fromarray(np.eye(40, 50, dtype=np.uint8))
+    mask.putpalette([255, 255, 255, 0, 0, 0])
+    mask.save(inverted := io.BytesIO(), "PNG")
+    mask.putpalette([0, 0, 0, 255, 255, 255])
+    mask.save(right := io.BytesIO(), "PNG")
+    files = {**in_folder("train/good"), "test/hole/0.png": None, "test/hole/1.png": None,
+             "ground_truth/hole/0_mask.png": inverted.getvalue(),
+             "ground_truth/hole/1_mask.png": right.getvalue()}  # fmt: skip
+    found = stage(files, source="mvtec", classes={}, bad_input="skip")
+    assert "index 0, the background, has the colour [255, 255, 255]" in capsys.readouterr().err
+    assert {name for name, classes in found.classes().items() if classes} == {"test/hole/1"}
+
+
 def test_roboflow_s_copies_of_two_classes_are_not_one_bag(stage: Stage) -> None:
     files = {f"{part}/{name}/00{number}_jpg.rf.{part}{number}.jpg": None
              for part in ("train", "test") for name in ("normal", "gun") for number in range(6)
@@ -257,7 +296,9 @@ def test_roboflow_s_copies_of_two_classes_are_not_one_bag(stage: Stage) -> None:
         ("<annotation><object><name>gun</name><robndbox/></object></annotation>",
          "object 1: no <bndbox>: export upright boxes as Pascal VOC"),
         ("<annotation><o><object><bndbox/></object></o></annotation>",
-         "a <bndbox> outside of an <object>"),
+         "no <object> directly below <annotation>, but a <object>: expected Pascal VOC"),
+        ("<annotation><bndbox/></annotation>", "no <object> directly below <annotation>"),
+        (GUN_XML.replace("</bndbox>", "</bndbox><bndbox/>"), "object 1: more than one <bndbox>"),
     ],
 )  # fmt: skip
 def test_xml_that_cannot_be_used_is_named(
@@ -328,6 +369,10 @@ BAGS = "file,bag_id\n" + "".join(f"normal{n}.png,bag{n}\n" for n in range(8))
         ({"bags.csv": BAGS}, {"group": {"table": "bags.csv", "scan": "file", "bag": "bag_id"}}),
         ({"meta.csv": "image,train,gun\n" + "normal1.png,1,False\n"}, {}),
         ({"README.txt": "scans 100 20 30 150\n"}, {}),
+        ({"scanner.csv": "file,kV,mA\n" + "normal1.png,160,2.5\n"}, {}),
+        ({"losses.csv": "".join(f"{n},0.1,0.2,0.3,0.4\n" for n in range(9))}, {}),
+        ({"model.json": '{"labels": ["gun", "knife"], "image": {"width": 50}}'}, {}),
+        ({"empty.json": ""}, {}),
         ({"labels.zip": b"PK"}, {"unannotated": "normal"}),
         ({"annotations/i.json": coco(["a.png"], {"a.png": {}})}, {"unannotated": "normal"}),
         ({"images/normal1.json": '{"kV": 160}', "images/normal2.xml": xml()}, {}),
@@ -348,6 +393,29 @@ def test_backgrounds_beside_files_that_say_nothing_of_them_are_normal(
         {"annotations/i.json": coco(["b.png"], {"b.png": {}})},
         {"annotations.xml": "<annotations><image name='b.png'><box/></image></annotations>"},
         {"all.txt": "images/b.png 10 5 30 20 0\n"},
+        {"train.txt": "images/b.png 10,5,30,20,0\nimages/normal0.png\n"},
+        {"all.txt": "images/b.png,10,5,30,20,gun\n"},
+        {"a.tsv": "b.png\tgun\t10\t5\t30\t20\n"},
+        {"b.csv": "B.PNG;gun;10;5;30;20\n"},
+        {"via.csv": 'b.png,99,"{}",1,0,"{""name"":""rect"",""x"":10,""y"":5}","{}"\n'},
+        {"utf16.csv": "file,w,h,class,x,y\nx/b.png,50,40,gun,10,5\n".encode("utf-16")},
+        {
+            "annotations/i.json": coco(
+                [f"{n:05}.png" for n in range(900)] + ["b.png"], {"b.png": {}}
+            )
+        },
+        {
+            "annotations.xml": "<annotations>"
+            + "<image name='c.png'/>" * 4000
+            + "<image name='b.png'><mask/></image></annotations>"
+        },
+        {"min.json": '[{"image": "b.png", "label": [{"rectanglelabels": ["gun"]}]}]'},
+        {"labels.json": '{"labels": {"b": [{"label": "gun"}]}}'},
+        {"samples.ndjson": '{"ground_truth": {"detections": [{"label": "gun"}]}}'},
+        {"ground_truth/b.png": np.ones((40, 50, 3), dtype=np.uint8)},
+        {"SegmentationClassPNG/b.png": np.ones((40, 50, 3), dtype=np.uint8)},
+        {"labels/b.png": np.ones((40, 50, 3), dtype=np.uint8)},
+        {"images/b_gt.png": np.ones((40, 50, 3), dtype=np.uint8)},
         {"masks/b_mask.png": np.ones((40, 50, 1), dtype=np.uint8)},
     ],
 )

@@ -39,7 +39,7 @@ def test_an_image_of_two_parts_has_none_and_a_part_may_have_two_lists(tmp_path: 
     assert found.notes() == {note: 1}
 
 
-@pytest.mark.parametrize("line", ["gone", "a b 1", "a 1 2", "1 a"])
+@pytest.mark.parametrize("line", ["gone", "a b 1", "a 1 2", "1 a", "a 2"])
 def test_a_list_with_a_line_that_names_no_image_is_not_followed(tmp_path: Path, line: str) -> None:
     found = lists_of(tmp_path, train=f"a\n{line}\n", test=f"{line}\nb\n", val="e\n")
     assert parts(found) == {"e": "validation"}
@@ -50,5 +50,8 @@ def test_a_list_with_a_line_that_names_no_image_is_not_followed(tmp_path: Path, 
 
 
 def test_what_names_no_image_or_no_part_or_cannot_be_read_is_no_list(tmp_path: Path) -> None:
-    found = lists_of(tmp_path, train="labels\nof May\n", names="a\n", test=b"a\n\xff\n", val="")
+    boxes = "a.png 10,5,30,20,0\nb.png\n"
+    found = lists_of(
+        tmp_path, train="labels\nof May\n", names="a\n", test=b"a\n\xff\n", val="", valid=boxes
+    )
     assert found == PartLists({}, [], [], [])

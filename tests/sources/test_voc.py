@@ -175,7 +175,7 @@ def test_a_polygon_is_filled_and_one_out_of_reach_is_named(
         ("<object><name> </name><bndbox/></object>", "an <object> without <name>"),
         ("<object><bndbox/></object>", "an <object> without <name>"),
         ("<o><object><bndbox/></object></o>",
-         "a <bndbox> outside of an <object>: expected Pascal VOC"),
+         "no <object> directly below <annotation>, but a <object>: expected Pascal VOC"),
     ],
 )  # fmt: skip
 def test_an_object_of_another_form_is_named(

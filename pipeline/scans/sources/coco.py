@@ -12,12 +12,19 @@ from supervision.dataset.formats.coco import coco_annotations_to_detections
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, read_json
 from pipeline.scans.bad_input import BadInput, as_bad
-from pipeline.scans.scan import Mask, ScanEntry, SetFiles
+from pipeline.scans.scan import Mask, Part, ScanEntry, SetFiles
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
 from pipeline.scans.sources.folders import ALL_NORMAL, list_files
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
-from pipeline.scans.sources.pairing import by_end, find_by_end, loose_stem, part_in_name, part_of
+from pipeline.scans.sources.pairing import (
+    by_end,
+    find_by_end,
+    loose_stem,
+    part_in_name,
+    part_of,
+    part_of_folders,
+)
 from pipeline.settings.scans import Unannotated
 
 Record = dict[str, Any]  # one JSON object
@@ -201,9 +208,25 @@ class ImageFinder:
 
         Of several images with this end, it returns the only one in or below the JSON file's folder,
         or in the part of the set that the JSON file's name contains. For an absolute path, or a
-        path with "..", it returns the image whose path shares the longest end.
+        path with "..", it returns the image whose path shares the longest end. An image of another
+        part than the item's is not returned.
         """
         written = PurePosixPath(item.name.replace("\\", "/"))
+        found = self._find(item, written)
+        if found is None:
+            return None
+        parts = {self._part(item, written), part_of(self._folder, found)} - {None}
+        return found if len(parts) < 2 else None
+
+    def _part(self, item: Annotated, written: PurePosixPath) -> Part | None:
+        """Return the part that the written path, the JSON file's folder or its name says."""
+        return (
+            part_of_folders(reversed(written.parts[:-1]))
+            or part_of(self._folder, item.path)
+            or part_in_name(item.path.stem)
+        )
+
+    def _find(self, item: Annotated, written: PurePosixPath) -> Path | None:
         direct = Path(os.path.normpath(item.path.parent / written))
         if direct in self._images:
             return direct

@@ -1,5 +1,6 @@
 """The labels of a set, and the decision whether images without labels count as normal."""
 
+import mmap
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,22 +12,30 @@ from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import Part, SetFiles
 from pipeline.scans.sources.folders import DVC_FILE, read_lines
 from pipeline.scans.sources.pairing import LABEL_WORDS, loose_stem, pair, words_of
-from pipeline.scans.sources.tables import images_in_tables
+from pipeline.scans.sources.tables import NUMBERS_OF_A_BOX, images_beside_boxes, images_in_tables
 from pipeline.settings.scans import Unannotated
 
 TAKEN_FOR_NORMAL = "images without annotation, taken for normal (scans.unannotated)"
-TEXTS = (".csv", ".json", ".txt", ".xml")
+TEXTS = (".csv", ".json", ".tsv", ".txt", ".xml")
+BETWEEN_VALUES = re.compile(r"[\s,;]+")
 ARCHIVES = (".7z", ".gz", ".rar", ".tar", ".tgz", ".zip")
 # Patterns in files that hold the labels of many images, by suffix.
+JSON_LABELS = re.compile(
+    rb'"(?:annotations|bbox|bounding_box|box2d|detections|objects|regions|segmentation|shapes'
+    rb'|(?:brush|ellipse|keypoint|polygon|rectangle)labels)"\s*:\s*[\[{]\s*[\[{"\d]'
+    rb'|"labels?"\s*:\s*(?:\[\s*\{|\{\s*")'
+)
+XML_LABELS = re.compile(
+    rb"<(?:bndbox|box|ellipse|mask|object|points|polygon|polyline|robndbox|tag\s+label=)",
+    re.IGNORECASE,
+)
 LABELS_INSIDE = {
-    ".json": re.compile(
-        rb'"(annotations|bbox|objects|regions|segmentation|shapes)"\s*:\s*[\[{]\s*[\[{"\d]'
-    ),
-    ".xml": re.compile(rb"<(bndbox|box|object|polygon)\b"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), JSON_LABELS),
+    ".xml": XML_LABELS,
 }
-PROSE = re.compile(r"(about|changelog|citation|licen[cs]e|notes?|readme)", re.IGNORECASE)
-MASK_WORDS = {"mask", "masks"}
-START = 2**16  # number of bytes that are searched at the start of a file
+PROSE = re.compile(r"(about|changelog|citation|licen[cs]e|notes?|readme)\.", re.IGNORECASE)
+MASK_FOLDER = re.compile(r"masks?|ground[\W_]?truths?|segmentation(class|object)")
+MASK_ENDING = re.compile(r"_(mask|gt)$")  # of the name of a mask
 
 
 @dataclass(frozen=True)
@@ -115,8 +124,9 @@ class LabelledSet:
             BadInput(str(path), "labels, but no image has its name: rename or remove it")
             for path in self.orphans
         ]
-        self._refuse_by_name(classes)
-        if given is None and usual == "normal":
+        doubts = given is None and usual == "normal"
+        self._refuse_by_name(classes, boxes=doubts)
+        if doubts:
             self._refuse_copies()
         left = self._left()
         if not left:
@@ -137,10 +147,12 @@ class LabelledSet:
         known = {*self.annotations, *self.ignored}
         return [path for path in self.files.others if path not in known]
 
+    def _folders_above(self, path: Path) -> tuple[str, ...]:
+        """Return the names of the folders between the set's folder and a file."""
+        return path.relative_to(self.files.folder).parts[:-1]
+
     def _words_above(self, path: Path) -> set[str]:
-        """Return the words in the names of the folders between the set's folder and a file."""
-        folders = path.relative_to(self.files.folder).parts[:-1]
-        return {word for folder in folders for word in words_of(folder)}
+        return {word for folder in self._folders_above(path) for word in words_of(folder)}
 
     def _left(self) -> list[Path]:
         """Return the images that have no labels and are neither refused nor ignored."""
@@ -156,6 +168,11 @@ class LabelledSet:
         if self.scans or self.refused:
             return
         found = self.orphans or self._unread_labels()
+        if found and not self.files.images:
+            raise InputError(
+                f"{self.files.folder}: labels, such as {found[0]}, but no image that is read: "
+                f"{self.files.bad[0].file}: {self.files.bad[0].reason}"
+            )
         if found:
             raise InputError(
                 f"{self.files.folder}: no image has labels, though there are {len(found)} files "
@@ -163,25 +180,46 @@ class LabelledSet:
                 "scans.source to their format"
             )
 
-    def _refuse_by_name(self, classes: Iterable[str]) -> None:
-        """Refuse images without labels if a file that is not read has the image's name."""
+    def _refuse_by_name(self, classes: Iterable[str], *, boxes: bool) -> None:
+        """Refuse images without labels if a file that is not read has the image's name.
+
+        Also those that a row of a table calls a threat or, if `boxes`, names beside a box.
+        """
         elsewhere = self._elsewhere()
         speaking = [path for path in elsewhere if _may_be_labels(path)]
         speaking += [*self.orphans, *self._lost()]
-        masks = [
-            path for path in self._left() if not MASK_WORDS.isdisjoint(self._words_above(path))
-        ]
+        masks = self._masks()
         self.ignored |= dict.fromkeys(masks, "a mask, which this format does not read")
-        names = {loose_stem(path).removesuffix("_mask"): path for path in (*speaking, *masks)}
+        names = {_name_of_image(path): path for path in (*speaking, *masks)}
         for image in self._left():
             path = names.get(loose_stem(image))
             if path:
                 reason = f"no labels that are read, but {path} has its name: mend or convert that"
                 self.refuse(image, BadInput(str(image), reason))
-        tables = [path for path in elsewhere if path.suffix.lower() == ".csv"]
-        for image, path in images_in_tables(self._left(), tables, classes).items():
+        tables = [path for path in elsewhere if path.suffix.lower() in (".csv", ".tsv")]
+        named = images_in_tables(self._left(), tables, classes)
+        if boxes:
+            named |= images_beside_boxes(self._left(), tables)
+        for image, path in named.items():
             reason = f"no labels that are read, but {path} has some for it: convert that file"
             self.refuse(image, BadInput(str(image), reason))
+
+    def _masks(self) -> list[Path]:
+        """Return images without labels that are masks, by the names of their folders or their own.
+
+        A folder such as ``labels`` holds masks if another image has the same name.
+        """
+        left = self._left()
+        counts = Counter(loose_stem(image) for image in self.files.images)
+        return [
+            path
+            for path in left
+            if any(MASK_FOLDER.search(folder.lower()) for folder in self._folders_above(path))
+            or (
+                counts[loose_stem(path)] > 1 and not LABEL_WORDS.isdisjoint(self._words_above(path))
+            )
+            or (_name_of_image(path) != loose_stem(path) and counts[_name_of_image(path)] > 0)
+        ]
 
     def _refuse_copies(self) -> None:
         """Refuse images without labels if a labelled image in another folder has the same name."""
@@ -213,15 +251,20 @@ class LabelledSet:
 
 
 def looks_like_labels(path: Path) -> bool:
-    """Return whether half of a file's lines or more end in 4 numbers, or the file is not text."""
+    """Return whether half of a file's lines or more hold 4 numbers, or the file is not text."""
     if PROSE.match(path.name):
         return False
     try:
-        lines = [line.split() for line in read_lines(path) if line]
+        lines = [BETWEEN_VALUES.split(line) for line in read_lines(path) if line]
     except InputError:
         return True
-    fitting = sum(len(line) > 3 and all(map(_is_number, line[-4:])) for line in lines)
+    fitting = sum(sum(map(_is_number, line)) >= NUMBERS_OF_A_BOX for line in lines)
     return fitting > 0 and 2 * fitting >= len(lines)
+
+
+def _name_of_image(path: Path) -> str:
+    """Return the name of the image that a file of labels or a mask belongs to, by its own name."""
+    return MASK_ENDING.sub("", loose_stem(path))
 
 
 def _may_be_labels(path: Path) -> bool:
@@ -233,8 +276,11 @@ def _may_be_labels(path: Path) -> bool:
         return not LABEL_WORDS.isdisjoint(words_of(path.stem))
     if suffix not in LABELS_INSIDE:
         return False
-    with path.open("rb") as file:
-        return LABELS_INSIDE[suffix].search(file.read(START)) is not None
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return False
+    # The whole file: COCO's and CVAT's files can list a thousand images before the first label.
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return LABELS_INSIDE[suffix].search(content) is not None
 
 
 def _is_number(text: str) -> bool:

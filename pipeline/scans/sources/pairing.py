@@ -81,7 +81,12 @@ def loose_stem(path: Path) -> str:
 
 def part_of(folder: Path, path: Path) -> Part | None:
     """Return the part of the set in a path's folders: ``train``, ``images/val``, ``test_image``."""
-    for place in path.relative_to(folder).parts[:-1]:
+    return part_of_folders(path.relative_to(folder).parts[:-1])
+
+
+def part_of_folders(places: Iterable[str]) -> Part | None:
+    """Return the part that the first of some folders' names says, of those that say one."""
+    for place in places:
         words = [YEAR.sub("", word) for word in words_of(place) if word not in NO_PLACE]
         if len(words) == 1 and words[0] in PARTS:
             return PARTS[words[0]]

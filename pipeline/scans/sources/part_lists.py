@@ -8,7 +8,10 @@ from pathlib import Path
 from pipeline.common.errors import InputError
 from pipeline.scans.scan import PARTS, Part, SetFiles
 from pipeline.scans.sources.folders import read_lines
+from pipeline.scans.sources.labelled_set import looks_like_labels
 from pipeline.scans.sources.pairing import by_end, find_by_end
+
+VOC_NUMBERS = [["-1"], ["0"], ["1"]]  # after the name, in VOC's lists
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,13 @@ def read_part_lists(files: SetFiles) -> PartLists:
     """Read every list of images below the folder.
 
     A list is a text file named after a part, such as train.txt, in which every line begins with
-    the name or the path of an image of the set.
+    the name or the path of an image of the set. A file with boxes after the images is no list.
     """
-    candidates = [path for path in files.ending_in(".txt") if path.stem.lower() in PARTS]
+    candidates = [
+        path
+        for path in files.ending_in(".txt")
+        if path.stem.lower() in PARTS and not looks_like_labels(path)
+    ]
     ends = by_end(files.images) if candidates else {}
     lists = {path: _images_of(path, ends) for path in candidates}
     found: dict[Path, set[Part]] = defaultdict(set)
@@ -70,8 +77,7 @@ def _images_of(path: Path, ends: Mapping[str, Path | None]) -> list[Path | None]
 def _image_of(line: str, ends: Mapping[str, Path | None]) -> Path | None:
     """Return the image whose path shares the longest end of a line; None if none or several do."""
     words = line.split()
-    # VOC's lists have a number after the name.
-    for written in (line, words[0]) if len(words) == 2 else (line,):
+    for written in (line, words[0]) if words[1:] in VOC_NUMBERS else (line,):
         image = find_by_end(ends, written)
         if image is not None:
             return image

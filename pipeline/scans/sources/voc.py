@@ -12,8 +12,11 @@ from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
+from pipeline.scans.sources.pairing import loose_stem
 
 MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # tools append to these names
+
+OF_OBJECTS = ("bndbox", "object", "points", "polygon", "robndbox")  # below the annotation itself
 
 
 class VocSource(DetectionSource):
@@ -21,10 +24,15 @@ class VocSource(DetectionSource):
 
     def labels(self, found: LabelledSet) -> None:
         """Pair images with XML files by their names."""
-        for image in found.files.images:
-            folders = image.relative_to(self.folder).parts[:-1]
-            if any(folder.startswith(MASK_FOLDERS) for folder in folders):
-                found.ignored[image] = "VOC's segmentation masks; its boxes are read"
+        masks = [
+            image
+            for image in found.files.images
+            if any(
+                folder.startswith(MASK_FOLDERS)
+                for folder in image.relative_to(self.folder).parts[:-1]
+            )
+        ]
+        found.ignored |= dict.fromkeys(masks, "VOC's segmentation masks; its boxes are read")
         for image, path in found.pair(found.files.ending_in(".xml")):
             try:
                 names = frozenset(_name(path, item) for item in _objects(path, _read(path)))
@@ -32,6 +40,10 @@ class VocSource(DetectionSource):
                 found.refuse(image, as_bad(path, error))
                 continue
             found.scans[image] = Labels(names, (path,))
+        with_boxes = {loose_stem(image) for image in (*found.scans, *found.refused)}
+        for mask in masks:
+            if loose_stem(mask) not in with_boxes:
+                del found.ignored[mask]  # `settle` refuses its image
         found.unread += [path for path in found.orphans if not _is_readable(path)]
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
@@ -84,8 +96,17 @@ def _read(path: Path) -> Element:
 
 def _objects(path: Path, root: Element) -> list[Element]:
     found = list(root.findall("object"))
-    if not found and root.find(".//bndbox") is not None:
-        raise InputError(f"{path}: a <bndbox> outside of an <object>: expected Pascal VOC")
+    others = [item.tag for item in root.iter() if item.tag.lower() in OF_OBJECTS]
+    if not found and others:
+        raise InputError(
+            f"{path}: no <object> directly below <annotation>, but a <{others[0]}>: expected "
+            "Pascal VOC"
+        )
+    for number, item in enumerate(found, 1):
+        if len(item.findall("bndbox")) > 1:
+            raise InputError(
+                f"{path}: object {number}: more than one <bndbox>: write an <object> for each"
+            )
     return found
 
 
