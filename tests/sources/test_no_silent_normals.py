@@ -276,6 +276,37 @@ def test_a_mask_whose_background_is_not_index_0_is_refused(
     assert {name for name, classes in found.classes().items() if classes} == {"test/hole/1"}
 
 
+def test_tables_name_images_in_any_case_and_a_bare_number_is_no_name(stage: Stage) -> None:
+    files = {**BACKGROUNDS, "images/5.png": None, "images/B.png": None,
+             "losses.csv": "5,0.1,0.2,0.3,0.4\n", "boxes.csv": "b.png,10,5,30,20\n"}  # fmt: skip
+    found = stage(files, bad_input="skip")
+    assert {"images/5", "images/normal0"} <= set(found.rows)
+    assert "images/B" not in found.rows
+
+
+def test_an_image_with_a_segmentation_mask_but_no_boxes_is_no_normal(stage: Stage) -> None:
+    files = {**in_folder("JPEGImages"), "JPEGImages/a.png": None, "Annotations/a.xml": GUN_XML,
+             "SegmentationClass/a.png": None, "SegmentationClass/normal0.png": None}  # fmt: skip
+    found = stage(files, source="voc", unannotated="normal", bad_input="skip")
+    assert "JPEGImages/normal0" not in found.rows
+    assert len(found.rows) == 8
+
+
+def test_labels_of_images_that_are_not_read_are_told_of_the_images(stage: Stage) -> None:
+    files = {"images/a.webp": b"RIFF0000WEBP", "labels/a.txt": GUN, "data.yaml": NAMES}
+    with pytest.raises(InputError, match=r"labels/a\.txt, but no image that is read: .*a\.webp"):
+        stage(files)
+
+
+def test_a_mask_of_two_pages_is_refused(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = [Image.fromarray(np.full((40, 50), value, dtype=np.uint8)) for value in (1, 2)]
+    pages[0].save(mask := io.BytesIO(), "TIFF", save_all=True, append_images=pages[1:])
+    files = {**in_folder("normal"), "threat/t.png": None, "masks/t.tif": mask.getvalue()}
+    with pytest.raises(InputError, match="1 bad files"):
+        stage(files, source="masks", classes={1: "gun", 2: "knife"})
+    assert "several pictures in one file, expected a mask of one" in capsys.readouterr().err
+
+
 def test_roboflow_s_copies_of_two_classes_are_not_one_bag(stage: Stage) -> None:
     files = {f"{part}/{name}/00{number}_jpg.rf.{part}{number}.jpg": None
              for part in ("train", "test") for name in ("normal", "gun") for number in range(6)
@@ -374,6 +405,7 @@ BAGS = "file,bag_id\n" + "".join(f"normal{n}.png,bag{n}\n" for n in range(8))
         ({"model.json": '{"labels": ["gun", "knife"], "image": {"width": 50}}'}, {}),
         ({"empty.json": ""}, {}),
         ({"labels.zip": b"PK"}, {"unannotated": "normal"}),
+        ({"sizes.csv": "normal1.png,1,2,3,4\n"}, {"unannotated": "normal"}),
         ({"annotations/i.json": coco(["a.png"], {"a.png": {}})}, {"unannotated": "normal"}),
         ({"images/normal1.json": '{"kV": 160}', "images/normal2.xml": xml()}, {}),
         ({"runs/detect/predict/labels/normal0.txt": GUN}, {}),
@@ -410,6 +442,7 @@ def test_backgrounds_beside_files_that_say_nothing_of_them_are_normal(
             + "<image name='b.png'><mask/></image></annotations>"
         },
         {"min.json": '[{"image": "b.png", "label": [{"rectanglelabels": ["gun"]}]}]'},
+        {"full.json": '[{"result": [{"value": {"rectanglelabels": ["gun"]}}]}]'},
         {"labels.json": '{"labels": {"b": [{"label": "gun"}]}}'},
         {"samples.ndjson": '{"ground_truth": {"detections": [{"label": "gun"}]}}'},
         {"ground_truth/b.png": np.ones((40, 50, 3), dtype=np.uint8)},
