@@ -83,7 +83,7 @@ table1: install
 
 table2: install
 	dvc repro extract
-	python -m experiments.paper.table2 --patches data/patches --set embedded --out work/table2 $(SIZE)
+	python -m experiments.paper.table2 --patches data/patches --set generated --out work/table2 $(SIZE)
 
 results: install
 	python -m experiments.paper.page --cells $(wildcard work/table1 work/table2 work/authors)

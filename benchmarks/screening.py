@@ -24,7 +24,7 @@ from benchmarks import timing
 from pipeline.common.files import file_digest
 from pipeline.common.names import Image
 from pipeline.models.trained_model import TrainedModel
-from pipeline.patches.windows import is_background, window_origins, window_pixels
+from pipeline.patches.windows import foreground_origins, window_pixels
 from pipeline.scans.generated.generator import render_scan
 from pipeline.screening.records import RECORDS
 from pipeline.screening.screen import FolderScreener, Options
@@ -39,9 +39,7 @@ def share_of_networks(model: TrainedModel, rounds: int) -> float:
     """Return the share of a bag's time that the same windows take in the detector alone."""
     image = render_scan(SEED, 0).image
     rule, detector = model.rule, model.detector()
-    height, width, _ = image.shape
-    origins = window_origins(height, width, rule.size, rule.stride)
-    windows = window_pixels(image, origins[~is_background(image, origins, rule)], rule)
+    windows = window_pixels(image, foreground_origins(image, rule), rule)
     with tempfile.TemporaryDirectory() as folder:
         scans = {f"{number}.png": np.roll(image, number, axis=1) for number in range(BAGS)}
         given = written(Path(folder) / "in", scans)

@@ -40,17 +40,18 @@ def main() -> None:
     training = TrainSettings(model_settings, losses, block.epochs, block.seed)
     manifest = read_manifest(PATCHES)
     data = manifest["data"]
+    normals, validation = PatchStore(PATCHES, TRAIN), PatchStore(PATCHES, VALIDATION)
     labelled = None
     if model_settings.head == "labelled":
         store = PatchStore(PATCHES, LABELLED_TRAINING)
         labelled = labelled_windows(store, manifest[LABELLED_BAGS])
     trains = model_settings.method not in WITHOUT_NETWORKS
     if trains:
-        require_trainable(training, PatchStore(PATCHES, TRAIN), block.workers, block)
+        require_trainable(training, normals, block.workers, block)
     run = pipeline_run(Tracker.open(), Origin.now(settings, data))
     chosen = {**asdict(model_settings), **asdict(losses)}
     run.log_params(chosen_params(chosen))
-    key, validation = training.key(data, block.workers), PatchStore(PATCHES, VALIDATION)
+    key = training.key(data, block.workers)
     if trains:
         storage = Storage.of(settings.storage)
         shared = upload_patches(PATCHES, storage, settings.cache_gb)
@@ -59,18 +60,18 @@ def main() -> None:
             state = train_on_ray(job, block.workers, block, storage, [LogCurves(run)])
     else:
         criterion = load_validation(validation, training.seed, labelled=None)
-        state = fit_without_training(training, PatchStore(PATCHES, TRAIN), criterion, labelled)
+        state = fit_without_training(training, normals, criterion, labelled)
     model = calibrated_model(
-        net_shape(training, PatchStore(PATCHES, TRAIN)),
+        net_shape(training, normals),
         state["best"],
         model_settings,
-        training_normals(PatchStore(PATCHES, TRAIN)),
-        validation.blocks(),
-        validation.scan_ids,
-        settings.extract.window_rule,
-        block.false_alarm_rate,
-        {"settings": chosen, "data": data, "key": key},
-        labelled,
+        normals=training_normals(normals),
+        validation=validation.blocks(),
+        scan_ids=validation.scan_ids,
+        rule=settings.extract.window_rule,
+        false_alarm_rate=block.false_alarm_rate,
+        provenance={"settings": chosen, "data": data, "key": key},
+        labelled=labelled,
     )
     model.save(TRAINED / MODEL)
     history = state["history"]

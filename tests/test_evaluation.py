@@ -191,7 +191,7 @@ def test_the_whole_report(
     said = {TEST: "AUC ", VALIDATION: "no abnormal window", "empty": "no window"}[split]
     lines = (tmp_path / "table.txt").read_text().splitlines()
     assert lines[1].startswith(said)
-    known = "implant_auc 0.750 (validation windows against the same with a piece of another laid "
+    known = "implant_auc 0.750 (AUC of validation windows against copies with a piece of another "
     assert lines[2].startswith(known) == (split != TEST)
     assert any(line.startswith("next: ") for line in lines) == (split == VALIDATION)
     for name in ("roc.csv", "histogram.csv", "metrics.json"):

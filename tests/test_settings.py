@@ -82,15 +82,6 @@ def test_no_labels_of_one_s_own_scans_are_used_unasked(
     assert settings_with(**changes).scans.labelled_validation == share
 
 
-def test_the_old_name_of_generated_scans_is_read_and_said(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    settings = settings_with(scans__source="embedded")
-    assert settings == settings_with(scans__source="generated")
-    said = "params.yaml: scans.source: embedded is called generated now\n"
-    assert capsys.readouterr().err.endswith(said)
-
-
 def yaml_blocks() -> list[str]:
     """The YAML blocks of the README and the docs."""
     pages = [ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")]

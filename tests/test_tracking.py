@@ -320,11 +320,13 @@ def test_a_copy_of_a_project_has_its_own_artifacts(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     original, copied = tmp_path / "a project", tmp_path / "its cöpy"
-    (tmp_path / "table.txt").write_text("AUC")
-    original.mkdir()
+    first, more = tmp_path / "first", tmp_path / "more"
+    for folder in (original, first, more):
+        folder.mkdir()
+    (first / "table.txt").write_text("AUC")
     monkeypatch.setenv("DVC_ROOT", str(original))
     run = pipeline_run(Tracker.open(), origin("data-c"))
-    run.log_file(tmp_path / "table.txt", "evaluation")
+    run.log_folder(first, "evaluation")
     shutil.copytree(original, copied)
     before = {path: path.read_bytes() for path in original.rglob("*") if path.is_file()}
 
@@ -337,9 +339,9 @@ def test_a_copy_of_a_project_has_its_own_artifacts(
     ours = Tracker.open()
     again = pipeline_run(ours, origin("data-c"))
     assert again.id == run.id
-    (tmp_path / "more.txt").write_text("more")
-    again.log_file(tmp_path / "more.txt", "evaluation")
-    pipeline_run(ours, origin("data-d")).log_file(tmp_path / "more.txt", "evaluation")
+    (more / "more.txt").write_text("more")
+    again.log_folder(more, "evaluation")
+    pipeline_run(ours, origin("data-d")).log_folder(more, "evaluation")
     assert {path: path.read_bytes() for path in original.rglob("*") if path.is_file()} == before
     found = [path.name for path in copied.rglob("*.txt")]
     assert sorted(found) == ["more.txt", "more.txt", "table.txt"]

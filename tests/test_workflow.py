@@ -166,6 +166,7 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
             {
                 "pipeline/cluster/preflight.py",
                 "pipeline/cluster/session.py",
+                "pipeline/cluster/tasks.py",
                 "pipeline/patches/extract_on_ray.py",
                 "pipeline/screening/on_ray.py",
                 "pipeline/sweeps/snapshots.py",

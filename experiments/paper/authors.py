@@ -35,14 +35,14 @@ from tqdm import tqdm
 
 from experiments.array_store import ArrayStore
 from experiments.paper.cells import Size
-from experiments.paper.reference_protocol import LabelledTest, reference_terms
+from experiments.paper.reference_protocol import LabelledTest, mean_square, reference_terms
 from experiments.paper.table1 import Cifar
 from pipeline.common.errors import InputError
 from pipeline.common.files import write_whole
 from pipeline.common.metrics import auc
 from pipeline.common.names import TRAIN, Patches
 from pipeline.models.gan import Gan, build_gan, network_state
-from pipeline.models.losses import discriminator_loss, generator_adversarial_loss, mean_square
+from pipeline.models.losses import discriminator_loss, generator_adversarial_loss
 from pipeline.models.methods.skip_ganomaly.losses import contextual_loss
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import Generator

@@ -25,7 +25,6 @@ from pipeline.common.names import NORMAL, Patches
 from pipeline.evaluation.evaluate import ANOMALY, WindowScores
 from pipeline.models.detector import fitted_detector
 from pipeline.models.interface import Scorer, method_of
-from pipeline.models.losses import mean_square
 from pipeline.models.methods.ganomaly.method import GanomalyScorer
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.nets import NetShape, features_of_both
@@ -190,6 +189,11 @@ def _reference_scores(
     terms_found = dict(zip(scorer.weights, rows, strict=True))
     weighted = [terms_found[name] * weight for name, weight in scorer.weights.items()]
     return {ANOMALY: np.sum(weighted, axis=0), **terms_found}
+
+
+def mean_square(x: Tensor, y: Tensor) -> Tensor:
+    """Return the mean of (x - y)^2 over all dimensions except the first, (N,)."""
+    return (x - y).square().flatten(1).mean(dim=1)
 
 
 def reference_terms(scorer: Scorer, x: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """X-ray patches (Table II): for each method, under each protocol, with figures for each class.
 
     dvc repro extract
-    python -m experiments.paper.table2 --patches data/patches --set embedded --out work/table2
+    python -m experiments.paper.table2 --patches data/patches --set generated --out work/table2
 
 `--set` is a name for the set of scans. The patches' digest is part of a cell, so other patches make
 other cells. Intervals resample whole scans. `experiments.paper.cells` defines cells, and

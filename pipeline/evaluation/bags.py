@@ -16,10 +16,9 @@ from pipeline.evaluation.showcase import EvaluationInputs
 from pipeline.models.bag_scores import Tails
 from pipeline.patches.windows import (
     GRAZING,
-    is_background,
+    foreground_origins,
     label_windows,
     stitch,
-    window_origins,
     window_pixels,
     window_sums,
 )
@@ -75,8 +74,7 @@ def scored_bags(
         scan = inputs.source.read(row.entry())
         height, width = scan.image.shape[:2]
         rule = inputs.rule
-        origins = window_origins(height, width, rule.size, rule.stride)
-        origins = origins[~is_background(scan.image, origins, rule)]
+        origins = foreground_origins(scan.image, rule)
         stored = {tuple(inputs.store.origins[row].tolist()): row for row in rows.tolist()}
         known = np.array([stored.get(tuple(origin), -1) for origin in origins.tolist()])
         others = score(window_pixels(scan.image, origins[known < 0], rule))

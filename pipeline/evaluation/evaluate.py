@@ -72,22 +72,22 @@ class EveryScore:
         detector: the model.
         calibration: scales the model's anomaly score (Equation 6).
         components: principal components of training normals, for the score `pca`.
-        beside: the method without networks or labels, for a row of its own; None where it is the
-            model.
+        without_networks: the method without networks or labels, for a row of its own; None if it is
+            the model.
     """
 
     detector: Detector
     calibration: Calibration
     components: PrincipalComponents
-    beside: Detector | None = None
+    without_networks: Detector | None = None
 
     def __call__(self, patches: Patches) -> dict[str, Scores]:
         """Return each score of patches (N, H, W, C), (N,), by its name."""
-        found, beside = self.detector.score([patches]), self.beside
+        found, other = self.detector.score([patches]), self.without_networks
         return {
             ANOMALY: self.calibration.scale(found.anomaly),
             **found.terms,
-            **({GRANULOMETRY: beside.score([patches]).anomaly} if beside else {}),
+            **({GRANULOMETRY: other.score([patches]).anomaly} if other else {}),
             PCA: self.components.residual(patches),
             **{name: score(patches) for name, score in TRIVIAL_SCORES.items()},
         }

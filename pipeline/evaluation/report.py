@@ -44,7 +44,6 @@ from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
 from pipeline.settings.blocks import EvaluateSettings
 from pipeline.settings.params import Settings
-from pipeline.training.criterion import IMPLANT_AUC
 
 METRICS = "metrics.json"
 DETAILS = "details.json"
@@ -159,7 +158,7 @@ def write_report(
     write_json(folder / METRICS, key_metrics(details))
     text = auc_text(table, test, heading)
     if reason := unmeasurable(test, classes):
-        known = f"{IMPLANT_AUC} {validated.criterion:.3f} ({IMPLANT_AUC_MEANS})"
+        known = f"implant_auc {validated.criterion:.3f} ({IMPLANT_AUC_MEANS})"
         text = "\n".join([heading, reason, known])
     lines = [text, alarms.text()]
     if test.only_normal:

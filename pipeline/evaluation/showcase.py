@@ -15,9 +15,8 @@ from pipeline.models.trained_model import Calibration
 from pipeline.patches.store import PatchStore, read_rows
 from pipeline.patches.windows import (
     foreground_mask,
-    is_background,
+    foreground_origins,
     stitch,
-    window_origins,
     window_pixels,
 )
 from pipeline.scans.catalogue import CatalogueRow
@@ -139,8 +138,7 @@ def with_heat(row: CatalogueRow, inputs: EvaluationInputs) -> ScoredScan:
     scan = inputs.source.read(row.entry())
     height, width = scan.image.shape[:2]
     rule = inputs.rule
-    origins = window_origins(height, width, rule.size, rule.stride)
-    origins = origins[~is_background(scan.image, origins, rule)]
+    origins = foreground_origins(scan.image, rule)
     anomaly = inputs.detector.score([window_pixels(scan.image, origins, rule)]).anomaly
     scores = inputs.calibration.scale(anomaly) / inputs.threshold
     heat = stitch(scores, origins, rule.size, height, width)

@@ -55,11 +55,6 @@ def l1_distance(x: Tensor, y: Tensor) -> Tensor:
     return (x - y).abs().flatten(1).sum(dim=1)
 
 
-def mean_square(x: Tensor, y: Tensor) -> Tensor:
-    """Return the mean of (x - y)^2 over all dimensions except the first, (N,)."""
-    return (x - y).square().flatten(1).mean(dim=1)
-
-
 @dataclass(frozen=True)
 class GeneratorLosses:
     """The terms of G's loss, unweighted scalars (Equation 4 of Skip-GANomaly and of GANomaly)."""

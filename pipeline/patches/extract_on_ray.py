@@ -6,17 +6,12 @@ It imports neither torch nor Ray's libraries: both would cost every worker secon
 import pickle
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import ray
-from ray.exceptions import RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.cluster.preflight import is_shared
-from pipeline.common.errors import InputError
+from pipeline.cluster.tasks import run_tasks
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
 from pipeline.scans.catalogue import CatalogueRow
 
@@ -37,17 +32,9 @@ def cut_on_ray(
         InputError: as `cut_shard` does.
     """
     sent = ray.put(pickle.dumps(recipe))
-    cut: Any = _cut
-    if not is_shared(Path(recipe.folder)):
-        here = ray.get_runtime_context().get_node_id()
-        cut = _cut.options(scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False))
-    waiting = iter(sorted(shards, key=lambda shard: len(shard[1]), reverse=True))
-    running = [cut.remote(sent, *shard) for shard in islice(waiting, WAITING_TASKS * _cores())]
-    while running:
-        ready, running = ray.wait(running)
-        running += [cut.remote(sent, *shard) for shard in islice(waiting, len(ready))]
-        for task in ready:
-            yield _result(task)
+    largest_first = sorted(shards, key=lambda shard: len(shard[1]), reverse=True)
+    jobs = [(sent, *shard) for shard in largest_first]
+    yield from run_tasks(_cut, jobs, WAITING_TASKS * _cores(), Path(recipe.folder))
 
 
 def _cores() -> int:
@@ -66,13 +53,3 @@ def _open(recipe: bytes) -> Recipe:
     """Unpickle the recipe once in each worker: a source caches the labels that it has read."""
     opened: Recipe = pickle.loads(recipe)  # noqa: S301  bytes from our own driver
     return opened
-
-
-def _result(task: Any) -> ShardResult:
-    try:
-        result: ShardResult = ray.get(task)
-    except RayTaskError as error:
-        if isinstance(error.cause, InputError):
-            raise error.cause from None
-        raise
-    return result

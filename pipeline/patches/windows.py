@@ -77,6 +77,17 @@ def is_background(image: Image, origins: NDArray[np.int32], rule: WindowRule) ->
     return np.asarray(foreground < rule.min_foreground)
 
 
+def foreground_origins(image: Image, rule: WindowRule) -> NDArray[np.int32]:
+    """Return the origins, (N, 2), of the windows of a scan (H, W, C) that are not background.
+
+    Raises:
+        InputError: the scan is smaller than a window.
+    """
+    height, width = image.shape[:2]
+    origins = window_origins(height, width, rule.size, rule.stride)
+    return origins[~is_background(image, origins, rule)]
+
+
 def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> list[str]:
     """Name each window: an abnormal class, ``grazing`` or ``normal``.
 

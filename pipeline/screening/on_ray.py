@@ -4,17 +4,14 @@ import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cv2
 import ray
 import torch
-from ray.exceptions import RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.cluster.preflight import is_shared
+from pipeline.cluster.tasks import run_tasks
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
 from pipeline.screening.new_scans import Job, NewScan
@@ -44,21 +41,7 @@ def screen_on_ray(
         OSError: the results cannot be written.
     """
     sent = [ray.put(pickle.dumps((model, source, out, Path.cwd())))]
-    screen: Any = _screen
-    if not is_shared(out):
-        here = ray.get_runtime_context().get_node_id()
-        screen = _screen.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False)
-        )
-    waiting = iter(jobs)
-    running = [screen.remote(sent, *job) for job in islice(waiting, workers)]
-    while running:
-        ready, running = ray.wait(running)
-        running += [screen.remote(sent, *job) for job in islice(waiting, len(ready))]
-        try:
-            yield from ray.get(ready)
-        except RayTaskError as error:
-            raise error.cause from None  # as one process would raise it: the disk is full
+    yield from run_tasks(_screen, [(sent, *job) for job in jobs], workers, out)
 
 
 @ray.remote(num_cpus=1)

@@ -12,10 +12,9 @@ from pipeline.models.detector import Detector
 from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.windows import (
     foreground_mask,
-    is_background,
+    foreground_origins,
     stitch,
     top_non_overlapping,
-    window_origins,
     window_pixels,
 )
 from pipeline.settings.windows import WindowRule
@@ -100,8 +99,7 @@ class Screener:
         if whole:
             origins, box = np.zeros((1, 2), dtype=np.int32), (width, height)
         else:
-            origins, box = window_origins(height, width, rule.size, rule.stride), (rule.size,) * 2
-            origins = origins[~is_background(image, origins, rule)]
+            origins, box = foreground_origins(image, rule), (rule.size,) * 2
         blocks = (
             window_pixels(image, origins[start : start + BLOCK], rule)
             for start in range(0, len(origins), BLOCK)

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import read_yaml
 from pipeline.settings.blocks import (
@@ -138,7 +137,7 @@ def make_settings(
         if isinstance(given[block], dict):
             filled[block] = _fill(given[block], preset[block])
     if isinstance(filled.get("scans"), dict):
-        filled["scans"] = _completed_scans(filled["scans"], params)
+        filled["scans"] = _completed_scans(filled["scans"])
     faults = FaultFinder(Settings, given, preset, f"{params}: ", f"{presets}: {name}.")
     faults.refuse_booleans(filled)
     try:
@@ -153,12 +152,9 @@ def _settings_type() -> TypeAdapter[Settings]:
     return TypeAdapter(Settings)
 
 
-def _completed_scans(block: Mapping[str, Any], params: Path) -> dict[str, Any]:
-    """Return the block `scans` without its old names, and with the default that its source has."""
+def _completed_scans(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the block `scans`, with the default of `labelled_validation` that its source has."""
     scans = _fill(block, {})
-    if scans.get("source") == "embedded":
-        print(f"{params}: scans.source: embedded is called generated now", file=terminal.err())
-        scans["source"] = "generated"
     generated = scans.get("source", "generated") == "generated"
     share = LABELLED_GENERATED if generated else LABELLED_OWN
     return {"labelled_validation": share, **scans}

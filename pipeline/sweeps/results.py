@@ -1,7 +1,7 @@
 """Writes and reads a sweep's results, and chooses the training's settings from them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -184,8 +184,7 @@ def read_best(folder: Path) -> Best:
         content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file: run `dvc repro tune`") from None
-    best = parse_record(TypeAdapter(Best), content, str(path), "run `dvc repro -sf tune`")
-    return replace(best, run_id=best.run_id or None)  # older files have "" without a run
+    return parse_record(TypeAdapter(Best), content, str(path), "run `dvc repro -sf tune`")
 
 
 def choose_settings(

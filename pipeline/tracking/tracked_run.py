@@ -151,11 +151,6 @@ class StoredRun:
         self.tracker.client().log_artifacts(self.id, str(folder), name)
 
     @_logs
-    def log_file(self, path: Path, name: str) -> None:
-        """Log a file as an artifact under `name`."""
-        self.tracker.client().log_artifact(self.id, str(path), name)
-
-    @_logs
     def log_model(
         self, name: str, metrics: Mapping[str, float | None], contents: Mapping[str, Any]
     ) -> None:
@@ -220,9 +215,7 @@ class NoRun:
         """Log nothing."""
 
     log_params = log_metrics = log_epoch = log_missing_history = _nothing
-    set_tags = rename = remove_tag = log_dataset = log_folder = log_file = log_model = finish = (
-        _nothing
-    )
+    set_tags = rename = remove_tag = log_dataset = log_folder = log_model = finish = _nothing
 
 
 TrackedRun = StoredRun | NoRun

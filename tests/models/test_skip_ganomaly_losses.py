@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.paper.reference_protocol import mean_square
 from pipeline.models.losses import (
     GeneratorLosses,
     discriminator_loss,
     generator_adversarial_loss,
     l1_distance,
     latent_distance,
-    mean_square,
     residual,
 )
 from pipeline.models.methods.skip_ganomaly.losses import contextual_loss, latent_loss

@@ -293,7 +293,11 @@ def test_an_image_with_a_segmentation_mask_but_no_boxes_is_no_normal(stage: Stag
 
 
 def test_labels_of_images_that_are_not_read_are_told_of_the_images(stage: Stage) -> None:
-    files = {"images/a.webp": b"RIFF0000WEBP", "labels/a.txt": GUN, "data.yaml": NAMES}
+    files: dict[str, Content] = {
+        "images/a.webp": b"RIFF0000WEBP",
+        "labels/a.txt": GUN,
+        "data.yaml": NAMES,
+    }
     with pytest.raises(InputError, match=r"labels/a\.txt, but no image that is read: .*a\.webp"):
         stage(files)
 
