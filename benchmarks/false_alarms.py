@@ -1,7 +1,7 @@
 """Compares the test's false-alarm rate with the rate asked, by the number of validation scans.
 
 Reads the patches and the model of the last run. Scores the normal windows of the validation and the
-test part, then draws validation scans from all of these scans, sets a threshold on them, and
+test split, then draws validation scans from all of these scans, sets a threshold on them, and
 applies the threshold to the windows of all scans.
 """
 

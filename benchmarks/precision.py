@@ -5,7 +5,7 @@
 
 Trains each seed in float32 on two threads, in float32 on one thread (which rounds sums in another
 order), and in bfloat16. The AUC is on the labelled validation part, at the best epoch by the
-label-free criterion. The test part is not read.
+label-free criterion. The test split is not read.
 """
 
 import argparse

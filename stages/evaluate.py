@@ -1,4 +1,4 @@
-"""Stage `evaluate`: AUC per abnormal class on the test part, figures, and the MLflow run."""
+"""Stage `evaluate`: AUC per abnormal class on the test split, figures, and the MLflow run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def evaluation_inputs(settings: Settings, model: TrainedModel) -> EvaluationInputs:
-    """Open the test part, its scans, and the model that scores them."""
+    """Open the test split, its scans, and the model that scores them."""
     windows = settings.extract.mode == "windows"
     return EvaluationInputs(
         store=PatchStore(PATCHES, TEST),

@@ -88,7 +88,7 @@ def track() -> None:
     describe(run, describe_results(origin.parameters, origin.data, metrics, labelled_bags))
     run.log_folder(EVALUATED, "evaluation")
     run.log_folder(EVALUATED / FIGURES, None)  # the comparison of runs shows only these
-    # The example is from the training part, because the test part may be empty.
+    # The example is from the training split, because the test split may be empty.
     (window,) = PatchStore(PATCHES, TRAIN).read(0, 1)
     contents = model_contents(TRAINED / MODEL, window)
     name = f"skipscan-{model.settings.method}-{origin.parameters['scans']['source']}"

@@ -69,7 +69,7 @@ def every_score(detector: Detector, patches: Path, calibration: Calibration) -> 
 
 
 def empty_store(patches: Path, folder: Path) -> PatchStore:
-    """The same set with nothing in its test part."""
+    """The same set with nothing in its test split."""
     manifest = read_manifest(patches)
     manifest["splits"][TEST]["shards"] = []
     write_manifest(folder / "patches", manifest)
@@ -141,9 +141,9 @@ def test_names_of_flat_metrics() -> None:
     ("labels", "classes", "reason"),
     [
         ("nn", (), "no abnormal scan: "),
-        ("nn", ("gun",), "no abnormal window in the test part: "),
-        ("gg", ("gun",), "no normal window in the test part (scans.test_normal): "),
-        ("", (), "no window in the test part (scans.test_normal): "),
+        ("nn", ("gun",), "no abnormal window in the test split: "),
+        ("gg", ("gun",), "no normal window in the test split (scans.test_normal): "),
+        ("", (), "no window in the test split (scans.test_normal): "),
         ("ng", ("gun",), ""),
     ],
 )

@@ -160,7 +160,7 @@ def test_t_sne_shows_each_kind_in_its_colour(tmp_path: Path) -> None:
     within = np.linalg.norm(places[1][:, None] - places[1], axis=2)
     assert across.min() > within.max()
     (axes,) = figure.axes
-    require_plain(axes, "normal", "abnormal", title="t-SNE of f(x), 40 test windows")
+    require_plain(axes, "normal", "abnormal", title="t-SNE of the features, 40 test windows")
     assert not axes.axison
     assert size(figure) == [5.2, 5]
     assert of_normal.get_sizes().tolist() == of_abnormal.get_sizes().tolist() == [7]

@@ -249,7 +249,7 @@ def test_one_mlflow_run_holds_the_pipeline_and_nests_the_sweep(project: Path) ->
         "seed",
         "workers",
     ]
-    assert "**Result**: AUC on the test part: " in parent.data.tags["mlflow.note.content"]
+    assert "**Result**: AUC on the test split: " in parent.data.tags["mlflow.note.content"]
     top = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
     assert {"roc.png", "exemplars.png", "evaluation"} <= top
     assert len(parent.data.metrics) < 25
@@ -423,7 +423,7 @@ def normal_scans(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> 
         ),
         (
             0,
-            ["no window in the test part (scans.test_normal): nothing to measure",
+            ["no window in the test split (scans.test_normal): nothing to measure",
              "implant_auc 0.", "asked: 0.05 of normal windows"],
             set(),
         ),

@@ -123,7 +123,7 @@ def test_each_protocol_picks_and_scores_its_own_best_epoch(
         if protocol != HONEST:
             scores = picked.scores.scores[ANOMALY]
             assert roc_auc_score(~test_part.normal, scores) == pytest.approx(picked.value)
-    # The honest figures are those of a training that never sees the test part.
+    # The honest figures are those of a training that never sees the test split.
     networks = alone["best"]["networks"]
     honest = score_by(HONEST, shape, networks, settings, test_part, CPU)
     np.testing.assert_array_equal(found[HONEST].scores.scores[ANOMALY], honest[ANOMALY])

@@ -132,13 +132,13 @@ def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -
     assert what.startswith("**What**: skip_ganomaly, trained on normal scans only")
     assert "generated scans, 64x64 pixels (mode windows), patches 01234567." in on_what
     assert result == (
-        "**Result**: AUC on the test part: gun **0.612**, overall **0.580**; the best score "
+        "**Result**: AUC on the test split: gun **0.612**, overall **0.580**; the best score "
         "without a model: 0.750. Above the stored threshold: 12.0% of the normal windows."
     )
     assert "press Compare" in compare
     metrics |= {"auc": {"overall": None}, "best_auc_without_model": None, "false_alarm_rate": None}
     nothing = describe_results(origin, "0123456789", metrics, 0).split("\n\n")[2]
-    assert nothing == "**Result**: AUC on the test part: none is defined."
+    assert nothing == "**Result**: AUC on the test split: none is defined."
 
 
 def test_labels_that_taught_the_score_are_told_wherever_the_result_is_named() -> None:

@@ -5,7 +5,7 @@
 For each seed, cuts generated scans into `work/bag_statistics/SEED`, turns the scores of the windows
 of the labelled validation scans into p-values among validation normals, and pools the bags of all
 seeds. With `--epochs` it also trains the method as printed and early neighbours on each seed, in
-one process. Reads no test part.
+one process. Reads no test split.
 """
 
 import argparse

@@ -6,7 +6,7 @@
 The network learns from labelled windows of generated scans with a seed of their own, and is judged
 on the labelled validation scans (README.md in this folder). It is no detection method, because it
 knows the threats beforehand. More steps and a wider network would find more, so its result is a
-lower bound of the possible. It does not read the test part.
+lower bound of the possible. It does not read the test split.
 """
 
 import argparse

@@ -30,7 +30,7 @@ SAMPLES = 200
 
 
 def scores_of(parts: Parts, size: Size, seed: int) -> tuple[Scores, Scores]:
-    """Of the test part, as printed and by early neighbours."""
+    """Of the test split, as printed and by early neighbours."""
     settings = settings_of(DEFAULT_METHOD, size, seed)
     printed, early = (
         trained(each, parts.train, parts.validation).score([parts.test.patches]).anomaly

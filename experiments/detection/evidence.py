@@ -5,7 +5,7 @@
     python -m experiments.detection.evidence --patches data/patches --test --candidates chosen
 
 The tails are of training normals. By default the windows of the labelled validation scans are
-judged; `--projected` lays threats over validation normals; `--test` judges the test part, once for
+judged; `--projected` lays threats over validation normals; `--test` judges the test split, once for
 each finished candidate. If no test scan is without a threat, windows of validation scans stand in
 for those. `--matched` blurs and compresses every window first, so that no score can tell sessions
 of scanning apart by their sharpness. `--networks` trains Skip-GANomaly with each of the seeds, and
@@ -147,7 +147,7 @@ def uniformity_text(normals: Terms, validation: Terms) -> str:
 
 
 def from_test(folder: Path) -> Judged:
-    """Return the windows of the test part; without normal scans in it, some of validation scans."""
+    """Return the test windows; if no test scan is normal, some of validation scans as well."""
     store = PatchStore(folder, TEST)
     windows = Windows(~store.is_normal(), store.scan_ids, store.origins, store.side)
     if windows.normal_scans():
@@ -183,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="one-sided evidence, by candidate and rule")
     parser.add_argument("--patches", type=Path, required=True, help="what extract left")
     parser.add_argument("--projected", action="store_true", help="lay threats over normals")
-    parser.add_argument("--test", action="store_true", help="judge the test part")
+    parser.add_argument("--test", action="store_true", help="judge the test split")
     parser.add_argument("--matched", action="store_true", help="blur and compress every window")
     parser.add_argument("--networks", action="store_true", help="add the terms of a network")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="of the networks")

@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="cells of a pretrained network")
     parser.add_argument("--patches", type=Path, required=True, help="what extract left")
     parser.add_argument("--projected", action="store_true", help="lay threats over normals")
-    parser.add_argument("--test", action="store_true", help="judge the test part")
+    parser.add_argument("--test", action="store_true", help="judge the test split")
     given = parser.parse_args()
     judge = with_projected if given.projected else from_test if given.test else labelled
     judged, train = judge(given.patches), PatchStore(given.patches, TRAIN)

@@ -1,4 +1,4 @@
-"""The alarms of the stored threshold on the test part: windows and scans with a score over it."""
+"""The alarms of the stored threshold on the test split: windows and scans with a score over it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Scores the test part with a trained model and with scores that need no model; AUC of each."""
+"""Scores the test split with a trained model and with scores that need no model; AUC of each."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -174,14 +174,14 @@ def key_metrics(details: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unmeasurable(test: WindowScores, classes: tuple[str, ...]) -> str:
-    """Return why no AUC is defined on the test part, in one line; "" if an AUC is defined."""
+    """Return why no AUC is defined on the test split, in one line; "" if an AUC is defined."""
     if len(test.labels) == 0:
-        return "no window in the test part (scans.test_normal): nothing to measure"
+        return "no window in the test split (scans.test_normal): nothing to measure"
     if test.normal.all():
-        scans = "window in the test part" if classes else "scan"
+        scans = "window in the test split" if classes else "scan"
         return f"no abnormal {scans}: nothing to measure"
     if not test.normal.any():
-        return "no normal window in the test part (scans.test_normal): nothing to measure"
+        return "no normal window in the test split (scans.test_normal): nothing to measure"
     return ""
 
 

@@ -127,7 +127,7 @@ def result_paragraphs(
         *([f"**Not unsupervised**: {'; '.join(used)}."] if used else []),
         f"**On what**: {scans['source']} scans, {extract['size']}x{extract['size']} pixels "
         f"(mode {extract['mode']}), patches {data[:8]}.",
-        f"**Result**: AUC on the test part: {', '.join(aucs) or 'none is defined'}"
+        f"**Result**: AUC on the test split: {', '.join(aucs) or 'none is defined'}"
         + (f"; the best score without a model: {without:.3f}" if without is not None else "")
         + (f". Above the stored threshold: {rates}." if rates else "."),
     ]
@@ -181,7 +181,7 @@ def write_figures(
     table: AucTable,
     settings: EvaluateSettings,
 ) -> None:
-    """Remove an earlier evaluation's figures; draw every figure that the test part has data for."""
+    """Remove an earlier evaluation's figures; draw each figure that the test split has data for."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if len(test.labels) == 0:

@@ -109,7 +109,7 @@ def draw_grid(path: Path, result: SweepResult, objective: str) -> None:
     for number, name in enumerate(names, start=1):
         draw_setting(figure.add_subplot(1, len(names), number), name, trials)
     figure.supylabel(f"{objective}, of validation scans", fontsize=10)
-    figure.suptitle(f"{len(trials)} trials; none has seen the test part", fontsize=10)
+    figure.suptitle(f"{len(trials)} trials; none has seen the test split", fontsize=10)
     _save(figure, path)
 
 

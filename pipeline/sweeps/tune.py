@@ -1,6 +1,6 @@
 """The sweep: Ray Tune searches the loss weights and the latent size.
 
-The objective never sees the test part. It is the AUC on the labelled validation scans, if there
+The objective never sees the test split. It is the AUC on the labelled validation scans, if there
 are any; otherwise it is the label-free criterion of `pipeline.training.criterion`.
 """
 

@@ -23,7 +23,7 @@ COMPARED = ("auc/", "bag_auc", "first_look", "auc_within_bags", "false_alarm_rat
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the registered model, and what its run has measured on the test part.
+    """A version of the registered model, and what its run has measured on the test split.
 
     Attributes:
         number: of the version.
@@ -80,12 +80,12 @@ def promote(*, anyway: bool) -> str:
 
 
 def comparison(champion: Version | None, candidate: Version) -> str:
-    """Return a table of both versions' metrics on the test part."""
+    """Return a table of both versions' metrics on the test split."""
     names = [name for name in sorted(candidate.metrics) if name.startswith(COMPARED)]
     both = [candidate] if champion is None else [champion, candidate]
     heads = [f"version {version.number}" for version in both]
     rows = [[name, *(_shown(version.metrics.get(name)) for version in both)] for name in names]
-    text = text_table(["on the test part", *heads], rows)
+    text = text_table(["on the test split", *heads], rows)
     if champion is None:
         return f"{text}\nthere was no champion"
     if champion.data != candidate.data:

@@ -1,4 +1,4 @@
-"""The criterion for the best epoch and the best trial, without ever reading the test part.
+"""The criterion for the best epoch and the best trial, without ever reading the test split.
 
 The criterion needs no label. It is the AUC of validation normals against the same patches with a
 foreign piece laid over each: transmissions are multiplied, as in X-ray (Beer-Lambert). A loss
