@@ -27,7 +27,7 @@ from benchmarks.timing import Clock, Row, alternate, arguments, print_rows, wall
 from pipeline.models.gan import build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
-from pipeline.models.precision import products
+from pipeline.models.precision import matmul_precision
 from pipeline.settings.model import LossSettings, ModelSettings, Precision
 
 BARS = {32: 4.0, 64: 3.0}
@@ -41,7 +41,7 @@ def their_step(side: int, device: torch.device = CPU) -> Callable[[], object]:
     model, x = Textbook.build(side, WIDTH, device), some_patches(side).to(device)
 
     def step() -> None:
-        with products("float32"):
+        with matmul_precision("float32"):
             textbook_step(model, x)
         _finish(device)
 

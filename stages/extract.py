@@ -9,7 +9,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.common import terminal
 from pipeline.patches.cutting import Recipe, ShardResult
 from pipeline.patches.extract_on_ray import cut_on_ray
-from pipeline.patches.extraction import Extraction, Job, extract_patches
+from pipeline.patches.extraction import Extraction, ShardJob, extract_patches
 from pipeline.patches.folder import patches_text
 from pipeline.scans.bags import bag_names
 from pipeline.scans.catalogue import read_catalogue
@@ -38,7 +38,7 @@ def main() -> None:
         print(LABELS_USED, file=terminal.out())
 
 
-def on_ray(recipe: Recipe, shards: Sequence[Job]) -> Iterator[ShardResult]:
+def on_ray(recipe: Recipe, shards: Sequence[ShardJob]) -> Iterator[ShardResult]:
     """Start Ray and cut the shards on it."""
     with ray_session():
         yield from cut_on_ray(recipe, shards)

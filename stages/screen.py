@@ -17,7 +17,7 @@ from pipeline.common.lines import printable
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.folders import list_files
-from pipeline.screening.new_scans import Job, without_annotations
+from pipeline.screening.new_scans import ScanJob, without_annotations
 from pipeline.screening.records import (
     ABOUT,
     TABLE,
@@ -109,7 +109,7 @@ def options_of(folder: Path, rate: float, annotated: bool, workers: int) -> Opti
 
 
 def on_ray(
-    workers: int, model: TrainedModel, source: ScanSource | None, out: Path, jobs: Sequence[Job]
+    workers: int, model: TrainedModel, source: ScanSource | None, out: Path, jobs: Sequence[ScanJob]
 ) -> Iterator[ScreenedFile]:
     """Start Ray, whose import takes seconds, and screen the scans on it."""
     session = import_module("pipeline.cluster.session")

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.common.names import TEST, VALIDATION, Patches, Scores
 from pipeline.common.p_values import RightTail
-from pipeline.evaluation.bag_metrics import LOOKS, average_precision, measure, measure_all
+from pipeline.evaluation.bag_metrics import TOP_WINDOWS, average_precision, measure, measure_all
 from pipeline.evaluation.bags import BINS, Bag, scored_bags
 from pipeline.evaluation.evaluate import WindowScores
 from pipeline.evaluation.showcase import EvaluationInputs
@@ -73,7 +73,7 @@ def test_bags_are_measured() -> None:
     assert found.auc.auc == 0.5  # each of the three is above e, and none above d
     assert found.found.rate == pytest.approx(2 / 3)
     assert (found.false_alarms.rate, found.false_alarms.scans) == (0.5, 2)
-    looks = {number: found.first_look[number].rate for number in LOOKS}
+    looks = {number: found.first_look[number].rate for number in TOP_WINDOWS}
     assert looks == {1: pytest.approx(1 / 3), 3: pytest.approx(2 / 3), 5: pytest.approx(2 / 3)}
     assert found.within.rate == pytest.approx((1 + 0 + 0) / 3)
 

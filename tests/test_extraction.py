@@ -20,7 +20,7 @@ from pipeline.evaluation.showcase import EvaluationInputs, pick_exemplars, pick_
 from pipeline.models.detector import build_detector
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
-from pipeline.patches.extraction import Extraction, Job, extract_patches
+from pipeline.patches.extraction import Extraction, ShardJob, extract_patches
 from pipeline.patches.folder import SCAN_RESULTS, patches_text
 from pipeline.patches.manifest import MANIFEST
 from pipeline.patches.store import PatchStore
@@ -65,9 +65,9 @@ def test_the_same_input_gives_the_same_bytes_in_any_order(tmp_path: Path) -> Non
 
 
 def test_shards_cut_elsewhere_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    handed_over: list[Job] = []
+    handed_over: list[ShardJob] = []
 
-    def parallel(recipe: Recipe, jobs: Sequence[Job]) -> Iterator[ShardResult]:
+    def parallel(recipe: Recipe, jobs: Sequence[ShardJob]) -> Iterator[ShardResult]:
         handed_over.extend(jobs)
         return (cut_shard(recipe, *job) for job in jobs)
 

@@ -29,7 +29,7 @@ from pipeline.models.methods.ganomaly.method import GanomalyScorer
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.nets import NetShape, features_of_both
 from pipeline.models.pixels import to_tensor
-from pipeline.models.precision import products
+from pipeline.models.precision import matmul_precision
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.store import PatchSource, PatchStore
 from pipeline.settings.model import ModelSettings
@@ -180,7 +180,7 @@ def _reference_scores(
         network.load_state_dict(networks[name])
     scorer = method.scorer(built, settings).train().to(device)
     parts = []
-    with torch.no_grad(), products("float32"):
+    with torch.no_grad(), matmul_precision("float32"):
         for start in range(0, len(patches), settings.batch_size):
             x = to_tensor(patches[start : start + settings.batch_size], device)
             terms = reference_terms(scorer, x)

@@ -27,7 +27,7 @@ from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.patches.windows import top_non_overlapping
 from pipeline.settings.blocks import EvaluateSettings
 
-LOOKS = (1, 3, 5)  # windows that a person looks at
+TOP_WINDOWS = (1, 3, 5)  # windows that a person looks at
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class BagMetrics:
             score tells the bags apart by something else, such as the session of scanning.
         found: share of the bags with a threat that raise an alarm.
         false_alarms: share of the normal bags that do.
-        first_look: by k of `LOOKS`, the share of the bags with a threat in which one of the k
+        first_look: by k of `TOP_WINDOWS`, the share of the bags with a threat in which one of the k
             highest windows that do not overlap touches the threat.
         within: mean, over the bags with a threat, of the AUC of a bag's threat windows against its
             own normal windows.
@@ -98,7 +98,7 @@ class MeasuredBags:
             "control": [str(found.control) for found in every],
             "found": [str(found.found) for found in every],
             "false alarms": [str(found.false_alarms) for found in every],
-            **{f"first {n}": [str(found.first_look[n]) for found in every] for n in LOOKS},
+            **{f"first {n}": [str(found.first_look[n]) for found in every] for n in TOP_WINDOWS},
             "within": [str(found.within) for found in every],
             "pixels": [str(found.pixels) for found in every],
         }
@@ -149,7 +149,7 @@ def measure(
     with_threat = [bag for bag in bags if bag.has_threat]
     first = {
         looks: np.array([_is_seen(bag, score, looks) for bag in with_threat], dtype=np.bool_)
-        for looks in LOOKS
+        for looks in TOP_WINDOWS
     }
     within = [value for bag in with_threat if (value := _auc_within(bag, score)) is not None]
     pixels = np.array([bag.pixels[score] for bag in bags], dtype=np.float64)

@@ -14,7 +14,7 @@ from pipeline.pages.pictures import heat_levels, outlined, page_pictures
 from pipeline.pages.writer import picture, picture_url, write_page
 from pipeline.patches.windows import top_non_overlapping, window_pixels
 from pipeline.scans.display import displayable
-from pipeline.screening.screener import LOOKS, Look, evidence_map
+from pipeline.screening.screener import SHOWN_WINDOWS, Look, evidence_map
 
 MOST_BAGS = 10  # that are shown: of the highest scores, and of the misses
 
@@ -56,7 +56,7 @@ def picture_of(bag: Bag, p_value: float, inputs: EvaluationInputs, tails: Tails)
     scan = inputs.source.read(row.entry())
     p_values = tails.windows.p_values(bag.scores[ANOMALY])
     evidence = evidence_map(scan.image, p_values, bag.origins, bag.size)
-    first = top_non_overlapping(bag.scores[ANOMALY], bag.origins, bag.size, LOOKS)
+    first = top_non_overlapping(bag.scores[ANOMALY], bag.origins, bag.size, SHOWN_WINDOWS)
     windows = window_pixels(scan.image, bag.origins[first], inputs.rule)
     because = inputs.detector.explain(windows)
     shown = outlined(displayable(scan.image), scan.threats())

@@ -16,7 +16,7 @@ from pipeline.common.names import Patches
 from pipeline.models.interface import Scorer, method_of
 from pipeline.models.nets import NetShape, fold_batch_norm
 from pipeline.models.pixels import to_patches, to_tensor
-from pipeline.models.precision import products
+from pipeline.models.precision import matmul_precision
 from pipeline.settings.model import ModelSettings
 
 SCORE_BATCH = 64  # patches: the fastest batch of 16 to 256 (benchmarks/README.md)
@@ -68,7 +68,7 @@ class Detector:
     @torch.inference_mode()
     def fit(self, normals: Iterable[Patches], labelled: LabelledWindows | None = None) -> None:
         """Fit the scorer to blocks of training normals, (N, H, W, C) uint8 each, and to labels."""
-        with products("float32"):
+        with matmul_precision("float32"):
             self.scorer.fit(to_tensor(batch, self.device) for batch in _batches(normals))
             if labelled is not None:
                 windows = (to_tensor(batch, self.device) for batch in _batches(labelled.blocks()))
@@ -83,7 +83,7 @@ class Detector:
     @torch.inference_mode()
     def features(self, patches: Patches) -> NDArray[np.float32]:
         """Return the method's features of patches, (N, any length)."""
-        with products("float32"):
+        with matmul_precision("float32"):
             return self.scorer.features(to_tensor(patches, self.device)).cpu().numpy()
 
     @torch.inference_mode()
@@ -95,7 +95,7 @@ class Detector:
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
         """Return the score terms of one batch, (terms, N)."""
         x = to_tensor(patches, self.device)
-        with products("float32"):
+        with matmul_precision("float32"):
             scores = score_terms(self.scorer, x)
         return scores.double().cpu().numpy()
 

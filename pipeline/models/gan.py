@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from pipeline.models.precision import autocast, products
+from pipeline.models.precision import autocast, matmul_precision
 from pipeline.settings.model import ModelSettings, Precision
 
 
@@ -41,7 +41,7 @@ class Gan:
         """Update every network by the gradients that the `with` block computes."""
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        with products(self.precision):
+        with matmul_precision(self.precision):
             yield
         for optimiser in self.optimisers:
             optimiser.step()

@@ -18,7 +18,7 @@ SLOW = 4  # times; bfloat16 without instructions for it took over 100 times as l
 
 
 @contextmanager
-def products(precision: Precision) -> Iterator[None]:
+def matmul_precision(precision: Precision) -> Iterator[None]:
     """Compute CUDA's products in TensorFloat32 if `precision` is "tf32", else in full float32.
 
     By default, cuDNN would use TensorFloat32 for every convolution.
@@ -57,7 +57,7 @@ def require_fast(precision: Precision) -> None:
         )
 
 
-def rounding() -> list[str | int]:
+def numeric_environment() -> list[str | int]:
     """Return what decides how sums round, apart from all settings, on the machine that asks.
 
     The version of torch, the processor's vector instructions, and the cores that the threads of a

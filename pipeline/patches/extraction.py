@@ -29,8 +29,8 @@ from pipeline.settings.scans import BadInputRule
 # Ray takes about 10 s to start, and halves the remaining time on two cores.
 WORTH_RAY_SECONDS = 30.0
 
-Job = tuple[str, Sequence[CatalogueRow]]  # a shard's split and its scans
-CutMany = Callable[[Recipe, Sequence[Job]], Iterator[ShardResult]]
+ShardJob = tuple[str, Sequence[CatalogueRow]]  # a shard's split and its scans
+CutMany = Callable[[Recipe, Sequence[ShardJob]], Iterator[ShardResult]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def plan(
     source: ScanSource,
     settings: ExtractSettings,
     reading: Mapping[str, Any] | None = None,
-) -> tuple[Recipe, list[Job]]:
+) -> tuple[Recipe, list[ShardJob]]:
     """Return the recipe of all shards, and the split and scans of each shard."""
     channels, channels_of = _channels(rows, source)
     recipe = Recipe(
@@ -125,7 +125,7 @@ def _channels(rows: Sequence[CatalogueRow], source: ScanSource) -> tuple[int, st
 
 
 def _cut_all(
-    recipe: Recipe, jobs: Sequence[Job], parallel: CutMany | None, scans: int
+    recipe: Recipe, jobs: Sequence[ShardJob], parallel: CutMany | None, scans: int
 ) -> Iterator[ShardResult]:
     """Cut every shard: here in order, then by `parallel` once the rest would take long."""
     with terminal.progress("scans", scans, "scan") as shown:
@@ -135,7 +135,7 @@ def _cut_all(
 
 
 def _cut_here_first(
-    recipe: Recipe, jobs: Sequence[Job], parallel: CutMany | None
+    recipe: Recipe, jobs: Sequence[ShardJob], parallel: CutMany | None
 ) -> Iterator[ShardResult]:
     started = time.monotonic()
     for done, job in enumerate(jobs, 1):

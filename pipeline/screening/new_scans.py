@@ -40,7 +40,7 @@ class NewScan:
         return source.read(self.entry)
 
 
-Job = tuple[NewScan, str]  # a scan, and the SHA-256 of its image
+ScanJob = tuple[NewScan, str]  # a scan, and the SHA-256 of its image
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from pipeline.cluster.tasks import run_tasks
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
-from pipeline.screening.new_scans import Job, NewScan
+from pipeline.screening.new_scans import NewScan, ScanJob
 from pipeline.screening.records import ScreenedFile
 from pipeline.screening.scan_screener import ScanScreener
 
@@ -23,7 +23,7 @@ def screen_on_ray(
     model: TrainedModel,
     source: ScanSource | None,
     out: Path,
-    jobs: Sequence[Job],
+    jobs: Sequence[ScanJob],
     workers: int,
 ) -> Iterator[ScreenedFile]:
     """Screen scans on the Ray session that is open; results are yielded as they are ready.

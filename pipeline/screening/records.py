@@ -21,7 +21,7 @@ ABOUT = "screening.json"  # the model and the software whose results a folder ho
 
 
 @dataclass(frozen=True)
-class Region:
+class SuspiciousRegion:
     """A region of high evidence.
 
     Attributes:
@@ -64,7 +64,7 @@ class ScreenedFile:
     p_value: float = 1.0
     windows: int = 0
     looks: tuple[Look, ...] = ()
-    regions: tuple[Region, ...] = ()
+    regions: tuple[SuspiciousRegion, ...] = ()
     seconds: float = 0.0
     reason: str = ""
     score: float = 0.0

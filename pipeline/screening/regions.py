@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.screening.records import Region, ScreenedFile
+from pipeline.screening.records import ScreenedFile, SuspiciousRegion
 
 CATEGORY = {"id": 1, "name": "suspicious"}
 
 
-def regions_over(evidence: NDArray[np.float32], threshold: float) -> list[Region]:
+def regions_over(evidence: NDArray[np.float32], threshold: float) -> list[SuspiciousRegion]:
     """Return the connected regions of (H, W) evidence over a threshold, the highest first."""
     over = (np.nan_to_num(evidence) > threshold).astype(np.uint8)
     outlines, _ = cv2.findContours(over, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -27,7 +27,7 @@ def regions_over(evidence: NDArray[np.float32], threshold: float) -> list[Region
         # COCO's readers refuse polygons of less than three points.
         if len(points) >= 6:
             area = int(inside.sum())
-            found.append(Region((left, top, width, height), points, area, highest))
+            found.append(SuspiciousRegion((left, top, width, height), points, area, highest))
     return sorted(found, key=lambda region: -region.evidence)
 
 

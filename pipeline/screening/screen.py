@@ -13,9 +13,9 @@ from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanSource, SetFiles
 from pipeline.screening.new_scans import (
-    Job,
     NewScan,
     NewScans,
+    ScanJob,
     list_images,
     with_annotations,
     without_annotations,
@@ -23,13 +23,13 @@ from pipeline.screening.new_scans import (
 from pipeline.screening.records import Records, ScreenedFile, begin, hits_text, write_bags
 from pipeline.screening.regions import coco
 from pipeline.screening.scan_screener import PAGE_PARTS, ScanScreener, pictures_of
-from pipeline.screening.screener import LOOKS
+from pipeline.screening.screener import SHOWN_WINDOWS
 
 REGIONS = "regions.json"
 PAGE = "report.html"
 
 ScreenMany = Callable[
-    [TrainedModel, ScanSource | None, Path, Sequence[Job]], Iterator[ScreenedFile]
+    [TrainedModel, ScanSource | None, Path, Sequence[ScanJob]], Iterator[ScreenedFile]
 ]
 
 
@@ -138,7 +138,7 @@ class FolderScreener:
             return with_annotations(self.given, self.options.source)
         return without_annotations(list_images(self.given))
 
-    def _jobs(self, scans: Sequence[NewScan]) -> list[Job]:
+    def _jobs(self, scans: Sequence[NewScan]) -> list[ScanJob]:
         """Return the scans that are new or have changed, or whose pictures have gone."""
         done = {
             (file.file, file.sha256, file.annotations) for file in self.records if not file.reason
@@ -151,7 +151,7 @@ class FolderScreener:
                 jobs.append((scan, sha256))
         return jobs
 
-    def _each(self, jobs: Sequence[Job]) -> Iterator[ScreenedFile]:
+    def _each(self, jobs: Sequence[ScanJob]) -> Iterator[ScreenedFile]:
         source, parallel = self.options.source, self.options.parallel
         if parallel and len(jobs) > 1:
             yield from parallel(self.model, source, self.out, jobs)
@@ -164,7 +164,7 @@ class FolderScreener:
         out, rate = self.out, self.options.false_alarm_rate
         bags = self.model.provenance.get("labelled_bags")
         labels = [HEAD_LABELS.format(bags)] if bags else []
-        write_bags(out, [*files, *skipped], rate, LOOKS)
+        write_bags(out, [*files, *skipped], rate, SHOWN_WINDOWS)
         write_json(out / REGIONS, coco(files))
         write_page(
             out / PAGE,

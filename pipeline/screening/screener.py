@@ -19,7 +19,7 @@ from pipeline.patches.windows import (
 )
 from pipeline.settings.windows import WindowRule
 
-LOOKS = 3  # windows to look at
+SHOWN_WINDOWS = 3  # windows to look at
 BLOCK = 1024  # windows whose pixels are in memory at a time: 12 MB of 64 pixels in colour
 
 
@@ -49,7 +49,7 @@ class ScreenedScan:
         p_value: the share of validation bags that are as suspicious, 1 / (bags + 1) to 1.
         score: of the bag, by `bag_score`; it ranks bags with the same p-value.
         windows: number of windows that are not background.
-        looks: up to `LOOKS` windows, the most suspicious first, none of which overlap.
+        looks: up to `SHOWN_WINDOWS` windows, the most suspicious first, none of which overlap.
         evidence: (H, W) -log10 of the p-values of the windows around each pixel; 2 is one normal
             window of 100. NaN in air, and where there is only background.
     """
@@ -111,7 +111,7 @@ class Screener:
         else:
             evidence = evidence_map(image, p_values, origins, rule.size)
         score = bag_score(p_values)
-        first = top_non_overlapping(scores, origins, rule.size, LOOKS)
+        first = top_non_overlapping(scores, origins, rule.size, SHOWN_WINDOWS)
         because = self.detector.explain(window_pixels(image, origins[first], rule))
         return ScreenedScan(
             p_value=float(self.tails.bags.p_values(np.array([score]))[0]),

@@ -33,7 +33,7 @@ from pipeline.common.errors import require
 from pipeline.common.files import code_digest, digest
 from pipeline.common.names import LABELLED_VALIDATION
 from pipeline.models.interface import method_of
-from pipeline.models.precision import require_fast, rounding
+from pipeline.models.precision import numeric_environment, require_fast
 from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import MUTABLE, TuneSettings
 from pipeline.settings.model import LossSettings, ModelSettings
@@ -74,7 +74,7 @@ def sweep_objective(patches: Path) -> str:
 def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
     """Return the digest of everything that decides a sweep's result; the same key resumes it."""
     code = code_digest((*DECIDING, "pipeline.sweeps"))
-    return digest([asdict(model), asdict(tune), data, code, rounding()])
+    return digest([asdict(model), asdict(tune), data, code, numeric_environment()])
 
 
 def require_runnable(model: ModelSettings, asked: TuneSettings, patches: PatchStore) -> None:

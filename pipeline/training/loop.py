@@ -22,7 +22,7 @@ from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.interface import Method, method_of
 from pipeline.models.nets import NetShape
 from pipeline.models.pixels import to_tensor
-from pipeline.models.precision import rounding
+from pipeline.models.precision import numeric_environment
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource
 from pipeline.settings.model import LossSettings, ModelSettings
@@ -57,10 +57,10 @@ class TrainSettings:
 
         For a range of workers, the key holds the range: training may resume with another number of
         workers in it. The result then also depends on the number of workers in each epoch. On a
-        cluster `rounding` is that of the node that starts the training.
+        cluster `numeric_environment` is that of the node that starts the training.
         """
         asked = [workers.min, workers.max] if isinstance(workers, WorkerRange) else workers
-        return digest([asdict(self), data, asked, code_digest(DECIDING), rounding()])
+        return digest([asdict(self), data, asked, code_digest(DECIDING), numeric_environment()])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.gan import build_gan
-from pipeline.models.precision import autocast, products
+from pipeline.models.precision import autocast, matmul_precision
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import Precision
 from tests.models.methods import METHODS, method_named
@@ -23,7 +23,7 @@ def flags() -> tuple[bool, bool]:
 @pytest.mark.parametrize(("precision", "tf32"), [("float32", False), ("tf32", True)])
 def test_cuda_s_products_are_as_exact_as_asked(precision: Precision, tf32: bool) -> None:
     before = flags()
-    with products(precision):
+    with matmul_precision(precision):
         assert flags() == (tf32, tf32)
     assert flags() == before
 
