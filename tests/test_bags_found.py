@@ -71,8 +71,8 @@ def test_bags_are_measured() -> None:
     values = {each.scan_id: bag_score(NORMALS.p_values(each.scores["score"])) for each in bags}
     assert values["d"] > values["b"] > 1.4 > values["a"] > 0.1 > values["c"] > values["e"]
     assert found.auc.auc == 0.5  # each of the three is above e, and none above d
-    assert found.found.rate == pytest.approx(2 / 3)
-    assert (found.false_alarms.rate, found.false_alarms.scans) == (0.5, 2)
+    assert found.detection_rate.rate == pytest.approx(2 / 3)
+    assert (found.false_alarm_rate.rate, found.false_alarm_rate.scans) == (0.5, 2)
     looks = {number: found.first_look[number].rate for number in TOP_WINDOWS}
     assert looks == {1: pytest.approx(1 / 3), 3: pytest.approx(2 / 3), 5: pytest.approx(2 / 3)}
     assert found.within.rate == pytest.approx((1 + 0 + 0) / 3)
@@ -135,8 +135,8 @@ def test_all_windows_of_a_scan_are_scored(
     ("threat", "heads"),
     [
         ("nnn", ["bags", "false alarms"]),
-        ("ntn", ["bags", "AUC", "control", "found", "false alarms", "first 1", "first 3", "first 5",
-                 "within", "pixels"]),
+        ("ntn", ["bags", "AUC", "control", "detected", "false alarms", "first 1", "first 3",
+                 "first 5", "within", "pixels"]),
     ],
 )  # fmt: skip
 def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads: list[str]) -> None:

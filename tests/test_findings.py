@@ -81,8 +81,8 @@ def test_bags_are_compared_with_the_best_score_without_a_network() -> None:
         name: BagMetrics(
             auc=METAL if name == "metal_amount" else replace(METAL, auc=0.5),
             control=replace(METAL, auc=0.45),
-            found=places[name],
-            false_alarms=places[name],
+            detection_rate=places[name],
+            false_alarm_rate=places[name],
             first_look={1: RateEstimate(0.25, 0.1, 0.4, 8), 3: places[PCA]},
             within=places[name],
             pixels=places[name],

@@ -38,8 +38,8 @@ class BagMetrics:
         auc: AUC of the bags with a threat against the normal bags.
         control: the same without the windows that touch a threat. If it is not near 0.5, the
             score tells the bags apart by something else, such as the session of scanning.
-        found: share of the bags with a threat that raise an alarm.
-        false_alarms: share of the normal bags that do.
+        detection_rate: share of the bags with a threat that raise an alarm.
+        false_alarm_rate: share of the normal bags that do.
         first_look: by k of `TOP_WINDOWS`, the share of the bags with a threat in which one of the k
             highest windows that do not overlap touches the threat.
         within: mean, over the bags with a threat, of the AUC of a bag's threat windows against its
@@ -49,8 +49,8 @@ class BagMetrics:
 
     auc: AucEstimate
     control: AucEstimate
-    found: RateEstimate
-    false_alarms: RateEstimate
+    detection_rate: RateEstimate
+    false_alarm_rate: RateEstimate
     first_look: Mapping[int, RateEstimate]
     within: RateEstimate
     pixels: RateEstimate
@@ -76,8 +76,8 @@ class MeasuredBags:
             name: {
                 "auc": asdict(found.auc),
                 "control": asdict(found.control),
-                "found": asdict(found.found),
-                "false_alarms": asdict(found.false_alarms),
+                "detection_rate": asdict(found.detection_rate),
+                "false_alarm_rate": asdict(found.false_alarm_rate),
                 **{f"first_look_{n}": asdict(seen) for n, seen in found.first_look.items()},
                 "within": asdict(found.within),
                 "pixels": asdict(found.pixels),
@@ -94,13 +94,13 @@ class MeasuredBags:
             return "no bag has several windows: nothing to measure"
         every = self.metrics.values()
         columns = {
-            "AUC": [str(found.auc) for found in every],
-            "control": [str(found.control) for found in every],
-            "found": [str(found.found) for found in every],
-            "false alarms": [str(found.false_alarms) for found in every],
-            **{f"first {n}": [str(found.first_look[n]) for found in every] for n in TOP_WINDOWS},
-            "within": [str(found.within) for found in every],
-            "pixels": [str(found.pixels) for found in every],
+            "AUC": [str(row.auc) for row in every],
+            "control": [str(row.control) for row in every],
+            "detected": [str(row.detection_rate) for row in every],
+            "false alarms": [str(row.false_alarm_rate) for row in every],
+            **{f"first {n}": [str(row.first_look[n]) for row in every] for n in TOP_WINDOWS},
+            "within": [str(row.within) for row in every],
+            "pixels": [str(row.pixels) for row in every],
         }
         shown = {head: cells for head, cells in columns.items() if set(cells) != {NOT_DEFINED}}
         rows: list[Sequence[object]] = []
@@ -141,11 +141,11 @@ def measure(
     ids = np.array([bag.scan_id for bag in bags])
     threat = np.array([bag.has_threat for bag in bags], dtype=np.bool_)
     p_values = [tails.windows.p_values(bag.scores[score]) for bag in bags]
-    found = np.array([bag_score(values) for values in p_values])
+    scores = np.array([bag_score(values) for values in p_values])
     control = np.array(
         [bag_score(values[~bag.touches]) for values, bag in zip(p_values, bags, strict=True)]
     )
-    alarm = tails.bags.p_values(found) <= false_alarm_rate
+    alarm = tails.bags.p_values(scores) <= false_alarm_rate
     with_threat = [bag for bag in bags if bag.has_threat]
     first = {
         looks: np.array([_is_seen(bag, score, looks) for bag in with_threat], dtype=np.bool_)
@@ -154,10 +154,10 @@ def measure(
     within = [value for bag in with_threat if (value := _auc_within(bag, score)) is not None]
     pixels = np.array([bag.pixels[score] for bag in bags], dtype=np.float64)
     return BagMetrics(
-        auc=auc_by_scan(found, threat, ids, samples, seed),
+        auc=auc_by_scan(scores, threat, ids, samples, seed),
         control=auc_by_scan(control, threat, ids, samples, seed),
-        found=rate_by_scan(alarm[threat], ids[threat], samples, seed),
-        false_alarms=rate_by_scan(alarm[~threat], ids[~threat], samples, seed),
+        detection_rate=rate_by_scan(alarm[threat], ids[threat], samples, seed),
+        false_alarm_rate=rate_by_scan(alarm[~threat], ids[~threat], samples, seed),
         first_look={
             looks: rate_by_scan(seen, ids[threat], samples, seed) for looks, seen in first.items()
         },
