@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from pipeline.common.metrics import AucEstimate, RateEstimate
 from pipeline.common.names import TEST, VALIDATION, Patches, Scores
 from pipeline.common.p_values import RightTail
-from pipeline.evaluation.bag_metrics import TOP_WINDOWS, average_precision, measure, measure_all
-from pipeline.evaluation.bags import BINS, Bag, scored_bags
-from pipeline.evaluation.evaluate import WindowScores
+from pipeline.evaluation.bag_metrics import (
+    TOP_WINDOWS,
+    BagMetrics,
+    MeasuredBags,
+    average_precision,
+    measure,
+    measure_all,
+)
+from pipeline.evaluation.bags import BINS, Bag, _pixel_counts, scored_bags
+from pipeline.evaluation.evaluate import ANOMALY, WindowScores, key_metrics
 from pipeline.evaluation.showcase import EvaluationInputs
 from pipeline.evaluation.trivial_scores import darkness
 from pipeline.models.bag_scores import TOP, Tails, bag_score
@@ -25,6 +33,7 @@ from pipeline.patches.windows import cut_windows, window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.blocks import EvaluateSettings
+from tests.darkness import darkness_detector, darkness_of
 from tests.tiny import EXTRACT, MODEL
 
 NORMALS = RightTail.of(np.arange(99.0))
@@ -148,3 +157,68 @@ def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads:
     assert table[-1].endswith(
         "; with validation bags: 2, the least is 0.333, so no bag raises an alarm: add normal scans"
     )
+
+
+def test_pixels_of_more_evidence_are_in_higher_bins() -> None:
+    evidence = np.log(np.array([[1, 10, 100]], dtype=np.float32))
+    threats = np.array([[False, False, True]])
+    without, with_threat = _pixel_counts(evidence, threats, RightTail.of(np.arange(99.0)))
+    assert np.flatnonzero(without).tolist() == [0, 499]
+    assert np.flatnonzero(with_threat).tolist() == [BINS - 1]
+
+
+def test_each_score_has_its_own_map(
+    sixray: Path, catalogue: list[CatalogueRow], patches: Path
+) -> None:
+    def score(some: Patches) -> dict[str, Scores]:
+        return {"darkness": darkness_of(some), "light": 255 - darkness_of(some)}
+
+    store, source = PatchStore(patches, TEST), MasksSource(sixray, SIXRAY, stretched=True)
+    rows = [row for row in catalogue if row.split == TEST]
+    calibration = Calibration(0, 1, 0.5, 0.1)
+    inputs = EvaluationInputs(store, rows, source, EXTRACT, darkness_detector(), calibration)
+    test = WindowScores(store.labels, store.scan_ids, score(store.read(0, len(store))))
+    validation = PatchStore(patches, VALIDATION)
+    normals = score(validation.read(0, len(validation)))
+    tails = {name: Tails.of(values, validation.scan_ids) for name, values in normals.items()}
+    for each in scored_bags(inputs, test, tails, score):
+        if each.has_threat:  # which is dark
+            of_threat = {name: counts[1] for name, counts in each.pixels.items()}
+            mean = {n: counts @ np.arange(BINS) / counts.sum() for n, counts in of_threat.items()}
+            assert mean["darkness"] > 2 * mean["light"]
+
+
+def test_pixels_of_normal_bags_count_too() -> None:
+    one, other = bag("a", [1, 2], "nt"), bag("b", [1, 2], "nn")
+    one.pixels["score"][:] = 0
+    one.pixels["score"][1, 5] = 10
+    other.pixels["score"][0, 9] = 30
+    tails = Tails(NORMALS, RightTail.of(np.array([0.1, 0.2])))
+    found = measure([one, other], "score", tails, 0.2, samples=5, seed=0)
+    assert found.pixels.rate == pytest.approx(10 / 40)
+
+
+def test_every_measure_of_bags_has_its_own_name() -> None:
+    auc, control = (AucEstimate(value, None, None, 5, 5, 4) for value in (0.1, 0.2))
+    detected, alarms, *first, within, pixels = (
+        RateEstimate(value / 10, None, None, 4) for value in range(3, 10)
+    )
+    looks = dict(zip(TOP_WINDOWS, first, strict=True))
+    found = BagMetrics(auc, control, detected, alarms, looks, within, pixels)
+    measured = MeasuredBags({ANOMALY: found}, 0.2, 8)
+    details = measured.details()[ANOMALY]
+    assert {name: each.get("auc", each.get("rate")) for name, each in details.items()} == {
+        "auc": 0.1, "control": 0.2, "detection_rate": 0.3, "false_alarm_rate": 0.4,
+        "first_look_1": 0.5, "first_look_3": 0.6, "first_look_5": 0.7, "within": 0.8, "pixels": 0.9,
+    }  # fmt: skip
+    head, row, *_ = measured.text().splitlines()
+    assert re.split("  +", head) == [
+        "bags", "AUC", "control", "detected", "false alarms", "first 1", "first 3", "first 5",
+        "within", "pixels",
+    ]  # fmt: skip
+    cells = [float(cell[:5]) for cell in re.split("  +", row)[1:]]
+    assert cells == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    threshold = {"false_alarm_rate": 0, "detection_rate": {"overall": 0}}
+    keys = key_metrics({"auc": {}, "other": {}, "threshold": threshold, "bags": measured.details()})
+    names = ("bag_auc", "bag_auc_control", "first_look", "auc_within_bags")
+    assert [keys[name] for name in names] == [0.1, 0.2, 0.5, 0.8]

@@ -1,6 +1,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
+from pipeline.evaluation import report
 from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.bag_metrics import measure_all
 from pipeline.evaluation.bags import scored_bags, tails_of
@@ -17,6 +19,7 @@ from pipeline.evaluation.evaluate import (
     WindowScores,
     auc_table,
     auc_text,
+    detector_without_networks,
     estimate_rows,
     flat_metrics,
     histogram_rows,
@@ -26,6 +29,7 @@ from pipeline.evaluation.evaluate import (
     roc_rows,
     score_store,
     unmeasurable,
+    without_model,
 )
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import write_figures, write_report
@@ -41,6 +45,8 @@ from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.blocks import EvaluateSettings
+from tests.arrays import ArraySource
+from tests.darkness import darkness_detector
 from tests.tiny import EXTRACT, MODEL
 
 CALIBRATION = Calibration(minimum=0, maximum=1, threshold=0.8, false_alarm_rate=0.05)
@@ -341,3 +347,41 @@ def test_roc_runs_from_corner_to_corner_with_the_auc_under_it() -> None:
     x, y = roc(normal, abnormal)
     assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
     assert np.trapezoid(y, x) == pytest.approx(auc(normal, abnormal))
+
+
+def test_figures_get_the_scaled_threshold_and_the_colours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, tuple[Any, ...]] = {}
+
+    def listen(name: str) -> None:
+        monkeypatch.setattr(report, f"draw_{name}", lambda *given: told.update({name: given}))
+
+    for name in ("roc", "histogram", "tsne", "exemplars", "scans"):
+        listen(name)
+    for name in ("pick_features", "pick_exemplars", "pick_scans"):
+        monkeypatch.setattr(report, name, lambda *_: (1, 2))
+    calibration = Calibration(minimum=1, maximum=5, threshold=3, false_alarm_rate=0.05)
+    inputs = EvaluationInputs(
+        cast(PatchStore, None), [cast(CatalogueRow, None)], ArraySource(), EXTRACT,
+        darkness_detector(), calibration,
+    )  # fmt: skip
+    scores = {ANOMALY: np.array([0.1, 0.9])}
+    test = WindowScores(np.array(["normal", "gun"]), np.array(["a", "b"]), scores)
+    settings = EvaluateSettings(normal_colour="blue", abnormal_colour="red", bootstrap=5)
+    write_figures(tmp_path / "f", inputs, test, auc_table(test, (), 5, 0), settings)
+    assert told["roc"][-1] == told["histogram"][2] == 0.5
+    colours = told["histogram"][3]
+    assert (colours.normal, colours.abnormal) == ("blue", "red")
+
+
+def test_the_method_without_networks_scores_dark_windows_high(patches: Path) -> None:
+    normals, test = PatchStore(patches, TRAIN), PatchStore(patches, TEST)
+    components = PrincipalComponents.fit(normals)
+    calibration, other = Calibration(0, 255, 100, 0.1), detector_without_networks(normals)
+    every = EveryScore(darkness_detector(), calibration, components, other)
+    found, normal = score_store(test, every).scores, test.is_normal()
+    measured = auc(found["granulometry"][normal], found["granulometry"][~normal])
+    assert measured is not None
+    assert measured > 0.9
+    np.testing.assert_allclose(without_model(test, normals)["pca"], found["pca"])

@@ -1,8 +1,11 @@
 """The page of an evaluation: which bags it shows, and how."""
 
+import base64
 import re
 from pathlib import Path
+from typing import cast
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,14 +13,17 @@ from pipeline.common.names import TEST
 from pipeline.common.p_values import RightTail
 from pipeline.evaluation.bags import Bag, scored_bags, tails_of
 from pipeline.evaluation.evaluate import ANOMALY, WindowScores
-from pipeline.evaluation.page import ranked, write_evaluation_page
+from pipeline.evaluation.page import picture_of, ranked, write_evaluation_page
 from pipeline.evaluation.showcase import EvaluationInputs
 from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import Calibration
-from pipeline.pages.pictures import outlined
+from pipeline.pages.pictures import heat_levels, outlined, page_pictures
 from pipeline.patches.store import PatchStore
+from pipeline.patches.windows import window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from pipeline.settings.windows import WindowRule
+from tests.arrays import ArraySource, save
 from tests.darkness import darkness_detector, darkness_of
 from tests.tiny import EXTRACT
 
@@ -96,3 +102,54 @@ def test_the_page_shows_texts_figures_and_bags(
     )
     assert misses.count("the first is on a threat") == on_threat
     assert misses.count("the first is not on a threat") == len(threats) - on_threat
+
+
+def test_a_bag_s_picture_is_of_its_scan(tmp_path: Path) -> None:
+    image = np.full((32, 64, 3), 220, dtype=np.uint8)
+    image[16:, 48:] = 20
+    save(tmp_path / "s.npy", image)
+    row = CatalogueRow("s", TEST, ("gun",), (str(tmp_path / "s.npy"),), ("",))
+    rule = WindowRule(size=16, stride=8)
+    origins = window_origins(32, 64, 16, 8)
+    scores = darkness_of(window_pixels(image, origins, rule))
+    none = np.zeros(len(origins), dtype=np.bool_)
+    shown = Bag("s", origins, 16, {ANOMALY: scores}, ~none, none, none, {})
+    tails = Tails(RightTail.of(np.linspace(0, 200, 999)), RightTail.of(np.array([1.0])))
+    inputs = EvaluationInputs(
+        cast(PatchStore, None), [row], ArraySource(), rule, darkness_detector(),
+        Calibration(0, 255, 100, 0.1),
+    )  # fmt: skip
+    found = picture_of(shown, 0.1, inputs, tails)
+    assert (found.width, found.height) == (64, 32)
+    assert (found.looks[0].left, found.looks[0].top) == (48, 16)
+    heat = decoded(found.heat, cv2.IMREAD_UNCHANGED)
+    assert heat[24, 56, 3] > 150
+    assert heat[2, 2, 3] < 10
+    scan = decoded(found.scan, cv2.IMREAD_COLOR)
+    assert (np.abs(scan[:, :36].astype(int) - 220).max(axis=2) > 60).any()  # the threat's outline
+
+
+def decoded(address: str, kind: int) -> np.ndarray:
+    """The pixels in a data address of a page."""
+    content = np.frombuffer(base64.b64decode(address.partition(",")[2]), np.uint8)
+    found = cv2.imdecode(content, kind)
+    assert found is not None
+    return found
+
+
+def test_pictures_of_a_page_have_the_scan_s_colours_and_places() -> None:
+    scan = np.full((40, 60, 3), 255, np.uint8)
+    scan[:20, :30] = (30, 60, 200)
+    evidence = np.zeros((40, 60), np.float32)
+    evidence[:20, :30] = 3
+    jpeg, png = (
+        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        for content in page_pictures(scan, heat_levels(evidence))
+    )
+    assert jpeg is not None
+    assert png is not None
+    np.testing.assert_allclose(jpeg[10, 15, ::-1], (30, 60, 200), atol=12)
+    blue, green, red, alpha = png[10, 15].tolist()
+    assert min(red, alpha) > 150
+    assert max(blue, green) < 50
+    assert png[30, 45, 3] == 0

@@ -324,3 +324,20 @@ def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
     assert set(store.labels.tolist()) == {"normal", "knife"}
     grazing = sum(found["splits"][name]["grazing"] for name in (LABELLED_TRAINING, TEST))
     assert grazing == before["splits"][TEST]["grazing"]
+
+
+@pytest.mark.parametrize("change", ["digests", "classes", "channels", "code", "rule", "reading"])
+def test_a_shard_s_name_changes_with_all_that_decides_it(change: str) -> None:
+    row = CatalogueRow("s", TRAIN, ("gun",), ("a.png",), ("1",))
+    rule = ExtractSettings().window_rule
+    recipe = Recipe(ArraySource(), rule, 3, "a.png", "reading", "code", "/f", "/r")
+    before = recipe.name(TRAIN, [row])
+    changed: dict[str, Any] = {
+        "channels": 1, "code": "other", "reading": "x", "rule": replace(rule, stride=4)
+    }  # fmt: skip
+    of_row: dict[str, Any] = {change: ("other",)}
+    if change in changed:
+        recipe = replace(recipe, **{change: changed[change]})
+    else:
+        row = replace(row, **of_row)
+    assert recipe.name(TRAIN, [row]) != before

@@ -1,5 +1,7 @@
 """Scores of new scans, with a detector whose scores can be worked out by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,12 +10,16 @@ from pipeline.common.p_values import RightTail
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.patches.windows import window_origins, window_pixels
 from pipeline.screening import screener as screening
+from pipeline.screening.new_scans import NewScan
 from pipeline.screening.records import ScreenedFile
 from pipeline.screening.regions import coco, regions_over
+from pipeline.screening.scan_screener import ScanScreener
 from pipeline.screening.screener import Screener
 from pipeline.settings.windows import WindowRule
 from tests.arrays import clutter
 from tests.darkness import darkness_detector, darkness_of
+from tests.tiny import write_image
+from tests.tiny_model import make_model
 
 RULE = WindowRule(size=16, stride=8)
 NORMALS = RightTail.of(np.linspace(100, 200, 400))  # a window's score is its darkness
@@ -146,3 +152,12 @@ def test_regions_are_annotations_of_coco() -> None:
     assert (annotation["bbox"], annotation["area"]) == ([5, 4, 10, 6], 60)
     assert (annotation["segmentation"], annotation["score"]) == ([regions[0].outline], 2.5)
     assert found["categories"] == [{"id": 1, "name": "suspicious"}]
+
+
+def test_regions_and_sizes_are_those_of_the_scan(tmp_path: Path) -> None:
+    scan_screener = ScanScreener.of(make_model(), None, tmp_path / "out")
+    assert scan_screener.threshold == pytest.approx(-np.log10(0.05))
+    path = write_image(tmp_path / "a.png", clutter(0, 3, 48, 80))
+    found = scan_screener.screen(NewScan("a.png", path), "")
+    assert (found.width, found.height) == (80, 48)
+    assert found.windows > 5

@@ -12,7 +12,9 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.cluster.storage import Storage
+from pipeline.settings.blocks import TuneSettings
 from pipeline.sweeps import tune as ray_tune
+from pipeline.sweeps.snapshots import rungs
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
 from pipeline.sweeps.trials import TrackTrials, collect_results
 from pipeline.tracking.tracked_run import NoRun
@@ -90,3 +92,34 @@ def test_the_best_epoch_of_the_best_trial_wins() -> None:
     first = found.trials[0]
     assert (first.training_seconds, first.started, first.ended) == (4.5, 0, 6)
     assert [epoch[OBJECTIVE] for epoch in first.curve] == [0.6, 0.9, 0.7]
+
+
+def test_a_sweep_is_seeded_and_searches_by_logarithm() -> None:
+    def suggested(asked: TuneSettings) -> list[Any]:
+        searcher = ray_tune._sampler(asked)
+        assert isinstance(searcher, OptunaSearch)
+        searcher.set_search_properties("objective", "max", {"x": ray_tune._domain((1, 100), asked)})
+        found = [searcher.suggest(str(number)) for number in range(3)]
+        return [each["x"] for each in found if isinstance(each, dict)]
+
+    assert suggested(TUNE) == suggested(TUNE) != suggested(replace(TUNE, seed=1))
+    draws = [ray_tune._domain((1, 10_000), TUNE).sample() for _ in range(400)]
+    assert 50 < np.median(draws) < 200
+
+
+def test_a_sweep_s_key_depends_on_all_that_decides_it() -> None:
+    keys = {
+        ray_tune.sweep_key(MODEL, TUNE, "data"),
+        ray_tune.sweep_key(MODEL, TUNE, "other"),
+        ray_tune.sweep_key(replace(MODEL, ngf=8), TUNE, "data"),
+        ray_tune.sweep_key(MODEL, replace(TUNE, seed=1), "data"),
+    }
+    assert len(keys) == 4
+
+
+def test_a_resumed_sweep_s_asha_has_its_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_tune, "Tuner", lambda _, **told: told)
+    job, known = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "key"), [(1, {"a": 0.5})]
+    callback = TrackTrials(NoRun(), IMPLANT_AUC)
+    told = cast(Any, ray_tune._new_tuner(None, job, Storage("storage"), callback, known))
+    assert rungs(told["tune_config"].scheduler) == known

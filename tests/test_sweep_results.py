@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.settings.search_space import Choices, Space
 from pipeline.sweeps.results import (
+    BEST_OBJECTIVE,
     Best,
     SweepResult,
     TrialResult,
     TrialState,
+    log_trial,
     rank,
     read_best,
     read_trials,
@@ -26,6 +29,7 @@ from pipeline.sweeps.summary import (
     sweep_text,
     write_summary,
 )
+from pipeline.tracking.tracked_run import StoredRun
 
 SPACE: Space = {
     "lambda_adv": (0.1, 10),
@@ -228,3 +232,18 @@ def test_a_grid_is_every_combination_and_nothing_else(tmp_path: Path) -> None:
     assert not is_grid(ruled_by_lambda_con(), SPACE)
     write_summary(tmp_path, result, space, "labelled_auc")
     assert (tmp_path / "figures" / "grid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_failed_trial_is_logged_with_its_objective_and_state() -> None:
+    told: list[tuple[Any, ...]] = []
+
+    class Run:
+        def child(self, *_: Any) -> "Run":
+            return self
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *given: told.append((name, *given))
+
+    log_trial(cast(StoredRun, Run()), trial(0.7, state="failed"))
+    assert ("log_metrics", {BEST_OBJECTIVE: 0.7}) in told
+    assert ("finish", "FAILED") in told

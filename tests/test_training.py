@@ -19,6 +19,7 @@ from pipeline.models.tensor_files import CHECKPOINT, parse_checkpoint, save_chec
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LossSettings
 from pipeline.settings.resources import WorkerRange, require_divisible
+from pipeline.training import loop
 from pipeline.training.criterion import (
     IMPLANT_AUC,
     LABELLED_AUC,
@@ -286,3 +287,34 @@ def test_a_method_without_networks_is_fitted_in_epoch_0(
     shape = net_shape(settings, store)
     expected = validation(fitted_detector(shape, {}, settings.model, every))[IMPLANT_AUC]
     assert best["criterion"] == metrics[IMPLANT_AUC] == expected != 0.5
+
+
+def test_random_draws_are_of_seed_epoch_and_rank(
+    patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[float] = []
+
+    def epoch(*_: Any) -> dict[str, float]:
+        drawn.append(float(torch.rand(1)))
+        return {"loss_g": 0.0}
+
+    monkeypatch.setattr(loop, "train_epoch", epoch)
+    monkeypatch.setattr(loop, "_average_buffers", lambda *_: None)
+
+    def run(rank: int = 0, seed: int = 3) -> list[float]:
+        drawn.clear()
+        criterion = cast(Validation, lambda _: {IMPLANT_AUC: 0.5})
+        settings, store = replace(TRAIN, seed=seed), PatchStore(patches, TRAIN_SPLIT)
+        train(settings, store, criterion, Worker(rank, 2), lambda *_: None)
+        return list(drawn)
+
+    first = run()
+    torch.rand(5)
+    assert run() == first
+    assert len({*first, *run(rank=1), *run(seed=4)}) == 3 * TRAIN.epochs
+
+
+def test_a_training_s_key_depends_on_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = TRAIN.key("data", 1)
+    monkeypatch.setattr(loop, "code_digest", lambda _: "other")
+    assert TRAIN.key("data", 1) != before

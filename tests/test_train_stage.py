@@ -1,0 +1,119 @@
+"""The stages `train` and `evaluate` in one process: which split and which rate each part gets."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import stages.evaluate
+import stages.extract
+import stages.scans
+import stages.train
+from pipeline.common.names import TEST, TRAIN, VALIDATION
+from pipeline.models.gan import network_state
+from pipeline.models.interface import method_of
+from pipeline.models.trained_model import TrainedModel, calibrate
+from pipeline.patches.store import PatchStore
+from pipeline.settings.params import load_settings
+from pipeline.sweeps.results import write_sweep
+from pipeline.tracking.tracked_run import NoRun
+from pipeline.training.loop import net_shape
+from pipeline.training.on_ray import TrainJob
+from stages.entry import MODEL, PATCHES, SWEEP, TRAINED
+from tests.imports import ROOT
+from tests.tiny import make_sixray
+
+Content = dict[str, Any]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Content:
+    """A project of the preset `best` up to `tune`, and the content of its params.yaml."""
+    make_sixray(tmp_path / "mine", normal=12, threat=6)
+    (tmp_path / "presets.yaml").write_text((ROOT / "presets.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stages.train.pipeline_run", lambda *_: NoRun())
+    monkeypatch.setattr("stages.train.Tracker.open", lambda *_: None)
+    content: Content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["preset"] = "best"
+    content["scans"] |= {"source": "sixray", "folder": "mine"}
+    content["extract"] |= {"size": 16, "stride": 12, "shard_scans": 2}
+    content["evaluate"] |= {"bootstrap": 20, "tsne_points": 20}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    stages.scans.main()
+    stages.extract.main()
+    write_sweep(SWEEP, None, "none", None)
+    return content
+
+
+@pytest.mark.usefixtures("project")
+def test_a_model_is_fitted_to_training_and_calibrated_on_validation_windows() -> None:
+    stages.train.main()
+    model = TrainedModel.load(TRAINED / MODEL)
+    train, validation = (PatchStore(PATCHES, split) for split in (TRAIN, VALIDATION))
+    assert model.normals is not None
+    assert len(model.normals) == len(train) != len(validation)
+    assert model.tails.windows.count == len(validation)
+    assert model.tails.bags.count == validation.scans
+    anomaly = model.detector().score(validation.blocks()).anomaly
+    assert model.calibration == calibrate(anomaly, 0.05)
+
+
+def test_the_networks_of_the_best_epoch_are_kept(
+    project: Content, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project["preset"] = "tiny"
+    project["model"]["batch_size"] = 8
+    losses = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1}
+    project["train"] |= {**losses, "latent_dim": 10, "workers": 1}
+    Path("params.yaml").write_text(yaml.safe_dump(project))
+    drawn: list[Any] = []
+
+    def trained(job: TrainJob, *_: Any) -> Content:
+        shape = net_shape(job.settings, PatchStore(PATCHES, TRAIN))
+        build = method_of(job.settings.model).build_networks
+        drawn[:] = [network_state(build(shape, seed)) for seed in (1, 2)]
+        best = {"epoch": 1, "criterion": 0.7, "networks": drawn[0]}
+        history = [{"epoch": 1}, {"epoch": 2}]
+        return {"epoch": 2, "model": {"networks": drawn[1]}, "history": history, "best": best}
+
+    monkeypatch.setattr("stages.train.train_on_ray", trained)
+    monkeypatch.setattr("stages.train.ray_session", nullcontext)
+    stages.train.main()
+    found = TrainedModel.load(TRAINED / MODEL)
+    assert found.provenance["epoch"] == 1
+    for name, network in drawn[0].items():
+        for key, value in network.items():
+            assert torch.equal(found.networks[name][key], value)
+
+
+@pytest.mark.usefixtures("project")
+def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stages.train.main()
+    told: dict[str, Any] = {}
+
+    def spy(name: str) -> None:
+        whole = getattr(stages.evaluate, name)
+
+        def listens(*given: Any) -> Any:
+            told[name] = given
+            return whole(*given)
+
+        monkeypatch.setattr(stages.evaluate, name, listens)
+
+    for name in ("tails_of", "measure_all", "write_report", "scored_bags"):
+        spy(name)
+    monkeypatch.setattr("stages.evaluate.track", lambda: None)
+    stages.evaluate.main()
+    validation, test = PatchStore(PATCHES, VALIDATION), PatchStore(PATCHES, TEST)
+    assert told["tails_of"][0].scan_ids.tolist() == validation.scan_ids.tolist()
+    assert told["scored_bags"][1].scan_ids.tolist() == test.scan_ids.tolist()
+    settings = load_settings()
+    assert told["measure_all"][2] == settings.screen.false_alarm_rate
+    assert settings.screen.false_alarm_rate != settings.train.false_alarm_rate
+    assert told["write_report"][3].scans == validation.scans != test.scans
