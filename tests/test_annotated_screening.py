@@ -1,6 +1,8 @@
 """Screening of sets with annotations: hits and misses, by the set's own format."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -10,11 +12,12 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.images import read_image
-from pipeline.scans.scan import ScanSource
+from pipeline.scans.scan import Listing, ScanEntry, ScanSource, SetFiles
 from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.coco import CocoSource
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.sources.registry import open_folder
+from pipeline.screening.new_scans import with_annotations
 from pipeline.screening.records import ScreenedFile, hits_text
 from pipeline.screening.screen import FolderScreener, Options, Screening
 from pipeline.settings.blocks import ScanSettings
@@ -130,3 +133,18 @@ def test_a_file_of_many_scans_is_refused(tmp_path: Path, model: TrainedModel) ->
     source = Cifar10Source(make_cifar(tmp_path / "in"), "car")
     with pytest.raises(InputError, match=r"/in: a file holds several scans: give a file for each"):
         screened(tmp_path / "in", model, source)
+
+
+def test_annotations_in_a_common_file_and_classes_are_digested(tmp_path: Path) -> None:
+    image = tmp_path / "a.png"
+    image.write_bytes(b"1")
+
+    def digest_of(classes: tuple[str, ...], records: str) -> str:
+        files = SetFiles(tmp_path, (image,), (), (), ())
+        entry = ScanEntry("a", (image,), classes, records=records)
+        listing = Listing(files, [entry], [], names=frozenset())
+        source = cast(ScanSource, SimpleNamespace(listing=lambda: listing))
+        return with_annotations(tmp_path, source).scans[0].annotations
+
+    found = {digest_of(("gun",), "1"), digest_of(("gun",), "2"), digest_of(("knife",), "1")}
+    assert len(found) == 3

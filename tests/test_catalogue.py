@@ -1,12 +1,14 @@
 """A catalogue that we did not write is refused by its line."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from pipeline.common.errors import InputError
-from pipeline.scans.catalogue import CATALOGUE, CatalogueRow, read_catalogue
+from pipeline.scans.catalogue import CATALOGUE, CatalogueRow, read_catalogue, write_catalogue
+from pipeline.scans.scan import ScanEntry
 from tests.tiny import make_catalogue
 
 
@@ -43,3 +45,12 @@ def test_a_catalogue_cut_short_is_refused(tmp_path: Path, sixray: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match=f"line {len(rows)}: Invalid JSON"):
         read_catalogue(tmp_path)
+
+
+def test_a_row_s_digests_are_of_all_that_its_labels_come_from(tmp_path: Path) -> None:
+    image, mask = tmp_path / "a.png", tmp_path / "a-mask.png"
+    image.write_bytes(b"1")
+    mask.write_bytes(b"2")
+    entry = ScanEntry("a", (image, mask), (), records="3")
+    (row,) = write_catalogue(tmp_path, [entry], {"a": "train"})
+    assert row.digests == (sha256(b"1").hexdigest(), sha256(b"2").hexdigest(), "3")

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
+from pipeline.common.errors import InputError
 from pipeline.scans.catalogue import read_catalogue
 from stages.scans import main
 from tests.tiny import write_image
@@ -79,3 +81,23 @@ def test_bad_files_are_named_and_the_stage_fails(project: Path) -> None:
     assert done.stderr.count("bad input: set/") == 2
     assert "Traceback" not in done.stderr
     assert not (project / "data").exists()
+
+
+def test_generated_scans_are_of_the_seed_and_count_that_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("presets.yaml").write_text((ROOT / "presets.yaml").read_text())
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["scans"] |= {"seed": 7, "count": 30}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    told: list[Any] = []
+
+    def generate(*given: Any) -> None:
+        told.extend(given)
+        raise InputError("enough")
+
+    monkeypatch.setattr("stages.scans.generate", generate)
+    with pytest.raises(InputError, match="enough"):
+        main()
+    assert told[1:] == [7, 30]

@@ -413,3 +413,14 @@ def test_without_new_scans_the_stage_says_so_and_leaves_no_results(
     set_folder("in")
     main()
     assert "bags.csv" in {path.name for path in (project / "results/screen").iterdir()}
+
+
+def test_the_same_name_in_another_folder_is_another_screening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        found.append(about_of("model", Path("in")))
+    assert found[0] != found[1]

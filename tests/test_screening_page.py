@@ -106,3 +106,24 @@ def with_script(page: Path, script: str) -> str:
 )  # fmt: skip
 def test_in_a_browser(page: Path, script: str, expected: str) -> None:
     assert with_script(page, script) == expected
+
+
+def test_the_page_names_the_windows_that_are_on_a_threat(tmp_path: Path) -> None:
+    looks = (Look(0, 0, 8, 8, 0.1),) * 3
+    files = [
+        ScreenedFile(name, "0", 16, 16, 0.1, 9, looks, classes=classes, on_threat=on_threat)
+        for name, classes, on_threat in (
+            ("hit", ("gun",), (False, True, False)),
+            ("miss", ("gun",), (False, False, False)),
+            ("normal", (), (False, False, False)),
+        )
+    ]
+    write_page(
+        tmp_path / "page.html", "screening.html", files=files, skipped=[], rate=0.2, lines=[],
+        picture=lambda _: "data:,",
+    )  # fmt: skip
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    hit, miss, normal = text.split('<section class="bag"')[1:]
+    assert re.search(r"on a threat:\s*2\s*;", hit)
+    assert re.search(r"on a threat:\s*none\s*;", miss)
+    assert "on a threat" not in normal

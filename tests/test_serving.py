@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import cv2
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
@@ -24,13 +25,17 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 
+from pipeline.common.p_values import RightTail
+from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import encoded, heat_layer, heat_levels
 from pipeline.scans.images import read_image
 from pipeline.screening.screener import Screener
 from pipeline.serving.contents import PACKAGES, model_contents
 from pipeline.serving.scan_model import IMAGE, ScanModel, image_of
+from pipeline.settings.windows import WindowRule
 from tests.arrays import clutter
+from tests.darkness import darkness_detector
 from tests.imports import import_closure, imported_names
 from tests.tiny_model import make_model
 
@@ -208,3 +213,18 @@ def test_the_stored_model_is_served(port: int, trained: TrainedModel) -> None:
     *_, last = found["message"].splitlines()  # MLflow writes before it which rows it has got
     assert last.startswith("Error: image 0: not an image")
     assert posted(port, npy(SCAN))[0] == 200  # it lives
+
+
+def test_the_served_map_lies_over_the_scan() -> None:
+    served = ScanModel()
+    tails = Tails(RightTail.of(np.linspace(0, 200, 4000)), RightTail.of(np.array([1.0])))
+    served._screener = Screener(darkness_detector(), 3, WindowRule(size=16, stride=8), tails)
+    scan = np.full((48, 80, 3), 200, np.uint8)
+    scan[:24, :24] = 20
+    (row,) = predicted(served, npy(scan), map=True)
+    content = np.frombuffer(base64.b64decode(row["map"]), np.uint8)
+    heat = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+    assert heat is not None
+    assert heat.shape == (48, 80, 4)
+    assert heat[8, 8, 3] > 150
+    assert heat[40, 72, 3] == heat[8, 72, 3] == heat[40, 8, 3] == 0

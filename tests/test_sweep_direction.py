@@ -1,25 +1,32 @@
 """That a sweep goes towards the highest objective, without a cluster."""
 
+import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
-from ray.tune import Result, ResultGrid, TuneConfig
+from ray.tune import Checkpoint, Result, ResultGrid, TuneConfig
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.search import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.cluster.storage import Storage
+from pipeline.common.names import VALIDATION
+from pipeline.models.tensor_files import save_checkpoint
+from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import TuneSettings
+from pipeline.sweeps import trainable
 from pipeline.sweeps import tune as ray_tune
 from pipeline.sweeps.snapshots import rungs
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
 from pipeline.sweeps.trials import TrackTrials, collect_results
 from pipeline.tracking.tracked_run import NoRun
 from pipeline.training.criterion import IMPLANT_AUC
-from tests.on_ray.jobs import TUNE
+from tests.on_ray.jobs import PBT, TUNE
 from tests.tiny import MODEL
 
 
@@ -123,3 +130,53 @@ def test_a_resumed_sweep_s_asha_has_its_rungs(monkeypatch: pytest.MonkeyPatch) -
     callback = TrackTrials(NoRun(), IMPLANT_AUC)
     told = cast(Any, ray_tune._new_tuner(None, job, Storage("storage"), callback, known))
     assert rungs(told["tune_config"].scheduler) == known
+
+
+def test_a_trial_goes_on_from_its_checkpoint(
+    patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+
+    def listens(*given: Any, **more: Any) -> None:
+        told.update(settings=given[0], validation=given[2], **more)
+
+    checkpoint = tmp_path / "checkpoint_000000"
+    checkpoint.mkdir()
+    save_checkpoint(checkpoint, {"epoch": 1}, "key")
+    monkeypatch.setattr(trainable, "share_cores", lambda _: None)
+    monkeypatch.setattr(trainable, "train", listens)
+    monkeypatch.setattr("ray.tune.get_checkpoint", lambda: Checkpoint(str(checkpoint)))
+    job = SweepJob(MODEL, TUNE, str(patches), "labelled_auc", "key")
+    losses = {"lambda_adv": 1, "lambda_con": 2, "lambda_lat": 3}
+    trainable.run_trial({**losses, "latent_dim": 5, "learning_rate": 0.5}, job)
+    assert told["resume"] == {"epoch": 1}
+    assert told["settings"].model.learning_rate == 0.5
+    normals = PatchStore(patches, VALIDATION)
+    np.testing.assert_array_equal(told["validation"].normals, normals.read(0, len(normals)))
+
+
+def test_pbt_and_random_sweeps_are_seeded() -> None:
+    def drawn(asked: TuneSettings) -> tuple[float, float]:
+        ray_tune._scheduler(asked, asked.space)
+        return random.random(), np.random.random()  # noqa: S311
+
+    assert drawn(PBT) == drawn(PBT) != drawn(replace(PBT, seed=1))
+
+    def suggested(seed: int) -> list[Any]:
+        sampler = ray_tune._sampler(replace(TUNE, sampler="random", seed=seed))
+        assert isinstance(sampler, BasicVariantGenerator)
+        state = sampler._random_state
+        assert state is not None
+        return [float(state.random()) for _ in range(3)]
+
+    assert suggested(0) == suggested(0) != suggested(1)
+
+
+def test_pbt_keeps_every_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_tune, "Tuner", lambda _, **told: told)
+    kept = {}
+    for name, asked in (("pbt", PBT), ("asha", TUNE)):
+        job, callback = SweepJob(MODEL, asked, "p", IMPLANT_AUC, "k"), TrackTrials(NoRun(), "x")
+        told = cast(Any, ray_tune._new_tuner(None, job, Storage("storage"), callback, None))
+        kept[name] = told["run_config"].checkpoint_config.num_to_keep
+    assert kept == {"pbt": None, "asha": ray_tune.KEPT_CHECKPOINTS}

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from pipeline.sweeps import figures
 from pipeline.sweeps.figures import (
     BLUE,
     COLOURS,
@@ -82,3 +83,12 @@ def test_the_line_of_a_grid_is_the_mean_over_the_other_settings() -> None:
     means = np.asarray(axes.lines[0].get_ydata(), dtype=float).tolist()
     assert means == pytest.approx([0.5 + 0.5 / 16, 0.5 + 2.5 / 16, 0.5 + 4 / 16])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["4", "40", "400"]
+
+
+def test_each_panel_of_a_grid_is_of_its_own_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(figures, "draw_setting", lambda _, name, __: shown.append(name))
+    figures.draw_grid(tmp_path / "g.png", grid()[0], "auc")
+    assert shown == ["lambda_con", "latent_dim"]

@@ -1,6 +1,7 @@
 """The stages `train` and `evaluate` in one process: which split and which rate each part gets."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,25 @@ import stages.evaluate
 import stages.extract
 import stages.scans
 import stages.train
+from pipeline.cluster.storage import Storage
 from pipeline.common.names import TEST, TRAIN, VALIDATION
+from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
 from pipeline.models.trained_model import TrainedModel, calibrate
+from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
-from pipeline.settings.params import load_settings
+from pipeline.scans.splits import split_scans
+from pipeline.settings.params import load_settings, reading_settings
+from pipeline.settings.resources import WorkerResources
 from pipeline.sweeps.results import write_sweep
 from pipeline.tracking.tracked_run import NoRun
+from pipeline.training import on_ray
 from pipeline.training.loop import net_shape
 from pipeline.training.on_ray import TrainJob
 from stages.entry import MODEL, PATCHES, SWEEP, TRAINED
 from tests.imports import ROOT
+from tests.tiny import TRAIN as TINY_TRAINING
 from tests.tiny import make_sixray
 
 Content = dict[str, Any]
@@ -108,8 +116,16 @@ def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
 
     for name in ("tails_of", "measure_all", "write_report", "scored_bags"):
         spy(name)
+    fit_components, fitted = PrincipalComponents.fit, list[str]()
+
+    def fit(store: PatchStore) -> PrincipalComponents:
+        fitted.append(store.split)
+        return fit_components(store)
+
+    monkeypatch.setattr(PrincipalComponents, "fit", fit)
     monkeypatch.setattr("stages.evaluate.track", lambda: None)
     stages.evaluate.main()
+    assert fitted == [TRAIN]
     validation, test = PatchStore(PATCHES, VALIDATION), PatchStore(PATCHES, TEST)
     assert told["tails_of"][0].scan_ids.tolist() == validation.scan_ids.tolist()
     assert told["scored_bags"][1].scan_ids.tolist() == test.scan_ids.tolist()
@@ -117,3 +133,46 @@ def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
     assert told["measure_all"][2] == settings.screen.false_alarm_rate
     assert settings.screen.false_alarm_rate != settings.train.false_alarm_rate
     assert told["write_report"][3].scans == validation.scans != test.scans
+
+
+def test_the_stages_pass_on_seeds_and_how_scans_are_read(
+    project: Content, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project["scans"]["seed"] = 7
+    Path("params.yaml").write_text(yaml.safe_dump(project))
+    told: dict[str, Any] = {}
+
+    def splits(*given: Any) -> Any:
+        told["seed"] = given[2]
+        return split_scans(*given)
+
+    def extracts(*given: Any) -> Any:
+        told["reading"] = given[4].reading
+        return extract_patches(*given)
+
+    monkeypatch.setattr("stages.scans.split_scans", splits)
+    monkeypatch.setattr("stages.extract.extract_patches", extracts)
+    stages.scans.main()
+    stages.extract.main()
+    reading = reading_settings(load_settings().scans)
+    assert reading
+    assert told == {"seed": 7, "reading": reading}
+
+
+def test_training_is_done_under_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    @contextmanager
+    def lock(*_: Any) -> Iterator[None]:
+        done.append("lock")
+        yield
+        done.append("release")
+
+    monkeypatch.setattr(on_ray, "exclusive_lock", lock)
+    monkeypatch.setattr(on_ray, "require_capacity", lambda *_: None)
+    monkeypatch.setattr(on_ray, "apart_from_signals", lambda work: work())
+    monkeypatch.setattr(on_ray, "fit", lambda *_: done.append("fit"))
+    monkeypatch.setattr(on_ray, "newest_state", lambda *_: {"epoch": 1})
+    job = TrainJob(TINY_TRAINING, "patches", "key")
+    on_ray.train_on_ray(job, 1, WorkerResources(1, 0), Storage(str(tmp_path)))
+    assert done == ["lock", "fit", "release"]

@@ -16,6 +16,7 @@ import pytest
 import xraydb
 
 from pipeline.patches.windows import BACKGROUND_LEVEL, foreground_mask
+from pipeline.scans.generated import coco
 from pipeline.scans.generated.catalogue import (
     CLOTHES,
     ITEM_SETS,
@@ -33,13 +34,21 @@ from pipeline.scans.generated.coco import (
 )
 from pipeline.scans.generated.detector import (
     PALETTE,
+    PHOTONS,
     Floats,
     effective_z,
     expose,
     readings,
     transmission,
 )
-from pipeline.scans.generated.generator import CYCLE, MARGIN, render_scan, threat_of
+from pipeline.scans.generated.generator import (
+    CYCLE,
+    MARGIN,
+    PARCEL_PLACES,
+    begin_scan,
+    render_scan,
+    threat_of,
+)
 from pipeline.scans.generated.materials import ENERGIES_KEV, attenuation
 from pipeline.scans.generated.packing import SILHOUETTE_DEPTH, Scene, lay_together
 from pipeline.scans.generated.shapes import Pose, Tile, rounded
@@ -385,3 +394,47 @@ def test_another_seed_or_other_code_keeps_nothing(folder: Path, key: str) -> Non
     generate(folder, SEED, 1, workers=1)
     assert sorted(content_of(folder)) == ["00000.png", "annotations.json"]
     assert content_of(folder)["00000.png"] != before["00000.png"]
+
+
+def test_noise_is_that_of_the_photons() -> None:
+    found = readings(np.zeros((2, 400, 400), np.float32), np.random.default_rng(0))
+    lines = found - found.mean(axis=2, keepdims=True)
+    assert lines.std() == pytest.approx(PHOTONS**-0.5, rel=0.05)
+
+
+def test_a_tilted_object_is_smeared_across_its_axis() -> None:
+    drawn = Tile(4.0, Pose(10.0, smear=4.0), Textures(np.random.default_rng(0)))
+    drawn.box((0, 0), (2, 2), 1, "water", 0)
+    rows, columns = np.nonzero(drawn.finished()[0])
+    assert np.ptp(rows) > np.ptp(columns)
+
+
+def test_threats_lie_anywhere_and_things_where_it_is_empty() -> None:
+    scene, disc = empty_bag(), Item(lambda tile, _: tile.disc((0, 0), 1, 1, "steel"), 2)
+    scene.depth[:, :, 200:] = 5
+    drawn = scene.draw(disc, Pose(5.0))
+    places = [scene.axes @ scene.place(drawn, 12) for _ in range(20)]
+    assert np.mean([x < 0 for x, _ in places]) > 0.9
+    masks = [scene.hide(disc, Pose(5.0)) for _ in range(20)]
+    rows, columns = np.array([np.argwhere(mask).mean(axis=0) for mask in masks]).T
+    assert min(np.ptp(rows), np.ptp(columns)) > 100
+
+
+def test_balls_and_shells_have_their_thickness() -> None:
+    water, ball, shell = attenuation("water")[0], tile(), tile()
+    ball.ball((0, 0), (2, 2, 1), "water")
+    assert ball.finished()[0].max() / water == pytest.approx(2, rel=0.02)
+    shell.shell([(-2, -2), (2, -2), (2, 2), (-2, 2)], 0.3, 2, "water")
+    depth = shell.finished()[0]
+    assert depth[len(depth) // 2, len(depth) // 2] / water == pytest.approx(0.6, rel=0.02)
+
+
+def test_parcels_hold_full_weapons_and_some_bags_two_threats() -> None:
+    assert [CYCLE[place] for place in PARCEL_PLACES] == [None, "full_weapon"]
+    assert any(len(begin_scan(0, number)[1]) == 2 for number in range(6, 200, 10))
+
+
+def test_other_code_renders_the_scans_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = coco.run_key(1)
+    monkeypatch.setattr(coco, "code_digest", lambda _: "other")
+    assert coco.run_key(1) != before
