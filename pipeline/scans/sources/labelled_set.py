@@ -34,7 +34,7 @@ LABELS_INSIDE = {
     ".xml": XML_LABELS,
 }
 PROSE = re.compile(r"(about|changelog|citation|licen[cs]e|notes?|readme)\.", re.IGNORECASE)
-MASK_FOLDER = re.compile(r"masks?|ground[\W_]?truths?|segmentation(class|object)")
+MASK_FOLDER = re.compile(r"(^|[\W_])masks?([\W_]|$)|ground[\W_]?truths?|segmentation(class|object)")
 MASK_ENDING = re.compile(r"_(mask|gt)$")  # of the name of a mask
 
 
