@@ -285,8 +285,9 @@ def test_tables_name_images_in_any_case_and_a_bare_number_is_no_name(stage: Stag
 
 
 def test_images_in_a_folder_that_is_not_called_mask_are_no_masks(stage: Stage) -> None:
-    found = stage({**BACKGROUNDS, "unmasked/c.png": None, "maskless/d.png": None})
-    assert {"unmasked/c", "maskless/d"} <= set(found.rows)
+    names = ("unmasked/c", "maskless/d", "labels/x/e", "labels/y/e", "my yolo/f", "voc/f")
+    found = stage({**BACKGROUNDS, **{f"{name}.png": None for name in names}})
+    assert set(names) <= set(found.rows)
 
 
 def test_an_image_with_a_segmentation_mask_but_no_boxes_is_no_normal(stage: Stage) -> None:

@@ -35,6 +35,7 @@ LABELS_INSIDE = {
 }
 PROSE = re.compile(r"(about|changelog|citation|licen[cs]e|notes?|readme)\.", re.IGNORECASE)
 MASK_FOLDER = re.compile(r"(^|[\W_])masks?([\W_]|$)|ground[\W_]?truths?|segmentation(class|object)")
+LABEL_FOLDERS = {"annotation", "annotations", "gt", "label", "labels"}
 MASK_ENDING = re.compile(r"_(mask|gt)$")  # of the name of a mask
 
 
@@ -207,18 +208,24 @@ class LabelledSet:
     def _masks(self) -> list[Path]:
         """Return images without labels that are masks, by the names of their folders or their own.
 
-        A folder such as ``labels`` holds masks if another image has the same name.
+        A folder such as ``labels`` holds masks of the images elsewhere with the same names.
         """
-        left = self._left()
-        counts = Counter(loose_stem(image) for image in self.files.images)
+        elsewhere = {
+            loose_stem(image)
+            for image in self.files.images
+            if LABEL_FOLDERS.isdisjoint(self._words_above(image))
+        }
         return [
             path
-            for path in left
+            for path in self._left()
             if any(MASK_FOLDER.search(folder.lower()) for folder in self._folders_above(path))
             or (
-                counts[loose_stem(path)] > 1 and not LABEL_WORDS.isdisjoint(self._words_above(path))
+                _name_of_image(path) in elsewhere
+                and (
+                    _name_of_image(path) != loose_stem(path)
+                    or not LABEL_FOLDERS.isdisjoint(self._words_above(path))
+                )
             )
-            or (_name_of_image(path) != loose_stem(path) and counts[_name_of_image(path)] > 0)
         ]
 
     def _refuse_copies(self) -> None:
