@@ -51,7 +51,7 @@ def test_the_better_version_is_the_champion(tracker: Tracker, tmp_path: Path) ->
         promote(anyway=False)
     logged(tracker, tmp_path, "a", 0.7)
     first, *_, last = promote(anyway=False).splitlines()
-    assert first.split() == ["on", "the", "test", "part", "version", "1"]
+    assert first.split() == ["on", "the", "test", "split", "version", "1"]
     assert last == "version 1 is the champion: models:/skipscan@champion"
     run = logged(tracker, tmp_path, "b", 0.6)
     with pytest.raises(InputError, match=r"lower: add --anyway") as error:
