@@ -72,8 +72,9 @@ def would_run(folder: Path) -> list[str]:
 
 
 def copy_checkout(folder: Path) -> Path:
-    tracked = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").split("\n")
-    for name in filter(None, tracked):
+    """Copy the project's files, without those that `make demo` leaves in the checkout."""
+    files = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").splitlines()
+    for name in (name for name in files if not name.startswith(("dvc.lock", "results/"))):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     params = folder / "params.yaml"

@@ -1,4 +1,6 @@
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.common import terminal
 from pipeline.common.names import TEST, TRAIN
 from pipeline.scans.bad_input import BadInput
+from pipeline.scans.scan import Scan, ScanEntry, ScanSource
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.yolo import YoloSource
@@ -133,6 +136,16 @@ def test_equal_pictures_with_more_objects_or_elsewhere_differ(
     found = survey(source, source.listing().entries)
     assert [entry.scan_id for entry in found.entries] == ["images/a"] * same
     assert len(found.bad) == (1 if same else 2)
+
+
+def test_equal_pictures_of_other_classes_differ_even_without_a_mask(tmp_path: Path) -> None:
+    entries = [
+        ScanEntry(name, (write_image(tmp_path / f"{name}.png", noise(0)),), classes)
+        for name, classes in (("a", ("gun",)), ("b", ()))
+    ]
+    source = SimpleNamespace(read=lambda entry: Scan(entry.scan_id, noise(0), ()))
+    found = survey(cast(ScanSource, source), entries)
+    assert (found.entries, len(found.bad)) == ([], 2)
 
 
 def test_pictures_of_equal_bytes_and_other_shapes_are_not_equal(tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
             reason = f"{look.channels} channels, but {counts[usual]} of {counts.total()} scans have"
             bad.append(BadInput(file, f"{reason} {usual}: a set has one number of channels"))
         elif any(
-            twin.objects != look.objects or twin.labels != look.labels
-            for _, twin in twins[look.pixels]
+            (other.classes, twin.objects, twin.labels) != (entry.classes, look.objects, look.labels)
+            for other, twin in twins[look.pixels]
         ):
             others = [str(t.files[0]) for t, _ in twins[look.pixels] if t is not entry]
             reason = (
