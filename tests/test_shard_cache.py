@@ -2,11 +2,14 @@
 
 import json
 import multiprocessing
+import time
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow.fs import LocalFileSystem
 
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
@@ -108,9 +111,9 @@ def test_the_one_not_opened_for_longest_gives_way(shared: SharedPatches, tmp_pat
     store = cached(shared, tmp_path, sum(sizes(shared)) - 1)
     for start in (0, 310, 510):
         store.read(start, start + 10)
-    store = cached(shared, tmp_path, sum(sizes(shared)) - 1)  # whose shards are not in use
-    store.read(0, 10)
-    store.read(950, 960)
+    del store  # which closes its shards
+    cached(shared, tmp_path, sum(sizes(shared)) - 1).read(0, 10)
+    cached(shared, tmp_path, sum(sizes(shared)) - 1).read(950, 960)
     assert copies(tmp_path) == ["train-0.h5", "train-2.h5", "train-3.h5"]
 
 
@@ -175,6 +178,66 @@ def test_workers_of_a_node_share_a_small_cache(shared: SharedPatches, tmp_path: 
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.h5")) <= budget
+
+
+def test_a_shard_that_another_process_copies_is_not_copied_twice(
+    shared: SharedPatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = []
+
+    def slow_copy(cache: ShardCache, name: str, target: Path) -> str:
+        copied.append(name)
+        time.sleep(0.3)
+        return copy(cache, name, target)
+
+    copy = ShardCache._copy
+    monkeypatch.setattr(ShardCache, "_copy", slow_copy)
+    with ThreadPoolExecutor(2) as workers:
+        stores = [cached(shared, tmp_path, 10**9) for _ in range(2)]
+        found = list(workers.map(lambda store: ids_of(store.read(0, 5)), stores))
+    assert found == [list(range(5))] * 2
+    assert copied == ["train-0.h5"]
+
+
+def test_room_that_one_process_has_made_is_not_given_to_another(
+    shared: SharedPatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_making(cache: ShardCache, size: int, name: str) -> None:
+        make(cache, size, name)
+        time.sleep(0.3)  # before the room is reserved
+
+    make = ShardCache._make_room
+    monkeypatch.setattr(ShardCache, "_make_room", slow_making)
+    budget = max(sizes(shared))
+    with ThreadPoolExecutor(2) as workers:
+        stores = [cached(shared, tmp_path, budget) for _ in range(2)]
+        reads = [
+            workers.submit(store.read, start, start + 5)
+            for store, start in zip(stores, (0, 510), strict=True)
+        ]
+        errors = [read.exception() for read in reads]
+    assert [str(error)[:9] for error in errors if error] == ["cache_gb:"]
+    assert len(copies(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("breaks_at", ["train-2.h5", MANIFEST])
+def test_an_upload_that_broke_off_leaves_no_file_under_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_at: str
+) -> None:
+    class Breaking(LocalFileSystem):
+        def move(self, beside: str, place: str) -> None:
+            if Path(place).name == breaks_at:
+                raise KeyboardInterrupt
+            super().move(beside, place)
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr(Storage, "open", lambda storage: (Breaking(), storage.place))
+    store_of(tmp_path / "patches", LENGTHS)
+    with pytest.raises(KeyboardInterrupt):
+        upload_patches(tmp_path / "patches", Storage(str(tmp_path / "storage")), cache_gb=1)
+    named = {path.name for path in (tmp_path / "storage").rglob("*.*") if path.suffix != ".tmp"}
+    before = [*(f"train-{number}.h5" for number in range(4)), MANIFEST]
+    assert named == set(before[: before.index(breaks_at)])
 
 
 def test_the_shared_manifest_lists_sizes_and_digests(shared: SharedPatches) -> None:

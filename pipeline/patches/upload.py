@@ -74,13 +74,14 @@ def _upload(folder: Path, manifest: dict[str, Any], address: Storage) -> None:
         shard |= {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         if filesystem.get_file_info(f"{place}/{path.name}").size != shard["bytes"]:
             _put(path, filesystem, f"{place}/{path.name}")
-    with filesystem.open_output_stream(f"{place}/{MANIFEST}") as file:
+    beside = _beside(f"{place}/{MANIFEST}")
+    with filesystem.open_output_stream(beside) as file:
         file.write(encode_manifest(manifest))
+    filesystem.move(beside, f"{place}/{MANIFEST}")
 
 
 def _put(path: Path, filesystem: FileSystem, place: str) -> None:
-    """Copy a file to `place`: under another name first, since a copy may break off."""
-    beside = f"{place}.{uuid4().hex}.tmp"
+    beside = _beside(place)
     copy_files(
         str(path.resolve()),
         beside,
@@ -88,6 +89,11 @@ def _put(path: Path, filesystem: FileSystem, place: str) -> None:
         destination_filesystem=filesystem,
     )
     filesystem.move(beside, place)
+
+
+def _beside(place: str) -> str:
+    """Return another name in the same folder, to write under: writing may break off."""
+    return f"{place}.{uuid4().hex}.tmp"
 
 
 def _holds(folder: Path, data: str) -> bool:
