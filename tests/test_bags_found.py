@@ -28,11 +28,13 @@ from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 from pipeline.models.trained_model import Calibration
+from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows, window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
-from pipeline.settings.blocks import EvaluateSettings
+from pipeline.settings.blocks import EvaluateSettings, ExtractSettings
+from tests.arrays import ArraySource, make_set
 from tests.darkness import darkness_detector, darkness_of
 from tests.tiny import EXTRACT, MODEL
 
@@ -186,6 +188,28 @@ def test_each_score_has_its_own_map(
             of_threat = {name: counts[1] for name, counts in each.pixels.items()}
             mean = {n: counts @ np.arange(BINS) / counts.sum() for n, counts in of_threat.items()}
             assert mean["darkness"] > 2 * mean["light"]
+
+
+def test_windows_that_graze_a_threat_have_their_own_scores(tmp_path: Path) -> None:
+    rows = make_set(tmp_path)
+    rule = ExtractSettings(size=16, stride=4, shard_scans=2, min_window_share=0.5)
+    extract_patches(tmp_path / "patches", rows, ArraySource(), rule)
+    store, detector = PatchStore(tmp_path / "patches", TEST), darkness_detector()
+    tested = [row for row in rows if row.split == TEST]
+    inputs = EvaluationInputs(
+        store, tested, ArraySource(), rule, detector, Calibration(0, 1, 0.5, 0.1)
+    )
+    test = WindowScores(
+        store.labels, store.scan_ids, {"darkness": darkness_of(store.read(0, len(store)))}
+    )
+    tails = {"darkness": Tails.of(test.scores["darkness"], store.scan_ids)}
+    for each in scored_bags(inputs, test, tails, lambda some: {"darkness": darkness_of(some)}):
+        (row,) = (row for row in tested if row.scan_id == each.scan_id)
+        image = np.load(row.files[0])
+        every = window_pixels(image, window_origins(48, 64, 16, 4), rule)
+        np.testing.assert_array_equal(each.scores["darkness"], darkness_of(every))
+        grazing = ~each.normal & ~each.abnormal
+        assert (grazing.sum() > 3) == bool(row.classes)
 
 
 def test_pixels_of_normal_bags_count_too() -> None:

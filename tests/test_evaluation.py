@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation import report
-from pipeline.evaluation.alarms import Validated
-from pipeline.evaluation.bag_metrics import measure_all
+from pipeline.evaluation.alarms import Alarms, Validated
+from pipeline.evaluation.bag_metrics import MeasuredBags, measure_all
 from pipeline.evaluation.bags import scored_bags, tails_of
 from pipeline.evaluation.evaluate import (
     ANOMALY,
@@ -206,6 +207,22 @@ def test_the_whole_report(
         found = {(row["score"], row["class"]): row["auc"] for row in csv.DictReader(file)}
     gun = table[ANOMALY]["gun"].auc
     assert found[ANOMALY, "gun"] == ("" if gun is None else str(gun))
+
+
+def test_the_intervals_of_a_report_are_of_the_seed_of_its_settings(
+    patches: Path, tmp_path: Path
+) -> None:
+    test, store = made_up(("gun", "knife"), count=90), PatchStore(patches, TEST)
+    validated = Validated(CALIBRATION, 0.75, 2)
+    tables = []
+    for seed in (5, 6):
+        settings, bags = replace(SETTINGS, seed=seed), MeasuredBags({}, 0.2, 2)
+        tables.append(write_report(tmp_path, store, test, validated, settings, "heading", bags))
+        assert tables[-1] == auc_table(test, ("gun", "knife"), 20, seed)
+        details = json.loads((tmp_path / "details.json").read_text())
+        alarms = Alarms.of(test, validated, ("gun", "knife"), 20, seed)
+        assert details["threshold"] == alarms.metrics()
+    assert tables[0] != tables[1]
 
 
 def small_test() -> WindowScores:

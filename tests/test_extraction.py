@@ -1,6 +1,8 @@
 import errno
+import json
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
 from pipeline.patches.extraction import Extraction, ShardJob, extract_patches
 from pipeline.patches.folder import SCAN_RESULTS, patches_text
 from pipeline.patches.manifest import MANIFEST
+from pipeline.patches.shard_file import Shard
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import Scan, ScanEntry
@@ -164,13 +167,44 @@ def test_scans_that_cannot_be_used_are_named_and_counted(
         assert not (tmp_path / "patches" / MANIFEST).exists()
     else:
         assert extract(tmp_path, rows, rule)["splits"][TRAIN]["skipped"] == 4
-        assert set(PatchStore(tmp_path / "patches", TRAIN).scan_ids) == {"s02", "s08"}
+        store = PatchStore(tmp_path / "patches", TRAIN)
+        assert set(store.scan_ids) == {"s02", "s08"}
+        assert_results_are_of_the_shards(tmp_path / "patches", skipped={*BAD, "s07"})
     said = capsys.readouterr().err
     start = "skipped: " if rule == "skip" else "bad input: "
     assert len(lines(said, start)) == 4
     for name, (_, reason) in {**BAD, "s07": (None, "cannot be read")}.items():
         expected = f"{start}{tmp_path}/scans/{name}.npy: {reason.format(folder=tmp_path)}"
         assert len(lines(said, expected)) == 1
+
+
+def assert_results_are_of_the_shards(folder: Path, skipped: set[str]) -> None:
+    found = [json.loads(line) for line in (folder / SCAN_RESULTS).read_text().splitlines()]
+    assert {line["scan_id"] for line in found if line["shard"] is None} == skipped
+    for line in found:
+        if line["scan_id"] in skipped:
+            assert (line["windows"], line["grazing"], line["background"]) == ({}, 0, 0)
+            continue
+        shard = Shard(folder / line["shard"])
+        place = shard.column("scan_ids").tolist().index(line["scan_id"].encode())
+        of_scan = shard.column("scans") == place
+        classes = [shard.about["classes"][code] for code in shard.column("labels")[of_scan]]
+        assert line["windows"] == dict(Counter(classes))
+
+
+def test_kept_shards_have_the_same_results(tmp_path: Path) -> None:
+    image = clutter(5, 3)
+    image[:, 48:] = 255  # windows of air, whose number is not that of the grazing ones
+    folder, rule = tmp_path / "patches", replace(EXTRACT, min_window_share=0.5)
+    rows = make_set(tmp_path, changed={"s05": image})
+    extract_patches(folder, rows, ArraySource(), rule)
+    path = folder / SCAN_RESULTS
+    first = path.read_text()
+    (abnormal,) = (line for line in map(json.loads, first.splitlines()) if line["scan_id"] == "s05")
+    assert 0 < abnormal["grazing"] != abnormal["background"] > 0
+    path.unlink()
+    extract_patches(folder, rows, ArraySource(), rule)
+    assert path.read_text() == first
 
 
 def test_a_mended_scan_comes_in_at_the_next_run(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from threadpoolctl import threadpool_limits
 
 from pipeline.common.names import TEST, TRAIN
+from pipeline.evaluation import principal_components
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.patches.store import PatchStore
 
@@ -28,3 +30,14 @@ def test_normal_patches_decide_alone_and_always_alike(patches: Path) -> None:
     with threadpool_limits(2):
         np.testing.assert_array_equal(PrincipalComponents.fit(normals).residual(test), first)
     assert PrincipalComponents.fit(normals).residual(test[:0]).shape == (0,)
+
+
+def test_of_many_patches_those_that_are_fitted_are_spread_over_all(
+    patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(principal_components, "MOST_PATCHES", 3)
+    normals = PatchStore(patches, TRAIN)
+    rows = [0, (len(normals) - 1) // 2, len(normals) - 1]
+    chosen = np.concatenate([normals.read(row, row + 1) for row in rows]).reshape(3, -1) / 255
+    found = PrincipalComponents.fit(normals).pca.mean_
+    np.testing.assert_allclose(found, chosen.mean(axis=0), atol=1e-6)

@@ -195,6 +195,19 @@ def test_the_most_unusual_patches_do_not_overlap(tmp_path: Path) -> None:
     assert "highest scores" in found.caption
 
 
+def test_the_seed_decides_which_patches_are_shown(
+    store: PatchStore, numbered: WindowScores
+) -> None:
+    inputs = inputs_of(store)
+    first, again, other = (pick_exemplars(inputs, numbered, 3, seed).titles for seed in (0, 0, 1))
+    assert first == again
+    assert set(first[:3]).isdisjoint(other[:3])  # of the normal patches
+    assert first[3:] != other[3:]
+    points, same, others = (pick_features(inputs, numbered, 10, seed)[0] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(points, same)
+    assert not np.array_equal(points, others)
+
+
 def test_features_are_of_as_many_normal_as_abnormal_patches(
     store: PatchStore, numbered: WindowScores
 ) -> None:

@@ -1,6 +1,8 @@
 """That a sweep goes towards the highest objective, without a cluster."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,12 +23,14 @@ from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import TuneSettings
 from pipeline.sweeps import trainable
 from pipeline.sweeps import tune as ray_tune
-from pipeline.sweeps.snapshots import rungs
+from pipeline.sweeps.results import rank
+from pipeline.sweeps.snapshots import rungs, sweep_name
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
 from pipeline.sweeps.trials import TrackTrials, collect_results
 from pipeline.tracking.tracked_run import NoRun
 from pipeline.training.criterion import IMPLANT_AUC
 from tests.on_ray.jobs import PBT, TUNE
+from tests.test_sweep_results import trial
 from tests.tiny import MODEL
 
 
@@ -180,3 +184,30 @@ def test_pbt_keeps_every_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
         told = cast(Any, ray_tune._new_tuner(None, job, Storage("storage"), callback, None))
         kept[name] = told["run_config"].checkpoint_config.num_to_keep
     assert kept == {"pbt": None, "asha": ray_tune.KEPT_CHECKPOINTS}
+
+
+def test_a_sweep_is_run_under_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = list[str]()
+
+    @contextmanager
+    def lock(_: Storage, name: str) -> Iterator[None]:
+        done.append(f"lock {name}")
+        yield
+        done.append("release")
+
+    monkeypatch.setattr(ray_tune, "exclusive_lock", lock)
+    for name in (
+        "require_capacity",
+        "forget_local_copies",
+        "kill_others",
+        "log_objectives",
+        "tag_best",
+    ):
+        monkeypatch.setattr(ray_tune, name, lambda *_: None)
+    result = rank([trial(0.7)])
+    monkeypatch.setattr(ray_tune, "resumable_rungs", lambda _: done.append("look for snapshots"))
+    monkeypatch.setattr(ray_tune, "apart_from_signals", lambda _: done.append("fit"))
+    monkeypatch.setattr(ray_tune, "collect_results", lambda *_: result)
+    job = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "0123456789abcdefghij")
+    assert ray_tune.run_sweep(job, Storage(str(tmp_path)), NoRun()) is result
+    assert done == [f"lock {sweep_name(job.key)}", "look for snapshots", "fit", "release"]

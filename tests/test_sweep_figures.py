@@ -4,10 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
 
 from pipeline.sweeps import figures
 from pipeline.sweeps.figures import (
@@ -16,6 +20,7 @@ from pipeline.sweeps.figures import (
     GREY,
     draw_history,
     draw_importances,
+    draw_parallel_coordinates,
     draw_setting,
     draw_timeline,
 )
@@ -73,6 +78,21 @@ def test_importances_are_sorted_and_grey_under_a_caution(tmp_path: Path, caution
     assert [bar.get_width() for bar in bars] == [0.125, 0.25, 0.5]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["c", "a", "b"]
     assert {bar.get_facecolor() for bar in bars} == {to_rgba(GREY if caution else BLUE)}
+
+
+@pytest.mark.filterwarnings("ignore")  # Optuna calls its function experimental
+def test_the_line_of_the_best_trial_is_the_darkest(tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    for x, value in ((0.1, 0.5), (0.9, 0.9), (0.4, 0.7)):
+        distributions = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
+        params = {"x": x, "y": 1 - x}
+        study.add_trial(create_trial(params=params, distributions=distributions, value=value))
+    axes = draw_parallel_coordinates(tmp_path / "p.png", study, "labelled_auc").axes[0]
+    (lines,) = (one for one in axes.collections if isinstance(one, LineCollection))
+    lines.update_scalarmappable()
+    light = np.asarray(lines.get_colors())[:, :3].sum(axis=1)
+    heights = [float(np.asarray(line)[0, 1]) for line in lines.get_segments()]
+    assert np.argsort(light).tolist() == np.argsort(heights)[::-1].tolist()
 
 
 def test_the_line_of_a_grid_is_the_mean_over_the_other_settings() -> None:

@@ -14,7 +14,7 @@ import stages.extract
 import stages.scans
 import stages.train
 from pipeline.cluster.storage import Storage
-from pipeline.common.names import TEST, TRAIN, VALIDATION
+from pipeline.common.names import LABELLED_VALIDATION, TEST, TRAIN, VALIDATION
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
@@ -176,3 +176,33 @@ def test_training_is_done_under_the_lock(tmp_path: Path, monkeypatch: pytest.Mon
     job = TrainJob(TINY_TRAINING, "patches", "key")
     on_ray.train_on_ray(job, 1, WorkerResources(1, 0), Storage(str(tmp_path)))
     assert done == ["lock", "fit", "release"]
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_labelled_scans_are_opened_only_for_a_sweep_that_asks_for_them(
+    patches: Path, monkeypatch: pytest.MonkeyPatch, labelled: bool
+) -> None:
+    opened = list[str]()
+    whole = TrainJob.open
+
+    def noted(job: TrainJob, split: str) -> PatchStore:
+        opened.append(split)
+        return whole(job, split)
+
+    monkeypatch.setattr(TrainJob, "open", noted)
+    job = TrainJob(TINY_TRAINING, str(patches), "key", labelled=labelled)
+    found = on_ray.open_validation(job)
+    assert set(opened) == {VALIDATION, *[LABELLED_VALIDATION] * labelled}
+    assert (found.labelled is not None) == labelled
+
+
+def test_an_epoch_and_a_training_are_told_in_a_line() -> None:
+    metrics = {"epoch": 3.0, "loss_g": 0.123456, "implant_auc": 1.0}
+    assert on_ray.describe_epoch(metrics, 15) == "epoch 3 of 15: loss_g 0.1235 implant_auc 1"
+    best = {"epoch": 2, "criterion": 0.71251}
+    assert stages.train.trained_text({"epoch": 5, "best": best}) == (
+        "trained 5 epochs; epoch 2 is kept, which has the best implant_auc, 0.713"
+    )
+    assert stages.train.trained_text({"epoch": 0, "best": best}) == (
+        "nothing to train; implant_auc 0.713"
+    )
