@@ -18,17 +18,38 @@ def by_definition(normals: np.ndarray, scores: np.ndarray) -> np.ndarray:
 @given(SOME)
 def test_of_a_normal_s_own_score_it_is_the_definition_s(normals: np.ndarray) -> None:
     tail = RightTail.of(normals)
-    np.testing.assert_allclose(tail.p_values(normals), by_definition(normals, normals))
+    np.testing.assert_array_equal(tail.p_values(normals), by_definition(normals, normals))
 
 
 @given(SOME, SOME)
-def test_it_is_never_too_small_and_never_rises_with_the_score(
+def test_between_the_scores_of_normals_it_is_the_definition_s(
     normals: np.ndarray, scores: np.ndarray
 ) -> None:
-    scores = np.sort(scores + 0.5)
-    found = RightTail.of(normals).p_values(scores)
-    assert (found >= by_definition(normals, scores) - 1e-12).all()
+    found = RightTail.of(normals).p_values(scores + 0.5)
+    np.testing.assert_array_equal(found, by_definition(normals, scores + 0.5))
+
+
+@given(st.integers(0, 99))
+def test_of_many_normals_it_is_never_too_small_and_hardly_too_large(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    normals, scores = generator.gamma(2, size=5000), np.sort(generator.gamma(2, size=5000))
+    tail, expected = RightTail.of(normals), by_definition(normals, scores)
+    found = tail.p_values(scores)
+    assert len(tail.scores) <= MOST_POINTS
+    assert (found >= expected).all()
+    assert (found <= 1.01 * expected).all()
     assert (np.diff(found) <= 0).all()
+
+
+@pytest.mark.parametrize(("bags", "rate"), [(9, 0.2), (19, 0.1), (19, 0.05)])
+def test_as_many_new_bags_alarm_as_were_asked_for(bags: int, rate: float) -> None:
+    """Among few normals too, each of which moves the p-value by a step."""
+    generator = np.random.default_rng(0)
+    alarms = [
+        RightTail.of(generator.random(bags)).p_values(generator.random(1))[0] <= rate
+        for _ in range(4000)
+    ]
+    assert np.mean(alarms) == pytest.approx(rate, abs=4 * np.sqrt(rate * (1 - rate) / 4000))
 
 
 def test_above_and_below_all_normals() -> None:
