@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import file_digest, write_json
 from pipeline.common.lines import printable
+from pipeline.models.bag_scores import least_rate, rounded_up
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.folders import list_files
@@ -35,7 +37,7 @@ from pipeline.screening.screen import (
     whole_files,
 )
 from pipeline.settings.blocks import NO_FOLDER
-from pipeline.settings.params import load_settings
+from pipeline.settings.params import load_settings, reading_settings
 from stages.entry import LOGS, MODEL, SCREENED, TRAINED
 
 IN_MLFLOW = re.compile(r"models:/.+|(runs:/)?[0-9a-f]{32}")  # a registered model, or a run
@@ -61,8 +63,8 @@ def main() -> None:
         return
     path, folder = TRAINED / MODEL, Path(given.folder)
     model, about = TrainedModel.load(path), about_of(file_digest(path), folder)
-    if holds_others(SCREENED, about):
-        shutil.rmtree(SCREENED)
+    if holds_others(SCREENED, about) or not (SCREENED / ABOUT).exists():  # or a kill left a part
+        shutil.rmtree(SCREENED, ignore_errors=True)
     options = options_of(
         folder, given.false_alarm_rate, given.annotations == "scans", given.workers
     )
@@ -96,16 +98,17 @@ def screen_folder(arguments: Namespace) -> None:
 
 def options_of(folder: Path, rate: float, annotated: bool, workers: int) -> Options:
     """Return the options of a screening; params.yaml tells the format of annotations."""
-    source = None
+    source, reading = None, dict[str, Any]()
     if annotated:
         require(folder.is_dir(), "annotated", str(folder), "a folder")
         registry = import_module("pipeline.scans.sources.registry")
-        source = registry.open_folder(load_settings().scans, folder)
+        scans = load_settings().scans
+        source, reading = registry.open_folder(scans, folder), reading_settings(scans)
     if not workers:
-        return Options(rate, source)
+        return Options(rate, source, reading=reading)
     # Of a run that was killed; Ray removes them at its start, but there may be no work left for it.
     import_module("pipeline.cluster.private_folder").remove_left_folders()
-    return Options(rate, source, partial(on_ray, workers))
+    return Options(rate, source, partial(on_ray, workers), reading)
 
 
 def on_ray(
@@ -120,11 +123,11 @@ def on_ray(
 
 def warn_if_rate_too_low(model: TrainedModel, rate: float) -> None:
     """Say so if the validation bags are too few for any alarm at the rate that is asked for."""
-    bags = model.tails.bags.count
-    if rate < 1 / (bags + 1):
+    bags, least = model.tails.bags.count, least_rate(model.tails.bags.count)
+    if rate < least:
         print(
             f"no bag can raise an alarm at {rate:g}: the model's {bags} validation bags allow "
-            f"{1 / (bags + 1):.3f} at the least: ask for more, or validate on more bags",
+            f"{rounded_up(least)} at the least: ask for more, or validate on more bags",
             file=terminal.err(),
         )
 
@@ -138,7 +141,7 @@ def finish(screener: FolderScreener) -> None:
     found = screener.screen()
     say(found, screener)
     if found.bad:
-        count = len(found.bad)
+        count = sum(bad.count for bad in found.bad)
         raise InputError(
             f"{count} bad {'file' if count == 1 else 'files'}, named above; all others are "
             f"screened: mend or remove {'it' if count == 1 else 'them'}"

@@ -1,5 +1,6 @@
 """Screening of sets with annotations: hits and misses, by the set's own format."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,8 +12,9 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
 from pipeline.models.trained_model import TrainedModel
+from pipeline.scans.bad_input import BadInput
 from pipeline.scans.images import read_image
-from pipeline.scans.scan import Listing, ScanEntry, ScanSource, SetFiles
+from pipeline.scans.scan import Listing, Scan, ScanEntry, ScanSource, SetFiles
 from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.coco import CocoSource
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
@@ -97,6 +99,33 @@ def test_a_scan_whose_annotation_has_changed_is_screened_again(
     assert all(after[file.file] == file for file in others)  # the seconds, too
 
 
+def test_scans_whose_annotations_are_read_otherwise_are_screened_again(
+    scans: Path, model: TrainedModel
+) -> None:
+    def on_threats(reading: dict[str, object]) -> int:
+        options = Options(RATE, masks(scans), reading=reading)
+        found = FolderScreener(scans, model, {"model": "m"}, scans.parent / "out", options).screen()
+        return sum(any(file.on_threat) for file in found.files)
+
+    assert on_threats({"classes": {}}) > 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Scan, "threats", lambda scan: np.zeros(scan.image.shape[:2], np.bool_))
+        assert on_threats({"classes": {}}) > 0  # nothing has changed on the disk
+        assert on_threats({"classes": {"knife": "ignore"}}) == 0
+
+
+def test_every_bad_file_is_counted_once(scans: Path, model: TrainedModel) -> None:
+    (scans / "normal" / "moving.gif").write_bytes(b"GIF89a")
+    source = masks(scans)
+    listing = source.listing()
+    more = BadInput(str(scans), "3 images have no annotation", count=3)
+    source.listing = lambda: replace(listing, bad=[*listing.bad, more])  # type: ignore[method-assign]
+    found = screened(scans, model, source)
+    assert [bad.count for bad in found.bad] == [1, 3]
+    rows = [row for row in read_table(scans.parent / "out/bags.csv") if row["reason"]]
+    assert sorted(row["file"] for row in rows) == [".", "normal/moving.gif"]
+
+
 def test_hits_are_counted() -> None:
     def bag(p_value: float, classes: tuple[str, ...] | None, *on: bool) -> ScreenedFile:
         return ScreenedFile("a", "", p_value=p_value, classes=classes, on_threat=on)
@@ -139,12 +168,15 @@ def test_annotations_in_a_common_file_and_classes_are_digested(tmp_path: Path) -
     image = tmp_path / "a.png"
     image.write_bytes(b"1")
 
-    def digest_of(classes: tuple[str, ...], records: str) -> str:
+    def digest_of(classes: tuple[str, ...], records: str, classes_of: str = "") -> str:
         files = SetFiles(tmp_path, (image,), (), (), ())
         entry = ScanEntry("a", (image,), classes, records=records)
         listing = Listing(files, [entry], [], names=frozenset())
         source = cast(ScanSource, SimpleNamespace(listing=lambda: listing))
-        return with_annotations(tmp_path, source).scans[0].annotations
+        return with_annotations(tmp_path, source, {"classes": classes_of}).scans[0].annotations
 
-    found = {digest_of(("gun",), "1"), digest_of(("gun",), "2"), digest_of(("knife",), "1")}
-    assert len(found) == 3
+    found = {
+        digest_of(("gun",), "1"), digest_of(("gun",), "2"), digest_of(("knife",), "1"),
+        digest_of(("gun",), "1", "other"),
+    }  # fmt: skip
+    assert len(found) == 4

@@ -1,6 +1,7 @@
 """Screening of folders: the files that it writes, what it goes on with, and what it refuses."""
 
 import json
+import shutil
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -11,10 +12,10 @@ import numpy as np
 import pytest
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import read_table
+from pipeline.common.files import read_table, write_whole
 from pipeline.common.p_values import RightTail
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import heat_layer, heat_levels, no_wider_than, under_heat
+from pipeline.pages.pictures import fitted, heat_layer, heat_levels, page_pictures, under_heat
 from pipeline.scans.images import read_image
 from pipeline.screening.new_scans import NewScan
 from pipeline.screening.records import ScreenedFile, about_of
@@ -140,11 +141,19 @@ def test_heat_grows_with_the_evidence() -> None:
 def test_wide_pictures_are_made_smaller() -> None:
     wide = np.zeros((10, 400, 3), np.uint8)
     wide[:, 200:] = 200
-    small = no_wider_than(wide, 100)
+    small = fitted(wide, 100)
     assert small.shape == (2, 100, 3)  # 2.5 is rounded to even
     assert (small[:, :50] == 0).all()
     assert (small[:, 50:] == 200).all()
-    assert no_wider_than(wide, 400) is wide
+    assert fitted(wide, 400) is wide
+
+
+def test_tall_pictures_are_made_smaller_too() -> None:
+    tall = np.zeros((70_000, 90, 3), np.uint8)
+    assert fitted(tall, 800).shape == (64_000, 82, 3)
+    assert fitted(tall, 90).shape == (7_200, 9, 3)
+    scan, heat = page_pictures(tall, tall[:, :, 0])
+    assert (scan[:2], heat[:4]) == (b"\xff\xd8", b"\x89PNG")
 
 
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -220,7 +229,9 @@ def test_only_what_is_new_or_changed_is_screened_again(
 
 def test_results_of_two_models_are_never_mixed(scans: Path, model: TrainedModel) -> None:
     screened(scans, model)
-    with pytest.raises(InputError, match=r"/out: holds the results of another model or folder: "):
+    with pytest.raises(
+        InputError, match=r"/out: holds the results of another model, folder or version"
+    ):
         screened(scans, model, digest="other")
     with pytest.raises(InputError, match=r"/in: holds other files: choose an empty folder"):
         screened(scans, model, "in")
@@ -234,6 +245,55 @@ def test_what_cannot_be_screened_is_named(tmp_path: Path, model: TrainedModel) -
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(InputError, match=message):
             screened(tmp_path / given, model)
+
+
+def test_results_are_not_written_where_scans_are_looked_for(
+    scans: Path, model: TrainedModel
+) -> None:
+    for out in ("in", "in/results", "in/sub/../results"):
+        with pytest.raises(InputError, match=f"/{out}: inside of the folder of scans, where its"):
+            screened(scans, model, out)
+    screened(scans / "a.png", model, "in/results")  # a single scan is not looked for
+    (scans.parent / "file").touch()
+    with pytest.raises(InputError, match=r"results: got PosixPath\(.*/file'\), expected a folder"):
+        screened(scans, model, "file")
+
+
+def test_a_name_too_long_for_its_pictures_is_said_and_the_others_are_screened(
+    scans: Path, model: TrainedModel
+) -> None:
+    for length in (220, 221):
+        shutil.copy(scans / "a.png", scans / f"{'é' * 100}{'n' * (length - 204)}.png")
+    found = screened(scans, model)
+    assert len(found.files) == 4
+    (long,) = (bad for bad in found.bad if "cut.png" not in bad.file)
+    assert long.reason == "a name of 221 bytes, of which 220 are allowed: shorten it"
+
+
+def test_results_of_other_code_are_not_gone_on_with(
+    scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screened(scans, model)
+    monkeypatch.setattr("pipeline.screening.records.code_digest", lambda _: "changed")
+    with pytest.raises(InputError, match="results of another model, folder or version of SkipScan"):
+        screened(scans, model)
+
+
+def test_a_file_that_cannot_be_read_any_more_keeps_no_verdict(
+    scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screener = FolderScreener(scans, model, about_of("m", scans), scans.parent / "out",
+                              Options(RATE))  # fmt: skip
+    assert len(screener.screen().files) == 3
+    write_image(scans / "a.png", clutter(9, 3))
+
+    def refuse(_: Path) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr("pipeline.screening.screen.file_digest", refuse)
+    screener.screen()
+    rows = {row["file"]: row for row in read_table(scans.parent / "out/bags.csv")}
+    assert rows["a.png"]["sha256"] == ""
 
 
 def test_a_single_file_is_screened(scans: Path, model: TrainedModel) -> None:
@@ -393,6 +453,13 @@ def test_the_stage_screens_the_folder_of_the_parameters(
     set_folder("in/sub")
     main()
     assert again[6:] == ["a.png"]
+
+
+def test_what_a_killed_removal_left_is_removed(project: Path) -> None:
+    write_whole(project / "results/screen/heat/old.png", b"old")
+    main()
+    assert not (project / "results/screen/heat/old.png").exists()
+    assert len(read_table(project / "results/screen/bags.csv")) == 3
 
 
 def test_without_new_scans_the_stage_says_so_and_leaves_no_results(

@@ -8,6 +8,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.p_values import RightTail
 from pipeline.models.bag_scores import Tails, bag_score
+from pipeline.models.detector import Detector
 from pipeline.patches.windows import window_origins, window_pixels
 from pipeline.screening import screener as screening
 from pipeline.screening.new_scans import NewScan
@@ -15,9 +16,12 @@ from pipeline.screening.records import ScreenedFile
 from pipeline.screening.regions import coco, regions_over
 from pipeline.screening.scan_screener import ScanScreener
 from pipeline.screening.screener import Screener
+from pipeline.settings.methods import MethodName
 from pipeline.settings.windows import WindowRule
 from tests.arrays import clutter
 from tests.darkness import darkness_detector, darkness_of
+from tests.models.methods import METHODS, method_named, settings_of
+from tests.models.plain import SHAPE, some_batch
 from tests.tiny import write_image
 from tests.tiny_model import make_model
 
@@ -95,6 +99,16 @@ def test_a_scan_of_air_alone_is_not_suspicious() -> None:
     found = SCREENER.screen(np.full((32, 32, 3), 255, dtype=np.uint8))
     assert (found.windows, found.looks, found.p_value) == (0, (), 1.0)
     assert np.isnan(found.evidence).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_screens_a_scan_of_air_alone(name: MethodName) -> None:
+    networks = method_named(name).build_networks(SHAPE, 0)
+    scorer = method_named(name).scorer(networks, settings_of(name))
+    scorer.fit([some_batch()])
+    detector = Detector(scorer)
+    found = Screener(detector, 3, RULE, TAILS).screen(np.full((32, 32, 3), 255, dtype=np.uint8))
+    assert (found.windows, found.looks, found.p_value) == (0, (), 1.0)
 
 
 @pytest.mark.parametrize(

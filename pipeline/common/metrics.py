@@ -126,6 +126,7 @@ def estimate_by_scan(
     statistic: Callable[[NDArray[np.float64]], float],
     samples: int,
     seed: int,
+    deciding: int | None = None,
 ) -> RateEstimate:
     """Return a statistic of sums over scans, with an interval from resampled scans.
 
@@ -134,16 +135,20 @@ def estimate_by_scan(
         statistic: of the sum, (...); 0 to 1. NaN where it is not defined.
         samples: number of resamples, each of as many scans as there are.
         seed: seed of the resampling.
+        deciding: number of scans without which the statistic is not defined; None for all scans.
+            With fewer than `MIN_SCANS` of them there is no interval.
     """
     scans, shape = len(parts), parts.shape[1:]
+    deciding = scans if deciding is None else deciding
     value = statistic(parts.sum(axis=0)) if scans else np.nan
     if np.isnan(value):
-        return RateEstimate(None, None, None, scans)
+        return RateEstimate(None, None, None, deciding)
     low = high = None
-    if scans >= MIN_SCANS:
+    if deciding >= MIN_SCANS:
         sums = _draws(scans, samples, seed) @ parts.reshape(scans, -1)
-        low, high = interval(np.array([statistic(each.reshape(shape)) for each in sums]))
-    return RateEstimate(float(value), low, high, scans)
+        resampled = np.array([statistic(each.reshape(shape)) for each in sums])
+        low, high = (None, None) if np.isnan(resampled).all() else interval(resampled)
+    return RateEstimate(float(value), low, high, deciding)
 
 
 def resampled_aucs(

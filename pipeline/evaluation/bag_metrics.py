@@ -23,7 +23,7 @@ from pipeline.common.metrics import (
 from pipeline.common.tables import text_table
 from pipeline.evaluation.bags import Bag
 from pipeline.evaluation.evaluate import SECTIONS
-from pipeline.models.bag_scores import Tails, bag_score
+from pipeline.models.bag_scores import Tails, bag_score, least_rate, rounded_up
 from pipeline.patches.windows import top_non_overlapping
 from pipeline.settings.blocks import EvaluateSettings
 
@@ -108,12 +108,12 @@ class MeasuredBags:
             if name in SECTIONS:
                 rows.append([SECTIONS[name]])
             rows.append([name, *cells])
-        rate, least = self.false_alarm_rate, 1 / (self.validation + 1)
+        rate, least = self.false_alarm_rate, least_rate(self.validation)
         promise = f"asked: {rate:g} of normal bags (screen.false_alarm_rate)"
         if rate < least:
             promise += (
-                f"; with validation bags: {self.validation}, the least is {least:.3f}, so no bag "
-                "raises an alarm: add normal scans"
+                f"; with validation bags: {self.validation}, the least is {rounded_up(least)}, so "
+                "no bag raises an alarm: add normal scans"
             )
         control = "control: the AUC of the bags without the windows that touch a threat"
         lines = [text_table(["bags", *shown], rows), *[control] * ("control" in shown), promise]
@@ -145,6 +145,7 @@ def measure(
     control = np.array(
         [bag_score(values[~bag.touches]) for values, bag in zip(p_values, bags, strict=True)]
     )
+    left = np.array([not bag.touches.all() for bag in bags], dtype=np.bool_)
     alarm = tails.bags.p_values(scores) <= false_alarm_rate
     with_threat = [bag for bag in bags if bag.has_threat]
     first = {
@@ -155,7 +156,7 @@ def measure(
     pixels = np.array([bag.pixels[score] for bag in bags], dtype=np.float64)
     return BagMetrics(
         auc=auc_by_scan(scores, threat, ids, samples, seed),
-        control=auc_by_scan(control, threat, ids, samples, seed),
+        control=auc_by_scan(control[left], threat[left], ids[left], samples, seed),
         detection_rate=rate_by_scan(alarm[threat], ids[threat], samples, seed),
         false_alarm_rate=rate_by_scan(alarm[~threat], ids[~threat], samples, seed),
         first_look={
@@ -164,7 +165,7 @@ def measure(
         within=estimate_by_scan(
             np.array([(value, 1) for value in within]), lambda s: s[0] / s[1], samples, seed
         ),
-        pixels=estimate_by_scan(pixels, average_precision, samples, seed),
+        pixels=estimate_by_scan(pixels, average_precision, samples, seed, int(threat.sum())),
     )
 
 

@@ -4,6 +4,7 @@ A statistic of a bag's smallest p-values is its score, which becomes a p-value a
 validation bags in turn: so a rate of false alarms can be asked for by bag.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,16 @@ def bag_score(p_values: PValues) -> float:
     """
     smallest = np.sort(p_values)[:TOP]
     return float(-np.log(smallest).mean()) if len(smallest) else 0.0
+
+
+def least_rate(validation_bags: int) -> float:
+    """Return the lowest false-alarm rate of bags at which a bag can raise an alarm."""
+    return 1 / (validation_bags + 1)
+
+
+def rounded_up(rate: float) -> str:
+    """Return a rate with three digits, rounded up: asked for as it is shown, it can be kept."""
+    return f"{math.ceil(1000 * rate) / 1000:.3f}"
 
 
 @dataclass(frozen=True)

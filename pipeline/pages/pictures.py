@@ -12,7 +12,8 @@ CLEAR, FULL = 1.0, 3.0  # -log10 p at which heat is first seen, and at which it 
 PALE, STRONG = (254, 217, 118), (189, 0, 38)  # RGB of heat
 OPACITY = 0.75
 OUTLINE = (0, 200, 230)  # RGB of threats
-WIDTH, HEAT_WIDTH = 800, 200  # most pixels of a scan, and of its heat, on a page
+WIDTH, HEAT_WIDTH = 800, 200  # most columns of a scan, and of its heat, on a page
+TALLEST = 80  # times as many rows as columns: a JPEG has at most 65,500 of either
 BAND = 64  # rows that are mixed at a time
 
 
@@ -71,13 +72,15 @@ def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:
 
 def page_pictures(scan: Image, levels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """Return a scan (H, W, 3) as JPEG and its heat (H, W) as PNG, of sizes that fit a page."""
-    heat = heat_layer(no_wider_than(levels, HEAT_WIDTH))
-    return encoded(no_wider_than(scan, WIDTH), ".jpg"), encoded(heat, ".png")
+    heat = heat_layer(fitted(levels, HEAT_WIDTH))
+    return encoded(fitted(scan, WIDTH), ".jpg"), encoded(heat, ".png")
 
 
-def no_wider_than(pixels: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Return pixels (H, W, ...), made smaller where they are wider than `width`."""
-    if pixels.shape[1] <= width:
+def fitted(pixels: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    """Return pixels (H, W, ...), made smaller until W <= `most` and H <= `TALLEST` * `most`."""
+    height, width = pixels.shape[:2]
+    scale = min(most / width, TALLEST * most / height)
+    if scale >= 1:
         return pixels
-    height = max(round(pixels.shape[0] * width / pixels.shape[1]), 1)
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))

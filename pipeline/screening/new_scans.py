@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, file_digest
@@ -75,8 +76,8 @@ def without_annotations(listed: SetFiles) -> NewScans:
     return NewScans(scans, listed.bad, _counts(listed, dict.fromkeys(listed.others, "")))
 
 
-def with_annotations(folder: Path, source: ScanSource) -> NewScans:
-    """Return the scans that a source finds in a folder.
+def with_annotations(folder: Path, source: ScanSource, reading: Mapping[str, Any]) -> NewScans:
+    """Return the scans that a source finds in a folder, by the parameters `reading`.
 
     Raises:
         InputError: as `ScanSource.listing`, or an image file holds several scans.
@@ -85,12 +86,11 @@ def with_annotations(folder: Path, source: ScanSource) -> NewScans:
     scans = []
     for entry in listing.entries:
         image, *others = entry.files
-        about = [*(file_digest(path) for path in others), entry.records, entry.classes]
+        about = [*(file_digest(path) for path in others), entry.records, entry.classes, reading]
         scans.append(NewScan(_name(folder, image), image, entry, digest(about)))
     if len({scan.name for scan in scans}) < len(scans):
         raise InputError(f"{folder}: a file holds several scans: give a file for each scan")
-    bad = (*listing.files.bad, *listing.bad)
-    return NewScans(tuple(scans), bad, _counts(listing.files, _left_alone(listing)))
+    return NewScans(tuple(scans), tuple(listing.bad), _counts(listing.files, _left_alone(listing)))
 
 
 def _left_alone(listing: Listing) -> dict[Path, str]:

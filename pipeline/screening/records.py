@@ -10,14 +10,23 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline.common.errors import InputError
-from pipeline.common.files import write_json, write_table
+from pipeline.common.errors import InputError, require
+from pipeline.common.files import code_digest, write_json, write_table
 from pipeline.common.records import parse_record
 from pipeline.screening.screener import Look
 
 RECORDS = "bags.jsonl"
 TABLE = "bags.csv"
-ABOUT = "screening.json"  # the model and the software whose results a folder holds
+ABOUT = "screening.json"  # the model, the scans and the software whose results a folder holds
+# The code that decides the results of a bag.
+DECIDING = (
+    "pipeline.common.p_values",
+    "pipeline.models",
+    "pipeline.pages",
+    "pipeline.patches.windows",
+    "pipeline.scans",
+    "pipeline.screening",
+)
 
 
 @dataclass(frozen=True)
@@ -121,13 +130,13 @@ def _record_type() -> TypeAdapter[ScreenedFile]:
 
 
 def about_of(model: str, given: Path) -> dict[str, str]:
-    """Return what a folder of results is about: the model's SHA-256, and the folder of scans."""
+    """Return what a folder of results is about: SHA-256 of model and code, folder of the scans."""
     folder = given.parent if given.is_file() else given
-    return {"model": model, "folder": str(folder.resolve())}
+    return {"model": model, "folder": str(folder.resolve()), "code": code_digest(DECIDING)}
 
 
 def holds_others(folder: Path, about: Mapping[str, str]) -> bool:
-    """Whether a folder holds results of another model or of other scans."""
+    """Whether a folder holds results of another model, of other scans, or of other code."""
     path = folder / ABOUT
     try:
         return path.exists() and json.loads(path.read_text(encoding="utf-8")) != about
@@ -139,12 +148,13 @@ def begin(folder: Path, about: Mapping[str, str]) -> None:
     """Create the folder of the results, or go on with one of the same screening.
 
     Raises:
-        InputError: the folder holds the results of another model, or other files.
+        InputError: the folder holds the results of another model, or other files; or it is a file.
     """
+    require(folder.is_dir() or not folder.exists(), "the folder of the results", folder, "a folder")
     if holds_others(folder, about):
         raise InputError(
-            f"{folder}: holds the results of another model or folder: choose another folder, or "
-            "remove this one"
+            f"{folder}: holds the results of another model, folder or version of SkipScan: choose "
+            "another folder, or remove this one"
         )
     if folder.exists() and any(folder.iterdir()) and not (folder / ABOUT).exists():
         raise InputError(f"{folder}: holds other files: choose an empty folder for the results")

@@ -1,5 +1,6 @@
 """Screens one scan of a folder: reads it, scores it, and draws its pictures."""
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.screening.screener import Look, Screener
 
 HEAT = "heat"  # the folder of heat maps
 PAGE_PARTS = "page"  # the folder of the page's pictures, which are small
+LONGEST_NAME = 220  # bytes of a file's name: its pictures' names are longer, and end at 255
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class ScanScreener:
         """
         started = time.perf_counter()
         try:
+            _require_short_name(new.path)
             scan = new.read(self.source)
             found = self.screener.screen(scan.image)
         except InputError as error:
@@ -79,6 +82,14 @@ class ScanScreener:
             annotations=new.annotations,
             classes=new.entry.classes if new.entry else None,
             on_threat=tuple(_is_on(look, threats) for look in found.looks),
+        )
+
+
+def _require_short_name(path: Path) -> None:
+    length = len(os.fsencode(path.name))
+    if length > LONGEST_NAME:
+        raise InputError(
+            f"{path}: a name of {length} bytes, of which {LONGEST_NAME} are allowed: shorten it"
         )
 
 

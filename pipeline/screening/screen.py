@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
@@ -60,11 +61,13 @@ class Options:
         false_alarm_rate: a bag raises an alarm if its p-value is this or less.
         source: reads the scans with their annotations, for hits and misses; None without.
         parallel: screens many scans at once; None to screen them here, one by one.
+        reading: the parameters that decide how the source reads.
     """
 
     false_alarm_rate: float
     source: ScanSource | None = None
     parallel: ScreenMany | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 class FolderScreener:
@@ -91,11 +94,17 @@ class FolderScreener:
             options: the rate of alarms, annotations, workers.
 
         Raises:
-            InputError: there is no such file or folder, or `out` holds other results or files.
+            InputError: there is no such file or folder; `out` holds other results or files, or is
+                below the folder of scans.
         """
         if not given.exists():
             raise InputError(
                 f"{given}: no such file or folder: give an image, or a folder of images"
+            )
+        if given.is_dir() and out.resolve().is_relative_to(given.resolve()):
+            raise InputError(
+                f"{out}: inside of the folder of scans, where its pictures would be screened: "
+                "choose a folder for the results that is not below it"
             )
         self.given, self.model, self.out, self.options = given, model, out, options
         self.root = given.parent if given.is_file() else given
@@ -125,17 +134,15 @@ class FolderScreener:
         found = [file for file in self.records if file.file in names]
         whole = (file for file in found if not file.reason)
         files = sorted(whole, key=lambda file: (file.p_value, -file.score, file.file))
-        skipped = [
-            *(ScreenedFile(self._name(bad), "", reason=bad.reason) for bad in listed.bad),
-            *sorted((file for file in found if file.reason), key=lambda file: file.file),
-        ]
-        self._write(files, skipped)
-        every = [BadInput(str(self.root / file.file), file.reason) for file in skipped]
-        return Screening(files, every, listed.others)
+        refused = sorted((file for file in found if file.reason), key=lambda file: file.file)
+        skipped = [ScreenedFile(self._name(bad), "", reason=bad.reason) for bad in listed.bad]
+        self._write(files, [*skipped, *refused])
+        bad = [BadInput(str(self.root / file.file), file.reason) for file in refused]
+        return Screening(files, [*listed.bad, *bad], listed.others)
 
     def _listed(self) -> NewScans:
         if self.options.source:
-            return with_annotations(self.given, self.options.source)
+            return with_annotations(self.given, self.options.source, self.options.reading)
         return without_annotations(list_images(self.given))
 
     def _jobs(self, scans: Sequence[NewScan]) -> list[ScanJob]:
@@ -190,6 +197,7 @@ class FolderScreener:
         """
         about = size_and_time(path)
         if path not in self._digests or self._digests[path][0] != about:
+            self._digests.pop(path, None)
             with suppress(OSError):
                 self._digests[path] = about, file_digest(path)
         return self._digests[path][1] if path in self._digests else ""

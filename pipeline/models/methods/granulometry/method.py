@@ -10,6 +10,7 @@ normals, low values count as well: there, empty and soft windows are as strange 
 
 from collections.abc import Iterable, Mapping
 from importlib import import_module
+from math import prod
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from pipeline.models.pixels import to_patches
 from pipeline.settings.model import LossSettings, ModelSettings
 
 SHAPE = (len(MAPS), len(STATISTICS), len(RADII))  # of a window's terms
+TERMS = prod(SHAPE)
 
 LABELLED = "labelled"  # the name of the head's term
 
@@ -60,13 +62,13 @@ class GranulometryScorer(Scorer):
             return dict(zip(MAPS, torch.from_numpy(means.T).to(x.device), strict=True))
         *weights, bias = self.head.numpy()
         # Each row is summed by itself, so a window's score does not depend on its batch.
-        log_odds = (evidence.reshape(len(x), -1) * weights).sum(axis=1) + bias
+        log_odds = (evidence.reshape(len(x), TERMS) * weights).sum(axis=1) + bias
         return {LABELLED: torch.from_numpy(log_odds).to(x.device)}
 
     def features(self, x: Tensor) -> Tensor:
         """Return the terms of patches, (N, maps x statistics x radii), from 0 to 1."""
         found = granulometry(attenuation_maps(to_patches(x)))
-        return torch.from_numpy(found.reshape(len(x), -1)).to(x.device)
+        return torch.from_numpy(found.reshape(len(x), TERMS)).to(x.device)
 
     def explain(self, x: Tensor) -> list[str]:
         """Say which term of each patch adds most to its score.
@@ -74,11 +76,11 @@ class GranulometryScorer(Scorer):
         By Fisher's rule it is the rarest term among training normals, and with a head the one with
         the highest product of evidence and weight.
         """
-        found = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), -1)
+        found = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), TERMS)
         weights = 1.0 if self.head is None else self.head[:-1].numpy()
         added = -np.log(found) * weights
         # Of terms that add the same the last, which is the densest and thickest.
-        most = added.shape[1] - 1 - added[:, ::-1].argmax(axis=1)
+        most = TERMS - 1 - added[:, ::-1].argmax(axis=1)
         return [self._words(int(term), p[term]) for term, p in zip(most, found, strict=True)]
 
     def _words(self, term: int, p_value: float) -> str:
@@ -114,7 +116,7 @@ class GranulometryScorer(Scorer):
         """Learn the log-odds of a threat; the training normals are normal windows, too."""
         assert self.normals is not None
         features = torch.cat([self.normals, *(self.features(x) for x in labelled)])
-        evidence = self.evidence(features).reshape(len(features), -1)
+        evidence = self.evidence(features).reshape(len(features), TERMS)
         kinds = np.concatenate([np.zeros(len(self.normals), dtype=np.bool_), abnormal])
         # scikit-learn takes 1.5 seconds to import, and is not needed to score.
         head = import_module("pipeline.models.methods.granulometry.head")
