@@ -229,12 +229,12 @@ def test_only_what_is_new_or_changed_is_screened_again(
 
 def test_results_of_two_models_are_never_mixed(scans: Path, model: TrainedModel) -> None:
     screened(scans, model)
-    with pytest.raises(
-        InputError, match=r"/out: holds the results of another model, folder or version"
-    ):
+    with pytest.raises(InputError, match="/out: holds the results of another model, "):
         screened(scans, model, digest="other")
-    with pytest.raises(InputError, match=r"/in: holds other files: choose an empty folder"):
-        screened(scans, model, "in")
+    (scans.parent / "full").mkdir()
+    (scans.parent / "full/note.txt").touch()
+    with pytest.raises(InputError, match=r"/full: holds other files: choose an empty folder"):
+        screened(scans, model, "full")
 
 
 def test_what_cannot_be_screened_is_named(tmp_path: Path, model: TrainedModel) -> None:
