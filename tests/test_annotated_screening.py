@@ -1,5 +1,6 @@
 """Screening of sets with annotations: hits and misses, by the set's own format."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,8 @@ from pipeline.screening.new_scans import with_annotations
 from pipeline.screening.records import ScreenedFile, hits_text
 from pipeline.screening.screen import FolderScreener, Options, Screening
 from pipeline.settings.blocks import ScanSettings
+from stages.screen import finish, options_of
+from tests.sources.sets import NEEDED, TINY
 from tests.tiny import make_cifar, make_sixray
 from tests.tiny_model import make_model
 
@@ -122,6 +125,10 @@ def test_every_bad_file_is_counted_once(scans: Path, model: TrainedModel) -> Non
     source.listing = lambda: replace(listing, bad=[*listing.bad, more])  # type: ignore[method-assign]
     found = screened(scans, model, source)
     assert [bad.count for bad in found.bad] == [1, 3]
+    screener = FolderScreener(scans, model, {"model": "m"}, scans.parent / "out",
+                              Options(RATE, source))  # fmt: skip
+    with pytest.raises(InputError, match=r"^4 bad files, named above; all others are screened"):
+        finish(screener)
     rows = [row for row in read_table(scans.parent / "out/bags.csv") if row["reason"]]
     assert sorted(row["file"] for row in rows) == [".", "normal/moving.gif"]
 
@@ -155,6 +162,22 @@ def test_the_folder_is_read_in_the_format_of_the_set(scans: Path) -> None:
     assert isinstance(
         open_folder(ScanSettings(count=1), scans), CocoSource
     )  # as generated scans are
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_classes_of_params_yaml_are_part_of_what_annotations_say(
+    scans: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.chdir(scans.parent)
+    (scans.parent / "presets.yaml").write_text(json.dumps({"tiny": TINY}))
+    found = []
+    for classes in ({"handgun": "gun"}, {"handgun": "ignore"}):
+        block = {"source": "voc", "folder": "in", "classes": classes}
+        Path("params.yaml").write_text(json.dumps({**NEEDED, "scans": block}))
+        options = options_of(scans, RATE, annotated=True, workers=workers)
+        assert (options.parallel is None) == (workers == 0)
+        found.append(options.reading)
+    assert found[0] != found[1]
 
 
 def test_a_file_of_many_scans_is_refused(tmp_path: Path, model: TrainedModel) -> None:

@@ -16,7 +16,7 @@ from pipeline.screening.records import ScreenedFile
 from pipeline.screening.regions import coco, regions_over
 from pipeline.screening.scan_screener import ScanScreener
 from pipeline.screening.screener import Screener
-from pipeline.settings.methods import MethodName
+from pipeline.settings.methods import WITHOUT_NETWORKS, MethodName
 from pipeline.settings.windows import WindowRule
 from tests.arrays import clutter
 from tests.darkness import darkness_detector, darkness_of
@@ -101,7 +101,7 @@ def test_a_scan_of_air_alone_is_not_suspicious() -> None:
     assert np.isnan(found.evidence).all()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, *WITHOUT_NETWORKS])
 def test_every_method_screens_a_scan_of_air_alone(name: MethodName) -> None:
     networks = method_named(name).build_networks(SHAPE, 0)
     scorer = method_named(name).scorer(networks, settings_of(name))
