@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from ray.tune import Checkpoint, Result, ResultGrid, TuneConfig
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler, pbt
 from ray.tune.search import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 
@@ -21,6 +21,7 @@ from pipeline.common.names import VALIDATION
 from pipeline.models.tensor_files import save_checkpoint
 from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import TuneSettings
+from pipeline.settings.search_space import Choices, Space
 from pipeline.sweeps import trainable
 from pipeline.sweeps import tune as ray_tune
 from pipeline.sweeps.results import rank
@@ -103,6 +104,37 @@ def test_the_best_epoch_of_the_best_trial_wins() -> None:
     first = found.trials[0]
     assert (first.training_seconds, first.started, first.ended) == (4.5, 0, 6)
     assert [epoch[OBJECTIVE] for epoch in first.curve] == [0.6, 0.9, 0.7]
+
+
+def test_the_settings_of_a_trial_are_those_of_its_best_epoch() -> None:
+    """Population based training changes them between epochs."""
+    result = result_of("a", 40, 0.6, 0.9, 0.7)
+    curve = result.metrics_dataframe
+    assert curve is not None
+    curve["config/lambda_con"] = [10.0, 20.0, 40.0]
+    (trial,) = collect_results(cast(ResultGrid, [result]), replace(TUNE, epochs=3)).trials
+    assert (trial.objective, trial.settings) == (0.9, {"lambda_con": 20})
+    assert isinstance(trial.settings["lambda_con"], int)
+
+
+def test_pbt_stays_within_the_space() -> None:
+    space: Space = {**PBT.space, "lambda_con": (4, 400), "lambda_adv": Choices((1, 3, 9))}
+    scheduler = cast(Any, ray_tune._scheduler(PBT, space))
+    config = {"lambda_con": 350.0, "lambda_adv": 3, "lambda_lat": 1, "latent_dim": 10}
+    found = [
+        pbt._explore(
+            config,
+            scheduler._hyperparam_mutations,
+            0.1,
+            scheduler._perturbation_factors,
+            scheduler._custom_explore_fn,
+        )[0]
+        for _ in range(60)
+    ]
+    assert {each["lambda_adv"] for each in found} == {1, 3, 9}
+    assert max(each["lambda_con"] for each in found) == 400
+    assert min(each["lambda_con"] for each in found) >= 4
+    assert {each["latent_dim"] for each in found} == {10}
 
 
 def test_a_sweep_is_seeded_and_searches_by_logarithm() -> None:

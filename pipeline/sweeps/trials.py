@@ -131,10 +131,12 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
         return TrialResult(trial, settings, None, "failed", 0, 0.0, 0.0, 0.0, reason)
     done = int(curve["epoch"].max())
     names = ["epoch", *_curve_names(curve)]
+    best = curve.loc[curve[OBJECTIVE].idxmax()]
     return TrialResult(
         trial,
-        settings,
-        objective=float(curve[OBJECTIVE].max()),
+        # Those of the best epoch: pbt changes a trial's settings between epochs.
+        {name: type(v)(best.get(f"config/{name}", v)) for name, v in settings.items()},
+        objective=float(best[OBJECTIVE]),
         state="failed" if result.error else "finished" if done == epochs else "stopped",
         epochs=done,
         training_seconds=float(curve["seconds"].sum()),

@@ -217,9 +217,20 @@ def _scheduler(asked: TuneSettings, space: Space) -> TrialScheduler:
         return PopulationBasedTraining(
             time_attr="epoch",
             perturbation_interval=1,
-            hyperparam_mutations={name: _domain(v, asked) for name, v in mutable.items()},
+            # Ray shifts a choice to its neighbour in a list, and would multiply one of a domain.
+            hyperparam_mutations={
+                name: list(v.choices) if isinstance(v, Choices) else _domain(v, asked)
+                for name, v in mutable.items()
+            },
+            custom_explore_fn=partial(within_ranges, space=mutable),
         )
     return FIFOScheduler()  # type: ignore[no-untyped-call]
+
+
+def within_ranges(config: dict[str, Any], space: Space) -> dict[str, Any]:
+    """Return a trial's settings with each value in its range, which Ray's factors may leave."""
+    ranges = {name: v for name, v in space.items() if not isinstance(v, Choices)}
+    return config | {name: min(max(config[name], v[0]), v[1]) for name, v in ranges.items()}
 
 
 def trial_id(trial: Trial) -> str:

@@ -76,7 +76,7 @@ PBT = replace(
     concurrent=2,
     sampler="random",
     scheduler="pbt",
-    space={**ONE, "lambda_con": (4, 400)},
+    space={**ONE, "lambda_con": (4, 400), "lambda_adv": Choices((1, 2))},
 )
 
 

@@ -19,11 +19,13 @@ from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.models.tensor_files import load_tensors
 from pipeline.patches.store import PatchStore
 from pipeline.settings.search_space import apply
+from pipeline.sweeps.results import SweepResult, TrialResult
+from pipeline.sweeps.summary import as_study
 from pipeline.tracking.runs import BEST_TAG
 from pipeline.training.criterion import LABELLED_AUC, load_validation
 from pipeline.training.loop import TrainSettings, Worker, train
 from tests.on_ray.conftest import ON_RAY, STORAGE, RunHere
-from tests.on_ray.jobs import GRID, TUNE
+from tests.on_ray.jobs import GRID, PBT, TUNE
 from tests.on_ray.processes import kill_when, start
 from tests.test_ray_snapshots import Attack
 from tests.tiny import MODEL
@@ -148,6 +150,11 @@ def test_trials_that_take_over_one_another(
     trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
     assert [trial["state"] for trial in trials] == ["finished"] * 2
     assert all(trial["epochs"] == 3 for trial in trials)
+    for trial in trials:
+        values = trial["settings"]
+        assert 4 <= values["lambda_con"] <= 400
+        assert values["lambda_adv"] in (1, 2)
+    as_study(SweepResult([TrialResult(**trial) for trial in trials]), PBT.space)
 
 
 def test_a_trial_of_two_workers_at_an_address_started_again_has_nothing_left_to_do(
