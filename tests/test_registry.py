@@ -1,8 +1,12 @@
 """Registered models: which version is the champion, and how screening finds a model."""
 
+import time
 from pathlib import Path
 
 import pytest
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
@@ -71,6 +75,36 @@ def test_the_better_version_is_the_champion(tracker: Tracker, tmp_path: Path) ->
         download_model("models:/skipscan/9", tmp_path)
     with pytest.raises(InputError, match=rf"^{'0' * 32}: .*: expected a model in MLflow$"):
         download_model("0" * 32, tmp_path)
+
+
+def test_a_champion_that_cannot_be_read_stays(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged(tracker, tmp_path, "a", 0.7)
+    promote(anyway=False)
+    logged(tracker, tmp_path, "b", 0.6)
+    whole = MlflowClient.get_model_version_by_alias
+
+    def failing(client: MlflowClient, name: str, alias: str) -> ModelVersion:
+        if alias == "champion":
+            raise MlflowException("the connection broke", INTERNAL_ERROR)
+        return whole(client, name, alias)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "get_model_version_by_alias", failing)
+        with pytest.raises(InputError, match="connection broke: nothing was promoted$"):
+            promote(anyway=False)
+    assert champion(tracker) == "1"
+
+
+def test_a_server_that_is_away_is_named_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    started = time.monotonic()
+    with pytest.raises(
+        InputError, match=r"^MLflow at http://127.0.0.1:9: .*: nothing was promoted"
+    ):
+        promote(anyway=False)
+    assert time.monotonic() - started < 60  # MLflow's own patience is minutes
 
 
 def test_only_what_both_measured_on_the_same_data_is_compared() -> None:

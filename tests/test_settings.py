@@ -19,6 +19,7 @@ from pipeline.settings.blocks import Source
 from pipeline.settings.checks import SCHEMES, require_colour
 from pipeline.settings.params import Settings, load_settings, make_settings, reading_settings
 from pipeline.settings.resources import WorkerRange
+from pipeline.settings.search_space import LOSS_NAMES
 from pipeline.sweeps.results import Best, choose_settings
 from stages.params import changed_settings, main
 
@@ -339,6 +340,17 @@ def test_a_sweep_over_values_that_their_setting_does_not_allow_is_refused(
     place = "model" if "multiple" in message else r"tune\.space"
     with pytest.raises(InputError, match=rf"params\.yaml: {place}\.{message}"):
         settings_with(tune__space={**SPACE, name: values}, tune__workers=2)
+
+
+def test_every_batch_size_that_the_training_may_get_is_shared_by_its_workers() -> None:
+    changes: dict[str, object] = {
+        "tune__space": {**SPACE, "batch_size": {"choices": [64, 66]}},
+        "train__workers": 4,
+    }
+    numbers: dict[str, object] = {f"train__{name}": 1 for name in LOSS_NAMES}
+    settings_with(**changes, **numbers)  # which takes nothing from the sweep
+    with pytest.raises(InputError, match="got 66, expected a multiple of 4 workers"):
+        settings_with(**changes, **{**numbers, "train__lambda_con": "sweep"})
 
 
 @pytest.mark.parametrize("name", ["method", "precision", "latent_score", "lambda_cno"])

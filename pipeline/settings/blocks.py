@@ -196,6 +196,11 @@ class TrainBlock(WorkerResources):
         rate = self.false_alarm_rate
         require(0 < rate < 1, "false_alarm_rate", rate, "a share between 0 and 1")
 
+    @property
+    def from_sweep(self) -> list[str]:
+        """The names of the settings whose value is ``sweep``."""
+        return [name for name in LOSS_NAMES if getattr(self, name) == FROM_SWEEP]
+
 
 @dataclass(frozen=True)
 class EvaluateSettings:

@@ -16,7 +16,6 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import read_yaml
 from pipeline.settings.blocks import (
-    FROM_SWEEP,
     WHOLE_SOURCES,
     EvaluateSettings,
     ExtractSettings,
@@ -31,7 +30,7 @@ from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.resources import WorkerRange, require_divisible
 from pipeline.settings.scans import SplitShares
-from pipeline.settings.search_space import LOSS_NAMES, Choices, check_values
+from pipeline.settings.search_space import Choices, check_values
 
 # Defaults of `scans.labelled_validation`. Users have few abnormal scans of their own, so all of
 # these are test scans by default.
@@ -74,16 +73,18 @@ class Settings:
 
     def _require_shared_batches(self) -> None:
         """Refuse a batch that the workers of `tune` or `train` cannot share."""
-        sizes = self.tune.space.get("batch_size")
-        for size in sizes.choices if isinstance(sizes, Choices) else [self.model.batch_size]:
-            require_divisible(int(size), self.tune.workers)
+        given, space = self.model.batch_size, self.tune.space.get("batch_size")
+        searched = [int(n) for n in space.choices] if isinstance(space, Choices) else [given]
+        for size in searched:
+            require_divisible(size, self.tune.workers)
         workers = self.train.workers
         for count in workers.counts if isinstance(workers, WorkerRange) else [workers]:
-            require_divisible(self.model.batch_size, count)
+            for size in searched if self.train.from_sweep else [given]:
+                require_divisible(size, count)
 
     def _require_sweep(self) -> None:
         """Refuse a training that takes a setting from a sweep that does not run."""
-        asking = [name for name in LOSS_NAMES if getattr(self.train, name) == FROM_SWEEP]
+        asking = self.train.from_sweep
         if asking and self.tune.trials == 0:
             expected = f"1 or more, since train.{asking[0]} is sweep: or give that a number"
             require(False, "tune.trials", 0, expected)

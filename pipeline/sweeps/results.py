@@ -12,7 +12,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import read_table, write_json, write_table
 from pipeline.common.records import parse_record
 from pipeline.models.interface import method_of
-from pipeline.settings.blocks import FROM_METHOD, FROM_SWEEP, TrainBlock
+from pipeline.settings.blocks import FROM_METHOD, TrainBlock
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.search_space import LOSS_NAMES, Values, apply
 from pipeline.tracking.runs import trial_run_name
@@ -202,7 +202,7 @@ def choose_settings(
     given = {name: getattr(block, name) for name in LOSS_NAMES}
     lambdas = method_of(model).lambdas
     given |= {name: lambdas.get(name, 0.0) for name, value in given.items() if value == FROM_METHOD}
-    asking = [name for name, value in given.items() if value == FROM_SWEEP]
+    asking = block.from_sweep
     if not asking:
         return apply(given, model)
     if best.settings is None:
@@ -210,7 +210,7 @@ def choose_settings(
             f"params.yaml: train.{asking[0]}: it says sweep, but tune.trials is 0: "
             "give it a number, or tune.trials 1 or more"
         )
-    numbers = {name: value for name, value in given.items() if value != FROM_SWEEP}
+    numbers = {name: value for name, value in given.items() if name not in asking}
     return apply({**best.settings, **numbers}, model)
 
 

@@ -11,13 +11,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
+from pipeline.common.lines import masked
 from pipeline.common.tables import text_table
 from pipeline.tracking.tracked_run import CANDIDATE, REGISTERED
-from pipeline.tracking.tracker import tracking_uri
+from pipeline.tracking.tracker import Tracker, tracking_uri
 
 CHAMPION = "champion"
 WEIGHTS = "artifacts/model.pt"  # of the trained model, in the folder of a stored one
 OVERALL = "auc/overall"
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model, no such alias
 COMPARED = ("auc/", "bag_auc", "first_look", "auc_within_bags", "false_alarm_rate")
 
 
@@ -61,13 +63,17 @@ def promote(*, anyway: bool) -> str:
         anyway: also where the candidate's AUC is lower.
 
     Raises:
-        InputError: there is no candidate, or its AUC over all classes is lower than the champion's.
+        InputError: there is no candidate, its AUC over all classes is lower than the champion's, or
+            MLflow fails.
     """
-    client = MlflowClient(tracking_uri())
-    candidate = _version(client, CANDIDATE)
+    client = Tracker(tracking_uri()).client()
+    try:
+        candidate, champion = (_version(client, alias) for alias in (CANDIDATE, CHAMPION))
+    except MlflowException as error:
+        where = masked(f"MLflow at {tracking_uri()}")
+        raise InputError(f"{where}: {_one_line(error)}: nothing was promoted") from None
     if candidate is None:
         raise InputError(f"MLflow has no version of {REGISTERED}: run `dvc repro` first")
-    champion = _version(client, CHAMPION)
     text = comparison(champion, candidate)
     if champion and candidate.number != champion.number and not anyway:
         before, after = (version.metrics.get(OVERALL) for version in (champion, candidate))
@@ -96,7 +102,9 @@ def comparison(champion: Version | None, candidate: Version) -> str:
 def _version(client: MlflowClient, alias: str) -> Version | None:
     try:
         found: ModelVersion = client.get_model_version_by_alias(REGISTERED, alias)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
         return None
     run = client.get_run(str(found.run_id))
     used = run.inputs.dataset_inputs if run.inputs else []
