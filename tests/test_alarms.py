@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.common.metrics import rate_by_scan
-from pipeline.evaluation.alarms import Alarms, Validated
+from pipeline.evaluation.alarms import Alarms, ScanCount, Validated
 from pipeline.evaluation.evaluate import ANOMALY, WindowScores
 from pipeline.models.trained_model import Calibration
 
@@ -49,6 +49,13 @@ def test_windows_and_scans_over_the_threshold_are_counted() -> None:
     assert normal.share == pytest.approx(2 / 3)
     # The alarm of scan e is from a normal window: what is shown is the scan, not the threat.
     assert (threat.alarms, threat.scans) == (2, 2)
+
+
+def test_a_scan_whose_windows_all_graze_its_threat_is_no_normal_scan() -> None:
+    scores = {ANOMALY: np.array([0.9, 0.1, 0.8])}
+    test = WindowScores(np.array(["normal"] * 3), np.array(list("abb")), scores)
+    found = Alarms.of(test, VALIDATED, ("gun",), 9, 0, with_threat={"b", "left out"})
+    assert found.normal_scans == found.threat_scans == ScanCount(1, 1)
 
 
 def test_the_metrics_are_plain_json() -> None:

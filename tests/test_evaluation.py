@@ -213,14 +213,15 @@ def test_the_intervals_of_a_report_are_of_the_seed_of_its_settings(
     patches: Path, tmp_path: Path
 ) -> None:
     test, store = made_up(("gun", "knife"), count=90), PatchStore(patches, TEST)
+    test.labels[test.scan_ids == "s1"] = "normal"
     validated = Validated(CALIBRATION, 0.75, 2)
     tables = []
     for seed in (5, 6):
-        settings, bags = replace(SETTINGS, seed=seed), MeasuredBags({}, 0.2, 2)
+        settings, bags = replace(SETTINGS, seed=seed), MeasuredBags({}, 0.2, 2, frozenset({"s1"}))
         tables.append(write_report(tmp_path, store, test, validated, settings, "heading", bags))
         assert tables[-1] == auc_table(test, ("gun", "knife"), 20, seed)
         details = json.loads((tmp_path / "details.json").read_text())
-        alarms = Alarms.of(test, validated, ("gun", "knife"), 20, seed)
+        alarms = Alarms.of(test, validated, ("gun", "knife"), 20, seed, {"s1"})
         assert details["threshold"] == alarms.metrics()
     assert tables[0] != tables[1]
 

@@ -1,6 +1,6 @@
 """The alarms of the stored threshold on the test split: windows and scans with a score over it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,8 @@ class Alarms:
     Attributes:
         validated: the threshold, and the false-alarm rate on validation scans that it was set for.
         windows: share of the windows with an alarm, by class; `normal` first, `overall` last.
-        normal_scans: the scans whose windows are all normal.
-        threat_scans: the scans with an abnormal window.
+        normal_scans: the scans without a threat.
+        threat_scans: the scans with a threat.
     """
 
     validated: Validated
@@ -63,16 +63,21 @@ class Alarms:
         classes: tuple[str, ...],
         samples: int,
         seed: int,
+        with_threat: Collection[str] = (),
     ) -> "Alarms":
-        """Count the alarms on the test windows; intervals are from `samples` resampled scans."""
+        """Count the alarms on the test windows; intervals are from `samples` resampled scans.
+
+        The scans `with_threat` have a threat even if none of their windows is abnormal.
+        """
         over = test.scores[ANOMALY] > validated.calibration.scaled_threshold
         masks = {NORMAL: test.normal, **{n: test.abnormal(n) for n in (*classes, OVERALL)}}
         windows = {
             name: rate_by_scan(over[mask], test.scan_ids[mask], samples, seed)
             for name, mask in masks.items()
         }
-        threats = set(test.scan_ids[~test.normal].tolist())
-        normals = set(test.scan_ids.tolist()) - threats
+        every = set(test.scan_ids.tolist())
+        threats = set(test.scan_ids[~test.normal].tolist()) | every.intersection(with_threat)
+        normals = every - threats
         alarmed = set(test.scan_ids[over].tolist())
         return cls(
             validated,

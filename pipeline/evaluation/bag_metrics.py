@@ -64,11 +64,13 @@ class MeasuredBags:
         metrics: by score; {} if no bag has several windows.
         false_alarm_rate: the rate that is asked for.
         validation: number of validation bags.
+        with_threat: ids of the test bags that have a threat, also if all windows on it graze it.
     """
 
     metrics: Mapping[str, BagMetrics]
     false_alarm_rate: float
     validation: int
+    with_threat: frozenset[str] = frozenset()
 
     def details(self) -> dict[str, Any]:
         """Return the block `bags` of details.json, by score; None where nothing is defined."""
@@ -188,7 +190,9 @@ def measure_all(
         name: measure(bags, name, tails[name], false_alarm_rate, samples, seed)
         for name in (bags[0].scores if bags else ())
     }
-    return MeasuredBags(metrics, false_alarm_rate, next(iter(tails.values())).bags.count)
+    validation = next(iter(tails.values())).bags.count
+    with_threat = frozenset(bag.scan_id for bag in bags if bag.has_threat)
+    return MeasuredBags(metrics, false_alarm_rate, validation, with_threat)
 
 
 def average_precision(counts: NDArray[np.float64]) -> float:

@@ -148,7 +148,9 @@ def write_report(
     """
     classes = tuple(name for name in store.classes if name != NORMAL)
     table = auc_table(test, classes, settings.bootstrap, settings.seed)
-    alarms = Alarms.of(test, validated, classes, settings.bootstrap, settings.seed)
+    alarms = Alarms.of(
+        test, validated, classes, settings.bootstrap, settings.seed, bags.with_threat
+    )
     details = {
         **metrics_of(table, test),
         "threshold": alarms.metrics(),
