@@ -162,6 +162,12 @@ def test_all_windows_of_a_scan_are_scored(
         assert each.pixels["darkness"].sum() == height * width
 
 
+def test_a_bag_has_a_threat_even_if_its_windows_graze_it() -> None:
+    bags = [bag("a", [1, 2], "ng"), bag("b", [1, 2], "nn"), bag("c", [1, 2], "nt")]
+    tails = {"score": Tails(NORMALS, RightTail.of(np.array([0.5, 1.0])))}
+    assert measure_all(bags, tails, 0.2, EvaluateSettings(bootstrap=10)).with_threat == {"a", "c"}
+
+
 @pytest.mark.parametrize(
     ("threat", "heads"),
     [
@@ -170,12 +176,6 @@ def test_all_windows_of_a_scan_are_scored(
                  "first 5", "within", "pixels"]),
     ],
 )  # fmt: skip
-def test_a_bag_has_a_threat_even_if_its_windows_graze_it() -> None:
-    bags = [bag("a", [1, 2], "ng"), bag("b", [1, 2], "nn"), bag("c", [1, 2], "nt")]
-    tails = {"score": Tails(NORMALS, RightTail.of(np.array([0.5, 1.0])))}
-    assert measure_all(bags, tails, 0.2, EvaluateSettings(bootstrap=10)).with_threat == {"a", "c"}
-
-
 def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads: list[str]) -> None:
     bags = [bag("normal", [1, 2, 3], "nnn"), bag("other", [1, 200, 3], threat)]
     tails = {"score": Tails(NORMALS, RightTail.of(np.array([0.5, 1.0])))}
