@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -189,6 +190,39 @@ def test_a_trial_goes_on_from_its_checkpoint(
     assert told["settings"].model.learning_rate == 0.5
     normals = PatchStore(patches, VALIDATION)
     np.testing.assert_array_equal(told["validation"].normals, normals.read(0, len(normals)))
+
+
+def test_a_parallel_trial_reports_the_epochs_that_tune_may_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[Any]()
+    monkeypatch.setattr("ray.tune.get_context", lambda: SimpleNamespace(get_trial_id=lambda: "t"))
+    monkeypatch.setattr("ray.tune.report", told.append)
+    monkeypatch.setattr(trainable, "TellTune", lambda name: name)
+    monkeypatch.setattr(trainable, "fit", lambda *_: told.append("fit"))
+    job = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "key")
+    values = {"lambda_adv": 1, "lambda_con": 2, "lambda_lat": 3, "latent_dim": 5}
+    trainable.run_parallel_trial(values, job, Storage(str(tmp_path)))
+    assert told == ["fit"]
+    history = [{"epoch": n, IMPLANT_AUC: n / 10} for n in (1, 2)]
+    for name, epochs in (("epoch-000001-5", 1), ("epoch-000002-7", 2)):
+        folder = tmp_path / "t/train" / name
+        folder.mkdir(parents=True)
+        save_checkpoint(folder, {"epoch": epochs, "history": history[:epochs]}, "key")
+    trainable.run_parallel_trial(values, job, Storage(str(tmp_path)))
+    again = [{**metrics, OBJECTIVE: metrics[IMPLANT_AUC]} for metrics in history]
+    assert told[1:] == [*again, "fit"]
+
+
+def test_an_epoch_that_is_reported_again_counts_once() -> None:
+    result = result_of("a", 40, 0.6, 0.9)
+    curve = result.metrics_dataframe
+    assert curve is not None
+    again = curve.assign(timestamp=curve["timestamp"] + 100)
+    both = replace(result, metrics_dataframe=pd.concat([curve, again], ignore_index=True))
+    (trial,) = collect_results(cast(ResultGrid, [both]), replace(TUNE, epochs=2)).trials
+    assert (trial.training_seconds, trial.ended) == (3, 4)
+    assert [point["epoch"] for point in trial.curve] == [1, 2]
 
 
 def test_pbt_and_random_sweeps_are_seeded() -> None:

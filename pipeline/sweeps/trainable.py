@@ -70,8 +70,15 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
 
 
 def run_parallel_trial(config: dict[str, Any], job: SweepJob, sweep: Storage) -> None:
-    """Run one trial under Ray Train, with its checkpoints in the trial's folder in `sweep`."""
+    """Run one trial under Ray Train, with its checkpoints in the trial's folder in `sweep`.
+
+    Tune's snapshot of a killed sweep may lack epochs whose checkpoints are there, and from which
+    the training resumes. So all epochs before are reported again.
+    """
     asked, folder = job.tune, sweep.child(tune.get_context().get_trial_id())
+    done = newest_state(*folder.child("train").open(), job.key)
+    for metrics in done["history"] if done else []:
+        tune.report({**metrics, OBJECTIVE: metrics[job.objective]})
     fit(_training(config, job), asked.workers, asked, folder, "train", [TellTune(job.objective)])
 
 

@@ -124,11 +124,12 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
     settings = result.config or {}
     reason = last_line(result.error) if result.error else ""
     trial = Path(result.path).name
-    curve = result.metrics_dataframe
     began = _began(result)
-    if curve is None or began is None:
+    if result.metrics_dataframe is None or began is None:
         reason = reason or "no epoch ended"
         return TrialResult(trial, settings, None, "failed", 0, 0.0, 0.0, 0.0, reason)
+    # After a kill, epochs are reported again.
+    curve = result.metrics_dataframe.drop_duplicates(["epoch", OBJECTIVE])
     done = int(curve["epoch"].max())
     names = ["epoch", *_curve_names(curve)]
     best = curve.loc[curve[OBJECTIVE].idxmax()]
