@@ -105,7 +105,7 @@ def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
         help="count hits and misses; the block scans of params.yaml tells the annotations' format",
     )
     command.add_argument(
-        "--watch", action="store_true", help="go on with files that arrive, until Ctrl-C"
+        "--watch", action="store_true", help="also screen files that arrive, until Ctrl-C"
     )
 
 

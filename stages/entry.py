@@ -103,5 +103,5 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 def _exit(number: int) -> None:
     name = signal.Signals(number).name
     sys.stdout.flush()
-    print(f"stopped by {name}: run it again and it goes on", file=terminal.err(), flush=True)
+    print(f"stopped by {name}: run it again to resume", file=terminal.err(), flush=True)
     os._exit(128 + number)  # does not wait for the threads of libraries

@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def screen_folder(arguments: Namespace) -> None:
-    """Screen a folder, or an image, and say what was found; with `--watch`, go on until a signal.
+    """Screen a folder, or an image, and say what was found; with `--watch`, do so until a signal.
 
     Raises:
         InputError: as in `main`, or the results' folder holds other results.

@@ -48,7 +48,7 @@ def test_a_signal_ends_it_with_one_line(number: signal.Signals, status: int) -> 
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == status
-    assert said == f"stopped by {number.name}: run it again and it goes on\n"
+    assert said == f"stopped by {number.name}: run it again to resume\n"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_signal_counts(what: str) -> None:
     process.terminate()
     _, said = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
-    assert said == "stopped by SIGTERM: run it again and it goes on\n"
+    assert said == "stopped by SIGTERM: run it again to resume\n"
 
 
 def test_errors_of_the_system_that_the_user_can_mend_are_one_line() -> None:
@@ -98,7 +98,7 @@ def test_a_signal_ends_it_while_it_imports(
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == status
-    assert said == f"stopped by {number.name}: run it again and it goes on\n"
+    assert said == f"stopped by {number.name}: run it again to resume\n"
 
 
 def test_a_second_signal_ends_what_will_not_stop() -> None:

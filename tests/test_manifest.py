@@ -32,8 +32,8 @@ def setting_of_shard(key: str, value: object) -> Change:
     [
         (setting("settings", {"size": 0}), "settings.size: got 0, expected a whole number above 0"),
         (setting("settings", [16]), "settings.size: got None, expected a whole number above 0"),
-        (setting("channels", 5), "channels: got 5, expected 1 to 4"),
-        (setting("channels", True), "channels: got True, expected 1 to 4"),
+        (setting("channels", 4), "channels: got 4, expected 1 to 3"),
+        (setting("channels", True), "channels: got True, expected 1 to 3"),
         (setting("classes", ["a", "a"]), "classes: got ['a', 'a'], expected a list of names, each"),
         (setting("classes", []), "classes: got [], expected a list of names, each once"),
         (setting("data", "../../x"), "data: got '../../x', expected a digest in hex"),

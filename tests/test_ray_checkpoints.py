@@ -68,7 +68,7 @@ def test_one_that_is_refused_gives_way_to_the_one_before(
     assert epoch_of(folder) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"{newest(folder)}: {reason}")
-    assert said.endswith(f"going on from {folder}/epoch-000002-1/{CHECKPOINT}\n")
+    assert said.endswith(f"resuming from {folder}/epoch-000002-1/{CHECKPOINT}\n")
 
 
 def test_a_kill_before_the_first_byte(folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_with_none_whole_it_starts_anew(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "epoch-000001-1").mkdir()
     (tmp_path / "epoch-000001-1" / CHECKPOINT).write_bytes(b"PK")
     assert epoch_of(tmp_path) is None
-    assert capsys.readouterr().err.endswith("there is no other, so it starts anew\n")
+    assert capsys.readouterr().err.endswith("there is no other checkpoint, so training restarts\n")
 
 
 def rays_list(folder: Path, version: str) -> str:

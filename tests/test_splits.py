@@ -329,7 +329,7 @@ def test_own_parts_that_cannot_be_kept_are_refused() -> None:
 def test_own_parts_without_validation_and_with_abnormal_scans_that_train_not() -> None:
     splits = split_scans(in_parts(train=(20, 10), test=(8, 8)), SHARES, 0, {})
     assert counts_by_part(splits) == {
-        "train-n": {TRAIN: 15, VALIDATION: 5},
+        "train-n": {TRAIN: 15, VALIDATION: 3, LABELLED_VALIDATION: 2},
         "train-a": {LABELLED_VALIDATION: 3},
         "test-n": {TEST: 8},
         "test-a": {TEST: 8},

@@ -17,6 +17,7 @@ SPLITS = (TRAIN, VALIDATION, LABELLED_TRAINING, LABELLED_VALIDATION, TEST)
 # (H, W, C), 0 to 255, bright where nothing absorbs. C is 1 (grey), 2 (low and high energy) or 3
 # (RGB), the same in all scans of a set.
 Image = NDArray[np.uint8]
+MAX_CHANNELS = 3
 Patches = NDArray[np.uint8]  # (N, H, W, C), values and C as in `Image`
 Scores = NDArray[np.float64]  # (N,), higher means more abnormal
 PValues = NDArray[np.float64]  # (N,), above 0 to 1, lower means more abnormal

@@ -13,7 +13,7 @@ from pipeline.models.trained_model import Calibration
 
 @dataclass(frozen=True)
 class Validated:
-    """The results of training on the validation part.
+    """The threshold and the criterion, both from the validation split.
 
     Attributes:
         calibration: bounds and threshold of the anomaly score.

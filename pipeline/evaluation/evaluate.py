@@ -37,7 +37,7 @@ AucTable = dict[str, dict[str, AucEstimate]]  # by score, then by class
 
 @dataclass(frozen=True)
 class WindowScores:
-    """Every score of every test patch, (N,) each.
+    """All scores of the N patches of a split, (N,) each.
 
     Attributes:
         labels: class names, `normal` among them.

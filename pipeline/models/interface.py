@@ -22,7 +22,8 @@ class Scorer(nn.Module, ABC):
     Attributes:
         weights: the weight of each term in the anomaly score, by the term's name.
         normals: features of training normals, (M, d), if a term compares a patch with them.
-        head: weights and, last, the bias of a score that labelled windows taught, (weights + 1,).
+        head: weights and, last, the bias of a score that labelled windows taught,
+            (d + 1,) float64.
     """
 
     weights: Mapping[str, float]

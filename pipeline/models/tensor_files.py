@@ -81,6 +81,6 @@ def parse_checkpoint(content: bytes, place: str, key: str) -> dict[str, Any]:
     if found != key:
         raise InputError(
             f"{place}: a checkpoint of other settings or data "
-            f"({found[:12]}, expected {key[:12]}): remove it to start anew"
+            f"({found[:12]}, expected {key[:12]}): remove it to restart"
         )
     return state

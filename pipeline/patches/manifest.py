@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import is_plain_name, write_json
+from pipeline.common.names import MAX_CHANNELS
 from pipeline.patches.shard_file import FORMAT
 
 MANIFEST = "manifest.json"
@@ -69,7 +70,7 @@ def _require_whole(manifest: dict[str, Any], place: str) -> None:
     channels, classes, data = (manifest.get(name) for name in ("channels", "classes", "data"))
     for name, value, fits, expected in (
         ("settings.size", size, _is_count(size, 1), "a whole number above 0"),
-        ("channels", channels, _is_count(channels, 1, 4), "1 to 4"),
+        ("channels", channels, _is_count(channels, 1, MAX_CHANNELS), f"1 to {MAX_CHANNELS}"),
         ("classes", classes, _are_names(classes), "a list of names, each once"),
         ("data", data, _matches(DATA, data), "a digest in hex"),
         (LABELLED_BAGS, bags, _is_count(bags), "a whole number, 0 or more"),

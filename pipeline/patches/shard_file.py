@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import UNFINISHED, publish
-from pipeline.common.names import NORMAL, Patches
+from pipeline.common.names import MAX_CHANNELS, NORMAL, Patches
 from pipeline.patches.places import Places
 
 FORMAT = 3
@@ -281,7 +281,7 @@ def _require_layout(file: h5py.File) -> None:
 def _require_shapes(shapes: dict[str, tuple[int, ...]]) -> None:
     """Refuse columns that are not as long as each other."""
     patches, rows, scans = shapes["patches"], shapes["checksums"], shapes["scan_ids"]
-    square = len(patches) == 4 and patches[1] == patches[2] and 1 <= patches[3] <= 4
+    square = len(patches) == 4 and patches[1] == patches[2] and 1 <= patches[3] <= MAX_CHANNELS
     expected = {
         "patches": (*rows, *patches[1:]),
         "labels": rows,

@@ -129,18 +129,18 @@ class _OwnParts:
         learning, validation, testing = (
             [bag for bag in bags if _part_of(bag) == split] for split in (TRAIN, VALIDATION, TEST)
         )
-        seen: Sequence[Bag] = []
+        labelled: Sequence[Bag] = []
         if not learns:
-            seen, _ = _divide([*learning, *validation], shares.labelled_validation)
+            labelled, _ = _divide([*learning, *validation], shares.labelled_validation)
             learning, validation = [], []
-        elif not self.validation:
+        if learns and not self.validation:
             validation, learning = map(list, _divide(learning, shares.validation))
-        elif self.labelled:
-            seen, validation = map(list, _divide(validation, shares.labelled_validation))
+        if learns and self.labelled:
+            labelled, validation = map(list, _divide(validation, shares.labelled_validation))
         if not self.labelled:
-            seen, testing = map(list, _divide(testing, shares.labelled_validation))
+            labelled, testing = map(list, _divide(testing, shares.labelled_validation))
         return _assign(
-            {TRAIN: learning, VALIDATION: validation, LABELLED_VALIDATION: seen, TEST: testing}
+            {TRAIN: learning, VALIDATION: validation, LABELLED_VALIDATION: labelled, TEST: testing}
         )
 
 

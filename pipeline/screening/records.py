@@ -145,7 +145,7 @@ def holds_others(folder: Path, about: Mapping[str, str]) -> bool:
 
 
 def begin(folder: Path, about: Mapping[str, str]) -> None:
-    """Create the folder of the results, or go on with one of the same screening.
+    """Create the folder of the results, or resume the same screening in it.
 
     Raises:
         InputError: the folder holds the results of another model, or other files; or it is a file.

@@ -30,7 +30,7 @@ class ScanScreener:
 
     Attributes:
         screener: scores scans.
-        threshold: evidence from which on a pixel belongs to a region.
+        threshold: a pixel belongs to a region if its evidence, -log10 p, is above this.
         source: reads the scans with their annotations; None if there are none.
         out: the folder of the results.
     """

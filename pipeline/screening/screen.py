@@ -84,7 +84,7 @@ class FolderScreener:
         out: Path,
         options: Options,
     ) -> None:
-        """Create `out` or go on with it.
+        """Create `out`, or resume the screening in it.
 
         Args:
             given: an image, or a folder.

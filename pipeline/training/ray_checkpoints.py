@@ -45,9 +45,9 @@ def newest_state(
         except InputError as error:
             refused.append(error)
             continue
-        _say(refused, f"going on from {place}")
+        _say(refused, f"resuming from {place}")
         return state
-    _say(refused, "there is no other, so it starts anew")
+    _say(refused, "there is no other checkpoint, so training restarts")
     return None
 
 
@@ -91,7 +91,7 @@ def retry_writes(write: Callable[[], None], place: str) -> None:
     except OSError as error:
         raise InputError(
             f"{place}: it could not be written for {sum(WAITS)} s: {error}: make it writable, "
-            "then run the same again: it goes on from the last checkpoint"
+            "then run the same again to resume from the last checkpoint"
         ) from None
 
 
