@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import create_trial
 
 from pipeline.sweeps import figures
@@ -83,8 +83,8 @@ def test_importances_are_sorted_and_grey_under_a_caution(tmp_path: Path, caution
 @pytest.mark.filterwarnings("ignore")  # Optuna calls its function experimental
 def test_the_line_of_the_best_trial_is_the_darkest(tmp_path: Path) -> None:
     study = optuna.create_study(direction="maximize")
+    distributions: dict[str, BaseDistribution] = {name: FloatDistribution(0, 1) for name in "xy"}
     for x, value in ((0.1, 0.5), (0.9, 0.9), (0.4, 0.7)):
-        distributions = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
         params = {"x": x, "y": 1 - x}
         study.add_trial(create_trial(params=params, distributions=distributions, value=value))
     axes = draw_parallel_coordinates(tmp_path / "p.png", study, "labelled_auc").axes[0]

@@ -170,11 +170,11 @@ def score(
     with torch.no_grad():
         for start in range(0, len(order), case.batch_size):
             x = to_tensor(test.patches[order[start : start + case.batch_size]], device)
-            terms = reference_terms(scorer, x)
-            parts.append(torch.stack([terms[name] for name in scorer.weights]).double().cpu())
+            of_batch = reference_terms(scorer, x)
+            parts.append(torch.stack([of_batch[name] for name in scorer.weights]).double().cpu())
     rows, normal = torch.cat(parts, dim=1).numpy(), test.normal[order]
-    weights = np.array(list(scorer.weights.values()))
-    found = {"anomaly_score": weights @ rows, **dict(zip(scorer.weights, rows, strict=True))}
+    terms = dict(zip(scorer.weights, rows, strict=True))
+    found = {"anomaly_score": scorer.anomaly(terms), **terms}
     return {name: auc(values[normal], values[~normal]) for name, values in found.items()}
 
 

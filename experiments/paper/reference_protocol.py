@@ -186,9 +186,8 @@ def _reference_scores(
             terms = reference_terms(scorer, x)
             parts.append(torch.stack([terms[name] for name in scorer.weights]).double().cpu())
     rows = torch.cat(parts, dim=1).numpy()
-    terms_found = dict(zip(scorer.weights, rows, strict=True))
-    weighted = [terms_found[name] * weight for name, weight in scorer.weights.items()]
-    return {ANOMALY: np.sum(weighted, axis=0), **terms_found}
+    found = dict(zip(scorer.weights, rows, strict=True))
+    return {ANOMALY: scorer.anomaly(found), **found}
 
 
 def mean_square(x: Tensor, y: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipeline.common.names import Patches
 from pipeline.models.interface import Scorer, method_of
@@ -59,11 +58,11 @@ class Detector:
 
     def score(self, blocks: Iterable[Patches]) -> PatchScores:
         """Score blocks of patches, (N, H, W, C) uint8 each; the blocks' scores are concatenated."""
-        names, weights = zip(*self.scorer.weights.items(), strict=True)
+        names = self.scorer.weights
         parts = [self._score_batch(batch) for batch in _batches(blocks)]
         rows = np.concatenate([np.empty((len(names), 0)), *parts], axis=1)
-        anomaly = (np.array(weights)[:, None] * rows).sum(axis=0)  # Equation 5
-        return PatchScores(dict(zip(names, rows, strict=True)), anomaly)
+        terms = dict(zip(names, rows, strict=True))
+        return PatchScores(terms, self.scorer.anomaly(terms))
 
     @torch.inference_mode()
     def fit(self, normals: Iterable[Patches], labelled: LabelledWindows | None = None) -> None:
@@ -93,17 +92,12 @@ class Detector:
 
     @torch.inference_mode()
     def _score_batch(self, patches: Patches) -> NDArray[np.float64]:
-        """Return the score terms of one batch, (terms, N)."""
+        """Return the score terms of one batch, (terms, N), in the order of the scorer's weights."""
         x = to_tensor(patches, self.device)
         with matmul_precision("float32"):
-            scores = score_terms(self.scorer, x)
-        return scores.double().cpu().numpy()
-
-
-def score_terms(scorer: Scorer, x: Tensor) -> Tensor:
-    """Return the score terms of patches x, (N, C, S, S) in [-1, 1], as rows: (terms, N)."""
-    terms = scorer.terms(x)
-    return torch.stack([terms[name] for name in scorer.weights])
+            terms = self.scorer.terms(x)
+        rows = torch.stack([terms[name] for name in self.scorer.weights])
+        return rows.double().cpu().numpy()
 
 
 def build_detector(

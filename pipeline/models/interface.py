@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -71,11 +70,9 @@ class Scorer(nn.Module, ABC):
             abnormal: (N,) True where a window has a threat.
         """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return anomaly scores, (N,)."""
-        terms = self.terms(x)
-        weighted = [terms[name] * weight for name, weight in self.weights.items()]
-        return torch.stack(weighted).sum(dim=0)
+    def anomaly(self, terms: Mapping[str, Any]) -> Any:
+        """Return A, (N,): the weighted sum of the terms (Equation 5), of tensors or of arrays."""
+        return sum(weight * terms[name] for name, weight in self.weights.items())
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def test_f_is_what_the_last_convolution_of_d_sees() -> None:
 def test_scoring_leaves_the_networks_alone_and_no_start_in_the_weights() -> None:
     settings = replace(MODEL, method="anogan", search_steps=2)
     scorer = AnoganScorer(double_gan("anogan").networks, settings).eval().double()
-    assert not scorer(some_batch(2)).requires_grad
+    assert not scorer.anomaly(scorer.terms(some_batch(2))).requires_grad
     assert {name.partition(".")[0] for name in scorer.state_dict()} == {
         "generator",
         "discriminator",
@@ -155,7 +155,7 @@ def test_the_score_weighs_both_norms_at_the_code_found() -> None:
     def parts(patch: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         return (patch - g(z)).abs().sum(), (d(patch)[1] - d(g(z))[1]).abs().sum()
 
-    for row, score in enumerate(scorer(x)):
+    for row, score in enumerate(scorer.anomaly(scorer.terms(x))):
         patch = x[row : row + 1]
         z = start_code(SHAPE.latent_dim).double()[None].requires_grad_()
         optimiser = torch.optim.Adam([z], lr=RATE)
@@ -186,5 +186,5 @@ def test_gradients_that_are_switched_off_do_not_stop_the_search() -> None:
     settings = replace(MODEL, method="anogan", search_steps=3)
     scorer = AnoganScorer(double_gan("anogan").networks, settings).eval().double()
     with torch.inference_mode():
-        found = scorer(some_batch(2))
-    assert torch.equal(found, scorer(some_batch(2)).detach())
+        found = scorer.anomaly(scorer.terms(some_batch(2)))
+    assert torch.equal(found, scorer.anomaly(scorer.terms(some_batch(2))).detach())

@@ -48,7 +48,7 @@ def test_the_score_weighs_both_l1_norms() -> None:
     scorer = EgbadScorer(networks, MODEL).eval()
     g, e, d = (networks[name] for name in ("generator", "encoder", "discriminator"))
     with torch.no_grad():
-        for row, score in enumerate(scorer(x)):
+        for row, score in enumerate(scorer.anomaly(scorer.terms(x))):
             patch = x[row : row + 1]
             z = e(patch)
             residual = sum(abs(a - b) for a, b in zip(patch.ravel(), g(z).ravel(), strict=True))

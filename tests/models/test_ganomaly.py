@@ -68,7 +68,7 @@ def test_the_score_is_the_l1_norm_in_the_latent_space() -> None:
     scorer = GanomalyScorer(networks, MODEL).eval().double()
     generator = networks["generator"]
     with torch.no_grad():
-        for row, score in enumerate(scorer(x)):
+        for row, score in enumerate(scorer.anomaly(scorer.terms(x))):
             x_hat, z, z_hat = generator(x[row : row + 1])
             expected = sum(abs(a - b) for a, b in zip(z[0], z_hat[0], strict=True))
             assert score.item() == pytest.approx(float(expected), rel=1e-9)

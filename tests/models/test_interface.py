@@ -164,7 +164,7 @@ class DarkAndBright(DarknessScorer):
 
 def test_a_score_is_the_weighted_sum_of_its_terms() -> None:
     scorer, x = DarkAndBright(), torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1, 1)
-    assert scorer(x).tolist() == [127.5 - 3, 127.5 / 2, 3]
+    assert scorer.anomaly(scorer.terms(x)).tolist() == [127.5 - 3, 127.5 / 2, 3]
     reference = reference_terms(scorer, x)
     assert {name: term.tolist() for name, term in reference.items()} == {
         "darkness": [255, 127.5, 0],

@@ -44,4 +44,6 @@ def test_the_latent_term_may_be_the_distance_from_normals(latent_score: LatentSc
     distance = NormalFeatures(compared(x[:6]))(compared(x[6:]))
     torch.testing.assert_close(scorer.terms(x[6:])["latent"], distance)
     residual = (x - scorer.reconstruct(x))[6:].abs().mean(dim=(1, 2, 3))
-    torch.testing.assert_close(scorer(x[6:]), 0.75 * residual + 0.25 * distance)
+    torch.testing.assert_close(
+        scorer.anomaly(scorer.terms(x[6:])), 0.75 * residual + 0.25 * distance
+    )

@@ -57,8 +57,8 @@ class AnoganScorer(Scorer):
             return search(loss_of, start.repeat(len(x), 1), self.steps)
 
     def _loss(self, x: Tensor, features: Tensor, z: Tensor) -> Tensor:
-        terms = self._compare(x, features, z)
-        return torch.stack([terms[name] * weight for name, weight in self.weights.items()]).sum(0)
+        loss: Tensor = self.anomaly(self._compare(x, features, z))
+        return loss
 
     def _compare(self, x: Tensor, features: Tensor, z: Tensor) -> dict[str, Tensor]:
         x_hat = self.generator(z)

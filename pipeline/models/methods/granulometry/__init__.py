@@ -1,1 +1,1 @@
-"""Granulometry: one-sided evidence that a window absorbs more than normal ones; no network."""
+"""Granulometry: how much more a window absorbs than normal windows do; no network."""

@@ -1,27 +1,27 @@
-"""The head: a logistic regression on a window's evidence, taught by a few labelled bags."""
+"""The head: a logistic regression on -log p of the features, taught by a few labelled bags."""
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-INVERSE_REGULARISATION = 0.1  # of the logistic regression, on standardised evidence
+INVERSE_REGULARISATION = 0.1  # of the logistic regression, on standardised inputs
 MOST_STEPS = 2000
 
 
 def fit(
-    evidence: NDArray[np.float64], abnormal: NDArray[np.bool_]
+    neg_log_p: NDArray[np.float64], abnormal: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], float]:
-    """Return weights (d,) and a bias: evidence @ weights + bias is the log-odds of a threat.
+    """Return weights (d,) and a bias: neg_log_p @ weights + bias is the log-odds of a threat.
 
-    Evidence is standardised for the fit alone: the weights are those of the evidence as it is.
+    The inputs are standardised for the fit alone: the weights are those of the inputs as they are.
 
     Args:
-        evidence: -log p of each term of N windows, (N, d), in nats.
+        neg_log_p: -log p of each feature of N windows, (N, d), in nats.
         abnormal: (N,) True where a window has a threat; of both kinds.
     """
-    scaler = StandardScaler().fit(evidence)
+    scaler = StandardScaler().fit(neg_log_p)
     model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=MOST_STEPS)
-    model.fit(scaler.transform(evidence), abnormal)
+    model.fit(scaler.transform(neg_log_p), abnormal)
     weights = model.coef_[0] / scaler.scale_
     return weights, float(model.intercept_[0] - weights @ scaler.mean_)

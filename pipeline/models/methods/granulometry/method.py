@@ -1,11 +1,11 @@
-"""Evidence, for scoring: p-values among training normals, fused by Fisher's rule. No training.
+"""Granulometry for scoring: p-values of 32 features among training normals, by Fisher's rule.
 
 A few labelled bags may teach a score instead of Fisher's rule (`model.head`): log-odds, by a
-logistic regression on the same evidence (`head`).
+logistic regression on the same p-values (`head`).
 
-An object that is added to a bag can only take transmission away. So a term of a window is a number
-that grows with what the window absorbs, and only high values of it are evidence. In a distance from
-normals, low values count as well: there, empty and soft windows are as strange as full ones.
+An object that is added to a bag can only take transmission away. So a feature of a window grows
+with what the window absorbs, and only high values of it are evidence. In a distance from normals,
+low values count as well: there, empty and soft windows are as strange as full ones.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.common.names import PValues
 from pipeline.common.p_values import RightTail
 from pipeline.models.attenuation import MAPS, attenuation_maps
 from pipeline.models.gan import Gan
@@ -26,22 +27,20 @@ from pipeline.models.nets import NetShape
 from pipeline.models.pixels import to_patches
 from pipeline.settings.model import LossSettings, ModelSettings
 
-SHAPE = (len(MAPS), len(STATISTICS), len(RADII))  # of a window's terms
-TERMS = prod(SHAPE)
+SHAPE = (len(MAPS), len(STATISTICS), len(RADII))  # of a window's features
+FEATURES = prod(SHAPE)
 
 LABELLED = "labelled"  # the name of the head's term
 
-PValues = NDArray[np.float64]
-
 
 class GranulometryScorer(Scorer):
-    """Scorer with A = the mean of -log p over all terms, or the head's log-odds of a threat.
+    """Scorer with A = the mean of -log p over all features, or the head's log-odds of a threat.
 
-    p is the share of training normals that reach a term (`pipeline.common.p_values`), which is
-    uniform on normals whatever the term's unit, so that terms can be added up. The mean of -log p
-    is Fisher's statistic divided by two times the number of terms (Statistical Methods for Research
-    Workers, 1925); that the terms depend on each other changes its distribution, which nobody
-    uses here, and not its order (Brown, Biometrics 1975).
+    p is the share of training normals that reach a feature (`pipeline.common.p_values`), which is
+    uniform on normals whatever the feature's unit, so that -log p can be added up. The mean of
+    -log p is Fisher's statistic divided by two times the number of features (Statistical Methods
+    for Research Workers, 1925); that the features depend on each other changes its distribution,
+    which nobody uses here, and not its order (Brown, Biometrics 1975).
     """
 
     def __init__(
@@ -55,60 +54,62 @@ class GranulometryScorer(Scorer):
         self.tails: list[RightTail] = []
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
-        """Return the mean of -log p over the terms of each map, or the head's log-odds."""
-        evidence = self.evidence(self.features(x))
+        """Return the mean of -log p over the features of each map, or the head's log-odds."""
+        neg_log_p = self.neg_log_p(self.features(x))
         if self.head is None:
-            means = evidence.mean(axis=(2, 3))
+            means = neg_log_p.mean(axis=(2, 3))
             return dict(zip(MAPS, torch.from_numpy(means.T).to(x.device), strict=True))
         *weights, bias = self.head.numpy()
         # Each row is summed by itself, so a window's score does not depend on its batch.
-        log_odds = (evidence.reshape(len(x), TERMS) * weights).sum(axis=1) + bias
+        log_odds = (neg_log_p.reshape(len(x), FEATURES) * weights).sum(axis=1) + bias
         return {LABELLED: torch.from_numpy(log_odds).to(x.device)}
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the terms of patches, (N, maps x statistics x radii), from 0 to 1."""
+        """Return the features of patches, (N, maps x statistics x radii), from 0 to 1."""
         found = granulometry(attenuation_maps(to_patches(x)))
-        return torch.from_numpy(found.reshape(len(x), TERMS)).to(x.device)
+        return torch.from_numpy(found.reshape(len(x), FEATURES)).to(x.device)
 
     def explain(self, x: Tensor) -> list[str]:
-        """Say which term of each patch adds most to its score.
+        """Say which feature of each patch adds most to its score.
 
-        By Fisher's rule it is the rarest term among training normals, and with a head the one with
-        the highest product of evidence and weight.
+        By Fisher's rule it is the rarest feature among training normals, and with a head the one
+        with the highest product of -log p and weight.
         """
-        found = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), TERMS)
+        found = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), FEATURES)
         weights = 1.0 if self.head is None else self.head[:-1].numpy()
         added = -np.log(found) * weights
-        # Of terms that add the same the last, which is the densest and thickest.
-        most = TERMS - 1 - added[:, ::-1].argmax(axis=1)
-        return [self._words(int(term), p[term]) for term, p in zip(most, found, strict=True)]
+        # Of features that add the same the last, which is the densest and thickest.
+        most = FEATURES - 1 - added[:, ::-1].argmax(axis=1)
+        return [
+            self._words(int(feature), p[feature]) for feature, p in zip(most, found, strict=True)
+        ]
 
-    def _words(self, term: int, p_value: float) -> str:
-        place, statistic, radius = np.unravel_index(term, SHAPE)
+    def _words(self, feature: int, p_value: float) -> str:
+        place, statistic, radius = np.unravel_index(feature, SHAPE)
         thick = f" at least {2 * RADII[radius] + 1} pixels thick" * (RADII[radius] > 0)
         degree = {"mean": "more", "max": "denser"}[STATISTICS[statistic]]
-        normals = self.tails[term].count
+        normals = self.tails[feature].count
         below = int(1000 * (1 - p_value)) / 10  # cut off, so that it is never 100
         share = f"{below}% of" if p_value > 1.5 / (1 + normals) else f"all {normals}"
         return f"{MAPS[place]}{thick}: {degree} than in {share} normal windows"
 
-    def evidence(self, features: Tensor) -> NDArray[np.float64]:
-        """Return -log p of each term of N patches, (N, maps, statistics, radii), in nats."""
+    def neg_log_p(self, features: Tensor) -> NDArray[np.float64]:
+        """Return -log p of each feature of N patches, (N, maps, statistics, radii), in nats."""
         return -np.log(self.p_values(features.cpu().numpy()))
 
     def p_values(self, features: NDArray[np.float32]) -> PValues:
-        """Return the p-value of each term of N patches, (N, maps, statistics, radii)."""
+        """Return the p-value of each feature of N patches, (N, maps, statistics, radii)."""
         columns = [
             tail.p_values(column) for tail, column in zip(self.tails, features.T, strict=True)
         ]
         return np.stack(columns, axis=1).reshape(len(features), *SHAPE)
 
     def fit(self, normals: Iterable[Tensor]) -> None:
-        """Keep the terms of training normals."""
+        """Keep the features of training normals."""
         self.set_reference(torch.cat([self.features(x) for x in normals]))
 
     def set_reference(self, normals: Tensor) -> None:
-        """Take the tails of the terms of training normals, (M, terms)."""
+        """Take the tails of the features of training normals, (M, d)."""
         super().set_reference(normals)
         self.tails = [RightTail.of(column) for column in normals.cpu().numpy().T]
 
@@ -116,11 +117,11 @@ class GranulometryScorer(Scorer):
         """Learn the log-odds of a threat; the training normals are normal windows, too."""
         assert self.normals is not None
         features = torch.cat([self.normals, *(self.features(x) for x in labelled)])
-        evidence = self.evidence(features).reshape(len(features), TERMS)
+        neg_log_p = self.neg_log_p(features).reshape(len(features), FEATURES)
         kinds = np.concatenate([np.zeros(len(self.normals), dtype=np.bool_), abnormal])
         # scikit-learn takes 1.5 seconds to import, and is not needed to score.
         head = import_module("pipeline.models.methods.granulometry.head")
-        weights, bias = head.fit(evidence, kinds)
+        weights, bias = head.fit(neg_log_p, kinds)
         self.head = torch.from_numpy(np.append(weights, bias))
 
 

@@ -1,4 +1,4 @@
-"""The terms: how much of a window absorbs, in pieces of which thickness.
+"""The features: how much of a window absorbs, in pieces of which thickness.
 
 An opening by a disc removes from a map whatever is thinner than the disc. So the mean and the
 maximum of maps of attenuation that are opened by growing discs tell how much of a window absorbs,
