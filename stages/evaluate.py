@@ -9,9 +9,9 @@ from pipeline.common.lines import masked
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.bag_metrics import measure_all
-from pipeline.evaluation.bags import Bag, scored_bags, tails_of
-from pipeline.evaluation.evaluate import ANOMALY, EveryScore, detector_without_networks, score_store
+from pipeline.evaluation.bags import ScoredBag, scored_bags, tails_of
 from pipeline.evaluation.findings import bag_findings, findings
+from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.page import write_evaluation_page
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import (
@@ -25,7 +25,7 @@ from pipeline.evaluation.report import (
     write_figures,
     write_report,
 )
-from pipeline.evaluation.showcase import EvaluationInputs
+from pipeline.evaluation.scores import ANOMALY, AllScores, detector_without_networks, score_store
 from pipeline.models.bag_scores import Tails
 from pipeline.models.detector import Detector
 from pipeline.models.trained_model import TrainedModel
@@ -80,17 +80,17 @@ def evaluation_inputs(settings: Settings, model: TrainedModel) -> EvaluationInpu
         store=PatchStore(PATCHES, TEST),
         scans=[row for row in read_catalogue(SCANS) if row.split == TEST] if windows else [],
         source=open_source(settings.scans, SCANS),
-        rule=settings.extract,
+        rule=model.rule,
         detector=model.detector(),
         calibration=model.calibration,
     )
 
 
-def every_score(model: TrainedModel, detector: Detector) -> EveryScore:
+def every_score(model: TrainedModel, detector: Detector) -> AllScores:
     """Fit the scores that need no model, and the method without networks unless it is the model."""
     normals = PatchStore(PATCHES, TRAIN)
     itself = model.settings.method in WITHOUT_NETWORKS and model.head is None
-    return EveryScore(
+    return AllScores(
         detector,
         model.calibration,
         PrincipalComponents.fit(normals),
@@ -102,7 +102,7 @@ def write_page(
     settings: Settings,
     model: TrainedModel,
     inputs: EvaluationInputs,
-    bags: Sequence[Bag],
+    bags: Sequence[ScoredBag],
     tails: Tails,
 ) -> None:
     """Write results/evaluate/report.html."""

@@ -12,7 +12,6 @@ from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, file_digest, read_numbers, write_json
 from pipeline.common.names import TRAIN
-from pipeline.evaluation.evaluate import flat_metrics
 from pipeline.evaluation.report import DETAILS, FIGURES, METRICS, describe_results
 from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.store import PatchStore
@@ -27,6 +26,7 @@ from pipeline.tracking.runs import (
     complete,
     completed_run,
     describe,
+    flat_metrics,
     pipeline_run,
     tag_best,
     trial_run_name,

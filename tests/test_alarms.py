@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.common.metrics import rate_by_scan
 from pipeline.evaluation.alarms import Alarms, ScanCount, Validated
-from pipeline.evaluation.evaluate import ANOMALY, WindowScores
+from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.models.trained_model import Calibration
 
 # The threshold is at a scaled score of 0.5.

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score
 from pipeline.common.metrics import AucEstimate, RateEstimate
 from pipeline.common.names import TEST, VALIDATION, Patches, Scores
 from pipeline.common.p_values import RightTail
+from pipeline.evaluation.auc_table import key_metrics
 from pipeline.evaluation.bag_metrics import (
     TOP_WINDOWS,
     BagMetrics,
@@ -18,9 +19,9 @@ from pipeline.evaluation.bag_metrics import (
     measure,
     measure_all,
 )
-from pipeline.evaluation.bags import BINS, Bag, _pixel_counts, scored_bags
-from pipeline.evaluation.evaluate import ANOMALY, WindowScores, key_metrics
-from pipeline.evaluation.showcase import EvaluationInputs
+from pipeline.evaluation.bags import BINS, ScoredBag, _pixel_counts, scored_bags
+from pipeline.evaluation.inputs import EvaluationInputs
+from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.evaluation.trivial_scores import darkness
 from pipeline.models.bag_scores import TOP, Tails, bag_score
 from pipeline.models.detector import Detector
@@ -41,13 +42,13 @@ from tests.tiny import EXTRACT, MODEL
 NORMALS = RightTail.of(np.arange(99.0))
 
 
-def bag(name: str, scores: list[float], threat: str) -> Bag:
+def bag(name: str, scores: list[float], threat: str) -> ScoredBag:
     """A bag whose windows are, by a letter each, normal, of a threat, or grazing it."""
     kinds = np.array(list(threat))
     pixels = np.zeros((2, BINS), dtype=np.int64)
     pixels[1, 0] = (kinds != "n").any()
     origins = np.arange(len(scores), dtype=np.int32)[:, None] * np.array([16, 0], dtype=np.int32)
-    return Bag(
+    return ScoredBag(
         name, origins, 16, {"score": np.array(scores)}, kinds == "n", kinds == "t", kinds != "n",
         {"score": pixels},
     )  # fmt: skip

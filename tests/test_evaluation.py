@@ -8,33 +8,32 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from experiments.baselines import without_model
 from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation import report
 from pipeline.evaluation.alarms import Alarms, Validated
-from pipeline.evaluation.bag_metrics import MeasuredBags, measure_all
-from pipeline.evaluation.bags import scored_bags, tails_of
-from pipeline.evaluation.evaluate import (
-    ANOMALY,
-    EveryScore,
-    WindowScores,
+from pipeline.evaluation.auc_table import (
     auc_table,
     auc_text,
-    detector_without_networks,
     estimate_rows,
-    flat_metrics,
-    histogram_rows,
     key_metrics,
     metrics_of,
-    roc,
-    roc_rows,
-    score_store,
     unmeasurable,
-    without_model,
 )
+from pipeline.evaluation.bag_metrics import MeasuredBags, measure_all
+from pipeline.evaluation.bags import scored_bags, tails_of
+from pipeline.evaluation.curves import histogram_rows, roc, roc_rows
+from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import write_figures, write_report
-from pipeline.evaluation.showcase import EvaluationInputs
+from pipeline.evaluation.scores import (
+    ANOMALY,
+    AllScores,
+    WindowScores,
+    detector_without_networks,
+    score_store,
+)
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Detector
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
@@ -46,6 +45,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.blocks import EvaluateSettings
+from pipeline.tracking.runs import flat_metrics
 from tests.arrays import ArraySource
 from tests.darkness import darkness_detector
 from tests.tiny import EXTRACT, MODEL
@@ -70,9 +70,9 @@ def detector() -> Detector:
     return Detector(SkipGanomalyScorer(build_networks(shape, 0), MODEL))
 
 
-def every_score(detector: Detector, patches: Path, calibration: Calibration) -> EveryScore:
+def every_score(detector: Detector, patches: Path, calibration: Calibration) -> AllScores:
     components = PrincipalComponents.fit(PatchStore(patches, TRAIN))
-    return EveryScore(detector, calibration, components)
+    return AllScores(detector, calibration, components)
 
 
 def empty_store(patches: Path, folder: Path) -> PatchStore:
@@ -397,7 +397,7 @@ def test_the_method_without_networks_scores_dark_windows_high(patches: Path) -> 
     normals, test = PatchStore(patches, TRAIN), PatchStore(patches, TEST)
     components = PrincipalComponents.fit(normals)
     calibration, other = Calibration(0, 255, 100, 0.1), detector_without_networks(normals)
-    every = EveryScore(darkness_detector(), calibration, components, other)
+    every = AllScores(darkness_detector(), calibration, components, other)
     found, normal = score_store(test, every).scores, test.is_normal()
     measured = auc(found["granulometry"][normal], found["granulometry"][~normal])
     assert measured is not None

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from sklearn.manifold import TSNE
 
-from pipeline.evaluation.evaluate import ANOMALY, WindowScores, auc_table
+from pipeline.evaluation.auc_table import auc_table
 from pipeline.evaluation.figures import (
     Colours,
     Exemplars,
@@ -31,6 +31,7 @@ from pipeline.evaluation.figures import (
     heat_colours,
     save_figure,
 )
+from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.scans.display import displayable
 
 GENERATOR = np.random.default_rng(0)

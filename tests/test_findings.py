@@ -7,9 +7,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipeline.common.metrics import AucEstimate, RateEstimate
+from pipeline.evaluation.auc_table import auc_table
 from pipeline.evaluation.bag_metrics import BagMetrics
-from pipeline.evaluation.evaluate import ANOMALY, PCA, WindowScores, auc_table
 from pipeline.evaluation.findings import BESIDE, bag_findings, findings
+from pipeline.evaluation.scores import ANOMALY, PCA, WindowScores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.settings.blocks import EvaluateSettings
 from pipeline.settings.methods import GRANULOMETRY

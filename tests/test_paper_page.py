@@ -24,7 +24,7 @@ from experiments.paper.page import BEGIN, END, FOLDER, page_texts, with_parts, w
 from experiments.paper.paper_tables import CASES
 from experiments.paper.protocols import HONEST
 from pipeline.common.errors import InputError
-from pipeline.evaluation.evaluate import OVERALL
+from pipeline.evaluation.scores import OVERALL
 from tests.imports import ROOT
 
 Rows = list[dict[str, Any]]

@@ -10,7 +10,7 @@ from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 from experiments.paper.reference_protocol import LabelledTest, Picked, run_protocols, score_by
 from pipeline.common.names import TEST, VALIDATION
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
-from pipeline.evaluation.evaluate import ANOMALY
+from pipeline.evaluation.scores import ANOMALY
 from pipeline.models.gan import network_state
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape

@@ -11,14 +11,15 @@ import pytest
 from pipeline.common.files import read_table
 from pipeline.common.names import TEST
 from pipeline.evaluation.alarms import Validated
+from pipeline.evaluation.auc_table import AucTable, key_metrics
 from pipeline.evaluation.bag_metrics import MeasuredBags
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, WindowScores, key_metrics
 from pipeline.evaluation.report import (
     describe_results,
     heading_of,
     result_paragraphs,
     write_report,
 )
+from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED

@@ -20,7 +20,7 @@ from experiments.paper.result_tables import (
     tables_text,
 )
 from experiments.paper.sections import Section, sections
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, PCA
+from pipeline.evaluation.scores import ANOMALY, OVERALL, PCA
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from tests.models.methods import METHODS
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.common.names import IGNORED, TEST, TRAIN, VALIDATION
-from pipeline.evaluation.evaluate import ANOMALY, WindowScores
 from pipeline.evaluation.figures import ScoredScan
+from pipeline.evaluation.inputs import EvaluationInputs
+from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.evaluation.showcase import (
-    EvaluationInputs,
     pick_exemplars,
     pick_features,
     pick_scans,

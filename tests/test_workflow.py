@@ -26,7 +26,7 @@ BARE = (
     "pipeline.models.detector",
     "pipeline.models.trained_model",
     "pipeline.training.criterion",
-    "pipeline.evaluation.evaluate",
+    "pipeline.evaluation.scores",
 )
 METHODS = get_args(MethodName)
 # The modules of the sources, each of which is beside `cutting.DECIDING` for its own shards.

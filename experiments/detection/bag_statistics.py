@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from experiments.baselines import without_model
 from experiments.detection.compare import AS_PRINTED, early_neighbours_of, trained
 from experiments.detection.judging import require_labels
 from experiments.paper.cells import Size, settings_of
@@ -25,7 +26,6 @@ from pipeline.common.metrics import auc_by_scan
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.common.tables import text_table
-from pipeline.evaluation.evaluate import without_model
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import write_catalogue

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from experiments.array_store import ArrayStore
+from experiments.baselines import without_model
 from experiments.detection.judging import Windows, require_labels, scores_text
 from experiments.detection.projection import compressed, projected
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
 from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION, Patches, Scores
-from pipeline.evaluation.evaluate import without_model
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import SCORE_BATCH, Detector, fitted_detector
 from pipeline.models.gan import network_state

@@ -33,7 +33,7 @@ from experiments.detection.judging import (
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN, Patches, Scores
 from pipeline.common.tables import text_table
-from pipeline.evaluation.evaluate import detector_without_networks
+from pipeline.evaluation.scores import detector_without_networks
 from pipeline.models.detector import Detector
 from pipeline.models.methods.granulometry import head
 from pipeline.models.methods.granulometry.method import GranulometryScorer

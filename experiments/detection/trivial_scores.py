@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, SPLITS
-from pipeline.evaluation.evaluate import AucTable, WindowScores, auc_table, estimates_text
+from pipeline.evaluation.auc_table import AucTable, auc_table, estimates_text
+from pipeline.evaluation.scores import WindowScores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.patches.store import PatchStore
 

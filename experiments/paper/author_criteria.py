@@ -12,7 +12,7 @@ from experiments.paper.cell_results import Result
 from experiments.paper.cells import CIFAR, NO_METHOD
 from experiments.paper.protocols import HONEST
 from experiments.paper.result_tables import Cells, markdown_table
-from pipeline.evaluation.evaluate import OVERALL
+from pipeline.evaluation.scores import OVERALL
 
 NEAR = 0.05  # the most that a reproduced AUC is from the paper's
 LEAK = 0.10  # the least that shuffling takes from the AUC

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.paper.authors import EARLY, EPOCHS, EVAL, IN_ORDER, SHARES, SHUFFLED, Case
 from experiments.paper.paper_tables import CASES, table_1
-from pipeline.evaluation.evaluate import ANOMALY
+from pipeline.evaluation.scores import ANOMALY
 
 PAPER = table_1("skip_ganomaly")
 LAST = f"epoch {EPOCHS}"

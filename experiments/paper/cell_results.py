@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.paper.cells import Cell, Size
 from experiments.paper.protocols import Protocol
-from pipeline.evaluation.evaluate import OVERALL
+from pipeline.evaluation.scores import OVERALL
 
 PARTS = ("train", "validation", "test")
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.array_store import ArrayStore
+from experiments.baselines import without_model
 from experiments.paper.cells import (
     METHODS,
     NO_METHOD,
@@ -31,7 +32,8 @@ from experiments.paper.cells import (
 from experiments.paper.protocols import HONEST, Protocol
 from experiments.paper.reference_protocol import LabelledTest, run_protocols
 from pipeline.common.names import TEST
-from pipeline.evaluation.evaluate import OVERALL, WindowScores, auc_table, without_model
+from pipeline.evaluation.auc_table import auc_table
+from pipeline.evaluation.scores import OVERALL, WindowScores
 from pipeline.patches.store import PatchSource, spread
 from pipeline.training.criterion import load_validation
 

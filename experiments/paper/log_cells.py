@@ -20,7 +20,7 @@ from experiments.paper.cells import CIFAR
 from experiments.paper.protocols import HONEST
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL
-from pipeline.evaluation.evaluate import ANOMALY
+from pipeline.evaluation.scores import ANOMALY
 from pipeline.tracking.tracked_run import open_run
 from pipeline.tracking.tracker import KIND_TAG, Tracker
 

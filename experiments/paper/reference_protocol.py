@@ -22,7 +22,7 @@ from torch import Tensor
 from experiments.paper.protocols import HONEST, IN_ORDER, Protocol
 from pipeline.common.metrics import auc
 from pipeline.common.names import NORMAL, Patches
-from pipeline.evaluation.evaluate import ANOMALY, WindowScores
+from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.models.detector import fitted_detector
 from pipeline.models.interface import Scorer, method_of
 from pipeline.models.methods.ganomaly.method import GanomalyScorer

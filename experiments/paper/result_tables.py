@@ -9,7 +9,7 @@ from experiments.paper.cell_results import PARTS, Result
 from experiments.paper.cells import NO_METHOD, PROTOCOLS, SEEDS, Size
 from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 from experiments.paper.sections import Column, Rows, Section
-from pipeline.evaluation.evaluate import ANOMALY, PCA
+from pipeline.evaluation.scores import ANOMALY, PCA
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 
 NUMERALS = {1: "I", 2: "II"}

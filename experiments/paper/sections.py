@@ -8,7 +8,7 @@ from experiments.paper.cell_results import Result
 from experiments.paper.cells import CIFAR, METHODS, NO_METHOD, SEEDS, Size
 from experiments.paper.paper_tables import CASES, CLASSES, table_1, table_2
 from experiments.paper.protocols import Protocol
-from pipeline.evaluation.evaluate import OVERALL
+from pipeline.evaluation.scores import OVERALL
 from pipeline.settings.methods import OPTIONS
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.common.metrics import RateEstimate, rate_by_scan
 from pipeline.common.names import NORMAL
 from pipeline.common.tables import text_table
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, WindowScores
+from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
 from pipeline.models.trained_model import Calibration
 
 

@@ -21,8 +21,8 @@ from pipeline.common.metrics import (
     rate_by_scan,
 )
 from pipeline.common.tables import text_table
-from pipeline.evaluation.bags import Bag
-from pipeline.evaluation.evaluate import SECTIONS
+from pipeline.evaluation.auc_table import SECTIONS
+from pipeline.evaluation.bags import ScoredBag
 from pipeline.models.bag_scores import Tails, bag_score, least_rate, rounded_up
 from pipeline.patches.windows import top_non_overlapping
 from pipeline.settings.blocks import EvaluateSettings
@@ -123,7 +123,7 @@ class MeasuredBags:
 
 
 def measure(
-    bags: Sequence[Bag],
+    bags: Sequence[ScoredBag],
     score: str,
     tails: Tails,
     false_alarm_rate: float,
@@ -172,7 +172,7 @@ def measure(
 
 
 def measure_all(
-    bags: Sequence[Bag],
+    bags: Sequence[ScoredBag],
     tails: Mapping[str, Tails],
     false_alarm_rate: float,
     settings: EvaluateSettings,
@@ -208,13 +208,13 @@ def average_precision(counts: NDArray[np.float64]) -> float:
     return float((counts[1, ::-1] / threats[-1]) @ (threats / alarms))
 
 
-def _is_seen(bag: Bag, score: str, looks: int) -> bool:
+def _is_seen(bag: ScoredBag, score: str, looks: int) -> bool:
     """Return whether one of the first `looks` windows to look at touches a threat."""
     first = top_non_overlapping(bag.scores[score], bag.origins, bag.size, looks)
     return bool(bag.touches[first].any())
 
 
-def _auc_within(bag: Bag, score: str) -> float | None:
+def _auc_within(bag: ScoredBag, score: str) -> float | None:
     """Return the AUC of a bag's threat windows against its own normal windows."""
     scores = bag.scores[score]
     return auc(scores[bag.normal], scores[bag.abnormal])

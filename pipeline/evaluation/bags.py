@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.p_values import RightTail
-from pipeline.evaluation.evaluate import WindowScores
-from pipeline.evaluation.showcase import EvaluationInputs
+from pipeline.evaluation.inputs import EvaluationInputs
+from pipeline.evaluation.scores import WindowScores
 from pipeline.models.bag_scores import Tails
 from pipeline.patches.windows import (
     GRAZING,
@@ -29,7 +29,7 @@ ScorePatches = Callable[[Patches], Mapping[str, Scores]]
 
 
 @dataclass(frozen=True)
-class Bag:
+class ScoredBag:
     """A test scan with all its windows but background.
 
     Attributes:
@@ -61,7 +61,7 @@ class Bag:
 
 def scored_bags(
     inputs: EvaluationInputs, test: WindowScores, tails: Mapping[str, Tails], score: ScorePatches
-) -> Iterator[Bag]:
+) -> Iterator[ScoredBag]:
     """Yield the test scans with the scores of all their windows but background.
 
     The windows of the store have their scores already. Those that graze a threat get theirs by
@@ -90,7 +90,7 @@ def scored_bags(
             name: _pixel_counts(evidence[:, :, place], threats, tails[name].windows)
             for place, name in enumerate(scores)
         }
-        yield Bag(
+        yield ScoredBag(
             row.scan_id,
             origins,
             rule.size,

@@ -20,7 +20,9 @@ from sklearn.manifold import TSNE
 
 from pipeline.common.files import write_whole
 from pipeline.common.names import Patches
-from pipeline.evaluation.evaluate import ANOMALY, OVERALL, AucTable, WindowScores, roc
+from pipeline.evaluation.auc_table import AucTable
+from pipeline.evaluation.curves import roc
+from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
 from pipeline.scans.display import displayable
 
 DPI = 110

@@ -3,14 +3,9 @@
 from collections.abc import Mapping
 
 from pipeline.common.metrics import interval, resampled_aucs
+from pipeline.evaluation.auc_table import AucTable
 from pipeline.evaluation.bag_metrics import BagMetrics
-from pipeline.evaluation.evaluate import (
-    ANOMALY,
-    OVERALL,
-    PCA,
-    AucTable,
-    WindowScores,
-)
+from pipeline.evaluation.scores import ANOMALY, OVERALL, PCA, WindowScores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.settings.blocks import EvaluateSettings
 from pipeline.settings.methods import GRANULOMETRY

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.evaluation.bags import Bag
-from pipeline.evaluation.evaluate import ANOMALY
-from pipeline.evaluation.showcase import EvaluationInputs
+from pipeline.evaluation.bags import ScoredBag
+from pipeline.evaluation.inputs import EvaluationInputs
+from pipeline.evaluation.scores import ANOMALY
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.pages.pictures import heat_levels, outlined, page_pictures
 from pipeline.pages.writer import picture, picture_url, write_page
-from pipeline.patches.windows import top_non_overlapping, window_pixels
 from pipeline.scans.display import displayable
-from pipeline.screening.screener import SHOWN_WINDOWS, Look, evidence_map
+from pipeline.screening.screener import Look, evidence_map, windows_to_look_at
 
 MOST_BAGS = 10  # that are shown: of the highest scores, and of the misses
 
@@ -42,7 +41,7 @@ class BagPicture:
     seen: bool | None
 
 
-def ranked(bags: Iterable[Bag], tails: Tails) -> list[tuple[float, Bag]]:
+def ranked(bags: Iterable[ScoredBag], tails: Tails) -> list[tuple[float, ScoredBag]]:
     """Return bags with their p-values by the model, the most suspicious first."""
     found = [(bag_score(tails.windows.p_values(bag.scores[ANOMALY])), bag) for bag in bags]
     found.sort(key=lambda pair: -pair[0])
@@ -50,15 +49,18 @@ def ranked(bags: Iterable[Bag], tails: Tails) -> list[tuple[float, Bag]]:
     return [(p_value, bag) for p_value, (_, bag) in zip(p_values.tolist(), found, strict=True)]
 
 
-def picture_of(bag: Bag, p_value: float, inputs: EvaluationInputs, tails: Tails) -> BagPicture:
+def picture_of(
+    bag: ScoredBag, p_value: float, inputs: EvaluationInputs, tails: Tails
+) -> BagPicture:
     """Draw a bag: the scan with its threats outlined, and the heat to lay over it."""
     row = next(row for row in inputs.scans if row.scan_id == bag.scan_id)
     scan = inputs.source.read(row.entry())
     p_values = tails.windows.p_values(bag.scores[ANOMALY])
     evidence = evidence_map(scan.image, p_values, bag.origins, bag.size)
-    first = top_non_overlapping(bag.scores[ANOMALY], bag.origins, bag.size, SHOWN_WINDOWS)
-    windows = window_pixels(scan.image, bag.origins[first], inputs.rule)
-    because = inputs.detector.explain(windows)
+    scores = bag.scores[ANOMALY]
+    looks = windows_to_look_at(
+        inputs.detector, inputs.rule, scan.image, bag.origins, scores, p_values
+    )
     shown = outlined(displayable(scan.image), scan.threats())
     picture_file, heat_file = page_pictures(shown, heat_levels(evidence))
     return BagPicture(
@@ -68,13 +70,8 @@ def picture_of(bag: Bag, p_value: float, inputs: EvaluationInputs, tails: Tails)
         heat=picture_url(heat_file, ".png"),
         width=scan.image.shape[1],
         height=scan.image.shape[0],
-        looks=[
-            Look(int(left), int(top), bag.size, bag.size, float(p_values[index]), words)
-            for index, (top, left), words in zip(
-                first, bag.origins[first].tolist(), because, strict=True
-            )
-        ],
-        seen=bool(bag.touches[first[0]]) if bag.has_threat and first else None,
+        looks=looks,
+        seen=bool(bag.touches[scores.argmax()]) if bag.has_threat and looks else None,
     )
 
 
@@ -84,7 +81,7 @@ def write_evaluation_page(
     texts: Sequence[tuple[str, Path]],
     figures: Sequence[Path],
     inputs: EvaluationInputs,
-    bags: Sequence[Bag],
+    bags: Sequence[ScoredBag],
     tails: Tails,
 ) -> None:
     """Write the page.

@@ -8,21 +8,17 @@ from typing import Any
 from pipeline.common.files import write_json, write_table, write_whole
 from pipeline.common.names import NORMAL
 from pipeline.evaluation.alarms import Alarms, Validated
-from pipeline.evaluation.bag_metrics import MeasuredBags
-from pipeline.evaluation.evaluate import (
-    ANOMALY,
-    OVERALL,
+from pipeline.evaluation.auc_table import (
     AucTable,
-    WindowScores,
     auc_table,
     auc_text,
     estimate_rows,
-    histogram_rows,
     key_metrics,
     metrics_of,
-    roc_rows,
     unmeasurable,
 )
+from pipeline.evaluation.bag_metrics import MeasuredBags
+from pipeline.evaluation.curves import histogram_rows, roc_rows
 from pipeline.evaluation.figures import (
     Colours,
     draw_exemplars,
@@ -31,9 +27,10 @@ from pipeline.evaluation.figures import (
     draw_scans,
     draw_tsne,
 )
+from pipeline.evaluation.inputs import EvaluationInputs
+from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
 from pipeline.evaluation.showcase import (
     TYPICAL,
-    EvaluationInputs,
     pick_exemplars,
     pick_features,
     pick_scans,

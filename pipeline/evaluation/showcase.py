@@ -1,17 +1,15 @@
 """Picks the data of the figures: exemplar patches, points for t-SNE, whole scans with heat."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.names import NORMAL, Patches
-from pipeline.evaluation.evaluate import ANOMALY, WindowScores
 from pipeline.evaluation.figures import Exemplars, ScoredScan
-from pipeline.models.detector import Detector
-from pipeline.models.trained_model import Calibration
+from pipeline.evaluation.inputs import EvaluationInputs
+from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.patches.store import PatchStore, read_rows
 from pipeline.patches.windows import (
     foreground_mask,
@@ -20,8 +18,6 @@ from pipeline.patches.windows import (
     window_pixels,
 )
 from pipeline.scans.catalogue import CatalogueRow
-from pipeline.scans.scan import ScanSource
-from pipeline.settings.windows import WindowRule
 
 Rows = NDArray[np.intp]
 
@@ -32,32 +28,6 @@ TYPICAL = (
     "threats are outlined"
 )
 UNUSUAL = "The test windows with the highest scores; of windows that overlap, the highest"
-
-
-@dataclass(frozen=True)
-class EvaluationInputs:
-    """The inputs of the figures, except the scores.
-
-    Attributes:
-        store: the test patches.
-        scans: the test scans; empty if each patch is a whole scan.
-        source: reads the scans.
-        rule: the rule by which windows were cut.
-        detector: the model.
-        calibration: scales the model's anomaly score; has the threshold.
-    """
-
-    store: PatchStore
-    scans: Sequence[CatalogueRow]
-    source: ScanSource
-    rule: WindowRule
-    detector: Detector
-    calibration: Calibration
-
-    @property
-    def threshold(self) -> float:
-        """The threshold of the scaled anomaly score."""
-        return self.calibration.scaled_threshold
 
 
 def pick_exemplars(

@@ -7,7 +7,7 @@ with scans of 2000x1500 pixels, Python and the libraries included.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,8 @@ class Recipe:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The window rule as a dict, without the fields that a subclass adds."""
-        return {field.name: getattr(self.rule, field.name) for field in fields(WindowRule)}
+        """The window rule as a dict."""
+        return asdict(self.rule)
 
     def name(self, split: str, rows: Sequence[CatalogueRow]) -> str:
         """Return a shard's name without suffix: its split, and a digest of scans and recipe."""

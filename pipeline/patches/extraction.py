@@ -101,7 +101,7 @@ def plan(
     channels, channels_of = _channels(rows, source)
     recipe = Recipe(
         source=source,
-        rule=settings,
+        rule=settings.window_rule,
         channels=channels,
         channels_of=channels_of,
         reading=digest(reading),

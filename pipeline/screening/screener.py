@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
-from pipeline.common.names import Image, Scores
+from pipeline.common.names import Image, PValues, Scores
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.models.detector import Detector
 from pipeline.models.trained_model import TrainedModel
@@ -96,10 +96,7 @@ class Screener:
                 "model on scans of this kind, or convert the file"
             )
         rule, whole = self.rule, self.rule.mode == "whole"
-        if whole:
-            origins, box = np.zeros((1, 2), dtype=np.int32), (width, height)
-        else:
-            origins, box = foreground_origins(image, rule), (rule.size,) * 2
+        origins = np.zeros((1, 2), dtype=np.int32) if whole else foreground_origins(image, rule)
         blocks = (
             window_pixels(image, origins[start : start + BLOCK], rule)
             for start in range(0, len(origins), BLOCK)
@@ -111,18 +108,42 @@ class Screener:
         else:
             evidence = evidence_map(image, p_values, origins, rule.size)
         score = bag_score(p_values)
-        first = top_non_overlapping(scores, origins, rule.size, SHOWN_WINDOWS)
-        because = self.detector.explain(window_pixels(image, origins[first], rule))
         return ScreenedScan(
             p_value=float(self.tails.bags.p_values(np.array([score]))[0]),
             score=score,
             windows=len(origins),
-            looks=tuple(
-                Look(int(origins[row, 1]), int(origins[row, 0]), *box, float(p_values[row]), words)
-                for row, words in zip(first, because, strict=True)
-            ),
+            looks=windows_to_look_at(self.detector, rule, image, origins, scores, p_values),
             evidence=evidence,
         )
+
+
+def windows_to_look_at(
+    detector: Detector,
+    rule: WindowRule,
+    image: Image,
+    origins: NDArray[np.int32],
+    scores: Scores,
+    p_values: PValues,
+) -> tuple[Look, ...]:
+    """Return up to `SHOWN_WINDOWS` windows, the most suspicious first, none of which overlap.
+
+    Args:
+        detector: names what is suspicious in a window.
+        rule: the rule by which the scan was cut.
+        image: the scan, (H, W, C).
+        origins: (N, 2) of its windows.
+        scores: (N,) of the windows.
+        p_values: (N,) of the windows.
+    """
+    first = top_non_overlapping(scores, origins, rule.size, SHOWN_WINDOWS)
+    because = detector.explain(window_pixels(image, origins[first], rule))
+    width, height = image.shape[1::-1] if rule.mode == "whole" else (rule.size, rule.size)
+    return tuple(
+        Look(int(left), int(top), width, height, float(p_value), words)
+        for (top, left), p_value, words in zip(
+            origins[first].tolist(), p_values[first], because, strict=True
+        )
+    )
 
 
 def evidence_map(

@@ -161,3 +161,14 @@ def _git_commit() -> str:
     except OSError:  # git is not installed, or cannot be run
         return ""
     return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
+    """Flatten nested metrics to names such as ``auc/knife``, which MLflow's pages group."""
+    flat: dict[str, float | None] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            flat |= flat_metrics(value, f"{prefix}{name}/")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
