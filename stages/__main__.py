@@ -44,7 +44,7 @@ def main() -> None:
     if name == "screen" and given.given:
         run_stage(partial(module.screen_folder, given))
     elif name in STAGES:
-        run_stage(partial(run_unchanged, name, module.main))
+        run_stage(partial(run_workflow_stage, name, module.main))
     elif name == "params":
         run_stage(partial(module.main, given.changes))
     elif name == "promote":
@@ -109,7 +109,7 @@ def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
-def run_unchanged(name: str, stage: Callable[[], None]) -> None:
+def run_workflow_stage(name: str, stage: Callable[[], None]) -> None:
     """Run a stage whose parameters and code have to be the same until its end.
 
     The output of libraries goes to the stage's log file, and their temporary files to a folder that

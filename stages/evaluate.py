@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipeline.common import terminal
-from pipeline.common.files import read_json, remove_unfinished, write_whole, yaml_text
+from pipeline.common.files import read_json, remove_unfinished, write_atomically, yaml_text
 from pipeline.common.lines import masked
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import Validated
@@ -65,7 +65,7 @@ def main() -> None:
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
     write_page(settings, model, inputs, bags, tails[ANOMALY])
-    write_whole(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
+    write_atomically(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="", file=terminal.out())
     found = findings(table, test, settings.evaluate) + bag_findings(measured.metrics)
     following = "" if settings.preset == "best" else "; dvc exp run -S preset=best"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from pipeline.common import terminal
-from pipeline.common.files import remove_unfinished, write_whole
+from pipeline.common.files import remove_unfinished, write_atomically
 from pipeline.scans.account import ACCOUNT, account_of
-from pipeline.scans.bad_input import settle
+from pipeline.scans.bad_input import report_bad_input
 from pipeline.scans.bags import bag_names, describe_bags
 from pipeline.scans.catalogue import write_catalogue
 from pipeline.scans.generated.coco import generate
@@ -28,7 +28,7 @@ def main() -> None:
     source = open_source(settings, SCANS)
     listing = source.listing()
     found = survey(source, listing.entries)
-    settle([*listing.bad, *found.bad], settings.bad_input)
+    report_bad_input([*listing.bad, *found.bad], settings.bad_input)
     folder = Path(settings.folder)
     ClassMap(settings.classes).require_used(listing.names, folder)
     entries = with_parts(found.entries, settings.parts, keep=settings.keeps_own_parts)
@@ -43,5 +43,5 @@ def main() -> None:
         f"{near} pairs of near-duplicates across splits: {SCANS / NEAR_DUPLICATES}",
     ]
     text = account_of(listing, found, rows, source.meaning, notes)
-    write_whole(SCANS / ACCOUNT, text.encode())
+    write_atomically(SCANS / ACCOUNT, text.encode())
     print(text, end="", file=terminal.out())

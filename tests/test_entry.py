@@ -121,9 +121,9 @@ def test_a_stage_s_temporary_files_are_in_a_scratch_folder(tmp_path: Path) -> No
     code = """
 import tempfile
 from pathlib import Path
-from stages.__main__ import run_unchanged
+from stages.__main__ import run_workflow_stage
 
-run_unchanged("scans", lambda: Path("seen").write_text(tempfile.mkdtemp()))
+run_workflow_stage("scans", lambda: Path("seen").write_text(tempfile.mkdtemp()))
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)

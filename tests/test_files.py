@@ -18,7 +18,7 @@ from pipeline.common.files import (
     read_yaml,
     remove_unfinished,
     scratch_folder,
-    write_whole,
+    write_atomically,
 )
 
 
@@ -35,9 +35,9 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_return(
             assert synced.read_bytes() == b"new"
         sync(file)
 
-    write_whole(path, b"old")
+    write_atomically(path, b"old")
     monkeypatch.setattr(os, "fsync", recorded)
-    write_whole(path, b"new")
+    write_atomically(path, b"new")
     assert done == [(f".file.{os.getpid()}.tmp", b"old"), ("folder", b"new")]
     assert [found.name for found in path.parent.iterdir()] == ["file"]
 
@@ -47,7 +47,7 @@ def test_on_a_full_disk_the_file_is_named_and_nothing_of_it_stays(tmp_path: Path
     path.write_bytes(b"old")
     (tmp_path / f".file.{os.getpid()}.tmp").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device") as error:
-        write_whole(path, b"new")
+        write_atomically(path, b"new")
     assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(path))
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline.common.metrics import AucEstimate, RateEstimate
 from pipeline.evaluation.auc_table import auc_table
 from pipeline.evaluation.bag_metrics import BagMetrics
-from pipeline.evaluation.findings import BESIDE, bag_findings, findings
+from pipeline.evaluation.findings import BASELINES, bag_findings, findings
 from pipeline.evaluation.scores import ANOMALY, PCA, WindowScores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.settings.blocks import EvaluateSettings
@@ -25,7 +25,7 @@ def scored(*, strong: str = "", scans: int = 12) -> WindowScores:
     """Scores of which one is right about most windows, and the others are about chance."""
     rng = np.random.default_rng(0)
     kept = SCANS.astype(int) < scans
-    scores = {name: rng.normal(size=120)[kept] for name in (ANOMALY, *BESIDE)}
+    scores = {name: rng.normal(size=120)[kept] for name in (ANOMALY, *BASELINES)}
     if strong:
         scores[strong] += 2 * (LABELS[kept] == "gun")
     return WindowScores(LABELS[kept], SCANS[kept], scores)
@@ -52,7 +52,7 @@ def test_the_model_is_compared_with_the_best_score_without_a_network(
     found = said(test)
     assert found.endswith(f", {verdict}.\n")
     aucs = {n: roc_auc_score(LABELS == "gun", values) for n, values in test.scores.items()}
-    best = max(BESIDE, key=lambda name: aucs[name])
+    best = max(BASELINES, key=lambda name: aucs[name])
     assert not named or best == named
     assert f"AUC {aucs[ANOMALY]:.3f} [" in found
     assert f", {best}, which needs no network, {aucs[best]:.3f} [" in found

@@ -10,7 +10,7 @@ from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
 from pipeline.common.lines import masked, printable
 from pipeline.common.tables import text_table
-from pipeline.scans.bad_input import BadInput, settle
+from pipeline.scans.bad_input import BadInput, report_bad_input
 from pipeline.settings.params import load_settings
 from pipeline.sweeps.trials import TrackTrials
 from pipeline.tracking.runs import Origin
@@ -103,7 +103,7 @@ def test_what_a_terminal_would_obey_is_escaped(text: str, expected: str) -> None
 def test_names_with_escape_sequences_reach_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    settle([BadInput("a\x1b[2J.png", "no\x07")], "skip")
+    report_bad_input([BadInput("a\x1b[2J.png", "no\x07")], "skip")
     assert capsys.readouterr().err.startswith(r"skipped: a\x1b[2J.png: no\x07")
     assert text_table(["class"], [["gun\x1b[31m"]]) == "class\ngun\\x1b[31m"
 

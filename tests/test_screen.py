@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import read_table, write_whole
+from pipeline.common.files import read_table, write_atomically
 from pipeline.common.p_values import RightTail
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import fitted, heat_layer, heat_levels, page_pictures, under_heat
@@ -456,7 +456,7 @@ def test_the_stage_screens_the_folder_of_the_parameters(
 
 
 def test_what_a_killed_removal_left_is_removed(project: Path) -> None:
-    write_whole(project / "results/screen/heat/old.png", b"old")
+    write_atomically(project / "results/screen/heat/old.png", b"old")
     main()
     assert not (project / "results/screen/heat/old.png").exists()
     assert len(read_table(project / "results/screen/bags.csv")) == 3

@@ -7,7 +7,7 @@ from pipeline.common.errors import InputError
 from pipeline.settings.blocks import TrainBlock
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import LAMBDAS
-from pipeline.settings.search_space import apply
+from pipeline.settings.search_space import settings_of_trial
 from pipeline.sweeps.results import Best, choose_settings
 from tests.tiny import MODEL
 
@@ -22,14 +22,14 @@ def block(**given: float | str) -> TrainBlock:
 
 
 def test_values_go_where_they_belong() -> None:
-    model, losses = apply({**VALUES, "learning_rate": 1e-3, "ngf": 2}, MODEL)
+    model, losses = settings_of_trial({**VALUES, "learning_rate": 1e-3, "ngf": 2}, MODEL)
     assert (model.learning_rate, model.ngf, model.ndf) == (1e-3, 2, MODEL.ndf)
     assert (losses.lambda_con, losses.latent_dim) == (40, 10)
 
 
 def test_a_value_that_its_setting_does_not_allow_is_refused() -> None:
     with pytest.raises(InputError, match="beta1: got 2, expected from 0 to below 1"):
-        apply({**VALUES, "beta1": 2}, MODEL)
+        settings_of_trial({**VALUES, "beta1": 2}, MODEL)
 
 
 def test_the_training_takes_from_the_sweep_what_it_does_not_say_itself() -> None:

@@ -13,7 +13,7 @@ from pipeline.training.criterion import (
     Validation,
     implant,
     load_validation,
-    objective,
+    objective_name,
     training_normals,
 )
 from tests.darkness import darkness_detector, darkness_of, grey_patches
@@ -40,8 +40,8 @@ def test_the_criterion_is_the_same_for_the_same_seed(patches: Path) -> None:
 
 
 def test_labels_are_the_objective_only_where_both_kinds_are_there(patches: Path) -> None:
-    assert objective(PatchStore(patches, LABELLED_VALIDATION)) == LABELLED_AUC
-    assert objective(PatchStore(patches, VALIDATION)) == IMPLANT_AUC
+    assert objective_name(PatchStore(patches, LABELLED_VALIDATION)) == LABELLED_AUC
+    assert objective_name(PatchStore(patches, VALIDATION)) == IMPLANT_AUC
 
 
 def test_a_higher_objective_is_more_abnormal_patches_above_normal_ones() -> None:

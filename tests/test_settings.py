@@ -489,7 +489,7 @@ def test_workers_by_number_or_by_range() -> None:
     train = settings_with(**changes, model__batch_size=48).train
     assert isinstance(train.workers, WorkerRange)
     assert list(train.workers.counts) == [1, 2, 3, 4]
-    assert train.each == {"CPU": 1, "GPU": 0.5}
+    assert train.ray_resources == {"CPU": 1, "GPU": 0.5}
 
 
 def settings_folder(folder: Path) -> Path:

@@ -38,7 +38,7 @@ from experiments.paper.cells import Size
 from experiments.paper.reference_protocol import LabelledTest, mean_square, reference_terms
 from experiments.paper.table1 import Cifar
 from pipeline.common.errors import InputError
-from pipeline.common.files import write_whole
+from pipeline.common.files import write_atomically
 from pipeline.common.metrics import auc
 from pipeline.common.names import TRAIN, Patches
 from pipeline.models.gan import Gan, build_gan, network_state
@@ -260,7 +260,7 @@ def add_row(
     about = {"case": case.name, "seed": case.seed, "ngf": case.ngf, "epoch": epoch, "step": step}
     rows = [row for row in read_rows(out) if any(row[name] != about[name] for name in about)]
     rows.append({**about, "auc": found, **(extra or {})})
-    write_whole(out / ROWS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    write_atomically(out / ROWS, "".join(json.dumps(row) + "\n" for row in rows).encode())
     print(f"{about}: " + ", ".join(f"{k} {v['anomaly_score']:.3f}" for k, v in found.items()))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from experiments.paper.protocols import Protocol
-from pipeline.common.files import code_digest, digest, write_whole
+from pipeline.common.files import code_digest, digest, write_atomically
 from pipeline.models.interface import method_of
 from pipeline.settings.methods import OPTIONS, WITHOUT_NETWORKS, MethodName
 from pipeline.settings.model import LAMBDAS, LossSettings, ModelSettings
@@ -114,7 +114,7 @@ def read_cells(out: Path) -> list[dict[str, Any]]:
 def add_cell(out: Path, row: dict[str, Any]) -> None:
     """Write one more; the file is whole at any moment."""
     rows = [*read_cells(out), row]
-    write_whole(out / CELLS, "".join(json.dumps(each) + "\n" for each in rows).encode())
+    write_atomically(out / CELLS, "".join(json.dumps(each) + "\n" for each in rows).encode())
     checkpoint_of(out, row["key"]).unlink(missing_ok=True)
 
 

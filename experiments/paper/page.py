@@ -22,7 +22,7 @@ from experiments.paper.figure4 import draw_figure_4
 from experiments.paper.result_tables import picture, tables_text
 from experiments.paper.sections import sections
 from pipeline.common.errors import InputError
-from pipeline.common.files import write_whole
+from pipeline.common.files import write_atomically
 
 FOLDER = Path(__file__).parent
 ANSWER, TABLES = "README.md", "results.md"
@@ -77,7 +77,7 @@ def write_pages(lines: Lines, folder: Path) -> None:
         if section.number == 1:
             draw_figure_4(folder / picture(section), section)
     for name, text in texts.items():
-        write_whole(folder / name, text.encode())
+        write_atomically(folder / name, text.encode())
 
 
 def _arguments() -> argparse.Namespace:

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import project_root, write_whole
+from pipeline.common.files import project_root, write_atomically
 
 KEY = Path(".skipscan", "key")  # in the project's root
 KEY_BYTES = 32
@@ -30,7 +30,7 @@ def project_key() -> bytes:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with FileLock(path.with_name(".lock")):  # a stage that starts at the same time
             if not path.exists():
-                write_whole(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
+                write_atomically(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
     found = path.stat()
     if found.st_uid not in (0, os.getuid()) or found.st_mode & READABLE_BY_MORE:
         raise InputError(

@@ -28,7 +28,7 @@ UNFINISHED = ".tmp"  # the end of the names of files that are being written
 MAX_YAML_BYTES = 2**16  # it takes a second to read
 
 
-def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Write `content` to a file beside `path`, then rename it: readers see all of it or none.
 
     Raises:
@@ -38,7 +38,7 @@ def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 
 def write_parts(path: Path, parts: Iterable[bytes], mode: int = 0o666) -> None:
-    """Write the parts of a file one after the other, as `write_whole` does.
+    """Write the parts of a file one after the other, as `write_atomically` does.
 
     The umask takes its bits from the file's `mode`.
 
@@ -125,7 +125,7 @@ def odd_kind(path: Path) -> str | None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, whole or not at all; NaN raises ValueError."""
-    write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -134,7 +134,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    write_whole(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode())
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

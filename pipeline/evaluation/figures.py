@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from pipeline.common.files import write_whole
+from pipeline.common.files import write_atomically
 from pipeline.common.names import Patches
 from pipeline.evaluation.auc_table import AucTable
 from pipeline.evaluation.curves import roc
@@ -253,4 +253,4 @@ def save_figure(figure: Figure, path: Path) -> None:
     # No software version or date in the file, so that the same figure gives the same bytes.
     png = io.BytesIO()
     figure.savefig(png, dpi=DPI, metadata={"Software": None})
-    write_whole(path, png.getvalue())
+    write_atomically(path, png.getvalue())

@@ -10,7 +10,7 @@ from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.settings.blocks import EvaluateSettings
 from pipeline.settings.methods import GRANULOMETRY
 
-BESIDE = (GRANULOMETRY, PCA, *TRIVIAL_SCORES)
+BASELINES = (GRANULOMETRY, PCA, *TRIVIAL_SCORES)
 
 
 def findings(table: AucTable, test: WindowScores, settings: EvaluateSettings) -> str:
@@ -23,7 +23,7 @@ def findings(table: AucTable, test: WindowScores, settings: EvaluateSettings) ->
     if model.auc is None:
         return ""
     name, best = max(
-        ((name, table[name][OVERALL]) for name in BESIDE if name in table),
+        ((name, table[name][OVERALL]) for name in BASELINES if name in table),
         key=lambda row: row[1].auc or 0.0,
     )
     said = f"By window: AUC {model}, {name}, which needs no network, {best}"
@@ -53,7 +53,7 @@ def bag_findings(bags: Mapping[str, BagMetrics]) -> str:
     if model is None or model.auc.auc is None:
         return ""
     name, best = max(
-        ((name, bags[name].auc) for name in BESIDE if name in bags),
+        ((name, bags[name].auc) for name in BASELINES if name in bags),
         key=lambda row: row[1].auc or 0.0,
     )
     return (

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.common.files import write_json, write_table, write_whole
+from pipeline.common.files import write_atomically, write_json, write_table
 from pipeline.common.names import NORMAL
 from pipeline.evaluation.alarms import Alarms, Validated
 from pipeline.evaluation.auc_table import (
@@ -162,8 +162,8 @@ def write_report(
     lines = [text, alarms.text()]
     if test.only_normal:
         lines += [NEXT.format(folder / FIGURES / UNUSUAL)]
-    write_whole(folder / TABLE, ("\n".join(lines) + "\n").encode())
-    write_whole(folder / BAGS, f"{heading}\n{bags.text()}\n".encode())
+    write_atomically(folder / TABLE, ("\n".join(lines) + "\n").encode())
+    write_atomically(folder / BAGS, f"{heading}\n{bags.text()}\n".encode())
     rows = estimate_rows(table)
     write_table(folder / "auc.csv", list(rows[0]), rows)
     roc_columns = ("class", "false_positive_rate", "true_positive_rate")

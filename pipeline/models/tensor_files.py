@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import write_whole
+from pipeline.common.files import write_atomically
 
 CHECKPOINT = "checkpoint.pt"
 SEAL_BYTES = 32  # each file ends with the SHA-256 of its content: torch checks no checksum
@@ -20,7 +20,7 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     buffer.write(sha256(buffer.getbuffer()).digest())
-    write_whole(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 def load_tensors(path: Path) -> dict[str, Any]:

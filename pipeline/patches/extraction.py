@@ -16,10 +16,10 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import digest
 from pipeline.common.names import LABELLED_TRAINING, NORMAL, SPLITS
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
-from pipeline.patches.folder import begin, complete, summarise
+from pipeline.patches.folder import finish_folder, prepare_folder, summarise_splits
 from pipeline.patches.manifest import LABELLED_BAGS
 from pipeline.patches.shard_plan import shard_groups
-from pipeline.scans.bad_input import settle
+from pipeline.scans.bad_input import report_bad_input
 from pipeline.scans.bags import make_bags
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.scan import ScanSource
@@ -72,21 +72,21 @@ def extract_patches(
         InputError: a scan cannot be used and the rule is to fail; no window is left to train on;
             the disk is full.
     """
-    begin(folder)
+    prepare_folder(folder)
     recipe, jobs = plan(folder, rows, source, settings, how.reading)
     place = {row.scan_id: number for number, (_, group) in enumerate(jobs) for row in group}
     found = _cut_all(recipe, jobs, how.parallel, len(rows))
     results = sorted(found, key=lambda result: place[result.scans[0].scan_id])
-    settle([bad for result in results for bad in result.bad], how.bad_input)
+    report_bad_input([bad for result in results for bad in result.bad], how.bad_input)
     manifest = {
         "settings": asdict(settings),
         "classes": [NORMAL, *sorted({name for row in rows for name in row.classes})],
         "channels": recipe.channels,
         LABELLED_BAGS: _labelled_bags(rows, results, how.bags),
-        **summarise(results),
+        **summarise_splits(results),
     }
     _require_training_windows(manifest["splits"])
-    complete(folder, manifest, results)
+    finish_folder(folder, manifest, results)
     return manifest
 
 

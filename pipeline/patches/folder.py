@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import digest, remove_unfinished, write_whole
+from pipeline.common.files import digest, remove_unfinished, write_atomically
 from pipeline.common.names import LABELLED_TRAINING, SPLITS
 from pipeline.common.tables import text_table
 from pipeline.patches.cutting import ScanResult, ShardResult
@@ -19,7 +19,7 @@ from pipeline.patches.shard_file import FORMAT
 SCAN_RESULTS = "scan_results.jsonl"  # in the shards' folder: a line for each scan
 
 
-def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
+def summarise_splits(results: Sequence[ShardResult]) -> dict[str, Any]:
     """Return the shards' part of the manifest: format, digest of the data, and the splits."""
     splits = {split: _split([r for r in results if r.split == split]) for split in SPLITS}
     # Each shard's name is a digest of everything that decides its content. A set without labelled
@@ -28,7 +28,7 @@ def summarise(results: Sequence[ShardResult]) -> dict[str, Any]:
     return {"format": FORMAT, "data": digest(counted), "splits": splits}
 
 
-def begin(folder: Path) -> None:
+def prepare_folder(folder: Path) -> None:
     """Make the folder; remove its manifest and unfinished files, but keep complete shards.
 
     Raises:
@@ -40,7 +40,7 @@ def begin(folder: Path) -> None:
         remove_unfinished(folder)
 
 
-def complete(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResult]) -> None:
+def finish_folder(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResult]) -> None:
     """Remove all other files, write the result of each scan and, last, the manifest.
 
     Raises:
@@ -52,7 +52,7 @@ def complete(folder: Path, manifest: dict[str, Any], results: Sequence[ShardResu
         for path in folder.iterdir():
             if path.name not in shards:
                 path.unlink()
-        write_whole(folder / SCAN_RESULTS, "".join(lines).encode())
+        write_atomically(folder / SCAN_RESULTS, "".join(lines).encode())
         write_manifest(folder, manifest)
 
 

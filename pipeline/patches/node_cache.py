@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
-from pipeline.common.files import UNFINISHED, publish, write_whole
+from pipeline.common.files import UNFINISHED, publish, write_atomically
 from pipeline.patches.manifest import MANIFEST, parse_manifest, read_manifest
 from pipeline.patches.shard_file import Shard
 from pipeline.patches.store import NoRoomError
@@ -47,7 +47,7 @@ class ShardCache:
             content, place = self._read_manifest(), str(self._storage.child(MANIFEST))
             if parse_manifest(content, place)["data"] != data:
                 raise InputError(f"{place}: of other patches: remove it, and run again")
-            write_whole(self.folder / MANIFEST, content)
+            write_atomically(self.folder / MANIFEST, content)
         splits = read_manifest(self.folder)["splits"].values()
         self._listed = {shard["file"]: shard for split in splits for shard in split["shards"]}
 

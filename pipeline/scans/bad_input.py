@@ -29,7 +29,7 @@ def as_bad(file: object, error: InputError) -> BadInput:
     return BadInput(str(file), str(error).removeprefix(f"{file}: "))
 
 
-def settle(found: Sequence[BadInput], rule: BadInputRule) -> None:
+def report_bad_input(found: Sequence[BadInput], rule: BadInputRule) -> None:
     """Print every bad file, and the number of bad files, on standard error.
 
     Raises:

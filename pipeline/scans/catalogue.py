@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
-from pipeline.common.files import file_digest, write_whole
+from pipeline.common.files import file_digest, write_atomically
 from pipeline.common.names import SPLITS
 from pipeline.common.records import parse_record
 from pipeline.scans.scan import ScanEntry
@@ -69,7 +69,7 @@ def write_catalogue(
         for entry in entries
     ]
     lines = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
-    write_whole(folder / CATALOGUE, lines.encode())
+    write_atomically(folder / CATALOGUE, lines.encode())
     return rows
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import write_whole
+from pipeline.common.files import write_atomically
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import encoded, heat_levels, outlined, page_pictures, under_heat
 from pipeline.scans.bad_input import as_bad
@@ -67,7 +67,7 @@ class ScanScreener:
             shown = outlined(shown, threats)
         files = encoded(under_heat(shown, levels), ".png"), *page_pictures(shown, levels)
         for place, content in zip(pictures_of(self.out, new.name), files, strict=True):
-            write_whole(place, content)
+            write_atomically(place, content)
         return ScreenedFile(
             new.name,
             sha256,

@@ -28,7 +28,7 @@ class WorkerResources:
         require(right, "gpus", self.gpus, "0 to 1, since a worker computes on one at most")
 
     @property
-    def each(self) -> dict[str, float]:
+    def ray_resources(self) -> dict[str, float]:
         """The resources of one worker, by Ray's names."""
         return {"CPU": self.cpus, "GPU": self.gpus}
 

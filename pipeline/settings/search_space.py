@@ -77,7 +77,7 @@ def check_values(space: Space, model: ModelSettings) -> None:
                 raise InputError(f"tune.space.{error}") from None
 
 
-def apply(values: Values, model: ModelSettings) -> tuple[ModelSettings, LossSettings]:
+def settings_of_trial(values: Values, model: ModelSettings) -> tuple[ModelSettings, LossSettings]:
     """Return the model settings with a trial's values filled in, and the loss settings.
 
     A loss weight without a value is 0: a sweep leaves out the loss weights that a method lacks.

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from optuna.visualization import matplotlib as drawn
 
-from pipeline.common.files import write_whole
+from pipeline.common.files import write_atomically
 from pipeline.settings.search_space import Value
 from pipeline.sweeps.results import SweepResult, TrialResult, TrialState
 
@@ -150,4 +150,4 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 def _save(figure: Figure, path: Path) -> None:
     png = io.BytesIO()
     figure.savefig(png, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
-    write_whole(path, png.getvalue())
+    write_atomically(path, png.getvalue())

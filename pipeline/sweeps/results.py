@@ -14,7 +14,7 @@ from pipeline.common.records import parse_record
 from pipeline.models.interface import method_of
 from pipeline.settings.blocks import FROM_METHOD, TrainBlock
 from pipeline.settings.model import LossSettings, ModelSettings
-from pipeline.settings.search_space import LOSS_NAMES, Values, apply
+from pipeline.settings.search_space import LOSS_NAMES, Values, settings_of_trial
 from pipeline.tracking.runs import trial_run_name
 from pipeline.tracking.tracked_run import TrackedRun
 
@@ -204,14 +204,14 @@ def choose_settings(
     given |= {name: lambdas.get(name, 0.0) for name, value in given.items() if value == FROM_METHOD}
     asking = block.from_sweep
     if not asking:
-        return apply(given, model)
+        return settings_of_trial(given, model)
     if best.settings is None:
         raise InputError(
             f"params.yaml: train.{asking[0]}: it says sweep, but tune.trials is 0: "
             "give it a number, or tune.trials 1 or more"
         )
     numbers = {name: value for name, value in given.items() if name not in asking}
-    return apply({**best.settings, **numbers}, model)
+    return settings_of_trial({**best.settings, **numbers}, model)
 
 
 def _row(trial: TrialResult) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from pipeline.cluster.project_key import KEY, is_sealed, key_name, seal
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
-from pipeline.common.files import file_digest, write_whole
+from pipeline.common.files import file_digest, write_atomically
 from pipeline.common.lines import printable
 
 TUNER = "tuner.pkl"  # a sweep that resumes writes its own before Ray reads it
@@ -70,7 +70,7 @@ class SealSnapshot(Callback):
         digests = {path.name: file_digest(path) for path in files if _driver(path.name) == newest}
         content = {"sweep": self.sweep, "files": digests, "rungs": rungs(self.scheduler)}
         text = json.dumps({**content, "hmac": seal(content)}, indent=2)
-        write_whole(self.folder / f"snapshot-{newest}{SEAL}", text.encode())
+        write_atomically(self.folder / f"snapshot-{newest}{SEAL}", text.encode())
 
 
 def rungs(scheduler: TrialScheduler) -> Rungs:

@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.common.files import write_whole
+from pipeline.common.files import write_atomically
 from pipeline.common.tables import text_table
 from pipeline.settings.search_space import Choices, Range, Space
 from pipeline.sweeps.figures import (
@@ -37,7 +37,7 @@ def write_summary(folder: Path, result: SweepResult, space: Space, objective: st
     """Write summary.txt, and the figures for which there are enough trials."""
     study = as_study(result, space)
     text = sweep_text(result, study, objective)
-    write_whole(folder / SUMMARY, (text + "\n").encode())
+    write_atomically(folder / SUMMARY, (text + "\n").encode())
     figures = folder / FIGURES
     draw_history(figures / "history.png", result.trials, objective)
     draw_timeline(figures / "timeline.png", result.trials)

@@ -23,7 +23,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import SharedPatches, open_store
 from pipeline.settings.blocks import TuneSettings
 from pipeline.settings.model import ModelSettings
-from pipeline.settings.search_space import apply
+from pipeline.settings.search_space import settings_of_trial
 from pipeline.training.criterion import Validation, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, train
 from pipeline.training.on_ray import TrainJob, fit
@@ -56,7 +56,7 @@ class SweepJob:
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     """Run one trial: train in this process, and report to Tune after each epoch."""
     training = _training(config, job)
-    share_cores(training.beside)
+    share_cores(training.concurrent_jobs)
     patches, validation = _open(Path(job.patches), job.shared, job.tune.seed)
     checkpoint = tune.get_checkpoint()
     train(
@@ -102,13 +102,13 @@ class TellTune(TuneReportCallback):
 
 def _training(config: dict[str, Any], job: SweepJob) -> TrainJob:
     """Return the training job of a trial with the searched values `config`."""
-    model, losses = apply(config, job.model)
+    model, losses = settings_of_trial(config, job.model)
     return TrainJob(
         settings=TrainSettings(model, losses, job.tune.epochs, job.tune.seed),
         patches=job.patches,
         key=job.key,
         labelled=True,
-        beside=job.tune.concurrent,
+        concurrent_jobs=job.tune.concurrent,
         shared=job.shared,
     )
 

@@ -52,7 +52,7 @@ from pipeline.sweeps.trainable import OBJECTIVE, SweepJob, run_parallel_trial, r
 from pipeline.sweeps.trials import ShowTrials, TrackTrials, collect_results
 from pipeline.tracking.runs import kill_others, tag_best, trial_run_name
 from pipeline.tracking.tracked_run import TrackedRun
-from pipeline.training.criterion import objective
+from pipeline.training.criterion import objective_name
 from pipeline.training.loop import (
     DECIDING,
     TrainSettings,
@@ -68,7 +68,7 @@ REDUCTION_FACTOR = 2  # ASHA keeps the better half at each rung
 
 def sweep_objective(patches: Path) -> str:
     """Return the name of the metric that a sweep over these patches maximises."""
-    return objective(PatchStore(patches, LABELLED_VALIDATION))
+    return objective_name(PatchStore(patches, LABELLED_VALIDATION))
 
 
 def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
@@ -86,7 +86,7 @@ def require_runnable(model: ModelSettings, asked: TuneSettings, patches: PatchSt
     """
     settings = TrainSettings(model, LossSettings(1, 1, 1, 1), asked.epochs, asked.seed)
     shuffled_reader(settings, patches, 0, asked.workers)
-    require_local_capacity(WORKERS, asked.concurrent * asked.workers, asked.each)
+    require_local_capacity(WORKERS, asked.concurrent * asked.workers, asked.ray_resources)
     if runs_here() and not asked.gpus:
         require_fast(model.precision)
     _scheduler(asked, _searched(model, asked))
@@ -107,7 +107,7 @@ def run_sweep(
         InputError: every trial failed, or more than the share `tune.max_failed`.
     """
     asked = job.tune
-    require_capacity(WORKERS, asked.concurrent * asked.workers, asked.each)
+    require_capacity(WORKERS, asked.concurrent * asked.workers, asked.ray_resources)
     name = sweep_name(job.key)
     sweep = storage.child(name)
     trainable = _trainable(job, sweep, trial or run_trial)
@@ -131,7 +131,7 @@ def run_sweep(
 def _trainable(job: SweepJob, sweep: Storage, trial: Callable[..., None]) -> Any:
     """Return the function that Tune runs for each trial, with the resources that it needs."""
     if job.tune.workers == 1:
-        return tune.with_resources(partial(trial, job=job), job.tune.each)
+        return tune.with_resources(partial(trial, job=job), job.tune.ray_resources)
     parallel = partial(run_parallel_trial, job=job, sweep=sweep)
     return tune.with_resources(parallel, NEXT_TO_NOTHING)  # its workers reserve their own
 
@@ -167,7 +167,7 @@ def _new_tuner(
         run_config=tune.RunConfig(
             name=sweep_name(job.key),
             storage_path=storage.place,
-            callbacks=[callback, ShowTrials(_number(asked, space)), SealSnapshot(scheduler)],
+            callbacks=[callback, ShowTrials(_trial_count(asked, space)), SealSnapshot(scheduler)],
             failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),
             # Under pbt another trial may take over any checkpoint.
             checkpoint_config=tune.CheckpointConfig(
@@ -177,7 +177,7 @@ def _new_tuner(
     )
 
 
-def _number(asked: TuneSettings, space: Space) -> int:
+def _trial_count(asked: TuneSettings, space: Space) -> int:
     """Return how many trials the sweep has: a grid has as many as there are combinations."""
     if asked.sampler != "grid":
         return asked.trials

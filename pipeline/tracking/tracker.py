@@ -119,7 +119,7 @@ class Tracker:
         with tracker.forgiving():
             tracker._make_database()
             tracker._make_experiment()
-            tracker._bring_artifacts_along()
+            tracker._relocate_artifacts()
         return tracker
 
     @property
@@ -226,7 +226,7 @@ class Tracker:
             place = _artifacts() if local else None
             self.client().create_experiment(EXPERIMENT, artifact_location=place)
 
-    def _bring_artifacts_along(self) -> None:
+    def _relocate_artifacts(self) -> None:
         """Let the runs of a project that was copied or moved have their artifacts in its folder.
 
         MLflow keeps the whole address of each run's artifacts, and has no call to change it. So a

@@ -59,7 +59,7 @@ class Validation:
         return metrics
 
 
-def objective(labelled: PatchStore) -> str:
+def objective_name(labelled: PatchStore) -> str:
     """Return a sweep's objective: `LABELLED_AUC` with labels of both kinds, else `IMPLANT_AUC`."""
     normal = labelled.is_normal()
     return LABELLED_AUC if normal.any() and not normal.all() else IMPLANT_AUC
@@ -69,7 +69,7 @@ def load_validation(normals: PatchSource, seed: int, labelled: PatchStore | None
     """Read up to `MAX_PATCHES` validation normals, and as many of each kind from `labelled`."""
     patches = read_rows(normals, spread(np.arange(len(normals)), MAX_PATCHES))
     implanted = implant(patches, np.random.default_rng([seed, len(patches)]))
-    if labelled is None or objective(labelled) == IMPLANT_AUC:
+    if labelled is None or objective_name(labelled) == IMPLANT_AUC:
         return Validation(patches, implanted)
     normal = labelled.is_normal()
     rows = np.sort(

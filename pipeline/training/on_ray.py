@@ -65,7 +65,7 @@ class TrainJob:
         patches: absolute folder of the patches.
         key: digest of settings, data and workers; checkpoints with another key are refused.
         labelled: whether validation also scores the labelled scans, which only a sweep may use.
-        beside: number of jobs of this kind, with this one, that share the cores.
+        concurrent_jobs: number of jobs of this kind, with this one, that share the cores.
         shared: the uploaded patches, for nodes that cannot read the folder `patches`.
     """
 
@@ -73,7 +73,7 @@ class TrainJob:
     patches: str
     key: str
     labelled: bool = False
-    beside: int = 1
+    concurrent_jobs: int = 1
     shared: SharedPatches | None = None
 
     def open(self, split: str) -> PatchStore:
@@ -96,7 +96,7 @@ def require_trainable(
     counts = workers.counts if isinstance(workers, WorkerRange) else [workers]
     for count in counts:
         shuffled_reader(settings, patches, 0, count)
-    require_local_capacity("train.workers", counts[0], resources.each)
+    require_local_capacity("train.workers", counts[0], resources.ray_resources)
     if runs_here() and not resources.gpus:
         require_fast(settings.model.precision)
 
@@ -114,7 +114,7 @@ def train_on_ray(
     checkpoint in `storage`, and no other job uses this checkpoint.
     """
     least = workers.min if isinstance(workers, WorkerRange) else workers
-    require_capacity("train.workers", least, resources.each)
+    require_capacity("train.workers", least, resources.ray_resources)
     name = f"train-{job.key[:16]}"
     filesystem, folder = storage.child(name).open()
     storage.warn_if_others_write()
@@ -149,7 +149,7 @@ def fit(
         scaling_config=ScalingConfig(
             num_workers=(workers.min, workers.max) if isinstance(workers, WorkerRange) else workers,
             use_gpu=resources.gpus > 0,
-            resources_per_worker=resources.each,
+            resources_per_worker=resources.ray_resources,
         ),
         run_config=RunConfig(
             name=name,
@@ -208,7 +208,7 @@ def train_worker(config: dict[str, Any]) -> None:
     """Train in one Ray worker; Ray calls this function in each worker."""
     job: TrainJob = config["job"]
     context = ray.train.get_context()
-    share_cores(context.get_local_world_size() * job.beside)
+    share_cores(context.get_local_world_size() * job.concurrent_jobs)
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),

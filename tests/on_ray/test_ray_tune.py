@@ -18,7 +18,7 @@ from ray.train.constants import _get_ray_train_session_dir
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.models.tensor_files import load_tensors
 from pipeline.patches.store import PatchStore
-from pipeline.settings.search_space import apply
+from pipeline.settings.search_space import settings_of_trial
 from pipeline.sweeps.results import SweepResult, TrialResult
 from pipeline.sweeps.summary import as_study
 from pipeline.tracking.runs import BEST_TAG
@@ -135,7 +135,7 @@ def test_a_trial_is_what_it_is_alone(grid: Path, patches: Path, all_cores: None)
     stores = [PatchStore(patches, split) for split in (TRAIN, VALIDATION, LABELLED_VALIDATION)]
     validation = load_validation(stores[1], GRID.seed, stores[2])
     for trial in trials[:2]:
-        model, losses = apply(trial["settings"], MODEL)
+        model, losses = settings_of_trial(trial["settings"], MODEL)
         settings = TrainSettings(model, losses, GRID.epochs, GRID.seed)
         (alone,) = train(settings, stores[0], validation, Worker(), lambda *_: None)["history"]
         (there,) = trial["curve"]

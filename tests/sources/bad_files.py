@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.common.errors import InputError
-from pipeline.scans.bad_input import BadInput, settle
+from pipeline.scans.bad_input import BadInput, report_bad_input
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.survey import survey
 
@@ -23,12 +23,12 @@ def assert_one_bad(
     """One file is bad and named with the reason, by either rule; gives the ids that are left."""
     kept, bad = kept_and_bad(source)
     capsys.readouterr()
-    settle(bad, "skip")
+    report_bad_input(bad, "skip")
     line, count = capsys.readouterr().err.splitlines()
     assert line.startswith(f"skipped: {file}: ")
     assert count == "skipped 1 bad files"
     with pytest.raises(InputError, match="1 bad files, named above"):
-        settle(bad, "fail")
+        report_bad_input(bad, "fail")
     assert capsys.readouterr().err.splitlines() == [line.replace("skipped", "bad input", 1)]
     for reason in reasons:
         assert reason in line

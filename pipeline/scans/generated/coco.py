@@ -17,7 +17,7 @@ import numpy as np
 from supervision.detection.utils.converters import mask_to_rle
 
 from pipeline.common import terminal
-from pipeline.common.files import code_digest, remove_unfinished, write_whole
+from pipeline.common.files import code_digest, remove_unfinished, write_atomically
 from pipeline.common.names import Image
 from pipeline.common.processes import end_with_parent
 from pipeline.scans.generated.generator import CYCLE, begin_scan, finish_scan
@@ -62,7 +62,7 @@ def write_annotations(folder: Path, records: Iterable[Record]) -> None:
     categories = [{"id": index, "name": name} for index, name in enumerate(CLASSES, 1)]
     whole = {"images": images, "annotations": annotations, "categories": categories}
     text = json.dumps(whole, separators=(",", ":")) + "\n"
-    write_whole(folder / ANNOTATIONS, text.encode())
+    write_atomically(folder / ANNOTATIONS, text.encode())
 
 
 def run_key(seed: int) -> str:
@@ -104,7 +104,7 @@ def _prepare(folder: Path, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
     (folder / ANNOTATIONS).unlink(missing_ok=True)
-    write_whole(marker, key.encode())
+    write_atomically(marker, key.encode())
 
 
 def _generate_one(folder: Path, seed: int, number: int) -> Record:
@@ -125,7 +125,7 @@ def _records(scan_id: str, shape: tuple[int, ...], regions: tuple[Region, ...]) 
 
 def _write_image(path: Path, image: Image) -> None:
     _, encoded = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4])
-    write_whole(path, encoded.tobytes())
+    write_atomically(path, encoded.tobytes())
 
 
 def _is_whole(path: Path) -> bool:
