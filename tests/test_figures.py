@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from sklearn.manifold import TSNE
 
+from pipeline.common.plots import save_figure
 from pipeline.evaluation.auc_table import auc_table
 from pipeline.evaluation.figures import (
     Colours,
@@ -29,7 +30,6 @@ from pipeline.evaluation.figures import (
     draw_scans,
     draw_tsne,
     heat_colours,
-    save_figure,
 )
 from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.scans.display import displayable

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, TEST, TRAIN, Scores
-from pipeline.evaluation.figures import save_figure
+from pipeline.common.plots import save_figure
 from pipeline.evaluation.scores import detector_without_networks
 from pipeline.models.attenuation import MAPS
 from pipeline.models.detector import Detector

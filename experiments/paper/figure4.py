@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from experiments.paper.paper_tables import CASES, TABLE_1
 from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 from experiments.paper.sections import Rows, Section
-from pipeline.evaluation.figures import save_figure
+from pipeline.common.plots import save_figure
 from pipeline.evaluation.scores import ANOMALY, OVERALL, PCA
 
 COLUMNS = 2  # at most

@@ -15,6 +15,11 @@ def require(holds: bool, name: str, got: object, expected: str) -> None:
         raise InputError(f"{name}: got {got!r}, expected {expected}")
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's error, of 200 characters at most."""
+    return (str(error).strip() or repr(error)).splitlines()[0][:200]
+
+
 def last_line(error: BaseException) -> str:
     """Return the last line of an error from another process: that line names the original error."""
     return str(error).strip().splitlines()[-1]

@@ -3,7 +3,6 @@
 Each function writes its figure to a PNG and returns the figure, so that tests can inspect it.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from pipeline.common.files import write_atomically
 from pipeline.common.names import Patches
+from pipeline.common.plots import new_figure, save_figure
 from pipeline.evaluation.auc_table import AucTable
 from pipeline.evaluation.curves import roc
 from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
 from pipeline.scans.display import displayable
 
-DPI = 110
 OUTLINE = "#00d0ff"  # of threats
 HIGHEST_HEAT = 1.5  # the least end of the heat map's scale, in thresholds
 
@@ -79,7 +77,7 @@ class ScoredScan:
 
 def draw_roc(path: Path, test: WindowScores, table: AucTable, threshold: float) -> Figure:
     """Draw the ROC curve of the anomaly score for each class, with a dot at the threshold."""
-    figure, axes = _figure(5.2, 5.0)
+    figure, axes = new_figure(5.2, 5.0)
     scores = test.scores[ANOMALY]
     false_alarms = float((scores[test.normal] > threshold).mean())
     for name, estimate in table[ANOMALY].items():
@@ -107,7 +105,7 @@ def draw_roc(path: Path, test: WindowScores, table: AucTable, threshold: float) 
 
 def draw_histogram(path: Path, test: WindowScores, threshold: float, colours: Colours) -> Figure:
     """Draw Figure 5: histogram of the scaled anomaly scores of the test patches."""
-    figure, axes = _figure(6.0, 3.8)
+    figure, axes = new_figure(6.0, 3.8)
     scores = test.scores[ANOMALY]
     low, high = np.percentile(scores, [0.1, 99.9])
     bins = np.linspace(low, high, 60)
@@ -135,7 +133,7 @@ def draw_tsne(
     """Draw Figure 6: t-SNE of the method's features, (N, d), of some test patches."""
     perplexity = min(30.0, (len(features) - 1) / 3)
     points = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(features)
-    figure, axes = _figure(5.2, 5.0)
+    figure, axes = new_figure(5.2, 5.0)
     for name, mask, colour in (
         ("normal", normal, colours.normal),
         ("abnormal", ~normal, colours.abnormal),
@@ -239,18 +237,3 @@ def _outline(axes: Axes, threats: NDArray[np.bool_]) -> None:
     if threats.any():
         for colour, width in (("black", 2.6), (OUTLINE, 1.3)):
             axes.contour(threats, levels=[0.5], colors=[colour], linewidths=width)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG."""
-    # No software version or date in the file, so that the same figure gives the same bytes.
-    png = io.BytesIO()
-    figure.savefig(png, dpi=DPI, metadata={"Software": None})
-    write_atomically(path, png.getvalue())

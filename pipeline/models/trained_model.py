@@ -97,20 +97,20 @@ def calibrated_model(
     bags = 0 if labelled is None else labelled.bags
     anomaly = detector.score(validation).anomaly
     return TrainedModel(
-        shape,
-        best["networks"],
-        settings,
-        calibrate(anomaly, false_alarm_rate),
-        {
+        shape=shape,
+        networks=best["networks"],
+        settings=settings,
+        calibration=calibrate(anomaly, false_alarm_rate),
+        provenance={
             **provenance,
             "epoch": best["epoch"],
             "criterion": best["criterion"],
             "labelled_bags": bags,
         },
-        Tails.of(anomaly, scan_ids),
-        rule,
-        None if compared is None else compared.cpu(),
-        detector.scorer.head,
+        tails=Tails.of(anomaly, scan_ids),
+        rule=rule,
+        normals=None if compared is None else compared.cpu(),
+        head=detector.scorer.head,
     )
 
 
@@ -169,15 +169,15 @@ class TrainedModel:
             )
         try:
             model = cls(
-                NetShape(**content["shape"]),
-                content["networks"],
-                ModelSettings(**content["settings"]),
-                Calibration(**content["calibration"]),
-                content["provenance"],
-                Tails.from_tensors(content["tails"]),
-                WindowRule(**content["rule"]),
-                content["normals"],
-                content["head"],
+                shape=NetShape(**content["shape"]),
+                networks=content["networks"],
+                settings=ModelSettings(**content["settings"]),
+                calibration=Calibration(**content["calibration"]),
+                provenance=content["provenance"],
+                tails=Tails.from_tensors(content["tails"]),
+                rule=WindowRule(**content["rule"]),
+                normals=content["normals"],
+                head=content["head"],
             )
             model.require_whole()
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:

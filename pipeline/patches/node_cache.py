@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from pipeline.cluster.storage import Storage
-from pipeline.common.errors import InputError
+from pipeline.common.errors import InputError, first_line
 from pipeline.common.files import UNFINISHED, publish, write_atomically
 from pipeline.patches.manifest import MANIFEST, parse_manifest, read_manifest
 from pipeline.patches.shard_file import Shard
@@ -64,10 +64,8 @@ class ShardCache:
                     self._fetch(path)
                 os.utime(path)
             except OSError as error:
-                reason = str(error).splitlines()[0]
-                raise InputError(
-                    f"{self._storage.child(path.name)}: no copy made: {reason}"
-                ) from None
+                place = self._storage.child(path.name)
+                raise InputError(f"{place}: no copy made: {first_line(error)}") from None
             return Shard(path)
 
     def _read_manifest(self) -> bytes:
@@ -75,8 +73,8 @@ class ShardCache:
             with self._filesystem.open_input_file(f"{self._place}/{MANIFEST}") as file:
                 content: bytes = file.read()
         except OSError as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{self._storage.child(MANIFEST)}: cannot be read: {reason}") from None
+            place = self._storage.child(MANIFEST)
+            raise InputError(f"{place}: cannot be read: {first_line(error)}") from None
         return content
 
     def _fetch(self, path: Path) -> None:

@@ -10,7 +10,7 @@ from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
 
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
-from pipeline.common.errors import InputError
+from pipeline.common.errors import InputError, first_line
 from pipeline.common.files import file_digest
 from pipeline.patches.manifest import MANIFEST, read_manifest
 from pipeline.patches.node_cache import ShardCache, encode_manifest
@@ -45,8 +45,9 @@ def upload_patches(folder: Path, storage: Storage, cache_gb: float) -> SharedPat
     try:
         _upload(folder, manifest, address)
     except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{address}: cannot be written ({reason}): see storage") from None
+        raise InputError(
+            f"{address}: cannot be written ({first_line(error)}): see storage"
+        ) from None
     return SharedPatches(address.place, manifest["data"], int(cache_gb * 1e9))
 
 

@@ -1,6 +1,5 @@
 """The figures of a sweep. A trial has the name by which trials.csv and MLflow know it."""
 
-import io
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -13,11 +12,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from optuna.visualization import matplotlib as drawn
 
-from pipeline.common.files import write_atomically
+from pipeline.common.plots import new_figure, save_figure
 from pipeline.settings.search_space import Value
 from pipeline.sweeps.results import SweepResult, TrialResult, TrialState
 
-DPI = 110
 MOST_NAMES = 60  # of trials along an axis
 BLUE, GREY = "#4c78a8", "0.6"
 COLOURS: dict[TrialState, str] = {"finished": BLUE, "stopped": "#f58518", "failed": "#e45756"}
@@ -27,7 +25,7 @@ NAMED = "trial, as in trials.csv and MLflow"
 def draw_history(path: Path, trials: Sequence[TrialResult], objective: str) -> Figure:
     """Draw each trial's objective, in the order in which the trials began, and the best so far."""
     ordered = _in_time(trials)
-    figure, axes = _figure(6.4, 4.2)
+    figure, axes = new_figure(6.4, 4.2)
     counted = [
         (place, trial.objective)
         for place, trial in enumerate(ordered)
@@ -43,14 +41,14 @@ def draw_history(path: Path, trials: Sequence[TrialResult], objective: str) -> F
     axes.set_xlim(-0.5, len(ordered) - 0.5)
     axes.set_title("What each trial reached", fontsize=11)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    _save(figure, path)
+    save_figure(figure, path, "tight")
     return figure
 
 
 def draw_timeline(path: Path, trials: Sequence[TrialResult]) -> Figure:
     """Draw when each trial ran, coloured by how it ended."""
     ordered = _in_time(trials)
-    figure, axes = _figure(6.4, min(0.9 + 0.28 * max(len(ordered), 5), 12))
+    figure, axes = new_figure(6.4, min(0.9 + 0.28 * max(len(ordered), 5), 12))
     for state, colour in COLOURS.items():
         own = [(place, t) for place, t in enumerate(ordered) if t.state == state]
         if own:
@@ -62,7 +60,7 @@ def draw_timeline(path: Path, trials: Sequence[TrialResult]) -> Figure:
     axes.set(xlabel="seconds since the sweep's first trial began", ylabel="trial")
     axes.set_title("When each trial ran; names as in trials.csv and MLflow", fontsize=11)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    _save(figure, path)
+    save_figure(figure, path, "tight")
     return figure
 
 
@@ -75,12 +73,12 @@ def draw_importances(
     """
     ordered = sorted(important.items(), key=lambda item: item[1])
     names, shares = zip(*ordered, strict=True)
-    figure, axes = _figure(6.4, 1.4 + 0.4 * len(names))
+    figure, axes = new_figure(6.4, 1.4 + 0.4 * len(names))
     bars = axes.barh(names, shares, color=GREY if caution else BLUE)
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set(xlabel="share of the objective's variance (fANOVA)", xlim=(0, 1))
     axes.set_title(f"{title}\n{caution}".strip(), fontsize=11)
-    _save(figure, path)
+    save_figure(figure, path, "tight")
     return figure
 
 
@@ -94,7 +92,7 @@ def draw_parallel_coordinates(path: Path, study: optuna.Study, objective: str) -
             collection.set_cmap("viridis_r")  # Optuna's goes from white to blue
             collection.set_linewidth(2)
     axes.set_title("Settings of each trial", fontsize=11, y=1.03)
-    _save(figure, path)
+    save_figure(figure, path, "tight")
     return figure
 
 
@@ -110,7 +108,7 @@ def draw_grid(path: Path, result: SweepResult, objective: str) -> None:
         draw_setting(figure.add_subplot(1, len(names), number), name, trials)
     figure.supylabel(f"{objective}, of validation scans", fontsize=10)
     figure.suptitle(f"{len(trials)} trials; none has seen the test split", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path, "tight")
 
 
 def draw_setting(axes: Axes, name: str, trials: Sequence[TrialResult]) -> None:
@@ -138,16 +136,3 @@ def _name_trials(axis: Axis, trials: Sequence[TrialResult]) -> None:
     step = -(-len(trials) // MOST_NAMES)
     axis.set_ticks(range(0, len(trials), step), [trial.trial for trial in trials[::step]])
     axis.set_tick_params(labelsize=8)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _save(figure: Figure, path: Path) -> None:
-    png = io.BytesIO()
-    figure.savefig(png, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
-    write_atomically(path, png.getvalue())

@@ -10,7 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from pipeline.common.errors import InputError
+from pipeline.common.errors import InputError, first_line
 from pipeline.common.lines import masked
 from pipeline.common.tables import text_table
 from pipeline.tracking.tracked_run import CANDIDATE, REGISTERED
@@ -53,7 +53,7 @@ def download_model(address: str, folder: Path) -> Path:
         place = address if address.startswith("models:/") else _model_of_run(address)
         return Path(download_artifacts(artifact_uri=f"{place}/{WEIGHTS}", dst_path=str(folder)))
     except (MlflowException, OSError) as error:
-        raise InputError(f"{address}: {_one_line(error)}: expected a model in MLflow") from None
+        raise InputError(f"{address}: {first_line(error)}: expected a model in MLflow") from None
 
 
 def promote(*, anyway: bool) -> str:
@@ -71,7 +71,7 @@ def promote(*, anyway: bool) -> str:
         candidate, champion = (_version(client, alias) for alias in (CANDIDATE, CHAMPION))
     except MlflowException as error:
         where = masked(f"MLflow at {tracking_uri()}")
-        raise InputError(f"{where}: {_one_line(error)}: nothing was promoted") from None
+        raise InputError(f"{where}: {first_line(error)}: nothing was promoted") from None
     if candidate is None:
         raise InputError(f"MLflow has no version of {REGISTERED}: run `dvc repro` first")
     text = comparison(champion, candidate)
@@ -123,7 +123,3 @@ def _model_of_run(address: str) -> str:
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0][:200]

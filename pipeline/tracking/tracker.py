@@ -25,6 +25,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.common import terminal
+from pipeline.common.errors import first_line
 from pipeline.common.files import UNFINISHED, project_root, publish
 from pipeline.common.lines import masked
 
@@ -134,10 +135,9 @@ class Tracker:
             yield
         except (MlflowException, SQLAlchemyError, OSError) as error:
             _failed.add(self.uri)
-            reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
             said = (
-                f"MLflow at {self.uri} failed, so this run is not logged there: {reason}. The "
-                f"results are kept; log them later with `{self.later}`"
+                f"MLflow at {self.uri} failed, so this run is not logged there: "
+                f"{first_line(error)}. The results are kept; log them later with `{self.later}`"
             )
             print(masked(said), file=terminal.err())
 
