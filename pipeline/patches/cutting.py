@@ -6,7 +6,7 @@ with scans of 2000x1500 pixels, Python and the libraries included.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -129,15 +129,22 @@ def cut_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> Shard
     Raises:
         InputError: the disk is full, or the folder of the scans is gone.
     """
-    try:
+    with disk_errors_in_one_line(recipe.folder):
         finished = _finished(recipe, split, rows)
         if finished:
             return finished
         with chdir(recipe.root):
             return _write_shard(recipe, split, rows)
+
+
+@contextmanager
+def disk_errors_in_one_line(folder: Path | str) -> Iterator[None]:
+    """Turn an error of the disk during a `with` block into an `InputError` about the folder."""
+    try:
+        yield
     except OSError as error:
         raise InputError(
-            f"{recipe.folder}: cannot be written ({error.strerror or error}): make room and run "
+            f"{folder}: cannot be written ({error.strerror or error}): make room and run "
             "`dvc repro` again; finished shards are kept"
         ) from None
 

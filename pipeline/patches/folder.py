@@ -2,17 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.common.errors import InputError
 from pipeline.common.files import digest, remove_unfinished, write_atomically
 from pipeline.common.names import LABELLED_TRAINING, SPLITS
 from pipeline.common.tables import text_table
-from pipeline.patches.cutting import ScanResult, ShardResult
+from pipeline.patches.cutting import ScanResult, ShardResult, disk_errors_in_one_line
 from pipeline.patches.manifest import MANIFEST, write_manifest
 from pipeline.patches.shard_file import FORMAT
 
@@ -24,7 +22,7 @@ def summarise_splits(results: Sequence[ShardResult]) -> dict[str, Any]:
     splits = {split: _split([r for r in results if r.split == split]) for split in SPLITS}
     # Each shard's name is a digest of everything that decides its content. A set without labelled
     # training scans has the digest that it had before there was such a split.
-    counted = {name: split for name, split in splits.items() if _is_shown(name, split)}
+    counted = {name: split for name, split in splits.items() if _has_scans(name, split)}
     return {"format": FORMAT, "data": digest(counted), "splits": splits}
 
 
@@ -34,7 +32,7 @@ def prepare_folder(folder: Path) -> None:
     Raises:
         InputError: `folder` cannot be written.
     """
-    with _said_in_one_line(folder):
+    with disk_errors_in_one_line(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
         remove_unfinished(folder)
@@ -48,7 +46,7 @@ def finish_folder(folder: Path, manifest: dict[str, Any], results: Sequence[Shar
     """
     shards = {result.file for result in results if result.windows}
     lines = [json.dumps(_line(scan, result)) + "\n" for result in results for scan in result.scans]
-    with _said_in_one_line(folder):
+    with disk_errors_in_one_line(folder):
         for path in folder.iterdir():
             if path.name not in shards:
                 path.unlink()
@@ -63,7 +61,7 @@ def patches_text(manifest: dict[str, Any], seconds: float) -> str:
     rows = [
         [split, *(counts["classes"].get(name, counts.get(name, 0)) for name in heads)]
         for split, counts in splits.items()
-        if _is_shown(split, counts)
+        if _has_scans(split, counts)
     ]
     scans = sum(counts["scans"] for counts in splits.values())
     windows = sum(sum(counts["classes"].values()) for counts in splits.values())
@@ -76,7 +74,8 @@ def patches_text(manifest: dict[str, Any], seconds: float) -> str:
     )
 
 
-def _is_shown(name: str, split: dict[str, Any]) -> bool:
+def _has_scans(name: str, split: dict[str, Any]) -> bool:
+    """Return False for an empty `LABELLED_TRAINING`, which most sets do not have."""
     return name != LABELLED_TRAINING or split["scans"] > 0
 
 
@@ -98,14 +97,3 @@ def _split(results: Sequence[ShardResult]) -> dict[str, Any]:
 def _line(scan: ScanResult, result: ShardResult) -> dict[str, Any]:
     shard = None if scan.skipped else result.file
     return {"split": result.split, **asdict(scan), "shard": shard}
-
-
-@contextmanager
-def _said_in_one_line(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}): make room and run "
-            "`dvc repro` again; finished shards are kept"
-        ) from None

@@ -76,51 +76,57 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     channels differ, only scans with the most frequent number are kept.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        looks = pool.map(lambda entry: _look(source, entry), entries)
-        every = list(terminal.progress("survey", len(entries), "scan", looks))
-    counts = Counter(look.channels for look in every if isinstance(look, SurveyedScan))
-    usual = max(counts, key=lambda channels: (counts[channels], channels), default=0)
+        read = pool.map(lambda entry: _read(source, entry), entries)
+        every = list(terminal.progress("survey", len(entries), "scan", read))
+    counts = Counter(scan.channels for scan in every if isinstance(scan, SurveyedScan))
+    twins: dict[bytes, list[tuple[ScanEntry, SurveyedScan]]] = defaultdict(list)
+    for entry, scan in zip(entries, every, strict=True):
+        if isinstance(scan, SurveyedScan):
+            twins[scan.pixels].append((entry, scan))
     kept: list[tuple[ScanEntry, SurveyedScan]] = []
     bad: list[BadInput] = []
-    twins = _twins(entries, every)
-    for entry, look in zip(entries, every, strict=True):
-        file = str(entry.files[0])
-        if isinstance(look, BadInput):
-            bad.append(look)
-        elif look.channels != usual:
-            reason = f"{look.channels} channels, but {counts[usual]} of {counts.total()} scans have"
-            bad.append(BadInput(file, f"{reason} {usual}: a set has one number of channels"))
-        elif any(
-            (other.classes, twin.objects, twin.labels) != (entry.classes, look.objects, look.labels)
-            for other, twin in twins[look.pixels]
-        ):
-            others = [str(t.files[0]) for t, _ in twins[look.pixels] if t is not entry]
-            reason = (
-                f"the same image as {', '.join(others)}, with other objects: keep the right one"
-            )
-            bad.append(BadInput(file, reason))
-        elif (first := twins[look.pixels][0][0]) is not entry:
-            bad.append(BadInput(file, f"the same image as {first.files[0]}: remove one"))
+    for entry, scan in zip(entries, every, strict=True):
+        if isinstance(scan, BadInput):
+            bad.append(scan)
+        elif fault := _fault(entry, scan, counts, twins[scan.pixels]):
+            bad.append(BadInput(str(entry.files[0]), fault))
         else:
-            kept.append((entry, look))
-    perceptual_hashes = np.array([look.perceptual_hash for _, look in kept], dtype=np.bool_)
+            kept.append((entry, scan))
+    perceptual_hashes = np.array([scan.perceptual_hash for _, scan in kept], dtype=np.bool_)
     return Survey(
         [entry for entry, _ in kept],
         perceptual_hashes.reshape(len(kept), HASH_SIDE**2),
-        [look.objects for _, look in kept],
+        [scan.objects for _, scan in kept],
         bad,
     )
 
 
-def _twins(
-    entries: Sequence[ScanEntry], looks: Sequence[SurveyedScan | BadInput]
-) -> dict[bytes, list[tuple[ScanEntry, SurveyedScan]]]:
-    """Group scans by the digest of their pixels."""
-    found: dict[bytes, list[tuple[ScanEntry, SurveyedScan]]] = defaultdict(list)
-    for entry, look in zip(entries, looks, strict=True):
-        if isinstance(look, SurveyedScan):
-            found[look.pixels].append((entry, look))
-    return found
+def _fault(
+    entry: ScanEntry,
+    scan: SurveyedScan,
+    counts: Counter[int],
+    twins: Sequence[tuple[ScanEntry, SurveyedScan]],
+) -> str:
+    """Return why a scan cannot be kept beside the others; "" if it can.
+
+    Args:
+        entry: of the scan.
+        scan: the scan.
+        counts: number of scans with each number of channels.
+        twins: the scans with the same pixels, this one among them.
+    """
+    usual = max(counts, key=lambda channels: (counts[channels], channels))
+    if scan.channels != usual:
+        return (
+            f"{scan.channels} channels, but {counts[usual]} of {counts.total()} scans have "
+            f"{usual}: a set has one number of channels"
+        )
+    known = entry.classes, scan.objects, scan.labels
+    if any((other.classes, twin.objects, twin.labels) != known for other, twin in twins):
+        others = [str(other.files[0]) for other, _ in twins if other is not entry]
+        return f"the same image as {', '.join(others)}, with other objects: keep the right one"
+    first, _ = twins[0]
+    return "" if first is entry else f"the same image as {first.files[0]}: remove one"
 
 
 def perceptual_hash(image: Image) -> Bits:
@@ -181,7 +187,7 @@ def write_near_duplicates(path: Path, found: Survey, splits: Mapping[str, str]) 
     return len(pairs)
 
 
-def _look(source: ScanSource, entry: ScanEntry) -> SurveyedScan | BadInput:
+def _read(source: ScanSource, entry: ScanEntry) -> SurveyedScan | BadInput:
     try:
         scan = source.read(entry)
     except InputError as error:

@@ -81,6 +81,10 @@ class ScreenedFile:
     classes: tuple[str, ...] | None = None
     on_threat: tuple[bool, ...] = ()
 
+    def raises_alarm(self, false_alarm_rate: float) -> bool:
+        """Return whether the bag raises an alarm at a rate."""
+        return self.p_value <= false_alarm_rate
+
 
 class Records:
     """The records in an output folder. A bag is done when its line is on the disk."""
@@ -179,7 +183,7 @@ def write_bags(
             "sha256": file.sha256,
             "p_value": file.p_value if done else "",
             "score": file.score if done else "",
-            "alarm": int(file.p_value <= false_alarm_rate) if done else "",
+            "alarm": int(file.raises_alarm(false_alarm_rate)) if done else "",
             "seconds": round(file.seconds, 3),
             "reason": file.reason,
         }
@@ -198,7 +202,7 @@ def hits_text(files: Sequence[ScreenedFile], false_alarm_rate: float) -> list[st
     threats, normal = [f for f in known if f.classes], [f for f in known if not f.classes]
     lines = []
     if threats:
-        alarms = sum(file.p_value <= false_alarm_rate for file in threats)
+        alarms = sum(file.raises_alarm(false_alarm_rate) for file in threats)
         first = sum(file.on_threat[:1] == (True,) for file in threats)
         some = sum(any(file.on_threat) for file in threats)
         lines.append(
@@ -206,6 +210,6 @@ def hits_text(files: Sequence[ScreenedFile], false_alarm_rate: float) -> list[st
             f"on a threat in {first}, one of the windows to look at in {some}"
         )
     if normal:
-        alarms = sum(file.p_value <= false_alarm_rate for file in normal)
+        alarms = sum(file.raises_alarm(false_alarm_rate) for file in normal)
         lines.append(f"bags without: {alarms} of {len(normal)} raise an alarm")
     return lines

@@ -50,7 +50,7 @@ class Screening:
 
     def alarms(self, false_alarm_rate: float) -> list[ScreenedFile]:
         """Return the files whose bag raises an alarm at a rate."""
-        return [file for file in self.files if file.p_value <= false_alarm_rate]
+        return [file for file in self.files if file.raises_alarm(false_alarm_rate)]
 
 
 @dataclass(frozen=True)
