@@ -17,7 +17,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 NAMES = ("a.png", "<script>alert(1)</script>.png", 'c"onload="x.png')
 FILES = [
     ScreenedFile(name, "0", 160, 90, p_value, 9, (Look(16, 8, 16, 16, 0.002),))
-    for name, p_value in zip(NAMES, (0.1, 0.2, 0.9), strict=True)
+    for name, p_value in zip(NAMES, (0.1, 0.2012, 0.9), strict=True)
 ]
 
 
@@ -31,7 +31,7 @@ def page(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.png").write_bytes(encoded(none, ".png"))
     skipped = [ScreenedFile("bad.png", "", reason="cannot be read: <b>cut</b>")]
     write_page(
-        tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, rate=0.2,
+        tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, rate=0.2013,
         lines=["<i>2</i> hits"],
         picture=lambda name: picture(tmp_path / name),
     )  # fmt: skip
