@@ -69,7 +69,8 @@ class RightTail:
         """Return the p-values of (N,) scores, 1 / (n + 1) to 1.
 
         Where no score was dropped they are those of the definition. Elsewhere the normals between
-        two kept scores all count, so a p-value is never too small, and at most 1% too large.
+        two kept scores all count, so a p-value is never too small, and too large by less than a
+        step of the scores that are kept: n^(1/1023), 0.8% for 4,096 normals.
         """
         reached = np.append(self.reached, 0)[np.searchsorted(self.scores, scores)]
         return np.asarray((1 + reached) / (1 + self.count))

@@ -80,9 +80,7 @@ class GranulometryScorer(Scorer):
         added = -np.log(found) * weights
         # Of features that add the same the last, which is the densest and thickest.
         most = FEATURES - 1 - added[:, ::-1].argmax(axis=1)
-        return [
-            self._words(int(feature), p[feature]) for feature, p in zip(most, found, strict=True)
-        ]
+        return [self._words(int(row), p[row]) for row, p in zip(most, found, strict=True)]
 
     def _words(self, feature: int, p_value: float) -> str:
         place, statistic, radius = np.unravel_index(feature, SHAPE)
