@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import file_digest, write_json
-from pipeline.common.lines import printable
+from pipeline.common.lines import one_line
 from pipeline.models.bag_scores import least_rate, rounded_up
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
@@ -180,17 +180,17 @@ def say(found: Screening, screener: FolderScreener) -> None:
     alarms = found.alarms(rate)
     print(f"{len(alarms)} of {len(found.files)} bags raise an alarm", file=terminal.out())
     for file in alarms[:SHOWN_ALARMS]:
-        print(printable(f"  {file.file}: p-value {file.p_value:.3g}"), file=terminal.out())
+        print(one_line(f"  {file.file}: p-value {file.p_value:.3g}"), file=terminal.out())
     if len(alarms) > SHOWN_ALARMS:
         print(f"  and {len(alarms) - SHOWN_ALARMS} more", file=terminal.out())
     for line in hits_text(found.files, rate):
         print(line, file=terminal.out())
     if found.others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in found.others.items())
-        print(printable(f"not looked at: {counts}"), file=terminal.out())
+        print(one_line(f"not looked at: {counts}"), file=terminal.out())
     print(f"open {out / PAGE}; the table is {out / TABLE}", file=terminal.out())
     for bad in found.bad:
-        print(printable(f"bad input: {bad.file}: {bad.reason}"), file=terminal.err())
+        print(one_line(f"bad input: {bad.file}: {bad.reason}"), file=terminal.err())
 
 
 def model_file(address: str, folder: Path) -> Path:

@@ -21,3 +21,12 @@ def test_failing_says_each_and_raises(capsys: pytest.CaptureFixture[str]) -> Non
 def test_nothing_bad_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     report_bad_input([], "fail")
     assert capsys.readouterr().err == ""
+
+
+def test_a_foreign_name_or_value_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [BadInput("a\nskipped 0 bad files.png", "unknown category 1\r\nb.png: fine\u2028x")]
+    assert found[0].reason == "unknown category 1 b.png: fine x"
+    report_bad_input(found, "skip")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("skipped: a\\nskipped 0 bad files.png: unknown category 1 b.png")
+    assert len(lines) == 2

@@ -20,3 +20,8 @@ def printable(text: str) -> str:
         sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode()
         for sign in text
     )
+
+
+def one_line(text: str) -> str:
+    """Return `printable` text with its ends of lines escaped too: no name can forge a line."""
+    return printable(text).replace("\n", "\\n")

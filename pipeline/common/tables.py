@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
-from pipeline.common.lines import printable
+from pipeline.common.lines import one_line
 
 
 def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -15,5 +15,5 @@ def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         rows: a cell for each column, shown as `str` shows it; cells missing at the end are empty.
     """
     sides = ("left", *("right",) * (len(heads) - 1))
-    cells = [[printable(str(cell)) for cell in row] for row in (heads, *rows)]
+    cells = [[one_line(str(cell)) for cell in row] for row in (heads, *rows)]
     return tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=sides)

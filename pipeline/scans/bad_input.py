@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
-from pipeline.common.lines import printable
+from pipeline.common.lines import one_line
 from pipeline.settings.scans import BadInputRule
 
 
@@ -23,6 +23,10 @@ class BadInput:
     reason: str
     count: int = 1
 
+    def __post_init__(self) -> None:
+        """Put the reason on one line: it may quote a value of a foreign file."""
+        object.__setattr__(self, "reason", " ".join(self.reason.splitlines()))
+
 
 def as_bad(file: object, error: InputError) -> BadInput:
     """Make a `BadInput` of an `InputError` about a file, without the path before its message."""
@@ -39,7 +43,7 @@ def report_bad_input(found: Sequence[BadInput], rule: BadInputRule) -> None:
         return
     for bad in found:
         verdict = "skipped" if rule == "skip" else "bad input"
-        print(printable(f"{verdict}: {bad.file}: {bad.reason}"), file=terminal.err())
+        print(one_line(f"{verdict}: {bad.file}: {bad.reason}"), file=terminal.err())
     count = sum(bad.count for bad in found)
     if rule == "fail":
         raise InputError(

@@ -19,7 +19,7 @@ from pipeline.cluster.project_key import KEY, is_sealed, key_name, seal
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.files import file_digest, write_atomically
-from pipeline.common.lines import printable
+from pipeline.common.lines import one_line
 
 TUNER = "tuner.pkl"  # a sweep that resumes writes its own before Ray reads it
 SUFFIXES = (".json", ".pkl")  # of all files from which Ray restores a sweep
@@ -99,7 +99,7 @@ def warn_of_another_project(storage: Storage, name: str) -> None:
     same = [each for each in found if each.base_name.startswith(f"{name.rpartition('-')[0]}-")]
     if same and name not in [each.base_name for each in same]:
         print(
-            f"{printable(same[0].path)}: a copy of the project with another key began this sweep; "
+            f"{one_line(same[0].path)}: a copy of the project with another key began this sweep; "
             f"a new sweep starts: to resume the old one, stop, copy that project's {KEY} here, and "
             "rerun",
             file=terminal.err(),
@@ -174,7 +174,7 @@ def _is_whole(filesystem: FileSystem, files: dict[str, FileInfo], content: dict[
 
 def _remove(filesystem: FileSystem, file: FileInfo) -> None:
     print(
-        f"{printable(file.path)}: cut short by a kill, or not sealed with this project's {KEY}, so "
+        f"{one_line(file.path)}: cut short by a kill, or not sealed with this project's {KEY}, so "
         "it is removed",
         file=terminal.err(),
     )
