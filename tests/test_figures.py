@@ -18,7 +18,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from sklearn.manifold import TSNE
 
-from pipeline.common.plots import save_figure
 from pipeline.evaluation.auc_table import auc_table
 from pipeline.evaluation.figures import (
     Colours,
@@ -32,6 +31,7 @@ from pipeline.evaluation.figures import (
     heat_colours,
 )
 from pipeline.evaluation.scores import ANOMALY, WindowScores
+from pipeline.pages.plots import save_figure
 from pipeline.scans.display import displayable
 
 GENERATOR = np.random.default_rng(0)

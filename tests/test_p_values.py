@@ -57,6 +57,11 @@ def test_above_and_below_all_normals() -> None:
     np.testing.assert_allclose(tail.p_values(np.array([-1, 0, 8, 8.1])), [1, 1, 0.2, 0.1])
 
 
+def test_a_score_that_is_not_a_number_has_no_p_value() -> None:
+    found = RightTail.of(np.arange(9.0)).p_values(np.array([np.nan, 8.0]))
+    np.testing.assert_array_equal(found, [np.nan, 0.2])
+
+
 def test_of_many_normals_the_tail_is_kept_whole_and_the_rest_nearly() -> None:
     normals = np.random.default_rng(0).normal(size=200_000)
     tail = RightTail.of(normals)

@@ -102,6 +102,15 @@ def test_a_server_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         promote(anyway=False)
 
 
+def test_a_file_that_is_no_database_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with pytest.raises(InputError, match=r"^MLflow at sqlite:.*: nothing was promoted$"):
+        promote(anyway=False)
+
+
 def test_only_what_both_measured_on_the_same_data_is_compared() -> None:
     before = Version("1", {"auc/overall": 0.5, "loss_g": 1.0}, "a")
     after = Version("2", {"auc/overall": 0.75, "first_look": 0.5, "loss_g": 2.0}, "b")

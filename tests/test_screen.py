@@ -255,7 +255,7 @@ def test_results_are_not_written_where_scans_are_looked_for(
             screened(scans, model, out)
     screened(scans / "a.png", model, "in/results")  # a single scan is not looked for
     (scans.parent / "file").touch()
-    with pytest.raises(InputError, match=r"results: got PosixPath\(.*/file'\), expected a folder"):
+    with pytest.raises(InputError, match=r"^--out: got '.*/file', expected a folder"):
         screened(scans, model, "file")
 
 
@@ -290,10 +290,15 @@ def test_a_file_that_cannot_be_read_any_more_keeps_no_verdict(
     def refuse(_: Path) -> str:
         raise PermissionError
 
+    def unreadable(path: Path) -> None:
+        raise InputError(f"{path}: cannot be read")
+
     monkeypatch.setattr("pipeline.screening.screen.file_digest", refuse)
+    monkeypatch.setattr("pipeline.screening.new_scans.read_image", unreadable)
     screener.screen()
     rows = {row["file"]: row for row in read_table(scans.parent / "out/bags.csv")}
-    assert rows["a.png"]["sha256"] == ""
+    assert (rows["a.png"]["sha256"], rows["a.png"]["reason"]) == ("", "cannot be read")
+    assert rows["a.png"]["p_value"] == rows["a.png"]["alarm"] == ""
 
 
 def test_a_single_file_is_screened(scans: Path, model: TrainedModel) -> None:

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, TEST, TRAIN, Scores
-from pipeline.common.plots import save_figure
 from pipeline.evaluation.scores import detector_without_networks
 from pipeline.models.attenuation import MAPS
 from pipeline.models.detector import Detector
 from pipeline.models.methods.granulometry.method import GranulometryScorer
 from pipeline.models.methods.granulometry.openings import RADII, STATISTICS
+from pipeline.pages.plots import save_figure
 from pipeline.patches.store import PatchStore, read_rows
 from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.display import displayable

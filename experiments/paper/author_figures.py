@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from experiments.paper.author_runs import PAPER, Run, by_case, finished_cases
 from experiments.paper.authors import EPOCHS, SHARES
 from experiments.paper.paper_tables import CASES
-from pipeline.common.plots import save_figure
+from pipeline.pages.plots import save_figure
 
 BARS = "table1-authors.png"
 LINES = "share-of-one-class.png"

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from experiments.paper.paper_tables import CASES, TABLE_1
 from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 from experiments.paper.sections import Rows, Section
-from pipeline.common.plots import save_figure
 from pipeline.evaluation.scores import ANOMALY, OVERALL, PCA
+from pipeline.pages.plots import save_figure
 
 COLUMNS = 2  # at most
 WIDTH = 0.2  # of a bar; a case has 1

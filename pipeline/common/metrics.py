@@ -46,7 +46,7 @@ class RateEstimate:
     Attributes:
         rate: the share of windows or of scans; None if there is none.
         low, high: as in `AucEstimate`.
-        scans: number of scans that it is from.
+        scans: number of scans that it is from, of those that decide it.
     """
 
     rate: float | None

@@ -70,7 +70,8 @@ class RightTail:
 
         Where no score was dropped they are those of the definition. Elsewhere the normals between
         two kept scores all count, so a p-value is never too small, and too large by less than a
-        step of the scores that are kept: n^(1/1023), 0.8% for 4,096 normals.
+        step of the scores that are kept: n^(1/1023), 0.8% for 4,096 normals. NaN has none.
         """
         reached = np.append(self.reached, 0)[np.searchsorted(self.scores, scores)]
+        reached[np.isnan(scores)] = np.nan
         return np.asarray((1 + reached) / (1 + self.count))

@@ -36,8 +36,9 @@ class BagMetrics:
 
     Attributes:
         auc: AUC of the bags with a threat against the normal bags.
-        control: the same without the windows that touch a threat. If it is not near 0.5, the
-            score tells the bags apart by something else, such as the session of scanning.
+        control: the same without the windows that touch a threat, and without bags that have no
+            other windows. If it is not near 0.5, the score tells the bags apart by something else,
+            such as the session of scanning.
         detection_rate: share of the bags with a threat that raise an alarm.
         false_alarm_rate: share of the normal bags that do.
         first_look: by k of `TOP_WINDOWS`, the share of the bags with a threat in which one of the k

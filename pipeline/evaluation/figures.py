@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
 from pipeline.common.names import Patches
-from pipeline.common.plots import new_figure, save_figure
 from pipeline.evaluation.auc_table import AucTable
 from pipeline.evaluation.curves import roc
 from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
+from pipeline.pages.plots import new_figure, save_figure
 from pipeline.scans.display import displayable
 
 OUTLINE = "#00d0ff"  # of threats

@@ -24,7 +24,7 @@ from pipeline.settings.methods import WITHOUT_NETWORKS, MethodName
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.windows import WindowRule
 
-MODEL_FORMAT = 6
+MODEL_FORMAT = 7
 
 HEAD_LABELS = "labels of {} bags used (model.head)"
 

@@ -1,4 +1,4 @@
-"""HTML pages, each in one file with its pictures, which need no network.
+"""HTML pages, each in one file with its pictures, which need no network; plots of matplotlib.
 
 May import: common.
 """

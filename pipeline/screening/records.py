@@ -154,7 +154,7 @@ def begin(folder: Path, about: Mapping[str, str]) -> None:
     Raises:
         InputError: the folder holds the results of another model, or other files; or it is a file.
     """
-    require(folder.is_dir() or not folder.exists(), "the folder of the results", folder, "a folder")
+    require(folder.is_dir() or not folder.exists(), "--out", str(folder), "a folder")
     if holds_others(folder, about):
         raise InputError(
             f"{folder}: holds the results of another model, folder or version of SkipScan: choose "

@@ -1,4 +1,4 @@
 """The search for loss weights and latent size, on Ray Tune.
 
-May import: cluster, common, models, patches, settings, tracking, training.
+May import: cluster, common, models, pages, patches, settings, tracking, training.
 """

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from optuna.visualization import matplotlib as drawn
 
-from pipeline.common.plots import new_figure, save_figure
+from pipeline.pages.plots import new_figure, save_figure
 from pipeline.settings.search_space import Value
 from pipeline.sweeps.results import SweepResult, TrialResult, TrialState
 

@@ -136,7 +136,7 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
     return TrialResult(
         trial,
         # Those of the best epoch: pbt changes a trial's settings between epochs.
-        {name: type(v)(best.get(f"config/{name}", v)) for name, v in settings.items()},
+        {name: _number(best.get(f"config/{name}", value)) for name, value in settings.items()},
         objective=float(best[OBJECTIVE]),
         state="failed" if result.error else "finished" if done == epochs else "stopped",
         epochs=done,
@@ -146,6 +146,11 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
         reason=reason,
         curve=curve[names].astype(float).to_dict("records"),
     )
+
+
+def _number(value: float) -> int | float:
+    """Return a number of a column that pandas may have made floats: 2.0 is the choice 2."""
+    return int(value) if float(value).is_integer() else float(value)
 
 
 def _curve_names(metrics: Iterable[str]) -> list[str]:

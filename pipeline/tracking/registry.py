@@ -9,6 +9,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.common.errors import InputError, first_line
 from pipeline.common.lines import masked
@@ -66,12 +67,15 @@ def promote(*, anyway: bool) -> str:
         InputError: there is no candidate, its AUC over all classes is lower than the champion's, or
             MLflow fails.
     """
-    client = Tracker(tracking_uri()).client()
     try:
-        candidate, champion = (_version(client, alias) for alias in (CANDIDATE, CHAMPION))
-    except MlflowException as error:
-        where = masked(f"MLflow at {tracking_uri()}")
-        raise InputError(f"{where}: {first_line(error)}: nothing was promoted") from None
+        return _promote(Tracker(tracking_uri()).client(), anyway=anyway)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        where = masked(f"MLflow at {tracking_uri()}: {first_line(error)}")
+        raise InputError(f"{where}: nothing was promoted") from None
+
+
+def _promote(client: MlflowClient, *, anyway: bool) -> str:
+    candidate, champion = (_version(client, alias) for alias in (CANDIDATE, CHAMPION))
     if candidate is None:
         raise InputError(f"MLflow has no version of {REGISTERED}: run `dvc repro` first")
     text = comparison(champion, candidate)

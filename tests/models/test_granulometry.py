@@ -100,7 +100,7 @@ def test_pixels_survive_the_way_to_a_tensor_and_back() -> None:
 
 
 def test_the_score_is_the_mean_of_minus_log_p_by_a_slow_count() -> None:
-    """Of windows that are among the normals, so that no count is interpolated."""
+    """Of windows that are among the normals: each count has the window itself."""
     normals = windows(range(60))
     judged = normals[20:30]
     detector = fitted_detector(SHAPE, {}, SETTINGS, [normals[:20], normals[20:]])
