@@ -5,6 +5,7 @@ import os
 import pickle
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path, PurePath
 
 import pytest
@@ -50,15 +51,16 @@ def trial_runs(folder: Path) -> list[Run]:
 
 
 def trials_in_snapshot(folder: Path) -> set[str]:
-    """The trials that Ray Tune has written down as ended, from which it goes on."""
+    """The trials that ended by a sealed snapshot, from which a sweep resumes."""
     ended: set[str] = set()
-    for path in folder.glob("ray/tune-*/experiment_state-*.json"):
-        text = path.read_text()
-        # Ray overwrites it in place, so it may be met half written: then it says nothing yet.
-        for trial, _ in json.loads(text)["trial_data"] if text.endswith("}") else ():
-            fields = json.loads(trial)
-            if fields["status"] == "TERMINATED":
-                ended.add(str(fields["trial_id"]))
+    for seal in folder.glob("ray/tune-*/*.seal"):
+        # Ray overwrites files in place, so one may be met half written, or without its new seal.
+        sealed = seal.read_text()
+        for name, digest in json.loads(sealed)["files"].items() if sealed.endswith("}") else ():
+            content = seal.with_name(name).read_bytes()
+            if name.startswith("experiment_state") and sha256(content).hexdigest() == digest:
+                trials = [json.loads(trial) for trial, _ in json.loads(content)["trial_data"]]
+                ended |= {t["trial_id"] for t in trials if t["status"] == "TERMINATED"}
     return ended
 
 
