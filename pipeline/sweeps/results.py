@@ -43,7 +43,8 @@ class TrialResult:
         trial: Ray Tune's id of the trial; part of the name of its MLflow run.
         settings: the trial's value of each searched setting.
         objective: objective of the best epoch; None if the trial completed no epoch.
-        state: ``finished`` all epochs, ``stopped`` early by the scheduler, or ``failed``.
+        state: ``finished`` all epochs, ``stopped`` early by the scheduler (by pbt: it took over the
+            network of a trial that had finished), or ``failed``.
         epochs: number of completed epochs.
         training_seconds: seconds in training steps, a part of `ended` - `started`.
         started, ended: seconds since the sweep's first trial began.

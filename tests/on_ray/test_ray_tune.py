@@ -150,8 +150,10 @@ def test_trials_that_take_over_one_another(
 ) -> None:
     run_here("pbt", patches, tmp_path)
     trials = json.loads((tmp_path / "trials.json").read_text())["trials"]
-    assert [trial["state"] for trial in trials] == ["finished"] * 2
-    assert all(trial["epochs"] == 3 for trial in trials)
+    ended = {(trial["state"], trial["epochs"]) for trial in trials}
+    assert ("finished", 3) in ended
+    # A trial that takes over the network of one that has finished has no epoch left of its own.
+    assert ended <= {("finished", 3), ("stopped", 1), ("stopped", 2)}
     for trial in trials:
         values = trial["settings"]
         assert 4 <= values["lambda_con"] <= 400
