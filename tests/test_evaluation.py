@@ -23,7 +23,7 @@ from pipeline.evaluation.auc_table import (
 )
 from pipeline.evaluation.bag_metrics import MeasuredBags, measure_all
 from pipeline.evaluation.bags import scored_bags, tails_of
-from pipeline.evaluation.curves import histogram_rows, roc, roc_rows
+from pipeline.evaluation.curves import histogram, histogram_rows, roc, roc_rows
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import write_figures, write_report
@@ -326,16 +326,24 @@ def test_curves_have_200_points_and_the_areas_of_the_table() -> None:
 def test_histograms_are_of_the_scores_of_each_kind() -> None:
     rows = list(histogram_rows(small_test()))
     assert [row["class"] for row in rows] == ["normal"] * 50 + ["abnormal"] * 50
-    middles = np.linspace(0.1, 0.9, 51)[:-1] + 0.008
+    low, high = np.percentile([0.1, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6], [0.1, 99.9])
+    edges = np.linspace(low, high, 51)
+    middles = (edges[1:] + edges[:-1]) / 2
     np.testing.assert_allclose([row["anomaly_score"] for row in rows], np.tile(middles, 2))
     found: dict[str, list[float]] = {"normal": [], "abnormal": []}
     for row in rows:
         if row["density"]:
             found[row["class"]].append(row["anomaly_score"])
-    np.testing.assert_allclose(found["normal"], [0.1, 0.2, 0.4, 0.6], atol=0.0081)
-    np.testing.assert_allclose(found["abnormal"], [0.3, 0.5, 0.9], atol=0.0081)
+    np.testing.assert_allclose(found["normal"], [0.1, 0.2, 0.4, 0.6], atol=0.01)
+    np.testing.assert_allclose(found["abnormal"], [0.3, 0.5, 0.9], atol=0.01)
     normal = WindowScores(np.array(["normal"] * 3), np.array(["a"] * 3), {ANOMALY: np.arange(3.0)})
     assert {row["class"] for row in histogram_rows(normal)} == {"normal"}
+
+
+def test_a_histogram_of_equal_scores_is_one_bin() -> None:
+    test = WindowScores(np.array(["normal"] * 3), np.array(["a"] * 3), {ANOMALY: np.full(3, 0.5)})
+    edges, densities = histogram(test)
+    assert densities["normal"].max() * (edges[1] - edges[0]) == pytest.approx(1)
 
 
 def test_every_patch_is_scored_by_the_model_and_without_it(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +15,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.text import Text
 from sklearn.manifold import TSNE
 
@@ -124,19 +125,20 @@ def test_the_histogram_has_abnormal_scores_to_the_right_and_the_threshold(tmp_pa
     test = shifted_scores()
     figure = draw_histogram(tmp_path / "histogram.png", test, 0.75, COLOURS)
     (axes,) = figure.axes
-    bars = [cast(Rectangle, bar) for bar in axes.patches]
-    low, high = np.percentile(test.scores[ANOMALY], [0.1, 99.9]).tolist()
-    lefts = np.linspace(low, high, 60)[:-1]
-    np.testing.assert_allclose([bar.get_x() for bar in bars], np.tile(lefts, 2))
-    for name, colour, mask in (
-        ("normal", COLOURS.normal, test.normal),
-        ("abnormal", COLOURS.abnormal, ~test.normal),
+    bars = [cast(StepPatch, bar) for bar in axes.patches]
+    assert len(bars) == 2
+    low, high = np.percentile(test.scores[ANOMALY], [0.1, 99.9])
+    for bar, colour, mask in zip(
+        bars, (COLOURS.normal, COLOURS.abnormal), (test.normal, ~test.normal), strict=True
     ):
-        of_kind = [bar for bar in bars if bar.get_facecolor() == to_rgba(colour, 0.6)]
-        areas = np.array([bar.get_width() * bar.get_height() for bar in of_kind])
-        middles = [bar.get_x() + bar.get_width() / 2 for bar in of_kind]
-        assert areas.sum() == pytest.approx(1), name
-        assert areas @ middles == pytest.approx(test.scores[ANOMALY][mask].mean(), abs=0.1), name
+        density, edges, base = bar.get_data()
+        assert (bar.get_facecolor(), bar.get_fill(), base) == (to_rgba(colour, 0.6), True, 0)
+        np.testing.assert_allclose(edges, np.linspace(low, high, 51))
+        scores = test.scores[ANOMALY][mask]
+        counts = [np.sum((scores >= left) & (scores < right)) for left, right in pairwise(edges)]
+        counts[0] += np.sum(scores < low)
+        counts[-1] += np.sum(scores >= high)
+        np.testing.assert_allclose(density, counts / np.diff(edges) / len(scores))
     threshold = axes.lines[0]
     assert np.asarray(threshold.get_xdata()).tolist() == [0.75, 0.75]
     assert (threshold.get_color(), threshold.get_linestyle()) == ("0.2", "--")

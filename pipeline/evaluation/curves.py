@@ -33,14 +33,31 @@ def roc_rows(test: WindowScores, classes: tuple[str, ...]) -> Iterator[dict[str,
             yield {"class": name, "false_positive_rate": float(x), "true_positive_rate": float(y)}
 
 
-def histogram_rows(test: WindowScores) -> Iterator[dict[str, Any]]:
-    """Yield Figure 5 as rows: density of the scaled anomaly score, normal and abnormal patches."""
+def histogram(test: WindowScores) -> tuple[Scores, dict[str, Scores]]:
+    """Return Figure 5: bins of the scaled anomaly score, and the density of each kind of patch.
+
+    The first and the last bin also hold the 0.1% of the scores beyond them.
+
+    Returns:
+        (BINS + 1,) the edges of the bins, and (BINS,) densities by kind, normal or abnormal; a kind
+        without patches is left out.
+    """
     scores = test.scores[ANOMALY]
-    edges = np.histogram_bin_edges(scores, BINS)
-    for name, mask in ((NORMAL, test.normal), ("abnormal", ~test.normal)):
-        if not mask.any():
-            continue
-        density, _ = np.histogram(scores[mask], edges, density=True)
-        for left, right, value in zip(edges, edges[1:], density, strict=False):
-            middle = float((left + right) / 2)
-            yield {"class": name, "anomaly_score": middle, "density": float(value)}
+    low, high = np.percentile(scores, [0.1, 99.9]) if len(scores) else (0, 1)
+    edges = np.histogram_bin_edges(scores, BINS, (low, high))
+    kinds = {NORMAL: test.normal, "abnormal": ~test.normal}
+    clipped = scores.clip(edges[0], edges[-1])
+    return edges, {
+        kind: np.histogram(clipped[mask], edges, density=True)[0]
+        for kind, mask in kinds.items()
+        if mask.any()
+    }
+
+
+def histogram_rows(test: WindowScores) -> Iterator[dict[str, Any]]:
+    """Yield Figure 5 as rows, one per kind of patch and bin, with the middle of the bin."""
+    edges, densities = histogram(test)
+    middles = (edges[:-1] + edges[1:]) / 2
+    for kind, density in densities.items():
+        for middle, value in zip(middles, density, strict=True):
+            yield {"class": kind, "anomaly_score": float(middle), "density": float(value)}

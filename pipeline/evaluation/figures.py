@@ -17,9 +17,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from pipeline.common.names import Patches
+from pipeline.common.names import NORMAL, Patches
 from pipeline.evaluation.auc_table import AucTable
-from pipeline.evaluation.curves import roc
+from pipeline.evaluation.curves import histogram, roc
 from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
 from pipeline.pages.plots import new_figure, save_figure
 from pipeline.scans.display import displayable
@@ -106,15 +106,10 @@ def draw_roc(path: Path, test: WindowScores, table: AucTable, threshold: float) 
 def draw_histogram(path: Path, test: WindowScores, threshold: float, colours: Colours) -> Figure:
     """Draw Figure 5: histogram of the scaled anomaly scores of the test patches."""
     figure, axes = new_figure(6.0, 3.8)
-    scores = test.scores[ANOMALY]
-    low, high = np.percentile(scores, [0.1, 99.9])
-    bins = np.linspace(low, high, 60)
-    kinds = (("normal", test.normal, colours.normal), ("abnormal", ~test.normal, colours.abnormal))
-    for name, mask, colour in kinds:
-        if mask.any():
-            axes.hist(
-                scores[mask], bins.tolist(), density=True, alpha=0.6, color=colour, label=name
-            )
+    edges, densities = histogram(test)
+    for kind, density in densities.items():
+        colour = colours.normal if kind == NORMAL else colours.abnormal
+        axes.stairs(density, edges, fill=True, alpha=0.6, color=colour, label=kind)
     axes.axvline(threshold, color="0.2", linewidth=1, linestyle="--", label="stored threshold")
     axes.set(xlabel="anomaly score, scaled (Eq. 6)", ylabel="density")
     axes.set_title("Anomaly scores of the test windows", fontsize=11)
