@@ -22,6 +22,7 @@ from pipeline.scans.sources.folders import list_files
 from pipeline.screening.new_scans import ScanJob, without_annotations
 from pipeline.screening.records import (
     ABOUT,
+    NOTHING_SCREENED,
     TABLE,
     ScreenedFile,
     about_of,
@@ -57,7 +58,7 @@ def main() -> None:
     if given.folder == NO_FOLDER:
         shutil.rmtree(SCREENED, ignore_errors=True)
         SCREENED.mkdir(parents=True)
-        write_json(SCREENED / ABOUT, {"folder": None})  # DVC warns of an output that is empty
+        write_json(SCREENED / ABOUT, NOTHING_SCREENED)  # DVC warns of an output that is empty
         said = f"screen.folder is {NO_FOLDER}, no folder of new scans: nothing is screened"
         print(said, file=terminal.out())
         return
@@ -100,7 +101,9 @@ def options_of(folder: Path, rate: float, annotated: bool, workers: int) -> Opti
     """Return the options of a screening; params.yaml tells the format of annotations."""
     source, reading = None, dict[str, Any]()
     if annotated:
-        require(folder.is_dir(), "annotated", str(folder), "a folder")
+        require(
+            folder.is_dir(), "the folder of annotated scans", str(folder), "a folder that exists"
+        )
         registry = import_module("pipeline.scans.sources.registry")
         scans = load_settings().scans
         source, reading = registry.open_folder(scans, folder), reading_settings(scans)
@@ -126,8 +129,9 @@ def warn_if_rate_too_low(model: TrainedModel, rate: float) -> None:
     bags, least = model.tails.bags.count, least_rate(model.tails.bags.count)
     if rate < least:
         print(
-            f"no bag can raise an alarm at {rate:g}: the model's {bags} validation bags allow "
-            f"{rounded_up(least)} at the least: ask for more, or validate on more bags",
+            f"no bag can raise an alarm at the false-alarm rate {rate:g}: the model's {bags} "
+            f"validation bags allow {rounded_up(least)} at the least: ask for a higher rate, or "
+            "train again with more normal scans",
             file=terminal.err(),
         )
 

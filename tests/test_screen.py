@@ -18,7 +18,7 @@ from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import fitted, heat_layer, heat_levels, page_pictures, under_heat
 from pipeline.scans.images import read_image
 from pipeline.screening.new_scans import NewScan
-from pipeline.screening.records import ScreenedFile, about_of
+from pipeline.screening.records import ScreenedFile, about_of, begin
 from pipeline.screening.scan_screener import ScanScreener
 from pipeline.screening.screen import FolderScreener, Options, Screening
 from pipeline.screening.screener import Screener
@@ -356,8 +356,8 @@ def test_a_rate_that_cannot_be_promised_and_bad_files_are_said(
     assert out[0] == "0 of 3 bags raise an alarm"
     promise, bad, *_ = err
     assert promise == (
-        "no bag can raise an alarm at 0.1: the model's 4 validation bags allow 0.200 at the least: "
-        "ask for more, or validate on more bags"
+        "no bag can raise an alarm at the false-alarm rate 0.1: the model's 4 validation bags "
+        "allow 0.200 at the least: ask for a higher rate, or train again with more normal scans"
     )
     assert bad.startswith(f"bad input: {scans}/cut.png: cannot be read: ")
     assert error == "1 bad file, named above; all others are screened: mend or remove it"
@@ -482,6 +482,9 @@ def test_without_new_scans_the_stage_says_so_and_leaves_no_results(
         path.name: json.loads(path.read_text()) for path in (project / "results/screen").iterdir()
     }
     assert left == {"screening.json": {"folder": None}}
+    about = {"model": "m", "folder": "in", "code": "c"}
+    begin(project / "results/screen", about)  # as the command, which follows the stage
+    assert json.loads((project / "results/screen/screening.json").read_text()) == about
     set_folder("in")
     main()
     assert "bags.csv" in {path.name for path in (project / "results/screen").iterdir()}

@@ -30,7 +30,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
         InputError: the file is missing, incomplete, or holds more than plain data.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file: run `dvc repro train`")
+        raise InputError(f"{path}: no such file: run `dvc repro train`, or name another model")
     return parse_tensors(path.read_bytes(), str(path))
 
 

@@ -45,8 +45,9 @@ def report_bad_input(found: Sequence[BadInput], rule: BadInputRule) -> None:
         verdict = "skipped" if rule == "skip" else "bad input"
         print(one_line(f"{verdict}: {bad.file}: {bad.reason}"), file=terminal.err())
     count = sum(bad.count for bad in found)
+    files, them = ("bad file", "it") if count == 1 else ("bad files", "them")
     if rule == "fail":
         raise InputError(
-            f"{count} bad files, named above: mend or remove them, or set scans.bad_input to skip"
+            f"{count} {files}, named above: mend or remove {them}, or set scans.bad_input to skip"
         )
-    print(f"skipped {count} bad files", file=terminal.err())
+    print(f"skipped {count} {files}", file=terminal.err())

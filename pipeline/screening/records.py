@@ -18,6 +18,7 @@ from pipeline.screening.screener import Look
 RECORDS = "bags.jsonl"
 TABLE = "bags.csv"
 ABOUT = "screening.json"  # the model, the scans and the software whose results a folder holds
+NOTHING_SCREENED = {"folder": None}  # of the stage `screen` without new scans
 # The code that decides the results of a bag.
 DECIDING = (
     "pipeline.common.p_values",
@@ -143,7 +144,10 @@ def holds_others(folder: Path, about: Mapping[str, str]) -> bool:
     """Whether a folder holds results of another model, of other scans, or of other code."""
     path = folder / ABOUT
     try:
-        return path.exists() and json.loads(path.read_text(encoding="utf-8")) != about
+        return path.exists() and json.loads(path.read_text(encoding="utf-8")) not in (
+            about,
+            NOTHING_SCREENED,
+        )
     except ValueError:
         return True
 

@@ -155,8 +155,10 @@ class TuneSettings(WorkerResources):
             got = f"{self.sampler}, {self.epochs} epochs, {self.workers} workers"
             expected = "sampler random, 2 epochs or more and 1 worker for pbt"
             require(alone, "scheduler", got, expected)
-            fixed = all(name in MUTABLE or _one_choice(v) for name, v in self.space.items())
-            require(fixed, "space", sorted(self.space), f"only {MUTABLE} to vary under pbt")
+            fixed = [name for name in self.space if name not in MUTABLE]
+            wrong = [name for name in fixed if not _one_choice(self.space[name])]
+            expected = f"one choice for each under pbt, which changes {', '.join(MUTABLE)} alone"
+            require(not wrong, "space", wrong, expected)
         if self.sampler == "grid":
             ranges = [name for name, v in self.space.items() if not isinstance(v, Choices)]
             require(not ranges, "space", ranges, "choices for every setting under sampler grid")
@@ -183,10 +185,10 @@ class TrainBlock(WorkerResources):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in LOSS_NAMES:
+        for name in LAMBDAS:
             value = getattr(self, name)
             right = value in (FROM_SWEEP, FROM_METHOD) or 0 <= value < float("inf")
-            require(right, name, value, "a finite number, 0 or more, sweep, or a lambda's method")
+            require(right, name, value, "a finite number, 0 or more, sweep or method")
         right = self.latent_dim == FROM_SWEEP or self.latent_dim >= 1
         require(right, "latent_dim", self.latent_dim, "1 or more, or sweep")
         require(self.epochs >= 0, "epochs", self.epochs, "0 or more")

@@ -64,14 +64,19 @@ class FaultFinder:
             max(faults, key=lambda fault: len(fault["loc"])),
         )
         unknown = first["type"] in UNKNOWN
-        others = [f for f in faults if f is not first and not (unknown and f["type"] in MISSING)]
-        more = f" (and {len(others)} more)" if others else ""
-        return f"{self._described(first)}{more}"
+        places = {tuple(_place(f)) for f in faults if not (unknown and f["type"] in MISSING)}
+        more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
+        same = [fault for fault in faults if _place(fault) == _place(first)]
+        return f"{self._described(first, same)}{more}"
 
-    def _described(self, fault: Mapping[str, Any]) -> str:
-        """Return the file, the parameter, the fault and the remedy."""
-        kind, got = fault["type"], fault["input"]
-        place = [str(part) for part in fault["loc"] if not _is_type(str(part))]
+    def _described(self, fault: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> str:
+        """Return the file, the parameter, the fault and the remedy.
+
+        Args:
+            fault: the fault that explains most.
+            same: all faults of that parameter, one for each type that was tried.
+        """
+        kind, got, place = fault["type"], fault["input"], _place(fault)
         if kind == "value_error":  # our own, which starts with the parameter's name
             said = str(fault["ctx"]["error"])
             names = said.partition(":")[0].split(".")
@@ -80,13 +85,12 @@ class FaultFinder:
             block = place[: -2 if place[-1] == "[key]" else -1]
             where = f"{'.'.join(block)}: " if block else ""
             return f"{self.of_params}{where}got the key {got!r}, expected a word: quote it"
-        what = f"{fault['msg']}, got {got!r}"
+        expected = " or ".join(dict.fromkeys(_expected(each) for each in same))
+        what = f"got {got!r}, expected {expected}"
         if kind in UNKNOWN:
             what = f"unknown parameter: {self._advice(place)}"
         elif kind in MISSING:
             what = "missing: give it a value, or null where the preset has one"
-        elif kind == "dataclass_type":
-            what = f"got {got!r}, expected a block of parameters"
         return f"{self._file(place)}{'.'.join(place)}: {what}"
 
     def _file(self, place: Sequence[str]) -> str:
@@ -105,6 +109,18 @@ class FaultFinder:
         elsewhere = [f"{other}.{name}" for other, names in blocks.items() if name in names]
         found = [".".join([*block, near[0]])] if near else elsewhere
         return f"did you mean {found[0]}?" if found else "remove it or correct its name"
+
+
+def _expected(fault: Mapping[str, Any]) -> str:
+    """Return the values that one type allows, from pydantic's message."""
+    if fault["type"] == "dataclass_type":
+        return "a block of parameters"
+    return str(fault["msg"]).removeprefix("Input should be ").partition(", unable to parse")[0]
+
+
+def _place(fault: Mapping[str, Any]) -> list[str]:
+    """Return the names of the block and the parameter, without the types that were tried."""
+    return [str(part) for part in fault["loc"] if not _is_type(str(part))]
 
 
 def _is_type(part: str) -> bool:

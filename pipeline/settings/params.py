@@ -90,10 +90,10 @@ class Settings:
             require(False, "tune.trials", 0, expected)
 
     def _require_epochs(self) -> None:
-        """Refuse to train a method that has nothing to train, and not to train another one."""
+        """Require no epochs and trials of a method without networks, and an epoch of others."""
         method, epochs, trials = self.model.method, self.train.epochs, self.tune.trials
         if method not in WITHOUT_NETWORKS:
-            require(epochs >= 1, "train.epochs", epochs, "1 or more")
+            require(epochs >= 1, "train.epochs", epochs, f"1 or more, since {method} is trained")
             return
         for name, value in (("tune.trials", trials), ("train.epochs", epochs)):
             expected = f"0, since {method} trains nothing: preset best has its values"

@@ -54,7 +54,10 @@ def download_model(address: str, folder: Path) -> Path:
         place = address if address.startswith("models:/") else _model_of_run(address)
         return Path(download_artifacts(artifact_uri=f"{place}/{WEIGHTS}", dst_path=str(folder)))
     except (MlflowException, OSError) as error:
-        raise InputError(f"{address}: {first_line(error)}: expected a model in MLflow") from None
+        raise InputError(
+            f"{address}: {first_line(error)}: expected a model in MLflow: `make mlflow` "
+            "shows the models, and `skipscan promote` names the champion"
+        ) from None
 
 
 def promote(*, anyway: bool) -> str:

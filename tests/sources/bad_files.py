@@ -26,8 +26,8 @@ def assert_one_bad(
     report_bad_input(bad, "skip")
     line, count = capsys.readouterr().err.splitlines()
     assert line.startswith(f"skipped: {file}: ")
-    assert count == "skipped 1 bad files"
-    with pytest.raises(InputError, match="1 bad files, named above"):
+    assert count == "skipped 1 bad file"
+    with pytest.raises(InputError, match="1 bad file, named above"):
         report_bad_input(bad, "fail")
     assert capsys.readouterr().err.splitlines() == [line.replace("skipped", "bad input", 1)]
     for reason in reasons:

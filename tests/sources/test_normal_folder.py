@@ -62,7 +62,7 @@ def test_a_set_with_labels_is_not_taken_for_normal(
 
 def test_an_image_with_a_mask_is_bad(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     files = {**in_folder("normal"), "threat/t.png": None, "masks/t.png": None}
-    with pytest.raises(InputError, match="1 bad files, named above"):
+    with pytest.raises(InputError, match="1 bad file, named above"):
         stage(files, source="folder", classes={})
     assert "set/threat/t.png: no labels that are read, but set/masks/t.png has its name" in (
         capsys.readouterr().err

@@ -185,7 +185,7 @@ def test_labels_of_another_format_are_named(
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {**in_folder("images"), "labels/normal0.txt": GUN, "voc/normal1.xml": GUN_XML}
-    with pytest.raises(InputError, match="1 bad files"):
+    with pytest.raises(InputError, match="1 bad file"):
         stage({**files, "data.yaml": NAMES})
     expected = (
         "set/images/normal1.png: no labels that are read, but set/voc/normal1.xml has its name"
@@ -223,7 +223,7 @@ def test_a_triangle_is_a_triangle(stage: Stage) -> None:
 def test_a_line_that_fits_no_form_is_named(
     stage: Stage, capsys: pytest.CaptureFixture[str], line: str, reason: str
 ) -> None:
-    with pytest.raises(InputError, match="1 bad files"):
+    with pytest.raises(InputError, match="1 bad file"):
         stage({**in_folder("."), "a.png": None, "a.txt": line, "data.yaml": NAMES})
     assert "bad input: set/a.txt: line 1: " in (text := capsys.readouterr().err)
     assert reason in text
@@ -275,7 +275,7 @@ def test_a_picture_of_a_format_that_is_not_read_is_named(
     stage: Stage, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     files = {**in_folder("normal"), "gun/0": content, "gun/1.png": None}
-    with pytest.raises(InputError, match="1 bad files"):
+    with pytest.raises(InputError, match="1 bad file"):
         stage(files, source="class_folders", classes={"normal": "normal", "gun": "gun"})
     assert "bad input: set/gun/0: not a format that is read" in capsys.readouterr().err
 
@@ -394,7 +394,7 @@ def test_labels_of_another_size_are_bad_by_the_same_words(
     stage: Stage, capsys: pytest.CaptureFixture[str], source: str, files: Mapping[str, Content]
 ) -> None:
     classes = {"masks": {1: "gun"}, "mvtec": {}}.get(source, {"gun": "gun"})
-    with pytest.raises(InputError, match="1 bad files"):
+    with pytest.raises(InputError, match="1 bad file"):
         stage(files, source=source, classes=classes)
     assert SIZES in capsys.readouterr().err
 
@@ -542,7 +542,7 @@ def test_the_number_of_channels_is_that_of_most_scans(
     usual = 4 - odd
     files: dict[str, Content] = {f"images/b{n}.png": noise(n, usual) for n in range(7)}
     files |= {"images/a.png": noise(99, odd), "data.yaml": NAMES}
-    with pytest.raises(InputError, match="1 bad files"):
+    with pytest.raises(InputError, match="1 bad file"):
         stage(files, classes={})
     reason = f"set/images/a.png: {odd} channels, but 7 of 8 scans have {usual}"
     assert reason in capsys.readouterr().err
