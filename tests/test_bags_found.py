@@ -18,6 +18,7 @@ from pipeline.evaluation.bag_metrics import (
     average_precision,
     measure,
     measure_all,
+    share_of_bags,
 )
 from pipeline.evaluation.bags import BINS, ScoredBag, _pixel_counts, scored_bags
 from pipeline.evaluation.inputs import EvaluationInputs
@@ -68,6 +69,20 @@ def test_the_tail_of_bags_is_of_the_validation_bags() -> None:
     p_values = tails.windows.p_values(scores)
     expected = sorted(bag_score(p_values[ids == name]) for name in "ab")
     np.testing.assert_allclose(tails.bags.scores, expected)
+
+
+def test_a_share_of_bags_has_wilsons_interval() -> None:
+    found = share_of_bags(np.array([True] * 7 + [False]))
+    z, share = 1.959963984540054, 7 / 8
+    middle = (share + z**2 / 16) / (1 + z**2 / 8)
+    half = z * np.sqrt(share * (1 - share) / 8 + z**2 / 256) / (1 + z**2 / 8)
+    assert (found.rate, found.scans) == (share, 8)
+    assert [found.low, found.high] == pytest.approx([middle - half, middle + half])
+    all_of_five, none_of_five = share_of_bags(np.full(5, True)), share_of_bags(np.full(5, False))
+    assert all_of_five.low == pytest.approx(1 / (1 + z**2 / 5))
+    assert none_of_five.high == pytest.approx(1 - 1 / (1 + z**2 / 5))
+    assert share_of_bags(np.full(4, True)) == RateEstimate(1, None, None, 4)
+    assert share_of_bags(np.full(0, True)) == RateEstimate(None, None, None, 0)
 
 
 def test_bags_are_measured() -> None:

@@ -385,7 +385,10 @@ def test_figures_get_the_scaled_threshold_and_the_colours(
 
     for name in ("roc", "histogram", "tsne", "exemplars", "scans"):
         listen(name)
-    for name in ("pick_features", "pick_exemplars", "pick_scans"):
+    features = {"different": np.arange(4.0).reshape(2, 2), "equal": np.ones((2, 2))}
+    used = iter(features.values())
+    monkeypatch.setattr(report, "pick_features", lambda *_: (next(used), np.array([True, False])))
+    for name in ("pick_exemplars", "pick_scans"):
         monkeypatch.setattr(report, name, lambda *_: (1, 2))
     calibration = Calibration(minimum=1, maximum=5, threshold=3, false_alarm_rate=0.05)
     inputs = EvaluationInputs(
@@ -399,6 +402,12 @@ def test_figures_get_the_scaled_threshold_and_the_colours(
     assert told["roc"][-1] == told["histogram"][2] == 0.5
     colours = told["histogram"][3]
     assert (colours.normal, colours.abnormal) == ("blue", "red")
+    assert told["tsne"][1] is features["different"]
+    told.clear()
+    at_the_least = replace(inputs, calibration=replace(calibration, threshold=1))
+    write_figures(tmp_path / "f", at_the_least, test, auc_table(test, (), 5, 0), settings)
+    # Equal features have no distances, and no score can be divided by a threshold of 0.
+    assert set(told) == {"roc", "histogram", "exemplars"}
 
 
 def test_the_method_without_networks_scores_dark_windows_high(patches: Path) -> None:

@@ -149,6 +149,12 @@ def test_the_histogram_has_abnormal_scores_to_the_right_and_the_threshold(tmp_pa
     assert size(figure) == [6, 3.8]
 
 
+def test_t_sne_of_one_feature_is_drawn(tmp_path: Path) -> None:
+    features = np.arange(8, dtype=np.float32)[:, None]
+    figure = draw_tsne(tmp_path / "tsne.png", features, features[:, 0] > 3, COLOURS, seed=0)
+    assert [len(np.asarray(c.get_offsets())) for c in figure.axes[0].collections] == [4, 4]
+
+
 def test_t_sne_shows_each_kind_in_its_colour(tmp_path: Path) -> None:
     """Two kinds far from each other stay apart."""
     normal = np.arange(40) % 4 > 0

@@ -96,6 +96,25 @@ def test_resumed_equals_uninterrupted(
     assert same(resumed, whole)
 
 
+def test_networks_taken_over_are_trained_at_the_own_learning_rate(
+    patches: Path, validation: Validation
+) -> None:
+    settings = replace(TRAIN, epochs=4)
+    _, reports = run(patches, validation, settings)
+    halfway = copy.deepcopy(reports[1][1])
+    own = replace(settings, model=replace(MODEL, learning_rate=1e-5))
+    state, _ = run(patches, validation, own, resume=halfway)
+    rates = [metrics["learning_rate"] for metrics in state["history"]]
+    assert rates == [MODEL.learning_rate] * 2 + [1e-5, 0.5e-5]
+    assert not same(state["model"]["networks"], reports[-1][1]["model"]["networks"])
+
+
+def test_scores_that_are_no_numbers_stop_the_training(patches: Path) -> None:
+    criterion = cast(Validation, lambda _: {IMPLANT_AUC: 0.5, "validation_residual": np.nan})
+    with pytest.raises(TrainingDivergedError, match=r"^validation_residual is nan in epoch 1: "):
+        run(patches, criterion)
+
+
 def test_training_lowers_the_contextual_loss(patches: Path, validation: Validation) -> None:
     settings = TrainSettings(MODEL, TRAIN.losses, 6, seed=0)
     state, _ = run(patches, validation, settings)

@@ -41,11 +41,11 @@ class AucEstimate:
 
 @dataclass(frozen=True)
 class RateEstimate:
-    """A share or a mean, 0 to 1, with its 95% bootstrap interval.
+    """A share or a mean, 0 to 1, with its 95% interval.
 
     Attributes:
         rate: the share of windows or of scans; None if there is none.
-        low, high: as in `AucEstimate`.
+        low, high: ends of the 95% interval; None for fewer than `MIN_SCANS` scans.
         scans: number of scans that it is from, of those that decide it.
     """
 
@@ -110,15 +110,9 @@ def rate_by_scan(
         samples: number of resamples, each of as many scans as there are.
         seed: seed of the resampling.
     """
-    if len(flags) == 0:
-        return RateEstimate(None, None, None, 0)
-    names, scan = np.unique(scan_ids, return_inverse=True)
-    low = high = None
-    if len(names) >= MIN_SCANS:
-        draws = _draws(len(names), samples, seed)
-        flagged, windows = (draws @ np.bincount(scan, weights) for weights in (flags, None))
-        low, high = interval(flagged / windows)
-    return RateEstimate(float(flags.mean()), low, high, len(names))
+    _, scan = np.unique(scan_ids, return_inverse=True)
+    parts = np.stack([np.bincount(scan, flags), np.bincount(scan)], axis=1).astype(np.float64)
+    return estimate_by_scan(parts, lambda total: total[0] / total[1], samples, seed)
 
 
 def estimate_by_scan(

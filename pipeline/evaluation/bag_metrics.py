@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from pipeline.common.metrics import (
+    MIN_SCANS,
     NOT_DEFINED,
     AucEstimate,
     RateEstimate,
     auc,
     auc_by_scan,
     estimate_by_scan,
-    rate_by_scan,
 )
 from pipeline.common.tables import text_table
 from pipeline.evaluation.auc_table import SECTIONS
@@ -32,7 +33,9 @@ TOP_WINDOWS = (1, 3, 5)  # windows that a person looks at
 
 @dataclass(frozen=True)
 class BagMetrics:
-    """How well one score finds bags, and the places in them; intervals resample whole scans.
+    """How well one score finds bags, and the places in them.
+
+    Intervals of shares of bags are Wilson's; all others resample whole scans.
 
     Attributes:
         auc: AUC of the bags with a threat against the normal bags.
@@ -160,16 +163,32 @@ def measure(
     return BagMetrics(
         auc=auc_by_scan(scores, threat, ids, samples, seed),
         control=auc_by_scan(control[left], threat[left], ids[left], samples, seed),
-        detection_rate=rate_by_scan(alarm[threat], ids[threat], samples, seed),
-        false_alarm_rate=rate_by_scan(alarm[~threat], ids[~threat], samples, seed),
-        first_look={
-            looks: rate_by_scan(seen, ids[threat], samples, seed) for looks, seen in first.items()
-        },
+        detection_rate=share_of_bags(alarm[threat]),
+        false_alarm_rate=share_of_bags(alarm[~threat]),
+        first_look={looks: share_of_bags(seen) for looks, seen in first.items()},
         within=estimate_by_scan(
             np.array([(value, 1) for value in within]), lambda s: s[0] / s[1], samples, seed
         ),
         pixels=estimate_by_scan(pixels, average_precision, samples, seed, int(threat.sum())),
     )
+
+
+def share_of_bags(flags: NDArray[np.bool_]) -> RateEstimate:
+    """Return the share of the bags that are flagged, with Wilson's 95% interval.
+
+    Resamples of 5 of 5 bags are all alike, and would give an interval without width.
+
+    Args:
+        flags: (bags,) True where a bag is flagged.
+    """
+    count = len(flags)
+    if count == 0:
+        return RateEstimate(None, None, None, 0)
+    low = high = None
+    if count >= MIN_SCANS:
+        found = binomtest(int(flags.sum()), count).proportion_ci(method="wilson")
+        low, high = float(found.low), float(found.high)
+    return RateEstimate(float(flags.mean()), low, high, count)
 
 
 def measure_all(

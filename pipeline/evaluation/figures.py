@@ -125,9 +125,13 @@ def draw_tsne(
     colours: Colours,
     seed: int,
 ) -> Figure:
-    """Draw Figure 6: t-SNE of the method's features, (N, d), of some test patches."""
+    """Draw Figure 6: t-SNE of the method's features, (N, d), of some test patches.
+
+    Two of them must differ: equal features have no distances.
+    """
     perplexity = min(30.0, (len(features) - 1) / 3)
-    points = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(features)
+    init = "pca" if features.shape[1] > 1 else "random"
+    points = TSNE(perplexity=perplexity, random_state=seed, init=init).fit_transform(features)
     figure, axes = new_figure(5.2, 5.0)
     for name, mask, colour in (
         ("normal", normal, colours.normal),

@@ -193,10 +193,11 @@ def write_figures(
     if test.only_normal:
         unusual = pick_unusual(inputs, test, settings.exemplars)
         draw_exemplars(folder / UNUSUAL, unusual)
-    elif len(test.labels) > 1:  # a single point has no distances
-        features = pick_features(inputs, test, settings.tsne_points, seed)
-        draw_tsne(folder / "tsne.png", *features, colours, seed)
+    else:
+        features, normal = pick_features(inputs, test, settings.tsne_points, seed)
+        if (features != features[0]).any():
+            draw_tsne(folder / "tsne.png", features, normal, colours, seed)
     exemplars = pick_exemplars(inputs, test, settings.exemplars, seed)
     draw_exemplars(folder / "exemplars.png", exemplars)
-    if inputs.scans:
+    if inputs.scans and inputs.threshold > 0:  # by which the heat is divided
         draw_scans(folder / "scans.png", pick_scans(inputs, test), TYPICAL)

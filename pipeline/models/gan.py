@@ -55,13 +55,22 @@ class Gan:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore a state that `state` returned."""
+        """Restore a state that `state` returned; the learning rate stays that of this object.
+
+        A trial that takes over another's networks has a learning rate of its own (pbt).
+        """
         for name, network in self.networks.items():
             unwrap(network).load_state_dict(state["networks"][name])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
-            schedule.load_state_dict(saved)
+            own = schedule.base_lrs
+            schedule.load_state_dict({**saved, "base_lrs": own})
+            (factor,) = schedule.lr_lambdas
+            for group, rate in zip(schedule.optimizer.param_groups, own, strict=True):
+                group["initial_lr"] = rate
+                group["lr"] = rate * factor(schedule.last_epoch)
+            schedule._last_lr = [group["lr"] for group in schedule.optimizer.param_groups]
 
 
 def build_gan(networks: Mapping[str, nn.Module], settings: ModelSettings, epochs: int) -> Gan:

@@ -119,9 +119,10 @@ def train(
         networks = network_state(model.networks)
         if worker.rank == 0:
             normals = training_normals(patches)
-            metrics |= validate(
-                fitted_detector(shape, networks, settings.model, normals, worker.device)
-            )
+            detector = fitted_detector(shape, networks, settings.model, normals, worker.device)
+            validated = validate(detector)
+            _require_finite(validated, epoch)
+            metrics |= validated
         state = _advance(state, model, metrics, networks)
         report(metrics, state)
     return state

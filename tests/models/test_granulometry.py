@@ -181,6 +181,7 @@ def test_a_window_is_explained_by_its_rarest_term() -> None:
     many = np.stack([with_disc(1)] * 3999 + [with_disc(14)])
     (rare,) = fitted_detector(SHAPE, {}, SETTINGS, [many]).explain(with_disc(14)[None])
     assert rare == "metal at least 21 pixels thick: denser than in 99.9% of normal windows"
+    assert detector.explain(np.full((1, 64, 64, 3), 230, dtype=np.uint8)) == [""]
 
 
 def test_it_learns_nothing_before_it_has_seen_normals() -> None:

@@ -73,14 +73,17 @@ class GranulometryScorer(Scorer):
         """Say which feature of each patch adds most to its score.
 
         By Fisher's rule it is the rarest feature among training normals, and with a head the one
-        with the highest product of -log p and weight.
+        with the highest product of -log p and weight. "" if no feature adds to the score.
         """
         found = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), FEATURES)
         weights = 1.0 if self.head is None else self.head[:-1].numpy()
         added = -np.log(found) * weights
         # Of features that add the same the last, which is the densest and thickest.
         most = FEATURES - 1 - added[:, ::-1].argmax(axis=1)
-        return [self._words(int(row), p[row]) for row, p in zip(most, found, strict=True)]
+        return [
+            self._words(int(row), p[row]) if adds[row] > 0 else ""
+            for row, p, adds in zip(most, found, added, strict=True)
+        ]
 
     def _words(self, feature: int, p_value: float) -> str:
         place, statistic, radius = np.unravel_index(feature, SHAPE)
