@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dvc.exceptions import DvcException
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 
@@ -47,7 +46,7 @@ def changed_settings(changes: Sequence[str]) -> Settings:
         try:
             for name, listed in by_file.items():
                 apply_overrides(Path(folder) / name, listed)
-        except DvcException as error:
+        except Exception as error:  # of DVC, or of the libraries that it parses changes with
             _require_known(by_file, copies)
             reason = " ".join(str(error.__cause__ or error).split())
             raise InputError(f"-S: got {' '.join(changes)}: {reason}") from None
@@ -60,7 +59,7 @@ def _require_known(by_file: dict[str, list[str]], copies: Sequence[Path]) -> Non
         forced = [f"++{change.lstrip('+')}" for change in listed if not change.startswith("~")]
         try:
             apply_overrides(copies[0].parent / name, forced)
-        except DvcException:
+        except Exception:
             return
     _settings_of(copies)
 

@@ -27,6 +27,8 @@ def test_a_pattern_names_by_its_first_group_or_whole() -> None:
     assert bag_names(entries, r"^(bag\d+)-", Path()) == {"bag1-a": "bag1", "bag1-b": "bag1"}
     assert bag_names(entries, "^n", Path()) == {"n1": "n"}
     assert bag_names(entries, "^n|(bag)", Path()) == {"bag1-a": "bag", "bag1-b": "bag"}
+    # An empty name is no bag that two scans could share.
+    assert bag_names(entries, r"^bag(x*)|(?<=n)(1)", Path()) == {}
     bags = make_bags(entries, {"bag1-a": "n1", "bag1-b": "n1"})
     assert [(bag.key, len(bag.scans)) for bag in bags] == [("n1", 2), ("n1", 1)]
     with pytest.raises(

@@ -239,6 +239,13 @@ def test_whole_scans_as_exemplars_have_no_surroundings(tmp_path: Path) -> None:
     assert not any(each.collections for each in axes)
 
 
+def test_names_with_dollars_are_no_formulas(tmp_path: Path) -> None:
+    patches = GENERATOR.integers(0, 256, (1, 16, 16, 1), dtype=np.uint8)
+    exemplars = Exemplars(patches, None, ["bag$1_{$x"], "by a rule")
+    axes = draw_exemplars(tmp_path / "exemplars.png", exemplars).axes
+    assert axes[0].get_title() == r"bag\$1_{\$x"
+
+
 def test_residuals_of_all_exemplars_share_one_scale(tmp_path: Path) -> None:
     patches = np.zeros((2, 16, 16, 1), dtype=np.uint8)
     patches[1] = 200

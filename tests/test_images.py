@@ -256,6 +256,13 @@ def test_a_mask_is_read_as_indices(tmp_path: Path) -> None:
     assert read_index_mask(tmp_path / "p.png").tolist() == [[0, 2, 1]]
 
 
+def test_a_mask_is_turned_as_its_scan_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    mask = read_index_mask(saved(tmp_path / "m.png", GREY, exif=exif))
+    np.testing.assert_array_equal(mask, np.rot90(GREY, -1))
+
+
 def test_a_mask_of_colours_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"m\.png: expected a mask of one 8-bit channel"):
         read_index_mask(saved(tmp_path / "m.png", COLOURS))

@@ -1,5 +1,6 @@
 """Registered models: which version is the champion, and how screening finds a model."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,13 @@ def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     return Tracker.open()
 
 
-def logged(tracker: Tracker, folder: Path, name: str, auc: float, data: str = "data") -> str:
+def logged(tracker: Tracker, folder: Path, name: str, auc: float | None, data: str = "data") -> str:
     """Log a run with a model; returns the run's id."""
     settings = load_settings(ROOT / "params.yaml", ROOT / "presets.yaml")
     run = pipeline_run(tracker, Origin.now(settings, name))
     run.log_dataset("generated", "data/patches", data)
     measured = {"auc/overall": auc, "first_look": 0.5, "loss_g": 3.0}
+    measured = {name: value for name, value in measured.items() if value is not None}
     run.log_metrics(measured)
     make_model().save(folder / "model.pt")
     contents = model_contents(folder / "model.pt", clutter(0, 3))
@@ -57,7 +59,7 @@ def test_the_better_version_is_the_champion(tracker: Tracker, tmp_path: Path) ->
     assert first.split() == ["on", "the", "test", "split", "version", "1"]
     assert last == "version 1 is the champion: models:/skipscan@champion"
     run = logged(tracker, tmp_path, "b", 0.6)
-    with pytest.raises(InputError, match=r"lower: add --anyway") as error:
+    with pytest.raises(InputError, match="lower or missing: add --anyway") as error:
         promote(anyway=False)
     assert "version 1  version 2" in str(error.value)
     assert champion(tracker) == "1"
@@ -70,10 +72,36 @@ def test_the_better_version_is_the_champion(tracker: Tracker, tmp_path: Path) ->
         folder.mkdir()
         found = TrainedModel.load(model_file(address, folder))
         assert (found.detector().score([patches]).anomaly == expected).all()
-    with pytest.raises(InputError, match=r"^models:/skipscan/9: .*: expected a model in MLflow$"):
+    with pytest.raises(InputError, match=r"^models:/skipscan/9: .*: expected a model in MLflow: "):
         download_model("models:/skipscan/9", tmp_path)
-    with pytest.raises(InputError, match=rf"^{'0' * 32}: .*: expected a model in MLflow$"):
+    with pytest.raises(InputError, match=rf"^{'0' * 32}: .*: expected a model in MLflow: "):
         download_model("0" * 32, tmp_path)
+
+
+def test_a_candidate_without_an_auc_is_no_better(tracker: Tracker, tmp_path: Path) -> None:
+    logged(tracker, tmp_path, "a", 0.9)
+    promote(anyway=False)
+    logged(tracker, tmp_path, "b", None)
+    with pytest.raises(InputError, match="lower or missing: add --anyway") as error:
+        promote(anyway=False)
+    assert re.search(r"auc/overall +0\.900 +-", str(error.value))
+    assert champion(tracker) == "1"
+
+
+def test_a_store_that_is_broken_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
+    for uri in (
+        f"sqlite:///{tmp_path}/mlflow.db",
+        "postgresql+foo://u@h/db",
+        "mysql+pymysql://h/db",
+    ):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(
+            InputError, match=r"^models:/skipscan/1: .*: expected a model in MLflow"
+        ):
+            download_model("models:/skipscan/1", tmp_path)
 
 
 def test_a_champion_that_cannot_be_read_stays(

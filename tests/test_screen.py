@@ -1,6 +1,7 @@
 """Screening of folders: the files that it writes, what it goes on with, and what it refuses."""
 
 import json
+import os
 import shutil
 import time
 from argparse import Namespace
@@ -257,6 +258,24 @@ def test_results_are_not_written_where_scans_are_looked_for(
     (scans.parent / "file").touch()
     with pytest.raises(InputError, match=r"^--out: got '.*/file', expected a folder"):
         screened(scans, model, "file")
+    with pytest.raises(InputError, match=r"^--out: got '.*/file/below', expected a folder"):
+        screened(scans, model, "file/below")
+
+
+def test_a_kill_at_the_first_write_keeps_no_rerun_away(scans: Path, model: TrainedModel) -> None:
+    (scans.parent / "out").mkdir()
+    (scans.parent / "out/.screening.json.999999999.tmp").touch()
+    assert len(screened(scans, model).files) == 3
+
+
+def test_a_single_scan_whose_name_is_no_text_is_refused(
+    tmp_path: Path, model: TrainedModel
+) -> None:
+    path = tmp_path / os.fsdecode(b"bag\xff.png")
+    write_image(tmp_path / "a.png", clutter(7, 3))
+    (tmp_path / "a.png").rename(path)
+    with pytest.raises(InputError, match=r"^file: got .*, expected a name of printable characters"):
+        screened(path, model)
 
 
 def test_a_name_too_long_for_its_pictures_is_said_and_the_others_are_screened(

@@ -68,6 +68,17 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def header(text: str) -> bytes:
+    """A file of NumPy's whose header is `text`, with three bytes of pixels."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + b"abc"
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, 20.0, -0.5, float("nan")])
+def test_a_rate_that_is_no_share_is_refused(served: ScanModel, rate: float) -> None:
+    with pytest.raises(MlflowException, match=r"^false_alarm_rate: got .*, expected a share, "):
+        predicted(served, npy(SCAN), false_alarm_rate=rate)
+
+
 def test_images_and_arrays_are_screened_as_on_the_command_line(
     served: ScanModel, trained: TrainedModel
 ) -> None:
@@ -122,6 +133,9 @@ def test_the_example_is_a_scan_that_the_model_takes(
         (npy(SCAN[:, :, 0]), r"image 1: got uint8 \(48, 64\), expected uint8 \(H, W, C\)"),
         (npy(np.asfortranarray(SCAN)), r"image 1: got uint8 \(48, 64, 3\), expected .* in C's ord"),
         (npy(np.array([None])), "image 1: got object"),
+        (header("{'descr': ("), "image 1: not an array: "),
+        (header("{[]: 1}"), "image 1: not an array: "),
+        (header("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, -3, 1)}"), "image 1: got "),
     ],
 )
 def test_what_is_no_scan_is_the_client_s_fault(

@@ -30,6 +30,7 @@ from pipeline.tracking.runs import (
     complete,
     completed_run,
     describe,
+    flat_metrics,
     kill_others,
     pipeline_run,
     tag_best,
@@ -409,6 +410,29 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"MLflow at {gone.uri} failed, so this run is not logged there: ")
     assert line.endswith("log them later with `python -m stages track`")
+
+
+def test_a_database_without_its_driver_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql+pymysql://u:secret@127.0.0.1/db")
+    assert Tracker.open().failed
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No module named" in line
+    assert "secret" not in line
+
+
+def test_classes_with_characters_that_mlflow_refuses_are_logged(tracker: Tracker) -> None:
+    names = ["gun (toy)", "knife&fork", "a/b", "..", "kid's", "kid*s"]
+    metrics = {"auc": dict.fromkeys(names, 0.5), "deep": {"x": {"y": 1.0}}}
+    run = pipeline_run(tracker, origin("data"))
+    run.log_metrics(flat_metrics(metrics))
+    assert not tracker.failed
+    found = MlflowClient(tracker.uri).get_run(str(run.id)).data.metrics
+    assert sorted(found) == [
+        "auc/_", "auc/a_b", "auc/gun _toy_", "auc/kid_s", "auc/kid_s_2", "auc/knife_fork",
+        "deep/x/y",
+    ]  # fmt: skip
 
 
 def test_a_run_that_was_not_made_takes_all_that_another_takes() -> None:

@@ -85,8 +85,10 @@ def draw_roc(path: Path, test: WindowScores, table: AucTable, threshold: float) 
             continue
         abnormal = scores[test.abnormal(name)]
         width = 2.4 if name == OVERALL else 1.4
-        label = f"{name.replace('_', ' ')}  {estimate.auc:.3f}"
-        (line,) = axes.plot(*roc(scores[test.normal], abnormal), linewidth=width, label=label)
+        label = _plain(f"{name.replace('_', ' ')}  {estimate.auc:.3f}")
+        (line,) = axes.plot(
+            *roc(scores[test.normal], abnormal), linewidth=width, label=_plain(label)
+        )
         detected = float((abnormal > threshold).mean())
         axes.plot(false_alarms, detected, "o", color=line.get_color(), clip_on=False, zorder=3)
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1, label="chance  0.500")
@@ -164,7 +166,7 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
     grid = np.atleast_2d(figure.subplots(len(rows), columns, squeeze=False))
     for column in range(columns):
         grid[first, column].imshow(displayable(exemplars.patches[column]))
-        grid[0, column].set_title(exemplars.titles[column], fontsize=8)
+        grid[0, column].set_title(_plain(exemplars.titles[column]), fontsize=8)
     if x_hat is not None:
         residual = np.abs(exemplars.patches.astype(np.int16) - x_hat).mean(axis=3)
         ceiling = float(np.percentile(residual, 99.5)) or 1.0
@@ -198,7 +200,7 @@ def draw_scans(path: Path, scans: Sequence[ScoredScan], caption: str) -> Figure:
     highest = max(HIGHEST_HEAT, *(float(np.nanmax(scan.heat)) for scan in scans))
     for column, scan in enumerate(scans):
         grid[0, column].imshow(displayable(scan.image))
-        grid[0, column].set_title(scan.title, fontsize=10)
+        grid[0, column].set_title(_plain(scan.title), fontsize=10)
         grid[1, column].imshow(scan.image.mean(axis=2), cmap="gray", vmin=0, vmax=255)
         heat = grid[1, column].imshow(scan.heat, cmap=heat_colours(highest), vmin=0, vmax=highest)
         for axes, side in zip(grid[:, column], "SN", strict=True):
@@ -236,3 +238,8 @@ def _outline(axes: Axes, threats: NDArray[np.bool_]) -> None:
     if threats.any():
         for colour, width in (("black", 2.6), (OUTLINE, 1.3)):
             axes.contour(threats, levels=[0.5], colors=[colour], linewidths=width)
+
+
+def _plain(name: str) -> str:
+    """Return a text with names from outside, of which matplotlib would take $ for mathematics."""
+    return name.replace("$", r"\$")

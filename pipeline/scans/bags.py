@@ -98,7 +98,7 @@ def _by_pattern(entries: Sequence[ScanEntry], pattern: str) -> dict[str, str]:
         first = entries[0].scan_id
         raise InputError(f"scans.group: {pattern!r} is found in no scan's id, such as {first!r}")
     found = {scan: m[1] if m.re.groups else m[0] for scan, m in matches.items() if m}
-    return {scan: name for scan, name in found.items() if name is not None}
+    return {scan: name for scan, name in found.items() if name}
 
 
 def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> dict[str, str]:

@@ -32,8 +32,8 @@ SIGNATURES = {  # by offset, of formats that are not read: such files are report
         b"NRRD": "NRRD",
         b"SIMPLE  =": "FITS",
         b"8BPS": "PSD",
-        b"P5\n": "PGM",
-        b"P6\n": "PPM",
+        **{b"P5" + space: "PGM" for space in (b"\n", b" ", b"\t", b"\r")},
+        **{b"P6" + space: "PPM" for space in (b"\n", b" ", b"\t", b"\r")},
     },
     4: {b"ftyphei": "HEIF", b"ftypmif1": "HEIF", b"ftypavif": "AVIF"},
     8: {b"WEBP": "WebP"},
@@ -192,4 +192,4 @@ def _indices(image: Image.Image) -> Pixels:
             f"a palette whose index 0, the background, has the colour {palette[:3]}, expected "
             "black: save it as 8-bit grey PNG"
         )
-    return np.asarray(image)
+    return np.asarray(ImageOps.exif_transpose(image))

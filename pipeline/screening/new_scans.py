@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.common.errors import InputError
+from pipeline.common.errors import InputError, require
 from pipeline.common.files import digest, file_digest
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.images import read_image
@@ -63,9 +63,10 @@ def list_images(given: Path) -> SetFiles:
     """List an image, or all files below a folder.
 
     Raises:
-        InputError: there is no image.
+        InputError: there is no image, or no text can hold the image's name.
     """
     if given.is_file():
+        require(given.name.isprintable(), "file", given.name, "a name of printable characters")
         return SetFiles(given.parent, images=(given,), others=())
     return list_set(given)
 

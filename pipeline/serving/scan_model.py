@@ -85,6 +85,10 @@ class ScanModel(PythonModel):
         """
         given = params or {}
         rate, with_map = given.get("false_alarm_rate", FALSE_ALARM_RATE), given.get("map", False)
+        if not 0 < rate < 1:
+            raise MlflowException.invalid_parameter_value(
+                f"false_alarm_rate: got {rate}, expected a share, more than 0 and less than 1"
+            )
         return pd.DataFrame(
             self._screened(content, place, rate, with_map)
             for place, content in enumerate(model_input[IMAGE])
@@ -127,10 +131,10 @@ def _array(content: bytes) -> Image:
     try:
         np.lib.format.read_magic(file)
         shape, fortran, kind = np.lib.format.read_array_header_1_0(file)
-    except (ValueError, SyntaxError) as error:
+    except Exception as error:  # the header is Python's text: any error of its parser
         raise InputError(f"not an array: {' '.join(str(error).split())[:100]}") from None
     values = np.frombuffer(content, dtype=np.uint8, offset=file.tell())
-    if kind != np.uint8 or fortran or len(shape) != 3 or 0 in shape:
+    if kind != np.uint8 or fortran or len(shape) != 3 or any(side < 1 for side in shape):
         raise InputError(f"got {kind} {shape}, expected uint8 (H, W, C) in C's order")
     if math.prod(shape) != len(values):
         raise InputError(f"got {len(values)} bytes of pixels, expected {math.prod(shape)}")

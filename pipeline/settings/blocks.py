@@ -218,9 +218,14 @@ class EvaluateSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")
-        require(self.tsne_points >= 10, "tsne_points", self.tsne_points, "10 or more")
-        require(self.exemplars >= 1, "exemplars", self.exemplars, "1 or more")
+        # More would take the memory or the days of a stage that comes after the training.
+        for name, least, most in (
+            ("bootstrap", 1, 100_000),
+            ("tsne_points", 10, 100_000),
+            ("exemplars", 1, 50),
+        ):
+            value = getattr(self, name)
+            require(least <= value <= most, name, value, f"{least} to {most}")
         require_colour("normal_colour", self.normal_colour)
         require_colour("abnormal_colour", self.abnormal_colour)
         require_seed(self.seed)

@@ -30,5 +30,6 @@ def require_place(name: str, value: str) -> None:
     """Refuse a text that names neither a folder nor an address of a known file system."""
     expected = f"a folder, or an address that begins with one of {', '.join(SCHEMES)} and ://"
     scheme, mark, rest = value.partition("://")
+    require(not value.startswith("~"), name, value, "a path without ~, which no shell expands here")
     right = bool(value.strip()) and value.isprintable()
     require(right and (not mark or (scheme in SCHEMES and bool(rest))), name, value, expected)

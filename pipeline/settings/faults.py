@@ -120,7 +120,9 @@ def _expected(fault: Mapping[str, Any]) -> str:
 
 def _place(fault: Mapping[str, Any]) -> list[str]:
     """Return the names of the block and the parameter, without the types that were tried."""
-    return [str(part) for part in fault["loc"] if not _is_type(str(part))]
+    parts = [str(part) for part in fault["loc"]]
+    named = {0, len(parts) - 1} if fault["type"] in UNKNOWN else {0}  # by the user, never a type
+    return [part for index, part in enumerate(parts) if index in named or not _is_type(part)]
 
 
 def _is_type(part: str) -> bool:

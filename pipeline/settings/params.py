@@ -171,6 +171,8 @@ def read_blocks(path: Path) -> dict[str, Any]:
         content = read_yaml(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file: run from the project's root") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: expected a file of parameters") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping of blocks, got {type(content).__name__}")
     return content

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import ClassVar, Literal
 
 from pipeline.common.errors import require
-from pipeline.common.names import IGNORED
+from pipeline.common.names import IGNORED, NORMAL
 from pipeline.settings.checks import STRICT
 
 BadInputRule = Literal["fail", "skip"]
@@ -15,6 +16,7 @@ BadInputRule = Literal["fail", "skip"]
 CIFAR10 = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR10_ALIASES = {"airplane": "plane", "automobile": "car"}
 
+IGNORE = "ignore"  # the meaning of a class whose objects are neither normal nor threats
 RESERVED = (IGNORED, "overall")  # a class of this name would be taken for something else in tables
 
 Unannotated = Literal["normal", "bad"]  # how an image without any annotation counts
@@ -36,6 +38,11 @@ class BagColumn:
     scan: str
     bag: str
 
+    def __post_init__(self) -> None:
+        parts = PurePath(self.table).parts
+        right = bool(parts) and ".." not in parts and not PurePath(self.table).is_absolute()
+        require(right, "table", self.table, "a file below scans.folder, which DVC watches")
+
 
 def check_group(group: str | BagColumn | None) -> None:
     """Raise an `InputError` for a `group` that is not a valid regular expression, or is empty."""
@@ -53,7 +60,9 @@ def check_classes(classes: Mapping[str | int, str]) -> None:
     names = [str(name) for name in classes]
     require(len(set(names)) == len(names), "classes", dict(classes), "each class once")
     for name, meaning in classes.items():
-        right = bool(meaning.strip()) and meaning not in RESERVED
+        plain = meaning.strip().casefold()
+        right = bool(plain) and meaning not in RESERVED
+        right &= plain not in (NORMAL, IGNORE, IGNORED) or meaning == plain
         require(right, f"classes.{name}", meaning, "normal, ignore or an abnormal class")
 
 

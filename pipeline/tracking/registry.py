@@ -9,13 +9,12 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.common.errors import InputError, first_line
 from pipeline.common.lines import masked
 from pipeline.common.tables import text_table
 from pipeline.tracking.tracked_run import CANDIDATE, REGISTERED
-from pipeline.tracking.tracker import Tracker, tracking_uri
+from pipeline.tracking.tracker import STORE_ERRORS, Tracker, tracking_uri
 
 CHAMPION = "champion"
 WEIGHTS = "artifacts/model.pt"  # of the trained model, in the folder of a stored one
@@ -53,7 +52,7 @@ def download_model(address: str, folder: Path) -> Path:
     try:
         place = address if address.startswith("models:/") else _model_of_run(address)
         return Path(download_artifacts(artifact_uri=f"{place}/{WEIGHTS}", dst_path=str(folder)))
-    except (MlflowException, OSError) as error:
+    except STORE_ERRORS as error:
         raise InputError(
             f"{address}: {first_line(error)}: expected a model in MLflow: `make mlflow` "
             "shows the models, and `skipscan promote` names the champion"
@@ -72,7 +71,7 @@ def promote(*, anyway: bool) -> str:
     """
     try:
         return _promote(Tracker(tracking_uri()).client(), anyway=anyway)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except STORE_ERRORS as error:
         where = masked(f"MLflow at {tracking_uri()}: {first_line(error)}")
         raise InputError(f"{where}: nothing was promoted") from None
 
@@ -84,9 +83,10 @@ def _promote(client: MlflowClient, *, anyway: bool) -> str:
     text = comparison(champion, candidate)
     if champion and candidate.number != champion.number and not anyway:
         before, after = (version.metrics.get(OVERALL) for version in (champion, candidate))
-        if before is not None and after is not None and after < before:
+        if before is not None and (after is None or after < before):
             raise InputError(
-                f"{text}\nthe candidate's AUC is lower: add --anyway to promote it nevertheless"
+                f"{text}\nthe candidate's AUC is lower or missing: add --anyway to promote it "
+                "nevertheless"
             )
     client.set_registered_model_alias(REGISTERED, CHAMPION, candidate.number)
     return f"{text}\nversion {candidate.number} is the champion: models:/{REGISTERED}@{CHAMPION}"
@@ -94,8 +94,9 @@ def _promote(client: MlflowClient, *, anyway: bool) -> str:
 
 def comparison(champion: Version | None, candidate: Version) -> str:
     """Return a table of both versions' metrics on the test split."""
-    names = [name for name in sorted(candidate.metrics) if name.startswith(COMPARED)]
     both = [candidate] if champion is None else [champion, candidate]
+    every = sorted({name for version in both for name in version.metrics})
+    names = [name for name in every if name.startswith(COMPARED)]
     heads = [f"version {version.number}" for version in both]
     rows = [[name, *(_shown(version.metrics.get(name)) for version in both)] for name in names]
     text = text_table(["on the test split", *heads], rows)

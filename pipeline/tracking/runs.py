@@ -13,9 +13,11 @@ rerun, sets it to RUNNING again. Only kill -9 can leave an abandoned run RUNNING
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
 from pipeline.common.files import digest
@@ -31,6 +33,8 @@ OPEN_TAG = "skipscan.open"
 SWEEP_TAG = "skipscan.sweep_run"
 RESULTS_TAG = "skipscan.results"  # digest of what was logged
 LABELLED_TAG = "skipscan.labelled_bags"  # number of labelled bags that taught the score
+NOT_ALLOWED = re.compile(r"[^\w\-. :]")  # in a part of a metric's name
+MOST_NAME = 240  # characters; MLflow takes 250
 BEST_TAG = "skipscan.best"  # "true" on the run of a sweep's best trial
 
 
@@ -164,11 +168,22 @@ def _git_commit() -> str:
 
 
 def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
-    """Flatten nested metrics to names such as ``auc/knife``, which MLflow's pages group."""
+    """Flatten nested metrics to names such as ``auc/knife``, which MLflow's pages group.
+
+    Characters that MLflow does not allow, in a class's name, become ``_``.
+    """
     flat: dict[str, float | None] = {}
     for name, value in metrics.items():
+        allowed = NOT_ALLOWED.sub("_", name).strip(".") or "_"
         if isinstance(value, Mapping):
-            flat |= flat_metrics(value, f"{prefix}{name}/")
+            flat |= flat_metrics(value, f"{prefix}{allowed}/")
         else:
-            flat[f"{prefix}{name}"] = value
+            unique = next(n for n in _numbered(f"{prefix}{allowed}"[:MOST_NAME]) if n not in flat)
+            flat[unique] = value
     return flat
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """Yield a name, and then the same with _2, _3, ..."""
+    yield name
+    yield from (f"{name}_{number}" for number in count(2))

@@ -40,6 +40,10 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIE
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
 LATER = "python -m stages track"  # logs the missing parts
 
+# Of a store that is away, broken or addressed wrongly; a database without its driver raises
+# ImportError.
+STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError, ImportError)
+
 # The tables and columns of MLflow's database that hold addresses of artifacts.
 WITH_ARTIFACTS = (
     ("experiments", "artifact_location"),
@@ -133,7 +137,7 @@ class Tracker:
         """Report an error of the store on standard error, and mark the store as failed."""
         try:
             yield
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except STORE_ERRORS as error:
             _failed.add(self.uri)
             said = (
                 f"MLflow at {self.uri} failed, so this run is not logged there: "

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from supervision import Detections
 
 from pipeline.common.errors import InputError
+from pipeline.common.files import digest
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanEntry
 from pipeline.scans.sources import detections
@@ -134,9 +135,9 @@ def test_a_listing_has_parts_by_list_then_folder_and_says_what_it_made_of_files(
     c, a, b = listing.entries
     assert listing.files == list_files(tmp_path)
     assert a == ScanEntry("val/a", (tmp_path / "val/a.png", tmp_path / "val/a.txt"), ("weapon",),
-                          "train")  # fmt: skip
+                          "train", digest(["gun", "gun"]))  # fmt: skip
     assert b == ScanEntry("val/b", (tmp_path / "val/b.jpg", tmp_path / "val/b.txt"), (),
-                          "validation")  # fmt: skip
+                          "validation", digest(["cup"]))  # fmt: skip
     assert c == ScanEntry("c/c", (tmp_path / "c/c.png",), ())
     assert listing.bad == [
         BadInput(f"{tmp_path}/moving.gif", f"not a format that is read: {EXPECTED}"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.common.errors import InputError
+from pipeline.common.names import IGNORED
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.folders import list_files
@@ -47,13 +48,16 @@ def test_every_part_of_a_mask_is_an_object_of_the_defect_s_folder(tmp_path: Path
         ("val/good/0", (), "validation"),
     ]
     truth = tmp_path / "ground_truth"
-    own = [entry.files[1:] for entry in listing.entries if entry.classes]
-    assert own == [(truth / "hole/0_mask.png",), (truth / "hole/deep/0.png",)]
+    own = [entry.files[1:] for entry in listing.entries if entry.files[1:]]
+    masks = ("dirt/0.png", "hole/0_mask.png", "hole/deep/0.png")
+    assert own == [(truth / name,) for name in masks]
     assert (listing.files, listing.bad) == (list_files(tmp_path), [])
     assert listing.names == {"good", "hole", "dirt"}
     assert listing.annotations == {path for path in truth.rglob("*") if path.is_file()}
     scans = [source.read(entry) for entry in listing.entries]
-    assert [scan.objects for scan in scans] == [(), (), (), ("hole",) * 2, ("hole",), ()]
+    assert [scan.objects for scan in scans] == [(), ("dirt",), (), ("hole",) * 2, ("hole",), ()]
+    (dirt,) = scans[1].regions  # ignored, so the windows that it covers are no normal ones
+    assert (dirt.class_name, bool(dirt.mask.all())) == (IGNORED, True)
     for region, box in zip(scans[3].regions, boxes, strict=True):
         np.testing.assert_array_equal(region.mask, mask(box)[:, :, 0] > 0)
 
@@ -87,6 +91,18 @@ def test_what_cannot_be_used_is_named_and_nothing_else_is(
     assert named == [BadInput(f"{tmp_path}/{bad}", reason.format(tmp_path))]
     assert [entry.scan_id for entry in listing.entries] == ["test/good/0", "train/good/0"]
     assert len(listing.bad) == 1 + ("train/hole/1.png" in files)  # whose mask is no training's
+
+
+def test_a_test_part_of_another_name_has_its_masks(tmp_path: Path) -> None:
+    files: dict[str, Content] = {
+        "train/good/0.png": None,
+        "testing/hole/1.png": None,
+        "ground_truth/hole/1.png": WHOLE,
+    }
+    listing = source_of(tmp_path, files).listing()
+    assert [(entry.scan_id, entry.classes) for entry in listing.entries] == [
+        ("testing/hole/1", ("gun",)), ("train/good/0", ())
+    ]  # fmt: skip
 
 
 def test_two_masks_of_one_name_are_named(tmp_path: Path) -> None:

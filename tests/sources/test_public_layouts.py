@@ -622,3 +622,38 @@ def test_the_account_adds_up(stage: Stage) -> None:
     assert in_test["objects: bottle (normal)"] == "1"
     empty = next(line.split()[2:] for line in lines if line.startswith("without objects "))
     assert sum(map(int, empty)) == 7
+
+
+IN_SHARES: dict[str, dict[str, Content]] = {
+    "coco": {
+        "a.json": json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.png"}],
+                "categories": [{"id": 1, "name": "gun"}],
+                "annotations": [
+                    {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0.2, 0.3, 0.4, 0.4]}
+                ],
+            }
+        )
+    },
+    "voc": {
+        "a.xml": "<annotation><object><name>gun</name><bndbox><xmin>0.2</xmin><ymin>0.3</ymin>"
+        "<xmax>0.6</xmax><ymax>0.7</ymax></bndbox></object></annotation>"
+    },
+    "opixray": {"a.txt": "a.png gun 0.2 0.3 0.6 0.7"},
+    "labelme": {
+        "a.json": json.dumps(
+            {"shapes": [{"label": "gun", "points": [[0.2, 0.3], [0.6, 0.3], [0.6, 0.7]]}]}
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("source", IN_SHARES)
+def test_coordinates_in_shares_are_bad_where_pixels_are_expected(
+    stage: Stage, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    with pytest.raises(InputError, match="1 bad file"):
+        stage({**in_folder("."), "a.png": None, **IN_SHARES[source]}, source=source,
+              unannotated="normal")  # fmt: skip
+    assert "coordinates in shares of the image, expected pixels" in capsys.readouterr().err

@@ -46,8 +46,35 @@ def test_every_image_that_a_row_names_is_a_threat_and_no_empty_cell_names_one(
 
 
 def test_tables_that_cannot_be_read_keep_no_other_from_it(tmp_path: Path) -> None:
-    (tmp_path / "latin.csv").write_bytes(b"name,gun\na\xff,1\n")
     (tmp_path / "nul.csv").write_text("name,gun\na," + "1" * 200_000 + "\n")  # csv.Error
     good = write_table(tmp_path / "good.csv", ("name", "gun"), ("b", "1"), ("c", "1", "more"))
-    tables = [tmp_path / name for name in ("latin.csv", "nul.csv", "gone.csv", "good.csv")]
+    tables = [tmp_path / name for name in ("nul.csv", "gone.csv", "good.csv")]
     assert images_in_tables([A, B, C], tables, CLASSES) == {B: good, C: good}
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_the_header_and_the_bytes_tell_the_form_of_a_table(
+    tmp_path: Path, between: str, encoding: str
+) -> None:
+    place = "K\u00f6ln"
+    rows = [("image", "class", "place"), ("a.png", "cup", place), ("b.png", "gun", place)]
+    text = "".join(f"{between.join(row)}\n" for row in rows)
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    assert images_in_tables([A, B, C], [tmp_path / "t.csv"], CLASSES) == {B: tmp_path / "t.csv"}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("file", "Label"), ("a.png", "Normal"), ("b.png", "gun"), ("c.png", "0")],
+        [("name", "gun", "knife"), ("a", "-1", "-1"), ("b", "-1", "1"), ("c", "0", "0")],
+        [("name", "machine", "hour"), ("a", "7", "1"), ("b", "threat", "1"), ("c", "x", "1")],
+    ],
+)
+def test_without_classes_any_class_but_normal_is_a_threat(
+    tmp_path: Path, rows: list[tuple[str, ...]]
+) -> None:
+    table = write_table(tmp_path / "t.csv", *rows)
+    expected = {} if rows[0][1] == "machine" else {B: table}
+    assert images_in_tables([A, B, C], [table], ()) == expected

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pipeline.common.errors import InputError, require
 from pipeline.common.names import IGNORED, NORMAL
+from pipeline.settings.scans import IGNORE
 
-IGNORE = "ignore"
 OTHERS = "*"
 
 

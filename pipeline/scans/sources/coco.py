@@ -14,7 +14,13 @@ from pipeline.common.files import digest, read_json
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import Mask, Part, ScanEntry, SetFiles
 from pipeline.scans.sources.classes import ClassMap
-from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
+from pipeline.scans.sources.detections import (
+    DetectionSource,
+    check_reach,
+    check_size,
+    mask_of,
+    require_pixels,
+)
 from pipeline.scans.sources.folders import ALL_NORMAL, list_files
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 from pipeline.scans.sources.pairing import (
@@ -113,8 +119,11 @@ def _mask(record: Record, size: tuple[int, int]) -> Mask:
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
             raise ValueError("an odd polygon, expected x and y of 3 points or more")
         check_reach((value for polygon in polygons for value in polygon), size)
+        require_pixels(value for polygon in polygons for value in polygon)
         _check_extent(polygons, record["bbox"])
     with_mask = bool(segmentation)
+    if not with_mask:
+        require_pixels(record["bbox"])
     return mask_of(
         coco_annotations_to_detections([record], size, with_mask, use_iscrowd=False), size
     )

@@ -151,6 +151,17 @@ def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
         raise ValueError("a coordinate far outside of the image, or not a number")
 
 
+def require_pixels(values: Iterable[float]) -> None:
+    """Refuse coordinates in shares of the image, which tools export for formats of pixels.
+
+    Raises:
+        ValueError: all coordinates are from 0 to 1, and some are no whole numbers.
+    """
+    numbers = [float(value) for value in values]
+    if all(0 <= value <= 1 for value in numbers) and not all(map(float.is_integer, numbers)):
+        raise ValueError("coordinates in shares of the image, expected pixels")
+
+
 def mask_of(found: Detections, size: tuple[int, int]) -> Mask:
     """Return the mask (H, W) of a single object: its own mask, or else its filled box.
 

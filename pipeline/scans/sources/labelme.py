@@ -14,7 +14,13 @@ from pipeline.common.files import read_json
 from pipeline.common.names import NORMAL
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry
-from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
+from pipeline.scans.sources.detections import (
+    DetectionSource,
+    check_reach,
+    check_size,
+    mask_of,
+    require_pixels,
+)
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 
 WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
@@ -56,6 +62,7 @@ class LabelMeSource(DetectionSource):
                     if all(isinstance(side, int) and side > 0 for side in annotated):
                         check_size(annotated, size)
                     check_reach((value for point in shape["points"] for value in point), size)
+                    require_pixels(value for point in shape["points"] for value in point)
                     classes = {shape["label"]: 0}
                     alone = labelme_shapes_to_detections([shape], classes, size, with_masks=True)
                     yield shape["label"], mask_of(alone, size)

@@ -46,7 +46,8 @@ class MvtecSource:
                 bad.append(BadInput(str(path), "an image outside of train/<class>, test/<class>"))
                 continue
             part, name = folders[0].lower(), folders[1]
-            mask = waiting.pop((folders[1:], path.stem), None) if part == "test" else None
+            of_test = PARTS[part] == "test"
+            mask = waiting.pop((folders[1:], path.stem), None) if of_test else None
             names.add(name)
             if mask is None and self.classes.meaning(name) != NORMAL:
                 place = self.folder.joinpath(GROUND_TRUTH, *folders[1:], f"{path.stem}_mask.png")
@@ -56,7 +57,8 @@ class MvtecSource:
                 bad.append(BadInput(str(path), f"in {name}/, but {mask} is not empty: move one"))
                 continue
             classes = self.classes.abnormal([name])
-            own = (path, mask) if mask and classes else (path,)
+            # An ignored defect has a mask as well: its windows are no normal ones.
+            own = (path, mask) if mask and self.classes.meaning(name) != NORMAL else (path,)
             entries.append(ScanEntry(id_below(self.folder, path), own, classes, part=PARTS[part]))
         self.classes.check(names, self.folder)
         bad += [BadInput(str(path), "a mask without an image") for path in waiting.values()]

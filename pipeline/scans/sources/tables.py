@@ -3,12 +3,14 @@
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.common.files import read_table
 from pipeline.scans.sources.pairing import by_end, find_by_end
 
+# Heads of columns of classes, and the words there that mean no threat.
+LABEL_HEADS = ("abnormal", "anomaly", "category", "class", "defect", "label", "target", "threat")
+NORMAL_WORDS = ("", "-1", "0", "0.0", "false", "good", "negative", "no", "none", "normal", "ok")
 YES = ("1", "1.0", "true", "yes")
 NUMBERS_OF_A_BOX = 4
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
@@ -22,15 +24,16 @@ def images_in_tables(
     """Return the images with one of the abnormal `classes` in a table's row, each with its table.
 
     SIXray's lists have a row for each image and a column for each class, 1 or -1. Other tools
-    write a row for each object, with the class in a column.
+    write a row for each object, with the class in a column. Without `classes`, a set of normal
+    images, any class that is not called normal counts.
     """
     ends = by_end(images)
     names = {name.casefold() for name in classes}
     found: dict[Path, Path] = {}
     for table in tables:
         try:
-            rows = read_table(table)
-        except (OSError, UnicodeDecodeError, csv.Error):
+            rows = _rows(table)
+        except (OSError, csv.Error):
             continue  # not a readable table; the account counts it as ignored
         for row in rows:
             cells = {
@@ -38,11 +41,7 @@ def images_in_tables(
                 for head, cell in row.items()
                 if isinstance(cell, str)
             }
-            is_threat = any(
-                cell.casefold() in names or (head in names and cell.casefold() in YES)
-                for head, cell in cells.items()
-            )
-            if is_threat:
+            if _calls_threat(cells, names):
                 named = (find_by_end(ends, cell) for cell in cells.values() if cell)
                 found |= dict.fromkeys(filter(None, named), table)
     return found
@@ -61,12 +60,37 @@ def images_beside_boxes(images: Sequence[Path], tables: Iterable[Path]) -> dict[
                 by_name[name.casefold()].append(image)
     found: dict[Path, Path] = {}
     for table in tables:
-        content = table.read_bytes()
-        encoding = "utf-16" if content.startswith(UTF_16) else "utf-8"
-        for line in content.decode(encoding, errors="replace").splitlines():
+        for line in _text(table).splitlines():
             for cell in BETWEEN_CELLS.split(line):
                 name = cell.strip(" \"'").replace("\\", "/").rpartition("/")[2]
                 named = by_name.get(name.casefold(), [])
                 if named and len(NUMBER.findall(line.replace(cell, ""))) >= NUMBERS_OF_A_BOX:
                     found |= dict.fromkeys(named, table)
     return found
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    """Return the rows of a table, by the names in its first line, which tells what is between."""
+    lines = _text(table).splitlines()
+    between = max(",;\t|", key=lines[0].count) if lines else ","
+    return list(csv.DictReader(lines, delimiter=between))
+
+
+def _calls_threat(cells: Mapping[str, str], names: Collection[str]) -> bool:
+    """Return whether a row, cells by head in lower case, has one of the abnormal classes."""
+    if names:
+        return any(
+            cell.casefold() in names or (head in names and cell.casefold() in YES)
+            for head, cell in cells.items()
+        )
+    of_classes = [cell for cell in cells.values() if cell in ("1", "0", "-1")]
+    return any(
+        cell.casefold() not in NORMAL_WORDS for head, cell in cells.items() if head in LABEL_HEADS
+    ) or ("1" in of_classes and len(of_classes) == len(cells) - 1)
+
+
+def _text(table: Path) -> str:
+    """Return the text of a table in UTF-16, or in UTF-8 with other bytes replaced."""
+    content = table.read_bytes()
+    encoding = "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
+    return content.decode(encoding, errors="replace")

@@ -9,7 +9,7 @@ from supervision import Detections
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry
-from pipeline.scans.sources.detections import DetectionSource, mask_of
+from pipeline.scans.sources.detections import DetectionSource, mask_of, require_pixels
 from pipeline.scans.sources.folders import read_lines
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 
@@ -35,6 +35,7 @@ class TextBoxSource(DetectionSource):
         for path in entry.files[1:]:
             for number, name, box in _boxes(path):
                 try:
+                    require_pixels(box)
                     yield name, mask_of(Detections(np.array([box])), size)
                 except ValueError as error:
                     raise InputError(f"{path}: line {number}: {error}") from None

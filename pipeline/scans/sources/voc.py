@@ -10,7 +10,13 @@ from supervision.dataset.formats.pascal_voc import detections_from_xml_obj
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry
-from pipeline.scans.sources.detections import DetectionSource, check_reach, check_size, mask_of
+from pipeline.scans.sources.detections import (
+    DetectionSource,
+    check_reach,
+    check_size,
+    mask_of,
+    require_pixels,
+)
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 from pipeline.scans.sources.pairing import loose_stem
 
@@ -61,6 +67,7 @@ class VocSource(DetectionSource):
                 try:
                     corners = item.iterfind("polygon/*")
                     check_reach((float(corner.text or 0) for corner in corners), size)
+                    require_pixels(float(edge.text or 0) for edge in item.iterfind("bndbox/*"))
                     mask = mask_of(detections_from_xml_obj(alone, [], size)[0], size)
                     yield _name(path, item), mask
                 except (ValueError, TypeError, IndexError) as error:  # a polygon without corners

@@ -10,6 +10,7 @@ from supervision import Detections
 from supervision.dataset.formats.yolo import yolo_annotations_to_detections
 
 from pipeline.common.errors import InputError
+from pipeline.common.files import digest
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry, SetFiles
 from pipeline.scans.sources.detections import DetectionSource, check_reach, mask_of
@@ -53,7 +54,8 @@ class YoloSource(DetectionSource):
             except InputError as error:
                 found.refuse(image, as_bad(path, error))
                 continue
-            found.scans[image] = Labels(frozenset(name for _, name, _ in lines), (path,))
+            names = [name for _, name, _ in lines]  # which another file gives to the numbers
+            found.scans[image] = Labels(frozenset(names), (path,), records=digest(names))
         of_labels = {path.parent for path in found.annotations.difference(of_names)}
         found.leave_prose(of_labels)
 
