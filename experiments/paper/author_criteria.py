@@ -1,4 +1,4 @@
-"""Counts the criteria that the page has written down before the first cell."""
+"""Counts the criteria that the page has written down before the first training."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
