@@ -45,33 +45,35 @@ def main() -> None:
 
 
 def write_record(settings: Settings, model: TrainedModel) -> None:
-    """Write the parameters, the data and the model of this evaluation to `RECORD`, for `track`."""
+    """Write the parameters, data and results of this evaluation to `RECORD`, for `track`."""
     origin = Origin.now(settings, model.provenance["data"])
-    record = {"origin": asdict(origin), "model": file_digest(TRAINED / MODEL)}
-    write_json(EVALUATED / RECORD, record)
+    write_json(EVALUATED / RECORD, {"origin": asdict(origin), "results": results_digest()})
+
+
+def results_digest() -> str:
+    """Return the digest of the model and of its evaluation that are on disk."""
+    return digest([file_digest(path) for path in (TRAINED / MODEL, EVALUATED / DETAILS)])
 
 
 def read_record() -> Origin:
     """Read the parameters and the data of the evaluation on disk from `RECORD`.
 
     Raises:
-        InputError: the record is missing, or names another model than the one on disk.
+        InputError: the record is missing, or is of other results than those on disk.
     """
-    path = EVALUATED / RECORD
+    path, redo = EVALUATED / RECORD, "run `dvc repro -fs evaluate`"  # DVC does not know the record
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file: run `dvc repro evaluate`") from None
-    model = TRAINED / MODEL
-    if record["model"] != file_digest(model):
-        raise InputError(f"{path}: of another model than {model}: run `dvc repro evaluate`")
+        raise InputError(f"{path}: no such file: {redo}") from None
+    if record.get("results") != results_digest():
+        raise InputError(f"{path}: of other results than those on disk: {redo}")
     return Origin(**record["origin"])
 
 
 def track() -> None:
     """Complete the pipeline's run, also with what an earlier run trained, and close it."""
-    model, origin = TrainedModel.load(TRAINED / MODEL), read_record()
-    results = digest([file_digest(path) for path in (TRAINED / MODEL, EVALUATED / DETAILS)])
+    model, origin, results = TrainedModel.load(TRAINED / MODEL), read_record(), results_digest()
     tracker = Tracker.open()
     if name := completed_run(tracker, origin, results):
         print(f"MLflow has these results already, in the run {name}", file=terminal.out())
@@ -97,10 +99,10 @@ def track() -> None:
 
 
 def track_sweep(tracker: Tracker, parent: TrackedRun) -> dict[str, str]:
-    """Tags that name the sweep's run and objective; a sweep that the store lacks is logged."""
+    """Log the parts of the sweep that the store lacks; return tags with its run and objective."""
     best = read_best(SWEEP)
     sweep_run = best.run_id
-    if best.trials and not tracker.has(sweep_run):
+    if best.trials and not tracker.has_finished(sweep_run):
         sweep = parent.child("sweep")
         log_sweep(sweep, best.value)
         sweep_run = sweep.id

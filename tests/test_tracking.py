@@ -19,7 +19,7 @@ from pipeline.models.nets import NetShape
 from pipeline.models.trained_model import TrainedModel
 from pipeline.serving.contents import model_contents
 from pipeline.settings.params import load_settings
-from pipeline.sweeps.results import write_sweep
+from pipeline.sweeps.results import SweepResult, TrialResult, write_sweep
 from pipeline.tracking.runs import (
     BEST_TAG,
     OPEN_TAG,
@@ -105,11 +105,13 @@ def test_the_same_results_are_in_one_run_unless_a_stage_has_opened_another(
 
 def test_a_run_is_asked_of_the_store(tracker: Tracker) -> None:
     run = pipeline_run(tracker, origin("data-h"))
-    assert tracker.has(run.id)
-    assert not tracker.has(None)
-    assert not tracker.has("0" * 32)
+    assert not tracker.has_finished(run.id)
+    run.finish()
+    assert tracker.has_finished(run.id)
+    assert not tracker.has_finished(None)
+    assert not tracker.has_finished("0" * 32)
     tracker.client().delete_run(str(run.id))
-    assert not tracker.has(run.id)
+    assert not tracker.has_finished(run.id)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +266,23 @@ def test_without_a_sweep_none_is_logged(
     parent = pipeline_run(tracker, origin("data-w"))
     assert track_sweep(tracker, parent) == {SWEEP_TAG: "none", "objective": "none"}
     assert parent.children({}) == {}
+
+
+def test_a_sweep_of_which_the_store_lacks_a_part_is_logged_later(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parent = pipeline_run(tracker, origin("data-p"))
+    begun = parent.child("sweep")  # then the store failed
+    curve = [{"epoch": 1.0, "objective": 0.7}]
+    trials = [
+        TrialResult(name, {}, objective, "finished", 1, 1.0, 0.0, 1.0, "", curve)
+        for name, objective in (("a", 0.7), ("b", 0.6))
+    ]
+    write_sweep(SWEEP, SweepResult(trials), "objective", begun.id)
+    assert track_sweep(tracker, parent) == {SWEEP_TAG: begun.id, "objective": "objective"}
+    assert tracker.has_finished(begun.id)
+    assert set(begun.children({})) == {"trial-a", "trial-b"}
 
 
 def test_a_database_is_there_only_when_it_is_whole(

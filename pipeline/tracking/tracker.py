@@ -170,14 +170,15 @@ class Tracker:
             found += page
         return found
 
-    def has(self, run_id: str | None) -> bool:
-        """Whether a run is in the store; also where nobody can ask, since the store fails."""
+    def has_finished(self, run_id: str | None) -> bool:
+        """Return whether the store has all of a run; True if it fails: nothing is logged twice."""
         if run_id is None:
             return False
         if not self.failed:
             with self.forgiving():
                 try:
-                    return bool(self.client().get_run(run_id).info.lifecycle_stage == "active")
+                    info = self.client().get_run(run_id).info
+                    return bool(info.lifecycle_stage == "active" and info.status == "FINISHED")
                 except MlflowException as error:
                     if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                         raise
