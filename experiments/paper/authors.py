@@ -42,8 +42,7 @@ from pipeline.common.files import write_atomically
 from pipeline.common.metrics import auc
 from pipeline.common.names import TRAIN, Patches
 from pipeline.models.gan import Gan, build_gan, network_state
-from pipeline.models.losses import discriminator_loss, generator_adversarial_loss
-from pipeline.models.methods.skip_ganomaly.losses import contextual_loss
+from pipeline.models.losses import discriminator_loss, generator_adversarial_loss, residual
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import Generator
 from pipeline.models.nets import Discriminator, NetShape, seeded
@@ -115,7 +114,7 @@ def train_step(model: Gan, x: Tensor) -> dict[str, Tensor]:
         fake_logits, fake_features = discriminator(x_hat)
         latent = mean_square(fake_features, real_features).mean()
         through_d = LAMBDA_ADV * generator_adversarial_loss(fake_logits) + LAMBDA_LAT * latent
-        contextual = LAMBDA_CON * contextual_loss(x, x_hat)
+        contextual = LAMBDA_CON * residual(x, x_hat).mean()
         loss_d = discriminator_loss(real_logits, fake_logits) + latent
         (pull,) = torch.autograd.grad(through_d, x_hat, retain_graph=True)
         loss_d.backward(inputs=list(discriminator.parameters()))

@@ -5,7 +5,7 @@ Skip-GANomaly's (IJCNN 2019). Where the paper's text leaves something open, the 
 code decides, and a comment at the line says so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -75,13 +75,7 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
         self.feature_layer = feature_layer
-        self.features = nn.Sequential(
-            HalvingConv2d(shape.channels, widths[0]),
-            *(down(narrow, wide) for narrow, wide in pairwise(widths)),
-            leaky_relu(),
-            WholeMapConv2d(widths[-1], shape.latent_dim, 4),
-            nn.Flatten(),  # (N, d, 1, 1) to (N, d)
-        )
+        self.features = halvings(shape.channels, widths, shape.latent_dim)
         self.classifier = nn.Linear(shape.latent_dim, 1, bias=False)
         init_weights(self)
 
@@ -99,21 +93,11 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The DCGAN's encoder: x, (N, C, S, S) in [-1, 1], to z, (N, d), linear.
-
-    Each level halves the side by a 4x4 convolution; the last maps a whole 4x4 map to z.
-    """
+    """The DCGAN's encoder: x, (N, C, S, S) in [-1, 1], to z, (N, d), linear."""
 
     def __init__(self, shape: NetShape) -> None:
         super().__init__()
-        widths = _widths(shape)
-        self.levels = nn.Sequential(
-            HalvingConv2d(shape.channels, widths[0]),
-            *(down(narrow, wide) for narrow, wide in pairwise(widths)),
-            leaky_relu(),
-            WholeMapConv2d(widths[-1], shape.latent_dim, 4),
-            nn.Flatten(),  # (N, d, 1, 1) to (N, d)
-        )
+        self.levels = halvings(shape.channels, _widths(shape), shape.latent_dim)
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -187,6 +171,20 @@ def leaky_relu() -> nn.LeakyReLU:
 def relu() -> nn.ReLU:
     """Return the activation of decoders, in place."""
     return nn.ReLU(inplace=True)
+
+
+def halvings(channels: int, widths: Sequence[int], length: int) -> nn.Sequential:
+    """Return the DCGAN's encoder of (N, channels, S, S) into (N, length), linear.
+
+    Each level halves the side by a 4x4 convolution, down to a 4x4 map, which the last maps whole.
+    """
+    return nn.Sequential(
+        HalvingConv2d(channels, widths[0]),
+        *(down(narrow, wide) for narrow, wide in pairwise(widths)),
+        leaky_relu(),
+        WholeMapConv2d(widths[-1], length, 4),
+        nn.Flatten(),  # (N, length, 1, 1) to (N, length)
+    )
 
 
 def down(narrow: int, wide: int) -> nn.Sequential:

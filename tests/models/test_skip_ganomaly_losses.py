@@ -11,7 +11,6 @@ from pipeline.models.losses import (
     latent_distance,
     residual,
 )
-from pipeline.models.methods.skip_ganomaly.losses import contextual_loss, latent_loss
 from tests.tiny import LOSSES
 
 GENERATOR = np.random.default_rng(0)
@@ -46,9 +45,6 @@ def test_equation_2() -> None:
         for x, y in zip(X, X_HAT, strict=True)
     ]
     np.testing.assert_allclose(residual(tensor(X), tensor(X_HAT)), each, atol=1e-12)
-    assert contextual_loss(tensor(X), tensor(X_HAT)).item() == pytest.approx(
-        np.mean(each), abs=1e-12
-    )
 
 
 def test_equation_3() -> None:
@@ -57,12 +53,11 @@ def test_equation_3() -> None:
         for f, g in zip(F, F_HAT, strict=True)
     ]
     np.testing.assert_allclose(latent_distance(tensor(F), tensor(F_HAT)), each, atol=1e-12)
-    assert latent_loss(tensor(F), tensor(F_HAT)).item() == pytest.approx(np.mean(each), abs=1e-12)
 
 
 def test_equation_3_has_a_finite_gradient_where_both_agree() -> None:
     features = tensor(F).requires_grad_()
-    latent_loss(features, tensor(F)).backward()
+    latent_distance(features, tensor(F)).mean().backward()
     assert features.grad is not None
     assert torch.equal(features.grad, torch.zeros_like(features))
 

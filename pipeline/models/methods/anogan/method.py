@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.interface import Method, Scorer
-from pipeline.models.methods.anogan.losses import discrimination_loss, residual_loss
+from pipeline.models.losses import l1_distance
 from pipeline.models.methods.anogan.nets import build_networks
 from pipeline.models.methods.anogan.search import search, start_code
 from pipeline.models.methods.anogan.step import train_step
@@ -62,8 +62,11 @@ class AnoganScorer(Scorer):
 
     def _compare(self, x: Tensor, features: Tensor, z: Tensor) -> dict[str, Tensor]:
         x_hat = self.generator(z)
-        distance = discrimination_loss(features, self.discriminator(x_hat)[1])
-        return {"residual": residual_loss(x, x_hat), "discrimination": distance}
+        return {
+            "residual": l1_distance(x, x_hat),  # AnoGAN's Equation 3
+            # Its Equation 5, the improved form that matches features.
+            "discrimination": l1_distance(features, self.discriminator(x_hat)[1]),
+        }
 
 
 METHOD = Method(build_networks, train_step, AnoganScorer, lambdas={})

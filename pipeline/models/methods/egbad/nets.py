@@ -5,18 +5,15 @@ MNIST only. Here G and E are the DCGAN's, and at ndf = 64 D's dense layers have 
 (1024 for x, 512 for z, 1024 for both). Deviation: D has no dropout; the paper has 0.5.
 """
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.convolutions import HalvingConv2d, WholeMapConv2d
 from pipeline.models.nets import (
     LEAK,
     Decoder,
     Encoder,
     NetShape,
-    down,
+    halvings,
     init_weights,
     seeded,
 )
@@ -30,12 +27,7 @@ class PairDiscriminator(nn.Module):
         widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
         of_patch, of_code, of_both = 16 * shape.ndf, 8 * shape.ndf, 16 * shape.ndf
         self.patches = nn.Sequential(
-            HalvingConv2d(shape.channels, widths[0]),
-            *(down(narrow, wide) for narrow, wide in pairwise(widths)),
-            nn.LeakyReLU(LEAK),
-            WholeMapConv2d(widths[-1], of_patch, 4),
-            nn.LeakyReLU(LEAK),
-            nn.Flatten(),  # (N, 16 ndf, 1, 1) to (N, 16 ndf)
+            *halvings(shape.channels, widths, of_patch), nn.LeakyReLU(LEAK)
         )
         self.codes = nn.Sequential(nn.Linear(shape.latent_dim, of_code), nn.LeakyReLU(LEAK))
         self.both = nn.Sequential(nn.Linear(of_patch + of_code, of_both), nn.LeakyReLU(LEAK))

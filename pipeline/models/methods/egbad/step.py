@@ -1,10 +1,13 @@
-"""One training step of EGBAD: all networks are updated from the same forward passes."""
+"""One training step of EGBAD: all networks are updated from the same forward passes.
+
+The losses are the BiGAN's (Donahue et al., ICLR 2017).
+"""
 
 import torch
 from torch import Tensor
 
 from pipeline.models.gan import Gan
-from pipeline.models.methods.egbad.losses import deceiving_loss, pair_discriminator_loss
+from pipeline.models.losses import discriminator_loss
 from pipeline.settings.model import LossSettings
 
 
@@ -25,9 +28,10 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
             seen_z, seen_x = z_hat.detach().requires_grad_(), x_fake.detach().requires_grad_()
             encoded_logits = model.discriminator(x, seen_z)[0].to(x.dtype)
             generated_logits = model.discriminator(seen_x, z)[0].to(x.dtype)
-        loss_g = deceiving_loss(encoded_logits, generated_logits)
+        # G and E make D take each kind of pair for the other; so they have gradients while D wins.
+        loss_g = discriminator_loss(generated_logits, encoded_logits)
         gradients = torch.autograd.grad(loss_g, [seen_z, seen_x], retain_graph=True)
-        loss_d = pair_discriminator_loss(encoded_logits, generated_logits)
+        loss_d = discriminator_loss(encoded_logits, generated_logits)
         loss_d.backward(inputs=list(model.discriminator.parameters()))
         torch.autograd.backward([z_hat, x_fake], list(gradients))
     return {"loss_g": loss_g.detach(), "loss_d": loss_d.detach()}

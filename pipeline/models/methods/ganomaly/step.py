@@ -1,14 +1,17 @@
-"""One training step of GANomaly: both networks are updated from the same forward passes."""
+"""One training step of GANomaly: both networks are updated from the same forward passes.
+
+Equation numbers are GANomaly's.
+"""
 
 import torch
 from torch import Tensor
 
 from pipeline.models.gan import Gan
-from pipeline.models.losses import GeneratorLosses, discriminator_loss
-from pipeline.models.methods.ganomaly.losses import (
-    contextual_loss,
-    encoder_loss,
-    feature_matching_loss,
+from pipeline.models.losses import (
+    GeneratorLosses,
+    discriminator_loss,
+    latent_distance,
+    residual,
 )
 from pipeline.settings.model import LossSettings
 
@@ -17,6 +20,8 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
     """Update G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
 
     D has the usual GAN loss on x and x_hat. G's adversarial loss uses D's f(.), not D's logits.
+    Deviations: the norm of pixels is a mean, since a sum would outweigh the other terms; the
+    authors' code takes means of squares in Equations 1 and 3, the paper's text Euclidean norms.
 
     Returns:
         The mean losses of the batch, detached scalars, by name.
@@ -30,9 +35,9 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
                 output.to(x.dtype) for output in model.discriminator(seen)
             )
         losses = GeneratorLosses(
-            adversarial=feature_matching_loss(real_features.detach(), fake_features),
-            contextual=contextual_loss(x, x_hat),
-            latent=encoder_loss(z, z_hat),
+            adversarial=latent_distance(real_features.detach(), fake_features).mean(),  # Equation 1
+            contextual=residual(x, x_hat).mean(),  # Equation 2
+            latent=latent_distance(z, z_hat).mean(),  # Equation 3
         )
         through_d = weights.lambda_adv * losses.adversarial
         (gradient,) = torch.autograd.grad(through_d, seen, retain_graph=True)

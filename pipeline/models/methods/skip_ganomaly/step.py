@@ -4,8 +4,13 @@ import torch
 from torch import Tensor
 
 from pipeline.models.gan import Gan
-from pipeline.models.losses import GeneratorLosses, discriminator_loss, generator_adversarial_loss
-from pipeline.models.methods.skip_ganomaly.losses import contextual_loss, latent_loss
+from pipeline.models.losses import (
+    GeneratorLosses,
+    discriminator_loss,
+    generator_adversarial_loss,
+    latent_distance,
+    residual,
+)
 from pipeline.settings.model import LossSettings
 
 
@@ -27,9 +32,9 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
             real_logits, real_features = (output.to(x.dtype) for output in discriminator(x))
             fake_logits, fake_features = (output.to(x.dtype) for output in discriminator(x_hat))
         losses = GeneratorLosses(
-            adversarial=generator_adversarial_loss(fake_logits),
-            contextual=contextual_loss(x, x_hat),
-            latent=latent_loss(real_features.detach(), fake_features),
+            adversarial=generator_adversarial_loss(fake_logits),  # Equation 1
+            contextual=residual(x, x_hat).mean(),  # Equation 2
+            latent=latent_distance(real_features.detach(), fake_features).mean(),  # Equation 3
         )
         loss_d = discriminator_loss(real_logits, fake_logits)
         # Two of G's losses reach x_hat through D, the contextual loss reaches it directly.
