@@ -11,9 +11,9 @@ from PIL import Image
 
 from fuzz.target import Target
 from pipeline.common.errors import InputError
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import ScanSource
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.coco import CocoSource
 from pipeline.scans.sources.labelme import LabelMeSource
 from pipeline.scans.sources.voc import VocSource

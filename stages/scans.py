@@ -8,8 +8,8 @@ from pipeline.scans.account import ACCOUNT, account_of
 from pipeline.scans.bad_input import report_bad_input
 from pipeline.scans.bags import bag_names, describe_bags
 from pipeline.scans.catalogue import write_catalogue
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.generated.coco import generate
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.registry import GENERATED, open_source
 from pipeline.scans.splits import describe_parts, split_scans, with_parts
 from pipeline.scans.survey import survey, write_near_duplicates
@@ -42,6 +42,6 @@ def main() -> None:
         *describe_bags(bags, len(entries), settings.group),
         f"{near} pairs of near-duplicates across splits: {SCANS / NEAR_DUPLICATES}",
     ]
-    text = account_of(listing, found, rows, source.meaning, notes)
+    text = account_of(listing, found, rows, source.classes.meaning, notes)
     write_atomically(SCANS / ACCOUNT, text.encode())
     print(text, end="", file=terminal.out())

@@ -6,8 +6,8 @@ import pytest
 from pipeline.scans.account import account_of, sort_files
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import Listing, ScanEntry, SetFiles
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.survey import HASH_SIDE, Survey
 
 MEANING = ClassMap({"gun": "weapon", "cup": "normal", "dirt": "ignore"}).meaning

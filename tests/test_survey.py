@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pipeline.common import terminal
 from pipeline.common.names import TEST, TRAIN
 from pipeline.scans.bad_input import BadInput
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import Scan, ScanEntry, ScanSource
 from pipeline.scans.sources.class_folders import ClassFolderSource
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.yolo import YoloSource
 from pipeline.scans.survey import (
     BLOCK,

@@ -31,7 +31,7 @@ DECIDING = (
     "pipeline.scans.image_limits",
     "pipeline.patches.cutting",
     "pipeline.patches.shard_file",
-    "pipeline.scans.sources.classes",
+    "pipeline.scans.classes",
     "pipeline.scans.sources.detections",
     "pipeline.scans.sources.folders",
     "pipeline.scans.sources.masks",

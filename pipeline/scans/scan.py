@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.common.names import IGNORED, Image
 from pipeline.scans.bad_input import BadInput
+from pipeline.scans.classes import ClassMap
 
 Mask = NDArray[np.bool_]  # (H, W), True on the object
 
@@ -134,11 +135,9 @@ class Listing:
 
 
 class ScanSource(Protocol):
-    """A reader of the scans in a folder."""
+    """A reader of the scans in a folder, by the meanings of its classes."""
 
-    def meaning(self, name: str) -> str:
-        """Return the meaning of a set's own class: normal, `IGNORED`, or an abnormal class."""
-        ...
+    classes: ClassMap
 
     def listing(self) -> Listing:
         """List every scan of the folder, without reading pixels.

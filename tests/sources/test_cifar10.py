@@ -178,7 +178,7 @@ def test_class_folders_name_what_is_in_no_class(tmp_path: Path) -> None:
         ("test/bird/c", "test"),
         ("train/bird/0001", "test"),
     ]
-    assert source.meaning("bird") == "bird"
+    assert source.classes.meaning("bird") == "bird"
 
 
 @pytest.mark.slow  # 60,000 scans

@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.sources.class_folders import ClassFolderSource
-from pipeline.scans.sources.classes import ClassMap
 from tests.tiny import write_image
 
 CLASSES = ClassMap({"normal": "normal", "knife": "knife", "part": "gun_part", "spare": "ignore"})
@@ -114,4 +114,4 @@ def test_the_objects_of_a_scan_are_its_class_in_the_set_s_words(tmp_path: Path) 
     assert part.regions[0].class_name == "gun_part"
     np.testing.assert_array_equal(part.regions[0].mask, np.ones((16, 20), dtype=np.bool_))
     assert part.regions[0].mask.dtype == np.bool_
-    assert [source.meaning(name) for name in ("part", "spare")] == ["gun_part", IGNORED]
+    assert [source.classes.meaning(name) for name in ("part", "spare")] == ["gun_part", IGNORED]

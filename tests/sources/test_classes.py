@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED, NORMAL
-from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.classes import ClassMap
 
 WORDS = st.text("abcxyz", min_size=1, max_size=4)
 MEANINGS = st.sampled_from(["normal", "ignore", "gun", "knife"])

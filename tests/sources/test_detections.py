@@ -9,9 +9,9 @@ from supervision import Detections
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest
 from pipeline.scans.bad_input import BadInput
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import ScanEntry
 from pipeline.scans.sources import detections
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import check_reach, check_size, mask_of
 from pipeline.scans.sources.folders import EXPECTED, list_files
 from pipeline.scans.sources.labelled_set import TAKEN_FOR_NORMAL
@@ -157,7 +157,7 @@ def test_a_listing_has_parts_by_list_then_folder_and_says_what_it_made_of_files(
     assert [region.class_name for region in scan.regions] == ["weapon"] * 2
     assert source.read(b).objects == ("cup",)
     assert source.read(b).regions == ()
-    assert source.meaning("gun") == "weapon"
+    assert source.classes.meaning("gun") == "weapon"
 
 
 @pytest.mark.parametrize(("said", "count"), [(None, 2), ("normal", 2), ("bad", 1)])

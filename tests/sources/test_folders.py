@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import ScanEntry
 from pipeline.scans.sources.class_folders import ClassFolderSource
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.folders import (
     id_below,
     list_files,

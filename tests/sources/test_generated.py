@@ -16,6 +16,7 @@ import pytest
 import xraydb
 
 from pipeline.patches.windows import BACKGROUND_LEVEL, foreground_mask
+from pipeline.scans.classes import AS_NAMED
 from pipeline.scans.generated import coco
 from pipeline.scans.generated.catalogue import (
     CLOTHES,
@@ -55,7 +56,6 @@ from pipeline.scans.generated.shapes import Pose, Tile, rounded
 from pipeline.scans.generated.textures import Textures
 from pipeline.scans.scan import Region, Scan
 from pipeline.scans.sources.coco import CocoSource
-from pipeline.scans.sources.registry import AS_NAMED
 
 SEED = 11
 SIDE = 64

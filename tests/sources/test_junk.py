@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import InputError
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import ScanSource
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.coco import CocoSource
 from pipeline.scans.sources.voc import VocSource
 from pipeline.scans.sources.yolo import YoloSource

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.scans.bad_input import BadInput
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import Listing
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.labelled_set import looks_like_labels
 from pipeline.scans.sources.yolo import YoloSource
 from tests.sources.sets import Content, write_set

@@ -8,7 +8,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED
 from pipeline.scans.bad_input import BadInput
-from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from tests.sources.bad_files import assert_one_bad
 from tests.tiny import make_sixray, write_image

@@ -6,7 +6,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED
 from pipeline.scans.bad_input import BadInput
-from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.sources.folders import list_files
 from pipeline.scans.sources.mvtec import MVTEC, MvtecSource
 from tests.sources.sets import Content, write_set
@@ -129,6 +129,6 @@ def test_a_mask_that_does_not_fit_is_named(tmp_path: Path, own: np.ndarray, reas
 def test_every_defect_is_a_class_of_its_own_name(tmp_path: Path) -> None:
     files = {"test/hole/1.png": None, "ground_truth/hole/1_mask.png": WHOLE}
     source = MvtecSource(write_set(tmp_path, files), MVTEC)
-    assert [source.meaning(name) for name in ("hole", "good")] == ["hole", "normal"]
+    assert [source.classes.meaning(name) for name in ("hole", "good")] == ["hole", "normal"]
     with pytest.raises(InputError, match="says nothing of hole in"):
         MvtecSource(tmp_path, ClassMap({"good": "normal"})).listing()

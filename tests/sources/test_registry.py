@@ -48,8 +48,8 @@ def test_formats_of_objects_know_classes_and_images_without_labels(
     source = opened(name, classes={"gun": "weapon"}, unannotated="normal")
     assert type(source) is kind
     assert (source.folder, source.unannotated) == (Path("some/set"), "normal")
-    assert [source.meaning(name) for name in ("gun", "knife")] == ["weapon", ""]
-    assert opened(name).meaning("gun") == ""
+    assert [source.classes.meaning(name) for name in ("gun", "knife")] == ["weapon", ""]
+    assert opened(name).classes.meaning("gun") == ""
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,17 @@ def test_formats_of_whole_folders_know_classes(name: str, kind: type[ClassFolder
     source = opened(name, classes={"1": "weapon"})
     assert type(source) is kind
     assert source.folder == Path("some/set")
-    assert [source.meaning(name) for name in ("1", "2", "good")] == ["weapon", "", ""]
+    assert [source.classes.meaning(name) for name in ("1", "2", "good")] == ["weapon", "", ""]
     assert getattr(source, "stretched", False) == (name == "sixray")
 
 
 def test_where_the_parameters_say_no_class_the_set_s_own_hold() -> None:
-    assert [opened("sixray").meaning(value) for value in "123"] == ["gun", "knife", ""]
-    assert [opened("mvtec").meaning(name) for name in ("good", "hole")] == ["normal", "hole"]
-    assert opened("masks").meaning("1") == ""
+    assert [opened("sixray").classes.meaning(value) for value in "123"] == ["gun", "knife", ""]
+    assert [opened("mvtec").classes.meaning(name) for name in ("good", "hole")] == [
+        "normal",
+        "hole",
+    ]
+    assert opened("masks").classes.meaning("1") == ""
 
 
 def test_cifar_10_has_its_class() -> None:

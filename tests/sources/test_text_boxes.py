@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput
-from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.sources.text_boxes import TextBoxSource
 from tests.sources.sets import write_set
 

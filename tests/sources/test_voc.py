@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.common.errors import InputError
-from pipeline.scans.sources.classes import ClassMap
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.sources.voc import VocSource
 from tests.sources.bad_files import assert_one_bad
 from tests.tiny import write_image

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput, as_bad
+from pipeline.scans.classes import AS_NAMED
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Listing, Part, Region, Scan, ScanEntry, SetFiles
 from pipeline.scans.sources.folders import list_files, without_repeats
@@ -41,11 +42,8 @@ class Cifar10Source:
 
     def __init__(self, folder: Path, abnormal_class: str) -> None:
         self.folder = folder
+        self.classes = AS_NAMED
         self.abnormal_class = CIFAR10_ALIASES.get(abnormal_class, abnormal_class)
-
-    def meaning(self, name: str) -> str:
-        """Return the class's own name."""
-        return name
 
     def listing(self) -> Listing:
         """List every image; its id is ``<part>/<class>/<number or name>``."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import PARTS, Listing, Part, Region, Scan, ScanEntry, SetFiles
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.folders import (
     ALL_NORMAL,
     EXPECTED,
@@ -36,10 +36,6 @@ class ClassFolderSource:
     def __init__(self, folder: Path, classes: ClassMap) -> None:
         self.folder = folder
         self.classes = classes
-
-    def meaning(self, name: str) -> str:
-        """Return the meaning of a set's own class: normal, ignored, or an abnormal class."""
-        return self.classes.meaning(name)
 
     def listing(self) -> Listing:
         """List every image; its id is its path below the folder, without the suffix."""

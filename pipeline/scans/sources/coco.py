@@ -12,8 +12,8 @@ from supervision.dataset.formats.coco import coco_annotations_to_detections
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, read_json
 from pipeline.scans.bad_input import BadInput, as_bad
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import Mask, Part, ScanEntry, SetFiles
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import (
     DetectionSource,
     check_reach,

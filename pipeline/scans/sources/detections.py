@@ -17,9 +17,9 @@ from supervision import Detections
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Listing, Mask, Region, Scan, ScanEntry
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.folders import id_below, list_set, without_repeats
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import part_of
@@ -45,10 +45,6 @@ class DetectionSource(ABC):
         self.folder = folder
         self.classes = classes
         self.unannotated = unannotated
-
-    def meaning(self, name: str) -> str:
-        """Return the meaning of a set's own class: normal, ignored, or an abnormal class."""
-        return self.classes.meaning(name)
 
     @abstractmethod
     def labels(self, found: LabelledSet) -> None:

@@ -3,12 +3,13 @@
 import mmap
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.common.errors import InputError
-from pipeline.scans.bad_input import BadInput
+from pipeline.common.files import digest
+from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import Part, SetFiles
 from pipeline.scans.sources.folders import DVC_FILE, read_lines
 from pipeline.scans.sources.pairing import LABEL_WORDS, loose_stem, pair, words_of
@@ -46,7 +47,7 @@ class Labels:
     Attributes:
         names: the objects' classes, by the set's own names.
         files: the files that have labels of this scan only.
-        records: digest of the scan's labels in a file of several scans; None without such a file.
+        records: digest of the scan's labels, apart from the content of `files`; None without any.
         part: the set's own part, if the labels name one.
     """
 
@@ -88,8 +89,21 @@ class LabelledSet:
         self.scans.pop(image, None)
         self.bad.append(bad)
 
-    def pair(self, labels: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-        """Yield each image with its file of labels, paired by name; other labels are `orphans`."""
+    def read_pairs(self, labels: Sequence[Path], names_in: Callable[[Path], Iterable[str]]) -> None:
+        """Pair images with files of labels by name, and read the classes that each file names.
+
+        A file that cannot be used refuses its image; files without an image are `orphans`.
+        """
+        for image, path in self._pair(labels):
+            try:
+                names = list(names_in(path))
+            except InputError as error:
+                self.refuse(image, as_bad(path, error))
+                continue
+            # The digest, since another file may give the names to the numbers in this one (YOLO).
+            self.scans[image] = Labels(frozenset(names), (path,), records=digest(names))
+
+    def _pair(self, labels: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         images = [image for image in self.files.images if image not in self.ignored]
         pairs = pair(self.files.folder, images, labels)
         for path, reason in pairs.clashes.items():

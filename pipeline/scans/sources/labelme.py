@@ -12,7 +12,6 @@ from supervision.dataset.formats.labelme import (
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_json
 from pipeline.common.names import NORMAL
-from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.detections import (
     DetectionSource,
@@ -21,7 +20,7 @@ from pipeline.scans.sources.detections import (
     mask_of,
     require_pixels,
 )
-from pipeline.scans.sources.labelled_set import LabelledSet, Labels
+from pipeline.scans.sources.labelled_set import LabelledSet
 
 WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
@@ -31,26 +30,21 @@ class LabelMeSource(DetectionSource):
 
     def labels(self, found: LabelledSet) -> None:
         """Pair images with JSON files by their names."""
-        for image, path in found.pair(found.files.ending_in(".json")):
-            try:
-                content = _read(path)
-                self._check_flags(path, content)
-                names = frozenset(shape["label"] for shape in content["shapes"])
-            except InputError as error:
-                found.refuse(image, as_bad(path, error))
-                continue
-            found.scans[image] = Labels(names, (path,))
+        found.read_pairs(found.files.ending_in(".json"), self._names)
         others = [path for path in found.orphans if b'"shapes"' not in path.read_bytes()]
         found.ignored |= dict.fromkeys(others, "JSON, but not LabelMe's")
         found.orphans = [path for path in found.orphans if path not in found.ignored]
 
-    def _check_flags(self, path: Path, content: dict[str, Any]) -> None:
-        """Refuse an image without shapes if a flag of the whole image names a threat."""
-        threats = [name for name in content["flags"] if self.meaning(name) not in ("", NORMAL)]
+    def _names(self, path: Path) -> list[str]:
+        """Return the shapes' classes; refuse a threat that is only a flag of the whole image."""
+        content = _read(path)
+        meaning = self.classes.meaning
+        threats = [name for name in content["flags"] if meaning(name) not in ("", NORMAL)]
         if threats and not content["shapes"]:
             raise InputError(
                 f"{path}: flag {threats[0]!r} is of the whole image: draw a shape instead"
             )
+        return [shape["label"] for shape in content["shapes"]]
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and the mask of each shape."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput, as_bad
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.images import Pixels, read_index_mask
 from pipeline.scans.scan import Listing, Mask, Scan, ScanEntry
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import check_size, read_scan
 from pipeline.scans.sources.folders import ALL_NORMAL, id_below, list_files, without_repeats
 
@@ -31,10 +31,6 @@ class MasksSource:
         self.folder = folder
         self.classes = classes
         self.stretched = stretched
-
-    def meaning(self, name: str) -> str:
-        """Return the meaning of a set's own class: normal, ignored, or an abnormal class."""
-        return self.classes.meaning(name)
 
     def listing(self) -> Listing:
         """List every scan; the ids are ``normal/<name>`` and ``threat/<name>``."""

@@ -6,9 +6,9 @@ from pathlib import Path
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL
 from pipeline.scans.bad_input import BadInput
+from pipeline.scans.classes import ClassMap
 from pipeline.scans.images import read_index_mask
 from pipeline.scans.scan import PARTS, Listing, Mask, Scan, ScanEntry
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.detections import read_scan
 from pipeline.scans.sources.folders import id_below, list_set, without_repeats
 from pipeline.scans.sources.masks import check_mask, connected_parts, unique_names
@@ -24,10 +24,6 @@ class MvtecSource:
     def __init__(self, folder: Path, classes: ClassMap) -> None:
         self.folder = folder
         self.classes = classes
-
-    def meaning(self, name: str) -> str:
-        """Return the meaning of a set's own class: normal, ignored, or an abnormal class."""
-        return self.classes.meaning(name)
 
     def listing(self) -> Listing:
         """List every image of ``train/`` and ``test/``; its id is its path, without the suffix."""

@@ -5,10 +5,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pipeline.scans.classes import AS_NAMED, ClassMap
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.class_folders import ClassFolderSource
-from pipeline.scans.sources.classes import ClassMap
 from pipeline.scans.sources.coco import CocoSource
 from pipeline.scans.sources.detections import DetectionSource
 from pipeline.scans.sources.labelme import LabelMeSource
@@ -36,7 +36,6 @@ OTHERS: dict[str, Callable[[Path, ClassMap], ScanSource]] = {
     "sixray": partial(MasksSource, stretched=True),
 }
 CLASSES = {"mvtec": MVTEC, "sixray": SIXRAY}  # defaults of `scans.classes`
-AS_NAMED = ClassMap({"*": "*"})  # each class means its own name
 GENERATED = "generated"  # the generated scans' folder, beside the catalogue
 
 

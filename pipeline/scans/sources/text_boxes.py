@@ -7,11 +7,10 @@ import numpy as np
 from supervision import Detections
 
 from pipeline.common.errors import InputError
-from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.detections import DetectionSource, mask_of, require_pixels
 from pipeline.scans.sources.folders import read_lines
-from pipeline.scans.sources.labelled_set import LabelledSet, Labels
+from pipeline.scans.sources.labelled_set import LabelledSet
 
 FORM = "an image, a class, and xmin ymin xmax ymax in pixels"
 
@@ -21,13 +20,8 @@ class TextBoxSource(DetectionSource):
 
     def labels(self, found: LabelledSet) -> None:
         """Pair images with text files by their names."""
-        for image, path in found.pair(found.files.ending_in(".txt")):
-            try:
-                names = frozenset(name for _, name, _ in _boxes(path))
-            except InputError as error:
-                found.refuse(image, as_bad(path, error))
-                continue
-            found.scans[image] = Labels(names, (path,))
+        texts = found.files.ending_in(".txt")
+        found.read_pairs(texts, lambda path: (name for _, name, _ in _boxes(path)))
         found.leave_prose({path.parent for path in found.annotations})
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:

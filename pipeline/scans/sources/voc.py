@@ -8,7 +8,6 @@ from defusedxml.ElementTree import parse
 from supervision.dataset.formats.pascal_voc import detections_from_xml_obj
 
 from pipeline.common.errors import InputError
-from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.detections import (
     DetectionSource,
@@ -17,7 +16,7 @@ from pipeline.scans.sources.detections import (
     mask_of,
     require_pixels,
 )
-from pipeline.scans.sources.labelled_set import LabelledSet, Labels
+from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import loose_stem
 
 MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # tools append to these names
@@ -39,13 +38,10 @@ class VocSource(DetectionSource):
             )
         ]
         found.ignored |= dict.fromkeys(masks, "VOC's segmentation masks; its boxes are read")
-        for image, path in found.pair(found.files.ending_in(".xml")):
-            try:
-                names = frozenset(_name(path, item) for item in _objects(path, _read(path)))
-            except InputError as error:
-                found.refuse(image, as_bad(path, error))
-                continue
-            found.scans[image] = Labels(names, (path,))
+        found.read_pairs(
+            found.files.ending_in(".xml"),
+            lambda path: (_name(path, item) for item in _objects(path, _read(path))),
+        )
         with_boxes = {loose_stem(image) for image in (*found.scans, *found.refused)}
         for mask in masks:
             if loose_stem(mask) not in with_boxes:

@@ -10,12 +10,10 @@ from supervision import Detections
 from supervision.dataset.formats.yolo import yolo_annotations_to_detections
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import digest
-from pipeline.scans.bad_input import as_bad
 from pipeline.scans.scan import Mask, ScanEntry, SetFiles
 from pipeline.scans.sources.detections import DetectionSource, check_reach, mask_of
 from pipeline.scans.sources.folders import list_files, read_lines
-from pipeline.scans.sources.labelled_set import LabelledSet, Labels, looks_like_labels
+from pipeline.scans.sources.labelled_set import LabelledSet, looks_like_labels
 from pipeline.scans.sources.yolo_names import Names, PosesError, read_names
 from pipeline.settings.scans import Unannotated
 
@@ -48,14 +46,7 @@ class YoloSource(DetectionSource):
             self._names, of_names = {}, []  # a set of normal images only has no names
         found.annotations |= {*of_names, *_of_darknet(files)}
         texts = [path for path in texts if path not in found.annotations]
-        for image, path in found.pair(texts):
-            try:
-                lines = list(self._lines(path, None))
-            except InputError as error:
-                found.refuse(image, as_bad(path, error))
-                continue
-            names = [name for _, name, _ in lines]  # which another file gives to the numbers
-            found.scans[image] = Labels(frozenset(names), (path,), records=digest(names))
+        found.read_pairs(texts, lambda path: (name for _, name, _ in self._lines(path, None)))
         of_labels = {path.parent for path in found.annotations.difference(of_names)}
         found.leave_prose(of_labels)
 

@@ -68,3 +68,6 @@ class ClassMap:
                 f"scans.classes: says nothing of {', '.join(unknown)} in {folder}: give each "
                 f"normal, ignore or an abnormal class, or do so for all others with '{OTHERS}'"
             )
+
+
+AS_NAMED = ClassMap({OTHERS: OTHERS})  # each class means its own name
