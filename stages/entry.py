@@ -55,7 +55,7 @@ def run_stage(main: Callable[[], None]) -> None:
         signal.signal(number, _stop)
     try:
         main()
-        if _stopped_by:  # what `_stop` raises is lost in a finalizer, or a callback of a library
+        if _stopped_by:  # a finalizer or a library's callback may swallow the error of `_stop`
             _exit(_stopped_by[0])
     except KeyboardInterrupt:
         _exit(_stopped_by[0])

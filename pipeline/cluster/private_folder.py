@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
-from pipeline.common.files import UNFINISHED, publish
+from pipeline.common.files import write_atomically
 
 DEFAULT = "/tmp"  # noqa: S108  # Ray's own default
 MOST_SOCKET_BYTES = 107  # the longest path of a socket on Linux
@@ -129,13 +129,7 @@ def _keep_token(path: Path) -> None:
     if path.exists() and path.stat().st_size:  # it would be empty after a kill, or on a full disk
         path.chmod(0o600)  # Ray itself makes a file that everybody can read
         return
-    beside = path.with_name(f".{path.name}{UNFINISHED}")
-    try:
-        beside.touch(mode=0o600)
-        beside.write_text(secrets.token_hex(32))
-        publish(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_atomically(path, secrets.token_hex(32).encode(), mode=0o600)
 
 
 def _remove_unused(mine: Path) -> None:

@@ -114,7 +114,7 @@ def is_plain_name(name: object) -> bool:
 
 
 def odd_kind(path: Path) -> str | None:
-    """Return what a path is if it is no file or folder: opening it may wait or act for ever."""
+    """Return "a FIFO", "a socket" or "a device", which may wait or act for ever, or None."""
     mode = path.stat().st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return None

@@ -22,8 +22,8 @@ class RightTail:
     Attributes:
         count: n.
         scores: (K,) scores of normals, ascending and distinct.
-        reached: (K,) number of normals above the score that is kept before this one, n to 1. If no
-            score is dropped between the two, these are the normals that reach this score.
+        reached: (K,) the most normals that can reach each score, n down to 1. It is their number
+            where no score was dropped between this one and the one before.
     """
 
     count: int
@@ -34,8 +34,8 @@ class RightTail:
     def of(cls, scores: Scores) -> "RightTail":
         """Keep the tail of (n,) scores.
 
-        Of more than `MOST_POINTS` distinct scores, those are kept that 1, 2, 3 ... and then ever
-        more normals reach, in geometric steps: the tail is kept whole, and the rest thinly.
+        Of more than `MOST_POINTS` distinct scores about that many are kept: all of the highest,
+        and ever fewer below them, in geometric steps.
         """
         distinct, counts = np.unique(scores, return_counts=True)
         reached = counts[::-1].cumsum()[::-1]

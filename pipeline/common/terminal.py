@@ -91,7 +91,7 @@ def progress(
 
 
 class _Lines(io.StringIO):
-    """Prints what tqdm would write over its last line as a line of its own."""
+    """Prints each update of tqdm, which would overwrite its last line, on a new line."""
 
     def write(self, text: str) -> int:
         if line := text.strip():

@@ -62,7 +62,7 @@ class BagMetrics:
 
 @dataclass(frozen=True)
 class MeasuredBags:
-    """What every score finds of the test bags.
+    """The metrics of every score on the test bags.
 
     Attributes:
         metrics: by score; {} if no bag has several windows.

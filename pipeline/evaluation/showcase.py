@@ -10,11 +10,12 @@ from pipeline.common.names import NORMAL, Patches
 from pipeline.evaluation.figures import Exemplars, ScoredScan
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY, WindowScores
-from pipeline.patches.store import PatchStore, read_rows
+from pipeline.patches.store import read_rows
 from pipeline.patches.windows import (
     foreground_mask,
     foreground_origins,
     stitch,
+    top_non_overlapping,
     window_pixels,
 )
 from pipeline.scans.catalogue import CatalogueRow
@@ -56,12 +57,10 @@ def pick_exemplars(
 
 def pick_unusual(inputs: EvaluationInputs, test: WindowScores, count: int) -> Exemplars:
     """Pick the `count` patches with the highest scores, of which none overlap."""
-    rows: list[int] = []
-    for row in np.argsort(-test.scores[ANOMALY], kind="stable").tolist():
-        if len(rows) == count:
-            break
-        if not any(_overlap(inputs.store, test, row, one) for one in rows):
-            rows.append(row)
+    side = inputs.store.side
+    _, scan = np.unique(test.scan_ids, return_inverse=True)
+    places = np.column_stack([scan * side, inputs.store.origins])  # windows of two scans are apart
+    rows = top_non_overlapping(test.scores[ANOMALY], places, side, count)
     names = [str(test.scan_ids[row]) for row in rows]
     return _exemplars(inputs, test, rows, names, f"{UNUSUAL}; threshold {inputs.threshold:.2f}")
 
@@ -178,12 +177,6 @@ def _surroundings(
             window = np.s_[top : top + 3 * side, left : left + 3 * side]
             around[place], threats[place] = image[window], mask[window]
     return around, threats
-
-
-def _overlap(store: PatchStore, test: WindowScores, one: int, other: int) -> bool:
-    """Return whether two patches of one scan overlap."""
-    near = np.abs(store.origins[one] - store.origins[other]) < store.side
-    return bool(test.scan_ids[one] == test.scan_ids[other] and near.all())
 
 
 def _sample(rows: Rows, count: int, generator: np.random.Generator) -> Rows:

@@ -12,9 +12,9 @@ MAPS = ("metal", "dense")
 def attenuation_maps(patches: Patches) -> Patches:
     """Return the maps of patches (N, S, S, C), (N, S, S, 2) uint8, in the order of `MAPS`.
 
-    *metal* is what red lacks of `METAL_LEVEL`, as in the score `metal_amount`, and *dense* what
-    brightness lacks of `DENSE_LEVEL`. Of two channels the first is the low energy, which metal
-    stops, and counts as red; grey counts as red and as brightness.
+    *metal* is max(255 METAL_LEVEL - red, 0), as in the score `metal_amount`, and *dense* is
+    max(255 DENSE_LEVEL - mean of the channels, 0). Of two channels the first is the low energy,
+    which metal stops, and counts as red; grey counts as red and as brightness.
     """
     channels = patches.shape[3]
     total = patches[..., 0].astype(np.intp)

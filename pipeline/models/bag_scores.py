@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.common.names import PValues, Scores
 from pipeline.common.p_values import RightTail
 
-TOP = 5  # windows of a bag that its score is the mean of
+TOP = 5  # number of windows that a bag's score averages
 
 
 def bag_score(p_values: PValues) -> float:

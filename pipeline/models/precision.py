@@ -58,7 +58,7 @@ def require_fast(precision: Precision) -> None:
 
 
 def numeric_environment() -> list[str | int]:
-    """Return what decides how sums round, apart from all settings, on the machine that asks.
+    """Return the facts about this machine that decide how sums round, whatever the settings.
 
     The version of torch, the processor's vector instructions, and the cores that the threads of a
     worker are shared out from.

@@ -48,7 +48,7 @@ def parse_manifest(content: bytes, place: str) -> dict[str, Any]:
     many), with `bytes` and `sha256` where they are shared.
 
     Raises:
-        InputError: it is of another format, or a value is not as that says.
+        InputError: it is of another format, or a key is missing or has a wrong value.
     """
     try:
         manifest = json.loads(content)

@@ -179,14 +179,14 @@ def _resized(image: Image, size: int) -> Image:
 
 
 def top_non_overlapping(
-    scores: NDArray[np.floating], origins: NDArray[np.int32], size: int, count: int
+    scores: NDArray[np.floating], origins: NDArray[np.integer], size: int, count: int
 ) -> list[int]:
     """Return up to `count` windows with the highest scores; of windows that overlap, the first.
 
     Args:
         scores: (N,).
-        origins: (N, 2) of the windows.
-        size: the windows' side in pixels.
+        origins: (N, axes) of the windows.
+        size: the windows' side in pixels, on each axis.
         count: number of windows.
     """
     rows: list[int] = []

@@ -135,7 +135,7 @@ def _record_type() -> TypeAdapter[ScreenedFile]:
 
 
 def about_of(model: str, given: Path) -> dict[str, str]:
-    """Return what a folder of results is about: SHA-256 of model and code, folder of the scans."""
+    """Return the facts that identify a folder of results: model, code, and folder of the scans."""
     folder = given.parent if given.is_file() else given
     return {"model": model, "folder": str(folder.resolve()), "code": code_digest(DECIDING)}
 

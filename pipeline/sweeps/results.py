@@ -155,7 +155,7 @@ def read_trials(folder: Path) -> list[TrialResult]:
 
 @dataclass(frozen=True)
 class Best:
-    """What a sweep has found: best.json.
+    """The content of best.json: the best trial's settings and objective.
 
     Attributes:
         settings: those of the best trial; None where there was no sweep.
@@ -241,7 +241,7 @@ def _number(text: str) -> int | float:
 
 
 def log_objectives(sweep_run: TrackedRun, result: SweepResult) -> None:
-    """Log to each trial's run what the trial is ranked by."""
+    """Log each trial's best objective to the trial's run."""
     runs = sweep_run.children({})
     for trial in result.trials:
         if run := runs.get(trial_run_name(trial.trial)):

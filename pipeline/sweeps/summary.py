@@ -1,7 +1,6 @@
 """Writes a sweep's summary for people: a text table, and figures of the trials."""
 
 import warnings
-from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
 )
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState, create_trial
 
 from pipeline.common.files import write_atomically
 from pipeline.common.tables import text_table
@@ -93,8 +92,9 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
     The dict is empty if there is no variance: fANOVA's trees may see none in two or three trials.
     """
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     try:
-        return dict(optuna.importance.get_param_importances(study, evaluator=_evaluator()))
+        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
     except RuntimeError:
         return {}
 
@@ -112,37 +112,23 @@ def as_study(result: SweepResult, space: Space) -> optuna.Study:
     """Return the trials as an Optuna study, in the order in which they began."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    for number, trial in enumerate(sorted(result.trials, key=lambda trial: trial.started)):
-        study.add_trial(_frozen(number, trial, space))
+    for trial in sorted(result.trials, key=lambda trial: trial.started):
+        failed = trial.state == "failed" or trial.objective is None
+        study.add_trial(
+            create_trial(
+                state=TrialState.FAIL if failed else TrialState.COMPLETE,
+                value=None if failed else trial.objective,
+                params=dict(trial.settings),
+                distributions={name: _distribution(space[name]) for name in trial.settings},
+            )
+        )
     return study
-
-
-def _frozen(number: int, trial: TrialResult, space: Space) -> FrozenTrial:
-    failed = trial.state == "failed" or trial.objective is None
-    began = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
-    return FrozenTrial(
-        number=number,
-        trial_id=number,
-        state=TrialState.FAIL if failed else TrialState.COMPLETE,
-        value=None if failed else trial.objective,
-        datetime_start=began + timedelta(seconds=trial.started),
-        datetime_complete=began + timedelta(seconds=trial.ended),
-        params=dict(trial.settings),
-        distributions={name: _distribution(space[name]) for name in trial.settings},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-    )
 
 
 def _distribution(values: Range | Choices) -> BaseDistribution:
     if isinstance(values, Choices):
         return CategoricalDistribution(values.choices)
     return FloatDistribution(*values, log=True)
-
-
-def _evaluator() -> optuna.importance.FanovaImportanceEvaluator:
-    return optuna.importance.FanovaImportanceEvaluator(seed=0)
 
 
 def _important(result: SweepResult, study: optuna.Study) -> dict[str, float]:

@@ -34,12 +34,10 @@ Record = dict[str, Any]  # one JSON object
 
 def annotation(region: Region) -> Record:
     """Return a region's COCO annotation, without the ids of annotation and image."""
-    rows, columns = (np.flatnonzero(region.mask.any(axis=axis)) for axis in (1, 0))
-    left, top = int(columns[0]), int(rows[0])
     return {
         "category_id": CLASSES.index(region.class_name) + 1,
         "segmentation": {"counts": mask_to_rle(region.mask), "size": list(region.mask.shape)},
-        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+        "bbox": list(cv2.boundingRect(region.mask.view(np.uint8))),
         "area": int(region.mask.sum()),
         "iscrowd": 1,  # in COCO, the mark of a mask in run lengths
     }
