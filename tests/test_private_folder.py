@@ -156,7 +156,7 @@ def test_a_token_that_is_cut_short_is_made_anew(
     assert len(private_token(mine).read_text()) == 64
     monkeypatch.setenv("HOME", str(base / "full"))
     (base / "full" / ".ray").mkdir(parents=True)
-    (base / "full" / ".ray" / ".auth_token.tmp").symlink_to("/dev/full")
+    (base / "full" / ".ray" / f".auth_token.{os.getpid()}.tmp").symlink_to("/dev/full")
     assert private_token(mine).parent == mine
     assert list((base / "full" / ".ray").iterdir()) == []
 
