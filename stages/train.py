@@ -51,10 +51,10 @@ def main() -> None:
     run = pipeline_run(Tracker.open(), Origin.now(settings, data))
     chosen = {**asdict(model_settings), **asdict(losses)}
     run.log_params(chosen_params(chosen))
-    key = training.key(data, block.workers)
     if trains:
         storage = Storage.of(settings.storage)
         shared = upload_patches(PATCHES, storage, settings.cache_gb)
+        key = training.key(data, block.workers)
         job = TrainJob(training, str(PATCHES.resolve()), key, shared=shared)
         with ray_session():
             state = train_on_ray(job, block.workers, block, storage, [LogCurves(run)])
@@ -70,7 +70,7 @@ def main() -> None:
         scan_ids=validation.scan_ids,
         rule=settings.extract.window_rule,
         false_alarm_rate=block.false_alarm_rate,
-        provenance={"settings": chosen, "data": data, "key": key},
+        provenance={"settings": chosen, "data": data},
         labelled=labelled,
     )
     model.save(TRAINED / MODEL)

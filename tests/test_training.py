@@ -1,6 +1,6 @@
 import copy
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -90,7 +90,6 @@ def test_resumed_equals_uninterrupted(
 
     whole = train(TRAIN, store, validation, Worker(), keep)
     halfway = parse_checkpoint((tmp_path / "1" / CHECKPOINT).read_bytes(), "here", "key")
-    assert halfway["settings"] == asdict(TRAIN)
     resumed, rest = run(patches, validation, resume=halfway)
     assert len(rest) == 1
     assert same(resumed, whole)
@@ -261,7 +260,6 @@ def test_a_history_tells_of_each_epoch(
 ) -> None:
     state, _ = of_known_criteria
     assert state["epoch"] == 4
-    assert state["settings"] == asdict(replace(TRAIN, epochs=4))
     assert [metrics["epoch"] for metrics in state["history"]] == [1, 2, 3, 4]
     assert {metrics["workers"] for metrics in state["history"]} == {1}
     assert all(0 < metrics["seconds"] < 60 for metrics in state["history"])

@@ -11,12 +11,9 @@ def to_tensor(patches: Patches, device: torch.device) -> Tensor:
     pixels = torch.from_numpy(patches)
     if device.type == "cuda":
         pixels = pixels.pin_memory()  # so that the copy runs during the previous step
-    return normalise(pixels.to(device, non_blocking=True))
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """Convert a tensor as `to_tensor` does. Channels stay last: convolutions run fastest so."""
-    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    # In memory, channels stay last: convolutions run fastest so.
+    there = pixels.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    return there.float() / 127.5 - 1.0
 
 
 def to_patches(x: Tensor) -> Patches:

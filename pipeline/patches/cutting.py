@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -67,15 +66,10 @@ class Recipe:
     folder: str
     root: str
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The window rule as a dict."""
-        return asdict(self.rule)
-
     def name(self, split: str, rows: Sequence[CatalogueRow]) -> str:
         """Return a shard's name without suffix: its split, and a digest of scans and recipe."""
         scans = [[row.scan_id, row.classes, row.digests] for row in rows]
-        made_from = [FORMAT, scans, self.settings, self.channels, self.reading, self.code]
+        made_from = [FORMAT, scans, asdict(self.rule), self.channels, self.reading, self.code]
         return f"{split}-{digest(made_from)[:20]}"
 
 
@@ -185,7 +179,7 @@ def _write_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> Sh
         if kept:
             sources = digest([[row.scan_id, row.digests[0]] for row in kept])
             attributes = ShardAttributes(
-                split, recipe.settings, recipe.channels, PIXEL_RULE, sources, recipe.code
+                split, asdict(recipe.rule), recipe.channels, PIXEL_RULE, sources, recipe.code
             )
             writer.finish(folder / file, attributes)
         return ShardResult(split, file, len(writer), scans)

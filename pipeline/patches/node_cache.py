@@ -9,10 +9,8 @@ its readers could still read it.
 
 import fcntl
 import hashlib
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
@@ -118,11 +116,6 @@ class ShardCache:
                 f"cache_gb: {self._budget / 1e9:g} have no room for {name} of {size / 1e9:.2g} GB "
                 "beside the shards in use: raise it"
             )
-
-
-def encode_manifest(manifest: dict[str, Any]) -> bytes:
-    """Encode the manifest of shared patches, in which each shard has its `bytes` and `sha256`."""
-    return json.dumps(manifest, indent=2).encode()
 
 
 def _lock(path: Path) -> FileLock:

@@ -1,5 +1,6 @@
 """Patches on storage that every node reaches: uploaded once, opened on each worker's node."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pipeline.common import terminal
 from pipeline.common.errors import InputError, first_line
 from pipeline.common.files import file_digest
 from pipeline.patches.manifest import MANIFEST, read_manifest
-from pipeline.patches.node_cache import ShardCache, encode_manifest
+from pipeline.patches.node_cache import ShardCache
 from pipeline.patches.store import PatchStore
 
 
@@ -77,7 +78,7 @@ def _upload(folder: Path, manifest: dict[str, Any], address: Storage) -> None:
             _put(path, filesystem, f"{place}/{path.name}")
     beside = _beside(f"{place}/{MANIFEST}")
     with filesystem.open_output_stream(beside) as file:
-        file.write(encode_manifest(manifest))
+        file.write(json.dumps(manifest, indent=2).encode())
     filesystem.move(beside, f"{place}/{MANIFEST}")
 
 

@@ -95,7 +95,7 @@ def train(
 
     Returns:
         The last state: `epoch` (number of epochs done), `model`, `history` (metrics of each
-        epoch), `best` (networks, epoch and criterion of the best epoch) and `settings`.
+        epoch) and `best` (networks, epoch and criterion of the best epoch).
 
     Raises:
         InputError: there are fewer patches than a batch for each worker.
@@ -104,7 +104,7 @@ def train(
     reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
     method, shape = method_of(settings.model), net_shape(settings, patches)
     model = _build(settings, method, shape, worker)
-    state = resume or {"epoch": 0, "history": [], "best": None, "settings": asdict(settings)}
+    state = resume or {"epoch": 0, "history": [], "best": None}
     if resume:
         model.load_state(resume["model"])
     for epoch in range(state["epoch"], settings.epochs):
@@ -139,7 +139,7 @@ def fit_without_training(
     metrics: Metrics = {"epoch": 0}
     metrics |= validate(fitted_detector(shape, {}, settings.model, normals, labelled=labelled))
     best = {"epoch": 0, "criterion": metrics[IMPLANT_AUC], "networks": {}}
-    return {"epoch": 0, "history": [metrics], "best": best, "settings": asdict(settings)}
+    return {"epoch": 0, "history": [metrics], "best": best}
 
 
 def train_epoch(
@@ -214,7 +214,6 @@ def _advance(state: State, model: Gan, metrics: Metrics, networks: State) -> Sta
         "model": model.state(),
         "history": [*state["history"], metrics],
         "best": best,
-        "settings": state["settings"],
     }
 
 
