@@ -104,8 +104,8 @@ def _coco() -> list[bytes]:
     return [
         of(),
         of(segmentation=[[value for corner in CORNERS for value in corner]]),
-        of(segmentation=lengths, iscrowd=1),
-        of(segmentation={**lengths, "counts": ":d0b<"}, iscrowd=1),
+        of(segmentation=lengths, bbox=[0, 0, 2, HEIGHT], iscrowd=1),
+        of(segmentation={**lengths, "counts": ":d0b<"}, bbox=[0, 0, 2, HEIGHT], iscrowd=1),
     ]
 
 

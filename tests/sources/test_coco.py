@@ -282,7 +282,9 @@ def test_a_polygon_shares_half_of_what_it_and_its_box_cover(
         if fits:
             assert len(source.read(entry).regions) == 1
             continue
-        with pytest.raises(InputError, match="annotation 1: polygon and bbox are of different pl"):
+        with pytest.raises(
+            InputError, match="annotation 1: segmentation and bbox are of different pl"
+        ):
             source.read(entry)
 
 

@@ -495,7 +495,7 @@ def test_a_polygon_that_is_elsewhere_than_its_box_is_named(
     files = {"a.png": None, "a.json": coco(["a.png"], {"a.png": polygon})}
     with pytest.raises(InputError, match="1 bad file"):
         stage(files, source="coco")
-    assert "annotation 0: polygon and bbox are of different places" in capsys.readouterr().err
+    assert "annotation 0: segmentation and bbox are of different places" in capsys.readouterr().err
 
 
 def test_a_yolo_set_of_normals_with_empty_labels_needs_no_names(stage: Stage) -> None:

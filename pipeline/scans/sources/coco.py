@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from supervision.dataset.formats.coco import coco_annotations_to_detections
 
@@ -118,15 +119,20 @@ def _mask(record: Record, size: tuple[int, int]) -> Mask:
         polygons = _polygons(segmentation)
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
             raise ValueError("an odd polygon, expected x and y of 3 points or more")
-        check_reach((value for polygon in polygons for value in polygon), size)
-        require_pixels(value for polygon in polygons for value in polygon)
-        _check_extent(polygons, record["bbox"])
-    with_mask = bool(segmentation)
-    if not with_mask:
+        values = [value for polygon in polygons for value in polygon]
+        check_reach(values, size)
+        require_pixels(values)
+        x, y = (np.array(values[axis::2], dtype=np.float64) for axis in (0, 1))
+        _check_extent((x.min(), y.min(), x.max(), y.max()), record["bbox"])
+    else:
         require_pixels(record["bbox"])
-    return mask_of(
-        coco_annotations_to_detections([record], size, with_mask, use_iscrowd=False), size
-    )
+    with_mask = bool(segmentation)
+    found = coco_annotations_to_detections([record], size, with_mask, use_iscrowd=False)
+    mask = mask_of(found, size)
+    if isinstance(segmentation, dict):
+        left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+        _check_extent((left, top, left + width, top + height), record["bbox"])
+    return mask
 
 
 def _is_box_alone(record: Record) -> bool:
@@ -137,21 +143,23 @@ def _is_box_alone(record: Record) -> bool:
     return any(len(polygon) in (0, 2, 4) for polygon in _polygons(segmentation))
 
 
-def _check_extent(polygons: list[list[Any]], bbox: Sequence[float]) -> None:
-    """Refuse polygons that do not lie where the annotation's box lies.
+def _check_extent(extent: tuple[float, float, float, float], bbox: Sequence[float]) -> None:
+    """Refuse an outline or a mask that does not lie where the annotation's box lies.
+
+    Args:
+        extent: its xmin, ymin, xmax, ymax.
+        bbox: x, y, width, height.
 
     Raises:
-        ValueError: intersection over union of the polygons' extent and the box is below 0.5.
+        ValueError: intersection over union of both is below 0.5.
     """
-    values = np.array([value for polygon in polygons for value in polygon], dtype=np.float64)
     left, top, width, height = map(float, bbox)
-    low = np.array([values[0::2].min(), values[1::2].min()])
-    high = np.array([values[0::2].max(), values[1::2].max()])
+    low, high = np.array(extent[:2]), np.array(extent[2:])
     corner, other = np.array([left, top]), np.array([left + width, top + height])
     shared = np.prod(np.clip(np.minimum(high, other) - np.maximum(low, corner) + 1, 0, None))
     covered = np.prod(high - low + 1) + np.prod(other - corner + 1) - shared
     if shared < covered / 2:
-        raise ValueError("polygon and bbox are of different places: correct one of them")
+        raise ValueError("segmentation and bbox are of different places: correct one of them")
 
 
 def _polygons(segmentation: list[Any]) -> list[list[Any]]:
