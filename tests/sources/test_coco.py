@@ -86,7 +86,12 @@ def test_polygons_and_run_lengths(folder: Path) -> None:
     source = CocoSource(folder, CLASSES)
     (region,) = source.read(source.listing().entries[0]).regions
     assert int(region.mask.sum()) == 300
-    with_gun(folder, segmentation={"size": [40, 50], "counts": [400, 40, 1560]})
+    lengths = {"size": [40, 50], "counts": [400, 40, 1560]}
+    with_gun(folder, segmentation=lengths, bbox=[30, 0, 1, 40])  # as of a mask that was transposed
+    source = CocoSource(folder, CLASSES)
+    with pytest.raises(InputError, match="annotation 1: segmentation and bbox are of different pl"):
+        source.read(source.listing().entries[0])
+    with_gun(folder, segmentation=lengths, bbox=[10, 0, 1, 40])
     source = CocoSource(folder, CLASSES)
     (region,) = source.read(source.listing().entries[0]).regions
     assert region.mask[:, 10].all()
