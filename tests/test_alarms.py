@@ -1,6 +1,7 @@
 """The alarms of the stored threshold, counted by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,18 @@ def test_of_five_scans_the_false_alarms_have_an_interval() -> None:
     interval = {"low": expected.low, "high": expected.high}
     assert found.metrics()["false_alarm_interval"] == interval
     assert found.text().endswith("; a window over it: 2 of 5 normal scans")
+
+
+def test_the_intervals_are_of_as_many_samples_as_are_asked_for() -> None:
+    scores = {ANOMALY: np.array([0.9, 0.1, 0.9, 0.1, 0.1, 0.1])}
+    test = WindowScores(np.array(["normal"] * 6), np.array(list("abcdef")), scores)
+    few, many = (Alarms.of(test, VALIDATED, (), samples, 0) for samples in (2, 500))
+    assert few.windows["normal"].low != many.windows["normal"].low
+
+
+def test_one_validation_scan_is_one_scan() -> None:
+    text = replace(SOME, validated=replace(VALIDATED, scans=1)).text()
+    assert "set on 1 validation scan; " in text
 
 
 def test_without_windows_nothing_is_defined() -> None:

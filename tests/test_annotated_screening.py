@@ -13,6 +13,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
 from pipeline.models.trained_model import TrainedModel
+from pipeline.pages.pictures import heat_levels, outlined, under_heat
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Listing, Scan, ScanEntry, ScanSource, SetFiles
@@ -23,6 +24,7 @@ from pipeline.scans.sources.registry import open_folder
 from pipeline.screening.new_scans import with_annotations
 from pipeline.screening.records import ScreenedFile, hits_text
 from pipeline.screening.screen import FolderScreener, Options, Screening
+from pipeline.screening.screener import Screener
 from pipeline.settings.blocks import ScanSettings
 from stages.screen import finish, options_of
 from tests.sources.sets import NEEDED, TINY
@@ -87,6 +89,17 @@ def test_the_table_has_classes_and_hits(scans: Path, model: TrainedModel) -> Non
     page = (scans.parent / "out/report.html").read_text(encoding="utf-8")
     for line in hits_text(found.files, RATE):
         assert f"<div>{line}</div>" in page
+
+
+def test_threats_are_outlined_in_the_heat_map(scans: Path, model: TrainedModel) -> None:
+    source, screener = masks(scans), Screener.of(model)
+    screened(scans, model, source)
+    for entry in source.listing().entries:
+        scan, name = source.read(entry), entry.files[0].relative_to(scans)
+        found = read_image(scans.parent / f"out/heat/{name}.png")
+        levels = heat_levels(screener.screen(scan.image).evidence)
+        expected = under_heat(outlined(scan.image, scan.threats()), levels)
+        np.testing.assert_allclose(found, expected, atol=1)
 
 
 def test_a_scan_whose_annotation_has_changed_is_screened_again(

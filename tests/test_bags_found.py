@@ -1,6 +1,7 @@
 """Which bags are found, and where in them, by scores that are known."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ from pipeline.evaluation.bag_metrics import (
     measure_all,
     share_of_bags,
 )
-from pipeline.evaluation.bags import BINS, ScoredBag, _pixel_counts, scored_bags
+from pipeline.evaluation.bags import BINS, ScoredBag, _pixel_counts, scored_bags, tails_of
 from pipeline.evaluation.inputs import EvaluationInputs
-from pipeline.evaluation.scores import ANOMALY, WindowScores
+from pipeline.evaluation.scores import ANOMALY, PCA, WindowScores
 from pipeline.evaluation.trivial_scores import darkness
 from pipeline.models.bag_scores import TOP, Tails, bag_score
 from pipeline.models.detector import Detector
@@ -36,6 +37,7 @@ from pipeline.patches.windows import cut_windows, window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.blocks import EvaluateSettings, ExtractSettings
+from pipeline.settings.methods import GRANULOMETRY
 from tests.arrays import ArraySource, make_set
 from tests.darkness import darkness_detector, darkness_of
 from tests.tiny import EXTRACT, MODEL
@@ -105,11 +107,48 @@ def test_bags_are_measured() -> None:
     assert found.within.rate == pytest.approx((1 + 0 + 0) / 3)
 
 
+def test_each_score_is_measured_by_its_own_tails_and_the_seed_of_the_settings() -> None:
+    bags = [bag(f"t{n}", [1, 20 * n], "nt") for n in range(6)]
+    bags += [bag(f"n{n}", [n, 9 * n], "nn") for n in range(6)]
+    bags = [
+        replace(
+            one,
+            scores={"score": one.scores["score"], "low": -one.scores["score"]},
+            pixels=dict.fromkeys(("score", "low"), one.pixels["score"]),
+        )
+        for one in bags
+    ]
+    tails = {
+        "score": Tails(NORMALS, RightTail.of(np.array([0.1, 0.2]))),
+        "low": Tails(RightTail.of(-np.arange(99.0)), RightTail.of(np.array([0.3, 0.4]))),
+    }
+    found = measure_all(bags, tails, 0.4, EvaluateSettings(bootstrap=9, seed=3)).metrics
+    assert found == {name: measure(bags, name, tails[name], 0.4, 9, 3) for name in tails}
+    assert found["low"] != measure(bags, "low", tails["score"], 0.4, 9, 3)
+    assert found["low"] != measure(bags, "low", tails["low"], 0.4, 9, 0)
+
+
+def test_a_bag_whose_p_value_is_the_rate_raises_an_alarm() -> None:
+    bags = [bag("a", [99, 99], "nt"), bag("b", [1, 1], "nn")]
+    tails = Tails(NORMALS, RightTail.of(np.array([0.5, 1.0, 1.5])))  # so 1/4 is the least p-value
+    for rate, detected in ((0.25, 1), (0.24, 0)):
+        found = measure_all(bags, {"score": tails}, rate, EvaluateSettings(bootstrap=5))
+        assert found.metrics["score"].detection_rate.rate == detected
+        assert ("no bag raises an alarm" in found.text()) == (detected == 0)
+
+
 def test_the_control_leaves_out_every_window_that_touches_a_threat() -> None:
     bags = [bag("a", [1, 80, 90], "ngt"), bag("e", [1, 1], "nn"), bag("f", [2, 2], "nn")]
     tails = Tails(NORMALS, RightTail.of(np.array([0.1, 0.2])))
     found = measure(bags, "score", tails, 0.2, samples=20, seed=0)
     assert (found.auc.auc, found.control.auc) == (1, 0.25)  # it equals e then, and f is above it
+
+
+def test_the_control_keeps_windows_that_graze_an_ignored_object() -> None:
+    one = replace(bag("a", [80, 90], "nt"), normal=np.array([False, False]))
+    tails = Tails(NORMALS, RightTail.of(np.array([0.1])))
+    found = measure([one, bag("e", [1, 1], "nn")], "score", tails, 0.2, samples=5, seed=0)
+    assert (found.control.auc, found.control.abnormal) == (1, 1)
 
 
 def test_a_bag_of_which_nothing_is_left_is_out_of_the_control() -> None:
@@ -178,6 +217,21 @@ def test_all_windows_of_a_scan_are_scored(
         assert each.pixels["darkness"].sum() == height * width
 
 
+def test_scans_that_extraction_left_out_are_no_bags(
+    sixray: Path, catalogue: list[CatalogueRow], patches: Path
+) -> None:
+    store, source = PatchStore(patches, TEST), MasksSource(sixray, SIXRAY, stretched=True)
+    rows = [row for row in catalogue if row.split == TEST]
+    left_out, calibration = replace(rows[0], scan_id="left out"), Calibration(0, 1, 0.5, 0.1)
+    inputs = EvaluationInputs(
+        store, [left_out, *rows], source, EXTRACT, darkness_detector(), calibration
+    )
+    values = {"darkness": darkness_of(store.read(0, len(store)))}
+    test = WindowScores(store.labels, store.scan_ids, values)
+    found = scored_bags(inputs, test, tails_of(test), lambda some: {"darkness": darkness_of(some)})
+    assert [one.scan_id for one in found] == [row.scan_id for row in rows]
+
+
 def test_a_bag_has_a_threat_even_if_its_windows_graze_it() -> None:
     bags = [bag("a", [1, 2], "ng"), bag("b", [1, 2], "nn"), bag("c", [1, 2], "nt")]
     tails = {"score": Tails(NORMALS, RightTail.of(np.array([0.5, 1.0])))}
@@ -201,6 +255,17 @@ def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads:
     assert table[-1].endswith(
         "; with validation bags: 2, the least is 0.334, so no bag raises an alarm: add normal scans"
     )
+
+
+def test_the_table_of_bags_says_what_needs_no_network() -> None:
+    auc, rate = AucEstimate(0.5, None, None, 5, 5, 4), RateEstimate(0.5, None, None, 4)
+    looks = dict.fromkeys(TOP_WINDOWS, rate)
+    found = BagMetrics(auc, auc, rate, rate, looks, within=rate, pixels=rate)
+    metrics = dict.fromkeys((ANOMALY, GRANULOMETRY, PCA), found)
+    _, *rows = MeasuredBags(metrics, 0.2, 8).text().splitlines()
+    assert [row.split("  ")[0] for row in rows[:5]] == [
+        ANOMALY, "-- without a network, without labels", GRANULOMETRY, "-- without any model", PCA,
+    ]  # fmt: skip
 
 
 def test_pixels_of_more_evidence_are_in_higher_bins() -> None:

@@ -12,6 +12,7 @@ from experiments.baselines import without_model
 from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation import report
+from pipeline.evaluation import scores as scoring
 from pipeline.evaluation.alarms import Alarms, Validated
 from pipeline.evaluation.auc_table import (
     auc_table,
@@ -133,6 +134,14 @@ def test_the_key_metrics_are_those_that_runs_are_compared_by() -> None:
     nothing = dict.fromkeys(row)
     unmeasured = {"other": dict.fromkeys(("pca", *TRIVIAL_SCORES), nothing)}
     assert key_metrics({**details, **unmeasured})["best_auc_without_model"] is None
+
+
+def test_granulometry_is_no_score_without_a_model() -> None:
+    details = {
+        "auc": {}, "other": {"pca": {"overall": 0.6}, "granulometry": {"overall": 0.8}},
+        "threshold": {"false_alarm_rate": 0.1, "detection_rate": {"overall": 0.2}}, "bags": {},
+    }  # fmt: skip
+    assert key_metrics(details)["best_auc_without_model"] == 0.6
 
 
 def test_names_of_flat_metrics() -> None:
@@ -296,6 +305,17 @@ def test_the_table_for_people() -> None:
     ]
 
 
+def test_the_table_keeps_each_line_of_its_heading_and_says_what_needs_no_network() -> None:
+    other = SMALL_TABLE["pca"]
+    table = {ANOMALY: SMALL_TABLE[ANOMALY], "granulometry": other, "pca": other}
+    lines = auc_text(table, small_test(), "A heading\nlabels of 7 bags used").split("\n")
+    assert lines[:2] == ["A heading: 3 test scans, 4 normal windows", "labels of 7 bags used"]
+    assert [line.split("  ")[0] for line in lines[3:]] == [
+        ANOMALY, "-- without a network, without labels", "granulometry", "-- without any model",
+        "pca", "windows",
+    ]  # fmt: skip
+
+
 def test_the_rows_of_the_table() -> None:
     rows = estimate_rows(SMALL_TABLE)
     assert len(rows) == 6
@@ -410,6 +430,39 @@ def test_figures_get_the_scaled_threshold_and_the_colours(
     assert set(told) == {"roc", "histogram", "exemplars"}
 
 
+def test_figures_show_as_many_windows_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, tuple[Any, ...]] = {}
+    different = np.arange(4.0).reshape(2, 2), np.array([True, False])
+
+    def listen(name: str, answer: object = None) -> None:
+        def listens(*given: Any) -> object:
+            told[name] = given
+            return answer
+
+        monkeypatch.setattr(report, name, listens)
+
+    for name in ("roc", "histogram", "tsne", "exemplars", "scans"):
+        listen(f"draw_{name}")
+    for name in ("exemplars", "scans", "unusual"):
+        listen(f"pick_{name}")
+    listen("pick_features", different)
+    inputs = EvaluationInputs(
+        cast(PatchStore, None), [], ArraySource(), EXTRACT, darkness_detector(),
+        Calibration(0, 1, 0.5, 0.1),
+    )  # fmt: skip
+    settings = EvaluateSettings(bootstrap=5, tsne_points=40, exemplars=3, seed=7)
+    for labels in (["normal", "gun"], ["normal", "normal"]):
+        scores = {ANOMALY: np.array([0.1, 0.9])}
+        test = WindowScores(np.array(labels), np.array(["a", "b"]), scores)
+        write_figures(tmp_path / "f", inputs, test, auc_table(test, (), 5, 0), settings)
+    assert told["pick_features"][2:] == (40, 7)
+    assert told["pick_exemplars"][2:] == (3, 7)
+    assert told["pick_unusual"][2:] == (3,)
+    assert told["draw_tsne"][-1] == 7
+
+
 def test_the_method_without_networks_scores_dark_windows_high(patches: Path) -> None:
     normals, test = PatchStore(patches, TRAIN), PatchStore(patches, TEST)
     components = PrincipalComponents.fit(normals)
@@ -420,3 +473,14 @@ def test_the_method_without_networks_scores_dark_windows_high(patches: Path) -> 
     assert measured is not None
     assert measured > 0.9
     np.testing.assert_allclose(without_model(test, normals)["pca"], found["pca"])
+
+
+def test_of_many_normals_the_method_without_networks_has_some_spread_over_all(
+    patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "MOST_NORMALS", 3)
+    normals = PatchStore(patches, TRAIN)
+    rows = [0, (len(normals) - 1) // 2, len(normals) - 1]
+    found = detector_without_networks(normals)
+    expected = found.features(np.concatenate([normals.read(row, row + 1) for row in rows]))
+    np.testing.assert_array_equal(found.scorer.normals, expected)

@@ -11,19 +11,20 @@ import pytest
 
 from pipeline.common.names import TEST
 from pipeline.common.p_values import RightTail
+from pipeline.evaluation import page as evaluation_page
 from pipeline.evaluation.bags import ScoredBag, scored_bags, tails_of
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.page import picture_of, ranked, write_evaluation_page
 from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import Calibration
-from pipeline.pages.pictures import heat_levels, outlined, page_pictures
+from pipeline.pages.pictures import heat_levels, outlined, page_pictures, under_heat
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.windows import WindowRule
-from tests.arrays import ArraySource, save
+from tests.arrays import ArraySource, clutter, save
 from tests.darkness import darkness_detector, darkness_of
 from tests.tiny import EXTRACT
 
@@ -56,11 +57,11 @@ def test_threats_are_outlined_and_nothing_else() -> None:
     assert not (outlined(image, threats & False) != image).any()
 
 
-def test_the_page_shows_texts_figures_and_bags(
-    patches: Path, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
-) -> None:
+def scored_by_darkness(
+    patches: Path, sixray: Path, rows: list[CatalogueRow]
+) -> tuple[EvaluationInputs, list[ScoredBag], Tails]:
+    """The inputs of the test split, its bags, and the tails of the same windows' scores."""
     store = PatchStore(patches, TEST)
-    rows = [row for row in catalogue if row.split == TEST]
     inputs = EvaluationInputs(
         store, rows, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT,
         darkness_detector(), Calibration(0, 255, 100, 0.1),
@@ -69,6 +70,14 @@ def test_the_page_shows_texts_figures_and_bags(
     test = WindowScores(store.labels, store.scan_ids, scores)
     tails = tails_of(test)
     bags = list(scored_bags(inputs, test, tails, lambda some: {ANOMALY: darkness_of(some)}))
+    return inputs, bags, tails[ANOMALY]
+
+
+def test_the_page_shows_texts_figures_and_bags(
+    patches: Path, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
+) -> None:
+    rows = [row for row in catalogue if row.split == TEST]
+    inputs, bags, tails = scored_by_darkness(patches, sixray, rows)
     (tmp_path / "table.txt").write_text("AUC <b>0.5</b>")
     figure = tmp_path / "roc.png"
     figure.write_bytes(b"a picture")
@@ -79,7 +88,7 @@ def test_the_page_shows_texts_figures_and_bags(
         [figure],
         inputs,
         bags,
-        tails[ANOMALY],
+        tails,
     )
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<b>What</b>: a &lt;run&gt;" in page
@@ -89,7 +98,7 @@ def test_the_page_shows_texts_figures_and_bags(
     assert not re.search(r"https?://", page)
     highest, misses = page.split('id="misses"')
     shown = [re.findall(r"<h2>\d+\. (.+?) \((.+?)\)</h2>", part) for part in (highest, misses)]
-    by_rank = [bag for _, bag in ranked(bags, tails[ANOMALY])]
+    by_rank = [bag for _, bag in ranked(bags, tails)]
     assert [scan for _, scan in shown[0]] == [bag.scan_id for bag in by_rank]
     threats = [bag.scan_id for bag in reversed(by_rank) if bag.has_threat]
     assert [scan for _, scan in shown[1]] == threats
@@ -103,6 +112,23 @@ def test_the_page_shows_texts_figures_and_bags(
     )
     assert misses.count("the first is on a threat") == on_threat
     assert misses.count("the first is not on a threat") == len(threats) - on_threat
+
+
+def test_a_page_shows_at_most_so_many_bags_and_calls_none_a_miss_that_is_normal(
+    patches: Path, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    rows = [row for row in catalogue if row.split == TEST]
+    inputs, bags, tails = scored_by_darkness(patches, sixray, rows)
+    threats = sum(bag.has_threat for bag in bags)
+    assert 1 < threats < len(bags)
+    for most in (len(bags), 1):
+        monkeypatch.setattr(evaluation_page, "MOST_BAGS", most)
+        write_evaluation_page(tmp_path / "p.html", [], [], [], inputs, bags, tails)
+        highest, misses = (tmp_path / "p.html").read_text(encoding="utf-8").split('id="misses"')
+        counts = [part.count('<section class="bag"') for part in (highest, misses)]
+        assert counts == [most, min(most, threats)]
+        assert highest.count("the first is ") == threats or most == 1
 
 
 def test_a_bag_s_picture_is_of_its_scan(tmp_path: Path) -> None:
@@ -154,3 +180,20 @@ def test_pictures_of_a_page_have_the_scan_s_colours_and_places() -> None:
     assert min(red, alpha) > 150
     assert max(blue, green) < 50
     assert png[30, 45, 3] == 0
+
+
+def test_the_heat_of_a_page_is_coarser_than_its_scan() -> None:
+    pictures = page_pictures(np.zeros((9, 1000, 3), np.uint8), np.zeros((9, 1000), np.uint8))
+    shown = [cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_COLOR) for one in pictures]
+    assert [one.shape[1] for one in shown if one is not None] == [800, 200]
+
+
+def test_pictures_of_many_rows_have_heat_in_every_row() -> None:
+    evidence = np.linspace(0, 4, 200 * 9, dtype=np.float32).reshape(200, 9)
+    image, levels = clutter(0, 3, 200, 9), heat_levels(evidence)
+    rows = [slice(row, row + 1) for row in range(200)]
+    np.testing.assert_array_equal(
+        levels, np.concatenate([heat_levels(evidence[row]) for row in rows])
+    )
+    one_by_one = np.concatenate([under_heat(image[row], levels[row]) for row in rows])
+    np.testing.assert_array_equal(under_heat(image, levels), one_by_one)

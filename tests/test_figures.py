@@ -291,6 +291,13 @@ def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(
     assert np.asarray(legend.lines[-1].get_ydata()).tolist() == [1, 1]
 
 
+def test_the_scan_under_the_heat_is_dark_where_it_is_dark(tmp_path: Path) -> None:
+    image = np.zeros((8, 12, 3), np.uint8)
+    scan = ScoredScan("normal", image, np.ones((8, 12), np.float32), image[..., 0] > 0)
+    below = draw_scans(tmp_path / "scans.png", [scan], "").axes[1].images[0]
+    assert below.to_rgba(np.asarray(below.get_array()))[0, 0].tolist() == [0, 0, 0, 1]
+
+
 def outline_of(axes: Axes) -> np.ndarray:
     """The corners of the only outline, which is drawn twice: bright on a wider dark line."""
     dark, bright = axes.collections
@@ -333,6 +340,17 @@ def test_a_figure_s_file_has_110_dots_an_inch_and_says_nothing_of_the_software(
     image = cv2.imread(str(path))
     assert image is not None
     assert image.shape == (110, 220, 3)
+
+
+def test_a_tight_figure_s_file_has_what_is_drawn_beside_the_figure(tmp_path: Path) -> None:
+    figure, seen = Figure(figsize=(2, 1)), []
+    figure.text(1.5, 0.5, "beside")
+    for box in (None, "tight"):
+        save_figure(figure, tmp_path / "a.png", box)
+        image = cv2.imread(str(tmp_path / "a.png"))
+        assert image is not None
+        seen.append(bool((image < 100).any()))
+    assert seen == [False, True]
 
 
 def test_a_figure_on_a_full_disk_is_named_and_nothing_of_it_stays(tmp_path: Path) -> None:

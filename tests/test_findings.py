@@ -67,6 +67,13 @@ def test_the_interval_of_the_difference_is_of_the_same_resamples() -> None:
     assert found.endswith("difference +0.000 [+0.000 +0.000], neither is shown to be better.\n")
 
 
+def test_the_difference_is_of_the_seed_of_the_settings() -> None:
+    test = scored(strong=ANOMALY)
+    table = auc_table(test, ("gun",), SETTINGS.bootstrap, SETTINGS.seed)
+    seeded = (replace(SETTINGS, seed=seed) for seed in (0, 1))
+    assert len({findings(table, test, settings) for settings in seeded}) == 2
+
+
 def test_of_few_scans_nothing_is_said() -> None:
     assert said(scored(scans=3)).endswith("there are too few scans to say which is better.\n")
     test = scored()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.common.files import read_table
-from pipeline.common.names import TEST
+from pipeline.common.names import TEST, VALIDATION
 from pipeline.evaluation.alarms import Validated
 from pipeline.evaluation.auc_table import AucTable, key_metrics
 from pipeline.evaluation.bag_metrics import MeasuredBags
@@ -117,6 +117,22 @@ def test_metrics_and_tables_say_the_same(
     assert (at["scaled"], at["false_alarm_rate"]) == (0.5, alarms[test_scores.normal].mean())
     for name, rate in at["detection_rate"].items():
         assert rate == alarms[test_scores.abnormal(name)].mean()
+
+
+def test_a_report_without_an_auc_keeps_its_heading_and_says_where_to_look(
+    patches: Path, tmp_path: Path
+) -> None:
+    store = PatchStore(patches, VALIDATION)
+    test = WindowScores(store.labels, store.scan_ids, {ANOMALY: np.arange(len(store)) / 50})
+    heading, nothing = "a heading\nlabels of 7 bags used (model.head)", MeasuredBags({}, 0.2, 8)
+    validated = Validated(CALIBRATION, 0.75, 2)
+    write_report(tmp_path, store, test, validated, SETTINGS, heading, nothing)
+    text = (tmp_path / "table.txt").read_text()
+    assert text.startswith(f"{heading}\nno abnormal window")
+    assert f"next: look at {tmp_path}/figures/unusual.png; " in text
+    assert (tmp_path / "bags.txt").read_text() == (
+        f"{heading}\nno bag has several windows: nothing to measure\n"
+    )
 
 
 def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -> None:

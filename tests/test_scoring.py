@@ -249,6 +249,16 @@ def test_distances_are_from_the_normals_that_a_detector_is_fitted_to(tmp_path: P
     assert not np.allclose(expected.terms["latent"], 0)
 
 
+def test_a_model_whose_distances_are_from_normals_has_them(tmp_path: Path) -> None:
+    settings, normals = replace(MODEL, latent_score="neighbours"), some_patches(20)
+    best = {"networks": network_state(build_networks(SHAPE, 0)), "epoch": 1, "criterion": 0.5}
+    scans = np.repeat("a", len(normals))
+    model = calibrated_model(SHAPE, best, settings, [normals], [normals], scans, RULE, 0.1, {})
+    replace(model, normals=None).save(tmp_path / "model.pt")
+    with pytest.raises(InputError, match="the normals that scores compare with are missing"):
+        TrainedModel.load(tmp_path / "model.pt")
+
+
 def test_a_detector_that_fits_nothing_to_normals_reads_none() -> None:
     blocks = iter([some_patches(1)])
     networks = network_state(build_networks(SHAPE, 0))

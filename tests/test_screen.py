@@ -5,9 +5,12 @@ import os
 import shutil
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,16 +18,18 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table, write_atomically
 from pipeline.common.p_values import RightTail
+from pipeline.models.bag_scores import least_rate
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import fitted, heat_layer, heat_levels, page_pictures, under_heat
 from pipeline.scans.images import read_image
-from pipeline.screening.new_scans import NewScan
+from pipeline.scans.scan import ScanSource
+from pipeline.screening.new_scans import NewScan, ScanJob
 from pipeline.screening.records import ScreenedFile, about_of, begin
 from pipeline.screening.scan_screener import ScanScreener
 from pipeline.screening.screen import FolderScreener, Options, Screening
 from pipeline.screening.screener import Screener
 from pipeline.settings.blocks import NO_FOLDER
-from stages.screen import main, screen_folder, watch
+from stages.screen import main, on_ray, say, screen_folder, warn_if_rate_too_low, watch
 from tests.arrays import clutter
 from tests.sources.sets import NEEDED, TINY
 from tests.tiny import write_image
@@ -228,6 +233,76 @@ def test_only_what_is_new_or_changed_is_screened_again(
     )
 
 
+def test_a_bag_is_done_when_its_line_is_on_the_disk(
+    scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, synced = [], os.fsync
+    records = scans.parent / "out/bags.jsonl"
+
+    def note(file: int) -> None:
+        synced(file)
+        if records.exists() and os.path.samestat(os.fstat(file), records.stat()):
+            lines.append(records.read_bytes().count(b"\n"))
+
+    monkeypatch.setattr(os, "fsync", note)
+    screened(scans, model)
+    assert lines == [1, 2, 3, 4]
+
+
+def test_a_bag_without_its_picture_on_the_page_is_screened_again(
+    scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screened(scans, model)
+    again = noted(monkeypatch)
+    for name in ("a.png.jpg", "sub/a.png.png"):
+        (scans.parent / "out/page" / name).unlink()
+    screened(scans, model)
+    assert again == ["a.png", "cut.png", "sub/a.png"]
+
+
+def test_what_a_killed_screening_left_half_written_is_removed(
+    scans: Path, model: TrainedModel
+) -> None:
+    screened(scans, model)
+    left = scans.parent / "out/heat/.a.png.png.999999999.tmp"
+    left.touch()
+    screened(scans, model)
+    assert not left.exists()
+
+
+def test_workers_that_finish_in_any_order_leave_the_same_table(
+    scans: Path, model: TrainedModel
+) -> None:
+    for name in ("c.png", "d.png"):
+        shutil.copy(scans / "a.png", scans / name)  # so their p-values are equal
+
+    def backwards(
+        model: TrainedModel, source: ScanSource | None, out: Path, jobs: Sequence[ScanJob]
+    ) -> Iterator[ScreenedFile]:
+        return (ScanScreener.of(model, source, out).screen(*job) for job in reversed(jobs))
+
+    rows = []
+    for name, parallel in (("one", None), ("many", backwards)):
+        out, options = scans.parent / name, Options(RATE, parallel=parallel)
+        FolderScreener(scans, model, about_of("m", scans), out, options).screen()
+        rows.append([row["file"] for row in read_table(out / "bags.csv")])
+    assert rows[0] == rows[1]
+
+
+def test_suffixes_are_counted_whatever_their_case(scans: Path, model: TrainedModel) -> None:
+    (scans / "other.TXT").touch()
+    assert screened(scans, model).others == {".txt": 2, "hidden": 1}
+
+
+def test_results_whose_origin_cannot_be_read_are_not_gone_on_with(
+    scans: Path, model: TrainedModel
+) -> None:
+    screened(scans, model)
+    (scans.parent / "out/screening.json").write_text('{"model": ')
+    with pytest.raises(InputError, match="/out: holds the results of another model, "):
+        screened(scans, model)
+
+
 def test_results_of_two_models_are_never_mixed(scans: Path, model: TrainedModel) -> None:
     screened(scans, model)
     with pytest.raises(InputError, match="/out: holds the results of another model, "):
@@ -380,6 +455,29 @@ def test_a_rate_that_cannot_be_promised_and_bad_files_are_said(
     )
     assert bad.startswith(f"bad input: {scans}/cut.png: cannot be read: ")
     assert error == "1 bad file, named above; all others are screened: mend or remove it"
+
+
+def test_the_least_rate_itself_can_be_kept(
+    model: TrainedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_if_rate_too_low(model, least_rate(model.tails.bags.count))
+    assert capsys.readouterr().err == ""
+
+
+def test_of_many_alarms_the_first_ten_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    files = [ScreenedFile(f"{number:02d}.png", "0", p_value=0.1) for number in range(12)]
+    screener = SimpleNamespace(options=SimpleNamespace(false_alarm_rate=0.1), out=Path("out"))
+    say(Screening(files, [], {}), cast(FolderScreener, screener))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["12 of 12 bags raise an alarm", "  00.png: p-value 0.1"]
+    assert lines[10:12] == ["  09.png: p-value 0.1", "  and 2 more"]
+
+
+def test_as_many_workers_screen_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.cluster.session.ray_session", nullcontext)
+    monkeypatch.setattr("pipeline.screening.on_ray.screen_on_ray", lambda *given: given)
+    told: list[Any] = list(on_ray(3, cast(TrainedModel, "model"), None, Path("out"), []))
+    assert told == ["model", None, Path("out"), [], 3]
 
 
 def test_a_rate_is_a_share(

@@ -147,6 +147,26 @@ def test_regions_are_the_connected_places_over_the_threshold() -> None:
     assert corners == {(5, 4), (5, 9), (14, 9), (14, 4)}
 
 
+def test_a_region_has_the_area_and_the_evidence_of_its_own_pixels() -> None:
+    evidence = np.zeros((20, 20), np.float32)
+    evidence[2:12, 2:4] = evidence[10:12, 4:12] = 2.5  # an L
+    evidence[3:6, 7:10] = 4.0  # apart, but inside of its box
+    high, bent = regions_over(evidence, 2.0)
+    assert (high.evidence, bent.evidence, bent.box) == (4.0, 2.5, (2, 2, 10, 10))
+    assert (high.area, bent.area) == (9, 36)
+
+
+def test_each_annotation_has_a_number_of_its_own_and_each_image_its_size() -> None:
+    evidence = np.zeros((30, 40), np.float32)
+    evidence[4:10, 5:15] = evidence[20:25, 5:15] = 2.5
+    regions = tuple(regions_over(evidence, 2.0))
+    files = [ScreenedFile(name, "1", 40, 30, 0.5, 9, regions=regions) for name in ("a", "b")]
+    found = coco(files)
+    assert [one["id"] for one in found["annotations"]] == [1, 2, 3, 4]
+    assert [one["image_id"] for one in found["annotations"]] == [1, 1, 2, 2]
+    assert {(one["width"], one["height"]) for one in found["images"]} == {(40, 30)}
+
+
 def test_regions_are_annotations_of_coco() -> None:
     evidence = np.zeros((30, 40), dtype=np.float32)
     evidence[4:10, 5:15] = 2.5

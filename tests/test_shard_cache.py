@@ -76,6 +76,29 @@ def test_only_what_is_missing_is_uploaded(shared: SharedPatches, tmp_path: Path)
     }
 
 
+def test_a_shard_of_another_size_is_uploaded_again(shared: SharedPatches, tmp_path: Path) -> None:
+    there, before = Path(shared.address), sizes(shared)
+    (there / MANIFEST).unlink()
+    (there / "train-2.h5").write_bytes(b"cut short")
+    upload_patches(tmp_path / "patches", Storage(str(tmp_path / "storage")), 1)
+    assert sizes(shared) == before
+
+
+def test_the_size_of_the_cache_is_in_gigabytes(shared: SharedPatches) -> None:
+    assert shared.cache_bytes == 10**9
+
+
+def test_to_an_address_is_uploaded_whether_or_not_a_cluster_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    store_of(tmp_path / "patches", LENGTHS)
+    storage = Storage((tmp_path / "storage").as_uri())
+    assert storage.is_address
+    assert upload_patches(tmp_path / "patches", storage, 1) is not None
+    assert len(list((tmp_path / "storage").rglob("*.h5"))) == len(LENGTHS)
+
+
 def test_storage_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
-"""That a sweep goes towards the highest objective, without a cluster."""
+"""A sweep without a cluster: what Ray Tune is told, and what becomes of its results."""
 
+import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,31 +19,41 @@ from ray.tune.search import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.cluster.storage import Storage
-from pipeline.common.names import VALIDATION
+from pipeline.common.errors import InputError
+from pipeline.common.names import LABELLED_VALIDATION, VALIDATION
 from pipeline.models.tensor_files import save_checkpoint
 from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import TuneSettings
-from pipeline.settings.search_space import Choices, Space
+from pipeline.settings.methods import MethodName
+from pipeline.settings.search_space import Choices, Range, Space
 from pipeline.sweeps import trainable
 from pipeline.sweeps import tune as ray_tune
 from pipeline.sweeps.results import rank
 from pipeline.sweeps.snapshots import rungs, sweep_name
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
 from pipeline.sweeps.trials import TrackTrials, collect_results
-from pipeline.tracking.tracked_run import NoRun
-from pipeline.training.criterion import IMPLANT_AUC
+from pipeline.tracking.tracked_run import NoRun, StoredRun
+from pipeline.tracking.tracker import Tracker
+from pipeline.training.criterion import IMPLANT_AUC, load_validation
 from tests.on_ray.jobs import PBT, TUNE
-from tests.test_sweep_results import trial
+from tests.test_sweep_results import NotingRun, trial
 from tests.tiny import MODEL
+
+
+def told_of(
+    monkeypatch: pytest.MonkeyPatch, asked: TuneSettings, method: MethodName = "skip_ganomaly"
+) -> dict[str, Any]:
+    """Return what Ray's `Tuner` is told of a sweep."""
+    monkeypatch.setattr(ray_tune, "Tuner", lambda _trainable, **told: told)
+    job = SweepJob(replace(MODEL, method=method), asked, "patches", IMPLANT_AUC, "key")
+    callback = TrackTrials(NoRun(), IMPLANT_AUC)
+    return cast(dict[str, Any], ray_tune._new_tuner(None, job, Storage("storage"), callback))
 
 
 @pytest.fixture
 def tuner(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What Ray's `Tuner` is told of a sweep by Optuna with ASHA."""
-    monkeypatch.setattr(ray_tune, "Tuner", lambda _trainable, **told: told)
-    job = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "key")
-    callback = TrackTrials(NoRun(), IMPLANT_AUC)
-    return cast(dict[str, Any], ray_tune._new_tuner(None, job, Storage("storage"), callback))
+    return told_of(monkeypatch, TUNE)
 
 
 def test_asha_stops_the_trial_with_the_lower_objective(tuner: dict[str, Any]) -> None:
@@ -119,6 +130,58 @@ def test_the_settings_of_a_trial_are_those_of_its_best_epoch() -> None:
         assert isinstance(trial.settings["lambda_con"], type(value))
 
 
+def test_the_clock_of_a_sweep_starts_with_its_first_trial() -> None:
+    later = result_of("b", 40, 0.9)
+    assert later.metrics_dataframe is not None
+    later.metrics_dataframe["timestamp"] += 100
+    grid = cast(ResultGrid, [later, result_of("a", 4, 0.8)])
+    found = collect_results(grid, replace(TUNE, epochs=1)).trials
+    assert {each.trial: (each.started, each.ended) for each in found} == {
+        "a": (0, 2),
+        "b": (100, 102),
+    }
+
+
+def test_failed_trials_say_why_are_never_the_best_and_must_be_few() -> None:
+    error = RuntimeError("Traceback\nInputError: loss_g is nan")
+    broken = replace(result_of("b", 40, 0.9), error=error)
+    never = replace(result_of("c", 40, 0.9), metrics_dataframe=None)
+    early = replace(never, path="storage/d", error=error)
+    grid = cast(ResultGrid, [broken, result_of("a", 4, 0.8), never, early])
+    asked = replace(TUNE, epochs=1, max_failed=0.75)
+    found = collect_results(grid, asked).trials
+    assert found[0].trial == "a"
+    assert {each.trial: (each.state, each.objective, each.reason) for each in found} == {
+        "a": ("finished", 0.8, ""),
+        "b": ("failed", 0.9, "InputError: loss_g is nan"),
+        "c": ("failed", None, "no epoch ended"),
+        "d": ("failed", None, "InputError: loss_g is nan"),
+    }
+    with pytest.raises(InputError, match="3 of 4 trials failed, more than"):
+        collect_results(grid, replace(asked, max_failed=0.5))
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"), [("complete", ("finish",)), ("error", ("finish", "FAILED"))]
+)
+def test_a_trial_s_run_has_its_settings_its_epochs_and_how_it_ended(
+    ends: str, said: tuple[str, ...]
+) -> None:
+    run = NotingRun()
+    track = TrackTrials(cast(StoredRun, run), IMPLANT_AUC)
+    one = cast(Trial, SimpleNamespace(trial_id="a", config={"lambda_con": 4}))
+    curve = {"epoch": 1, "loss_g": 2.0, "seconds": 3.0, OBJECTIVE: 0.5, IMPLANT_AUC: 0.5}
+    track.on_trial_start(0, [], one)
+    track.on_trial_result(0, [], one, {**curve, "pid": 7})
+    getattr(track, f"on_trial_{ends}")(0, [], one)
+    assert run.told == [("child", "trial-a", {"lambda_con": 4}), ("log_epoch", curve), said]
+
+
+def test_what_tune_keeps_of_the_callback_has_no_address_of_the_store() -> None:
+    run = StoredRun(Tracker("postgresql://user:secret@host/db"), "run")
+    assert b"secret" not in pickle.dumps(TrackTrials(run, IMPLANT_AUC))
+
+
 def test_pbt_stays_within_the_space() -> None:
     space: Space = {**PBT.space, "lambda_con": (4, 400), "lambda_adv": Choices((1, 3, 9))}
     scheduler = cast(Any, ray_tune._scheduler(PBT, space))
@@ -162,6 +225,17 @@ def test_a_sweep_s_key_depends_on_all_that_decides_it() -> None:
     assert len(keys) == 4
 
 
+def test_a_sweep_s_key_changes_with_the_code_and_with_the_numbers_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = {ray_tune.sweep_key(MODEL, TUNE, "data")}
+    for name, value in (("code_digest", lambda _: "other"), ("numeric_environment", lambda: "o")):
+        with monkeypatch.context() as patched:
+            patched.setattr(ray_tune, name, value)
+            keys.add(ray_tune.sweep_key(MODEL, TUNE, "data"))
+    assert len(keys) == 3
+
+
 def test_a_resumed_sweep_s_asha_has_its_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_tune, "Tuner", lambda _, **told: told)
     job, known = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "key"), [(1, {"a": 0.5})]
@@ -191,6 +265,22 @@ def test_a_trial_goes_on_from_its_checkpoint(
     assert told["settings"].model.learning_rate == 0.5
     normals = PatchStore(patches, VALIDATION)
     np.testing.assert_array_equal(told["validation"].normals, normals.read(0, len(normals)))
+
+
+def test_a_trial_trains_for_the_epochs_and_with_the_seed_of_the_sweep() -> None:
+    job = SweepJob(MODEL, replace(TUNE, epochs=9, seed=4), "p", IMPLANT_AUC, "k")
+    values = {"lambda_adv": 1, "lambda_con": 2, "lambda_lat": 3, "latent_dim": 5}
+    found = trainable._training(values, job)
+    assert (found.settings.epochs, found.settings.seed, found.labelled) == (9, 4, True)
+    assert (found.key, found.patches, found.concurrent_jobs) == ("k", "p", TUNE.concurrent)
+
+
+def test_a_trial_is_judged_by_the_implants_of_the_sweep_s_seed(patches: Path) -> None:
+    first, found = (trainable._open(patches, None, seed)[1] for seed in (0, 5))
+    normals, labelled = (PatchStore(patches, name) for name in (VALIDATION, LABELLED_VALIDATION))
+    expected = load_validation(normals, 5, labelled)
+    np.testing.assert_array_equal(found.implanted, expected.implanted)
+    assert not np.array_equal(found.implanted, first.implanted)
 
 
 def test_a_parallel_trial_reports_the_epochs_that_tune_may_lack(
@@ -244,13 +334,42 @@ def test_pbt_and_random_sweeps_are_seeded() -> None:
 
 
 def test_pbt_keeps_every_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_tune, "Tuner", lambda _, **told: told)
-    kept = {}
-    for name, asked in (("pbt", PBT), ("asha", TUNE)):
-        job, callback = SweepJob(MODEL, asked, "p", IMPLANT_AUC, "k"), TrackTrials(NoRun(), "x")
-        told = cast(Any, ray_tune._new_tuner(None, job, Storage("storage"), callback, None))
-        kept[name] = told["run_config"].checkpoint_config.num_to_keep
-    assert kept == {"pbt": None, "asha": ray_tune.KEPT_CHECKPOINTS}
+    kept = [
+        told_of(monkeypatch, asked)["run_config"].checkpoint_config.num_to_keep
+        for asked in (PBT, TUNE)
+    ]
+    assert kept == [None, ray_tune.KEPT_CHECKPOINTS]
+
+
+def test_a_sweep_has_as_many_trials_and_so_many_at_once_as_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = replace(TUNE, trials=7, concurrent=3)
+    told = told_of(monkeypatch, asked)
+    config: TuneConfig = told["tune_config"]
+    assert (config.num_samples, config.max_concurrent_trials) == (7, 3)
+    assert cast(ASHAScheduler, config.scheduler)._max_t == TUNE.epochs
+    assert told["run_config"].failure_config.max_failures == ray_tune.TRIAL_FAILURES
+    assert told["run_config"].callbacks[1].total == 7
+    choices: dict[str, Range | Choices] = {
+        "lambda_adv": Choices((1, 2, 3)), "lambda_con": Choices((4, 5)),
+        "lambda_lat": Choices((1,)), "latent_dim": Choices((5, 10)),
+    }  # fmt: skip
+    told = told_of(monkeypatch, replace(asked, sampler="grid", space=choices))
+    assert told["tune_config"].num_samples == 1  # of the whole grid
+    assert told["run_config"].callbacks[1].total == 12
+
+
+def test_what_a_method_does_not_have_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(told_of(monkeypatch, TUNE)["param_space"]) == set(TUNE.space)
+    assert set(told_of(monkeypatch, TUNE, "egbad")["param_space"]) == {"latent_dim"}
+
+
+def test_a_trial_reserves_what_its_worker_needs() -> None:
+    for workers, cpus in ((1, 3), (2, 0)):  # the workers of a parallel trial reserve their own
+        job = SweepJob(MODEL, replace(TUNE, cpus=3, workers=workers), "p", IMPLANT_AUC, "k")
+        found = ray_tune._trainable(job, Storage("s"), trainable.run_trial)
+        assert found._resources.required_resources.get("CPU", 0) == cpus
 
 
 def test_a_sweep_is_run_under_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,3 +397,21 @@ def test_a_sweep_is_run_under_its_lock(tmp_path: Path, monkeypatch: pytest.Monke
     job = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "0123456789abcdefghij")
     assert ray_tune.run_sweep(job, Storage(str(tmp_path)), NoRun()) is result
     assert done == [f"lock {sweep_name(job.key)}", "look for snapshots", "fit", "release"]
+
+
+def test_the_best_trial_s_run_is_tagged_and_all_workers_need_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+    for name in ("require_capacity", "kill_others", "log_objectives", "tag_best"):
+        monkeypatch.setattr(ray_tune, name, lambda *given, name=name: told.update({name: given}))
+    for name in ("forget_local_copies", "resumable_rungs", "apart_from_signals"):
+        monkeypatch.setattr(ray_tune, name, lambda _: None)
+    result = rank([trial(0.6, at=1), trial(0.7, at=2)])
+    monkeypatch.setattr(ray_tune, "collect_results", lambda *_: result)
+    asked = replace(TUNE, concurrent=3, workers=2)
+    job = SweepJob(MODEL, asked, "patches", IMPLANT_AUC, "0123456789abcdefghij")
+    ray_tune.run_sweep(job, Storage(str(tmp_path)), NoRun())
+    assert told["require_capacity"][1] == 6
+    assert told["tag_best"][1] == "trial-t2"
+    assert set(told["kill_others"][1]) == {"trial-t1", "trial-t2"}

@@ -1,10 +1,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution
 
 from pipeline.common.errors import InputError
 from pipeline.settings.search_space import Choices, Space
@@ -14,6 +16,7 @@ from pipeline.sweeps.results import (
     SweepResult,
     TrialResult,
     TrialState,
+    log_objectives,
     log_trial,
     rank,
     read_best,
@@ -45,6 +48,22 @@ def trial(
     settings = {"lambda_adv": 1, "lambda_con": lambda_con, "lambda_lat": 1, "latent_dim": 10}
     reason = "loss_g is nan in epoch 1" if state == "failed" else ""
     return TrialResult(f"t{at:g}", settings, objective, state, 2, 6.0, at, at + 10, reason)
+
+
+class NotingRun:
+    """Notes what is logged to it and to its children."""
+
+    id = "run"
+
+    def __init__(self) -> None:
+        self.told = list[Any]()
+
+    def child(self, *given: Any) -> "NotingRun":
+        self.told.append(("child", *given))
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given: self.told.append((name, *given))
 
 
 def ruled_by_lambda_con() -> SweepResult:
@@ -160,10 +179,23 @@ def test_the_study_of_a_sweep_has_its_best_trial() -> None:
     assert [trial.value for trial in study.trials] == [trial.objective for trial in in_time]
 
 
+def test_a_range_is_logarithmic_in_the_study_as_in_the_search() -> None:
+    found = as_study(ruled_by_lambda_con(), SPACE).trials[0].distributions["lambda_con"]
+    assert found == FloatDistribution(4, 400, log=True)
+
+
 def test_the_setting_that_decides_is_the_important_one() -> None:
     shares = importances(as_study(ruled_by_lambda_con(), SPACE))
     assert shares["lambda_con"] > 0.9
     assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_the_summary_has_the_best_trial_s_settings() -> None:
+    result = ruled_by_lambda_con()
+    lines = sweep_text(result, as_study(result, SPACE), "labelled_auc").splitlines()
+    best = {line.split()[0]: line.split()[1] for line in lines[1:6]}
+    assert best == {"setting": "best"} | {n: f"{value:.4g}" for n, value in result.best.items()}
+    assert lines[0].startswith(f"best labelled_auc {result.value:.3f} of 21 trials")
 
 
 def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
@@ -234,16 +266,22 @@ def test_a_grid_is_every_combination_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "grid.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_failed_trial_is_logged_with_its_objective_and_state() -> None:
-    told: list[tuple[Any, ...]] = []
+def test_each_trial_s_run_gets_its_own_objective() -> None:
+    run = NotingRun()
+    sweep = SimpleNamespace(children=lambda _: {f"trial-t{number}": run for number in (1, 2)})
+    trials = [trial(0.6, at=1), trial(0.7, at=2), trial(0.5, at=3)]
+    log_objectives(cast(StoredRun, sweep), rank(trials))
+    assert run.told == [("log_metrics", {BEST_OBJECTIVE: value}) for value in (0.7, 0.6)]
 
-    class Run:
-        def child(self, *_: Any) -> "Run":
-            return self
 
-        def __getattr__(self, name: str) -> Any:
-            return lambda *given: told.append((name, *given))
-
-    log_trial(cast(StoredRun, Run()), trial(0.7, state="failed"))
-    assert ("log_metrics", {BEST_OBJECTIVE: 0.7}) in told
-    assert ("finish", "FAILED") in told
+def test_what_is_missing_of_a_trial_is_logged_before_its_run_is_closed() -> None:
+    run, curve = NotingRun(), [{"epoch": 1.0, "loss_g": 2.5}]
+    one = replace(trial(0.7, state="failed"), curve=curve)
+    log_trial(cast(StoredRun, run), one)
+    assert run.told == [
+        ("child", "trial-t0", one.settings),
+        ("log_missing_history", curve),
+        ("log_metrics", {BEST_OBJECTIVE: 0.7}),
+        ("set_tags", {"state": "failed", "reason": "loss_g is nan in epoch 1"}),
+        ("finish", "FAILED"),
+    ]

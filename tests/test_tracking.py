@@ -43,14 +43,15 @@ from tests.imports import ROOT
 from tests.tiny import LOSSES, MODEL
 from tests.tiny_model import make_model
 
-pytestmark = pytest.mark.slow  # making the store takes seconds
-
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 SETTINGS = load_settings(ROOT / "params.yaml", ROOT / "presets.yaml")
 PATCHES = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module")
+# Making a store takes seconds. A fixture has no marks of its own, but a parameter of it has.
+@pytest.fixture(
+    scope="module", params=[pytest.param(None, marks=pytest.mark.slow, id=pytest.HIDDEN_PARAM)]
+)
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     folder = tmp_path_factory.mktemp("mlflow")
     with pytest.MonkeyPatch.context() as patch:
@@ -285,6 +286,7 @@ def test_a_sweep_of_which_the_store_lacks_a_part_is_logged_later(
     assert set(begun.children({})) == {"trial-a", "trial-b"}
 
 
+@pytest.mark.slow
 def test_a_database_is_there_only_when_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +307,7 @@ def test_a_database_is_there_only_when_it_is_whole(
     assert pipeline_run(again, origin("data-w")).id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -335,6 +338,7 @@ def test_artifacts_are_in_the_project_whatever_its_name(
     assert Path(client.download_artifacts(str(run.id), listed.path)).read_text() == "AUC"
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_project_has_its_own_artifacts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -418,6 +422,7 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
         gone = Tracker.open()
         run = pipeline_run(gone, origin("data"))

@@ -16,6 +16,7 @@ import stages.train
 from pipeline.cluster.storage import Storage
 from pipeline.common.names import LABELLED_VALIDATION, TEST, TRAIN, VALIDATION
 from pipeline.evaluation.principal_components import PrincipalComponents
+from pipeline.evaluation.scores import ANOMALY
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
 from pipeline.models.trained_model import TrainedModel, calibrate
@@ -29,7 +30,7 @@ from pipeline.tracking.tracked_run import NoRun
 from pipeline.training import on_ray
 from pipeline.training.loop import net_shape
 from pipeline.training.on_ray import TrainJob
-from stages.entry import MODEL, PATCHES, SWEEP, TRAINED
+from stages.entry import EVALUATED, MODEL, PATCHES, SWEEP, TRAINED
 from tests.imports import ROOT
 from tests.tiny import TRAIN as TINY_TRAINING
 from tests.tiny import make_sixray
@@ -98,11 +99,8 @@ def test_the_networks_of_the_best_epoch_are_kept(
             assert torch.equal(found.networks[name][key], value)
 
 
-@pytest.mark.usefixtures("project")
-def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    stages.train.main()
+def spied(monkeypatch: pytest.MonkeyPatch, *names: str) -> dict[str, Any]:
+    """Return what these functions of the stage `evaluate` are given from now on, by name."""
     told: dict[str, Any] = {}
 
     def spy(name: str) -> None:
@@ -114,8 +112,17 @@ def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
 
         monkeypatch.setattr(stages.evaluate, name, listens)
 
-    for name in ("tails_of", "measure_all", "write_report", "scored_bags"):
+    for name in names:
         spy(name)
+    return told
+
+
+@pytest.mark.usefixtures("project")
+def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stages.train.main()
+    told = spied(monkeypatch, "tails_of", "measure_all", "write_report", "scored_bags")
     fit_components, fitted = PrincipalComponents.fit, list[str]()
 
     def fit(store: PatchStore) -> PrincipalComponents:
@@ -133,6 +140,29 @@ def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
     assert told["measure_all"][2] == settings.screen.false_alarm_rate
     assert settings.screen.false_alarm_rate != settings.train.false_alarm_rate
     assert told["write_report"][3].scans == validation.scans != test.scans
+
+
+def test_an_evaluation_says_everywhere_whose_labels_taught_and_keeps_no_secret(
+    project: Content, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project["scans"]["labelled_training"], project["model"]["head"] = 0.4, "labelled"
+    Path("params.yaml").write_text(yaml.safe_dump(project))
+    for stage in (stages.scans, stages.extract, stages.train):
+        stage.main()
+    project["storage"] = "s3://user:secret@host/x"
+    Path("params.yaml").write_text(yaml.safe_dump(project))
+    told = spied(monkeypatch, "measure_all", "write_evaluation_page")
+    monkeypatch.setattr("stages.evaluate.track", lambda: None)
+    stages.evaluate.main()
+    bags = TrainedModel.load(TRAINED / MODEL).provenance["labelled_bags"]
+    assert bags > 0
+    said = f"labels of {bags} bags used (model.head)"
+    texts = {name: (EVALUATED / name).read_text() for name in ("table.txt", "bags.txt")}
+    assert all(text.splitlines()[1] == said for text in texts.values())
+    assert f"<b>Not unsupervised</b>: {said}." in (EVALUATED / "report.html").read_text()
+    assert "\ngranulometry " in texts["table.txt"]  # the method without the labels, beside it
+    assert told["write_evaluation_page"][-1] is told["measure_all"][1][ANOMALY]
+    assert "secret" not in (EVALUATED / "settings.yaml").read_text()
 
 
 def test_the_stages_pass_on_seeds_and_how_scans_are_read(

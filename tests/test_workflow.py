@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pipeline.patches import cutting
+from pipeline.screening import records
 from pipeline.settings.methods import MethodName
 from pipeline.training.loop import DECIDING
 from tests.imports import OURS, ROOT, import_closure, imported_names, module_file
@@ -115,6 +116,19 @@ def test_a_shard_is_keyed_by_the_code_that_decides_it(source: str) -> None:
 
 def test_a_shard_is_keyed_by_no_other_code() -> None:
     assert set(cutting.DECIDING) <= set().union(*map(deciding_a_shard, SOURCES))
+
+
+def test_a_screening_is_keyed_by_the_code_that_decides_it() -> None:
+    without_say = {"errors", "files", "lines", "names", "nesting", "places", "processes",
+                   "terminal", "__init__"}  # fmt: skip
+    paths = [Path(path) for path in import_closure("pipeline.screening.scan_screener")]
+    modules = {
+        ".".join(path.with_suffix("").parts)
+        for path in paths
+        if path.stem not in without_say and "settings" not in path.parts  # these the model has
+    } - {"pipeline.common.records"}
+    assert {name for name in modules if not name.startswith(records.DECIDING)} == set()
+    assert all(any(name.startswith(one) for name in modules) for one in records.DECIDING)
 
 
 def test_only_the_settings_and_a_method_s_own_folder_name_it() -> None:

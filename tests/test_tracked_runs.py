@@ -1,0 +1,72 @@
+"""What is asked of MLflow and told to it, without a store; test_tracking.py has a store."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from pipeline.tracking import runs, tracker
+from pipeline.tracking.runs import Origin
+from pipeline.tracking.tracked_run import MAX_METRICS, StoredRun
+from pipeline.tracking.tracker import Tracker
+
+
+def test_a_run_has_the_name_of_its_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "open_run", lambda *given: given)
+    parameters: dict[str, Any] = {
+        "preset": "demo", "scans": {"source": "yolo"}, "tune": {"space": {}},
+        "train": dict.fromkeys(("lambda_adv", "lambda_con", "lambda_lat", "latent_dim"), 1),
+    }  # fmt: skip
+    for experiment, expected in (("ashen-gull", "ashen-gull"), ("", "yolo-demo-")):
+        made = Origin(parameters, "data", experiment, "")
+        _, _, name, tags, _ = cast(Any, runs.pipeline_run(cast(Tracker, None), made))
+        assert name.startswith(expected)
+        assert tags.get("dvc.experiment", "") == experiment
+
+
+def test_many_metrics_are_logged_in_calls_that_mlflow_takes() -> None:
+    sent: list[str] = []
+
+    def log_batch(_: str, metrics: list[Any]) -> None:
+        assert len(metrics) <= MAX_METRICS
+        sent.extend(metric.key for metric in metrics)
+
+    client = SimpleNamespace(log_batch=log_batch)
+    store = SimpleNamespace(failed=False, forgiving=nullcontext, client=lambda: client)
+    names = [f"m{number}" for number in range(2 * MAX_METRICS + 1)]
+    StoredRun(cast(Tracker, store), "run").log_metrics(dict.fromkeys(names, 0.5))
+    assert sent == names
+
+
+def test_runs_beyond_mlflow_s_first_page_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Page(list[str]):
+        token = ""
+
+    def search_runs(_ids: list[str], _condition: str, page_token: str = "") -> Page:
+        page = Page({"": "ab", "2": "cd", "3": "e"}[page_token])
+        page.token = {"": "2", "2": "3", "3": ""}[page_token]
+        return page
+
+    monkeypatch.setattr(Tracker, "client", lambda _: SimpleNamespace(search_runs=search_runs))
+    monkeypatch.setattr(Tracker, "_experiment_id", lambda _: "1")
+    found: list[Any] = Tracker("sqlite://").find({})
+    assert found == list("abcde")
+
+
+def test_a_store_that_fails_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracker, "_failed", set())
+    store = Tracker("postgresql://user:secret@host/db")
+
+    def ask() -> None:
+        raise MlflowException(f"no answer from {store.uri}")
+
+    with store.forgiving():
+        ask()
+    said = capsys.readouterr().err
+    assert store.failed
+    assert said.startswith("MLflow at postgresql://***@host/db failed")
+    assert "secret" not in said
