@@ -309,8 +309,10 @@ def test_results_of_two_models_are_never_mixed(scans: Path, model: TrainedModel)
         screened(scans, model, digest="other")
     (scans.parent / "full").mkdir()
     (scans.parent / "full/note.txt").touch()
+    (scans.parent / "full/.note.txt.1.tmp").touch()
     with pytest.raises(InputError, match=r"/full: holds other files: choose an empty folder"):
         screened(scans, model, "full")
+    assert (scans.parent / "full/.note.txt.1.tmp").exists()  # nothing of others is removed
 
 
 def test_what_cannot_be_screened_is_named(tmp_path: Path, model: TrainedModel) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipeline.common.errors import InputError, require
-from pipeline.common.files import code_digest, remove_unfinished, write_json, write_table
+from pipeline.common.files import UNFINISHED, code_digest, write_json, write_table
 from pipeline.common.records import parse_record
 from pipeline.screening.screener import Look
 
@@ -159,13 +159,13 @@ def begin(folder: Path, about: Mapping[str, str]) -> None:
         InputError: the folder holds the results of another model, or other files; or it is a file.
     """
     require(folder.is_dir() or not folder.exists(), "--out", str(folder), "a folder")
-    remove_unfinished(folder)
     if holds_others(folder, about):
         raise InputError(
             f"{folder}: holds the results of another model, folder or version of SkipScan: choose "
             "another folder, or remove this one"
         )
-    if folder.exists() and any(folder.iterdir()) and not (folder / ABOUT).exists():
+    killed = set(folder.glob(f".{ABOUT}.*{UNFINISHED}"))  # at the first write
+    if folder.exists() and set(folder.iterdir()) - killed and not (folder / ABOUT).exists():
         raise InputError(f"{folder}: holds other files: choose an empty folder for the results")
     try:
         folder.mkdir(parents=True, exist_ok=True)
