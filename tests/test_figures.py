@@ -244,6 +244,12 @@ def test_names_with_dollars_are_no_formulas(tmp_path: Path) -> None:
     exemplars = Exemplars(patches, None, ["bag$1_{$x"], "by a rule")
     axes = draw_exemplars(tmp_path / "exemplars.png", exemplars).axes
     assert axes[0].get_title() == r"bag\$1_{\$x"
+    labels = np.array(["normal", "normal", "a$b$"])
+    test = WindowScores(labels, np.array(list("abc")), {ANOMALY: np.array([0.1, 0.3, 0.2])})
+    figure = draw_roc(tmp_path / "roc.png", test, auc_table(test, ("a$b$",), 5, 0), 0.5)
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert legend.get_texts()[0].get_text() == r"a\$b\$  0.500"
 
 
 def test_residuals_of_all_exemplars_share_one_scale(tmp_path: Path) -> None:

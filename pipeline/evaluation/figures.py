@@ -86,9 +86,7 @@ def draw_roc(path: Path, test: WindowScores, table: AucTable, threshold: float) 
         abnormal = scores[test.abnormal(name)]
         width = 2.4 if name == OVERALL else 1.4
         label = _plain(f"{name.replace('_', ' ')}  {estimate.auc:.3f}")
-        (line,) = axes.plot(
-            *roc(scores[test.normal], abnormal), linewidth=width, label=_plain(label)
-        )
+        (line,) = axes.plot(*roc(scores[test.normal], abnormal), linewidth=width, label=label)
         detected = float((abnormal > threshold).mean())
         axes.plot(false_alarms, detected, "o", color=line.get_color(), clip_on=False, zorder=3)
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1, label="chance  0.500")
