@@ -23,7 +23,7 @@ from pipeline.training.criterion import (
     load_validation,
     training_normals,
 )
-from pipeline.training.curves import LogCurves
+from pipeline.training.log_curves import LogCurves
 from pipeline.training.loop import State, TrainSettings, fit_without_training, net_shape
 from pipeline.training.on_ray import TrainJob, require_trainable, train_on_ray
 from stages.entry import HISTORY, MODEL, PATCHES, SWEEP, TRAINED

@@ -15,11 +15,11 @@ import pipeline.patches.extraction
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, file_digest
 from pipeline.common.names import LABELLED_TRAINING, SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.evaluation.figure_data import pick_exemplars, pick_scans
 from pipeline.evaluation.figures import draw_exemplars, draw_scans
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.scores import AllScores, score_store
-from pipeline.evaluation.showcase import pick_exemplars, pick_scans
 from pipeline.models.detector import build_detector
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard

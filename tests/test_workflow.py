@@ -94,10 +94,10 @@ def test_a_training_is_keyed_by_the_packages_that_decide_it() -> None:
 def deciding_a_shard(source: str) -> set[str]:
     """The modules that cutting the shards of a source imports, but for those without a say."""
     without_say = {"bad_input", "bags", "catalogue", "errors", "files", "lines", "names",
-                   "nesting", "places", "processes", "records", "scan", "splits",
+                   "nesting", "places", "processes", "json_records", "scan", "splits",
                    "terminal"}  # fmt: skip
     # These find the files and classes of a scan's row.
-    listing = {"labelled_set", "pairing", "part_lists", "tables"}
+    listing = {"labelled_set", "pairing", "part_lists", "threat_tables"}
     paths = {Path(path) for path in import_closure("pipeline.patches.cutting")}
     paths |= {Path(path) for path in import_closure(source)}
     modules = {
@@ -126,7 +126,7 @@ def test_a_screening_is_keyed_by_the_code_that_decides_it() -> None:
         ".".join(path.with_suffix("").parts)
         for path in paths
         if path.stem not in without_say and "settings" not in path.parts  # these the model has
-    } - {"pipeline.common.records"}
+    } - {"pipeline.common.json_records"}
     assert {name for name in modules if not name.startswith(records.DECIDING)} == set()
     assert all(any(name.startswith(one) for name in modules) for one in records.DECIDING)
 
@@ -187,7 +187,7 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
                 "pipeline/sweeps/trainable.py",
                 "pipeline/sweeps/trials.py",
                 "pipeline/sweeps/tune.py",
-                "pipeline/training/curves.py",
+                "pipeline/training/log_curves.py",
                 "pipeline/training/on_ray.py",
                 "pipeline/training/ray_checkpoints.py",
             },

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from pipeline.common.names import NORMAL, Image, Patches
 from pipeline.patches.windows import BACKGROUND_LEVEL, cut_windows
-from pipeline.scans.generated.catalogue import THREATS
-from pipeline.scans.generated.detector import expose
+from pipeline.scans.generated.items import THREATS
 from pipeline.scans.generated.packing import SILHOUETTE_DEPTH
 from pipeline.scans.generated.shapes import Pose, Tile
 from pipeline.scans.generated.textures import Textures
+from pipeline.scans.generated.xray_detector import expose
 from pipeline.scans.scan import Region, Scan
 from pipeline.settings.windows import WindowRule
 

@@ -19,6 +19,13 @@ from pipeline.evaluation.auc_table import (
 )
 from pipeline.evaluation.bag_metrics import MeasuredBags
 from pipeline.evaluation.curves import histogram_rows, roc_rows
+from pipeline.evaluation.figure_data import (
+    TYPICAL,
+    pick_exemplars,
+    pick_features,
+    pick_scans,
+    pick_unusual,
+)
 from pipeline.evaluation.figures import (
     Colours,
     draw_exemplars,
@@ -29,13 +36,6 @@ from pipeline.evaluation.figures import (
 )
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
-from pipeline.evaluation.showcase import (
-    TYPICAL,
-    pick_exemplars,
-    pick_features,
-    pick_scans,
-    pick_unusual,
-)
 from pipeline.models.trained_model import HEAD_LABELS
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED

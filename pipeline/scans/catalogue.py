@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, write_atomically
+from pipeline.common.json_records import parse_record
 from pipeline.common.names import SPLITS
-from pipeline.common.records import parse_record
 from pipeline.scans.scan import ScanEntry
 
 CATALOGUE = "scans.jsonl"

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import UNFINISHED, code_digest, write_json, write_table
-from pipeline.common.records import parse_record
+from pipeline.common.json_records import parse_record
 from pipeline.screening.screener import Look
 
 RECORDS = "bags.jsonl"

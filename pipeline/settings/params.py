@@ -25,7 +25,7 @@ from pipeline.settings.blocks import (
     TuneSettings,
 )
 from pipeline.settings.checks import STRICT, require_place
-from pipeline.settings.faults import FaultFinder
+from pipeline.settings.fault_finder import FaultFinder
 from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.resources import WorkerRange, require_divisible

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table, write_json, write_table
-from pipeline.common.records import parse_record
+from pipeline.common.json_records import parse_record
 from pipeline.models.interface import method_of
 from pipeline.settings.blocks import FROM_METHOD, TrainBlock
 from pipeline.settings.model import LossSettings, ModelSettings

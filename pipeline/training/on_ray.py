@@ -1,7 +1,7 @@
 """Data-parallel training: the loop of `pipeline.training.loop` under Ray Train.
 
 Every worker process imports this module before it trains. So this module does not import MLflow,
-which takes a second to import; `pipeline.training.curves` does.
+which takes a second to import; `pipeline.training.log_curves` does.
 """
 
 import time

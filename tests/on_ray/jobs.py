@@ -33,7 +33,7 @@ from pipeline.sweeps.trainable import SweepJob
 from pipeline.sweeps.tune import run_sweep, sweep_objective
 from pipeline.tracking.tracked_run import StoredRun
 from pipeline.tracking.tracker import Tracker
-from pipeline.training.curves import LogCurves
+from pipeline.training.log_curves import LogCurves
 from pipeline.training.loop import TrainSettings
 from pipeline.training.on_ray import TrainJob, train_on_ray
 from tests.tiny import LOSSES, MODEL

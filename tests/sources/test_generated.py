@@ -18,29 +18,12 @@ import xraydb
 from pipeline.patches.windows import BACKGROUND_LEVEL, foreground_mask
 from pipeline.scans.classes import AS_NAMED
 from pipeline.scans.generated import coco
-from pipeline.scans.generated.catalogue import (
-    CLOTHES,
-    ITEM_SETS,
-    THREATS,
-    TRADE_GOODS,
-    Item,
-    Packed,
-)
 from pipeline.scans.generated.coco import (
     UNFINISHED,
     generate,
     run_key,
     write_annotations,
     write_scan,
-)
-from pipeline.scans.generated.detector import (
-    PALETTE,
-    PHOTONS,
-    Floats,
-    effective_z,
-    expose,
-    readings,
-    transmission,
 )
 from pipeline.scans.generated.generator import (
     CYCLE,
@@ -50,10 +33,27 @@ from pipeline.scans.generated.generator import (
     render_scan,
     threat_of,
 )
+from pipeline.scans.generated.items import (
+    CLOTHES,
+    ITEM_SETS,
+    THREATS,
+    TRADE_GOODS,
+    Item,
+    Packed,
+)
 from pipeline.scans.generated.materials import ENERGIES_KEV, attenuation
 from pipeline.scans.generated.packing import SILHOUETTE_DEPTH, Scene, lay_together
 from pipeline.scans.generated.shapes import Pose, Tile, rounded
 from pipeline.scans.generated.textures import Textures
+from pipeline.scans.generated.xray_detector import (
+    PALETTE,
+    PHOTONS,
+    Floats,
+    effective_z,
+    expose,
+    readings,
+    transmission,
+)
 from pipeline.scans.scan import Region, Scan
 from pipeline.scans.sources.coco import CocoSource
 

@@ -3,12 +3,12 @@
 import numpy as np
 
 from pipeline.common.names import Image
-from pipeline.scans.generated.catalogue import THREATS
 from pipeline.scans.generated.containers import BAGS, parcel
-from pipeline.scans.generated.detector import expose
+from pipeline.scans.generated.items import THREATS
 from pipeline.scans.generated.packing import Scene, pack_bag, pack_parcel
 from pipeline.scans.generated.shapes import Floats, Pose, Tile
 from pipeline.scans.generated.textures import Textures
+from pipeline.scans.generated.xray_detector import expose
 from pipeline.scans.scan import Region, Scan
 
 Rng = np.random.Generator

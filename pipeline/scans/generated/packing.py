@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.scans.generated.catalogue import CLOTHES, ITEM_SETS, TRADE_GOODS, Item, Packed
+from pipeline.scans.generated.items import CLOTHES, ITEM_SETS, TRADE_GOODS, Item, Packed
 from pipeline.scans.generated.shapes import Floats, Pose, Tile
 from pipeline.scans.generated.textures import Textures
 from pipeline.scans.scan import Mask

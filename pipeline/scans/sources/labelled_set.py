@@ -13,7 +13,11 @@ from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import Part, SetFiles
 from pipeline.scans.sources.folders import DVC_FILE, read_lines
 from pipeline.scans.sources.pairing import LABEL_WORDS, loose_stem, pair, words_of
-from pipeline.scans.sources.tables import NUMBERS_OF_A_BOX, images_beside_boxes, images_in_tables
+from pipeline.scans.sources.threat_tables import (
+    NUMBERS_OF_A_BOX,
+    images_beside_boxes,
+    images_in_tables,
+)
 from pipeline.settings.scans import Unannotated
 
 TAKEN_FOR_NORMAL = "images without annotation, taken for normal (scans.unannotated)"

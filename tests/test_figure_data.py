@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from pipeline.common.names import IGNORED, TEST, TRAIN, VALIDATION
-from pipeline.evaluation.figures import ScoredScan
-from pipeline.evaluation.inputs import EvaluationInputs
-from pipeline.evaluation.scores import ANOMALY, WindowScores
-from pipeline.evaluation.showcase import (
+from pipeline.evaluation.figure_data import (
     pick_exemplars,
     pick_features,
     pick_scans,
     pick_unusual,
     with_heat,
 )
+from pipeline.evaluation.figures import ScoredScan
+from pipeline.evaluation.inputs import EvaluationInputs
+from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.scans.sources.tables import images_in_tables
+from pipeline.scans.sources.threat_tables import images_in_tables
 
 A, B, C = (Path("set/images", f"{name}.png") for name in "abc")
 CLASSES = ("Gun", "knife")
