@@ -77,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
             _add_screen_arguments(command)
         if name == "promote":
             command.add_argument(
-                "--anyway", action="store_true", help="also where its AUC is lower"
+                "--anyway", action="store_true", help="also where its AUC is lower or missing"
             )
     return parser
 

@@ -63,11 +63,11 @@ def promote(*, anyway: bool) -> str:
     """Give the candidate the alias `champion`; returns a table that compares both.
 
     Args:
-        anyway: also where the candidate's AUC is lower.
+        anyway: also where the candidate's AUC is lower or missing.
 
     Raises:
-        InputError: there is no candidate, its AUC over all classes is lower than the champion's, or
-            MLflow fails.
+        InputError: there is no candidate, its AUC over all classes is missing or lower than the
+            champion's, or MLflow fails.
     """
     try:
         return _promote(Tracker(tracking_uri()).client(), anyway=anyway)
