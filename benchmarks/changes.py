@@ -27,7 +27,7 @@ from pipeline.models.methods.skip_ganomaly import nets as generator
 @contextmanager
 def torch_convolutions() -> Iterator[None]:
     """Every map counts as large, so that no convolution runs as a product."""
-    with patch.multiple(convolutions, SMALL_SIDE=0, FEW_CHANNELS=0):
+    with patch.multiple(convolutions, SMALL_SIDE=0, MAX_PRODUCT_CHANNELS=0):
         yield
 
 

@@ -9,7 +9,7 @@ ARRAY_HEADER = b"EAHD"  # of the index of a dataset's chunks
 ARRAY_HEADER_BYTES = 68
 STARTS = re.compile(b"|".join(map(re.escape, (SUPERBLOCK, OBJECT_HEADER, ARRAY_HEADER))))
 WORD = 2**32
-MOST_BYTES = 4096  # of a piece of metadata; a longer one is left as it is
+MAX_BYTES = 4096  # of a piece of metadata; a longer one is left as it is
 
 
 def with_hdf5_checksums(content: bytes) -> bytes:
@@ -17,8 +17,8 @@ def with_hdf5_checksums(content: bytes) -> bytes:
     mended = bytearray(content)
     for found in STARTS.finditer(content):
         start = found.start()
-        end = start + _size(content[start : start + MOST_BYTES], found[0])
-        if start < end <= min(len(content) - 4, start + MOST_BYTES):
+        end = start + _size(content[start : start + MAX_BYTES], found[0])
+        if start < end <= min(len(content) - 4, start + MAX_BYTES):
             mended[end : end + 4] = lookup3(bytes(mended[start:end])).to_bytes(4, "little")
     return bytes(mended)
 

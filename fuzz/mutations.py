@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from fuzz.target import Target
 
-MOST_CHANGES = 5
-MOST_BYTES = 2**20
+MAX_CHANGES = 5
+MAX_BYTES = 2**20
 NUMBER = re.compile(rb"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 # What a number in a text is replaced by.
 EXTREME_TEXTS = (
@@ -24,10 +24,10 @@ Draw = Callable[[st.SearchStrategy[int]], int]
 
 @st.composite
 def damaged(draw: Draw, target: Target, valid: list[bytes]) -> bytes:
-    """Draw one of the valid files, with 1 to `MOST_CHANGES` changes."""
+    """Draw one of the valid files, with 1 to `MAX_CHANGES` changes."""
     content = valid[draw(st.integers(0, len(valid) - 1))]
-    for _ in range(draw(st.integers(1, MOST_CHANGES))):
-        content = CHANGES[draw(st.integers(0, len(CHANGES) - 1))](draw, content)[:MOST_BYTES]
+    for _ in range(draw(st.integers(1, MAX_CHANGES))):
+        content = CHANGES[draw(st.integers(0, len(CHANGES) - 1))](draw, content)[:MAX_BYTES]
     return target.mend(content) if draw(st.integers(0, 1)) else content
 
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from fuzz.target import Target
 from pipeline.common.errors import InputError
 
-MOST_SECONDS = 2.0  # of processor time for one input
-MOST_SILENCE = 60.0  # seconds without an answer on a busy machine; then the process is killed
+MAX_SECONDS = 2.0  # of processor time for one input
+MAX_SILENCE = 60.0  # seconds without an answer on a busy machine; then the process is killed
 FIRST_SILENCE = 300.0  # the same while the process imports its modules
 MEGABYTE = 2**20
 
@@ -55,9 +55,9 @@ class Worker:
     def run(self, content: bytes) -> Outcome:
         """Give an input to the reader; whatever happens, the worker is ready for the next one."""
         self._pipe.send_bytes(content)
-        if not self._pipe.poll(MOST_SILENCE):
+        if not self._pipe.poll(MAX_SILENCE):
             self._restart()
-            return Outcome(refused=False, fault=f"no answer in {MOST_SILENCE:.0f} s")
+            return Outcome(refused=False, fault=f"no answer in {MAX_SILENCE:.0f} s")
         try:
             outcome: Outcome = self._pipe.recv()
         except EOFError:
@@ -120,8 +120,8 @@ def outcome_of(target: Target, content: bytes, folder: Path) -> Outcome:
         last = traceback.extract_tb(error.__traceback__)[-1]
         fault = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
     seconds, memory = time.process_time() - started, _status("VmHWM") - before
-    if seconds > MOST_SECONDS:
-        fault = f"more than {MOST_SECONDS:.0f} s of processor time"
+    if seconds > MAX_SECONDS:
+        fault = f"more than {MAX_SECONDS:.0f} s of processor time"
     elif memory > target.megabytes:
         fault = f"more than {target.megabytes} MB of memory"
     shutil.rmtree(folder)

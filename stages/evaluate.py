@@ -7,7 +7,7 @@ from pipeline.common import terminal
 from pipeline.common.files import read_json, remove_unfinished, write_atomically, yaml_text
 from pipeline.common.lines import masked
 from pipeline.common.names import TEST, TRAIN, VALIDATION
-from pipeline.evaluation.alarms import Validated
+from pipeline.evaluation.alarms import ValidationSummary
 from pipeline.evaluation.bag_metrics import measure_all
 from pipeline.evaluation.bags import ScoredBag, scored_bags, tails_of
 from pipeline.evaluation.findings import bag_findings, findings
@@ -25,7 +25,7 @@ from pipeline.evaluation.report import (
     write_figures,
     write_report,
 )
-from pipeline.evaluation.scores import ANOMALY, AllScores, detector_without_networks, score_store
+from pipeline.evaluation.scores import ANOMALY, PatchScorer, detector_without_networks, score_store
 from pipeline.models.bag_scores import Tails
 from pipeline.models.detector import Detector
 from pipeline.models.trained_model import TrainedModel
@@ -57,7 +57,8 @@ def main() -> None:
     tails = tails_of(score_store(validation, every))
     bags = list(scored_bags(inputs, test, tails, every))
     measured = measure_all(bags, tails, settings.screen.false_alarm_rate, settings.evaluate)
-    validated = Validated(model.calibration, model.provenance["criterion"], validation.scans)
+    criterion = model.provenance["criterion"]
+    validated = ValidationSummary(model.calibration, criterion, validation.scans)
     heading = heading_of(settings, model.provenance["labelled_bags"])
     table = write_report(
         EVALUATED, inputs.store, test, validated, settings.evaluate, heading, measured
@@ -86,11 +87,11 @@ def evaluation_inputs(settings: Settings, model: TrainedModel) -> EvaluationInpu
     )
 
 
-def every_score(model: TrainedModel, detector: Detector) -> AllScores:
+def every_score(model: TrainedModel, detector: Detector) -> PatchScorer:
     """Fit the scores that need no model, and the method without networks unless it is the model."""
     normals = PatchStore(PATCHES, TRAIN)
     itself = model.settings.method in WITHOUT_NETWORKS and model.head is None
-    return AllScores(
+    return PatchScorer(
         detector,
         model.calibration,
         PrincipalComponents.fit(normals),

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from pipeline.common.metrics import rate_by_scan
-from pipeline.evaluation.alarms import Alarms, ScanCount, Validated
+from pipeline.evaluation.alarms import Alarms, ScanCount, ValidationSummary
 from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.models.trained_model import Calibration
 
 # The threshold is at a scaled score of 0.5.
 CALIBRATION = Calibration(minimum=1, maximum=5, threshold=3, false_alarm_rate=0.05)
-VALIDATED = Validated(CALIBRATION, criterion=0.75, scans=8)
+VALIDATED = ValidationSummary(CALIBRATION, criterion=0.75, scans=8)
 
 
 def alarms(labels: str, scans: str, scores: list[float], *classes: str) -> Alarms:

@@ -13,7 +13,7 @@ from pipeline.common.metrics import AucEstimate, auc
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation import report
 from pipeline.evaluation import scores as scoring
-from pipeline.evaluation.alarms import Alarms, Validated
+from pipeline.evaluation.alarms import Alarms, ValidationSummary
 from pipeline.evaluation.auc_table import (
     auc_table,
     auc_text,
@@ -30,7 +30,7 @@ from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.report import write_figures, write_report
 from pipeline.evaluation.scores import (
     ANOMALY,
-    AllScores,
+    PatchScorer,
     WindowScores,
     detector_without_networks,
     score_store,
@@ -71,9 +71,9 @@ def detector() -> Detector:
     return Detector(SkipGanomalyScorer(build_networks(shape, 0), MODEL))
 
 
-def every_score(detector: Detector, patches: Path, calibration: Calibration) -> AllScores:
+def every_score(detector: Detector, patches: Path, calibration: Calibration) -> PatchScorer:
     components = PrincipalComponents.fit(PatchStore(patches, TRAIN))
-    return AllScores(detector, calibration, components)
+    return PatchScorer(detector, calibration, components)
 
 
 def empty_store(patches: Path, folder: Path) -> PatchStore:
@@ -195,7 +195,13 @@ def test_the_whole_report(
     measured = measure_all(bags, tails, 0.2, SETTINGS)
     assert set(measured.metrics) == (set(test.scores) if split != "empty" else set())
     table = write_report(
-        tmp_path, store, test, Validated(CALIBRATION, 0.75, 2), SETTINGS, "heading", measured
+        tmp_path,
+        store,
+        test,
+        ValidationSummary(CALIBRATION, 0.75, 2),
+        SETTINGS,
+        "heading",
+        measured,
     )
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "of_an_earlier_evaluation.png").touch()
@@ -223,7 +229,7 @@ def test_the_intervals_of_a_report_are_of_the_seed_of_its_settings(
 ) -> None:
     test, store = made_up(("gun", "knife"), count=90), PatchStore(patches, TEST)
     test.labels[test.scan_ids == "s1"] = "normal"
-    validated = Validated(CALIBRATION, 0.75, 2)
+    validated = ValidationSummary(CALIBRATION, 0.75, 2)
     tables = []
     for seed in (5, 6):
         settings, bags = replace(SETTINGS, seed=seed), MeasuredBags({}, 0.2, 2, frozenset({"s1"}))
@@ -467,7 +473,7 @@ def test_the_method_without_networks_scores_dark_windows_high(patches: Path) -> 
     normals, test = PatchStore(patches, TRAIN), PatchStore(patches, TEST)
     components = PrincipalComponents.fit(normals)
     calibration, other = Calibration(0, 255, 100, 0.1), detector_without_networks(normals)
-    every = AllScores(darkness_detector(), calibration, components, other)
+    every = PatchScorer(darkness_detector(), calibration, components, other)
     found, normal = score_store(test, every).scores, test.is_normal()
     measured = auc(found["granulometry"][normal], found["granulometry"][~normal])
     assert measured is not None
@@ -478,7 +484,7 @@ def test_the_method_without_networks_scores_dark_windows_high(patches: Path) -> 
 def test_of_many_normals_the_method_without_networks_has_some_spread_over_all(
     patches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "MOST_NORMALS", 3)
+    monkeypatch.setattr(scoring, "MAX_REFERENCE_NORMALS", 3)
     normals = PatchStore(patches, TRAIN)
     rows = [0, (len(normals) - 1) // 2, len(normals) - 1]
     found = detector_without_networks(normals)

@@ -123,7 +123,7 @@ def test_a_page_shows_at_most_so_many_bags_and_calls_none_a_miss_that_is_normal(
     threats = sum(bag.has_threat for bag in bags)
     assert 1 < threats < len(bags)
     for most in (len(bags), 1):
-        monkeypatch.setattr(evaluation_page, "MOST_BAGS", most)
+        monkeypatch.setattr(evaluation_page, "MAX_BAGS", most)
         write_evaluation_page(tmp_path / "p.html", [], [], [], inputs, bags, tails)
         highest, misses = (tmp_path / "p.html").read_text(encoding="utf-8").split('id="misses"')
         counts = [part.count('<section class="bag"') for part in (highest, misses)]

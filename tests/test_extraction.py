@@ -19,7 +19,7 @@ from pipeline.evaluation.figure_data import pick_exemplars, pick_scans
 from pipeline.evaluation.figures import draw_exemplars, draw_scans
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.principal_components import PrincipalComponents
-from pipeline.evaluation.scores import AllScores, score_store
+from pipeline.evaluation.scores import PatchScorer, score_store
 from pipeline.models.detector import build_detector
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
@@ -295,7 +295,7 @@ def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, chan
     networks, shape = state["best"]["networks"], net_shape(SETTINGS, store)
     detector = build_detector(shape, networks, SETTINGS.model)
     test = PatchStore(tmp_path / "patches", TEST)
-    every = AllScores(detector, CALIBRATION, PrincipalComponents.fit(store))
+    every = PatchScorer(detector, CALIBRATION, PrincipalComponents.fit(store))
     scores = score_store(test, every)
     assert all(np.isfinite(found).all() for found in scores.scores.values())
     assert 0 < scores.normal.sum() < len(test)

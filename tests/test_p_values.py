@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.common.p_values import MOST_POINTS, RightTail
+from pipeline.common.p_values import MAX_POINTS, RightTail
 
 SOME = arrays(np.float64, st.integers(1, 60), elements=st.integers(-9, 9).map(float))
 
@@ -35,7 +35,7 @@ def test_of_many_normals_it_is_never_too_small_and_hardly_too_large(seed: int) -
     normals, scores = generator.gamma(2, size=5000), np.sort(generator.gamma(2, size=5000))
     tail, expected = RightTail.of(normals), by_definition(normals, scores)
     found = tail.p_values(scores)
-    assert len(tail.scores) <= MOST_POINTS
+    assert len(tail.scores) <= MAX_POINTS
     assert (found >= expected).all()
     assert (found <= 1.01 * expected).all()
     assert (np.diff(found) <= 0).all()
@@ -65,7 +65,7 @@ def test_a_score_that_is_not_a_number_has_no_p_value() -> None:
 def test_of_many_normals_the_tail_is_kept_whole_and_the_rest_nearly() -> None:
     normals = np.random.default_rng(0).normal(size=200_000)
     tail = RightTail.of(normals)
-    assert len(tail.scores) <= MOST_POINTS
+    assert len(tail.scores) <= MAX_POINTS
     assert (tail.count, tail.reached[0], tail.reached[-1]) == (200_000, 200_000, 1)
     highest = np.sort(normals)[-80:]
     np.testing.assert_allclose(tail.p_values(highest), by_definition(normals, highest))

@@ -16,7 +16,7 @@ import ray
 from pipeline.cluster.private_folder import (
     DEFAULT,
     LONGEST_SOCKET,
-    MOST_SOCKET_BYTES,
+    MAX_SOCKET_BYTES,
     private_folder,
     private_token,
     remove_left_folders,
@@ -227,7 +227,7 @@ def test_a_base_that_is_too_long_for_sockets_is_replaced(
     variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     below = f"/{MINE}/abcdefgh/{LONGEST_SOCKET.format(pid=os.getpid())}"
-    longest = MOST_SOCKET_BYTES - len(below)
+    longest = MAX_SOCKET_BYTES - len(below)
     monkeypatch.delenv("RAY_TMPDIR")
     fits, too_long = ("/" + "é" * ((longest + more) // 2) for more in (-1, 1))
     monkeypatch.setenv(variable, fits)

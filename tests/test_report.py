@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.common.files import read_table
 from pipeline.common.names import TEST, VALIDATION
-from pipeline.evaluation.alarms import Validated
+from pipeline.evaluation.alarms import ValidationSummary
 from pipeline.evaluation.auc_table import AucTable, key_metrics
 from pipeline.evaluation.bag_metrics import MeasuredBags
 from pipeline.evaluation.report import (
@@ -54,7 +54,7 @@ def report(
         folder,
         store,
         test_scores,
-        Validated(CALIBRATION, 0.75, 2),
+        ValidationSummary(CALIBRATION, 0.75, 2),
         SETTINGS,
         "heading",
         MeasuredBags({}, 0.2, 8),
@@ -125,7 +125,7 @@ def test_a_report_without_an_auc_keeps_its_heading_and_says_where_to_look(
     store = PatchStore(patches, VALIDATION)
     test = WindowScores(store.labels, store.scan_ids, {ANOMALY: np.arange(len(store)) / 50})
     heading, nothing = "a heading\nlabels of 7 bags used (model.head)", MeasuredBags({}, 0.2, 8)
-    validated = Validated(CALIBRATION, 0.75, 2)
+    validated = ValidationSummary(CALIBRATION, 0.75, 2)
     write_report(tmp_path, store, test, validated, SETTINGS, heading, nothing)
     text = (tmp_path / "table.txt").read_text()
     assert text.startswith(f"{heading}\nno abnormal window")

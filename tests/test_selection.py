@@ -136,7 +136,7 @@ def test_implants_are_of_every_size_place_and_turn() -> None:
 def test_training_normals_are_spread_over_all_training_patches(
     patches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.training.criterion.MOST_NORMALS", 5)
+    monkeypatch.setattr("pipeline.training.criterion.MAX_REFERENCE_NORMALS", 5)
     store = PatchStore(patches, TRAIN)
     every = store.read(0, len(store))
     monkeypatch.setattr("pipeline.training.criterion.BLOCK_ROWS", 2)

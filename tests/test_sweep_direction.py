@@ -289,7 +289,7 @@ def test_a_parallel_trial_reports_the_epochs_that_tune_may_lack(
     told = list[Any]()
     monkeypatch.setattr("ray.tune.get_context", lambda: SimpleNamespace(get_trial_id=lambda: "t"))
     monkeypatch.setattr("ray.tune.report", told.append)
-    monkeypatch.setattr(trainable, "TellTune", lambda name: name)
+    monkeypatch.setattr(trainable, "ReportToTune", lambda name: name)
     monkeypatch.setattr(trainable, "fit", lambda *_: told.append("fit"))
     job = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "key")
     values = {"lambda_adv": 1, "lambda_con": 2, "lambda_lat": 3, "latent_dim": 5}
@@ -385,14 +385,14 @@ def test_a_sweep_is_run_under_its_lock(tmp_path: Path, monkeypatch: pytest.Monke
     for name in (
         "require_capacity",
         "forget_local_copies",
-        "kill_others",
+        "close_abandoned_trials",
         "log_objectives",
         "tag_best",
     ):
         monkeypatch.setattr(ray_tune, name, lambda *_: None)
     result = rank([trial(0.7)])
     monkeypatch.setattr(ray_tune, "resumable_rungs", lambda _: done.append("look for snapshots"))
-    monkeypatch.setattr(ray_tune, "apart_from_signals", lambda _: done.append("fit"))
+    monkeypatch.setattr(ray_tune, "run_in_thread", lambda _: done.append("fit"))
     monkeypatch.setattr(ray_tune, "collect_results", lambda *_: result)
     job = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "0123456789abcdefghij")
     assert ray_tune.run_sweep(job, Storage(str(tmp_path)), NoRun()) is result
@@ -403,9 +403,9 @@ def test_the_best_trial_s_run_is_tagged_and_all_workers_need_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: dict[str, Any] = {}
-    for name in ("require_capacity", "kill_others", "log_objectives", "tag_best"):
+    for name in ("require_capacity", "close_abandoned_trials", "log_objectives", "tag_best"):
         monkeypatch.setattr(ray_tune, name, lambda *given, name=name: told.update({name: given}))
-    for name in ("forget_local_copies", "resumable_rungs", "apart_from_signals"):
+    for name in ("forget_local_copies", "resumable_rungs", "run_in_thread"):
         monkeypatch.setattr(ray_tune, name, lambda _: None)
     result = rank([trial(0.6, at=1), trial(0.7, at=2)])
     monkeypatch.setattr(ray_tune, "collect_results", lambda *_: result)
@@ -414,4 +414,4 @@ def test_the_best_trial_s_run_is_tagged_and_all_workers_need_room(
     ray_tune.run_sweep(job, Storage(str(tmp_path)), NoRun())
     assert told["require_capacity"][1] == 6
     assert told["tag_best"][1] == "trial-t2"
-    assert set(told["kill_others"][1]) == {"trial-t1", "trial-t2"}
+    assert set(told["close_abandoned_trials"][1]) == {"trial-t1", "trial-t2"}

@@ -27,11 +27,11 @@ from pipeline.tracking.runs import (
     Origin,
     _decided,
     chosen_params,
+    close_abandoned_trials,
     complete,
     completed_run,
     describe,
     flat_metrics,
-    kill_others,
     pipeline_run,
     tag_best,
 )
@@ -254,7 +254,7 @@ def test_one_trial_is_tagged_as_the_best(tracker: Tracker) -> None:
 def test_trials_that_a_kill_left_behind_are_closed(tracker: Tracker) -> None:
     sweep = StoredRun(tracker, "killed sweep")
     runs = {name: sweep.child(name) for name in ("trial-a", "trial-b")}
-    kill_others(sweep, ["trial-a"])
+    close_abandoned_trials(sweep, ["trial-a"])
     states = {name: logged(run).info.status for name, run in runs.items()}
     assert states == {"trial-a": "RUNNING", "trial-b": "KILLED"}
 
@@ -463,7 +463,7 @@ def test_a_run_that_was_not_made_takes_all_that_another_takes() -> None:
     run = pickle.loads(pickle.dumps(NoRun()))
     assert run.child("sweep") == run
     assert run.id is None
-    kill_others(run, [])
+    close_abandoned_trials(run, [])
     tag_best(run, "trial-a")
     run.log_metrics({"auc": 0.5}, step=1)
     assert public(NoRun) == public(StoredRun) | {"id"}

@@ -200,7 +200,7 @@ def test_training_is_done_under_the_lock(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(on_ray, "exclusive_lock", lock)
     monkeypatch.setattr(on_ray, "require_capacity", lambda *_: None)
-    monkeypatch.setattr(on_ray, "apart_from_signals", lambda work: work())
+    monkeypatch.setattr(on_ray, "run_in_thread", lambda work: work())
     monkeypatch.setattr(on_ray, "fit", lambda *_: done.append("fit"))
     monkeypatch.setattr(on_ray, "newest_state", lambda *_: {"epoch": 1})
     job = TrainJob(TINY_TRAINING, "patches", "key")

@@ -37,7 +37,7 @@ SOURCES = sorted(
         for name in imported_names("pipeline/scans/sources/registry.py")
         if name.endswith("Source")
     }
-    - {"pipeline.scans.scan", "pipeline.scans.sources.detections"}
+    - {"pipeline.scans.scan", "pipeline.scans.sources.annotated_source"}
 )
 BASE = {"common", "settings"}
 LEARNING = {*BASE, "patches", "models", "cluster", "tracking"}

@@ -43,7 +43,7 @@ from pipeline.training.criterion import load_validation, training_normals
 from pipeline.training.loop import CPU, TrainSettings, Worker, net_shape, train
 
 THUMBNAIL = 8  # pixels
-MOST_JUDGED = 4096  # validation normals with and without a threat over them
+MAX_JUDGED = 4096  # validation normals with and without a threat over them
 UNTRAINED = "early neighbours, untrained"
 AS_PRINTED = "anomaly_score"
 
@@ -125,7 +125,7 @@ def labelled(folder: Path) -> Judged:
 
 def laid_over(store: PatchStore) -> tuple[NDArray[np.intp], Patches, NDArray[np.bool_]]:
     """Return rows of a store (N,), their patches, and which have a threat: every other one."""
-    rows = spread(np.arange(len(store)), MOST_JUDGED)
+    rows = spread(np.arange(len(store)), MAX_JUDGED)
     patches = read_rows(store, rows)
     abnormal = np.arange(len(rows)) % 2 == 1
     patches[abnormal] = projected(patches[abnormal], store.side, seed=0)

@@ -32,18 +32,18 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import TEST, TRAIN, VALIDATION, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Detector
+from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.models.methods.granulometry.openings import granulometry
-from pipeline.models.neighbours import MOST_NORMALS
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 from pipeline.settings.methods import DEFAULT_METHOD
 
 BLOCK = 512
-MOST_VALIDATION = 8192  # windows that stand in for normal test scans
+MAX_VALIDATION = 8192  # windows that stand in for normal test scans
 BLUR = 1.0  # sigma, pixels, of --matched
 SIGNED_RADII = (0, 1, 2, 4)
 CHOSEN = "chosen"  # the terms of the method granulometry
 NETWORK_SIZE = Size(ngf=16, epochs=1, learning_rate=1e-3)  # `share` is for large sets
-MOST_TRAINED = 16384  # windows
+MAX_TRAINING = 16384  # windows
 
 Terms = Mapping[str, Scores]
 
@@ -153,7 +153,7 @@ def from_test(folder: Path) -> Judged:
     if windows.normal_scans():
         return Judged(store, windows)
     validation = PatchStore(folder, VALIDATION)
-    rows = spread(np.arange(len(validation)), MOST_VALIDATION)
+    rows = spread(np.arange(len(validation)), MAX_VALIDATION)
     patches = np.concatenate([store.read(0, len(store)), read_rows(validation, rows)])
     return Judged(
         ArrayStore(folder, TEST, patches),
@@ -168,7 +168,7 @@ def from_test(folder: Path) -> Judged:
 
 def networks_of(folder: Path, seeds: Sequence[int]) -> dict[str, Detector]:
     """Train Skip-GANomaly on the training normals, with each of the seeds."""
-    share = min(1.0, MOST_TRAINED / len(PatchStore(folder, TRAIN)))
+    share = min(1.0, MAX_TRAINING / len(PatchStore(folder, TRAIN)))
     normals, validation = store_of(folder, TRAIN, share), PatchStore(folder, VALIDATION)
     return {
         f"network {seed}": trained(
@@ -194,10 +194,10 @@ def main() -> None:
     judged = judge(folder)
     networks = networks_of(folder, given.seeds) if given.networks else {}
     train, validation = PatchStore(folder, TRAIN), PatchStore(folder, VALIDATION)
-    rows = spread(np.arange(len(train)), MOST_NORMALS)
+    rows = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS)
     normals = terms_of(train, rows, networks, matched=matched)
     found = terms_of(judged.store, np.arange(len(judged.store)), networks, matched=matched)
-    seen = spread(np.arange(len(validation)), MOST_NORMALS)
+    seen = spread(np.arange(len(validation)), MAX_REFERENCE_NORMALS)
     scores = {name: found[name] for name in TRIVIAL_SCORES}
     scores |= evidence_scores(normals, found, given.candidates, list(networks))
     print(scores_text(scores, judged.windows, ["metal_amount", f"{CHOSEN}, fisher"]))

@@ -6,7 +6,7 @@ Of the test's bags with a threat some are labelled, by draw. The head of the met
 learns from these and from training normals; the other bags with a threat, and the scans without
 one, are judged: those of the test, or of validation if the test has none. A row is a number of
 labelled bags, with the mean, the lowest and the highest of all draws; if there are more than
-`MOST_DRAWS`, of so many at random. *control* is the AUC of bags with their threat windows left out;
+`MAX_DRAWS`, of so many at random. *control* is the AUC of bags with their threat windows left out;
 0.5 is nothing. With `--normals` the head learns from the windows of so many training scans alone.
 """
 
@@ -35,12 +35,12 @@ from pipeline.common.names import TRAIN, Patches, Scores
 from pipeline.common.tables import text_table
 from pipeline.evaluation.scores import detector_without_networks
 from pipeline.models.detector import Detector
+from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.models.methods.granulometry import head
 from pipeline.models.methods.granulometry.method import GranulometryScorer
-from pipeline.models.neighbours import MOST_NORMALS
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 
-MOST_DRAWS = 70
+MAX_DRAWS = 70
 SEED = 0
 BLOCK = 512
 MEASURES: Mapping[str, Callable[[Scores, Windows], float | None]] = {
@@ -104,7 +104,7 @@ def rows(known: Known, counts: Sequence[int]) -> Iterator[list[str]]:
     threats = known.windows.threat_scans()
     for count in counts:
         found = []
-        for drawn in draws(len(threats), count, MOST_DRAWS):
+        for drawn in draws(len(threats), count, MAX_DRAWS):
             if count:
                 scores, windows = taught(known, [threats[index] for index in drawn])
             else:
@@ -126,7 +126,7 @@ def main() -> None:
     chosen = np.unique(train.scan_ids)[: given.normals]
     of_chosen = np.flatnonzero(np.isin(train.scan_ids, chosen))
     known = Known(
-        evidence_of(train, spread(of_chosen, MOST_NORMALS), detector),
+        evidence_of(train, spread(of_chosen, MAX_REFERENCE_NORMALS), detector),
         evidence_of(judged.store, np.arange(len(judged.store)), detector),
         judged.windows,
     )

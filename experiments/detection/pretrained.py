@@ -30,7 +30,7 @@ from experiments.detection.evidence import BLOCK, CHOSEN, evidence_scores, from_
 from experiments.detection.judging import scores_text
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN, Scores
-from pipeline.models.neighbours import MOST_NORMALS
+from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.models.pixels import to_tensor
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 
@@ -125,7 +125,7 @@ def main() -> None:
     given = parser.parse_args()
     judge = with_projected if given.projected else from_test if given.test else labelled
     judged, train = judge(given.patches), PatchStore(given.patches, TRAIN)
-    rows, every = spread(np.arange(len(train)), MOST_NORMALS), np.arange(len(judged.store))
+    rows, every = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS), np.arange(len(judged.store))
     network = pretrained_network()
     bank = Bank.drawn(cells_of(network, train, rows), BANK_CELLS, SEED)
     found = terms_of(judged.store, every, {}, matched=False)

@@ -22,11 +22,11 @@ from pipeline.scans.scan import Region, Scan
 from pipeline.settings.windows import WindowRule
 
 SCALE = 6.5  # pixels a cm, a little less than generated bags have
-MOST_TILT = 0.8  # radians out of the picture
+MAX_TILT = 0.8  # radians out of the picture
 PER_THREAT = 8  # windows of one threat, at most
 LEVELS = np.linspace(0, 255, 33)  # of brightness, between which colours are interpolated
 METAL_SHARE = 0.1  # of the pixels of a brightness: those with the least red are taken for metal
-MOST_PIXELS = 2_000_000
+MAX_PIXELS = 2_000_000
 JPEG_QUALITY = 90
 
 
@@ -58,7 +58,7 @@ def metal_colours(normals: Patches) -> NDArray[np.float64]:
     colour is grey.
     """
     pixels = normals.reshape(-1, normals.shape[3])
-    pixels = pixels[:: max(1, len(pixels) // MOST_PIXELS)]
+    pixels = pixels[:: max(1, len(pixels) // MAX_PIXELS)]
     nearest = np.rint(pixels.mean(axis=1) / LEVELS[1]).astype(np.intp)
     colours = np.repeat(LEVELS[:, None], normals.shape[3], axis=1)
     for level in np.unique(nearest):
@@ -92,7 +92,7 @@ def _threat_in_air(rng: np.random.Generator) -> Scan:
     pose = Pose(
         SCALE,
         angle=float(rng.uniform(0, 2 * np.pi)),
-        squash=float(np.cos(rng.uniform(0, MOST_TILT))),
+        squash=float(np.cos(rng.uniform(0, MAX_TILT))),
         mirrored=bool(rng.random() < 0.5),
     )
     tile = Tile(item.reach, pose, Textures(rng))

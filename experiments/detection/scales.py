@@ -27,8 +27,8 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN, VALIDATION, Image, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.models.attenuation import attenuation_maps
+from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.models.methods.granulometry.openings import granulometry
-from pipeline.models.neighbours import MOST_NORMALS
 from pipeline.patches.store import PatchStore, spread
 from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.images import read_image
@@ -144,7 +144,7 @@ def main() -> None:
         _, laid, abnormal = laid_over(PatchStore(given.patches, VALIDATION))
         compared = ~abnormal
     train = PatchStore(given.patches, TRAIN)
-    rows = spread(np.arange(len(train)), MOST_NORMALS)
+    rows = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS)
     files = {row.scan_id: Path(row.files[0]) for row in read_catalogue(given.scans)}
     seen = train.scan_ids[rows], train.origins[rows]
     places = windows.scan_ids, np.asarray(windows.origins)

@@ -17,7 +17,7 @@ from experiments.paper.authors import EARLY, EPOCHS, EVAL, IN_ORDER, SHARES, SHU
 from experiments.paper.paper_tables import CASES
 from experiments.paper.result_tables import Cells, case_interval, markdown_table
 
-FEWEST_CASES = 5  # that have an interval
+MIN_CASES = 5  # that have an interval
 FIRST_STEP = f"step {EARLY[0]}"
 NONE_FINISHED = "No case is finished.\n"
 
@@ -84,7 +84,7 @@ def factor_table(runs: Sequence[Run]) -> str:
     cases = finished_cases(runs)
     if not cases:
         return NONE_FINISHED
-    shown = " [95%]" if len(cases) >= FEWEST_CASES else ""
+    shown = " [95%]" if len(cases) >= MIN_CASES else ""
     head = ["", f"mean of {counted(len(cases))}{shown}", *cases]
     rows = []
     for factor in FACTORS:
@@ -96,7 +96,7 @@ def factor_table(runs: Sequence[Run]) -> str:
 
 def _factor_row(name: str, values: Sequence[float], form: str) -> Cells:
     mean = short(fmean(values), form)
-    if len(values) >= FEWEST_CASES:
+    if len(values) >= MIN_CASES:
         low, high = case_interval(values)
         mean += f" [{short(low, form)} {short(high, form)}]"
     return [name, mean, *(short(value, form) for value in values)]

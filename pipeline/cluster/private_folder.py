@@ -20,10 +20,10 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import write_atomically
 
 DEFAULT = "/tmp"  # noqa: S108  # Ray's own default
-MOST_SOCKET_BYTES = 107  # the longest path of a socket on Linux
+MAX_SOCKET_BYTES = 107  # the longest path of a socket on Linux
 # The longest path of a socket that Ray makes, relative to the process's folder.
 LONGEST_SOCKET = "session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_TaskEventsHead"
-LEAST_ROOM = 50_000_000  # bytes; Ray's logs and sockets take 8 MB at its start
+MIN_FREE_BYTES = 50_000_000  # bytes; Ray's logs and sockets take 8 MB at its start
 LOCK = ".lock"  # the process holds it until it ends
 REMOVALS = 20  # tries to remove a folder, 0.1 s apart
 
@@ -63,13 +63,13 @@ def require_room(folder: Path) -> None:
     """Refuse to start Ray on a full disk, which it would report after a minute, by a traceback.
 
     Raises:
-        InputError: less than `LEAST_ROOM` is free where `folder` is.
+        InputError: less than `MIN_FREE_BYTES` is free where `folder` is.
     """
     free = shutil.disk_usage(folder).free
-    if free < LEAST_ROOM:
+    if free < MIN_FREE_BYTES:
         raise InputError(
-            f"{folder}: {free / 1e6:.0f} MB free, expected {LEAST_ROOM / 1e6:.0f} MB or more for "
-            "Ray's own files: make room, or set RAY_TMPDIR to a folder on another disk"
+            f"{folder}: {free / 1e6:.0f} MB free, expected {MIN_FREE_BYTES / 1e6:.0f} MB or more "
+            "for Ray's own files: make room, or set RAY_TMPDIR to a folder on another disk"
         )
 
 
@@ -77,7 +77,7 @@ def short_base() -> Path:
     """Return RAY_TMPDIR, TMPDIR or /tmp; /tmp also if paths of sockets would be too long."""
     base = _wanted_base()
     longest = f"{base}/skipscan-{os.getuid()}/abcdefgh/{LONGEST_SOCKET.format(pid=os.getpid())}"
-    if len(os.fsencode(longest)) <= MOST_SOCKET_BYTES:
+    if len(os.fsencode(longest)) <= MAX_SOCKET_BYTES:
         return base
     print(
         f"TMPDIR or RAY_TMPDIR is too long for Ray's sockets: Ray's own files are in {DEFAULT}",

@@ -195,7 +195,7 @@ def _keeping_sigterm() -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM)
 
 
-def apart_from_signals(work: Callable[[], T]) -> T:
+def run_in_thread(work: Callable[[], T]) -> T:
     """Run `work` in a thread and return its result: in the main thread Ray handles Ctrl-C."""
     return ThreadPoolExecutor(1).submit(work).result()
 

@@ -113,7 +113,7 @@ def is_plain_name(name: object) -> bool:
     )
 
 
-def odd_kind(path: Path) -> str | None:
+def special_file_kind(path: Path) -> str | None:
     """Return "a FIFO", "a socket" or "a device", which may wait or act for ever, or None."""
     mode = path.stat().st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
@@ -196,7 +196,7 @@ def _read_file(path: Path, most: int | None = None) -> bytes:
         InputError: the file is larger; or it is a FIFO, a socket or a device.
         OSError: the file cannot be read.
     """
-    kind = odd_kind(path)
+    kind = special_file_kind(path)
     if kind:
         raise InputError(f"{path}: {kind}, not a file: remove it")
     with path.open("rb") as file:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.common.names import PValues, Scores
 
-MOST_POINTS = 1024  # of a tail that are kept
+MAX_POINTS = 1024  # of a tail that are kept
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class RightTail:
     def of(cls, scores: Scores) -> "RightTail":
         """Keep the tail of (n,) scores.
 
-        Of more than `MOST_POINTS` distinct scores about that many are kept: all of the highest,
+        Of more than `MAX_POINTS` distinct scores about that many are kept: all of the highest,
         and ever fewer below them, in geometric steps.
         """
         distinct, counts = np.unique(scores, return_counts=True)
         reached = counts[::-1].cumsum()[::-1]
-        if len(distinct) > MOST_POINTS:
-            steps = np.geomspace(1, len(scores), MOST_POINTS)
+        if len(distinct) > MAX_POINTS:
+            steps = np.geomspace(1, len(scores), MAX_POINTS)
             kept = np.unique(np.searchsorted(-reached, -steps, side="right") - 1)
             above = np.append(len(scores), (reached - counts)[kept[:-1]])
             distinct, reached = distinct[kept], above

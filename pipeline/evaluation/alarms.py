@@ -12,7 +12,7 @@ from pipeline.models.trained_model import Calibration
 
 
 @dataclass(frozen=True)
-class Validated:
+class ValidationSummary:
     """The threshold and the criterion, both from the validation split.
 
     Attributes:
@@ -50,7 +50,7 @@ class Alarms:
         threat_scans: the scans with a threat.
     """
 
-    validated: Validated
+    validated: ValidationSummary
     windows: Mapping[str, RateEstimate]
     normal_scans: ScanCount
     threat_scans: ScanCount
@@ -59,7 +59,7 @@ class Alarms:
     def of(
         cls,
         test: WindowScores,
-        validated: Validated,
+        validated: ValidationSummary,
         classes: tuple[str, ...],
         samples: int,
         seed: int,

@@ -23,7 +23,7 @@ from pipeline.scans.catalogue import CatalogueRow
 Rows = NDArray[np.intp]
 
 CANDIDATES = 24  # windows of a class whose threats are measured, each of which costs reading a scan
-MOST_SCANS = 6  # that are shown whole
+MAX_SCANS = 6  # that are shown whole
 TYPICAL = (
     "Of each kind, the test scan with the median share of windows over the threshold; "
     "threats are outlined"
@@ -80,7 +80,7 @@ def pick_scans(inputs: EvaluationInputs, test: WindowScores) -> list[ScoredScan]
     """Return a test scan of each combination of classes, with heat; normal comes first.
 
     The scan is the one with the median share of windows over the threshold, by the scores alone.
-    The rarest combinations are left out if there are more than `MOST_SCANS`. Scans that extraction
+    The rarest combinations are left out if there are more than `MAX_SCANS`. Scans that extraction
     left out have no scores, so they are left out here as well.
     """
     names, scan = np.unique(test.scan_ids, return_inverse=True)
@@ -90,7 +90,7 @@ def pick_scans(inputs: EvaluationInputs, test: WindowScores) -> list[ScoredScan]
     for row in inputs.scans:
         if row.scan_id in shares:
             kinds.setdefault(row.classes, []).append(row)
-    most = sorted(kinds, key=lambda classes: (classes != (), -len(kinds[classes])))[:MOST_SCANS]
+    most = sorted(kinds, key=lambda classes: (classes != (), -len(kinds[classes])))[:MAX_SCANS]
     found = []
     for classes in sorted(most):
         rows = sorted(kinds[classes], key=lambda row: shares[row.scan_id])

@@ -25,7 +25,7 @@ from pipeline.pages.plots import new_figure, save_figure
 from pipeline.scans.display import displayable
 
 OUTLINE = "#00d0ff"  # of threats
-HIGHEST_HEAT = 1.5  # the least end of the heat map's scale, in thresholds
+MIN_HEAT_SCALE = 1.5  # thresholds; the scale of heat maps ends here or higher
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def draw_scans(path: Path, scans: Sequence[ScoredScan], caption: str) -> Figure:
     columns = len(scans)
     figure = Figure(figsize=(3.6 * columns + 0.8, 6.0), layout="constrained")
     grid = figure.subplots(2, columns, squeeze=False)
-    highest = max(HIGHEST_HEAT, *(float(np.nanmax(scan.heat)) for scan in scans))
+    highest = max(MIN_HEAT_SCALE, *(float(np.nanmax(scan.heat)) for scan in scans))
     for column, scan in enumerate(scans):
         grid[0, column].imshow(displayable(scan.image))
         grid[0, column].set_title(_plain(scan.title), fontsize=10)

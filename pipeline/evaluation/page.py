@@ -15,7 +15,7 @@ from pipeline.pages.writer import picture, picture_url, write_page
 from pipeline.scans.display import displayable
 from pipeline.screening.screener import Look, evidence_map, windows_to_look_at
 
-MOST_BAGS = 10  # that are shown: of the highest scores, and of the misses
+MAX_BAGS = 10  # that are shown: of the highest scores, and of the misses
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def write_evaluation_page(
         texts=[(title, file.read_text(encoding="utf-8")) for title, file in texts if file.exists()],
         figures=figures,
         picture=picture,
-        highest=(picture_of(bag, p, inputs, tails) for p, bag in by_rank[:MOST_BAGS]),
-        misses=(picture_of(bag, p, inputs, tails) for p, bag in misses[:MOST_BAGS]),
+        highest=(picture_of(bag, p, inputs, tails) for p, bag in by_rank[:MAX_BAGS]),
+        misses=(picture_of(bag, p, inputs, tails) for p, bag in misses[:MAX_BAGS]),
         any_bags=bool(by_rank),
     )

@@ -12,7 +12,7 @@ from pipeline.patches.store import PatchSource, read_rows, spread
 
 COMPONENTS = 16
 DECIMALS = 6  # of a residual: float32 products are not the same beyond on every processor
-MOST_PATCHES = 4096  # to fit on, evenly spread over all: 16 components need no more
+MAX_PATCHES = 4096  # to fit on, evenly spread over all: 16 components need no more
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PrincipalComponents:
     @classmethod
     def fit(cls, normals: PatchSource) -> "PrincipalComponents":
         """Fit to some of the training normals; the same patches give the same components."""
-        patches = read_rows(normals, spread(np.arange(len(normals)), MOST_PATCHES))
+        patches = read_rows(normals, spread(np.arange(len(normals)), MAX_PATCHES))
         count = min(COMPONENTS, len(patches))
         pca = PCA(n_components=count, svd_solver="randomized", random_state=0)
         with threadpool_limits(1):  # threads would sum in another order each time

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.common.files import write_atomically, write_json, write_table
 from pipeline.common.names import NORMAL
-from pipeline.evaluation.alarms import Alarms, Validated
+from pipeline.evaluation.alarms import Alarms, ValidationSummary
 from pipeline.evaluation.auc_table import (
     AucTable,
     auc_table,
@@ -134,7 +134,7 @@ def write_report(
     folder: Path,
     store: PatchStore,
     test: WindowScores,
-    validated: Validated,
+    validated: ValidationSummary,
     settings: EvaluateSettings,
     heading: str,
     bags: MeasuredBags,

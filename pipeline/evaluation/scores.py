@@ -10,7 +10,7 @@ from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Detector, fitted_detector
-from pipeline.models.neighbours import MOST_NORMALS
+from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.models.nets import NetShape
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
@@ -52,7 +52,7 @@ class WindowScores:
 
 
 @dataclass(frozen=True)
-class AllScores:
+class PatchScorer:
     """Scores patches with the model, and with the scores that need no model.
 
     Attributes:
@@ -86,11 +86,11 @@ def detector_without_networks(normals: PatchSource) -> Detector:
         ngf=1, ndf=1, learning_rate=1, score_lambda=0, method=GRANULOMETRY
     )  # no network has these sizes
     shape = NetShape(normals.side, normals.channels, ngf=1, ndf=1, latent_dim=1)
-    rows = spread(np.arange(len(normals)), MOST_NORMALS)
+    rows = spread(np.arange(len(normals)), MAX_REFERENCE_NORMALS)
     return fitted_detector(shape, {}, settings, [read_rows(normals, rows)])
 
 
-def score_store(store: PatchStore, every: AllScores) -> WindowScores:
+def score_store(store: PatchStore, every: PatchScorer) -> WindowScores:
     """Score all patches of a store."""
     none = np.empty((0, store.side, store.side, store.channels), dtype=np.uint8)
     parts = [every(none)]

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, pad
 
 SMALL_SIDE = 4  # side of the smaller map, up to which the product is faster
-FEW_CHANNELS = 4  # of a transposed convolution: up to so few the product is faster at any size
+MAX_PRODUCT_CHANNELS = 4  # up to so many output channels, the matrix product is faster at any size
 
 
 class HalvingConv2d(nn.Conv2d):
@@ -41,7 +41,7 @@ class DoublingConv2d(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Apply the transposed convolution to x."""
-        small = x.shape[3] <= SMALL_SIDE or self.out_channels <= FEW_CHANNELS
+        small = x.shape[3] <= SMALL_SIDE or self.out_channels <= MAX_PRODUCT_CHANNELS
         if x.device.type != "cpu" or not small:
             return super().forward(x, output_size)
         n, c, h, w = x.shape

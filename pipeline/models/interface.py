@@ -14,6 +14,9 @@ from pipeline.models.gan import Gan
 from pipeline.models.nets import NetShape
 from pipeline.settings.model import LAMBDAS, LossSettings, ModelSettings
 
+# Training normals that a scorer compares with: more gain little, and make the model file larger.
+MAX_REFERENCE_NORMALS = 4096
+
 
 class Scorer(nn.Module, ABC):
     """Trained networks that score patches x, (N, C, S, S) in [-1, 1].

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 NEIGHBOURS = 5
-MOST_NORMALS = 4096  # kept at most: more gain little, and make the model file larger
 
 
 class NormalFeatures(nn.Module):

@@ -44,7 +44,7 @@ def bfloat16_slowdown() -> float:
     return seconds[torch.bfloat16] / seconds[torch.float32]
 
 
-def require_fast(precision: Precision) -> None:
+def require_fast_bfloat16(precision: Precision) -> None:
     """Refuse bfloat16 on a processor that has no instructions for it.
 
     Raises:

@@ -13,7 +13,7 @@ PALE, STRONG = (254, 217, 118), (189, 0, 38)  # RGB of heat
 OPACITY = 0.75
 OUTLINE = (0, 200, 230)  # RGB of threats
 WIDTH, HEAT_WIDTH = 800, 200  # most columns of a scan, and of its heat, on a page
-TALLEST = 80  # times as many rows as columns: a JPEG has at most 65,500 of either
+MAX_RATIO = 80  # of rows to columns: a JPEG has at most 65,500 of either
 BAND = 64  # rows that are mixed at a time
 
 
@@ -77,9 +77,9 @@ def page_pictures(scan: Image, levels: NDArray[np.uint8]) -> tuple[bytes, bytes]
 
 
 def fitted(pixels: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
-    """Return pixels (H, W, ...), made smaller until W <= `most` and H <= `TALLEST` * `most`."""
+    """Return pixels (H, W, ...), made smaller until W <= `most` and H <= `MAX_RATIO` * `most`."""
     height, width = pixels.shape[:2]
-    scale = min(most / width, TALLEST * most / height)
+    scale = min(most / width, MAX_RATIO * most / height)
     if scale >= 1:
         return pixels
     size = max(round(width * scale), 1), max(round(height * scale), 1)

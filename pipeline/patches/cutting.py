@@ -31,7 +31,7 @@ DECIDING = (
     "pipeline.patches.cutting",
     "pipeline.patches.shard_file",
     "pipeline.scans.classes",
-    "pipeline.scans.sources.detections",
+    "pipeline.scans.sources.annotated_source",
     "pipeline.scans.sources.folders",
     "pipeline.scans.sources.masks",
     "pipeline.scans.sources.yolo_names",

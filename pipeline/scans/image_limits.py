@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from pipeline.common.files import odd_kind
+from pipeline.common.files import special_file_kind
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 # In one image, and in all images that the threads of a process decode at the same time. A pixel
@@ -88,7 +88,7 @@ ROOM = Room()
 @contextmanager
 def opened_image(path: Path) -> Iterator[Image.Image]:
     """Open an image whose header is within the limits, to be decoded."""
-    kind = odd_kind(path)
+    kind = special_file_kind(path)
     if kind:
         raise RefusedError(f"{kind}, not a file: remove it")
     with CountedFile(path) as file:

@@ -28,7 +28,7 @@ from pipeline.scans.scan import ScanEntry, ScanSource
 HASH_SIDE = 16  # 256 bits
 NEAR_BITS = 40  # near-duplicates differ in 40 of 256 bits or fewer: docs/formats.md
 BLOCK = 4096  # hashes compared at a time
-MOST_PAIRS = 100_000  # most pairs of near-duplicates that are listed
+MAX_PAIRS = 100_000  # most pairs of near-duplicates that are listed
 
 Bits = NDArray[np.bool_]  # (HASH_SIDE**2,)
 
@@ -167,7 +167,7 @@ def near_pairs(perceptual_hashes: NDArray[np.bool_], splits: Sequence[str]) -> N
 def write_near_duplicates(path: Path, found: Survey, splits: Mapping[str, str]) -> int:
     """Write near-duplicates in different splits, one pair a line; returns the number of pairs.
 
-    If there are more than `MOST_PAIRS`, for instance among images of an empty belt, only the
+    If there are more than `MAX_PAIRS`, for instance among images of an empty belt, only the
     first pairs are written.
     """
     rows = [row for row, entry in enumerate(found.entries) if entry.scan_id in splits]
@@ -181,7 +181,7 @@ def write_near_duplicates(path: Path, found: Survey, splits: Mapping[str, str]) 
             "near_split": splits[ids[j]],
             "bits": bits,
         }
-        for i, j, bits in pairs[:MOST_PAIRS].tolist()
+        for i, j, bits in pairs[:MAX_PAIRS].tolist()
     ]
     write_table(path, ("scan", "split", "near", "near_split", "bits"), table)
     return len(pairs)

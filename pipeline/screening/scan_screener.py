@@ -21,7 +21,7 @@ from pipeline.screening.screener import Look, Screener
 
 HEAT = "heat"  # the folder of heat maps
 PAGE_PARTS = "page"  # the folder of the page's pictures, which are small
-LONGEST_NAME = 220  # bytes of a file's name: its pictures' names are longer, and end at 255
+MAX_NAME_BYTES = 220  # bytes of a file's name: its pictures' names are longer, and end at 255
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ class ScanScreener:
 
 def _require_short_name(path: Path) -> None:
     length = len(os.fsencode(path.name))
-    if length > LONGEST_NAME:
+    if length > MAX_NAME_BYTES:
         raise InputError(
-            f"{path}: a name of {length} bytes, of which {LONGEST_NAME} are allowed: shorten it"
+            f"{path}: a name of {length} bytes, of which {MAX_NAME_BYTES} are allowed: shorten it"
         )
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pipeline.common.errors import require
 from pipeline.settings.checks import STRICT
 
-LEAST = 0.0001  # the least part of a resource that Ray reserves
+MIN_SHARE = 0.0001  # of a CPU or GPU: the smallest share that Ray reserves
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class WorkerResources:
     gpus: float = 0.0
 
     def __post_init__(self) -> None:
-        right = LEAST <= self.cpus < float("inf")
-        require(right, "cpus", self.cpus, f"{LEAST} or more")
-        right = self.gpus == 0 or LEAST <= self.gpus <= 1
+        right = MIN_SHARE <= self.cpus < float("inf")
+        require(right, "cpus", self.cpus, f"{MIN_SHARE} or more")
+        right = self.gpus == 0 or MIN_SHARE <= self.gpus <= 1
         require(right, "gpus", self.gpus, "0 to 1, since a worker computes on one at most")
 
     @property

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pipeline.common.errors import require
 
-MOST_PIXELS = 4096  # of a window's side: a larger network fits into no memory
+MAX_SIDE = 4096  # pixels: a network for larger windows fits into no memory
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class WindowRule:
 
     def __post_init__(self) -> None:
         # The generator halves the side until 1 is left.
-        right = 16 <= self.size <= MOST_PIXELS and self.size & (self.size - 1) == 0
-        require(right, "size", self.size, f"a power of 2, 16 to {MOST_PIXELS}")
+        right = 16 <= self.size <= MAX_SIDE and self.size & (self.size - 1) == 0
+        require(right, "size", self.size, f"a power of 2, 16 to {MAX_SIDE}")
         require(self.stride >= 1, "stride", self.stride, "1 or more")
         for name in ("min_foreground", "min_window_share", "min_threat_share"):
             value = getattr(self, name)

@@ -16,7 +16,7 @@ from pipeline.pages.plots import new_figure, save_figure
 from pipeline.settings.search_space import Value
 from pipeline.sweeps.results import SweepResult, TrialResult, TrialState
 
-MOST_NAMES = 60  # of trials along an axis
+MAX_NAMES = 60  # of trials along an axis
 BLUE, GREY = "#4c78a8", "0.6"
 COLOURS: dict[TrialState, str] = {"finished": BLUE, "stopped": "#f58518", "failed": "#e45756"}
 NAMED = "trial, as in trials.csv and MLflow"
@@ -133,6 +133,6 @@ def _in_time(trials: Sequence[TrialResult]) -> list[TrialResult]:
 
 def _name_trials(axis: Axis, trials: Sequence[TrialResult]) -> None:
     """Name the trials along an axis: every one of them, or as many as there is room for."""
-    step = -(-len(trials) // MOST_NAMES)
+    step = -(-len(trials) // MAX_NAMES)
     axis.set_ticks(range(0, len(trials), step), [trial.trial for trial in trials[::step]])
     axis.set_tick_params(labelsize=8)

@@ -29,7 +29,7 @@ SUMMARY = "summary.txt"
 FIGURES = "figures"
 # Simulated sweeps in which one of three settings explains half of the variance: fANOVA finds it the
 # most important in 13 of 20 sweeps of 6 trials, and in 19 of 20 sweeps of 20 trials.
-FEW_TRIALS = 20
+MIN_TRIALS = 20
 
 
 def write_summary(folder: Path, result: SweepResult, space: Space, objective: str) -> None:
@@ -82,9 +82,9 @@ def sweep_text(result: SweepResult, study: optuna.Study, objective: str) -> str:
 def caution_of(result: SweepResult) -> str:
     """Return why the importances of a sweep are not to be trusted; "" if it has enough trials."""
     count = _counted(result)
-    if count >= FEW_TRIALS:
+    if count >= MIN_TRIALS:
         return ""
-    return f"{count} trials are no evidence, {FEW_TRIALS} or more are needed (tune.trials)"
+    return f"{count} trials are no evidence, {MIN_TRIALS} or more are needed (tune.trials)"
 
 
 def importances(study: optuna.Study) -> dict[str, float]:

@@ -75,14 +75,15 @@ def run_parallel_trial(config: dict[str, Any], job: SweepJob, sweep: Storage) ->
     Tune's snapshot of a killed sweep may lack epochs whose checkpoints are there, and from which
     the training resumes. So all epochs before are reported again.
     """
-    asked, folder = job.tune, sweep.child(tune.get_context().get_trial_id())
+    settings, folder = job.tune, sweep.child(tune.get_context().get_trial_id())
     done = newest_state(*folder.child("train").open(), job.key)
     for metrics in done["history"] if done else []:
         tune.report({**metrics, OBJECTIVE: metrics[job.objective]})
-    fit(_training(config, job), asked.workers, asked, folder, "train", [TellTune(job.objective)])
+    training, reports = _training(config, job), [ReportToTune(job.objective)]
+    fit(training, settings.workers, settings, folder, "train", reports)
 
 
-class TellTune(TuneReportCallback):
+class ReportToTune(TuneReportCallback):
     """Passes the metrics that Ray Train's first worker reports to Tune."""
 
     def __init__(self, objective_name: str) -> None:

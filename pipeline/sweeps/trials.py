@@ -106,17 +106,17 @@ class ShowTrials(Callback):
             self.shown.close()
 
 
-def collect_results(grid: ResultGrid, asked: TuneSettings) -> SweepResult:
+def collect_results(grid: ResultGrid, settings: TuneSettings) -> SweepResult:
     """Return the result of every trial, best trial first.
 
     Raises:
-        InputError: every trial failed, or more than the share `asked.max_failed`.
+        InputError: every trial failed, or more than the share `settings.max_failed`.
     """
     results = [grid[index] for index in range(len(grid))]
     begins = [_began(result) for result in results]
     first = min((began for began in begins if began is not None), default=0.0)
-    ranked = rank([_trial(result, asked.epochs, first) for result in results])
-    require_enough(ranked, asked.max_failed)
+    ranked = rank([_trial(result, settings.epochs, first) for result in results])
+    require_enough(ranked, settings.max_failed)
     return ranked
 
 

@@ -27,13 +27,13 @@ from ray.tune.search.optuna import OptunaSearch
 
 from pipeline.cluster.locks import exclusive_lock
 from pipeline.cluster.preflight import require_capacity, require_local_capacity, runs_here
-from pipeline.cluster.session import apart_from_signals
+from pipeline.cluster.session import run_in_thread
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import require
 from pipeline.common.files import code_digest, digest
 from pipeline.common.names import LABELLED_VALIDATION
 from pipeline.models.interface import method_of
-from pipeline.models.precision import numeric_environment, require_fast
+from pipeline.models.precision import numeric_environment, require_fast_bfloat16
 from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import MUTABLE, TuneSettings
 from pipeline.settings.model import LossSettings, ModelSettings
@@ -50,7 +50,7 @@ from pipeline.sweeps.snapshots import (
 )
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob, run_parallel_trial, run_trial
 from pipeline.sweeps.trials import ShowTrials, TrackTrials, collect_results
-from pipeline.tracking.runs import kill_others, tag_best, trial_run_name
+from pipeline.tracking.runs import close_abandoned_trials, tag_best, trial_run_name
 from pipeline.tracking.tracked_run import TrackedRun
 from pipeline.training.criterion import objective_name
 from pipeline.training.loop import (
@@ -71,25 +71,26 @@ def sweep_objective(patches: Path) -> str:
     return objective_name(PatchStore(patches, LABELLED_VALIDATION))
 
 
-def sweep_key(model: ModelSettings, tune: TuneSettings, data: str) -> str:
+def sweep_key(model: ModelSettings, settings: TuneSettings, data: str) -> str:
     """Return the digest of everything that decides a sweep's result; the same key resumes it."""
     code = code_digest((*DECIDING, "pipeline.sweeps"))
-    return digest([asdict(model), asdict(tune), data, code, numeric_environment()])
+    return digest([asdict(model), asdict(settings), data, code, numeric_environment()])
 
 
-def require_runnable(model: ModelSettings, asked: TuneSettings, patches: PatchStore) -> None:
+def require_runnable(model: ModelSettings, settings: TuneSettings, patches: PatchStore) -> None:
     """Refuse a sweep that would fail on these patches or on this machine, before Ray starts.
 
     Raises:
         InputError: too few training patches for a batch, no room for the workers, a precision
             for which the processor has no instructions, or nothing to change under pbt.
     """
-    settings = TrainSettings(model, LossSettings(1, 1, 1, 1), asked.epochs, asked.seed)
-    shuffled_reader(settings, patches, 0, asked.workers)
-    require_local_capacity(WORKERS, asked.concurrent * asked.workers, asked.ray_resources)
-    if runs_here() and not asked.gpus:
-        require_fast(model.precision)
-    _scheduler(asked, _searched(model, asked))
+    any_losses = LossSettings(1, 1, 1, 1)
+    training = TrainSettings(model, any_losses, settings.epochs, settings.seed)
+    shuffled_reader(training, patches, 0, settings.workers)
+    require_local_capacity(WORKERS, settings.concurrent * settings.workers, settings.ray_resources)
+    if runs_here() and not settings.gpus:
+        require_fast_bfloat16(model.precision)
+    _scheduler(settings, _searched(model, settings))
 
 
 def run_sweep(
@@ -106,8 +107,8 @@ def run_sweep(
     Raises:
         InputError: every trial failed, or more than the share `tune.max_failed`.
     """
-    asked = job.tune
-    require_capacity(WORKERS, asked.concurrent * asked.workers, asked.ray_resources)
+    settings = job.tune
+    require_capacity(WORKERS, settings.concurrent * settings.workers, settings.ray_resources)
     name = sweep_name(job.key)
     sweep = storage.child(name)
     trainable = _trainable(job, sweep, trial or run_trial)
@@ -120,9 +121,9 @@ def run_sweep(
         tuner = _new_tuner(trainable, job, storage, TrackTrials(run, job.objective), rungs)
         if rungs is not None:
             tuner = Tuner.restore(sweep.place, trainable=trainable, restart_errored=True)
-        result = collect_results(apart_from_signals(tuner.fit), asked)
+        result = collect_results(run_in_thread(tuner.fit), settings)
     names = [trial_run_name(trial.trial) for trial in result.trials]
-    kill_others(run, names)
+    close_abandoned_trials(run, names)
     log_objectives(run, result)
     tag_best(run, names[0])
     return result
@@ -144,74 +145,78 @@ def _new_tuner(
     rungs: Rungs | None = None,
 ) -> Tuner:
     """Return the sweep as at its start, but with ASHA's state `rungs` if they are given."""
-    asked = job.tune
-    space = _searched(job.model, asked)
-    scheduler = _scheduler(asked, space)
+    settings = job.tune
+    space = _searched(job.model, settings)
+    scheduler = _scheduler(settings, space)
     if rungs is not None:
         set_rungs(scheduler, rungs)
     return Tuner(
         trainable,
-        param_space={name: _domain(values, asked) for name, values in space.items()},
+        param_space={name: _domain(values, settings) for name, values in space.items()},
         tune_config=tune.TuneConfig(
             metric=OBJECTIVE,
             mode="max",
-            num_samples=1 if asked.sampler == "grid" else asked.trials,
-            max_concurrent_trials=asked.concurrent,
+            num_samples=1 if settings.sampler == "grid" else settings.trials,
+            max_concurrent_trials=settings.concurrent,
             # Starting an actor takes longer than a short epoch. Actors of pbt and of Ray Train do
             # not release their thread in time.
-            reuse_actors=asked.workers == 1 and asked.scheduler != "pbt",
+            reuse_actors=settings.workers == 1 and settings.scheduler != "pbt",
             trial_dirname_creator=trial_id,
-            search_alg=_sampler(asked),
+            search_alg=_sampler(settings),
             scheduler=scheduler,
         ),
         run_config=tune.RunConfig(
             name=sweep_name(job.key),
             storage_path=storage.place,
-            callbacks=[callback, ShowTrials(_trial_count(asked, space)), SealSnapshot(scheduler)],
+            callbacks=[
+                callback,
+                ShowTrials(_trial_count(settings, space)),
+                SealSnapshot(scheduler),
+            ],
             failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),
             # Under pbt another trial may take over any checkpoint.
             checkpoint_config=tune.CheckpointConfig(
-                num_to_keep=None if asked.scheduler == "pbt" else KEPT_CHECKPOINTS
+                num_to_keep=None if settings.scheduler == "pbt" else KEPT_CHECKPOINTS
             ),
         ),
     )
 
 
-def _trial_count(asked: TuneSettings, space: Space) -> int:
+def _trial_count(settings: TuneSettings, space: Space) -> int:
     """Return how many trials the sweep has: a grid has as many as there are combinations."""
-    if asked.sampler != "grid":
-        return asked.trials
+    if settings.sampler != "grid":
+        return settings.trials
     return prod(len(values.choices) for values in space.values() if isinstance(values, Choices))
 
 
-def _searched(model: ModelSettings, asked: TuneSettings) -> Space:
+def _searched(model: ModelSettings, settings: TuneSettings) -> Space:
     """Return the search space without the loss weights that the method does not have."""
     unused = method_of(model).unused_lambdas()
-    return {name: values for name, values in asked.space.items() if name not in unused}
+    return {name: values for name, values in settings.space.items() if name not in unused}
 
 
-def _domain(values: Range | Choices, asked: TuneSettings) -> Any:
+def _domain(values: Range | Choices, settings: TuneSettings) -> Any:
     if not isinstance(values, Choices):
         return tune.loguniform(*values)
     choices = list(values.choices)
-    return tune.grid_search(choices) if asked.sampler == "grid" else tune.choice(choices)
+    return tune.grid_search(choices) if settings.sampler == "grid" else tune.choice(choices)
 
 
-def _sampler(asked: TuneSettings) -> Searcher | SearchAlgorithm:
-    if asked.sampler == "optuna":
-        return OptunaSearch(seed=asked.seed)
-    return BasicVariantGenerator(random_state=asked.seed)
+def _sampler(settings: TuneSettings) -> Searcher | SearchAlgorithm:
+    if settings.sampler == "optuna":
+        return OptunaSearch(seed=settings.seed)
+    return BasicVariantGenerator(random_state=settings.seed)
 
 
-def _scheduler(asked: TuneSettings, space: Space) -> TrialScheduler:
-    if asked.scheduler == "asha":
+def _scheduler(settings: TuneSettings, space: Space) -> TrialScheduler:
+    if settings.scheduler == "asha":
         return ASHAScheduler(
-            time_attr="epoch", max_t=asked.epochs, reduction_factor=REDUCTION_FACTOR
+            time_attr="epoch", max_t=settings.epochs, reduction_factor=REDUCTION_FACTOR
         )
-    if asked.scheduler == "pbt":
+    if settings.scheduler == "pbt":
         # PopulationBasedTraining draws from the global generators.
-        random.seed(asked.seed)
-        np.random.seed(asked.seed)
+        random.seed(settings.seed)
+        np.random.seed(settings.seed)
         mutable = {name: v for name, v in space.items() if name in MUTABLE}
         require(bool(mutable), "tune.space", sorted(space), f"one of {MUTABLE} that the method has")
         return PopulationBasedTraining(
@@ -219,15 +224,15 @@ def _scheduler(asked: TuneSettings, space: Space) -> TrialScheduler:
             perturbation_interval=1,
             # Ray shifts a choice to its neighbour in a list, and would multiply one of a domain.
             hyperparam_mutations={
-                name: list(v.choices) if isinstance(v, Choices) else _domain(v, asked)
+                name: list(v.choices) if isinstance(v, Choices) else _domain(v, settings)
                 for name, v in mutable.items()
             },
-            custom_explore_fn=partial(within_ranges, space=mutable),
+            custom_explore_fn=partial(clamp_to_ranges, space=mutable),
         )
     return FIFOScheduler()  # type: ignore[no-untyped-call]
 
 
-def within_ranges(config: dict[str, Any], space: Space) -> dict[str, Any]:
+def clamp_to_ranges(config: dict[str, Any], space: Space) -> dict[str, Any]:
     """Return a trial's settings with each value in its range, which Ray's factors may leave."""
     ranges = {name: v for name, v in space.items() if not isinstance(v, Choices)}
     return config | {name: min(max(config[name], v[0]), v[1]) for name, v in ranges.items()}

@@ -34,7 +34,7 @@ SWEEP_TAG = "skipscan.sweep_run"
 RESULTS_TAG = "skipscan.results"  # digest of what was logged
 LABELLED_TAG = "skipscan.labelled_bags"  # number of labelled bags that taught the score
 NOT_ALLOWED = re.compile(r"[^\w\-. :]")  # in a part of a metric's name
-MOST_NAME = 240  # characters; MLflow takes 250
+MAX_NAME = 240  # characters; MLflow takes 250
 BEST_TAG = "skipscan.best"  # "true" on the run of a sweep's best trial
 
 
@@ -120,7 +120,7 @@ def trial_run_name(trial: str) -> str:
     return f"trial-{trial}"
 
 
-def kill_others(sweep: TrackedRun, names: Collection[str]) -> None:
+def close_abandoned_trials(sweep: TrackedRun, names: Collection[str]) -> None:
     """Close the trial runs in `sweep` that are not in `names`: a kill left them behind."""
     for name, run in sweep.children({}).items():
         if name not in names:
@@ -178,7 +178,7 @@ def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, floa
         if isinstance(value, Mapping):
             flat |= flat_metrics(value, f"{prefix}{allowed}/")
         else:
-            unique = next(n for n in _numbered(f"{prefix}{allowed}"[:MOST_NAME]) if n not in flat)
+            unique = next(n for n in _numbered(f"{prefix}{allowed}"[:MAX_NAME]) if n not in flat)
             flat[unique] = value
     return flat
 

@@ -16,7 +16,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.metrics import auc
 from pipeline.common.names import Patches
 from pipeline.models.detector import Detector, LabelledWindows
-from pipeline.models.neighbours import MOST_NORMALS
+from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.patches.shard_file import BLOCK_ROWS
 from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 
@@ -79,11 +79,11 @@ def load_validation(normals: PatchSource, seed: int, labelled: PatchStore | None
 
 
 def training_normals(training: PatchSource) -> Iterator[Patches]:
-    """Yield at most `MOST_NORMALS` training patches, evenly spread over all of them, in blocks.
+    """Yield blocks of at most `MAX_REFERENCE_NORMALS` training patches, evenly spread over all.
 
     Blocks are read lazily: a detector that fits nothing to them reads none.
     """
-    rows = spread(np.arange(len(training)), MOST_NORMALS)
+    rows = spread(np.arange(len(training)), MAX_REFERENCE_NORMALS)
     for start in range(0, len(rows), BLOCK_ROWS):
         yield read_rows(training, rows[start : start + BLOCK_ROWS])
 

@@ -31,13 +31,13 @@ from torch import nn
 
 from pipeline.cluster.locks import exclusive_lock
 from pipeline.cluster.preflight import require_capacity, require_local_capacity, runs_here
-from pipeline.cluster.session import apart_from_signals, share_cores
+from pipeline.cluster.session import run_in_thread, share_cores
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, last_line
 from pipeline.common.files import scratch_folder
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
-from pipeline.models.precision import require_fast
+from pipeline.models.precision import require_fast_bfloat16
 from pipeline.models.tensor_files import save_checkpoint
 from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import SharedPatches, open_store
@@ -98,7 +98,7 @@ def require_trainable(
         shuffled_reader(settings, patches, 0, count)
     require_local_capacity("train.workers", counts[0], resources.ray_resources)
     if runs_here() and not resources.gpus:
-        require_fast(settings.model.precision)
+        require_fast_bfloat16(settings.model.precision)
 
 
 def train_on_ray(
@@ -196,7 +196,7 @@ def _attempt(training: Callable[[], None]) -> None:
         InputError: the workers failed too often.
     """
     try:
-        apart_from_signals(training)
+        run_in_thread(training)
     except TrainingFailedError as error:
         reason = getattr(error, "controller_failure", None)
         if isinstance(reason, OSError):

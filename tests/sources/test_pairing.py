@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.scans.sources.pairing import (
-    FEW,
+    MAX_COMPARED,
     by_end,
     find_by_end,
     loose_stem,
@@ -75,7 +75,7 @@ def test_different_parts_never_go_together() -> None:
     assert paired(["train/data/a.png"], ["test/truth/a.txt"]) == {}
 
 
-@pytest.mark.parametrize("count", [FEW, FEW + 1])
+@pytest.mark.parametrize("count", [MAX_COMPARED, MAX_COMPARED + 1])
 def test_of_many_pictures_of_one_name_only_those_of_the_rarest_word_are_compared(
     count: int,
 ) -> None:
@@ -85,14 +85,14 @@ def test_of_many_pictures_of_one_name_only_those_of_the_rarest_word_are_compared
 
 
 def test_of_many_pictures_the_one_that_shares_the_rarest_word_is_taken() -> None:
-    others = [f"a/b/bag{number}/top.png" for number in range(FEW)]
+    others = [f"a/b/bag{number}/top.png" for number in range(MAX_COMPARED)]
     assert paired([*others, "z/top.png"], ["a/b/z/top.txt"]) == {"z/top.png": "a/b/z/top.txt"}
 
 
 def test_of_fifty_pictures_of_one_name_all_are_compared_and_of_more_those_that_share_a_word() -> (
     None
 ):
-    for count, clashes in ((FEW, FEW + 1), (FEW + 1, 0)):
+    for count, clashes in ((MAX_COMPARED, MAX_COMPARED + 1), (MAX_COMPARED + 1, 0)):
         images = paths(*(f"raw/bag{number}/top.png" for number in range(count)))
         found = pair(SET, images, paths("other/top.txt"))
         assert (found.labels, len(found.clashes)) == ({}, clashes)

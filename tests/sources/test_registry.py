@@ -6,10 +6,10 @@ import pytest
 
 from pipeline.common.errors import InputError
 from pipeline.scans.scan import ScanSource
+from pipeline.scans.sources.annotated_source import AnnotatedSource
 from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.coco import CocoSource
-from pipeline.scans.sources.detections import DetectionSource
 from pipeline.scans.sources.labelme import LabelMeSource
 from pipeline.scans.sources.masks import MasksSource
 from pipeline.scans.sources.mvtec import MvtecSource
@@ -43,7 +43,7 @@ def opened(source: str, folder: str = "some/set", **scans: object) -> ScanSource
     ],
 )
 def test_formats_of_objects_know_classes_and_images_without_labels(
-    name: str, kind: type[DetectionSource]
+    name: str, kind: type[AnnotatedSource]
 ) -> None:
     source = opened(name, classes={"gun": "weapon"}, unannotated="normal")
     assert type(source) is kind

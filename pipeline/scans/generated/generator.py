@@ -20,7 +20,7 @@ PARCEL_PLACES = (2, 9)  # indices in `CYCLE` of parcels: full weapons, and a six
 BAG_SIZE = (58, 40), (74, 52)  # cm, smallest and largest length and breadth
 PARCEL_SIZE = (80, 44), (92, 58)
 MARGIN = 5  # pixels of air around the container
-MOST_TURN = 1.2  # radians between the container and the belt
+MAX_TURN = 1.2  # radians between the container and the belt
 
 
 def threat_of(number: int) -> str | None:
@@ -55,7 +55,7 @@ def _empty(rng: Rng, in_parcel: bool) -> Scene:
     """Return a scene with an empty container, lying at a random turn, in an image that fits it."""
     length, breadth = rng.uniform(*(PARCEL_SIZE if in_parcel else BAG_SIZE)).tolist()
     scale = float(rng.uniform(7.0, 7.6))
-    turn = rng.uniform(-MOST_TURN, MOST_TURN) * (0.3 if in_parcel else 1)
+    turn = rng.uniform(-MAX_TURN, MAX_TURN) * (0.3 if in_parcel else 1)
     # Containers are drawn upright, but lie on their long side, as on a belt.
     angle = turn + (np.pi / 2 if rng.random() < 0.5 else -np.pi / 2)
     pose = Pose(scale, float(angle), mirrored=bool(rng.random() < 0.5))

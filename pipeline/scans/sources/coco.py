@@ -15,8 +15,8 @@ from pipeline.common.files import digest, read_json
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import Mask, Part, ScanEntry, SetFiles
-from pipeline.scans.sources.detections import (
-    DetectionSource,
+from pipeline.scans.sources.annotated_source import (
+    AnnotatedSource,
     check_reach,
     check_size,
     mask_of,
@@ -59,7 +59,7 @@ class Annotated:
     objects: list[tuple[str, Record]] = field(default_factory=list)
 
 
-class CocoSource(DetectionSource):
+class CocoSource(AnnotatedSource):
     """Boxes, polygons and run lengths. A listed image without annotations is normal."""
 
     def __init__(

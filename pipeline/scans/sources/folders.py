@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import odd_kind
+from pipeline.common.files import special_file_kind
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.image_limits import FORMATS
 from pipeline.scans.images import LFS, image_format
@@ -119,7 +119,7 @@ def _why_not(path: Path, root: Path) -> str | None:
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in str(path)):
         return "a name with control characters, or that is not UTF-8: rename it"
     try:
-        kind = odd_kind(path)
+        kind = special_file_kind(path)
         target = path.resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a loop of links, in Python 3.11 and 3.12
         return _why_lost(path)

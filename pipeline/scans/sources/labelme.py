@@ -13,8 +13,8 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import read_json
 from pipeline.common.names import NORMAL
 from pipeline.scans.scan import Mask, ScanEntry
-from pipeline.scans.sources.detections import (
-    DetectionSource,
+from pipeline.scans.sources.annotated_source import (
+    AnnotatedSource,
     check_reach,
     check_size,
     mask_of,
@@ -25,7 +25,7 @@ from pipeline.scans.sources.labelled_set import LabelledSet
 WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
-class LabelMeSource(DetectionSource):
+class LabelMeSource(AnnotatedSource):
     """LabelMe's rectangles and polygons."""
 
     def labels(self, found: LabelledSet) -> None:

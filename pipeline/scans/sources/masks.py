@@ -12,7 +12,7 @@ from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.images import Pixels, read_index_mask
 from pipeline.scans.scan import Listing, Mask, Scan, ScanEntry
-from pipeline.scans.sources.detections import check_size, read_scan
+from pipeline.scans.sources.annotated_source import check_size, read_scan
 from pipeline.scans.sources.folders import ALL_NORMAL, id_below, list_files, without_repeats
 
 SIXRAY = ClassMap({1: "gun", 2: "knife"})  # values of a mask; 0 is background

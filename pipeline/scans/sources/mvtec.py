@@ -9,7 +9,7 @@ from pipeline.scans.bad_input import BadInput
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.images import read_index_mask
 from pipeline.scans.scan import PARTS, Listing, Mask, Scan, ScanEntry
-from pipeline.scans.sources.detections import read_scan
+from pipeline.scans.sources.annotated_source import read_scan
 from pipeline.scans.sources.folders import id_below, list_set, without_repeats
 from pipeline.scans.sources.masks import check_mask, connected_parts, unique_names
 

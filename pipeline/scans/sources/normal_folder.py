@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from pipeline.scans.scan import Mask, ScanEntry
-from pipeline.scans.sources.detections import DetectionSource
+from pipeline.scans.sources.annotated_source import AnnotatedSource
 from pipeline.scans.sources.labelled_set import LabelledSet
 
 
-class NormalFolderSource(DetectionSource):
+class NormalFolderSource(AnnotatedSource):
     """Every image is a normal scan, unless another file seems to hold its labels."""
 
     format_rule = "normal"

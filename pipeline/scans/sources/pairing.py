@@ -17,7 +17,7 @@ from pipeline.scans.scan import IMAGE_SUFFIXES, PARTS, Part
 
 T = TypeVar("T")
 SHOWN = 4  # most files of a clash that a message names
-FEW = 50  # up to this number of images with one name, all are compared
+MAX_COMPARED = 50  # up to this number of images with one name, all are compared
 
 IMAGE_WORDS = frozenset(
     "image images img imgs jpegimage jpegimages jpeg jpg png tif tiff bmp scan scans".split()  # noqa: SIM905
@@ -156,8 +156,8 @@ def _likely_pairs(
 ) -> list[tuple[Path, Path]]:
     """Return all pairs of files with one name, except pairs from different parts.
 
-    For more than `FEW` images, such as a top.png in a folder for each bag, only pairs whose
-    folders share the rarest word.
+    For more than `MAX_COMPARED` images, such as a top.png in a folder for each bag, only pairs
+    whose folders share the rarest word.
     """
     by_word: dict[str, list[Path]] = defaultdict(list)
     for image in images:
@@ -167,7 +167,7 @@ def _likely_pairs(
     for path in labels:
         words = [word for word in _key(folder, path)[:-1] if word in by_word]
         near = by_word[min(words, key=lambda word: len(by_word[word]))] if words else []
-        own = images if len(images) <= FEW else near
+        own = images if len(images) <= MAX_COMPARED else near
         pairs += [(image, path) for image in own if _same_part(folder, image, path)]
     return pairs
 

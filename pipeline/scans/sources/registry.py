@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pipeline.scans.classes import AS_NAMED, ClassMap
 from pipeline.scans.scan import ScanSource
+from pipeline.scans.sources.annotated_source import AnnotatedSource
 from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.coco import CocoSource
-from pipeline.scans.sources.detections import DetectionSource
 from pipeline.scans.sources.labelme import LabelMeSource
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.sources.mvtec import MVTEC, MvtecSource
@@ -20,7 +20,7 @@ from pipeline.scans.sources.voc import VocSource
 from pipeline.scans.sources.yolo import YoloSource
 from pipeline.settings.blocks import ScanSettings
 
-DETECTIONS: dict[str, type[DetectionSource]] = {
+DETECTIONS: dict[str, type[AnnotatedSource]] = {
     "coco": CocoSource,
     "folder": NormalFolderSource,
     "hixray": TextBoxSource,

@@ -8,14 +8,14 @@ from supervision import Detections
 
 from pipeline.common.errors import InputError
 from pipeline.scans.scan import Mask, ScanEntry
-from pipeline.scans.sources.detections import DetectionSource, mask_of, require_pixels
+from pipeline.scans.sources.annotated_source import AnnotatedSource, mask_of, require_pixels
 from pipeline.scans.sources.folders import read_lines
 from pipeline.scans.sources.labelled_set import LabelledSet
 
 FORM = "an image, a class, and xmin ymin xmax ymax in pixels"
 
 
-class TextBoxSource(DetectionSource):
+class TextBoxSource(AnnotatedSource):
     """``train_image/`` and ``train_annotation/``, ``test_image/`` and ``test_annotation/``."""
 
     def labels(self, found: LabelledSet) -> None:

@@ -9,8 +9,8 @@ from supervision.dataset.formats.pascal_voc import detections_from_xml_obj
 
 from pipeline.common.errors import InputError
 from pipeline.scans.scan import Mask, ScanEntry
-from pipeline.scans.sources.detections import (
-    DetectionSource,
+from pipeline.scans.sources.annotated_source import (
+    AnnotatedSource,
     check_reach,
     check_size,
     mask_of,
@@ -24,7 +24,7 @@ MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # tools append to th
 OF_OBJECTS = ("bndbox", "object", "points", "polygon", "robndbox")  # below the annotation itself
 
 
-class VocSource(DetectionSource):
+class VocSource(AnnotatedSource):
     """Boxes, and polygons that some tools add to boxes. Pixel coordinates count from 1."""
 
     def labels(self, found: LabelledSet) -> None:

@@ -11,7 +11,7 @@ from supervision.dataset.formats.yolo import yolo_annotations_to_detections
 
 from pipeline.common.errors import InputError
 from pipeline.scans.scan import Mask, ScanEntry, SetFiles
-from pipeline.scans.sources.detections import DetectionSource, check_reach, mask_of
+from pipeline.scans.sources.annotated_source import AnnotatedSource, check_reach, mask_of
 from pipeline.scans.sources.folders import list_files, read_lines
 from pipeline.scans.sources.labelled_set import LabelledSet, looks_like_labels
 from pipeline.scans.sources.yolo_names import Names, PosesError, read_names
@@ -24,7 +24,7 @@ TASKS = ("classify", "detect", "obb", "pose", "segment")
 EDGE = 0.01  # share of the image by which a box may reach over the edge
 
 
-class YoloSource(DetectionSource):
+class YoloSource(AnnotatedSource):
     """Boxes and polygons in shares of the image. Images without a file of labels are normal."""
 
     format_rule: ClassVar[Unannotated] = "normal"

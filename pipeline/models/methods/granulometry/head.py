@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 INVERSE_REGULARISATION = 0.1  # of the logistic regression, on standardised inputs
-MOST_STEPS = 2000
+MAX_STEPS = 2000
 
 
 def fit(
@@ -21,7 +21,7 @@ def fit(
         abnormal: (N,) True where a window has a threat; of both kinds.
     """
     scaler = StandardScaler().fit(neg_log_p)
-    model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=MOST_STEPS)
+    model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=MAX_STEPS)
     model.fit(scaler.transform(neg_log_p), abnormal)
     weights = model.coef_[0] / scaler.scale_
     return weights, float(model.intercept_[0] - weights @ scaler.mean_)

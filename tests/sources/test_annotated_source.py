@@ -11,8 +11,8 @@ from pipeline.common.files import digest
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import ScanEntry
-from pipeline.scans.sources import detections
-from pipeline.scans.sources.detections import check_reach, check_size, mask_of
+from pipeline.scans.sources import annotated_source
+from pipeline.scans.sources.annotated_source import check_reach, check_size, mask_of
 from pipeline.scans.sources.folders import EXPECTED, list_files
 from pipeline.scans.sources.labelled_set import TAKEN_FOR_NORMAL
 from pipeline.scans.sources.yolo import YoloSource
@@ -176,8 +176,8 @@ def test_more_masks_than_memory_is_meant_for_are_refused(
     write_set(tmp_path, {"a.png": None, "a.txt": labels, "classes.txt": "gun\n"})
     source = YoloSource(tmp_path, ClassMap({"gun": "gun"}))
     (entry,) = source.listing().entries
-    monkeypatch.setattr(detections, "MAX_MASKS", 3 * 50 * 40)
+    monkeypatch.setattr(annotated_source, "MAX_MASKS", 3 * 50 * 40)
     assert len(source.read(entry).regions) == 3
-    monkeypatch.setattr(detections, "MAX_MASKS", 3 * 50 * 40 - 1)
+    monkeypatch.setattr(annotated_source, "MAX_MASKS", 3 * 50 * 40 - 1)
     with pytest.raises(InputError, match=r"a\.png: 3 objects or more on 50x40 pixels, expected 2"):
         source.read(entry)

@@ -30,7 +30,7 @@ FAR = 10
 MAX_MASKS = 2**31  # bytes of the masks of one scan, a byte for each pixel and object
 
 
-class DetectionSource(ABC):
+class AnnotatedSource(ABC):
     """A folder of scans with labelled objects; a scan whose labels hold no object is normal.
 
     `unannotated` says whether an image without labels is normal or bad. None means `format_rule`,
