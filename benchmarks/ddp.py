@@ -62,14 +62,14 @@ def _worker(rank: int, folder: str, side: int, rounds: int) -> None:
 def _model(side: int, parallel: bool) -> Gan:
     networks = build_networks(paper_shape(side), seed=0)
     if not parallel:
-        return build_gan(networks, model_settings(WIDTH), epochs=1)
+        return build_gan(networks, model_settings(WIDTH))
     shared = {
         name: DistributedDataParallel(
             network, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
         for name, network in networks.items()
     }
-    return build_gan(shared, model_settings(WIDTH), epochs=1)
+    return build_gan(shared, model_settings(WIDTH))
 
 
 def _turn(model: Gan, x: torch.Tensor) -> list[float]:

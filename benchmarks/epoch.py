@@ -50,7 +50,7 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         reader = ShuffledReader(make_store(Path(folder), PATCHES), BATCH, 0, 1, seed=0)
         shape = NetShape(SIDE, 3, DEMO_WIDTH, DEMO_WIDTH, LATENT_DIM)
-        model = build_gan(build_networks(shape, 0), model_settings(DEMO_WIDTH), epochs=1)
+        model = build_gan(build_networks(shape, 0), model_settings(DEMO_WIDTH))
         held = [batch.copy() for batch in islice(reader.epoch(0), BATCHES)]
         rivals = {
             "memory": epoch(model, partial(iter, held)),

@@ -110,7 +110,7 @@ def step(model: Gan, batch: np.ndarray) -> int:
 def paper_model() -> Gan:
     """The model of section IV-B, as the training loop builds it."""
     shape = NetShape(SIDE, 3, MODEL.ngf, MODEL.ndf, LOSSES.latent_dim)
-    return build_gan(build_networks(shape, seed=0), MODEL, epochs=1)
+    return build_gan(build_networks(shape, seed=0), MODEL)
 
 
 def make_store(folder: Path, patches: int) -> PatchStore:

@@ -55,7 +55,7 @@ def our_step(
     networks = build_networks(paper_shape(side), seed=0)
     for network in networks.values():
         network.to(device)
-    model = build_gan(networks, settings, epochs=1)
+    model = build_gan(networks, settings)
     x = some_patches(side, settings.batch_size).to(device, memory_format=torch.channels_last)
 
     def step() -> None:

@@ -59,7 +59,7 @@ def test_a_step_takes_the_gradients_of_the_released_code(normals: ArrayStore) ->
     ours = CASE.networks(normals)
     theirs = copy.deepcopy(ours)
     x = torch.from_numpy(images(8, 3).astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
-    losses = train_step(build_gan(ours, CASE.settings, 1), x.contiguous())
+    losses = train_step(build_gan(ours, CASE.settings), x.contiguous())
     optimisers = {
         name: torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
         for name, network in theirs.items()

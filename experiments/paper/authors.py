@@ -213,7 +213,7 @@ def run_case(
 ) -> None:
     """Train a case up to so many epochs, from where it was left, and add its measurements."""
     networks = {name: network.to(device) for name, network in case.networks(patches).items()}
-    model = build_gan(networks, case.settings, epochs)  # nobody steps its schedules
+    model = build_gan(networks, case.settings)
     reader = ShuffledReader(patches, case.batch_size, 0, 1, case.seed)
     kept = out / "unfinished" / f"{case.name}-{case.seed}-{case.ngf}.pt"
     first = 0

@@ -1,4 +1,4 @@
-"""Networks in training, with their optimisers and schedules, for the steps of all methods."""
+"""Networks in training, with their optimisers, for the steps of all methods."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Adam
-from torch.optim.lr_scheduler import LambdaLR
 
 from pipeline.models.precision import autocast, matmul_precision
 from pipeline.settings.model import ModelSettings, Precision
@@ -15,11 +14,10 @@ from pipeline.settings.model import ModelSettings, Precision
 
 @dataclass
 class Gan:
-    """The networks by name, with an optimiser and a learning-rate schedule each."""
+    """The networks by name, with an optimiser each."""
 
     networks: dict[str, nn.Module]
     optimisers: tuple[Adam, ...]
-    schedules: tuple[LambdaLR, ...]
     precision: Precision
 
     @property
@@ -51,33 +49,36 @@ class Gan:
         return {
             "networks": network_state(self.networks),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "schedules": [schedule.state_dict() for schedule in self.schedules],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore a state that `state` returned; the learning rate stays that of this object.
-
-        A trial that takes over another's networks has a learning rate of its own (pbt).
-        """
+        """Restore a state that `state` returned."""
         for name, network in self.networks.items():
             unwrap(network).load_state_dict(state["networks"][name])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
-            own = schedule.base_lrs
-            schedule.load_state_dict({**saved, "base_lrs": own})
-            (factor,) = schedule.lr_lambdas
-            for group, rate in zip(schedule.optimizer.param_groups, own, strict=True):
-                group["initial_lr"] = rate
-                group["lr"] = rate * factor(schedule.last_epoch)
-            schedule._last_lr = [group["lr"] for group in schedule.optimizer.param_groups]
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Set the learning rate of every network."""
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate
 
 
-def build_gan(networks: Mapping[str, nn.Module], settings: ModelSettings, epochs: int) -> Gan:
-    """Give networks their optimisers (section IV-B of Skip-GANomaly) and schedules."""
+def build_gan(networks: Mapping[str, nn.Module], settings: ModelSettings) -> Gan:
+    """Give networks their optimisers (section IV-B of Skip-GANomaly)."""
     optimisers = tuple(_adam(network, settings) for network in networks.values())
-    schedules = tuple(_decay(optimiser, epochs) for optimiser in optimisers)
-    return Gan(dict(networks), optimisers, schedules, settings.precision)
+    return Gan(dict(networks), optimisers, settings.precision)
+
+
+def learning_rate_decay(epoch: int, epochs: int) -> float:
+    """Return the factor of the learning rate in an epoch, 0 to `epochs` - 1: 1 or less, above 0.
+
+    The "lambda decay" of section IV-B. The paper gives no shape, and the authors' code never runs
+    its schedule. This is the usual shape: constant for half of the epochs, then linearly towards 0.
+    """
+    constant = epochs / 2
+    return 1.0 if epoch < constant else (epochs - epoch) / (epochs - constant)
 
 
 def network_state(networks: Mapping[str, nn.Module]) -> dict[str, Any]:
@@ -95,16 +96,3 @@ def unwrap(module: nn.Module) -> nn.Module:
 def _adam(network: nn.Module, settings: ModelSettings) -> Adam:
     betas = (settings.beta1, settings.beta2)
     return Adam(network.parameters(), lr=settings.learning_rate, betas=betas, fused=True)
-
-
-def _decay(optimiser: Adam, epochs: int) -> LambdaLR:
-    """Return the "lambda decay" of section IV-B.
-
-    The paper gives no shape, and the authors' code never runs its schedule. This is the usual
-    shape: constant for half of the epochs, then linearly towards 0.
-    """
-    constant = epochs / 2
-    return LambdaLR(
-        optimiser,
-        lambda epoch: 1.0 if epoch < constant else (epochs - epoch) / (epochs - constant),
-    )

@@ -18,7 +18,7 @@ from torch import nn
 
 from pipeline.common.files import code_digest, digest
 from pipeline.models.detector import LabelledWindows, fitted_detector
-from pipeline.models.gan import Gan, build_gan, network_state
+from pipeline.models.gan import Gan, build_gan, learning_rate_decay, network_state
 from pipeline.models.interface import Method, method_of
 from pipeline.models.nets import NetShape
 from pipeline.models.pixels import to_tensor
@@ -103,27 +103,29 @@ def train(
     """
     reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
     method, shape = method_of(settings.model), net_shape(settings, patches)
-    model = _build(settings, method, shape, worker)
+    gan = _build(settings, method, shape, worker)
     state = resume or {"epoch": 0, "history": [], "best": None}
     if resume:
-        model.load_state(resume["model"])
+        gan.load_state(resume["model"])
     for epoch in range(state["epoch"], settings.epochs):
         started = time.monotonic()
         # Seeded in each epoch, so that random draws do not depend on where training was resumed.
         torch.manual_seed(_seed(settings.seed, epoch, worker.rank))
-        losses = train_epoch(method, model, reader, epoch, settings.losses, worker)
-        _average_buffers(model, worker)
+        learning_rate = settings.model.learning_rate * learning_rate_decay(epoch, settings.epochs)
+        gan.set_learning_rate(learning_rate)
+        losses = train_epoch(method, gan, reader, epoch, settings.losses, worker)
+        _average_buffers(gan, worker)
         seconds = time.monotonic() - started
-        metrics: Metrics = {"epoch": epoch + 1, **losses, "seconds": seconds}
-        metrics["workers"] = worker.world_size
-        networks = network_state(model.networks)
+        metrics: Metrics = {"epoch": epoch + 1, **losses, "learning_rate": learning_rate}
+        metrics |= {"seconds": seconds, "workers": worker.world_size}
+        networks = network_state(gan.networks)
         if worker.rank == 0:
             normals = training_normals(patches)
             detector = fitted_detector(shape, networks, settings.model, normals, worker.device)
             validated = validate(detector)
             _require_finite(validated, epoch)
             metrics |= validated
-        state = _advance(state, model, metrics, networks)
+        state = _advance(state, gan, metrics, networks)
         report(metrics, state)
     return state
 
@@ -144,27 +146,24 @@ def fit_without_training(
 
 def train_epoch(
     method: Method,
-    model: Gan,
+    gan: Gan,
     reader: ShuffledReader,
     epoch: int,
-    weights: LossSettings,
+    settings: LossSettings,
     worker: Worker,
 ) -> Metrics:
-    """Train on this rank's patches once; return the mean of each loss, and the learning rate."""
-    for network in model.networks.values():
+    """Train on this rank's patches once; return the mean of each loss."""
+    for network in gan.networks.values():
         network.train()
     totals: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=worker.device))
     batches = _with_progress(reader.epoch(epoch), reader.batches_per_epoch, epoch, worker.rank)
     for batch in batches:
-        losses = method.train_step(model, to_tensor(batch, worker.device), weights)
+        losses = method.train_step(gan, to_tensor(batch, worker.device), settings)
         for name, value in losses.items():
             totals[name] += value
-    learning_rate = float(model.schedules[0].get_last_lr()[0])
-    for schedule in model.schedules:
-        schedule.step()
     means = {name: float(total) / reader.batches_per_epoch for name, total in totals.items()}
     _require_finite(means, epoch)
-    return {**means, "learning_rate": learning_rate}
+    return means
 
 
 def shuffled_reader(
@@ -194,7 +193,7 @@ def net_shape(settings: TrainSettings, patches: PatchSource) -> NetShape:
 def _build(settings: TrainSettings, method: Method, shape: NetShape, worker: Worker) -> Gan:
     networks = method.build_networks(shape, settings.seed)
     placed = {name: worker.wrap(network.to(worker.device)) for name, network in networks.items()}
-    return build_gan(placed, settings.model, settings.epochs)
+    return build_gan(placed, settings.model)
 
 
 def _seed(*numbers: int) -> int:
@@ -202,7 +201,7 @@ def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _advance(state: State, model: Gan, metrics: Metrics, networks: State) -> State:
+def _advance(state: State, gan: Gan, metrics: Metrics, networks: State) -> State:
     """Return the state after one more epoch; an epoch replaces the best one only if better."""
     criterion = metrics.get(IMPLANT_AUC)  # rank 0 alone validates, and rank 0's state is kept
     best = state["best"]
@@ -211,7 +210,7 @@ def _advance(state: State, model: Gan, metrics: Metrics, networks: State) -> Sta
         best = {"epoch": metrics["epoch"], "criterion": criterion, "networks": kept}
     return {
         "epoch": int(metrics["epoch"]),
-        "model": model.state(),
+        "model": gan.state(),
         "history": [*state["history"], metrics],
         "best": best,
     }
@@ -221,11 +220,11 @@ def _clone(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
-def _average_buffers(model: Gan, worker: Worker) -> None:
+def _average_buffers(gan: Gan, worker: Worker) -> None:
     """Average batch-norm's running statistics over the ranks, so that all have the same model."""
     if worker.world_size == 1:
         return
-    for network in model.networks.values():
+    for network in gan.networks.values():
         for buffer in network.buffers():
             if buffer.is_floating_point():
                 torch.distributed.all_reduce(buffer)

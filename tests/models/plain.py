@@ -51,7 +51,7 @@ def assert_same_network(
 
 def double_gan(name: MethodName) -> Gan:
     networks = method_named(name).build_networks(SHAPE, 0)
-    return build_gan({key: network.double() for key, network in networks.items()}, MODEL, 4)
+    return build_gan({key: network.double() for key, network in networks.items()}, MODEL)
 
 
 def some_batch(count: int = 8) -> Tensor:

@@ -5,16 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.models.gan import Gan, build_gan, network_state
+from pipeline.models.gan import Gan, build_gan, learning_rate_decay, network_state
 from tests.test_training import same
 from tests.tiny import MODEL
 
 
-def small_gan(epochs: int = 4, seed: int = 0) -> Gan:
+def small_gan(seed: int = 0) -> Gan:
     torch.manual_seed(seed)
-    return build_gan(
-        {"generator": nn.Linear(2, 3), "discriminator": nn.Linear(3, 1)}, MODEL, epochs
-    )
+    return build_gan({"generator": nn.Linear(2, 3), "discriminator": nn.Linear(3, 1)}, MODEL)
 
 
 def move(gan: Gan) -> None:
@@ -48,50 +46,52 @@ def test_a_step_moves_every_network_as_adam_does_by_its_own_gradients_alone() ->
 def test_the_state_has_all_that_goes_on() -> None:
     gan, other = small_gan(), small_gan(seed=1)
     move(gan)
-    gan.schedules[0].step()
     other.load_state(copy.deepcopy(gan.state()))
     assert same(other.state(), gan.state())
     for each in (gan, other):
         move(each)
-        each.schedules[0].step()
     assert same(other.state(), gan.state())
-    assert gan.state().keys() == {"networks", "optimisers", "schedules"}
-    assert gan.state()["schedules"][0]["last_epoch"] == 2
+    assert gan.state().keys() == {"networks", "optimisers"}
 
 
-@pytest.mark.parametrize("part", ["optimisers", "schedules"])
-def test_the_state_of_fewer_networks_is_refused(part: str) -> None:
+def test_the_state_of_fewer_networks_is_refused() -> None:
     gan = small_gan()
     state = gan.state()
     with pytest.raises(ValueError, match="shorter"):
-        gan.load_state(state | {part: state[part][:1]})
+        gan.load_state(state | {"optimisers": state["optimisers"][:1]})
 
 
 @pytest.mark.parametrize(
-    ("epochs", "rates"), [(4, [1, 1, 1, 1 / 2]), (5, [1, 1, 1, 2 / 2.5, 1 / 2.5])]
+    ("epochs", "factors"),
+    [(1, [1]), (4, [1, 1, 1, 1 / 2]), (5, [1, 1, 1, 2 / 2.5, 1 / 2.5])],
 )
-def test_every_learning_rate_falls_in_the_second_half(epochs: int, rates: list[float]) -> None:
-    gan = small_gan(epochs)
-    for rate in rates:
-        for schedule in gan.schedules:
-            assert schedule.get_last_lr() == [pytest.approx(MODEL.learning_rate * rate)]
-        for optimiser, schedule in zip(gan.optimisers, gan.schedules, strict=True):
-            optimiser.step()
-            schedule.step()
+def test_the_learning_rate_falls_in_the_second_half(epochs: int, factors: list[float]) -> None:
+    found = [learning_rate_decay(epoch, epochs) for epoch in range(epochs)]
+    assert found == pytest.approx(factors)
+
+
+def test_a_step_moves_every_network_by_the_learning_rate_that_was_set() -> None:
+    gan = small_gan()
+    gan.set_learning_rate(0.25)
+    before = [p.detach().clone() for net in gan.networks.values() for p in net.parameters()]
+    move(gan)
+    after = [p for net in gan.networks.values() for p in net.parameters()]
+    for old, new in zip(before, after, strict=True):  # Adam's first step is the learning rate
+        torch.testing.assert_close((new - old).abs(), torch.full_like(old, 0.25))
 
 
 def test_the_state_of_a_network_has_no_wrapper_s_prefix() -> None:
     network = nn.Linear(2, 3)
     wrapped = nn.DataParallel(network)
     assert network_state({"generator": wrapped})["generator"].keys() == {"weight", "bias"}
-    gan = build_gan({"generator": wrapped, "discriminator": network}, MODEL, 1)
+    gan = build_gan({"generator": wrapped, "discriminator": network}, MODEL)
     gan.load_state(small_state := copy.deepcopy(gan.state()))
     assert same(gan.state(), small_state)
 
 
 def test_the_settings_decide_the_precision_and_adam() -> None:
     settings = replace(MODEL, precision="tf32", learning_rate=0.5, beta1=0.25, beta2=0.75)
-    gan = build_gan({"generator": nn.Linear(2, 3)}, settings, 1)
+    gan = build_gan({"generator": nn.Linear(2, 3)}, settings)
     assert gan.precision == "tf32"
     (optimiser,) = gan.optimisers
     assert (optimiser.defaults["lr"], optimiser.defaults["betas"]) == (0.5, (0.25, 0.75))

@@ -77,7 +77,7 @@ def test_resumed_equals_uninterrupted_and_the_same_seed_repeats(
 def test_a_patch_s_scores_do_not_depend_on_its_batch(name: MethodName) -> None:
     networks = method_named(name).build_networks(SHAPE, 0)
     method = method_named(name)
-    gan = build_gan(networks, MODEL, 1)
+    gan = build_gan(networks, MODEL)
     x = to_tensor(PATCHES, torch.device("cpu"))
     method.train_step(gan, x, LOSSES_6)  # running statistics of its own
     detector = build_detector(SHAPE, network_state(networks), settings_of(name))
@@ -111,7 +111,7 @@ def test_the_residual_is_how_far_the_reconstruction_is(name: MethodName) -> None
 def test_folded_networks_score_the_same(name: MethodName) -> None:
     method, settings = method_named(name), settings_of(name)
     networks = method.build_networks(SHAPE, 0)
-    method.train_step(build_gan(networks, MODEL, 1), some_batch().float(), LOSSES_6)
+    method.train_step(build_gan(networks, MODEL), some_batch().float(), LOSSES_6)
     folded = build_detector(SHAPE, network_state(networks), settings).scorer
     x = some_batch().float()
     plain = method.scorer({n: network.eval() for n, network in networks.items()}, settings)

@@ -39,7 +39,7 @@ def test_so_are_those_of_every_method_s_step_to_its_last_gradient(
         network.register_forward_hook(lambda *_: seen.add(flags()))
         for parameter in network.parameters():
             parameter.register_hook(lambda _: seen.add(flags()))
-    model = build_gan(networks, replace(MODEL, precision=precision), 1)
+    model = build_gan(networks, replace(MODEL, precision=precision))
     method_named(name).train_step(model, some_batch().float(), replace(LOSSES, latent_dim=6))
     assert seen == {(tf32, tf32)}
 
@@ -51,7 +51,7 @@ def test_losses_are_taken_in_float32_where_products_are_bfloat16(name: MethodNam
     networks["discriminator"].register_forward_hook(
         lambda _module, _input, outputs: logits.append(outputs[0].detach())
     )
-    model = build_gan(networks, replace(MODEL, precision="bfloat16"), 1)
+    model = build_gan(networks, replace(MODEL, precision="bfloat16"))
     weights = replace(LOSSES, latent_dim=6)
     losses = method_named(name).train_step(model, some_batch().float(), weights)
     assert {each.dtype for each in logits} == {torch.bfloat16}

@@ -23,7 +23,7 @@ SHAPE = NetShape(side=32, channels=3, ngf=4, ndf=4, latent_dim=6)
 
 def double_model() -> Gan:
     networks = {name: network.double() for name, network in build_networks(SHAPE, 0).items()}
-    return build_gan(networks, MODEL, epochs=4)
+    return build_gan(networks, MODEL)
 
 
 def batch() -> torch.Tensor:
@@ -92,21 +92,10 @@ def test_reported_losses_are_those_of_the_batch() -> None:
     torch.testing.assert_close(losses["loss_g"], total, rtol=1e-12, atol=0)
 
 
-def test_the_learning_rate_is_constant_and_then_falls_towards_zero() -> None:
-    model = double_model()
-    rates = []
-    for _ in range(4):
-        rates.append(model.schedules[0].get_last_lr()[0] / MODEL.learning_rate)
-        model.optimisers[0].step()
-        model.schedules[0].step()
-    assert rates == [1.0, 1.0, 1.0, 0.5]
-    assert model.optimisers[0].defaults["betas"] == (0.5, 0.999)
-
-
 def test_bfloat16_losses_stay_near_those_of_float32() -> None:
     found = {}
     for precision in ("float32", "bfloat16"):
-        model = build_gan(build_networks(SHAPE, 0), replace(MODEL, precision=precision), 1)
+        model = build_gan(build_networks(SHAPE, 0), replace(MODEL, precision=precision))
         losses = [train_step(model, batch().float(), LOSSES) for _ in range(3)]
         found[precision] = torch.tensor([list(each.values()) for each in losses])
         assert all(p.dtype == torch.float32 for p in model.generator.parameters())
@@ -120,7 +109,7 @@ def test_losses_on_cuda_stay_near_those_of_float32(precision: Precision, bound: 
     found = {}
     for each in ("float32", precision):
         networks = {name: network.cuda() for name, network in build_networks(SHAPE, 0).items()}
-        model = build_gan(networks, replace(MODEL, precision=each), 1)
+        model = build_gan(networks, replace(MODEL, precision=each))
         losses = [train_step(model, batch().float().cuda(), LOSSES) for _ in range(3)]
         found[each] = torch.tensor([list(step.values()) for step in losses])
     torch.testing.assert_close(found[precision], found["float32"], rtol=bound, atol=bound / 2)
@@ -140,7 +129,7 @@ def shared_step(rank: int, folder: str) -> None:
         name: DistributedDataParallel(network.double(), forward_sync_buffers=False)
         for name, network in build_networks(SHAPE, 0).items()
     }
-    model = build_gan(networks, MODEL, epochs=4)
+    model = build_gan(networks, MODEL)
     train_step(model, batch().chunk(2)[rank], LOSSES)
     torch.save(gradients_of(model), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()

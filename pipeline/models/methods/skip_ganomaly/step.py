@@ -14,7 +14,7 @@ from pipeline.models.losses import (
 from pipeline.settings.model import LossSettings
 
 
-def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor]:
+def train_step(gan: Gan, x: Tensor, settings: LossSettings) -> dict[str, Tensor]:
     """Update G and D once on a batch x, (N, C, S, S) in [-1, 1], of normal patches.
 
     D runs once on x and once on x_hat. Both losses and all gradients come from these passes; then
@@ -25,10 +25,10 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
     Returns:
         The mean losses of the batch, detached scalars, by name.
     """
-    discriminator = model.discriminator
-    with model.step():
-        with model.autocast(x):
-            x_hat = model.generator(x).to(x.dtype)
+    discriminator = gan.discriminator
+    with gan.step():
+        with gan.autocast(x):
+            x_hat = gan.generator(x).to(x.dtype)
             real_logits, real_features = (output.to(x.dtype) for output in discriminator(x))
             fake_logits, fake_features = (output.to(x.dtype) for output in discriminator(x_hat))
         losses = GeneratorLosses(
@@ -38,8 +38,8 @@ def train_step(model: Gan, x: Tensor, weights: LossSettings) -> dict[str, Tensor
         )
         loss_d = discriminator_loss(real_logits, fake_logits)
         # Two of G's losses reach x_hat through D, the contextual loss reaches it directly.
-        through_d = weights.lambda_adv * losses.adversarial + weights.lambda_lat * losses.latent
+        through_d = settings.lambda_adv * losses.adversarial + settings.lambda_lat * losses.latent
         (pull,) = torch.autograd.grad(through_d, x_hat, retain_graph=True)
         loss_d.backward(inputs=list(discriminator.parameters()))  # D alone, not x_hat again
-        (weights.lambda_con * losses.contextual + (x_hat * pull).sum()).backward()
-    return {**losses.by_name(weights), "loss_d": loss_d.detach()}
+        (settings.lambda_con * losses.contextual + (x_hat * pull).sum()).backward()
+    return {**losses.by_name(settings), "loss_d": loss_d.detach()}
