@@ -26,8 +26,8 @@ from pipeline.common.names import Image
 from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.windows import foreground_origins, window_pixels
 from pipeline.scans.generated.generator import render_scan
+from pipeline.screening.folder_screener import FolderScreener, ScreeningOptions
 from pipeline.screening.records import RECORDS
-from pipeline.screening.screen import FolderScreener, Options
 
 SEED = 0
 BAGS = 10  # of a folder, whose time is compared
@@ -46,7 +46,7 @@ def share_of_networks(model: TrainedModel, rounds: int) -> float:
 
         def screen_anew() -> None:
             with tempfile.TemporaryDirectory() as out:
-                FolderScreener(given, model, {}, Path(out), Options(0.1)).screen()
+                FolderScreener(given, model, {}, Path(out), ScreeningOptions(0.1)).screen()
 
         rivals: dict[str, Callable[[], object]] = {
             "whole": screen_anew,

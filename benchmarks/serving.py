@@ -32,7 +32,7 @@ from pipeline.common.names import Image
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import encoded
 from pipeline.scans.generated.generator import render_scan
-from pipeline.screening.screener import Screener
+from pipeline.screening.image_screener import ImageScreener
 from pipeline.serving.contents import model_contents
 
 SEED = 0
@@ -108,7 +108,7 @@ def seconds_of(port: int, body: bytes) -> float:
 
 def score_seconds(model: TrainedModel, image: Image) -> float:
     """Return the median time of scoring a scan in this process."""
-    screener, times = Screener.of(model), []
+    screener, times = ImageScreener.of(model), []
     for _ in range(ALONE):
         started = time.perf_counter()
         screener.screen(image)

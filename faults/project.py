@@ -20,8 +20,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.files import digest, file_digest, write_json
+from pipeline.screening.folder_screener import PAGE
 from pipeline.screening.records import RECORDS, TABLE, Records
-from pipeline.screening.screen import PAGE
 from pipeline.sweeps.results import read_best
 from stages.__main__ import STAGES
 

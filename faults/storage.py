@@ -50,7 +50,7 @@ def checkpoint(project: Project, outcome: Outcome, chance: np.random.Generator, 
     outcome.hit = True
     running = project.stage(name)
     check_end(outcome, project, running, expected)
-    reason = "other settings or data" if foreign else "incomplete or foreign checkpoint file"
+    reason = "other settings or data" if foreign else "incomplete or foreign file of tensors"
     if reason not in running.said() + running.logged(name):
         # Tune resumes from its snapshot, which may be older than the newest checkpoint.
         outcome.check(name == "tune", "the checkpoint is not named")

@@ -38,17 +38,17 @@ OTHERS = {
 def main() -> None:
     """Run the stage that the command line names."""
     stop_at_once()
-    given = make_parser().parse_args()
-    name = given.stage
+    arguments = make_parser().parse_args()
+    name = arguments.stage
     module = import_module(f"stages.{name}")
-    if name == "screen" and given.given:
-        run_stage(partial(module.screen_folder, given))
+    if name == "screen" and arguments.path:
+        run_stage(partial(module.screen_folder, arguments))
     elif name in STAGES:
         run_stage(partial(run_workflow_stage, name, module.main))
     elif name == "params":
-        run_stage(partial(module.main, given.changes))
+        run_stage(partial(module.main, arguments.changes))
     elif name == "promote":
-        run_stage(partial(module.main, anyway=given.anyway))
+        run_stage(partial(module.main, anyway=arguments.anyway))
     else:
         run_stage(module.main)
 
@@ -84,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "given",
+        "path",
         type=Path,
         nargs="?",
         metavar="FOLDER",

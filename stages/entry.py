@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from pipeline.common import terminal
-from pipeline.common.errors import InputError
+from pipeline.common.errors import InputError, on_one_line
 from pipeline.common.lines import masked, printable
 
 SCANS = Path("data/scans")
@@ -80,7 +80,7 @@ def _in_one_line(error: Exception) -> str:
     if terminal.log() is None:
         raise error
     traceback.print_exc()
-    line = printable(masked(" ".join(str(error).split())))[:200]
+    line = printable(masked(on_one_line(error, 200)))
     return (
         f"{type(error).__name__}: {line}: a fault of SkipScan; {terminal.log()} has its traceback"
     )

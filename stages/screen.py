@@ -19,6 +19,14 @@ from pipeline.models.bag_scores import least_rate, rounded_up
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.folders import list_files
+from pipeline.screening.folder_screener import (
+    PAGE,
+    FolderScreener,
+    Screening,
+    ScreeningOptions,
+    finished_files,
+    size_and_time,
+)
 from pipeline.screening.new_scans import ScanJob, without_annotations
 from pipeline.screening.records import (
     ABOUT,
@@ -29,15 +37,8 @@ from pipeline.screening.records import (
     hits_text,
     holds_others,
 )
-from pipeline.screening.screen import (
-    PAGE,
-    FolderScreener,
-    Options,
-    Screening,
-    size_and_time,
-    whole_files,
-)
 from pipeline.settings.blocks import NO_FOLDER
+from pipeline.settings.checks import require_rate
 from pipeline.settings.params import load_settings, reading_settings
 from stages.entry import LOGS, MODEL, SCREENED, TRAINED
 
@@ -54,22 +55,22 @@ def main() -> None:
             other files are screened before.
     """
     settings = load_settings()
-    given = settings.screen
-    if given.folder == NO_FOLDER:
+    screen = settings.screen
+    if screen.folder == NO_FOLDER:
         shutil.rmtree(SCREENED, ignore_errors=True)
         SCREENED.mkdir(parents=True)
         write_json(SCREENED / ABOUT, NOTHING_SCREENED)  # DVC warns of an output that is empty
-        said = f"screen.folder is {NO_FOLDER}, no folder of new scans: nothing is screened"
-        print(said, file=terminal.out())
+        line = f"screen.folder is {NO_FOLDER}, no folder of new scans: nothing is screened"
+        print(line, file=terminal.out())
         return
-    path, folder = TRAINED / MODEL, Path(given.folder)
+    path, folder = TRAINED / MODEL, Path(screen.folder)
     model, about = TrainedModel.load(path), about_of(file_digest(path), folder)
     if holds_others(SCREENED, about) or not (SCREENED / ABOUT).exists():  # or a kill left a part
         shutil.rmtree(SCREENED, ignore_errors=True)
     options = options_of(
-        folder, given.false_alarm_rate, given.annotations == "scans", given.workers
+        folder, screen.false_alarm_rate, screen.annotations == "scans", screen.workers
     )
-    warn_if_rate_too_low(model, given.false_alarm_rate)
+    warn_if_rate_too_low(model, screen.false_alarm_rate)
     finish(FolderScreener(folder, model, about, SCREENED, options))
 
 
@@ -79,25 +80,25 @@ def screen_folder(arguments: Namespace) -> None:
     Raises:
         InputError: as in `main`, or the results' folder holds other results.
     """
-    rate, given = arguments.false_alarm_rate, arguments.given
-    require(0 < rate < 1, "--false-alarm-rate", rate, "a share, more than 0 and less than 1")
+    rate, path = arguments.false_alarm_rate, arguments.path
+    require_rate("--false-alarm-rate", rate)
     require(arguments.workers >= 0, "--workers", arguments.workers, "0 or more")
     if arguments.watch and (arguments.annotated or arguments.workers):
         raise InputError("--watch: screens files one by one: leave out --annotated and --workers")
-    options = options_of(given, rate, arguments.annotated, arguments.workers)
+    options = options_of(path, rate, arguments.annotated, arguments.workers)
     if arguments.workers:
         terminal.send_output_to(LOGS / "screen.txt")  # of Ray and its workers
     with tempfile.TemporaryDirectory() as folder:
-        path = model_file(arguments.model, Path(folder))
-        model, about = TrainedModel.load(path), about_of(file_digest(path), given)
+        file = model_file(arguments.model, Path(folder))
+        model, about = TrainedModel.load(file), about_of(file_digest(file), path)
     warn_if_rate_too_low(model, rate)
-    screener = FolderScreener(given, model, about, arguments.out, options)
+    screener = FolderScreener(path, model, about, arguments.out, options)
     if arguments.watch:
         watch(screener)
     finish(screener)
 
 
-def options_of(folder: Path, rate: float, annotated: bool, workers: int) -> Options:
+def options_of(folder: Path, rate: float, annotated: bool, workers: int) -> ScreeningOptions:
     """Return the options of a screening; params.yaml tells the format of annotations."""
     source, reading = None, dict[str, Any]()
     if annotated:
@@ -108,10 +109,10 @@ def options_of(folder: Path, rate: float, annotated: bool, workers: int) -> Opti
         scans = load_settings().scans
         source, reading = registry.open_folder(scans, folder), reading_settings(scans)
     if not workers:
-        return Options(rate, source, reading=reading)
+        return ScreeningOptions(rate, source, reading=reading)
     # Of a run that was killed; Ray removes them at its start, but there may be no work left for it.
     import_module("pipeline.cluster.private_folder").remove_left_folders()
-    return Options(rate, source, partial(on_ray, workers), reading)
+    return ScreeningOptions(rate, source, partial(on_ray, workers), reading)
 
 
 def on_ray(
@@ -142,10 +143,10 @@ def finish(screener: FolderScreener) -> None:
     Raises:
         InputError: there is no image, or a file is bad.
     """
-    found = screener.screen()
-    say(found, screener)
-    if found.bad:
-        count = sum(bad.count for bad in found.bad)
+    screening = screener.screen()
+    print_results(screening, screener)
+    if screening.bad:
+        count = sum(bad.count for bad in screening.bad)
         raise InputError(
             f"{count} bad {'file' if count == 1 else 'files'}, named above; all others are "
             f"screened: mend or remove {'it' if count == 1 else 'them'}"
@@ -160,40 +161,40 @@ def watch(screener: FolderScreener) -> None:
     Raises:
         InputError: the folder has gone, or is a single file.
     """
-    folder = screener.given
+    folder = screener.path
     print(f"watching {folder}; Ctrl-C ends it", file=terminal.err())
     before: dict[Path, tuple[int, int]] = {}
     screened: dict[Path, tuple[int, int]] = {}
     while True:
         require(folder.is_dir(), "--watch", str(folder), "a folder")
         listed = list_files(folder)
-        whole = whole_files(listed, before)
+        whole = finished_files(listed, before)
         paths = [*whole.images, *(Path(bad.file) for bad in whole.bad)]
         now = {path: before[path] for path in paths}
         if now != screened:
-            say(screener.screen(without_annotations(whole)), screener)
+            print_results(screener.screen(without_annotations(whole)), screener)
             screened = now
         every = [*listed.images, *(Path(bad.file) for bad in listed.bad)]
         before = {path: size_and_time(path) for path in every}
         time.sleep(WATCH_SECONDS)
 
 
-def say(found: Screening, screener: FolderScreener) -> None:
+def print_results(screening: Screening, screener: FolderScreener) -> None:
     """Print the alarms, what was not looked at, and the files with the results."""
     rate, out = screener.options.false_alarm_rate, screener.out
-    alarms = found.alarms(rate)
-    print(f"{len(alarms)} of {len(found.files)} bags raise an alarm", file=terminal.out())
+    alarms = screening.alarms(rate)
+    print(f"{len(alarms)} of {len(screening.files)} bags raise an alarm", file=terminal.out())
     for file in alarms[:SHOWN_ALARMS]:
         print(one_line(f"  {file.file}: p-value {file.p_value:.3g}"), file=terminal.out())
     if len(alarms) > SHOWN_ALARMS:
         print(f"  and {len(alarms) - SHOWN_ALARMS} more", file=terminal.out())
-    for line in hits_text(found.files, rate):
+    for line in hits_text(screening.files, rate):
         print(line, file=terminal.out())
-    if found.others:
-        counts = ", ".join(f"{count} {suffix}" for suffix, count in found.others.items())
+    if screening.others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in screening.others.items())
         print(one_line(f"not looked at: {counts}"), file=terminal.out())
     print(f"open {out / PAGE}; the table is {out / TABLE}", file=terminal.out())
-    for bad in found.bad:
+    for bad in screening.bad:
         print(one_line(f"bad input: {bad.file}: {bad.reason}"), file=terminal.err())
 
 
@@ -206,5 +207,5 @@ def model_file(address: str, folder: Path) -> Path:
     if not IN_MLFLOW.fullmatch(address):
         return Path(address)
     registry = import_module("pipeline.tracking.registry")  # which takes seconds
-    found: Path = registry.download_model(address, folder)
-    return found
+    file: Path = registry.download_model(address, folder)
+    return file

@@ -17,7 +17,8 @@ from pipeline.models.trained_model import TrainedModel
 from pipeline.patches.store import PatchStore
 from pipeline.serving.contents import model_contents
 from pipeline.settings.params import Settings
-from pipeline.sweeps.results import log_trial, read_best, read_trials
+from pipeline.sweeps.log_trials import log_trial
+from pipeline.sweeps.results import read_best, read_trials
 from pipeline.tracking.runs import (
     LABELLED_TAG,
     SWEEP_TAG,

@@ -21,10 +21,10 @@ from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.coco import CocoSource
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.sources.registry import open_folder
+from pipeline.screening.folder_screener import FolderScreener, Screening, ScreeningOptions
+from pipeline.screening.image_screener import ImageScreener
 from pipeline.screening.new_scans import with_annotations
 from pipeline.screening.records import ScreenedFile, hits_text
-from pipeline.screening.screen import FolderScreener, Options, Screening
-from pipeline.screening.screener import Screener
 from pipeline.settings.blocks import ScanSettings
 from stages.screen import finish, options_of
 from tests.sources.sets import NEEDED, TINY
@@ -53,7 +53,9 @@ def masks(folder: Path) -> ScanSource:
 
 def screened(folder: Path, model: TrainedModel, source: ScanSource) -> Screening:
     out = folder.parent / "out"
-    return FolderScreener(folder, model, {"model": "m"}, out, Options(RATE, source)).screen()
+    return FolderScreener(
+        folder, model, {"model": "m"}, out, ScreeningOptions(RATE, source)
+    ).screen()
 
 
 def test_windows_to_look_at_are_compared_with_the_annotated_threats(
@@ -92,7 +94,7 @@ def test_the_table_has_classes_and_hits(scans: Path, model: TrainedModel) -> Non
 
 
 def test_threats_are_outlined_in_the_heat_map(scans: Path, model: TrainedModel) -> None:
-    source, screener = masks(scans), Screener.of(model)
+    source, screener = masks(scans), ImageScreener.of(model)
     screened(scans, model, source)
     for entry in source.listing().entries:
         scan, name = source.read(entry), entry.files[0].relative_to(scans)
@@ -119,7 +121,7 @@ def test_scans_whose_annotations_are_read_otherwise_are_screened_again(
     scans: Path, model: TrainedModel
 ) -> None:
     def on_threats(reading: dict[str, object]) -> int:
-        options = Options(RATE, masks(scans), reading=reading)
+        options = ScreeningOptions(RATE, masks(scans), reading=reading)
         found = FolderScreener(scans, model, {"model": "m"}, scans.parent / "out", options).screen()
         return sum(any(file.on_threat) for file in found.files)
 
@@ -139,7 +141,7 @@ def test_every_bad_file_is_counted_once(scans: Path, model: TrainedModel) -> Non
     found = screened(scans, model, source)
     assert [bad.count for bad in found.bad] == [1, 3]
     screener = FolderScreener(scans, model, {"model": "m"}, scans.parent / "out",
-                              Options(RATE, source))  # fmt: skip
+                              ScreeningOptions(RATE, source))  # fmt: skip
     with pytest.raises(InputError, match=r"^4 bad files, named above; all others are screened"):
         finish(screener)
     rows = [row for row in read_table(scans.parent / "out/bags.csv") if row["reason"]]

@@ -41,7 +41,7 @@ def test_pickled_code_is_refused_and_not_run(
     (tmp_path / "bare.pt").write_bytes(pickle.dumps(Trap(), protocol=2))
     for name in ("trap.pt", "bare.pt"):
         content = (tmp_path / name).read_bytes()
-        with pytest.raises(InputError, match=f"{name}: incomplete or foreign checkpoint file"):
+        with pytest.raises(InputError, match=f"{name}: incomplete or foreign file of tensors"):
             load_tensors(tmp_path / name)
         (tmp_path / name).write_bytes(content + sha256(content).digest())
         with pytest.raises(InputError, match=f"{name}: .* it holds more than plain data"):
@@ -53,7 +53,7 @@ def test_pickled_code_is_refused_and_not_run(
 def test_plain_data_that_is_no_checkpoint(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "plain.pt")
     written = (tmp_path / "plain.pt").read_bytes()
-    with pytest.raises(InputError, match="here: incomplete or foreign checkpoint file"):
+    with pytest.raises(InputError, match="here: incomplete or foreign file of tensors"):
         parse_checkpoint(written + sha256(written).digest(), "here", "key")
 
 
@@ -61,11 +61,11 @@ def test_plain_data_that_is_no_checkpoint(content: object, tmp_path: Path) -> No
 def test_what_is_cut_short_or_damaged_is_refused(data: strategies.DataObject) -> None:
     whole = checkpoint_bytes()
     end = data.draw(strategies.integers(0, len(whole) - 1))
-    with pytest.raises(InputError, match="here: incomplete or foreign checkpoint file"):
+    with pytest.raises(InputError, match="here: incomplete or foreign file of tensors"):
         parse_checkpoint(whole[:end], "here", "key")
     damaged = bytearray(whole)
     damaged[end] ^= data.draw(strategies.integers(1, 255))
-    with pytest.raises(InputError, match="here: incomplete or foreign checkpoint file"):
+    with pytest.raises(InputError, match="here: incomplete or foreign file of tensors"):
         parse_checkpoint(bytes(damaged), "here", "key")
 
 

@@ -24,11 +24,11 @@ def test_the_command_skipscan_runs_a_stage() -> None:
     parser = main.make_parser()
     for stage in ("scans", "extract", "tune", "train", "evaluate", "track"):
         assert parser.parse_args([stage]).stage == stage
-    given = parser.parse_args(["params", "-S", "train.seed=1", "--set-param", "tune.seed=2"])
-    assert given.changes == ["train.seed=1", "tune.seed=2"]
-    given = parser.parse_args(["screen", "mine", "--false-alarm-rate", "0.2"])
-    assert (given.given, given.false_alarm_rate) == (Path("mine"), 0.2)
-    assert (given.model, given.out) == ("results/train/model.pt", Path("results/screen"))
+    params = parser.parse_args(["params", "-S", "train.seed=1", "--set-param", "tune.seed=2"])
+    assert params.changes == ["train.seed=1", "tune.seed=2"]
+    screen = parser.parse_args(["screen", "mine", "--false-alarm-rate", "0.2"])
+    assert (screen.path, screen.false_alarm_rate) == (Path("mine"), 0.2)
+    assert (screen.model, screen.out) == ("results/train/model.pt", Path("results/screen"))
 
 
 def test_the_changes_and_the_citation_are_of_this_version() -> None:

@@ -54,7 +54,7 @@ def test_the_newest_is_gone_on_from(folder: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (cut_short, "incomplete or foreign checkpoint file"),
+        (cut_short, "incomplete or foreign file of tensors"),
         (of_another_key, "a checkpoint of other settings or data"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_model_cut_short_is_named(model: TrainedModel, tmp_path: Path) -> None
     path = tmp_path / "model.pt"
     model.save(path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(InputError, match=r"model\.pt: incomplete or foreign checkpoint"):
+    with pytest.raises(InputError, match=r"model\.pt: incomplete or foreign file of tensors"):
         TrainedModel.load(path)
     with pytest.raises(InputError, match=r"none\.pt: no such file"):
         TrainedModel.load(tmp_path / "none.pt")

@@ -23,13 +23,13 @@ from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import fitted, heat_layer, heat_levels, page_pictures, under_heat
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import ScanSource
+from pipeline.screening.file_screener import FileScreener
+from pipeline.screening.folder_screener import FolderScreener, Screening, ScreeningOptions
+from pipeline.screening.image_screener import ImageScreener
 from pipeline.screening.new_scans import NewScan, ScanJob
 from pipeline.screening.records import ScreenedFile, about_of, begin
-from pipeline.screening.scan_screener import ScanScreener
-from pipeline.screening.screen import FolderScreener, Options, Screening
-from pipeline.screening.screener import Screener
 from pipeline.settings.blocks import NO_FOLDER
-from stages.screen import main, on_ray, say, screen_folder, warn_if_rate_too_low, watch
+from stages.screen import main, on_ray, print_results, screen_folder, warn_if_rate_too_low, watch
 from tests.arrays import clutter
 from tests.sources.sets import NEEDED, TINY
 from tests.tiny import write_image
@@ -57,7 +57,7 @@ def scans(tmp_path: Path) -> Path:
 
 def screened(scans: Path, model: TrainedModel, out: str = "out", digest: str = "m") -> Screening:
     about = about_of(digest, scans)
-    return FolderScreener(scans, model, about, scans.parent / out, Options(RATE)).screen()
+    return FolderScreener(scans, model, about, scans.parent / out, ScreeningOptions(RATE)).screen()
 
 
 def without_times(folder: Path) -> dict[str, object]:
@@ -103,7 +103,7 @@ def test_bags_with_the_same_p_value_are_ranked_by_score(scans: Path, model: Trai
 
 def test_the_table_has_what_the_screener_says(scans: Path, model: TrainedModel) -> None:
     screened(scans, model)
-    screener = Screener.of(model)
+    screener = ImageScreener.of(model)
     for row in read_table(scans.parent / "out" / "bags.csv")[:3]:
         found = screener.screen(read_image(scans / row["file"]))
         assert float(row["p_value"]) == pytest.approx(found.p_value)
@@ -121,7 +121,7 @@ def test_the_table_has_what_the_screener_says(scans: Path, model: TrainedModel) 
 def test_heat_is_laid_over_the_grey_scan(scans: Path, model: TrainedModel) -> None:
     screened(scans, model)
     image = read_image(scans / "sub/a.png")
-    levels = heat_levels(Screener.of(model).screen(image).evidence)
+    levels = heat_levels(ImageScreener.of(model).screen(image).evidence)
     found = read_image(scans.parent / "out/heat/sub/a.png.png")
     np.testing.assert_allclose(found, under_heat(image, levels), atol=1)
 
@@ -165,13 +165,13 @@ def test_tall_pictures_are_made_smaller_too() -> None:
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are screened from now on."""
     names: list[str] = []
-    screen_one = ScanScreener.screen
+    screen_one = FileScreener.screen
 
-    def note(self: ScanScreener, scan: NewScan, sha256: str) -> ScreenedFile:
+    def note(self: FileScreener, scan: NewScan, sha256: str) -> ScreenedFile:
         names.append(scan.name)
         return screen_one(self, scan, sha256)
 
-    monkeypatch.setattr(ScanScreener, "screen", note)
+    monkeypatch.setattr(FileScreener, "screen", note)
     return names
 
 
@@ -189,15 +189,15 @@ def test_a_killed_screening_goes_on_with_the_next_bag(
 ) -> None:
     screened(scans, model, "whole")
     seen: list[str] = []
-    screen_one = ScanScreener.screen
+    screen_one = FileScreener.screen
 
-    def killed_after_one(self: ScanScreener, scan: NewScan, sha256: str) -> ScreenedFile:
+    def killed_after_one(self: FileScreener, scan: NewScan, sha256: str) -> ScreenedFile:
         if seen:
             raise KeyboardInterrupt
         seen.append(scan.name)
         return screen_one(self, scan, sha256)
 
-    monkeypatch.setattr(ScanScreener, "screen", killed_after_one)
+    monkeypatch.setattr(FileScreener, "screen", killed_after_one)
     with pytest.raises(KeyboardInterrupt):
         screened(scans, model)
     records = scans.parent / "out" / "bags.jsonl"
@@ -279,11 +279,11 @@ def test_workers_that_finish_in_any_order_leave_the_same_table(
     def backwards(
         model: TrainedModel, source: ScanSource | None, out: Path, jobs: Sequence[ScanJob]
     ) -> Iterator[ScreenedFile]:
-        return (ScanScreener.of(model, source, out).screen(*job) for job in reversed(jobs))
+        return (FileScreener.of(model, source, out).screen(*job) for job in reversed(jobs))
 
     rows = []
     for name, parallel in (("one", None), ("many", backwards)):
-        out, options = scans.parent / name, Options(RATE, parallel=parallel)
+        out, options = scans.parent / name, ScreeningOptions(RATE, parallel=parallel)
         FolderScreener(scans, model, about_of("m", scans), out, options).screen()
         rows.append([row["file"] for row in read_table(out / "bags.csv")])
     assert rows[0] == rows[1]
@@ -379,7 +379,7 @@ def test_a_file_that_cannot_be_read_any_more_keeps_no_verdict(
     scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screener = FolderScreener(scans, model, about_of("m", scans), scans.parent / "out",
-                              Options(RATE))  # fmt: skip
+                              ScreeningOptions(RATE))  # fmt: skip
     assert len(screener.screen().files) == 3
     write_image(scans / "a.png", clutter(9, 3))
 
@@ -389,7 +389,7 @@ def test_a_file_that_cannot_be_read_any_more_keeps_no_verdict(
     def unreadable(path: Path) -> None:
         raise InputError(f"{path}: cannot be read")
 
-    monkeypatch.setattr("pipeline.screening.screen.file_digest", refuse)
+    monkeypatch.setattr("pipeline.screening.folder_screener.file_digest", refuse)
     monkeypatch.setattr("pipeline.screening.new_scans.read_image", unreadable)
     screener.screen()
     rows = {row["file"]: row for row in read_table(scans.parent / "out/bags.csv")}
@@ -469,7 +469,7 @@ def test_the_least_rate_itself_can_be_kept(
 def test_of_many_alarms_the_first_ten_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     files = [ScreenedFile(f"{number:02d}.png", "0", p_value=0.1) for number in range(12)]
     screener = SimpleNamespace(options=SimpleNamespace(false_alarm_rate=0.1), out=Path("out"))
-    say(Screening(files, [], {}), cast(FolderScreener, screener))
+    print_results(Screening(files, [], {}), cast(FolderScreener, screener))
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["12 of 12 bags raise an alarm", "  00.png: p-value 0.1"]
     assert lines[10:12] == ["  09.png: p-value 0.1", "  and 2 more"]
@@ -496,7 +496,7 @@ def test_whole_files_are_screened_as_they_arrive(
     whole, broken = (scans / "a.png").read_bytes(), (scans / "cut.png").read_bytes()
     (scans / "cut.png").unlink()
     about = about_of("m", scans)
-    screener = FolderScreener(scans, model, about, scans.parent / "out", Options(RATE))
+    screener = FolderScreener(scans, model, about, scans.parent / "out", ScreeningOptions(RATE))
     again, rows = noted(monkeypatch), scans.parent / "out" / "bags.csv"
     new, moved = scans / "new.png", scans.parent / "moved.png"
     moved.write_bytes(whole[:-1])  # a broken file that is whole from the start
@@ -535,7 +535,7 @@ def test_a_watched_folder_that_vanishes_is_named(
     scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     about = about_of("m", scans)
-    screener = FolderScreener(scans, model, about, scans.parent / "out", Options(RATE))
+    screener = FolderScreener(scans, model, about, scans.parent / "out", ScreeningOptions(RATE))
     monkeypatch.setattr(time, "sleep", lambda _: scans.rename(scans.parent / "elsewhere"))
     with pytest.raises(InputError, match=r"^--watch: got '.*/in', expected a folder"):
         watch(screener)

@@ -11,11 +11,11 @@ from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.models.detector import Detector
 from pipeline.patches.windows import window_origins, window_pixels
 from pipeline.screening import screener as screening
+from pipeline.screening.file_screener import FileScreener
+from pipeline.screening.image_screener import ImageScreener
 from pipeline.screening.new_scans import NewScan
 from pipeline.screening.records import ScreenedFile
 from pipeline.screening.regions import coco, regions_over
-from pipeline.screening.scan_screener import ScanScreener
-from pipeline.screening.screener import Screener
 from pipeline.settings.methods import WITHOUT_NETWORKS, MethodName
 from pipeline.settings.windows import WindowRule
 from tests.arrays import clutter
@@ -28,7 +28,7 @@ from tests.tiny_model import make_model
 RULE = WindowRule(size=16, stride=8)
 NORMALS = RightTail.of(np.linspace(100, 200, 400))  # a window's score is its darkness
 TAILS = Tails(NORMALS, RightTail.of(np.array([0.5, 1.0, 3.0, 5.0])))
-SCREENER = Screener(darkness_detector(), 3, RULE, TAILS)
+SCREENER = ImageScreener(darkness_detector(), 3, RULE, TAILS)
 
 
 def with_two_dark_places() -> np.ndarray:
@@ -107,7 +107,9 @@ def test_every_method_screens_a_scan_of_air_alone(name: MethodName) -> None:
     scorer = method_named(name).scorer(networks, settings_of(name))
     scorer.fit([some_batch()])
     detector = Detector(scorer)
-    found = Screener(detector, 3, RULE, TAILS).screen(np.full((32, 32, 3), 255, dtype=np.uint8))
+    found = ImageScreener(detector, 3, RULE, TAILS).screen(
+        np.full((32, 32, 3), 255, dtype=np.uint8)
+    )
     assert (found.windows, found.looks, found.p_value) == (0, (), 1.0)
 
 
@@ -124,7 +126,7 @@ def test_a_scan_that_does_not_fit_is_refused(shape: tuple[int, ...], message: st
 
 
 def test_a_whole_scan_is_one_window() -> None:
-    whole = Screener(darkness_detector(), 3, WindowRule(mode="whole", size=16), TAILS)
+    whole = ImageScreener(darkness_detector(), 3, WindowRule(mode="whole", size=16), TAILS)
     image = np.full((40, 60, 3), 100, dtype=np.uint8)
     found = whole.screen(image)
     p_value = NORMALS.p_values(np.array([155.0]))[0]
@@ -189,9 +191,9 @@ def test_regions_are_annotations_of_coco() -> None:
 
 
 def test_regions_and_sizes_are_those_of_the_scan(tmp_path: Path) -> None:
-    scan_screener = ScanScreener.of(make_model(), None, tmp_path / "out")
-    assert scan_screener.threshold == pytest.approx(-np.log10(0.05))
+    file_screener = FileScreener.of(make_model(), None, tmp_path / "out")
+    assert file_screener.threshold == pytest.approx(-np.log10(0.05))
     path = write_image(tmp_path / "a.png", clutter(0, 3, 48, 80))
-    found = scan_screener.screen(NewScan("a.png", path), "")
+    found = file_screener.screen(NewScan("a.png", path), "")
     assert (found.width, found.height) == (80, 48)
     assert found.windows > 5

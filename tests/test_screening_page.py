@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.pages.pictures import encoded
 from pipeline.pages.writer import picture, write_page
+from pipeline.screening.image_screener import Look
 from pipeline.screening.records import ScreenedFile
-from pipeline.screening.screener import Look
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 NAMES = ("a.png", "<script>alert(1)</script>.png", 'c"onload="x.png')

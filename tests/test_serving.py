@@ -30,7 +30,7 @@ from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import encoded, heat_layer, heat_levels
 from pipeline.scans.images import read_image
-from pipeline.screening.screener import Screener
+from pipeline.screening.image_screener import ImageScreener
 from pipeline.serving.contents import PACKAGES, model_contents
 from pipeline.serving.scan_model import IMAGE, ScanModel, image_of
 from pipeline.settings.windows import WindowRule
@@ -82,7 +82,7 @@ def test_a_rate_that_is_no_share_is_refused(served: ScanModel, rate: float) -> N
 def test_images_and_arrays_are_screened_as_on_the_command_line(
     served: ScanModel, trained: TrainedModel
 ) -> None:
-    expected = Screener.of(trained).screen(SCAN)
+    expected = ImageScreener.of(trained).screen(SCAN)
     found = predicted(served, encoded(SCAN, ".png"), npy(SCAN), encoded(SCAN, ".tiff"))
     for row in found:
         assert row["p_value"] == expected.p_value
@@ -93,7 +93,7 @@ def test_images_and_arrays_are_screened_as_on_the_command_line(
 def test_the_rate_and_the_map_are_parameters(
     served: ScanModel, trained: TrainedModel, tmp_path: Path
 ) -> None:
-    expected = Screener.of(trained).screen(SCAN)
+    expected = ImageScreener.of(trained).screen(SCAN)
     for rate in (expected.p_value, expected.p_value - 1e-9):
         (row,) = predicted(served, npy(SCAN), false_alarm_rate=rate, map=True)
         assert row["alarm"] == (rate == expected.p_value)
@@ -110,7 +110,7 @@ def test_the_example_is_a_scan_that_the_model_takes(
 ) -> None:
     (example,) = model_contents(tmp_path / "model.pt", SCAN)["input_example"][IMAGE]
     (row,) = predicted(served, example)
-    assert row["p_value"] == Screener.of(trained).screen(SCAN).p_value
+    assert row["p_value"] == ImageScreener.of(trained).screen(SCAN).p_value
     assert row["alarm"] == (row["p_value"] <= 0.2)
     two = SCAN[:, :, :2]  # low and high energy: no kind of picture has two channels
     (example,) = model_contents(tmp_path / "model.pt", two)["input_example"][IMAGE]
@@ -212,7 +212,7 @@ def posted(port: int, content: bytes, **params: Any) -> tuple[int, Any]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of pandas, on MLflow's use of it
 def test_the_stored_model_is_served(port: int, trained: TrainedModel) -> None:
-    expected = Screener.of(trained).screen(SCAN)
+    expected = ImageScreener.of(trained).screen(SCAN)
     status, found = posted(port, encoded(SCAN, ".png"), false_alarm_rate=0.999)
     assert status == 200
     (row,) = found["predictions"]
@@ -232,7 +232,7 @@ def test_the_stored_model_is_served(port: int, trained: TrainedModel) -> None:
 def test_the_served_map_lies_over_the_scan() -> None:
     served = ScanModel()
     tails = Tails(RightTail.of(np.linspace(0, 200, 4000)), RightTail.of(np.array([1.0])))
-    served._screener = Screener(darkness_detector(), 3, WindowRule(size=16, stride=8), tails)
+    served._screener = ImageScreener(darkness_detector(), 3, WindowRule(size=16, stride=8), tails)
     scan = np.full((48, 80, 3), 200, np.uint8)
     scan[:24, :24] = 20
     (row,) = predicted(served, npy(scan), map=True)

@@ -10,14 +10,12 @@ from optuna.distributions import FloatDistribution
 
 from pipeline.common.errors import InputError
 from pipeline.settings.search_space import Choices, Space
+from pipeline.sweeps.log_trials import BEST_OBJECTIVE, log_objectives, log_trial
 from pipeline.sweeps.results import (
-    BEST_OBJECTIVE,
     Best,
     SweepResult,
     TrialResult,
     TrialState,
-    log_objectives,
-    log_trial,
     rank,
     read_best,
     read_trials,

@@ -155,8 +155,8 @@ def test_the_learning_rates_of_all_networks_fall_together(
         for model in models
         for optimiser in model["optimisers"]
     ]
-    # Constant for half of the epochs, then linearly to 0; each is the rate of the epoch to come.
-    assert rates == [[share] for share in (1, 1, 0.5, 0) for _network in range(2)]
+    # Constant for half of the epochs, then linearly to 0.
+    assert rates == [[share] for share in (1, 1, 1, 0.5) for _network in range(2)]
     trained = [metrics["learning_rate"] for metrics in state["history"]]
     assert trained == [share * MODEL.learning_rate for share in (1, 1, 1, 0.5)]
 

@@ -121,7 +121,7 @@ def test_a_shard_is_keyed_by_no_other_code() -> None:
 def test_a_screening_is_keyed_by_the_code_that_decides_it() -> None:
     without_say = {"errors", "files", "lines", "names", "nesting", "places", "processes",
                    "terminal", "__init__"}  # fmt: skip
-    paths = [Path(path) for path in import_closure("pipeline.screening.scan_screener")]
+    paths = [Path(path) for path in import_closure("pipeline.screening.file_screener")]
     modules = {
         ".".join(path.with_suffix("").parts)
         for path in paths

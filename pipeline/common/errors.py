@@ -20,6 +20,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or repr(error)).splitlines()[0][:200]
 
 
+def on_one_line(error: BaseException, most: int = 120) -> str:
+    """Return a library's error on one line, of `most` characters at most."""
+    return " ".join(str(error).split())[:most]
+
+
 def last_line(error: BaseException) -> str:
     """Return the last line of an error from another process: that line names the original error."""
     return str(error).strip().splitlines()[-1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.common.metrics import rows_by_scan
 from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.evaluation.inputs import EvaluationInputs
@@ -67,9 +68,10 @@ def scored_bags(
     The windows of the store have their scores already. Those that graze a threat get theirs by
     `score`. Scans that extraction left out are left out here as well.
     """
+    rows_of = rows_by_scan(test.scan_ids)
     for row in inputs.scans:
-        rows = np.flatnonzero(test.scan_ids == row.scan_id)
-        if not len(rows):
+        rows = rows_of.get(row.scan_id)
+        if rows is None:
             continue
         scan = inputs.source.read(row.entry())
         height, width = scan.image.shape[:2]

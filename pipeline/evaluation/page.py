@@ -13,7 +13,7 @@ from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.pages.pictures import heat_levels, outlined, page_pictures
 from pipeline.pages.writer import picture, picture_url, write_page
 from pipeline.scans.display import displayable
-from pipeline.screening.screener import Look, evidence_map, windows_to_look_at
+from pipeline.screening.image_screener import Look, evidence_map, windows_to_look_at
 
 MAX_BAGS = 10  # that are shown: of the highest scores, and of the misses
 

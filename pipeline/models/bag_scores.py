@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.common.metrics import rows_by_scan
 from pipeline.common.names import PValues, Scores
 from pipeline.common.p_values import RightTail
 
@@ -54,7 +55,7 @@ class Tails:
         """Return the tails of (N,) scores of validation normal windows of the scans `scan_ids`."""
         windows = RightTail.of(scores)
         p_values = windows.p_values(scores)
-        bags = [bag_score(p_values[scan_ids == scan_id]) for scan_id in np.unique(scan_ids)]
+        bags = [bag_score(p_values[rows]) for rows in rows_by_scan(scan_ids).values()]
         return cls(windows, RightTail.of(np.array(bags)))
 
     def to_tensors(self) -> dict[str, Any]:
@@ -76,8 +77,8 @@ class Tails:
             AttributeError, KeyError, TypeError, ValueError: they are no tails.
         """
         windows, bags = (
-            RightTail(found["count"], found["scores"].numpy(), found["reached"].numpy())
-            for found in (content["windows"], content["bags"])
+            RightTail(tail["count"], tail["scores"].numpy(), tail["reached"].numpy())
+            for tail in (content["windows"], content["bags"])
         )
         windows.require_whole()
         bags.require_whole()

@@ -29,7 +29,7 @@ FeatureLayer = Literal["last", "penultimate"]
 
 LEAK = 0.2  # slope of LeakyReLU, as in DCGAN and the authors' code
 EARLY_CELLS = 8  # early features are means over the cells of an 8x8 grid
-MAX_WIDENING = 8  # widths grow 1, 2, 4, 8, 8 ...: the authors' code; the text gives no widths
+MAX_WIDENING = 8  # of G and encoders, 1, 2, 4, 8, 8 ...: the authors' code; the text is silent
 
 
 @dataclass(frozen=True)

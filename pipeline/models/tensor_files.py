@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from pipeline.common.errors import InputError
+from pipeline.common.errors import InputError, on_one_line
 from pipeline.common.files import write_atomically
 
 CHECKPOINT = "checkpoint.pt"
-SEAL_BYTES = 32  # each file ends with the SHA-256 of its content: torch checks no checksum
+DIGEST_BYTES = 32  # each file ends with the SHA-256 of its content: torch checks no checksum
 
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
@@ -34,31 +34,35 @@ def load_tensors(path: Path) -> dict[str, Any]:
     return parse_tensors(path.read_bytes(), str(path))
 
 
-def parse_tensors(content: bytes, place: str) -> dict[str, Any]:
-    """Parse the bytes of a file of `save_tensors`; `place` names the file in errors."""
-    written, seal = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
-    if sha256(written).digest() != seal:
-        raise InputError(
-            f"{place}: incomplete or foreign checkpoint file: remove it, or train again"
-        )
+def parse_tensors(content: bytes, name: str) -> dict[str, Any]:
+    """Parse the bytes of a file of `save_tensors`.
+
+    Args:
+        content: the bytes.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: the file is incomplete, or holds more than plain data.
+    """
+    written, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+    if sha256(written).digest() != digest:
+        raise _damaged(name)
     try:
         tensors = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise InputError(
-            f"{place}: incomplete or foreign checkpoint file: it holds more than plain data, "
-            "which is not loaded: remove it, or train again"
-        ) from None
+        raise _damaged(name, "it holds more than plain data, which is not loaded: ") from None
     except Exception as error:  # torch raises anything, whatever the damage leads it to
-        reason = " ".join(str(error).split(". ")[0].split())[:120]
-        raise InputError(
-            f"{place}: incomplete or foreign checkpoint file: {reason or type(error).__name__}: "
-            "remove it, or train again"
-        ) from None
+        first_sentence = on_one_line(error).partition(". ")[0]
+        raise _damaged(name, f"{first_sentence or type(error).__name__}: ") from None
     if not isinstance(tensors, dict):
-        raise InputError(
-            f"{place}: incomplete or foreign checkpoint file: remove it, or train again"
-        )
+        raise _damaged(name)
     return tensors
+
+
+def _damaged(name: str, reason: str = "") -> InputError:
+    return InputError(
+        f"{name}: incomplete or foreign file of tensors: {reason}remove it, or train again"
+    )
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], key: str) -> None:
@@ -66,21 +70,19 @@ def save_checkpoint(folder: Path, state: dict[str, Any], key: str) -> None:
     save_tensors(folder / CHECKPOINT, {"key": key, "state": state})
 
 
-def parse_checkpoint(content: bytes, place: str, key: str) -> dict[str, Any]:
-    """Return the training state in a checkpoint file's bytes; `place` names the file in errors.
+def parse_checkpoint(content: bytes, name: str, key: str) -> dict[str, Any]:
+    """Return the training state in a checkpoint file's bytes; `name` names the file in errors.
 
     Raises:
         InputError: the file is incomplete, or belongs to other settings or data.
     """
-    tensors = parse_tensors(content, place)
-    found, state = tensors.get("key"), tensors.get("state")
-    if not isinstance(found, str) or not isinstance(state, dict):
+    tensors = parse_tensors(content, name)
+    saved_key, state = tensors.get("key"), tensors.get("state")
+    if not isinstance(saved_key, str) or not isinstance(state, dict):
+        raise _damaged(name, "it has no key and state: ")
+    if saved_key != key:
         raise InputError(
-            f"{place}: incomplete or foreign checkpoint file: no key and state: remove it"
-        )
-    if found != key:
-        raise InputError(
-            f"{place}: a checkpoint of other settings or data "
-            f"({found[:12]}, expected {key[:12]}): remove it to restart"
+            f"{name}: a checkpoint of other settings or data "
+            f"({saved_key[:12]}, expected {key[:12]}): remove it to restart"
         )
     return state

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.common.errors import InputError
+from pipeline.common.errors import InputError, on_one_line
 from pipeline.common.names import Patches
 from pipeline.models.bag_scores import Tails
 from pipeline.models.detector import Detector, LabelledWindows, build_detector, fitted_detector
@@ -35,8 +35,9 @@ class Calibration:
 
     Attributes:
         minimum, maximum: bounds of A, for Equation 6.
-        threshold: the value of A that the share `false_alarm_rate` of validation normals exceeds.
-        false_alarm_rate: the share at which the threshold was set, 0 to 1.
+        threshold: a value of A that at most the share `false_alarm_rate` of validation normals
+            exceeds: one of them is equal to it.
+        false_alarm_rate: the share that the threshold was set for, 0 to 1.
     """
 
     minimum: float
@@ -66,10 +67,15 @@ def calibrate(anomaly: NDArray[np.float64], false_alarm_rate: float) -> Calibrat
         InputError: the scores are all equal or not finite, so they give no bounds to scale by.
     """
     minimum, maximum = float(anomaly.min()), float(anomaly.max())
-    if not np.isfinite([minimum, maximum]).all() or minimum == maximum:
+    if not np.isfinite([minimum, maximum]).all():
         raise InputError(
-            f"validation scores run from {minimum} to {maximum}, expected a finite range: "
-            "lower model.learning_rate, or add validation scans"
+            f"validation scores run from {minimum} to {maximum}, expected finite scores: "
+            "lower model.learning_rate"
+        )
+    if minimum == maximum:
+        raise InputError(
+            f"all validation scores are {minimum}, expected different ones: add validation scans, "
+            "and look whether objects are darker than air in them"
         )
     threshold = float(np.quantile(anomaly, 1 - false_alarm_rate, method="higher"))
     return Calibration(minimum, maximum, threshold, false_alarm_rate)
@@ -181,9 +187,9 @@ class TrainedModel:
             )
             model.require_whole()
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:120]
             raise InputError(
-                f"{path}: incomplete or foreign model file: {reason}: run `dvc repro train`"
+                f"{path}: incomplete or foreign model file: {on_one_line(error)}: "
+                "run `dvc repro train`"
             ) from None
         return model
 

@@ -59,16 +59,16 @@ class NewScans:
     others: Mapping[str, int]
 
 
-def list_images(given: Path) -> SetFiles:
+def list_images(path: Path) -> SetFiles:
     """List an image, or all files below a folder.
 
     Raises:
         InputError: there is no image, or no text can hold the image's name.
     """
-    if given.is_file():
-        require(given.name.isprintable(), "file", given.name, "a name of printable characters")
-        return SetFiles(given.parent, images=(given,), others=())
-    return list_set(given)
+    if path.is_file():
+        require(path.name.isprintable(), "file", path.name, "a name of printable characters")
+        return SetFiles(path.parent, images=(path,), others=())
+    return list_set(path)
 
 
 def without_annotations(listed: SetFiles) -> NewScans:

@@ -14,9 +14,9 @@ import torch
 from pipeline.cluster.tasks import run_tasks
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.scan import ScanSource
+from pipeline.screening.file_screener import FileScreener
 from pipeline.screening.new_scans import NewScan, ScanJob
 from pipeline.screening.records import ScreenedFile
-from pipeline.screening.scan_screener import ScanScreener
 
 
 def screen_on_ray(
@@ -52,9 +52,9 @@ def _screen(sent: list[Any], scan: NewScan, sha256: str) -> ScreenedFile:
 
 
 @lru_cache(maxsize=1)
-def _open(sent: Any) -> tuple[ScanScreener, Path]:
+def _open(sent: Any) -> tuple[FileScreener, Path]:
     """Build the networks once in each worker."""
     cv2.setNumThreads(1)  # the other cores have workers of their own
     torch.set_num_threads(1)
     model, source, out, root = pickle.loads(ray.get(sent))  # noqa: S301  from our own driver
-    return ScanScreener.of(model, source, out), root
+    return FileScreener.of(model, source, out), root

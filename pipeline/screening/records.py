@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import UNFINISHED, code_digest, write_json, write_table
 from pipeline.common.json_records import parse_record
-from pipeline.screening.screener import Look
+from pipeline.screening.image_screener import Look
 
 RECORDS = "bags.jsonl"
 TABLE = "bags.csv"
@@ -124,9 +124,9 @@ class Records:
         if not self.path.exists():
             return
         content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(self.path, whole)
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            os.truncate(self.path, end)
 
 
 @cache
@@ -134,10 +134,15 @@ def _record_type() -> TypeAdapter[ScreenedFile]:
     return TypeAdapter(ScreenedFile)
 
 
-def about_of(model: str, given: Path) -> dict[str, str]:
-    """Return the facts that identify a folder of results: model, code, and folder of the scans."""
-    folder = given.parent if given.is_file() else given
-    return {"model": model, "folder": str(folder.resolve()), "code": code_digest(DECIDING)}
+def about_of(model_sha256: str, path: Path) -> dict[str, str]:
+    """Return the facts that identify a folder of results: model, code, and folder of the scans.
+
+    Args:
+        model_sha256: of the model's file.
+        path: an image, or a folder of scans.
+    """
+    folder = path.parent if path.is_file() else path
+    return {"model": model_sha256, "folder": str(folder.resolve()), "code": code_digest(DECIDING)}
 
 
 def holds_others(folder: Path, about: Mapping[str, str]) -> bool:

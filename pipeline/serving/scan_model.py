@@ -15,13 +15,13 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, Object, Property
 
-from pipeline.common.errors import InputError
+from pipeline.common.errors import InputError, on_one_line
 from pipeline.common.names import FALSE_ALARM_RATE, Image
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import encoded, heat_layer, heat_levels
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.images import read_image
-from pipeline.screening.screener import Screener
+from pipeline.screening.image_screener import ImageScreener
 
 IMAGE = "image"  # the column of the input: bytes of a PNG, JPEG, TIFF, BMP or .npy file
 MODEL = "model"  # the artifact: a file of `TrainedModel`
@@ -63,7 +63,7 @@ class ScanModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the trained model."""
-        self._screener = Screener.of(TrainedModel.load(Path(context.artifacts[MODEL])))
+        self._screener = ImageScreener.of(TrainedModel.load(Path(context.artifacts[MODEL])))
 
     def predict(
         self,
@@ -83,27 +83,28 @@ class ScanModel(PythonModel):
         Raises:
             MlflowException: a row is no scan that the model can score; a server answers 400.
         """
-        given = params or {}
-        rate, with_map = given.get("false_alarm_rate", FALSE_ALARM_RATE), given.get("map", False)
+        options = params or {}
+        rate = options.get("false_alarm_rate", FALSE_ALARM_RATE)
+        with_map = options.get("map", False)
         if not 0 < rate < 1:
             raise MlflowException.invalid_parameter_value(
                 f"false_alarm_rate: got {rate}, expected a share, more than 0 and less than 1"
             )
         return pd.DataFrame(
-            self._screened(content, place, rate, with_map)
-            for place, content in enumerate(model_input[IMAGE])
+            self._screened(content, row, rate, with_map)
+            for row, content in enumerate(model_input[IMAGE])
         )
 
-    def _screened(self, content: bytes, place: int, rate: float, with_map: bool) -> dict[str, Any]:
+    def _screened(self, content: bytes, row: int, rate: float, with_map: bool) -> dict[str, Any]:
         try:
-            found = self._screener.screen(image_of(content))
+            screened = self._screener.screen(image_of(content))
         except InputError as error:
-            raise MlflowException.invalid_parameter_value(f"{IMAGE} {place}: {error}") from None
-        layer = heat_layer(heat_levels(found.evidence)) if with_map else None
+            raise MlflowException.invalid_parameter_value(f"{IMAGE} {row}: {error}") from None
+        layer = heat_layer(heat_levels(screened.evidence)) if with_map else None
         return {
-            "p_value": found.p_value,
-            "alarm": found.p_value <= rate,
-            "boxes": [vars(look) for look in found.looks],
+            "p_value": screened.p_value,
+            "alarm": screened.p_value <= rate,
+            "boxes": [vars(look) for look in screened.looks],
             "map": "" if layer is None else base64.b64encode(encoded(layer, ".png")).decode(),
         }
 
@@ -132,7 +133,7 @@ def _array(content: bytes) -> Image:
         np.lib.format.read_magic(file)
         shape, fortran, kind = np.lib.format.read_array_header_1_0(file)
     except Exception as error:  # the header is Python's text: any error of its parser
-        raise InputError(f"not an array: {' '.join(str(error).split())[:100]}") from None
+        raise InputError(f"not an array: {on_one_line(error)}") from None
     values = np.frombuffer(content, dtype=np.uint8, offset=file.tell())
     if kind != np.uint8 or fortran or len(shape) != 3 or any(side < 1 for side in shape):
         raise InputError(f"got {kind} {shape}, expected uint8 (H, W, C) in C's order")

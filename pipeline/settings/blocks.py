@@ -195,8 +195,7 @@ class TrainBlock(WorkerResources):
         require_seed(self.seed)
         right = isinstance(self.workers, WorkerRange) or self.workers >= 1
         require(right, "workers", self.workers, "1 or more")
-        rate = self.false_alarm_rate
-        require(0 < rate < 1, "false_alarm_rate", rate, "a share between 0 and 1")
+        require_rate("false_alarm_rate", self.false_alarm_rate)
 
     @property
     def from_sweep(self) -> list[str]:
@@ -252,8 +251,7 @@ class ScreenSettings:
     def __post_init__(self) -> None:
         if self.folder != NO_FOLDER:
             require_place("folder", self.folder)
-        rate = self.false_alarm_rate
-        require(0 < rate < 1, "false_alarm_rate", rate, "a share, more than 0 and less than 1")
+        require_rate("false_alarm_rate", self.false_alarm_rate)
         require(self.workers >= 0, "workers", self.workers, "0 or more")
 
 

@@ -20,6 +20,11 @@ def require_seed(seed: int) -> None:
     require(0 <= seed < SEEDS, "seed", seed, f"0 to {SEEDS - 1}")
 
 
+def require_rate(name: str, value: float) -> None:
+    """Refuse a false-alarm rate at which everything or nothing would raise an alarm."""
+    require(0 < value < 1, name, value, "a share, more than 0 and less than 1")
+
+
 def require_colour(name: str, value: str) -> None:
     """Refuse a colour that no figure can be drawn in."""
     right = HEX_COLOUR.fullmatch(value) or value.lower() in colormap

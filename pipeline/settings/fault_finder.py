@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pipeline.common.errors import InputError
 
-# Types that pydantic has tried, as it writes them into the place of a fault.
+# Types that pydantic has tried, as it writes them into the key_path of a fault.
 TRIED = ("float", "int", "str", "tuple[float, float]", "BagColumn", "Choices", "WorkerRange")
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 MISSING = ("missing", "missing_argument")
@@ -21,18 +21,18 @@ class FaultFinder:
 
     Attributes:
         settings: the dataclass of all parameters, whose blocks are dataclasses.
-        given: the parameters of params.yaml.
-        preset: the parameters of the preset, which count if `given` has none.
+        params: the parameters of params.yaml.
+        preset: the parameters of the preset, which count if `params` has none.
         of_params, of_preset: what a message about a parameter of either begins with.
     """
 
     settings: Any
-    given: Mapping[str, Any]
+    params: Mapping[str, Any]
     preset: Mapping[str, Any]
     of_params: str
     of_preset: str
 
-    def refuse_booleans(self, content: Any, place: tuple[str, ...] = ()) -> None:
+    def refuse_booleans(self, content: Any, key_path: tuple[str, ...] = ()) -> None:
         """Refuse true and false, which pydantic would take for 1 and 0.
 
         Raises:
@@ -40,15 +40,15 @@ class FaultFinder:
         """
         if isinstance(content, bool):
             raise InputError(
-                f"{self._file(place)}{'.'.join(place)}: got {content}, expected a number or a "
+                f"{self._file(key_path)}{'.'.join(key_path)}: got {content}, expected a number or a "
                 "word: quote it if it is a name"
             )
         if isinstance(content, Mapping):
             for key, value in content.items():
-                self.refuse_booleans(value, (*place, str(key)))
+                self.refuse_booleans(value, (*key_path, str(key)))
         elif isinstance(content, list):
             for value in content:
-                self.refuse_booleans(value, place)
+                self.refuse_booleans(value, key_path)
 
     def one_line(self, error: ValidationError) -> str:
         """Return the fault that explains most, and the number of other faults, on one line.
@@ -64,9 +64,9 @@ class FaultFinder:
             max(faults, key=lambda fault: len(fault["loc"])),
         )
         unknown = first["type"] in UNKNOWN
-        places = {tuple(_place(f)) for f in faults if not (unknown and f["type"] in MISSING)}
-        more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
-        same = [fault for fault in faults if _place(fault) == _place(first)]
+        key_paths = {tuple(_key_path(f)) for f in faults if not (unknown and f["type"] in MISSING)}
+        more = f" (and {len(key_paths) - 1} more)" if len(key_paths) > 1 else ""
+        same = [fault for fault in faults if _key_path(fault) == _key_path(first)]
         return f"{self._described(first, same)}{more}"
 
     def _described(self, fault: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> str:
@@ -76,34 +76,36 @@ class FaultFinder:
             fault: the fault that explains most.
             same: all faults of that parameter, one for each type that was tried.
         """
-        kind, got, place = fault["type"], fault["input"], _place(fault)
+        kind, got, key_path = fault["type"], fault["input"], _key_path(fault)
         if kind == "value_error":  # our own, which starts with the parameter's name
             said = str(fault["ctx"]["error"])
             names = said.partition(":")[0].split(".")
-            return f"{self._file([*place, *names])}{'.'.join([*place, said])}"
-        if kind == "invalid_key" or place[-1] == "[key]":
-            block = place[: -2 if place[-1] == "[key]" else -1]
+            return f"{self._file([*key_path, *names])}{'.'.join([*key_path, said])}"
+        if kind == "invalid_key" or key_path[-1] == "[key]":
+            block = key_path[: -2 if key_path[-1] == "[key]" else -1]
             where = f"{'.'.join(block)}: " if block else ""
             return f"{self.of_params}{where}got the key {got!r}, expected a word: quote it"
         expected = " or ".join(dict.fromkeys(_expected(each) for each in same))
         what = f"got {got!r}, expected {expected}"
         if kind in UNKNOWN:
-            what = f"unknown parameter: {self._advice(place)}"
+            what = f"unknown parameter: {self._advice(key_path)}"
         elif kind in MISSING:
             what = "missing: give it a value, or null where the preset has one"
-        return f"{self._file(place)}{'.'.join(place)}: {what}"
+        return f"{self._file(key_path)}{'.'.join(key_path)}: {what}"
 
-    def _file(self, place: Sequence[str]) -> str:
+    def _file(self, key_path: Sequence[str]) -> str:
         """Return the beginning of a message: the file that a parameter is from."""
-        if len(place) == 1 and place[0] in self.given:
+        if len(key_path) == 1 and key_path[0] in self.params:
             return self.of_params
-        given, preset = (_value(content, place[:2]) for content in (self.given, self.preset))
-        return self.of_preset if given is None and preset is not None else self.of_params
+        in_params, in_preset = (
+            _value(content, key_path[:2]) for content in (self.params, self.preset)
+        )
+        return self.of_preset if in_params is None and in_preset is not None else self.of_params
 
-    def _advice(self, place: Sequence[str]) -> str:
+    def _advice(self, key_path: Sequence[str]) -> str:
         """Return what to do about an unknown parameter: the nearest known one, if there is one."""
         blocks = _names(self.settings)
-        *block, name = place
+        *block, name = key_path
         known = blocks.get(block[0], ()) if block else tuple(blocks)
         near = get_close_matches(name, known, 1)
         elsewhere = [f"{other}.{name}" for other, names in blocks.items() if name in names]
@@ -118,7 +120,7 @@ def _expected(fault: Mapping[str, Any]) -> str:
     return str(fault["msg"]).removeprefix("Input should be ").partition(", unable to parse")[0]
 
 
-def _place(fault: Mapping[str, Any]) -> list[str]:
+def _key_path(fault: Mapping[str, Any]) -> list[str]:
     """Return the names of the block and the parameter, without the types that were tried."""
     parts = [str(part) for part in fault["loc"]]
     named = {0, len(parts) - 1} if fault["type"] in UNKNOWN else {0}  # by the user, never a type
@@ -126,7 +128,7 @@ def _place(fault: Mapping[str, Any]) -> list[str]:
 
 
 def _is_type(part: str) -> bool:
-    """Return whether a part of a fault's place is a type that pydantic has tried."""
+    """Return whether a part of a fault's key_path is a type that pydantic has tried."""
     return part in TRIED or part.startswith("literal[")
 
 
@@ -140,8 +142,8 @@ def _names(settings: Any) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _value(content: Any, place: Sequence[str]) -> Any:
+def _value(content: Any, key_path: Sequence[str]) -> Any:
     """Return the value of a parameter; None if there is none."""
-    for name in place:
+    for name in key_path:
         content = content.get(name) if isinstance(content, Mapping) else None
     return content

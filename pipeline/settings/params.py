@@ -108,38 +108,41 @@ def reading_settings(scans: ScanSettings) -> dict[str, Any]:
 
 
 def load_settings(
-    params: Path = Path("params.yaml"), presets: Path = Path("presets.yaml")
+    params_file: Path = Path("params.yaml"), presets_file: Path = Path("presets.yaml")
 ) -> Settings:
-    """Read `params`, fill its nulls from the preset that it names, and validate all parameters.
+    """Read the parameters, fill their nulls from the preset that they name, and validate all.
 
     Raises:
         InputError: a file is missing or not YAML, or a parameter is unknown, missing or wrong;
             the message names the file and the parameter.
     """
-    return make_settings(read_blocks(params), read_blocks(presets), params, presets)
+    params, presets = read_blocks(params_file), read_blocks(presets_file)
+    return make_settings(params, presets, params_file, presets_file)
 
 
 def make_settings(
-    given: Mapping[str, Any], available: Mapping[str, Any], params: Path, presets: Path
+    params: Mapping[str, Any], presets: Mapping[str, Any], params_file: Path, presets_file: Path
 ) -> Settings:
     """Make settings of the content of both files, whose paths are for messages.
 
     Raises:
         InputError: as in `load_settings`.
     """
-    name = given.get("preset")
-    if not isinstance(name, str) or name not in available:
-        raise InputError(f"{params}: preset: got {name!r}, expected one of {sorted(available)}")
-    preset = available[name] if isinstance(available[name], dict) else {}
-    if not all(isinstance(block, dict) for block in (available[name], *preset.values())):
-        raise InputError(f"{presets}: {name}: expected blocks of parameters, got {available[name]}")
-    filled: dict[str, Any] = {**preset, **given}
-    for block in preset.keys() & given.keys():
-        if isinstance(given[block], dict):
-            filled[block] = _fill(given[block], preset[block])
+    name = params.get("preset")
+    if not isinstance(name, str) or name not in presets:
+        raise InputError(f"{params_file}: preset: got {name!r}, expected one of {sorted(presets)}")
+    preset = presets[name] if isinstance(presets[name], dict) else {}
+    if not all(isinstance(block, dict) for block in (presets[name], *preset.values())):
+        raise InputError(
+            f"{presets_file}: {name}: expected blocks of parameters, got {presets[name]}"
+        )
+    filled: dict[str, Any] = {**preset, **params}
+    for block in preset.keys() & params.keys():
+        if isinstance(params[block], dict):
+            filled[block] = _fill(params[block], preset[block])
     if isinstance(filled.get("scans"), dict):
         filled["scans"] = _completed_scans(filled["scans"])
-    faults = FaultFinder(Settings, given, preset, f"{params}: ", f"{presets}: {name}.")
+    faults = FaultFinder(Settings, params, preset, f"{params_file}: ", f"{presets_file}: {name}.")
     faults.refuse_booleans(filled)
     try:
         return _settings_type().validate_python(filled)

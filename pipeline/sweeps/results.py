@@ -15,11 +15,8 @@ from pipeline.models.interface import method_of
 from pipeline.settings.blocks import FROM_METHOD, TrainBlock
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.search_space import LOSS_NAMES, Values, settings_of_trial
-from pipeline.tracking.runs import trial_run_name
-from pipeline.tracking.tracked_run import TrackedRun
 
 BEST = "best.json"
-BEST_OBJECTIVE = "best_objective"  # in MLflow: of a trial's best epoch, by which trials are ranked
 TRIALS = "trials.csv"
 CURVES = "curves.csv"
 COLUMNS = (
@@ -238,20 +235,3 @@ def _parse(row: dict[str, str], curve: Sequence[Mapping[str, float]]) -> TrialRe
 
 def _number(text: str) -> int | float:
     return int(text) if text.isdigit() else float(text)
-
-
-def log_objectives(sweep_run: TrackedRun, result: SweepResult) -> None:
-    """Log each trial's best objective to the trial's run."""
-    runs = sweep_run.children({})
-    for trial in result.trials:
-        if run := runs.get(trial_run_name(trial.trial)):
-            run.log_metrics({BEST_OBJECTIVE: trial.objective})
-
-
-def log_trial(sweep_run: TrackedRun, trial: TrialResult) -> None:
-    """Log the missing parts of a trial to the trial's run, which is nested in the sweep's run."""
-    run = sweep_run.child(trial_run_name(trial.trial), trial.settings)
-    run.log_missing_history(trial.curve)
-    run.log_metrics({BEST_OBJECTIVE: trial.objective})
-    run.set_tags({"state": trial.state, "reason": trial.reason})
-    run.finish("FAILED" if trial.state == "failed" else "FINISHED")

@@ -38,7 +38,8 @@ from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import MUTABLE, TuneSettings
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.search_space import Choices, Range, Space
-from pipeline.sweeps.results import SweepResult, log_objectives
+from pipeline.sweeps.log_trials import log_objectives
+from pipeline.sweeps.results import SweepResult
 from pipeline.sweeps.snapshots import (
     Rungs,
     SealSnapshot,

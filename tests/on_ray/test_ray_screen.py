@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from pipeline.screening.folder_screener import FolderScreener, ScreeningOptions
 from pipeline.screening.on_ray import screen_on_ray
 from pipeline.screening.records import Records, ScreenedFile
-from pipeline.screening.screen import FolderScreener, Options
 from tests.on_ray.conftest import ON_RAY
 from tests.tiny import make_sixray
 from tests.tiny_model import make_model
@@ -21,7 +21,7 @@ def test_a_worker_that_cannot_write_raises_as_one_process_does(
     session: None, tmp_path: Path
 ) -> None:
     scans, out = make_sixray(tmp_path / "in", normal=2, threat=0), tmp_path / "out"
-    options = Options(0.3, None, partial(screen_on_ray, workers=2))
+    options = ScreeningOptions(0.3, None, partial(screen_on_ray, workers=2))
     screener = FolderScreener(scans, make_model(), {}, out, options)
     (out / "heat").write_text("not a folder")
     with pytest.raises(OSError, match="heat") as error:
@@ -38,12 +38,12 @@ def test_workers_find_the_same(
     source = MasksSource(Path("in"), SIXRAY, stretched=True)
     model = make_model()
 
-    def screened(out: str, options: Options) -> dict[str, ScreenedFile]:
+    def screened(out: str, options: ScreeningOptions) -> dict[str, ScreenedFile]:
         FolderScreener(Path("in"), model, {}, Path(out), options).screen()
         return {file.file: replace(file, seconds=0) for file in Records(Path(out))}
 
-    here = screened("here", Options(0.3, source))
-    there = screened("there", Options(0.3, source, partial(screen_on_ray, workers=2)))
+    here = screened("here", ScreeningOptions(0.3, source))
+    there = screened("there", ScreeningOptions(0.3, source, partial(screen_on_ray, workers=2)))
     assert there.keys() == here.keys()
     assert len(there) == 13
     assert there["normal/broken.png"] == here["normal/broken.png"]

@@ -61,7 +61,7 @@ def test_killed_and_resumed_at_an_address_equals_undisturbed_in_a_folder(
     assert [(m["epoch"], m["workers"]) for m in found["history"]] == [(n, 2) for n in (1, 2, 3, 4)]
     # The epochs that it had were not run again: they took what they had taken, to the nanosecond.
     assert found["history"][: kept["epoch"]] == kept["history"]
-    assert f"{cut_short}: incomplete or foreign checkpoint file" in "".join(capsys.readouterr())
+    assert f"{cut_short}: incomplete or foreign file of tensors" in "".join(capsys.readouterr())
     assert not any(name.endswith(".tmp") for name in names(s3, "bucket"))
 
 

@@ -13,6 +13,8 @@ from pipeline.models.trained_model import HEAD_LABELS, TrainedModel
 from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanSource, SetFiles
+from pipeline.screening.file_screener import PAGE_PARTS, FileScreener, pictures_of
+from pipeline.screening.image_screener import SHOWN_WINDOWS
 from pipeline.screening.new_scans import (
     NewScan,
     NewScans,
@@ -23,8 +25,6 @@ from pipeline.screening.new_scans import (
 )
 from pipeline.screening.records import Records, ScreenedFile, begin, hits_text, write_bags
 from pipeline.screening.regions import coco
-from pipeline.screening.scan_screener import PAGE_PARTS, ScanScreener, pictures_of
-from pipeline.screening.screener import SHOWN_WINDOWS
 
 REGIONS = "regions.json"
 PAGE = "report.html"
@@ -54,7 +54,7 @@ class Screening:
 
 
 @dataclass(frozen=True)
-class Options:
+class ScreeningOptions:
     """Options of a screening.
 
     Attributes:
@@ -78,16 +78,16 @@ class FolderScreener:
 
     def __init__(
         self,
-        given: Path,
+        path: Path,
         model: TrainedModel,
         about: Mapping[str, str],
         out: Path,
-        options: Options,
+        options: ScreeningOptions,
     ) -> None:
         """Create `out`, or resume the screening in it.
 
         Args:
-            given: an image, or a folder.
+            path: an image, or a folder of scans.
             model: the trained model.
             about: of `about_of`, so that results of two models are never mixed.
             out: the folder of the results: bags.csv, heat maps, regions.json, report.html.
@@ -97,21 +97,21 @@ class FolderScreener:
             InputError: there is no such file or folder; `out` holds other results or files, or is
                 below the folder of scans.
         """
-        if not given.exists():
+        if not path.exists():
             raise InputError(
-                f"{given}: no such file or folder: give an image, or a folder of images"
+                f"{path}: no such file or folder: give an image, or a folder of images"
             )
-        if given.is_dir() and out.resolve().is_relative_to(given.resolve()):
+        if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
             raise InputError(
                 f"{out}: inside of the folder of scans, where its pictures would be screened: "
                 "choose a folder for the results that is not below it"
             )
-        self.given, self.model, self.out, self.options = given, model, out, options
-        self.root = given.parent if given.is_file() else given
+        self.path, self.model, self.out, self.options = path, model, out, options
+        self.root = path.parent if path.is_file() else path
         begin(out, about)
         remove_unfinished(out)
         self.records = Records(out)
-        self._here: ScanScreener | None = None
+        self._here: FileScreener | None = None
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
 
     def screen(self, listed: NewScans | None = None) -> Screening:
@@ -131,10 +131,10 @@ class FolderScreener:
             for file in self._each(jobs):
                 self.records.add(file)
                 shown.update()
-        found = [file for file in self.records if file.file in names]
-        whole = (file for file in found if not file.reason)
-        files = sorted(whole, key=lambda file: (file.p_value, -file.score, file.file))
-        refused = sorted((file for file in found if file.reason), key=lambda file: file.file)
+        records = [file for file in self.records if file.file in names]
+        screened = (file for file in records if not file.reason)
+        files = sorted(screened, key=lambda file: (file.p_value, -file.score, file.file))
+        refused = sorted((file for file in records if file.reason), key=lambda file: file.file)
         skipped = [ScreenedFile(self._name(bad), "", reason=bad.reason) for bad in listed.bad]
         self._write(files, [*skipped, *refused])
         bad = [BadInput(str(self.root / file.file), file.reason) for file in refused]
@@ -142,8 +142,8 @@ class FolderScreener:
 
     def _listed(self) -> NewScans:
         if self.options.source:
-            return with_annotations(self.given, self.options.source, self.options.reading)
-        return without_annotations(list_images(self.given))
+            return with_annotations(self.path, self.options.source, self.options.reading)
+        return without_annotations(list_images(self.path))
 
     def _jobs(self, scans: Sequence[NewScan]) -> list[ScanJob]:
         """Return the scans that are new or have changed, or whose pictures have gone."""
@@ -153,8 +153,8 @@ class FolderScreener:
         jobs = []
         for scan in scans:
             sha256 = self._digest(scan.path)
-            kept = all(map(Path.exists, pictures_of(self.out, scan.name)))
-            if not kept or (scan.name, sha256, scan.annotations) not in done:
+            has_pictures = all(map(Path.exists, pictures_of(self.out, scan.name)))
+            if not has_pictures or (scan.name, sha256, scan.annotations) not in done:
                 jobs.append((scan, sha256))
         return jobs
 
@@ -164,7 +164,7 @@ class FolderScreener:
             yield from parallel(self.model, source, self.out, jobs)
             return
         for scan, sha256 in jobs:
-            self._here = self._here or ScanScreener.of(self.model, source, self.out)
+            self._here = self._here or FileScreener.of(self.model, source, self.out)
             yield self._here.screen(scan, sha256)
 
     def _write(self, files: Sequence[ScreenedFile], skipped: Sequence[ScreenedFile]) -> None:
@@ -203,23 +203,23 @@ class FolderScreener:
         return self._digests[path][1] if path in self._digests else ""
 
 
-def whole_files(listed: SetFiles, sizes: Mapping[Path, tuple[int, int]]) -> SetFiles:
+def finished_files(listed: SetFiles, sizes: Mapping[Path, tuple[int, int]]) -> SetFiles:
     """Keep the files whose size and time are still those of `sizes`: nothing writes to them."""
 
-    def is_whole(path: Path) -> bool:
+    def is_finished(path: Path) -> bool:
         return sizes.get(path) == size_and_time(path)
 
     return replace(
         listed,
-        images=tuple(filter(is_whole, listed.images)),
-        bad=tuple(bad for bad in listed.bad if is_whole(Path(bad.file))),
+        images=tuple(filter(is_finished, listed.images)),
+        bad=tuple(bad for bad in listed.bad if is_finished(Path(bad.file))),
     )
 
 
 def size_and_time(path: Path) -> tuple[int, int]:
     """Return a file's size and the time of its last change, (0, 0) if it has gone."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return 0, 0
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns

@@ -14,10 +14,10 @@ from pipeline.pages.pictures import encoded, heat_levels, outlined, page_picture
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.display import displayable
 from pipeline.scans.scan import Mask, ScanSource
+from pipeline.screening.image_screener import ImageScreener, Look
 from pipeline.screening.new_scans import NewScan
 from pipeline.screening.records import ScreenedFile
 from pipeline.screening.regions import regions_over
-from pipeline.screening.screener import Look, Screener
 
 HEAT = "heat"  # the folder of heat maps
 PAGE_PARTS = "page"  # the folder of the page's pictures, which are small
@@ -25,7 +25,7 @@ MAX_NAME_BYTES = 220  # bytes of a file's name: its pictures' names are longer, 
 
 
 @dataclass(frozen=True)
-class ScanScreener:
+class FileScreener:
     """Screens scans one by one, in this process or in one of Ray's.
 
     Attributes:
@@ -35,16 +35,16 @@ class ScanScreener:
         out: the folder of the results.
     """
 
-    screener: Screener
+    screener: ImageScreener
     threshold: float
     source: ScanSource | None
     out: Path
 
     @classmethod
-    def of(cls, model: TrainedModel, source: ScanSource | None, out: Path) -> "ScanScreener":
+    def of(cls, model: TrainedModel, source: ScanSource | None, out: Path) -> "FileScreener":
         """Build the networks of a model."""
         threshold = float(-np.log10(model.calibration.false_alarm_rate))
-        return cls(Screener.of(model), threshold, source, out)
+        return cls(ImageScreener.of(model), threshold, source, out)
 
     def screen(self, new: NewScan, sha256: str) -> ScreenedFile:
         """Screen a scan and write its pictures; a file that cannot be used has a reason.
@@ -57,12 +57,12 @@ class ScanScreener:
         try:
             _require_short_name(new.path)
             scan = new.read(self.source)
-            found = self.screener.screen(scan.image)
+            screened = self.screener.screen(scan.image)
         except InputError as error:
             reason, seconds = as_bad(new.path, error).reason, time.perf_counter() - started
             return ScreenedFile(new.name, sha256, seconds=seconds, reason=reason)
         threats = scan.threats() if new.entry else None
-        shown, levels = displayable(scan.image), heat_levels(found.evidence)
+        shown, levels = displayable(scan.image), heat_levels(screened.evidence)
         if threats is not None:
             shown = outlined(shown, threats)
         files = encoded(under_heat(shown, levels), ".png"), *page_pictures(shown, levels)
@@ -73,15 +73,15 @@ class ScanScreener:
             sha256,
             scan.image.shape[1],
             scan.image.shape[0],
-            found.p_value,
-            found.windows,
-            found.looks,
-            tuple(regions_over(found.evidence, self.threshold)),
+            screened.p_value,
+            screened.windows,
+            screened.looks,
+            tuple(regions_over(screened.evidence, self.threshold)),
             time.perf_counter() - started,
-            score=found.score,
+            score=screened.score,
             annotations=new.annotations,
             classes=new.entry.classes if new.entry else None,
-            on_threat=tuple(_is_on(look, threats) for look in found.looks),
+            on_threat=tuple(_is_on(look, threats) for look in screened.looks),
         )
 
 

@@ -42,7 +42,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class ScreenedScan:
+class ScreenedImage:
     """The result of screening one scan.
 
     Attributes:
@@ -62,7 +62,7 @@ class ScreenedScan:
 
 
 @dataclass(frozen=True)
-class Screener:
+class ImageScreener:
     """A model, ready to score scans.
 
     Attributes:
@@ -78,11 +78,11 @@ class Screener:
     tails: Tails
 
     @classmethod
-    def of(cls, model: TrainedModel) -> "Screener":
+    def of(cls, model: TrainedModel) -> "ImageScreener":
         """Build the networks of a model."""
         return cls(model.detector(), model.shape.channels, model.rule, model.tails)
 
-    def screen(self, image: Image) -> ScreenedScan:
+    def screen(self, image: Image) -> ScreenedImage:
         """Score a scan (H, W, C) uint8.
 
         Raises:
@@ -108,7 +108,7 @@ class Screener:
         else:
             evidence = evidence_map(image, p_values, origins, rule.size)
         score = bag_score(p_values)
-        return ScreenedScan(
+        return ScreenedImage(
             p_value=float(self.tails.bags.p_values(np.array([score]))[0]),
             score=score,
             windows=len(origins),
