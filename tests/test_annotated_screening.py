@@ -53,9 +53,8 @@ def masks(folder: Path) -> ScanSource:
 
 def screened(folder: Path, model: TrainedModel, source: ScanSource) -> Screening:
     out = folder.parent / "out"
-    return FolderScreener(
-        folder, model, {"model": "m"}, out, ScreeningOptions(RATE, source)
-    ).screen()
+    options = ScreeningOptions(RATE, source)
+    return FolderScreener(folder, model, {"model": "m"}, out, options).screen()
 
 
 def test_windows_to_look_at_are_compared_with_the_annotated_threats(

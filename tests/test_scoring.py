@@ -95,9 +95,21 @@ def test_the_threshold_is_passed_by_the_stated_share_of_normals() -> None:
     assert np.mean(anomaly > calibration.threshold) == pytest.approx(0.05, abs=0.001)
 
 
-@pytest.mark.parametrize("scores", [[1.0, 1.0], [1.0, np.nan], [0.0, np.inf]])
-def test_scores_that_nothing_can_be_scaled_by_are_refused(scores: list[float]) -> None:
-    with pytest.raises(InputError, match="expected a finite range"):
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (
+            [1.0, 1.0],
+            r"all validation scores are 1\.0, expected different ones: add validation scans",
+        ),
+        ([1.0, np.nan], r"expected finite scores: lower model\.learning_rate"),
+        ([0.0, np.inf], r"run from 0\.0 to inf, expected finite scores"),
+    ],
+)
+def test_scores_that_nothing_can_be_scaled_by_are_refused(
+    scores: list[float], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
         calibrate(np.array(scores), 0.05)
 
 

@@ -10,7 +10,7 @@ from pipeline.common.p_values import RightTail
 from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.models.detector import Detector
 from pipeline.patches.windows import window_origins, window_pixels
-from pipeline.screening import screener as screening
+from pipeline.screening import image_screener as screening
 from pipeline.screening.file_screener import FileScreener
 from pipeline.screening.image_screener import ImageScreener
 from pipeline.screening.new_scans import NewScan
@@ -107,9 +107,8 @@ def test_every_method_screens_a_scan_of_air_alone(name: MethodName) -> None:
     scorer = method_named(name).scorer(networks, settings_of(name))
     scorer.fit([some_batch()])
     detector = Detector(scorer)
-    found = ImageScreener(detector, 3, RULE, TAILS).screen(
-        np.full((32, 32, 3), 255, dtype=np.uint8)
-    )
+    white = np.full((32, 32, 3), 255, dtype=np.uint8)
+    found = ImageScreener(detector, 3, RULE, TAILS).screen(white)
     assert (found.windows, found.looks, found.p_value) == (0, (), 1.0)
 
 

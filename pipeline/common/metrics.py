@@ -172,13 +172,6 @@ def resampled_aucs(
     return np.array([_weighted_auc(drawn[scan], abnormal, starts) for drawn in draws])
 
 
-def rows_by_scan(scan_ids: NDArray[np.str_]) -> dict[str, NDArray[np.intp]]:
-    """Return the rows of each scan in (N,) scan ids, ascending; the scans are sorted by id."""
-    order = np.argsort(scan_ids, kind="stable")
-    names, starts = np.unique(scan_ids[order], return_index=True)
-    return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True)) if len(names) else {}
-
-
 def interval(values: Scores) -> tuple[float, float]:
     """Return the 2.5th and 97.5th percentile of resampled values; NaN values are left out."""
     low, high = np.nanpercentile(values, [2.5, 97.5])

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common.metrics import rows_by_scan
 from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import WindowScores
-from pipeline.models.bag_scores import Tails
+from pipeline.models.bag_scores import Tails, rows_by_scan
 from pipeline.patches.windows import (
     GRAZING,
     foreground_origins,

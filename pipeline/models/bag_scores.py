@@ -12,11 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.common.metrics import rows_by_scan
 from pipeline.common.names import PValues, Scores
 from pipeline.common.p_values import RightTail
 
 TOP = 5  # number of windows that a bag's score averages
+
+
+def rows_by_scan(scan_ids: NDArray[np.str_]) -> dict[str, NDArray[np.intp]]:
+    """Return the rows of each scan in (N,) scan ids, ascending; the scans are sorted by id."""
+    order = np.argsort(scan_ids, kind="stable")
+    names, starts = np.unique(scan_ids[order], return_index=True)
+    return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True)) if len(names) else {}
 
 
 def bag_score(p_values: PValues) -> float:

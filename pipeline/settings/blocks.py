@@ -11,7 +11,13 @@ from pydantic import Strict
 
 from pipeline.common.errors import require
 from pipeline.common.names import FALSE_ALARM_RATE
-from pipeline.settings.checks import STRICT, require_colour, require_place, require_seed
+from pipeline.settings.checks import (
+    STRICT,
+    require_colour,
+    require_place,
+    require_rate,
+    require_seed,
+)
 from pipeline.settings.model import LAMBDAS
 from pipeline.settings.resources import WorkerRange, WorkerResources
 from pipeline.settings.scans import (

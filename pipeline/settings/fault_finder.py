@@ -40,8 +40,8 @@ class FaultFinder:
         """
         if isinstance(content, bool):
             raise InputError(
-                f"{self._file(key_path)}{'.'.join(key_path)}: got {content}, expected a number or a "
-                "word: quote it if it is a name"
+                f"{self._file(key_path)}{'.'.join(key_path)}: got {content}, expected a number or "
+                "a word: quote it if it is a name"
             )
         if isinstance(content, Mapping):
             for key, value in content.items():
@@ -97,10 +97,9 @@ class FaultFinder:
         """Return the beginning of a message: the file that a parameter is from."""
         if len(key_path) == 1 and key_path[0] in self.params:
             return self.of_params
-        in_params, in_preset = (
-            _value(content, key_path[:2]) for content in (self.params, self.preset)
-        )
-        return self.of_preset if in_params is None and in_preset is not None else self.of_params
+        value = _value(self.params, key_path[:2])
+        from_preset = value is None and _value(self.preset, key_path[:2]) is not None
+        return self.of_preset if from_preset else self.of_params
 
     def _advice(self, key_path: Sequence[str]) -> str:
         """Return what to do about an unknown parameter: the nearest known one, if there is one."""
