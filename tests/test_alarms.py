@@ -64,7 +64,7 @@ def test_the_metrics_are_plain_json() -> None:
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found == {
         "scaled": 0.5,
-        "false_alarm_rate_asked": 0.05,
+        "target_false_alarm_rate": 0.05,
         "false_alarm_rate": pytest.approx(4 / 7),
         "false_alarm_interval": {"low": None, "high": None},
         "detection_rate": {
@@ -80,8 +80,9 @@ def test_the_text_for_people() -> None:
         "                kitchen_knife                       overall",
         "over the threshold    0.571 (4 scans: no interval)  0.333 (2 scans: no interval)"
         "  0.000 (1 scan: no interval)  0.250 (2 scans: no interval)",
-        "asked: 0.05 of normal windows (train.false_alarm_rate); threshold 0.500, set on 8 "
-        "validation scans; a window over it: 2 of 3 normal scans, 2 of 2 with a threat",
+        "target false-alarm rate: 0.05 of normal windows (train.false_alarm_rate); threshold "
+        "0.500, set on 8 validation scans; scans with a window over it: 2 of 3 normal, 2 of 2 with "
+        "a threat",
     ]
 
 
@@ -92,7 +93,7 @@ def test_of_five_scans_the_false_alarms_have_an_interval() -> None:
     assert expected.low is not None
     interval = {"low": expected.low, "high": expected.high}
     assert found.metrics()["false_alarm_interval"] == interval
-    assert found.text().endswith("; a window over it: 2 of 5 normal scans")
+    assert found.text().endswith("; scans with a window over it: 2 of 5 normal")
 
 
 def test_the_intervals_are_of_as_many_samples_as_are_asked_for() -> None:
@@ -111,4 +112,4 @@ def test_without_windows_nothing_is_defined() -> None:
     found = alarms("", "", [])
     assert found.metrics()["false_alarm_rate"] is None
     assert found.metrics()["scans_with_alarm"] == {"normal": None, "with_threat": None}
-    assert found.text().startswith("asked: 0.05 of ")
+    assert found.text().startswith("target false-alarm rate: 0.05 of ")

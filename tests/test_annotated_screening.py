@@ -164,10 +164,10 @@ def test_hits_are_counted() -> None:
     assert hits_text(files, 0.3) == [
         "bags with a threat: 2 of 4 raise an alarm; the first window is on a threat in 1, one of "
         "the windows to look at in 2",
-        "bags without: 1 of 3 raise an alarm",
+        "bags without a threat: 1 of 3 raise an alarm",
     ]
     assert hits_text([bag(0.1, None)], 0.3) == []
-    assert hits_text(files[4:], 0.3) == ["bags without: 1 of 3 raise an alarm"]
+    assert hits_text(files[4:], 0.3) == ["bags without a threat: 1 of 3 raise an alarm"]
 
 
 def test_the_folder_is_read_in_the_format_of_the_set(scans: Path) -> None:

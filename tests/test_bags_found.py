@@ -253,7 +253,8 @@ def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads:
     assert re.split(r"  +", table[0]) == heads
     assert re.split(r"  +", table[1])[0] == "score"
     assert table[-1].endswith(
-        "; with validation bags: 2, the least is 0.334, so no bag raises an alarm: add normal scans"
+        "; with 2 validation bags the lowest possible rate is 0.334, so no bag raises an alarm: "
+        "add normal scans"
     )
 
 

@@ -54,8 +54,8 @@ def test_the_model_is_compared_with_the_best_score_without_a_network(
     aucs = {n: roc_auc_score(LABELS == "gun", values) for n, values in test.scores.items()}
     best = max(BASELINES, key=lambda name: aucs[name])
     assert not named or best == named
-    assert f"AUC {aucs[ANOMALY]:.3f} [" in found
-    assert f", {best}, which needs no network, {aucs[best]:.3f} [" in found
+    assert f"the model {aucs[ANOMALY]:.3f} [" in found
+    assert f"; {best} (no network) {aucs[best]:.3f} [" in found
     assert f"difference {aucs[ANOMALY] - aucs[best]:+.3f} [" in found
 
 
@@ -98,9 +98,9 @@ def test_bags_are_compared_with_the_best_score_without_a_network() -> None:
         for name in names
     }
     assert bag_findings(bags) == (
-        "By bag: AUC 0.500 [0.650 0.750], without the windows on threats 0.450 [0.650 0.750]; "
-        "metal_amount 0.700 [0.650 0.750]. The first window to look at is on the threat in "
-        "0.250 [0.100 0.400] of the bags with one.\n"
+        "AUC of bags: the model 0.500 [0.650 0.750], without the windows on threats 0.450 [0.650 "
+        "0.750]; metal_amount 0.700 [0.650 0.750]. In 0.250 [0.100 0.400] of the bags with a "
+        "threat, the first window to look at touches it.\n"
     )
     undefined = replace(bags[ANOMALY], auc=AucEstimate(None, None, None, 9, 0, 0))
     assert bag_findings({**bags, ANOMALY: undefined}) == ""

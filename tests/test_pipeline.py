@@ -418,14 +418,14 @@ def normal_scans(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> 
         (
             0.25,
             ["no abnormal scan: nothing to measure", "implant_auc 0.", "share of the windows  ",
-             "over the threshold  ", "asked: 0.05 of normal windows",
+             "over the threshold  ", "target false-alarm rate: 0.05 of normal windows",
              "next: look at results/evaluate/figures/unusual.png; "],
             {"histogram", "unusual", "exemplars", "scans"},
         ),
         (
             0,
             ["no window in the test split (scans.test_normal): nothing to measure",
-             "implant_auc 0.", "asked: 0.05 of normal windows"],
+             "implant_auc 0.", "target false-alarm rate: 0.05 of normal windows"],
             set(),
         ),
     ],

@@ -112,7 +112,7 @@ def test_metrics_and_tables_say_the_same(
         assert str(estimate) in text
     alarms = test_scores.scores[ANOMALY] > 0.5
     at = metrics["threshold"]
-    assert at["false_alarm_rate_asked"] == 0.05
+    assert at["target_false_alarm_rate"] == 0.05
     assert re.search(rf"\nover the threshold +{at['false_alarm_rate']:.3f} ", text)
     assert (at["scaled"], at["false_alarm_rate"]) == (0.5, alarms[test_scores.normal].mean())
     for name, rate in at["detection_rate"].items():

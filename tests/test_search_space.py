@@ -55,5 +55,5 @@ def test_a_weight_may_be_the_method_s_own(method: MethodName, weights: tuple[int
 
 
 def test_without_a_sweep_there_is_nothing_to_take() -> None:
-    with pytest.raises(InputError, match=r"train\.lambda_adv: it says sweep, but tune.trials is 0"):
+    with pytest.raises(InputError, match=r"train\.lambda_adv: got .sweep., but tune.trials is 0"):
         choose_settings(MODEL, block(), NO_SWEEP)

@@ -25,7 +25,7 @@ from pipeline.common.processes import is_alive
 
 SCRATCH = "skipscan-scratch-"  # the beginning of the names of scratch folders
 UNFINISHED = ".tmp"  # the end of the names of files that are being written
-MAX_YAML_BYTES = 2**16  # it takes a second to read
+MAX_YAML_BYTES = 2**16  # parsing this much YAML takes one second
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:

@@ -13,7 +13,7 @@ def parse_record(kind: TypeAdapter[T], content: bytes | str, place: str, redo: s
     """Return the record in JSON text.
 
     Args:
-        kind: of a dataclass, or of another type that pydantic knows.
+        kind: pydantic's adapter of the record's type.
         content: the JSON text.
         place: the file, for errors.
         redo: how to make the file again, for errors.

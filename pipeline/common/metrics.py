@@ -46,7 +46,7 @@ class RateEstimate:
     Attributes:
         rate: the share of windows or of scans; None if there is none.
         low, high: ends of the 95% interval; None for fewer than `MIN_SCANS` scans.
-        scans: number of scans that it is from; for a statistic of scans with threats, of these.
+        scans: number of scans in the estimate; of a statistic of threats, only scans with one.
     """
 
     rate: float | None

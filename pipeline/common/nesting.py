@@ -57,7 +57,7 @@ class _NodeCount:
     """Counts the nodes of YAML.
 
     Attributes:
-        nodes: their number so far, with the aliases written out.
+        nodes: number of nodes counted so far, with the aliases written out.
         above: anchor of each open collection, and the number of nodes before it.
     """
 

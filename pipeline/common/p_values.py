@@ -22,8 +22,8 @@ class RightTail:
     Attributes:
         count: n.
         scores: (K,) scores of normals, ascending and distinct.
-        reached: (K,) the most normals that can reach each score, n down to 1. It is their number
-            where no score was dropped between this one and the one before.
+        reached: (K,) an upper bound on the number of normals with each score or a higher one, n
+            down to 1; their exact number if no score was dropped between it and the one before.
     """
 
     count: int

@@ -91,10 +91,10 @@ class Alarms:
         normal, calibration = self.windows[NORMAL], self.validated.calibration
         return {
             "scaled": calibration.scaled_threshold,
-            "false_alarm_rate_asked": calibration.false_alarm_rate,
+            "target_false_alarm_rate": calibration.false_alarm_rate,
             "false_alarm_rate": normal.rate,
             "false_alarm_interval": {"low": normal.low, "high": normal.high},
-            "detection_rate": {n: found.rate for n, found in self.windows.items() if n != NORMAL},
+            "detection_rate": {n: rate.rate for n, rate in self.windows.items() if n != NORMAL},
             "scans_with_alarm": {
                 NORMAL: self.normal_scans.share,
                 "with_threat": self.threat_scans.share,
@@ -106,17 +106,17 @@ class Alarms:
 
         Classes without windows are left out.
         """
-        defined = {name: found for name, found in self.windows.items() if found.scans}
+        defined = {name: rate for name, rate in self.windows.items() if rate.scans}
         shares = ["over the threshold", *defined.values()]
         calibration, scans = self.validated.calibration, self.validated.scans
-        asked = (
-            f"asked: {calibration.false_alarm_rate:g} of normal windows (train.false_alarm_rate); "
-            f"threshold {calibration.scaled_threshold:.3f}, set on {scans} validation "
-            f"{'scan' if scans == 1 else 'scans'}"
+        line = (
+            f"target false-alarm rate: {calibration.false_alarm_rate:g} of normal windows "
+            f"(train.false_alarm_rate); threshold {calibration.scaled_threshold:.3f}, set on "
+            f"{scans} validation {'scan' if scans == 1 else 'scans'}"
         )
-        kinds = (("normal scans", self.normal_scans), ("with a threat", self.threat_scans))
-        found = [f"{kind.alarms} of {kind.scans} {name}" for name, kind in kinds if kind.scans]
-        if found:
-            asked += f"; a window over it: {', '.join(found)}"
+        kinds = (("normal", self.normal_scans), ("with a threat", self.threat_scans))
+        counts = [f"{kind.alarms} of {kind.scans} {name}" for name, kind in kinds if kind.scans]
+        if counts:
+            line += f"; scans with a window over it: {', '.join(counts)}"
         table = [text_table(["share of the windows", *defined], [shares])] if defined else []
-        return "\n".join([*table, asked])
+        return "\n".join([*table, line])

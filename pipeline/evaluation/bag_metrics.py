@@ -43,7 +43,7 @@ class BagMetrics:
             other windows. If it is not near 0.5, the score tells the bags apart by something else,
             such as the session of scanning.
         detection_rate: share of the bags with a threat that raise an alarm.
-        false_alarm_rate: share of the normal bags that do.
+        false_alarm_rate: share of the normal bags that raise an alarm.
         first_look: by k of `TOP_WINDOWS`, the share of the bags with a threat in which one of the k
             highest windows that do not overlap touches the threat.
         within: mean, over the bags with a threat, of the AUC of a bag's threat windows against its
@@ -98,15 +98,15 @@ class MeasuredBags:
         """
         if not self.metrics:
             return "no bag has several windows: nothing to measure"
-        every = self.metrics.values()
+        scores = self.metrics.values()
         columns = {
-            "AUC": [str(row.auc) for row in every],
-            "control": [str(row.control) for row in every],
-            "detected": [str(row.detection_rate) for row in every],
-            "false alarms": [str(row.false_alarm_rate) for row in every],
-            **{f"first {n}": [str(row.first_look[n]) for row in every] for n in TOP_WINDOWS},
-            "within": [str(row.within) for row in every],
-            "pixels": [str(row.pixels) for row in every],
+            "AUC": [str(row.auc) for row in scores],
+            "control": [str(row.control) for row in scores],
+            "detected": [str(row.detection_rate) for row in scores],
+            "false alarms": [str(row.false_alarm_rate) for row in scores],
+            **{f"first {n}": [str(row.first_look[n]) for row in scores] for n in TOP_WINDOWS},
+            "within": [str(row.within) for row in scores],
+            "pixels": [str(row.pixels) for row in scores],
         }
         shown = {head: cells for head, cells in columns.items() if set(cells) != {NOT_DEFINED}}
         rows: list[Sequence[object]] = []
@@ -115,11 +115,11 @@ class MeasuredBags:
                 rows.append([SECTIONS[name]])
             rows.append([name, *cells])
         rate, least = self.false_alarm_rate, least_rate(self.validation)
-        promise = f"asked: {rate:g} of normal bags (screen.false_alarm_rate)"
+        promise = f"target false-alarm rate: {rate:g} of normal bags (screen.false_alarm_rate)"
         if rate < least:
             promise += (
-                f"; with validation bags: {self.validation}, the least is {rounded_up(least)}, so "
-                "no bag raises an alarm: add normal scans"
+                f"; with {self.validation} validation bags the lowest possible rate is "
+                f"{rounded_up(least)}, so no bag raises an alarm: add normal scans"
             )
         control = "control: the AUC of the bags without the windows that touch a threat"
         lines = [text_table(["bags", *shown], rows), *[control] * ("control" in shown), promise]

@@ -26,9 +26,9 @@ def findings(table: AucTable, test: WindowScores, settings: EvaluateSettings) ->
         ((name, table[name][OVERALL]) for name in BASELINES if name in table),
         key=lambda row: row[1].auc or 0.0,
     )
-    said = f"By window: AUC {model}, {name}, which needs no network, {best}"
+    aucs = f"AUC of windows: the model {model}; {name} (no network) {best}"
     if model.low is None or best.auc is None:
-        return f"{said}: there are too few scans to say which is better.\n"
+        return f"{aucs}: there are too few scans to say which is better.\n"
     resampled, others = (
         resampled_aucs(
             test.scores[score], ~test.normal, test.scan_ids, settings.bootstrap, settings.seed
@@ -44,7 +44,7 @@ def findings(table: AucTable, test: WindowScores, settings: EvaluateSettings) ->
         else ("neither is shown to be better")
     )
     difference = model.auc - best.auc
-    return f"{said}: difference {difference:+.3f} [{low:+.3f} {high:+.3f}], {verdict}.\n"
+    return f"{aucs}: difference {difference:+.3f} [{low:+.3f} {high:+.3f}], {verdict}.\n"
 
 
 def bag_findings(bags: Mapping[str, BagMetrics]) -> str:
@@ -57,7 +57,7 @@ def bag_findings(bags: Mapping[str, BagMetrics]) -> str:
         key=lambda row: row[1].auc or 0.0,
     )
     return (
-        f"By bag: AUC {model.auc}, without the windows on threats {model.control}; {name} {best}. "
-        f"The first window to look at is on the threat in {model.first_look[1]} of the bags with "
-        "one.\n"
+        f"AUC of bags: the model {model.auc}, without the windows on threats {model.control}; "
+        f"{name} {best}. In {model.first_look[1]} of the bags with a threat, the first window to "
+        "look at touches it.\n"
     )

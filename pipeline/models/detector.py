@@ -1,4 +1,4 @@
-"""Anomaly scores of patches, from trained networks in evaluation mode, for every method.
+"""Anomaly scores of patches, for every method; networks are in evaluation mode.
 
 Equation numbers are Skip-GANomaly's (section III-D).
 """
@@ -50,7 +50,7 @@ class LabelledWindows:
 
 
 class Detector:
-    """Trained networks that score patches. Batch-norm uses its running statistics."""
+    """Scores patches by a trained or fitted method. Batch-norm uses its running statistics."""
 
     def __init__(self, scorer: Scorer, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")

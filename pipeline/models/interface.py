@@ -19,7 +19,7 @@ MAX_REFERENCE_NORMALS = 4096
 
 
 class Scorer(nn.Module, ABC):
-    """Trained networks that score patches x, (N, C, S, S) in [-1, 1].
+    """Scores patches x, (N, C, S, S) in [-1, 1], by trained networks or by fitted features.
 
     Attributes:
         weights: the weight of each term in the anomaly score, by the term's name.

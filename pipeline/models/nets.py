@@ -140,7 +140,8 @@ def seeded(seed: int) -> Iterator[None]:
 def initialise(module: nn.Module) -> None:
     """Initialise as DCGAN does: weights N(0, 0.02), batch-norm scales N(1, 0.02), biases 0.
 
-    Networks on the meta device have no values; to draw them there, torch imports its compiler.
+    Networks on the meta device are skipped: they have no values, and drawing there would import
+    torch's compiler.
     """
     if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
         return

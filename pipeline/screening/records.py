@@ -224,5 +224,5 @@ def hits_text(files: Sequence[ScreenedFile], false_alarm_rate: float) -> list[st
         )
     if normal:
         alarms = sum(file.raises_alarm(false_alarm_rate) for file in normal)
-        lines.append(f"bags without: {alarms} of {len(normal)} raise an alarm")
+        lines.append(f"bags without a threat: {alarms} of {len(normal)} raise an alarm")
     return lines

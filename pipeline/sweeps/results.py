@@ -155,10 +155,10 @@ class Best:
     """The content of best.json: the best trial's settings and objective.
 
     Attributes:
-        settings: those of the best trial; None where there was no sweep.
+        settings: settings of the best trial; None where there was no sweep.
         objective: the metric that was maximised.
         value: its highest value; None where there was no sweep.
-        trials: how many.
+        trials: number of trials.
         run_id: MLflow's id of the sweep's run; None where nothing was logged.
     """
 
@@ -197,18 +197,20 @@ def choose_settings(
     Raises:
         InputError: a setting is ``sweep``, but there was no sweep.
     """
-    given = {name: getattr(block, name) for name in LOSS_NAMES}
+    values = {name: getattr(block, name) for name in LOSS_NAMES}
     lambdas = method_of(model).lambdas
-    given |= {name: lambdas.get(name, 0.0) for name, value in given.items() if value == FROM_METHOD}
-    asking = block.from_sweep
-    if not asking:
-        return settings_of_trial(given, model)
+    for name, value in values.items():
+        if value == FROM_METHOD:
+            values[name] = lambdas.get(name, 0.0)
+    from_sweep = block.from_sweep
+    if not from_sweep:
+        return settings_of_trial(values, model)
     if best.settings is None:
         raise InputError(
-            f"params.yaml: train.{asking[0]}: it says sweep, but tune.trials is 0: "
+            f"params.yaml: train.{from_sweep[0]}: got 'sweep', but tune.trials is 0: "
             "give it a number, or tune.trials 1 or more"
         )
-    numbers = {name: value for name, value in given.items() if name not in asking}
+    numbers = {name: value for name, value in values.items() if name not in from_sweep}
     return settings_of_trial({**best.settings, **numbers}, model)
 
 

@@ -21,7 +21,7 @@ from pipeline.common import terminal
 from pipeline.common.files import file_digest, write_atomically
 from pipeline.common.lines import one_line
 
-TUNER = "tuner.pkl"  # a sweep that resumes writes its own before Ray reads it
+TUNER = "tuner.pkl"  # not sealed: a resumed sweep overwrites it before Ray reads it
 SUFFIXES = (".json", ".pkl")  # of all files from which Ray restores a sweep
 SEAL = ".seal"
 DATE_PARTS = 5  # of 2026-01-31_12-00-00, between hyphens

@@ -223,7 +223,7 @@ def _scheduler(settings: TuneSettings, space: Space) -> TrialScheduler:
         return PopulationBasedTraining(
             time_attr="epoch",
             perturbation_interval=1,
-            # Ray shifts a choice to its neighbour in a list, and would multiply one of a domain.
+            # Given a list, Ray moves to a neighbouring choice; a tune.choice it would multiply.
             hyperparam_mutations={
                 name: list(v.choices) if isinstance(v, Choices) else _domain(v, settings)
                 for name, v in mutable.items()

@@ -32,7 +32,7 @@ from pipeline.common.lines import masked
 EXPERIMENT = "skipscan"
 PROCESS_TAG = "skipscan.process"  # the process that opened the run last
 PARENT_TAG = "mlflow.parentRunId"
-KIND_TAG = "skipscan.kind"  # pipeline, sweep, trial or cell: the pages show the newest 100 runs
+KIND_TAG = "skipscan.kind"  # pipeline, sweep, trial or cell; MLflow's pages show 100 runs
 
 # How long a server that does not answer may delay the work. MLflow's default is 14 minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
