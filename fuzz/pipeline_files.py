@@ -14,7 +14,7 @@ from fuzz.target import Target
 from pipeline.models.bag_scores import Tails
 from pipeline.models.interface import method_of
 from pipeline.models.nets import NetShape
-from pipeline.models.tensor_files import CHECKPOINT, SEAL_BYTES, parse_checkpoint, save_checkpoint
+from pipeline.models.tensor_files import CHECKPOINT, DIGEST_BYTES, parse_checkpoint, save_checkpoint
 from pipeline.models.trained_model import Calibration, TrainedModel
 from pipeline.patches.manifest import MANIFEST, read_manifest
 from pipeline.patches.places import Places
@@ -76,7 +76,7 @@ def _read_model(content: bytes, folder: Path) -> None:
 
 def _with_digest(content: bytes) -> bytes:
     """Return a file of tensors with the right SHA-256 at its end."""
-    written = content[:-SEAL_BYTES]
+    written = content[:-DIGEST_BYTES]
     return written + hashlib.sha256(written).digest()
 
 

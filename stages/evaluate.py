@@ -51,11 +51,11 @@ def main() -> None:
     remove_unfinished(EVALUATED)
     settings, model = load_settings(), TrainedModel.load(TRAINED / MODEL)
     inputs = evaluation_inputs(settings, model)
-    every = every_score(model, inputs.detector)
-    test = score_store(inputs.store, every)
+    score_patches = every_score(model, inputs.detector)
+    test = score_store(inputs.store, score_patches)
     validation = PatchStore(PATCHES, VALIDATION)
-    tails = tails_of(score_store(validation, every))
-    bags = list(scored_bags(inputs, test, tails, every))
+    tails = tails_of(score_store(validation, score_patches))
+    bags = list(scored_bags(inputs, test, tails, score_patches))
     measured = measure_all(bags, tails, settings.screen.false_alarm_rate, settings.evaluate)
     criterion = model.provenance["criterion"]
     validated = ValidationSummary(model.calibration, criterion, validation.scans)
@@ -68,9 +68,9 @@ def main() -> None:
     write_page(settings, model, inputs, bags, tails[ANOMALY])
     write_atomically(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="", file=terminal.out())
-    found = findings(table, test, settings.evaluate) + bag_findings(measured.metrics)
+    sentences = findings(table, test, settings.evaluate) + bag_findings(measured.metrics)
     following = "" if settings.preset == "best" else "; dvc exp run -S preset=best"
-    print(f"{found}{NEXT}{following}", file=terminal.out())
+    print(f"{sentences}{NEXT}{following}", file=terminal.out())
     track()
 
 

@@ -168,14 +168,14 @@ def watch(screener: FolderScreener) -> None:
     while True:
         require(folder.is_dir(), "--watch", str(folder), "a folder")
         listed = list_files(folder)
-        whole = finished_files(listed, before)
-        paths = [*whole.images, *(Path(bad.file) for bad in whole.bad)]
+        finished = finished_files(listed, before)
+        paths = [*finished.images, *(Path(bad.file) for bad in finished.bad)]
         now = {path: before[path] for path in paths}
         if now != screened:
-            print_results(screener.screen(without_annotations(whole)), screener)
+            print_results(screener.screen(without_annotations(finished)), screener)
             screened = now
-        every = [*listed.images, *(Path(bad.file) for bad in listed.bad)]
-        before = {path: size_and_time(path) for path in every}
+        files = [*listed.images, *(Path(bad.file) for bad in listed.bad)]
+        before = {path: size_and_time(path) for path in files}
         time.sleep(WATCH_SECONDS)
 
 

@@ -23,13 +23,13 @@ def inputs_of(stage: str) -> dict[str, Any]:
     Raises:
         InputError: a file of parameters is not valid YAML.
     """
-    found: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
     with suppress(FileNotFoundError):
-        _add_inputs(found, read_yaml(Path("dvc.yaml"))["stages"][stage])
-    return found
+        _add_inputs(inputs, read_yaml(Path("dvc.yaml"))["stages"][stage])
+    return inputs
 
 
-def _add_inputs(found: dict[str, Any], listed: Mapping[str, Any]) -> None:
+def _add_inputs(inputs: dict[str, Any], listed: Mapping[str, Any]) -> None:
     params = read_yaml(Path("params.yaml"))
     for entry in listed["params"]:
         by_file = entry if isinstance(entry, dict) else {"params.yaml": [entry]}
@@ -37,12 +37,12 @@ def _add_inputs(found: dict[str, Any], listed: Mapping[str, Any]) -> None:
             content = read_yaml(Path(file))
             for name in names:
                 key = name.replace("${preset}", str(params.get("preset")))
-                found[f"{file}: {key}"] = _value(content, key)
+                inputs[f"{file}: {key}"] = _value(content, key)
     for name in listed["deps"]:
         path = Path(name)
         if path.parts[0] in CODE:
             files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-            found[name] = {str(file): file_digest(file) for file in files}
+            inputs[name] = {str(file): file_digest(file) for file in files}
 
 
 def require_unchanged(stage: str, before: Mapping[str, Any]) -> None:

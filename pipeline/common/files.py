@@ -46,16 +46,16 @@ def write_parts(path: Path, parts: Iterable[bytes], mode: int = 0o666) -> None:
         OSError: the disk is full, or cannot be written; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     try:
-        made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(made, "wb") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
             file.writelines(parts)
-        publish(beside, path)
+        publish(temporary, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:  # on a full disk, a half-written file would only take space
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -181,12 +181,12 @@ def read_json(path: Path) -> Any:
     """
     content = _read_file(path)
     try:
-        found = json.loads(content)
+        data = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     if is_deep_json(content):
         raise InputError(f"{path}: nested deeper than {MAX_DEPTH} levels: flatten it")
-    return found
+    return data
 
 
 def _read_file(path: Path, most: int | None = None) -> bytes:

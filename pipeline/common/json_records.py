@@ -9,13 +9,13 @@ from pipeline.common.errors import InputError
 T = TypeVar("T")
 
 
-def parse_record(kind: TypeAdapter[T], content: bytes | str, place: str, redo: str) -> T:
+def parse_record(kind: TypeAdapter[T], content: bytes | str, name: str, redo: str) -> T:
     """Return the record in JSON text.
 
     Args:
         kind: pydantic's adapter of the record's type.
         content: the JSON text.
-        place: the file, for errors.
+        name: the file, for errors.
         redo: how to make the file again, for errors.
 
     Raises:
@@ -24,7 +24,7 @@ def parse_record(kind: TypeAdapter[T], content: bytes | str, place: str, redo: s
     try:
         return kind.validate_json(content, strict=True)
     except ValidationError as error:
-        raise InputError(f"{place}: {_fault(error)}: {redo}") from None
+        raise InputError(f"{name}: {_fault(error)}: {redo}") from None
 
 
 def _fault(error: ValidationError) -> str:

@@ -50,9 +50,9 @@ def send_output_to(path: Path) -> None:
     with file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-            kept = os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8")
+            terminal = os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8")
             os.dup2(file.fileno(), stream.fileno())
-            _terminal.append(kept)
+            _terminal.append(terminal)
     _log.append(path)
 
 

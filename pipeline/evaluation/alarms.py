@@ -75,9 +75,9 @@ class Alarms:
             name: rate_by_scan(over[mask], test.scan_ids[mask], samples, seed)
             for name, mask in masks.items()
         }
-        every = set(test.scan_ids.tolist())
-        threats = set(test.scan_ids[~test.normal].tolist()) | every.intersection(with_threat)
-        normals = every - threats
+        scans = set(test.scan_ids.tolist())
+        threats = set(test.scan_ids[~test.normal].tolist()) | scans.intersection(with_threat)
+        normals = scans - threats
         alarmed = set(test.scan_ids[over].tolist())
         return cls(
             validated,

@@ -80,15 +80,15 @@ class MeasuredBags:
         """Return the block `bags` of details.json, by score; None where nothing is defined."""
         return {
             name: {
-                "auc": asdict(found.auc),
-                "control": asdict(found.control),
-                "detection_rate": asdict(found.detection_rate),
-                "false_alarm_rate": asdict(found.false_alarm_rate),
-                **{f"first_look_{n}": asdict(seen) for n, seen in found.first_look.items()},
-                "within": asdict(found.within),
-                "pixels": asdict(found.pixels),
+                "auc": asdict(measured.auc),
+                "control": asdict(measured.control),
+                "detection_rate": asdict(measured.detection_rate),
+                "false_alarm_rate": asdict(measured.false_alarm_rate),
+                **{f"first_look_{n}": asdict(seen) for n, seen in measured.first_look.items()},
+                "within": asdict(measured.within),
+                "pixels": asdict(measured.pixels),
             }
-            for name, found in self.metrics.items()
+            for name, measured in self.metrics.items()
         }
 
     def text(self) -> str:
@@ -186,8 +186,8 @@ def share_of_bags(flags: NDArray[np.bool_]) -> RateEstimate:
         return RateEstimate(None, None, None, 0)
     low = high = None
     if count >= MIN_SCANS:
-        found = binomtest(int(flags.sum()), count).proportion_ci(method="wilson")
-        low, high = float(found.low), float(found.high)
+        interval = binomtest(int(flags.sum()), count).proportion_ci(method="wilson")
+        low, high = float(interval.low), float(interval.high)
     return RateEstimate(float(flags.mean()), low, high, count)
 
 

@@ -77,19 +77,19 @@ def scored_bags(
         rule = inputs.rule
         origins = foreground_origins(scan.image, rule)
         stored = {tuple(inputs.store.origins[row].tolist()): row for row in rows.tolist()}
-        known = np.array([stored.get(tuple(origin), -1) for origin in origins.tolist()])
-        others = score(window_pixels(scan.image, origins[known < 0], rule))
+        stored_rows = np.array([stored.get(tuple(origin), -1) for origin in origins.tolist()])
+        others = score(window_pixels(scan.image, origins[stored_rows < 0], rule))
         scores = {}
         for name, values in test.scores.items():
-            scores[name] = values[known]
-            scores[name][known < 0] = others[name]
+            scores[name] = values[stored_rows]
+            scores[name][stored_rows < 0] = others[name]
         labels = np.array(label_windows(scan, origins, rule))
         threats = scan.threats()
         p_values = [tails[name].windows.p_values(values) for name, values in scores.items()]
         evidence = stitch(-np.log(np.stack(p_values, 1)), origins, rule.size, height, width)
         pixels = {
-            name: _pixel_counts(evidence[:, :, place], threats, tails[name].windows)
-            for place, name in enumerate(scores)
+            name: _pixel_counts(evidence[:, :, column], threats, tails[name].windows)
+            for column, name in enumerate(scores)
         }
         yield ScoredBag(
             row.scan_id,

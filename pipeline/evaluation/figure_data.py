@@ -59,8 +59,10 @@ def pick_unusual(inputs: EvaluationInputs, test: WindowScores, count: int) -> Ex
     """Pick the `count` patches with the highest scores, of which none overlap."""
     side = inputs.store.side
     _, scan = np.unique(test.scan_ids, return_inverse=True)
-    places = np.column_stack([scan * side, inputs.store.origins])  # windows of two scans are apart
-    rows = top_non_overlapping(test.scores[ANOMALY], places, side, count)
+    positions = np.column_stack(
+        [scan * side, inputs.store.origins]
+    )  # windows of two scans are apart
+    rows = top_non_overlapping(test.scores[ANOMALY], positions, side, count)
     names = [str(test.scan_ids[row]) for row in rows]
     return _exemplars(inputs, test, rows, names, f"{UNUSUAL}; threshold {inputs.threshold:.2f}")
 
@@ -91,11 +93,11 @@ def pick_scans(inputs: EvaluationInputs, test: WindowScores) -> list[ScoredScan]
         if row.scan_id in shares:
             kinds.setdefault(row.classes, []).append(row)
     most = sorted(kinds, key=lambda classes: (classes != (), -len(kinds[classes])))[:MAX_SCANS]
-    found = []
+    picked = []
     for classes in sorted(most):
         rows = sorted(kinds[classes], key=lambda row: shares[row.scan_id])
-        found.append(with_heat(rows[(len(rows) - 1) // 2], inputs))
-    return found
+        picked.append(with_heat(rows[(len(rows) - 1) // 2], inputs))
+    return picked
 
 
 def with_heat(row: CatalogueRow, inputs: EvaluationInputs) -> ScoredScan:
@@ -172,10 +174,10 @@ def _surroundings(
         edges = ((side, side), (side, side))
         image = np.pad(scan.image, (*edges, (0, 0)), constant_values=255)
         mask = np.pad(scan.threats(), edges)
-        for place in np.flatnonzero(scans == scan_id).tolist():
-            top, left = inputs.store.origins[rows[place]]
+        for number in np.flatnonzero(scans == scan_id).tolist():
+            top, left = inputs.store.origins[rows[number]]
             window = np.s_[top : top + 3 * side, left : left + 3 * side]
-            around[place], threats[place] = image[window], mask[window]
+            around[number], threats[number] = image[window], mask[window]
     return around, threats
 
 

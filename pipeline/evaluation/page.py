@@ -43,10 +43,10 @@ class BagPicture:
 
 def ranked(bags: Iterable[ScoredBag], tails: Tails) -> list[tuple[float, ScoredBag]]:
     """Return bags with their p-values by the model, the most suspicious first."""
-    found = [(bag_score(tails.windows.p_values(bag.scores[ANOMALY])), bag) for bag in bags]
-    found.sort(key=lambda pair: -pair[0])
-    p_values = tails.bags.p_values(np.array([score for score, _ in found]))
-    return [(p_value, bag) for p_value, (_, bag) in zip(p_values.tolist(), found, strict=True)]
+    scored = [(bag_score(tails.windows.p_values(bag.scores[ANOMALY])), bag) for bag in bags]
+    scored.sort(key=lambda pair: -pair[0])
+    p_values = tails.bags.p_values(np.array([score for score, _ in scored]))
+    return [(p_value, bag) for p_value, (_, bag) in zip(p_values.tolist(), scored, strict=True)]
 
 
 def picture_of(

@@ -102,8 +102,8 @@ def result_paragraphs(
     """
     model, scans, extract = origin["model"], origin["scans"], origin["extract"]
     rates = ", ".join(
-        f"{metrics[name]:.1%} {said}"
-        for name, said in (
+        f"{metrics[name]:.1%} {windows}"
+        for name, windows in (
             ("detection_rate", "of the windows with a threat"),
             ("false_alarm_rate", "of the normal windows"),
         )
@@ -157,8 +157,8 @@ def write_report(
     write_json(folder / METRICS, key_metrics(details))
     text = auc_text(table, test, heading)
     if reason := unmeasurable(test, classes):
-        known = f"implant_auc {validated.criterion:.3f} ({IMPLANT_AUC_MEANS})"
-        text = "\n".join([heading, reason, known])
+        criterion = f"implant_auc {validated.criterion:.3f} ({IMPLANT_AUC_MEANS})"
+        text = "\n".join([heading, reason, criterion])
     lines = [text, alarms.text()]
     if test.only_normal:
         lines += [NEXT.format(folder / FIGURES / UNUSUAL)]

@@ -70,10 +70,10 @@ class PatchScorer:
 
     def __call__(self, patches: Patches) -> dict[str, Scores]:
         """Return each score of patches (N, H, W, C), (N,), by its name."""
-        found, other = self.detector.score([patches]), self.without_networks
+        scores, other = self.detector.score([patches]), self.without_networks
         return {
-            ANOMALY: self.calibration.scale(found.anomaly),
-            **found.terms,
+            ANOMALY: self.calibration.scale(scores.anomaly),
+            **scores.terms,
             **({GRANULOMETRY: other.score([patches]).anomaly} if other else {}),
             PCA: self.components.residual(patches),
             **{name: score(patches) for name, score in TRIVIAL_SCORES.items()},
@@ -90,13 +90,13 @@ def detector_without_networks(normals: PatchSource) -> Detector:
     return fitted_detector(shape, {}, settings, [read_rows(normals, rows)])
 
 
-def score_store(store: PatchStore, every: PatchScorer) -> WindowScores:
+def score_store(store: PatchStore, score_patches: PatchScorer) -> WindowScores:
     """Score all patches of a store."""
     none = np.empty((0, store.side, store.side, store.channels), dtype=np.uint8)
-    parts = [every(none)]
+    parts = [score_patches(none)]
     with terminal.progress("scores", len(store), "window") as shown:
         for block in store.blocks():
-            parts.append(every(block))
+            parts.append(score_patches(block))
             shown.update(len(block))
     scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return WindowScores(store.labels, store.scan_ids, scores)

@@ -127,8 +127,8 @@ class _Col2im(torch.autograd.Function):
 def im2col(x: Tensor) -> Tensor:
     """Return the 4x4 kernel's inputs as rows: (N, C, H, W) to (N * H/2 * W/2, 16 C)."""
     padded = pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
-    places = padded.unfold(1, 4, 2).unfold(2, 4, 2)  # (N, H/2, W/2, C, 4, 4), a view
-    return places.permute(0, 1, 2, 4, 5, 3).reshape(-1, 16 * x.shape[1])
+    taps = padded.unfold(1, 4, 2).unfold(2, 4, 2)  # (N, H/2, W/2, C, 4, 4), a view
+    return taps.permute(0, 1, 2, 4, 5, 3).reshape(-1, 16 * x.shape[1])
 
 
 def col2im(rows: Tensor) -> Tensor:
@@ -140,8 +140,8 @@ def col2im(rows: Tensor) -> Tensor:
     for a in range(2):
         for b in range(2):
             padded[:, a : a + h, :, b : b + w] += taps[:, :, :, a, :, b].transpose(2, 3)
-    whole = padded.view(n, 2 * h + 2, 2 * w + 2, wide // 16)
-    return whole[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+    padded_maps = padded.view(n, 2 * h + 2, 2 * w + 2, wide // 16)
+    return padded_maps[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
 
 
 def _add(y: Tensor, bias: Tensor | None) -> Tensor:

@@ -220,16 +220,18 @@ class TrainedModel:
             for name, network in built.items()
             for key, value in network.state_dict().items()
         }
-        found = {
+        stored = {
             f"{name}.{key}": (value.shape, value.dtype)
             for name, network in self.networks.items()
             for key, value in network.items()
         }
         if wrong := sorted(
-            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+            name
+            for name in expected.keys() | stored.keys()
+            if expected.get(name) != stored.get(name)
         ):
             raise ValueError(
-                f"{wrong[0]}: {found.get(wrong[0])}, expected {expected.get(wrong[0])}"
+                f"{wrong[0]}: {stored.get(wrong[0])}, expected {expected.get(wrong[0])}"
             )
 
     def _require_whole_normals(self) -> None:
@@ -252,7 +254,7 @@ class TrainedModel:
             raise ValueError("model.head is 'labelled', but the head or the normals are missing")
         shape = (self.normals.shape[1] + 1,)
         if self.head.shape != shape or self.head.dtype != torch.float64:
-            found = tuple(self.head.shape), self.head.dtype
-            raise ValueError(f"head {found}, expected {(shape, torch.float64)}")
+            stored = tuple(self.head.shape), self.head.dtype
+            raise ValueError(f"head {stored}, expected {(shape, torch.float64)}")
         if not self.head.isfinite().all():
             raise ValueError("head with weights that are not finite")

@@ -66,8 +66,8 @@ class FileScreener:
         if threats is not None:
             shown = outlined(shown, threats)
         files = encoded(under_heat(shown, levels), ".png"), *page_pictures(shown, levels)
-        for place, content in zip(pictures_of(self.out, new.name), files, strict=True):
-            write_atomically(place, content)
+        for path, content in zip(pictures_of(self.out, new.name), files, strict=True):
+            write_atomically(path, content)
         return ScreenedFile(
             new.name,
             sha256,

@@ -98,8 +98,8 @@ def _left_alone(listing: Listing) -> dict[Path, str]:
     """Return the files that are neither scans, annotations nor bad, with the reason."""
     used = {entry.files[0] for entry in listing.entries} | listing.annotations
     used |= {Path(bad.file) for bad in listing.bad}
-    every = (*listing.files.images, *listing.files.others)
-    return {path: listing.ignored.get(path, "") for path in every if path not in used}
+    files = (*listing.files.images, *listing.files.others)
+    return {path: listing.ignored.get(path, "") for path in files if path not in used}
 
 
 def _counts(listed: SetFiles, others: Mapping[Path, str]) -> dict[str, int]:

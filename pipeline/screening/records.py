@@ -211,8 +211,8 @@ def write_bags(
 
 def hits_text(files: Sequence[ScreenedFile], false_alarm_rate: float) -> list[str]:
     """Return lines on the alarms and the windows to look at, by the annotations; [] without."""
-    known = [file for file in files if file.classes is not None]
-    threats, normal = [f for f in known if f.classes], [f for f in known if not f.classes]
+    annotated = [file for file in files if file.classes is not None]
+    threats, normal = [f for f in annotated if f.classes], [f for f in annotated if not f.classes]
     lines = []
     if threats:
         alarms = sum(file.raises_alarm(false_alarm_rate) for file in threats)

@@ -16,7 +16,7 @@ def regions_over(evidence: NDArray[np.float32], threshold: float) -> list[Suspic
     """Return the connected regions of (H, W) evidence over a threshold, the highest first."""
     over = (np.nan_to_num(evidence) > threshold).astype(np.uint8)
     outlines, _ = cv2.findContours(over, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    found = []
+    regions = []
     for outline in outlines:
         left, top, width, height = cv2.boundingRect(outline)
         inside = np.zeros((height, width), dtype=np.uint8)
@@ -27,8 +27,8 @@ def regions_over(evidence: NDArray[np.float32], threshold: float) -> list[Suspic
         # COCO's readers refuse polygons of less than three points.
         if len(points) >= 6:
             area = int(inside.sum())
-            found.append(SuspiciousRegion((left, top, width, height), points, area, highest))
-    return sorted(found, key=lambda region: -region.evidence)
+            regions.append(SuspiciousRegion((left, top, width, height), points, area, highest))
+    return sorted(regions, key=lambda region: -region.evidence)
 
 
 def coco(files: Iterable[ScreenedFile]) -> dict[str, Any]:

@@ -78,20 +78,20 @@ class FaultFinder:
         """
         kind, got, key_path = fault["type"], fault["input"], _key_path(fault)
         if kind == "value_error":  # our own, which starts with the parameter's name
-            said = str(fault["ctx"]["error"])
-            names = said.partition(":")[0].split(".")
-            return f"{self._file([*key_path, *names])}{'.'.join([*key_path, said])}"
+            message = str(fault["ctx"]["error"])
+            names = message.partition(":")[0].split(".")
+            return f"{self._file([*key_path, *names])}{'.'.join([*key_path, message])}"
         if kind == "invalid_key" or key_path[-1] == "[key]":
             block = key_path[: -2 if key_path[-1] == "[key]" else -1]
             where = f"{'.'.join(block)}: " if block else ""
             return f"{self.of_params}{where}got the key {got!r}, expected a word: quote it"
         expected = " or ".join(dict.fromkeys(_expected(each) for each in same))
-        what = f"got {got!r}, expected {expected}"
+        fault_text = f"got {got!r}, expected {expected}"
         if kind in UNKNOWN:
-            what = f"unknown parameter: {self._advice(key_path)}"
+            fault_text = f"unknown parameter: {self._advice(key_path)}"
         elif kind in MISSING:
-            what = "missing: give it a value, or null where the preset has one"
-        return f"{self._file(key_path)}{'.'.join(key_path)}: {what}"
+            fault_text = "missing: give it a value, or null where the preset has one"
+        return f"{self._file(key_path)}{'.'.join(key_path)}: {fault_text}"
 
     def _file(self, key_path: Sequence[str]) -> str:
         """Return the beginning of a message: the file that a parameter is from."""
@@ -108,8 +108,8 @@ class FaultFinder:
         known = blocks.get(block[0], ()) if block else tuple(blocks)
         near = get_close_matches(name, known, 1)
         elsewhere = [f"{other}.{name}" for other, names in blocks.items() if name in names]
-        found = [".".join([*block, near[0]])] if near else elsewhere
-        return f"did you mean {found[0]}?" if found else "remove it or correct its name"
+        candidates = [".".join([*block, near[0]])] if near else elsewhere
+        return f"did you mean {candidates[0]}?" if candidates else "remove it or correct its name"
 
 
 def _expected(fault: Mapping[str, Any]) -> str:

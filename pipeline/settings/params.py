@@ -73,13 +73,13 @@ class Settings:
 
     def _require_shared_batches(self) -> None:
         """Refuse a batch that the workers of `tune` or `train` cannot share."""
-        given, space = self.model.batch_size, self.tune.space.get("batch_size")
-        searched = [int(n) for n in space.choices] if isinstance(space, Choices) else [given]
+        batch_size, space = self.model.batch_size, self.tune.space.get("batch_size")
+        searched = [int(n) for n in space.choices] if isinstance(space, Choices) else [batch_size]
         for size in searched:
             require_divisible(size, self.tune.workers)
         workers = self.train.workers
         for count in workers.counts if isinstance(workers, WorkerRange) else [workers]:
-            for size in searched if self.train.from_sweep else [given]:
+            for size in searched if self.train.from_sweep else [batch_size]:
                 require_divisible(size, count)
 
     def _require_sweep(self) -> None:

@@ -48,8 +48,8 @@ def check_space(space: Space) -> None:
         InputError: a name is no setting, a setting of Equation 4 is missing, or a range is empty.
     """
     for name, values in space.items():
-        known = (*LOSS_NAMES, *NUMBERS)
-        require(name in known, "space", name, f"one of {', '.join(known)}")
+        names = (*LOSS_NAMES, *NUMBERS)
+        require(name in names, "space", name, f"one of {', '.join(names)}")
         if isinstance(values, Choices):
             wrong = [v for v in values.choices if name in WHOLE and not isinstance(v, int)]
             require(not wrong, f"space.{name}.choices", wrong, "whole numbers")

@@ -27,14 +27,14 @@ def draw_history(path: Path, trials: Sequence[TrialResult], objective: str) -> F
     ordered = _in_time(trials)
     figure, axes = new_figure(6.4, 4.2)
     counted = [
-        (place, trial.objective)
-        for place, trial in enumerate(ordered)
+        (number, trial.objective)
+        for number, trial in enumerate(ordered)
         if trial.objective is not None and trial.state != "failed"
     ]
-    places, objectives = zip(*counted, strict=True)
-    axes.scatter(places, objectives, color=BLUE, zorder=2, label="one trial")
+    numbers, objectives = zip(*counted, strict=True)
+    axes.scatter(numbers, objectives, color=BLUE, zorder=2, label="one trial")
     best = list(accumulate(objectives, max))
-    axes.step(places, best, where="post", color=GREY, zorder=1, label="best so far")
+    axes.step(numbers, best, where="post", color=GREY, zorder=1, label="best so far")
     _name_trials(axes.xaxis, ordered)
     axes.tick_params(axis="x", rotation=90)
     axes.set(xlabel=NAMED, ylabel=f"{objective}, of validation scans")
@@ -50,11 +50,13 @@ def draw_timeline(path: Path, trials: Sequence[TrialResult]) -> Figure:
     ordered = _in_time(trials)
     figure, axes = new_figure(6.4, min(0.9 + 0.28 * max(len(ordered), 5), 12))
     for state, colour in COLOURS.items():
-        own = [(place, t) for place, t in enumerate(ordered) if t.state == state]
-        if own:
-            places = [place for place, _ in own]
-            lengths = [t.ended - t.started for _, t in own]
-            axes.barh(places, lengths, left=[t.started for _, t in own], color=colour, label=state)
+        of_state = [(number, t) for number, t in enumerate(ordered) if t.state == state]
+        if of_state:
+            numbers = [number for number, _ in of_state]
+            lengths = [t.ended - t.started for _, t in of_state]
+            axes.barh(
+                numbers, lengths, left=[t.started for _, t in of_state], color=colour, label=state
+            )
     _name_trials(axes.yaxis, ordered)
     axes.invert_yaxis()
     axes.set(xlabel="seconds since the sweep's first trial began", ylabel="trial")
@@ -119,8 +121,8 @@ def draw_setting(axes: Axes, name: str, trials: Sequence[TrialResult]) -> None:
     for trial in trials:
         if trial.objective is not None:
             by_value[trial.settings[name]].append(trial.objective)
-    for place, objectives in enumerate(by_value.values()):
-        axes.scatter([place] * len(objectives), objectives, s=14, color=GREY)
+    for number, objectives in enumerate(by_value.values()):
+        axes.scatter([number] * len(objectives), objectives, s=14, color=GREY)
     axes.plot([fmean(objectives) for objectives in by_value.values()], marker="o", color=BLUE)
     axes.set_xticks(range(len(by_value)), [f"{value:g}" for value in by_value])
     axes.set_xlabel(name)

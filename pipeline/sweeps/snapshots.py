@@ -77,14 +77,14 @@ def rungs(scheduler: TrialScheduler) -> Rungs:
     """Return ASHA's state; an empty list for other schedulers."""
     if not isinstance(scheduler, ASHAScheduler):
         return []
-    found: Any = scheduler._brackets[0]._rungs
-    return list(found)
+    rungs: Any = scheduler._brackets[0]._rungs
+    return list(rungs)
 
 
-def set_rungs(scheduler: TrialScheduler, found: Rungs) -> None:
+def set_rungs(scheduler: TrialScheduler, rungs: Rungs) -> None:
     """Restore the state that `rungs` returned."""
     if isinstance(scheduler, ASHAScheduler):
-        scheduler._brackets[0]._rungs = [(epoch, dict(objectives)) for epoch, objectives in found]
+        scheduler._brackets[0]._rungs = [(epoch, dict(objectives)) for epoch, objectives in rungs]
 
 
 def sweep_name(key: str) -> str:
@@ -95,8 +95,8 @@ def sweep_name(key: str) -> str:
 def warn_of_another_project(storage: Storage, name: str) -> None:
     """Print a line if the sweep is not in `storage`, but the same sweep of another project is."""
     filesystem, folder = storage.open()
-    found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
-    same = [each for each in found if each.base_name.startswith(f"{name.rpartition('-')[0]}-")]
+    entries = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
+    same = [each for each in entries if each.base_name.startswith(f"{name.rpartition('-')[0]}-")]
     if same and name not in [each.base_name for each in same]:
         print(
             f"{one_line(same[0].path)}: a copy of the project with another key began this sweep; "
@@ -115,19 +115,19 @@ def resumable_rungs(sweep: Storage) -> Rungs | None:
     than the complete snapshot of an earlier driver.
     """
     filesystem, folder = sweep.open()
-    found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
-    files = {file.base_name: file for file in found}
-    seals = [_read_seal(filesystem, file) for file in found if file.base_name.endswith(SEAL)]
-    whole = [
+    entries = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
+    files = {file.base_name: file for file in entries}
+    seals = [_read_seal(filesystem, file) for file in entries if file.base_name.endswith(SEAL)]
+    complete = [
         each
         for each in seals
         if each and each["sweep"] == Path(folder).name and _is_whole(filesystem, files, each)
     ]
-    sealed = {name for each in whole for name in each["files"]}
+    sealed = {name for each in complete for name in each["files"]}
     for name in sorted(filter(_is_state, files)):
         if name not in sealed:
             _remove(filesystem, files[name])
-    newest = max(whole, key=lambda each: max(map(_driver, each["files"])), default=None)
+    newest = max(complete, key=lambda each: max(map(_driver, each["files"])), default=None)
     return newest["rungs"] if newest else None
 
 
@@ -156,10 +156,10 @@ def _read_seal(filesystem: FileSystem, file: FileInfo) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(_read(filesystem, file))
-        given = content.pop("hmac")
+        signature = content.pop("hmac")
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
         return None
-    return content if is_sealed(content, given) else None
+    return content if is_sealed(content, signature) else None
 
 
 def _is_whole(filesystem: FileSystem, files: dict[str, FileInfo], content: dict[str, Any]) -> bool:

@@ -104,8 +104,8 @@ def is_grid(result: SweepResult, space: Space) -> bool:
     searched = [space[name] for name in result.best]
     choices = [values.choices for values in searched if isinstance(values, Choices)]
     tried = {tuple(map(trial.settings.get, result.best)) for trial in result.trials}
-    whole = len(choices) == len(searched) and tried == set(product(*choices))
-    return whole and len(tried) > 1
+    complete = len(choices) == len(searched) and tried == set(product(*choices))
+    return complete and len(tried) > 1
 
 
 def as_study(result: SweepResult, space: Space) -> optuna.Study:

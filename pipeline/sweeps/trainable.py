@@ -76,8 +76,8 @@ def run_parallel_trial(config: dict[str, Any], job: SweepJob, sweep: Storage) ->
     the training resumes. So all epochs before are reported again.
     """
     settings, folder = job.tune, sweep.child(tune.get_context().get_trial_id())
-    done = newest_state(*folder.child("train").open(), job.key)
-    for metrics in done["history"] if done else []:
+    state = newest_state(*folder.child("train").open(), job.key)
+    for metrics in state["history"] if state else []:
         tune.report({**metrics, OBJECTIVE: metrics[job.objective]})
     training, reports = _training(config, job), [ReportToTune(job.objective)]
     fit(training, settings.workers, settings, folder, "train", reports)
@@ -134,5 +134,5 @@ def report_epoch(metrics: Metrics, state: State, job: SweepJob) -> None:
         save_checkpoint(folder, state, job.key)
         reported = {**metrics, OBJECTIVE: metrics[job.objective]}
         checkpoint = Checkpoint.from_directory(folder)
-        place = tune.get_context().get_storage().trial_fs_path
-        retry_writes(lambda: tune.report(reported, checkpoint=checkpoint), place)
+        storage = tune.get_context().get_storage().trial_fs_path
+        retry_writes(lambda: tune.report(reported, checkpoint=checkpoint), storage)

@@ -91,13 +91,13 @@ class ShowTrials(Callback):
         ended = sum(trial.status in ENDED for trial in trials)
         if self.shown is None:
             self.shown = terminal.progress("tune", self.total, "trial", done=ended)
-        found = [
+        objectives = [
             trial.metric_analysis[OBJECTIVE]["max"]
             for trial in trials
             if OBJECTIVE in trial.metric_analysis
         ]
-        if found:
-            self.shown.set_postfix_str(f"best {max(found):.3f}", refresh=False)
+        if objectives:
+            self.shown.set_postfix_str(f"best {max(objectives):.3f}", refresh=False)
         self.shown.update(ended - self.shown.n)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
@@ -130,7 +130,7 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
         return TrialResult(trial, settings, None, "failed", 0, 0.0, 0.0, 0.0, reason)
     # After a kill, epochs are reported again.
     curve = result.metrics_dataframe.drop_duplicates(["epoch", OBJECTIVE])
-    done = int(curve["epoch"].max())
+    epochs_done = int(curve["epoch"].max())
     names = ["epoch", *_curve_names(curve)]
     best = curve.loc[curve[OBJECTIVE].idxmax()]
     return TrialResult(
@@ -138,8 +138,8 @@ def _trial(result: Result, epochs: int, first: float) -> TrialResult:
         # Those of the best epoch: pbt changes a trial's settings between epochs.
         {name: _number(best.get(f"config/{name}", value)) for name, value in settings.items()},
         objective=float(best[OBJECTIVE]),
-        state="failed" if result.error else "finished" if done == epochs else "stopped",
-        epochs=done,
+        state="failed" if result.error else "finished" if epochs_done == epochs else "stopped",
+        epochs=epochs_done,
         training_seconds=float(curve["seconds"].sum()),
         started=began - first,
         ended=float(curve["timestamp"].max()) - first,

@@ -50,8 +50,8 @@ def download_model(address: str, folder: Path) -> Path:
     """
     mlflow.set_tracking_uri(tracking_uri())
     try:
-        place = address if address.startswith("models:/") else _model_of_run(address)
-        return Path(download_artifacts(artifact_uri=f"{place}/{WEIGHTS}", dst_path=str(folder)))
+        uri = address if address.startswith("models:/") else _model_of_run(address)
+        return Path(download_artifacts(artifact_uri=f"{uri}/{WEIGHTS}", dst_path=str(folder)))
     except STORE_ERRORS as error:
         raise InputError(
             f"{address}: {first_line(error)}: expected a model in MLflow: `make mlflow` "
@@ -95,8 +95,8 @@ def _promote(client: MlflowClient, *, anyway: bool) -> str:
 def comparison(champion: Version | None, candidate: Version) -> str:
     """Return a table of both versions' metrics on the test split."""
     both = [candidate] if champion is None else [champion, candidate]
-    every = sorted({name for version in both for name in version.metrics})
-    names = [name for name in every if name.startswith(COMPARED)]
+    metrics = sorted({name for version in both for name in version.metrics})
+    names = [name for name in metrics if name.startswith(COMPARED)]
     heads = [f"version {version.number}" for version in both]
     rows = [[name, *(_shown(version.metrics.get(name)) for version in both)] for name in names]
     text = text_table(["on the test split", *heads], rows)
@@ -109,15 +109,15 @@ def comparison(champion: Version | None, candidate: Version) -> str:
 
 def _version(client: MlflowClient, alias: str) -> Version | None:
     try:
-        found: ModelVersion = client.get_model_version_by_alias(REGISTERED, alias)
+        version: ModelVersion = client.get_model_version_by_alias(REGISTERED, alias)
     except MlflowException as error:
         if error.error_code not in ABSENT:
             raise
         return None
-    run = client.get_run(str(found.run_id))
+    run = client.get_run(str(version.run_id))
     used = run.inputs.dataset_inputs if run.inputs else []
     data = used[-1].dataset.digest if used else None
-    return Version(str(found.version), run.data.metrics, data)
+    return Version(str(version.version), run.data.metrics, data)
 
 
 def _model_of_run(address: str) -> str:

@@ -98,9 +98,9 @@ def completed_run(tracker: Tracker, origin: Origin, results: str) -> str:
     """
     if not tracker.failed:
         with tracker.forgiving():
-            done = tracker.find({**origin.key(), RESULTS_TAG: results, OPEN_TAG: "false"})
-            if done and not tracker.find({**origin.key(), OPEN_TAG: "true"}):
-                return str(done[0].info.run_name)
+            runs = tracker.find({**origin.key(), RESULTS_TAG: results, OPEN_TAG: "false"})
+            if runs and not tracker.find({**origin.key(), OPEN_TAG: "true"}):
+                return str(runs[0].info.run_name)
     return ""
 
 
@@ -159,12 +159,12 @@ def _decided(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _git_commit() -> str:
     """Return the checkout's commit, or "" if there is no git program, no checkout or no commit."""
     try:
-        found = subprocess.run(
+        result = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
         )
     except OSError:  # git is not installed, or cannot be run
         return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
+    return result.stdout.strip() if result.returncode == 0 else ""
 
 
 def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:

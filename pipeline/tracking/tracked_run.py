@@ -50,9 +50,9 @@ def open_run(
     """
     if not tracker.failed:
         with tracker.forgiving():
-            found = tracker.find(key)
-            if found:
-                run = StoredRun(tracker, tracker.reopen(found[0]))
+            runs = tracker.find(key)
+            if runs:
+                run = StoredRun(tracker, tracker.reopen(runs[0]))
                 run.log_params(params)
             else:
                 run = StoredRun(tracker, tracker.create(name, {**key, **tags}))
@@ -83,10 +83,10 @@ class StoredRun:
         """Return the runs nested in this run that have `tags`, by `CHILD_TAG`; {} on failure."""
         if not self.tracker.failed:
             with self.tracker.forgiving():
-                found = self.tracker.find({PARENT_TAG: self.id, **tags})
+                runs = self.tracker.find({PARENT_TAG: self.id, **tags})
                 return {
                     run.data.tags[CHILD_TAG]: StoredRun(self.tracker, run.info.run_id)
-                    for run in found
+                    for run in runs
                     if CHILD_TAG in run.data.tags
                 }
         return {}
@@ -94,8 +94,8 @@ class StoredRun:
     @_logs
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log the parameters that the run lacks: MLflow refuses to change a logged parameter."""
-        known = self.tracker.client().get_run(self.id).data.params
-        self._log_new_params({name: v for name, v in params.items() if name not in known})
+        logged = self.tracker.client().get_run(self.id).data.params
+        self._log_new_params({name: v for name, v in params.items() if name not in logged})
 
     def _log_new_params(self, params: Mapping[str, Any]) -> None:
         new = [Param(name, str(value)) for name, value in params.items()]
@@ -140,9 +140,9 @@ class StoredRun:
         self.tracker.client().delete_tag(self.id, name)
 
     @_logs
-    def log_dataset(self, name: str, place: str, data: str) -> None:
-        """Log the name, place and digest of the data that the run uses."""
-        dataset = Dataset(name=name, digest=data[:8], source_type="local", source=place)
+    def log_dataset(self, name: str, source: str, data: str) -> None:
+        """Log the name, source and digest of the data that the run uses."""
+        dataset = Dataset(name=name, digest=data[:8], source_type="local", source=source)
         self.tracker.client().log_inputs(self.id, [DatasetInput(dataset)])
 
     @_logs

@@ -139,11 +139,11 @@ class Tracker:
             yield
         except STORE_ERRORS as error:
             _failed.add(self.uri)
-            said = (
+            message = (
                 f"MLflow at {self.uri} failed, so this run is not logged there: "
                 f"{first_line(error)}. The results are kept; log them later with `{self.later}`"
             )
-            print(masked(said), file=terminal.err())
+            print(masked(message), file=terminal.err())
 
     def reopen(self, run: Run) -> str:
         """Set a run that a stage, an error or a signal closed to RUNNING again; return its id."""
@@ -162,13 +162,13 @@ class Tracker:
         conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
         condition = " and ".join([*conditions, *more])
         page = self.client().search_runs([self._experiment_id()], condition)
-        found = list(page)
+        runs = list(page)
         while page.token:
             page = self.client().search_runs(
                 [self._experiment_id()], condition, page_token=page.token
             )
-            found += page
-        return found
+            runs += page
+        return runs
 
     def has_finished(self, run_id: str | None) -> bool:
         """Return whether the store has all of a run; True if it fails: nothing is logged twice."""
@@ -228,8 +228,8 @@ class Tracker:
         if self.client().get_experiment_by_name(EXPERIMENT) is None:
             # An MLflow server has its own folder for artifacts; SQLite needs one from us.
             local = self.uri.startswith("sqlite")
-            place = _artifacts() if local else None
-            self.client().create_experiment(EXPERIMENT, artifact_location=place)
+            artifacts = _artifacts() if local else None
+            self.client().create_experiment(EXPERIMENT, artifact_location=artifacts)
 
     def _relocate_artifacts(self) -> None:
         """Let the runs of a project that was copied or moved have their artifacts in its folder.

@@ -46,8 +46,8 @@ class AnoganScorer(Scorer):
 
     def features(self, x: Tensor) -> Tensor:
         """Return f(x)."""
-        found: Tensor = self.discriminator(x)[1]
-        return found
+        features: Tensor = self.discriminator(x)[1]
+        return features
 
     def _find(self, x: Tensor, features: Tensor) -> Tensor:
         # The search needs gradients, also where the caller has switched them off.

@@ -66,8 +66,8 @@ class GranulometryScorer(Scorer):
 
     def features(self, x: Tensor) -> Tensor:
         """Return the features of patches, (N, maps x statistics x radii), from 0 to 1."""
-        found = granulometry(attenuation_maps(to_patches(x)))
-        return torch.from_numpy(found.reshape(len(x), FEATURES)).to(x.device)
+        features = granulometry(attenuation_maps(to_patches(x)))
+        return torch.from_numpy(features.reshape(len(x), FEATURES)).to(x.device)
 
     def explain(self, x: Tensor) -> list[str]:
         """Say which feature of each patch adds most to its score.
@@ -75,24 +75,24 @@ class GranulometryScorer(Scorer):
         By Fisher's rule it is the rarest feature among training normals, and with a head the one
         with the highest product of -log p and weight. "" if no feature adds to the score.
         """
-        found = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), FEATURES)
+        p_values = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), FEATURES)
         weights = 1.0 if self.head is None else self.head[:-1].numpy()
-        added = -np.log(found) * weights
+        added = -np.log(p_values) * weights
         # Of features that add the same the last, which is the densest and thickest.
         most = FEATURES - 1 - added[:, ::-1].argmax(axis=1)
         return [
             self._words(int(row), p[row]) if adds[row] > 0 else ""
-            for row, p, adds in zip(most, found, added, strict=True)
+            for row, p, adds in zip(most, p_values, added, strict=True)
         ]
 
     def _words(self, feature: int, p_value: float) -> str:
-        place, statistic, radius = np.unravel_index(feature, SHAPE)
+        map_index, statistic, radius = np.unravel_index(feature, SHAPE)
         thick = f" at least {2 * RADII[radius] + 1} pixels thick" * (RADII[radius] > 0)
         degree = {"mean": "more", "max": "denser"}[STATISTICS[statistic]]
         normals = self.tails[feature].count
         below = int(1000 * (1 - p_value)) / 10  # cut off, so that it is never 100
         share = f"{below}% of" if p_value > 1.5 / (1 + normals) else f"all {normals}"
-        return f"{MAPS[place]}{thick}: {degree} than in {share} normal windows"
+        return f"{MAPS[map_index]}{thick}: {degree} than in {share} normal windows"
 
     def neg_log_p(self, features: Tensor) -> NDArray[np.float64]:
         """Return -log p of each feature of N patches, (N, maps, statistics, radii), in nats."""

@@ -27,17 +27,17 @@ def granulometry(maps: Patches, radii: Sequence[int] = RADII) -> NDArray[np.floa
         radii: of the discs, in pixels, ascending.
     """
     planes = np.ascontiguousarray(maps.transpose(0, 3, 1, 2))
-    found = np.zeros((*planes.shape[:2], len(STATISTICS), len(radii)), dtype=np.float32)
+    features = np.zeros((*planes.shape[:2], len(STATISTICS), len(radii)), dtype=np.float32)
     discs = [_disc(radius) for radius in radii]
-    for of_plane, plane in zip(_flat(found), _flat(planes), strict=True):
-        for place, disc in enumerate(discs):
-            kept = cv2.morphologyEx(plane, cv2.MORPH_OPEN, disc)
-            highest = cv2.minMaxLoc(kept)[1]
+    for of_plane, plane in zip(_flat(features), _flat(planes), strict=True):
+        for number, disc in enumerate(discs):
+            opened = cv2.morphologyEx(plane, cv2.MORPH_OPEN, disc)
+            highest = cv2.minMaxLoc(opened)[1]
             if highest == 0:
                 break  # a larger disc holds the smaller one, so it leaves nothing either
-            of_plane[:, place] = cv2.mean(kept)[0], highest
-    found /= 255
-    return found
+            of_plane[:, number] = cv2.mean(opened)[0], highest
+    features /= 255
+    return features
 
 
 def _flat(array: NDArray[Any]) -> NDArray[Any]:
@@ -46,5 +46,10 @@ def _flat(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _disc(radius: int) -> NDArray[np.uint8]:
+    """Return OpenCV's disc, (2 r + 1, 2 r + 1).
+
+    It is not quite round: of a window and the transposed one, two in three scores differ, by 0.02
+    on average where scores of windows spread by 0.86.
+    """
     side = 2 * radius + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), dtype=np.uint8)

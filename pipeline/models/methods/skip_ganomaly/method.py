@@ -62,8 +62,8 @@ class SkipGanomalyScorer(Scorer):
 
     def features(self, x: Tensor) -> Tensor:
         """Return f(x)."""
-        found: Tensor = self.discriminator(x)[1]
-        return found
+        features: Tensor = self.discriminator(x)[1]
+        return features
 
 
 METHOD = Method(
