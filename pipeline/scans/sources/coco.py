@@ -68,23 +68,27 @@ class CocoSource(AnnotatedSource):
         super().__init__(folder, classes, unannotated)
         self._found: dict[Path, Annotated] | None = None
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Read the labels of each image that a JSON file lists; a path's end finds its image."""
-        if self.unannotated == "normal" and not found.files.ending_in(".json"):
+        if self.unannotated == "normal" and not labelled_set.files.ending_in(".json"):
             self._found = {}  # a set of normal images only
             return
-        self._found = _read_folder(found)
+        self._found = _read_folder(labelled_set)
         with_objects = {item.path for item in self._found.values() if item.objects}
         for image, item in self._found.items():
             names = frozenset(name for name, _ in item.objects)
             records = digest([item.name, item.size, item.objects])
             part = part_in_name(item.path.stem)
             if item.path not in with_objects:
-                found.notes[f"normal images of {item.path}, which has no annotation at all"] += 1
-            found.scans[image] = Labels(names, records=records, part=part)
+                labelled_set.notes[
+                    f"normal images of {item.path}, which has no annotation at all"
+                ] += 1
+            labelled_set.scans[image] = Labels(names, records=records, part=part)
             boxes = sum(_is_box_alone(record) for _, record in item.objects)
             if boxes:
-                found.notes["objects whose polygon is a point or a box: bbox was taken"] += boxes
+                labelled_set.notes["objects whose polygon is a point or a box: bbox was taken"] += (
+                    boxes
+                )
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and mask of each annotation of a scan."""
@@ -168,45 +172,45 @@ def _polygons(segmentation: list[Any]) -> list[list[Any]]:
     return nested if nested else [segmentation]
 
 
-def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
-    """Return the images that the JSON files list; add faults to `found`."""
-    files = found.files
+def _read_folder(labelled_set: LabelledSet) -> dict[Path, Annotated]:
+    """Return the images that the JSON files list; add faults to `labelled_set`."""
+    files = labelled_set.files
     listed = [path for path in files.ending_in(".json") if _may_be_coco(path)]
     others = [path for path in files.ending_in(".json") if path not in listed]
     if not listed:
         raise InputError(
             f"{files.folder}: no JSON file of COCO in it: expected its annotations, {ALL_NORMAL}"
         )
-    found.ignored |= dict.fromkeys(others, "JSON, but not COCO's")
-    found.annotations.update(listed)
+    labelled_set.ignored |= dict.fromkeys(others, "JSON, but not COCO's")
+    labelled_set.annotations.update(listed)
     images = ImageFinder(files)
     items: dict[Path, Annotated] = {}
     for path in listed:
         try:
             kept, refused, bad = _read_file(path)
         except InputError as error:
-            found.bad.append(as_bad(path, error))
-            found.unread.append(path)
+            labelled_set.bad.append(as_bad(path, error))
+            labelled_set.unread.append(path)
             continue
-        found.bad += bad
-        found.refused.update(filter(None, (images.find(item) for item in refused)))
+        labelled_set.bad += bad
+        labelled_set.refused.update(filter(None, (images.find(item) for item in refused)))
         for item in kept:
             image = images.find(item)
             if image is None:
                 likely = images.of_name(item)
-                found.refused.update(likely)
+                labelled_set.refused.update(likely)
                 reason = (
                     f"could be any of {len(likely)}, such as {likely[0]}"
                     if likely
                     else ("is not in the folder")
                 )
-                found.bad.append(
+                labelled_set.bad.append(
                     BadInput(str(path), f"image {item.name!r} {reason}: correct its file_name")
                 )
             elif items.setdefault(image, item).objects != item.objects:
                 reason = f"image {item.name!r} is annotated twice, and differently: keep one"
-                found.refuse(image, BadInput(str(path), reason))
-    return {image: item for image, item in items.items() if image not in found.refused}
+                labelled_set.refuse(image, BadInput(str(path), reason))
+    return {image: item for image, item in items.items() if image not in labelled_set.refused}
 
 
 class ImageFinder:

@@ -117,22 +117,27 @@ class LabelledSet:
         self.annotations.update(pairs.labels.values())
         yield from pairs.labels.items()
 
-    def leave_prose(self, of_labels: set[Path]) -> None:
-        """Ignore orphans that are no labels; an empty file is labels in a folder of labels."""
+    def ignore_texts_without_labels(self, label_folders: set[Path]) -> None:
+        """Ignore orphans that hold no labels; an empty file in `label_folders` counts as labels."""
         for path in self.orphans:
             empty = path.stat().st_size == 0
-            is_labels = path.parent in of_labels if empty else looks_like_labels(path)
+            is_labels = path.parent in label_folders if empty else looks_like_labels(path)
             if not is_labels:
                 self.ignored[path] = "text, but no labels"
         self.orphans = [path for path in self.orphans if path not in self.ignored]
 
-    def settle(self, given: Unannotated | None, usual: Unannotated, classes: Iterable[str]) -> None:
+    def decide_unlabelled(
+        self,
+        choice: Unannotated | None,
+        format_rule: Unannotated,
+        threat_classes: Iterable[str],
+    ) -> None:
         """Refuse labels without an image, and take images without labels for normal or bad.
 
         Args:
-            given: the user's choice for images without labels (`scans.unannotated`), or None.
-            usual: the format's rule, used if `given` is None and no other file may hold labels.
-            classes: the abnormal classes, by the set's own names.
+            choice: the user's choice for images without labels (`scans.unannotated`), or None.
+            format_rule: used if `choice` is None and no other file may hold labels.
+            threat_classes: the abnormal classes, by the set's own names.
 
         Raises:
             InputError: no image has labels, though there are files of labels.
@@ -143,16 +148,16 @@ class LabelledSet:
             BadInput(str(path), "labels, but no image has its name: rename or remove it")
             for path in self.orphans
         ]
-        doubts = given is None and usual == "normal"
-        self._refuse_by_name(classes, boxes=doubts)
+        doubts = choice is None and format_rule == "normal"
+        self._refuse_by_name(threat_classes, boxes=doubts)
         if doubts:
             self._refuse_copies()
         left = self._left()
         if not left:
             return
-        doubtful = [] if given else [*self.orphans, *self._lost(), *self._unread_labels()]
+        doubtful = [] if choice else [*self.orphans, *self._lost(), *self._unread_labels()]
         doubtful = [*self.unread, *doubtful]
-        if not doubtful and (given or usual) == "normal":
+        if not doubtful and (choice or format_rule) == "normal":
             self.scans |= dict.fromkeys(left, Labels(frozenset()))
             self.notes[TAKEN_FOR_NORMAL] = len(left)
             return

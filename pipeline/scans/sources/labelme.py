@@ -28,12 +28,14 @@ WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, Over
 class LabelMeSource(AnnotatedSource):
     """LabelMe's rectangles and polygons."""
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Pair images with JSON files by their names."""
-        found.read_pairs(found.files.ending_in(".json"), self._names)
-        others = [path for path in found.orphans if b'"shapes"' not in path.read_bytes()]
-        found.ignored |= dict.fromkeys(others, "JSON, but not LabelMe's")
-        found.orphans = [path for path in found.orphans if path not in found.ignored]
+        labelled_set.read_pairs(labelled_set.files.ending_in(".json"), self._names)
+        others = [path for path in labelled_set.orphans if b'"shapes"' not in path.read_bytes()]
+        labelled_set.ignored |= dict.fromkeys(others, "JSON, but not LabelMe's")
+        labelled_set.orphans = [
+            path for path in labelled_set.orphans if path not in labelled_set.ignored
+        ]
 
     def _names(self, path: Path) -> list[str]:
         """Return the shapes' classes; refuse a threat that is only a flag of the whole image."""

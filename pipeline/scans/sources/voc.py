@@ -27,26 +27,26 @@ OF_OBJECTS = ("bndbox", "object", "points", "polygon", "robndbox")  # below the 
 class VocSource(AnnotatedSource):
     """Boxes, and polygons that some tools add to boxes. Pixel coordinates count from 1."""
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Pair images with XML files by their names."""
         masks = [
             image
-            for image in found.files.images
+            for image in labelled_set.files.images
             if any(
                 folder.startswith(MASK_FOLDERS)
                 for folder in image.relative_to(self.folder).parts[:-1]
             )
         ]
-        found.ignored |= dict.fromkeys(masks, "VOC's segmentation masks; its boxes are read")
-        found.read_pairs(
-            found.files.ending_in(".xml"),
+        labelled_set.ignored |= dict.fromkeys(masks, "VOC's segmentation masks; its boxes are read")
+        labelled_set.read_pairs(
+            labelled_set.files.ending_in(".xml"),
             lambda path: (_name(path, item) for item in _objects(path, _read(path))),
         )
-        with_boxes = {loose_stem(image) for image in (*found.scans, *found.refused)}
+        with_boxes = {loose_stem(image) for image in (*labelled_set.scans, *labelled_set.refused)}
         for mask in masks:
             if loose_stem(mask) not in with_boxes:
-                del found.ignored[mask]  # `settle` refuses its image
-        found.unread += [path for path in found.orphans if not _is_readable(path)]
+                del labelled_set.ignored[mask]  # `decide_unlabelled` refuses its image
+        labelled_set.unread += [path for path in labelled_set.orphans if not _is_readable(path)]
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and the mask of each ``<object>``."""

@@ -30,12 +30,12 @@ class YoloSource(AnnotatedSource):
     format_rule: ClassVar[Unannotated] = "normal"
     _names: Names | None = None
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Pair images with text files; files of class names and lists of parts are no labels."""
-        files = found.files
+        files = labelled_set.files
         of_runs = [path for path in (*files.images, *files.others) if self._is_of_a_run(path)]
-        found.ignored |= dict.fromkeys(of_runs, "of Ultralytics' runs")
-        texts = [path for path in files.ending_in(".txt") if path not in found.ignored]
+        labelled_set.ignored |= dict.fromkeys(of_runs, "of Ultralytics' runs")
+        texts = [path for path in files.ending_in(".txt") if path not in labelled_set.ignored]
         try:
             self._names, of_names = read_names(files)
         except PosesError:
@@ -44,11 +44,13 @@ class YoloSource(AnnotatedSource):
             if any(looks_like_labels(path) for path in texts):
                 raise
             self._names, of_names = {}, []  # a set of normal images only has no names
-        found.annotations |= {*of_names, *_of_darknet(files)}
-        texts = [path for path in texts if path not in found.annotations]
-        found.read_pairs(texts, lambda path: (name for _, name, _ in self._lines(path, None)))
-        of_labels = {path.parent for path in found.annotations.difference(of_names)}
-        found.leave_prose(of_labels)
+        labelled_set.annotations |= {*of_names, *_of_darknet(files)}
+        texts = [path for path in texts if path not in labelled_set.annotations]
+        labelled_set.read_pairs(
+            texts, lambda path: (name for _, name, _ in self._lines(path, None))
+        )
+        label_folders = {path.parent for path in labelled_set.annotations.difference(of_names)}
+        labelled_set.ignore_texts_without_labels(label_folders)
 
     def _is_of_a_run(self, path: Path) -> bool:
         places = path.relative_to(self.folder).parts[:2]
