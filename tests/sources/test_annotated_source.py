@@ -14,7 +14,7 @@ from pipeline.scans.scan import ScanEntry
 from pipeline.scans.sources import annotated_source
 from pipeline.scans.sources.annotated_source import check_reach, check_size, mask_of
 from pipeline.scans.sources.folders import EXPECTED, list_files
-from pipeline.scans.sources.labelled_set import TAKEN_FOR_NORMAL
+from pipeline.scans.sources.unlabelled import TAKEN_FOR_NORMAL
 from pipeline.scans.sources.yolo import YoloSource
 from pipeline.settings.scans import Unannotated
 from tests.sources.sets import Content, write_set

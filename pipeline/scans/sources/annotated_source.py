@@ -24,6 +24,7 @@ from pipeline.scans.sources.folders import id_below, list_set, without_repeats
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import part_of
 from pipeline.scans.sources.part_lists import read_part_lists
+from pipeline.scans.sources.unlabelled import decide_unlabelled
 from pipeline.settings.scans import Unannotated
 
 FAR = 10
@@ -34,7 +35,7 @@ class AnnotatedSource(ABC):
     """A folder of scans with labelled objects; a scan whose labels hold no object is normal.
 
     `unannotated` says whether an image without labels is normal or bad. None means `format_rule`,
-    unless the labels may be in other files (`LabelledSet.decide_unlabelled`).
+    unless the labels may be in other files (`decide_unlabelled`).
     """
 
     format_rule: ClassVar[Unannotated] = "bad"
@@ -71,7 +72,7 @@ class AnnotatedSource(ABC):
         self.read_labels(labelled_set)
         names = frozenset(name for labels in labelled_set.scans.values() for name in labels.names)
         threats = self.classes.threats(names)
-        labelled_set.decide_unlabelled(self.unannotated, self.format_rule, threats)
+        decide_unlabelled(labelled_set, self.unannotated, self.format_rule, threats)
         labelled_set.annotations.update(lists.files)
         self.classes.check(names, self.folder)
         entries, repeats = without_repeats(

@@ -190,7 +190,7 @@ def _read_folder(labelled_set: LabelledSet) -> dict[Path, Annotated]:
             kept, refused, bad = _read_file(path)
         except InputError as error:
             labelled_set.bad.append(as_bad(path, error))
-            labelled_set.unread.append(path)
+            labelled_set.unreadable.append(path)
             continue
         labelled_set.bad += bad
         labelled_set.refused.update(filter(None, (images.find(item) for item in refused)))

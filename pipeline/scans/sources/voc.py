@@ -46,7 +46,7 @@ class VocSource(AnnotatedSource):
         for mask in masks:
             if loose_stem(mask) not in with_boxes:
                 del labelled_set.ignored[mask]  # `decide_unlabelled` refuses its image
-        labelled_set.unread += [path for path in labelled_set.orphans if not _is_readable(path)]
+        labelled_set.unreadable += [path for path in labelled_set.orphans if not _is_readable(path)]
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and the mask of each ``<object>``."""
