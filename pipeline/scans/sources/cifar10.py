@@ -18,7 +18,7 @@ from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.classes import AS_NAMED
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Listing, Part, Region, Scan, ScanEntry, SetFiles
-from pipeline.scans.sources.folders import list_files, without_repeats
+from pipeline.scans.sources.folders import list_files, reading, without_repeats
 from pipeline.settings.scans import CIFAR10, CIFAR10_ALIASES
 
 CLASSES = CIFAR10
@@ -146,10 +146,8 @@ def _read_batch(path: Path) -> Batch:
 
 
 def _read_binary(path: Path) -> Batch:
-    try:
+    with reading(path):
         raw = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     row = 1 + 3 * SIDE * SIDE
     if raw.size == 0 or raw.size % row:
         raise InputError(f"{path}: {raw.size} bytes, expected a multiple of {row}: truncated?")
@@ -158,12 +156,12 @@ def _read_binary(path: Path) -> Batch:
 
 
 def _read_pickled(path: Path) -> Batch:
+    with reading(path):
+        pickled = path.read_bytes()
     try:
-        content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        content = _ArrayUnpickler(io.BytesIO(pickled), encoding="bytes").load()
         rows = np.asarray(content[b"data"], dtype=np.uint8).reshape(-1, 3 * SIDE * SIDE)
         return rows, np.asarray(content[b"labels"], dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except Exception as error:  # unpickling can raise errors of any type
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not an official CIFAR-10 batch: {reason}") from None

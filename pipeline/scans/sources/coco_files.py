@@ -10,7 +10,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import read_json
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import Part, SetFiles
-from pipeline.scans.sources.folders import ALL_NORMAL
+from pipeline.scans.sources.folders import ALL_NORMAL, WRONG_SHAPE, reading
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import (
     by_end,
@@ -24,9 +24,6 @@ from pipeline.scans.sources.pairing import (
 Record = dict[str, Any]  # one JSON object
 T = TypeVar("T")
 KEYS = ("annotations", "categories", "images")  # of a COCO file
-
-# Errors from records that break COCO's format: wrong types, missing keys, broken run lengths.
-WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
 @dataclass
@@ -159,10 +156,8 @@ def _may_be_coco(path: Path) -> bool:
 
 def _read_file(path: Path) -> tuple[list[CocoImage], list[CocoImage], list[BadInput]]:
     """Return a COCO file's images, its images with an unusable annotation, and its faults."""
-    try:
+    with reading(path):
         content = read_json(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         names = _by_id((item["id"], str(item["name"]).strip()) for item in content["categories"])
         images = _by_id((item["id"], _coco_image(path, item)) for item in content["images"])

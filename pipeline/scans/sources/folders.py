@@ -1,9 +1,10 @@
-"""Lists all files of a set: images, other files, hidden files and unusable files."""
+"""Lists all files of a set (images, other files, hidden and unusable files), and reads texts."""
 
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.errors import InputError
@@ -16,6 +17,9 @@ from pipeline.scans.scan import IMAGE_SUFFIXES, ScanEntry, SetFiles
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".dcm", ".npy")  # reported as bad, not left out
 EXPECTED = f"expected {', '.join(FORMATS)}"
 ALL_NORMAL = "or set scans.source to folder if every image in it is a normal scan"
+
+# Errors from records that break a format: wrong types, missing keys, broken run lengths.
+WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 # Where DVC and git-annex store the content of tracked files, under the digest as name.
 DVC_STORE = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")
@@ -97,6 +101,15 @@ def id_below(folder: Path, path: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn an `OSError` from reading a file into an `InputError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def read_lines(path: Path) -> list[str]:
     """Return the stripped lines of a text file, without a byte order mark.
 
@@ -104,9 +117,8 @@ def read_lines(path: Path) -> list[str]:
         InputError: the file cannot be read, or is not UTF-8.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        with reading(path):
+            text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not text in UTF-8") from None
     if text.startswith(LFS):

@@ -20,9 +20,8 @@ from pipeline.scans.sources.annotated_source import (
     mask_of,
     require_pixels,
 )
+from pipeline.scans.sources.folders import WRONG_SHAPE, reading
 from pipeline.scans.sources.labelled_set import LabelledSet
-
-WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
 class LabelMeSource(AnnotatedSource):
@@ -71,17 +70,14 @@ def _read(path: Path) -> dict[str, Any]:
 
     A shape without a kind is a polygon, as in LabelMe's first files.
     """
-    try:
+    with reading(path):
         content: dict[str, Any] = read_json(path)
+    try:
         shapes = [
             {**shape, "label": str(shape["label"]).strip(), "shape_type": _kind(shape)}
             for shape in content["shapes"]
         ]
         flags = [name for name, holds in (content.get("flags") or {}).items() if holds]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except InputError:
-        raise
     except WRONG_SHAPE:
         raise InputError(f"{path}: not LabelMe's JSON: expected `shapes`") from None
     for number, shape in enumerate(shapes, 1):

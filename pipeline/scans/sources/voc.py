@@ -16,6 +16,7 @@ from pipeline.scans.sources.annotated_source import (
     mask_of,
     require_pixels,
 )
+from pipeline.scans.sources.folders import reading
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import loose_stem
 
@@ -81,13 +82,12 @@ def _is_readable(path: Path) -> bool:
 
 
 def _read(path: Path) -> Element:
-    try:
-        root = parse(path, forbid_dtd=True).getroot()  # a DTD can repeat things without end
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ParseError, LookupError, ValueError) as error:  # entities, encodings
-        reason = f"{type(error).__name__}: {error}: save it as XML in UTF-8"
-        raise InputError(f"{path}: not XML that is read: {reason}") from None
+    with reading(path):
+        try:
+            root = parse(path, forbid_dtd=True).getroot()  # a DTD can repeat things without end
+        except (ParseError, LookupError, ValueError) as error:  # entities, encodings
+            reason = f"{type(error).__name__}: {error}: save it as XML in UTF-8"
+            raise InputError(f"{path}: not XML that is read: {reason}") from None
     if root is None or root.tag != "annotation":
         tag = "nothing" if root is None else f"<{root.tag}>"
         raise InputError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_yaml
 from pipeline.scans.scan import SetFiles
-from pipeline.scans.sources.folders import read_lines
+from pipeline.scans.sources.folders import read_lines, reading
 
 YAML = (".yaml", ".yml")
 PLACES = "a YAML file with `names`, obj.names, _darknet.labels or classes.txt"
@@ -76,10 +76,8 @@ def _names_in_yaml(path: Path) -> Names:
     Raises:
         InputError: it has no class names, or is of poses: lines with points after the box.
     """
-    try:
+    with reading(path):
         content = read_yaml(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if not isinstance(content, dict) or "names" not in content:
         raise InputError(f"{path} has no `names`")
     if "kpt_shape" in content:
