@@ -33,18 +33,18 @@ def as_bad(file: object, error: InputError) -> BadInput:
     return BadInput(str(file), str(error).removeprefix(f"{file}: "))
 
 
-def report_bad_input(found: Sequence[BadInput], rule: BadInputRule) -> None:
+def report_bad_input(bad_files: Sequence[BadInput], rule: BadInputRule) -> None:
     """Print every bad file, and the number of bad files, on standard error.
 
     Raises:
         InputError: there are bad files, and the rule is ``fail``.
     """
-    if not found:
+    if not bad_files:
         return
-    for bad in found:
+    for bad in bad_files:
         verdict = "skipped" if rule == "skip" else "bad input"
         print(one_line(f"{verdict}: {bad.file}: {bad.reason}"), file=terminal.err())
-    count = sum(bad.count for bad in found)
+    count = sum(bad.count for bad in bad_files)
     files, them = ("bad file", "it") if count == 1 else ("bad files", "them")
     if rule == "fail":
         raise InputError(

@@ -97,8 +97,8 @@ def _by_pattern(entries: Sequence[ScanEntry], pattern: str) -> dict[str, str]:
     if not any(matches.values()):
         first = entries[0].scan_id
         raise InputError(f"scans.group: {pattern!r} is found in no scan's id, such as {first!r}")
-    found = {scan: m[1] if m.re.groups else m[0] for scan, m in matches.items() if m}
-    return {scan: name for scan, name in found.items() if name}
+    names = {scan: m[1] if m.re.groups else m[0] for scan, m in matches.items() if m}
+    return {scan: name for scan, name in names.items() if name}
 
 
 def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> dict[str, str]:
@@ -126,12 +126,12 @@ def _by_end(scan_ids: Sequence[str]) -> dict[str, list[str]]:
 
     An end that is a scan's whole id maps to this scan only.
     """
-    found: dict[str, list[str]] = {}
+    scans_of: dict[str, list[str]] = {}
     for scan in scan_ids:
         parts = scan.split("/")
         for start in range(len(parts)):
-            found.setdefault("/".join(parts[start:]), []).append(scan)
-    return found | {scan: [scan] for scan in scan_ids}
+            scans_of.setdefault("/".join(parts[start:]), []).append(scan)
+    return scans_of | {scan: [scan] for scan in scan_ids}
 
 
 def _without_suffix(written: str) -> str:

@@ -39,8 +39,8 @@ class ClassMap:
 
     def threats(self, names: Iterable[str]) -> set[str]:
         """Return the set's own abnormal classes, of `names` and of the parameter's keys."""
-        every = {*names, *self._meanings} - {OTHERS}
-        return {name for name in every if self.meaning(name) not in (NORMAL, IGNORED, "")}
+        candidates = {*names, *self._meanings} - {OTHERS}
+        return {name for name in candidates if self.meaning(name) not in (NORMAL, IGNORED, "")}
 
     def require_used(self, names: Iterable[str], folder: Path) -> None:
         """Refuse classes that are in the parameter but in no scan.
@@ -48,12 +48,12 @@ class ClassMap:
         Raises:
             InputError: names all these classes, and the classes of the scans.
         """
-        found = set(names)
-        unused = sorted(name for name in self._meanings if name not in found | {OTHERS})
+        present = set(names)
+        unused = sorted(name for name in self._meanings if name not in present | {OTHERS})
         if unused:
             raise InputError(
                 f"scans.classes: no scan in {folder} has {', '.join(unused)}: it has "
-                f"{', '.join(sorted(found)) or 'none'}: correct or remove the name"
+                f"{', '.join(sorted(present)) or 'none'}: correct or remove the name"
             )
 
     def check(self, names: Iterable[str], folder: Path) -> None:

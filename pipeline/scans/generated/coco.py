@@ -55,11 +55,11 @@ def write_annotations(folder: Path, records: Iterable[Record]) -> None:
     annotations: list[Record] = []
     for number, record in enumerate(records, 1):
         images.append({"id": number, **record["image"]})
-        for found in record["annotations"]:
-            annotations.append({"id": len(annotations) + 1, "image_id": number, **found})
+        for fields in record["annotations"]:
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **fields})
     categories = [{"id": index, "name": name} for index, name in enumerate(CLASSES, 1)]
-    whole = {"images": images, "annotations": annotations, "categories": categories}
-    text = json.dumps(whole, separators=(",", ":")) + "\n"
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    text = json.dumps(content, separators=(",", ":")) + "\n"
     write_atomically(folder / ANNOTATIONS, text.encode())
 
 

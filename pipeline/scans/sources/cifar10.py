@@ -49,8 +49,8 @@ class Cifar10Source:
         """List every image; its id is ``<part>/<class>/<number or name>``."""
         files = list_files(self.folder)
         batches = _batch_files(self.folder)
-        found, bad = self._batch_entries(batches) if batches else self._folder_entries(files)
-        entries, repeats = without_repeats(found)
+        candidates, bad = self._batch_entries(batches) if batches else self._folder_entries(files)
+        entries, repeats = without_repeats(candidates)
         return Listing(
             files,
             entries,
@@ -69,7 +69,7 @@ class Cifar10Source:
     def _batch_entries(
         self, batches: dict[Part, list[Path]]
     ) -> tuple[list[ScanEntry], list[BadInput]]:
-        found: list[ScanEntry] = []
+        entries: list[ScanEntry] = []
         bad = []
         for part, path in ((part, path) for part, paths in batches.items() for path in paths):
             try:
@@ -77,26 +77,26 @@ class Cifar10Source:
             except InputError as error:
                 bad.append(as_bad(path, error))
                 continue
-            found += [
+            entries += [
                 self._entry(part, CLASSES[label], f"{path.stem}-{number:05d}", path)
                 for number, label in enumerate(labels)
             ]
-        return found, bad
+        return entries, bad
 
     def _folder_entries(self, files: SetFiles) -> tuple[list[ScanEntry], list[BadInput]]:
-        found: list[ScanEntry] = []
+        entries: list[ScanEntry] = []
         bad: list[BadInput] = []
         parts: dict[str, Part] = {part: part for part in PARTS}
         for part in PARTS:
             _check_class_folders(self.folder / part)
         for path in files.images:
-            place, *below = path.relative_to(self.folder).parts
-            if place in parts and len(below) > 1:
+            part_name, *below = path.relative_to(self.folder).parts
+            if part_name in parts and len(below) > 1:
                 name = CIFAR10_ALIASES.get(below[0], below[0])
-                found.append(self._entry(parts[place], name, path.stem, path))
+                entries.append(self._entry(parts[part_name], name, path.stem, path))
             else:
                 bad.append(BadInput(str(path), f"an image outside of {LAYOUT}"))
-        return found, bad
+        return entries, bad
 
     def _entry(self, part: Part, class_name: str, name: str, path: Path) -> ScanEntry:
         abnormal = (class_name,) if class_name == self.abnormal_class else ()
@@ -178,7 +178,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     )
 
     def find_class(self, module: str, name: str) -> Any:
-        asked = module.replace("numpy.core.", "numpy._core."), name  # the name before NumPy 2
-        if asked not in self.ALLOWED:
+        current = module.replace("numpy.core.", "numpy._core."), name  # the name before NumPy 2
+        if current not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
-        return super().find_class(*asked)
+        return super().find_class(*current)

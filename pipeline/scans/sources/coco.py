@@ -22,10 +22,9 @@ from pipeline.scans.sources.annotated_source import (
 from pipeline.scans.sources.coco_files import (
     CocoImage,
     Record,
-    describe,
     read_coco_files,
 )
-from pipeline.scans.sources.folders import WRONG_SHAPE, list_files
+from pipeline.scans.sources.folders import WRONG_SHAPE, describe, list_files
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 from pipeline.scans.sources.pairing import part_in_name
 from pipeline.settings.scans import Unannotated

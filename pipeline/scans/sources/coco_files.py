@@ -10,7 +10,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import read_json
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import Part, SetFiles
-from pipeline.scans.sources.folders import ALL_NORMAL, WRONG_SHAPE, reading
+from pipeline.scans.sources.folders import ALL_NORMAL, WRONG_SHAPE, describe, reading
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import (
     by_end,
@@ -213,8 +213,3 @@ def _assign_annotations(
         refused |= {number for number, item in images.items() if not item.objects}
     usable = [item for number, item in images.items() if number not in refused]
     return usable, [images[number] for number in sorted(refused)], bad
-
-
-def describe(error: Exception) -> str:
-    """Return the message of an error of `WRONG_SHAPE` on one line."""
-    return f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())

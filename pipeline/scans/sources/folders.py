@@ -49,20 +49,20 @@ def list_files(folder: Path) -> SetFiles:
     def cannot_list(error: OSError) -> None:
         bad.append(BadInput(_shown(Path(error.filename)), f"cannot be listed: {error.strerror}"))
 
-    for place, folders, names in os.walk(folder, onerror=cannot_list):
-        hidden += [Path(place, name) for name in (*folders, *names) if name.startswith(".")]
+    for parent, folders, names in os.walk(folder, onerror=cannot_list):
+        hidden += [Path(parent, name) for name in (*folders, *names) if name.startswith(".")]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        links = [Path(place, name) for name in folders if Path(place, name).is_symlink()]
+        links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
         bad += [BadInput(_shown(path), "a link to a folder: put the folder here") for path in links]
-        for path in (Path(place, name) for name in names if not name.startswith(".")):
+        for path in (Path(parent, name) for name in names if not name.startswith(".")):
             reason = _why_not(path, root)
-            found = None if reason else _picture(path)
-            if found and found not in FORMATS:
+            image_kind = None if reason else _picture(path)
+            if image_kind and image_kind not in FORMATS:
                 reason = f"not a format that is read: {EXPECTED}"
             if reason:
                 bad.append(BadInput(_shown(path), reason))
             else:
-                (images if found else others).append(path)
+                (images if image_kind else others).append(path)
     return SetFiles(
         folder,
         tuple(sorted(images)),
@@ -86,14 +86,14 @@ def list_set(folder: Path) -> SetFiles:
 
 def without_repeats(entries: Iterable[ScanEntry]) -> tuple[list[ScanEntry], list[BadInput]]:
     """Return the entries sorted by id, one for each id, and the other entries as bad input."""
-    kept: dict[str, ScanEntry] = {}
+    entry_of: dict[str, ScanEntry] = {}
     bad = []
     for entry in sorted(entries, key=lambda entry: (entry.scan_id, entry.files)):
-        first = kept.setdefault(entry.scan_id, entry)
+        first = entry_of.setdefault(entry.scan_id, entry)
         if first is not entry:
             reason = f"scan id {entry.scan_id!r} stands for {first.files[0]} too: rename one"
             bad.append(BadInput(str(entry.files[0]), reason))
-    return list(kept.values()), bad
+    return list(entry_of.values()), bad
 
 
 def id_below(folder: Path, path: Path) -> str:
@@ -108,6 +108,11 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def describe(error: Exception) -> str:
+    """Return the message of an error of `WRONG_SHAPE` on one line; of a `KeyError`, "no <key>"."""
+    return f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
 
 
 def read_lines(path: Path) -> list[str]:

@@ -20,7 +20,7 @@ from pipeline.scans.sources.annotated_source import (
     mask_of,
     require_pixels,
 )
-from pipeline.scans.sources.folders import WRONG_SHAPE, reading
+from pipeline.scans.sources.folders import WRONG_SHAPE, describe, reading
 from pipeline.scans.sources.labelled_set import LabelledSet
 
 
@@ -62,7 +62,7 @@ class LabelMeSource(AnnotatedSource):
                     alone = labelme_shapes_to_detections([shape], classes, size, with_masks=True)
                     yield shape["label"], mask_of(alone, size)
                 except WRONG_SHAPE as error:
-                    raise InputError(f"{path}: shape {number}: {error}") from None
+                    raise InputError(f"{path}: shape {number}: {describe(error)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def images_in_tables(
     """
     ends = by_end(images)
     names = {name.casefold() for name in classes}
-    found: dict[Path, Path] = {}
+    table_of: dict[Path, Path] = {}
     for table in tables:
         try:
             rows = _rows(table)
@@ -43,8 +43,8 @@ def images_in_tables(
             }
             if _calls_threat(cells, names):
                 named = (find_by_end(ends, cell) for cell in cells.values() if cell)
-                found |= dict.fromkeys(filter(None, named), table)
-    return found
+                table_of |= dict.fromkeys(filter(None, named), table)
+    return table_of
 
 
 def images_beside_boxes(images: Sequence[Path], tables: Iterable[Path]) -> dict[Path, Path]:
@@ -58,15 +58,15 @@ def images_beside_boxes(images: Sequence[Path], tables: Iterable[Path]) -> dict[
         for name in {image.name, image.stem}:
             if not name.isdecimal():  # a number in a row may be any other
                 by_name[name.casefold()].append(image)
-    found: dict[Path, Path] = {}
+    table_of: dict[Path, Path] = {}
     for table in tables:
         for line in _text(table).splitlines():
             for cell in BETWEEN_CELLS.split(line):
                 name = cell.strip(" \"'").replace("\\", "/").rpartition("/")[2]
                 named = by_name.get(name.casefold(), [])
                 if named and len(NUMBER.findall(line.replace(cell, ""))) >= NUMBERS_OF_A_BOX:
-                    found |= dict.fromkeys(named, table)
-    return found
+                    table_of |= dict.fromkeys(named, table)
+    return table_of
 
 
 def _rows(table: Path) -> list[dict[str, str]]:

@@ -98,19 +98,19 @@ def _read(path: Path) -> Element:
 
 
 def _objects(path: Path, root: Element) -> list[Element]:
-    found = list(root.findall("object"))
+    objects = list(root.findall("object"))
     others = [item.tag for item in root.iter() if item.tag.lower() in OF_OBJECTS]
-    if not found and others:
+    if not objects and others:
         raise InputError(
             f"{path}: no <object> directly below <annotation>, but a <{others[0]}>: expected "
             "Pascal VOC"
         )
-    for number, item in enumerate(found, 1):
+    for number, item in enumerate(objects, 1):
         if len(item.findall("bndbox")) > 1:
             raise InputError(
                 f"{path}: object {number}: more than one <bndbox>: write an <object> for each"
             )
-    return found
+    return objects
 
 
 def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:

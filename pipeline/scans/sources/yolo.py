@@ -53,15 +53,15 @@ class YoloSource(AnnotatedSource):
         labelled_set.ignore_texts_without_labels(label_folders)
 
     def _is_of_a_run(self, path: Path) -> bool:
-        places = path.relative_to(self.folder).parts[:2]
-        return places[0] == RUNS and places[-1] in TASKS
+        folders = path.relative_to(self.folder).parts[:2]
+        return folders[0] == RUNS and folders[-1] in TASKS
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and the mask of each line."""
         for path in entry.files[1:]:
-            for number, name, found in self._lines(path, size):
+            for number, name, detections in self._lines(path, size):
                 try:
-                    yield name, mask_of(found, size)
+                    yield name, mask_of(detections, size)
                 except ValueError as error:
                     raise InputError(f"{path}: line {number}: {error}") from None
 
@@ -78,15 +78,15 @@ class YoloSource(AnnotatedSource):
                 written = _box_or_polygon(line.split())
                 is_polygon = len(written) > 5
                 check_reach(map(float, written[1:]), (1, 1))
-                found = yolo_annotations_to_detections(
+                detections = yolo_annotations_to_detections(
                     [" ".join(written)], size or (1, 1), with_masks=bool(size) and is_polygon
                 )
-                index = int(np.asarray(found.class_id)[0])
+                index = int(np.asarray(detections.class_id)[0])
                 if index not in self._names:
                     raise ValueError(f"class {index}, expected one of {self._names}")
             except (ValueError, OverflowError) as error:
                 raise InputError(f"{path}: line {number}: {error}") from None
-            yield number, self._names[index], found
+            yield number, self._names[index], detections
 
 
 def _box_or_polygon(values: list[str]) -> list[str]:
