@@ -1,4 +1,4 @@
-"""Reads image files; only this module decides how a file becomes uint8.
+"""Reads image files, and decides how their pixels become uint8.
 
 Pillow reads all formats, within the limits of `image_limits.py`. It raises an error for a truncated
 file, where OpenCV fills in grey, and supports palettes, transparency and EXIF.
@@ -16,7 +16,7 @@ from pipeline.scans.image_limits import (
     BAND,
     FORMATS,
     MAX_PIXELS,
-    ROOM,
+    PIXEL_BUDGET,
     RefusedError,
     check_size,
     opened_image,
@@ -96,7 +96,7 @@ def image_format(path: Path) -> str | None:
 def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:
     """Check an image by its header, then decode it."""
     try:
-        with opened_image(path) as image, ROOM.take(image.width * image.height):
+        with opened_image(path) as image, PIXEL_BUDGET.take(image.width * image.height):
             return np.ascontiguousarray(decode(image))
     except RefusedError as error:
         reason = str(error)
