@@ -24,9 +24,7 @@ MAX_HEADER_READS = 20_000  # reads of a file until it is decoded
 MAX_READS = 5_000_000  # reads while it is decoded; Pillow reads compressed BMP byte by byte
 MAX_READ_BYTES = 4 * 2**30  # bytes of these reads; Pillow reads 64 KB for each strip of a TIFF
 MAX_CHUNKS = 200_000  # in a PNG
-MAX_JPEG_SCANS = (
-    16  # of the largest JPEG; smaller ones may have more, for the same number of pixels
-)
+MAX_JPEG_SCANS = 16  # passes over the largest JPEG; a smaller one may have more, for as many pixels
 JPEG_BYTES = 6  # most bytes of a JPEG's pixel; noise at the best quality has 4
 MAX_TILE = 2**20  # pixels by which a tile of a TIFF may be larger than its image
 BAND = 2**20  # pixels that are converted at a time
