@@ -106,7 +106,7 @@ def test_a_scan_s_digest_is_of_its_own_records(folder: Path) -> None:
 
 
 def test_a_class_that_the_parameter_does_not_name(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"scans\.classes: says nothing of Bottle, Person in"):
+    with pytest.raises(InputError, match=r"scans\.classes: no meaning for Bottle, Person in"):
         CocoSource(folder, ClassMap({"Gun": "gun"})).listing()
     entries = CocoSource(folder, ClassMap({"Gun": "gun", "*": "normal"})).listing().entries
     assert [entry.classes for entry in entries] == [("gun",), (), (), ()]

@@ -62,7 +62,7 @@ def test_a_mask_without_a_scan_and_a_scan_without_a_mask(
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [(9, "scans.classes: says nothing of 9"), (0, "an empty mask: put its scan into normal/")],
+    [(9, "scans.classes: no meaning for 9"), (0, "an empty mask: put its scan into normal/")],
 )
 def test_an_unknown_class_and_an_empty_mask(
     folder: Path, capsys: pytest.CaptureFixture[str], value: int, reason: str

@@ -130,5 +130,5 @@ def test_every_defect_is_a_class_of_its_own_name(tmp_path: Path) -> None:
     files = {"test/hole/1.png": None, "ground_truth/hole/1_mask.png": WHOLE}
     source = MvtecSource(write_set(tmp_path, files), MVTEC)
     assert [source.classes.meaning(name) for name in ("hole", "good")] == ["hole", "normal"]
-    with pytest.raises(InputError, match="says nothing of hole in"):
+    with pytest.raises(InputError, match="no meaning for hole in"):
         MvtecSource(tmp_path, ClassMap({"good": "normal"})).listing()
