@@ -2,13 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from pipeline.common.lines import printable
 from pipeline.common.names import NORMAL, SPLITS
 from pipeline.common.tables import text_table
 from pipeline.scans.catalogue import CatalogueRow
-from pipeline.scans.scan import Listing
+from pipeline.scans.scan import Listing, suffix_text
 from pipeline.scans.survey import Survey
 
 ACCOUNT = "account.txt"
@@ -62,12 +61,12 @@ def count_files(listing: Listing, survey: Survey) -> tuple[Counter[str], Counter
             groups["annotation"] += 1
         elif path in listing.ignored:
             groups["ignored"] += 1
-            ignored[_suffix(path), listing.ignored[path]] += 1
+            ignored[suffix_text(path), listing.ignored[path]] += 1
         elif path in images or str(path) in bad:
             groups["bad"] += 1
         else:
             groups["ignored"] += 1
-            ignored[_suffix(path), "neither an image nor an annotation of this format"] += 1
+            ignored[suffix_text(path), "neither an image nor an annotation of this format"] += 1
     return groups, ignored
 
 
@@ -112,7 +111,3 @@ def _table(survey: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str]
     ]
     lines = [(name, *(counts[head] for head in heads)) for name, counts in counted]
     return text_table(["scans", *heads], lines)
-
-
-def _suffix(path: Path) -> str:
-    return path.suffix.lower() or "without suffix"

@@ -44,10 +44,15 @@ def report_bad_input(bad_files: Sequence[BadInput], rule: BadInputRule) -> None:
     for bad in bad_files:
         verdict = "skipped" if rule == "skip" else "bad input"
         print(one_line(f"{verdict}: {bad.file}: {bad.reason}"), file=terminal.err())
-    count = sum(bad.count for bad in bad_files)
-    files, them = ("bad file", "it") if count == 1 else ("bad files", "them")
+    files, them = count_in_words(bad_files)
     if rule == "fail":
         raise InputError(
-            f"{count} {files}, named above: mend or remove {them}, or set scans.bad_input to skip"
+            f"{files}, named above: mend or remove {them}, or set scans.bad_input to skip"
         )
-    print(f"skipped {count} {files}", file=terminal.err())
+    print(f"skipped {files}", file=terminal.err())
+
+
+def count_in_words(bad_files: Sequence[BadInput]) -> tuple[str, str]:
+    """Return the number of bad files, such as "2 bad files", and the pronoun for them."""
+    count = sum(bad.count for bad in bad_files)
+    return (f"{count} bad file", "it") if count == 1 else (f"{count} bad files", "them")

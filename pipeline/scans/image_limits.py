@@ -96,6 +96,7 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
     Raises:
         RefusedError: the image is over a limit, here or while it is decoded; or the path is a
             FIFO, a socket or a device.
+        Image.DecompressionBombError: the image has more pixels than Pillow itself allows.
         OSError: the file cannot be read, or Pillow knows no such format (`UnidentifiedImageError`).
     """
     kind = special_file_kind(path)

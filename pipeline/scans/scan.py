@@ -30,6 +30,11 @@ PARTS: dict[str, Part] = {
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
+def suffix_text(path: Path) -> str:
+    """Return a file's suffix in lower case, to count files by; "without suffix" if it has none."""
+    return path.suffix.lower() or "without suffix"
+
+
 @dataclass(frozen=True)
 class Region:
     """One abnormal object, or one ignored object, in a scan.

@@ -33,7 +33,11 @@ class MasksSource:
         self.stretched = stretched
 
     def listing(self) -> Listing:
-        """List every scan; the ids are ``normal/<name>`` and ``threat/<name>``."""
+        """List every scan; the ids are ``normal/<name>`` and ``threat/<name>``.
+
+        Raises:
+            InputError: the folder or ``normal/`` is missing, or one of the other two, but not both.
+        """
         files = list_files(self.folder)
         missing = [name for name in FOLDERS if not (self.folder / name).is_dir()]
         if missing and missing != ["threat", "masks"]:  # a set of normal scans only lacks both
