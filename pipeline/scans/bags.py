@@ -108,10 +108,14 @@ def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> 
         written, bag = row[column.scan] or "", row[column.bag] or ""
         scans = scans_of.get(written, scans_of.get(_without_suffix(written), []))
         if len(scans) > 1:
-            raise InputError(f"{table}: line {line}: {written!r} is the end of {scans}: say more")
+            raise InputError(
+                f"{table}: line {line}: {written!r} is the end of {scans}: write more of the path"
+            )
         for scan in scans:
             if names.setdefault(scan, bag) != bag:
-                raise InputError(f"{table}: line {line}: {scan!r} is in bag {names[scan]!r} too")
+                raise InputError(
+                    f"{table}: line {line}: {scan!r} is in bag {names[scan]!r} too: keep one row"
+                )
     names = {scan: bag for scan, bag in names.items() if bag}
     if not names:
         raise InputError(

@@ -124,7 +124,9 @@ def _channels(image: Image.Image) -> Pixels:
         raise RefusedError("several pictures in one file, expected 1, or 2 grey pages of a TIFF")
     low, high = (_page_at(image, number) for number in (0, 1))
     if low.shape[2] != 1 or low.shape != high.shape:
-        raise RefusedError(f"pages of shape {low.shape} and {high.shape}, expected 2 alike, grey")
+        raise RefusedError(
+            f"pages of shape {low.shape} and {high.shape}, expected 2 grey pages of one size"
+        )
     return np.concatenate([low, high], axis=2)
 
 
@@ -137,7 +139,9 @@ def _page_at(image: Image.Image, number: int) -> Pixels:
 def _page(image: Image.Image) -> Pixels:
     """Decode the current page of an image, (H, W, C)."""
     if UNSPECIFIED in getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ()):
-        raise RefusedError("a channel of no stated meaning: save low and high energy as two pages")
+        raise RefusedError(
+            "a channel without a stated meaning: save low and high energy as two pages"
+        )
     mode = _plain_mode(image)
     ImageOps.exif_transpose(image, in_place=True)
     width, height = image.size

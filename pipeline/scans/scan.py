@@ -100,7 +100,7 @@ class SetFiles:
         images: image files, sorted; recognised by suffix, or by content if the suffix is not
             in `IMAGE_SUFFIXES`.
         others: all other files, sorted: annotations, and files that no source reads.
-        hidden: hidden files and folders, which are left alone, sorted.
+        hidden: hidden files and folders, which are not read, sorted.
         bad: links, special files and images of other formats, with the reason.
     """
 

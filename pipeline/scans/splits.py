@@ -41,7 +41,7 @@ def describe_parts(
     """Return lines about the set's own parts, and a line if labels select training windows."""
     counts = Counter(entry.part for entry in entries if entry.part)
     by_part = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
-    fate = "kept as the splits" if kept else "not kept: set scans.parts to own for that"
+    fate = "kept as the splits" if kept else "not used: to use them, set scans.parts to own"
     moved = sum(
         splits.get(entry.scan_id) == TEST != entry.part for entry in entries if entry.part and kept
     )
@@ -158,8 +158,8 @@ def _own_parts(entries: Sequence[ScanEntry], shares: SplitShares) -> _OwnParts |
         )
     if not counts["test"]:
         raise InputError(
-            f"scans.parts: the set has no test part of its own, but {by_part}: call one test, or "
-            "set scans.parts to shares"
+            f"scans.parts: the set has no test part of its own, but {by_part}: call one of "
+            "them test, or set scans.parts to shares"
         )
     abnormal = any(entry.classes and entry.part != "test" for entry in entries)
     return _OwnParts(bool(counts["validation"]), abnormal, abnormal and not shares.uses_labels)

@@ -233,7 +233,7 @@ def test_of_one_id_the_first_is_kept() -> None:
     entries = [ScanEntry("a", (Path(name),), ()) for name in ("z", "x", "y")]
     kept, bad = without_repeats(entries)
     assert [entry.files[0].name for entry in kept] == ["x"]
-    reason = "scan id 'a' stands for x too: rename one"
+    reason = "scan id 'a' is that of x too: rename one"
     assert bad == [BadInput("y", reason), BadInput("z", reason)]
     last, first = (ScanEntry(name, (Path("a"),), ()) for name in "zb")
     assert without_repeats([last, first]) == ([first, last], [])

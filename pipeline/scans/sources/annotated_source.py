@@ -27,7 +27,7 @@ from pipeline.scans.sources.part_lists import read_part_lists
 from pipeline.scans.sources.unlabelled import decide_unlabelled
 from pipeline.settings.scans import Unannotated
 
-FAR = 10
+FAR = 10  # times the longer side of the image
 MAX_MASKS = 2**31  # bytes of the masks of one scan, a byte for each pixel and object
 
 
@@ -137,14 +137,14 @@ def check_size(annotated: tuple[object, object], size: tuple[int, int]) -> None:
     """
     if annotated != size:
         raise ValueError(
-            "annotated as {}x{}, but the image is {}x{}: annotate it as it is".format(
+            "annotated as {}x{}, but the image is {}x{}: annotate the image at this size".format(
                 *annotated, *size
             )
         )
 
 
 def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
-    """Refuse a coordinate far outside of the image, or no number, before it becomes an integer.
+    """Refuse a coordinate far outside of the image, or NaN, before it becomes an integer.
 
     Raises:
         ValueError: a coordinate is more than `FAR` times the image's longer side from its corner,
@@ -155,10 +155,10 @@ def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
 
 
 def require_pixels(values: Iterable[float]) -> None:
-    """Refuse coordinates in shares of the image, which tools export for formats of pixels.
+    """Refuse coordinates in shares of the image: some tools write them instead of pixels.
 
     Raises:
-        ValueError: all coordinates are from 0 to 1, and some are no whole numbers.
+        ValueError: all coordinates are from 0 to 1, and not all are whole numbers.
     """
     numbers = [float(value) for value in values]
     if all(0 <= value <= 1 for value in numbers) and not all(map(float.is_integer, numbers)):

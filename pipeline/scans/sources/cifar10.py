@@ -180,5 +180,5 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         current = module.replace("numpy.core.", "numpy._core."), name  # the name before NumPy 2
         if current not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
+            raise pickle.UnpicklingError(f"it contains {module}.{name}, which is refused")
         return super().find_class(*current)

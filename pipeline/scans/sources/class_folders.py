@@ -71,7 +71,7 @@ class ClassFolderSource:
         )
 
     @cached_property
-    def _parted(self) -> bool:
+    def _has_parts(self) -> bool:
         names = {path.name.lower() for path in self.folder.iterdir() if path.is_dir()}
         return len({PARTS[name] for name in names if name in PARTS}) > 1
 
@@ -92,7 +92,7 @@ class ClassFolderSource:
         """
         name, part = self._find_class_and_part(path)
         if name is None:
-            layout = "train/<class>/ or test/<class>/" if self._parted else "<class>/"
+            layout = "train/<class>/ or test/<class>/" if self._has_parts else "<class>/"
             raise InputError(
                 f"{path}: not in a folder of its class: expected {layout}, {ALL_NORMAL}"
             )
@@ -100,8 +100,8 @@ class ClassFolderSource:
 
     def _find_class_and_part(self, path: Path) -> tuple[str | None, Part | None]:
         folders = path.relative_to(self.folder).parts[:-1]
-        part = PARTS.get(folders[0].lower()) if self._parted and folders else None
+        part = PARTS.get(folders[0].lower()) if self._has_parts and folders else None
         below = folders[1:] if part else folders
-        if not below or (self._parted and not part):
+        if not below or (self._has_parts and not part):
             return None, None
         return NUMBER.sub("", below[0]), part

@@ -134,7 +134,7 @@ def _check_extent(extent: tuple[float, float, float, float], bbox: Sequence[floa
     shared = np.prod(np.clip(np.minimum(high, other) - np.maximum(low, corner) + 1, 0, None))
     covered = np.prod(high - low + 1) + np.prod(other - corner + 1) - shared
     if shared < covered / 2:
-        raise ValueError("segmentation and bbox are of different places: correct one of them")
+        raise ValueError("segmentation and bbox lie in different places: correct one of them")
 
 
 def _polygons(segmentation: list[Any]) -> list[list[Any]]:

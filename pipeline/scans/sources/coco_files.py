@@ -171,7 +171,7 @@ def _by_id(pairs: Iterable[tuple[object, T]]) -> dict[str, T]:
     items: dict[str, T] = {}
     for number, item in pairs:
         if items.setdefault(_id(number), item) is not item:
-            raise ValueError(f"id {number} stands for two")
+            raise ValueError(f"id {number} is used twice")
     return items
 
 
@@ -201,8 +201,9 @@ def _assign_annotations(
         image, category = _id(record["image_id"]), _id(record["category_id"])
         if image not in images:
             some_unassigned = True
-            reason = f"annotation {record.get('id')}: unknown image {image}: remove it, or add that"
-            bad.append(BadInput(str(path), reason))
+            reason = f"annotation {record.get('id')}: unknown image {image}: "
+            advice = f"remove the annotation, or add image {image}"
+            bad.append(BadInput(str(path), reason + advice))
         elif category not in names:
             reason = f"annotation {record.get('id')} of {images[image].name}: "
             bad.append(BadInput(str(path), f"{reason}unknown category {category}"))

@@ -75,7 +75,7 @@ class LabelledSet:
     def read_pairs(self, labels: Sequence[Path], names_in: Callable[[Path], Iterable[str]]) -> None:
         """Pair images with files of labels by name, and read the classes that each file names.
 
-        A file that cannot be used refuses its image; files without an image are `orphans`.
+        If a file cannot be used, its image is refused. Files without an image are `orphans`.
         """
         for image, path in self._pair(labels):
             try:

@@ -43,7 +43,7 @@ class LabelMeSource(AnnotatedSource):
         threats = [name for name in content["flags"] if meaning(name) not in ("", NORMAL)]
         if threats and not content["shapes"]:
             raise InputError(
-                f"{path}: flag {threats[0]!r} is of the whole image: draw a shape instead"
+                f"{path}: flag {threats[0]!r} marks the whole image: draw a shape instead"
             )
         return [shape["label"] for shape in content["shapes"]]
 

@@ -134,7 +134,7 @@ def unique_names(
     for path in masks:
         masks_of.setdefault(name_of(path), []).append(path)
     bad = [
-        BadInput(str(path), f"one of {len(paths)} masks of one name: keep one")
+        BadInput(str(path), f"one of {len(paths)} masks with the same name: keep one")
         for paths in masks_of.values()
         for path in paths
         if len(paths) > 1

@@ -50,7 +50,9 @@ class MvtecSource:
                 bad.append(BadInput(str(path), f"a defect without a mask: expected {expected}"))
                 continue
             if mask and self.classes.meaning(name) == NORMAL and read_index_mask(mask).any():
-                bad.append(BadInput(str(path), f"in {name}/, but {mask} is not empty: move one"))
+                bad.append(
+                    BadInput(str(path), f"in {name}/, but {mask} is not empty: move the image")
+                )
                 continue
             classes = self.classes.abnormal([name])
             # An ignored defect has a mask as well: its windows are no normal ones.

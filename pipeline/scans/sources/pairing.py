@@ -2,7 +2,8 @@
 
 Tools write ``images/`` and ``labels/``, ``Images/`` and ``Labels/``, ``JPEGImages/`` and
 ``Annotations/``, ``train_image/`` and ``train_annotation/``, or put the labels beside the images.
-Words such as "images" and "labels" are left out of both paths; equal rests make a pair.
+Words such as "images" and "labels" are removed from both paths; two files with equal remainders
+are a pair.
 """
 
 import re
@@ -58,7 +59,7 @@ def pair(folder: Path, images: Iterable[Path], labels: Iterable[Path]) -> Pairs:
     labels_by = _group(labels, lambda path: _key(folder, path))
     for key, own in images_by.items():
         equal = labels_by.get(key, [])
-        _take(label_of, clashes, own, equal, _pair_equal(own, equal))
+        _add_pairs(label_of, clashes, own, equal, _pair_equal(own, equal))
     done = {*label_of, *label_of.values(), *clashes}
     unpaired = [image for own in images_by.values() for image in own if image not in done]
     alone = [path for paths in labels_by.values() for path in paths if path not in done]
@@ -67,7 +68,7 @@ def pair(folder: Path, images: Iterable[Path], labels: Iterable[Path]) -> Pairs:
         likely = _likely_pairs(folder, images_by_stem.get(stem, []), named)
         own = list(dict.fromkeys(image for image, _ in likely))
         equal = list(dict.fromkeys(path for _, path in likely))
-        _take(label_of, clashes, own, equal, _pair_nearest(folder, likely))
+        _add_pairs(label_of, clashes, own, equal, _pair_nearest(folder, likely))
     done = {*label_of.values(), *clashes}
     return Pairs(label_of, [path for path in alone if path not in done], clashes)
 
@@ -85,7 +86,7 @@ def part_of(folder: Path, path: Path) -> Part | None:
 
 
 def part_of_folders(folders: Iterable[str]) -> Part | None:
-    """Return the part that the first of some folders' names says, of those that say one."""
+    """Return the part in the first folder's name that has one; None if no name has one."""
     for folder in folders:
         words = [YEAR.sub("", word) for word in words_of(folder) if word not in NO_PLACE]
         if len(words) == 1 and words[0] in PARTS:
@@ -121,7 +122,7 @@ def find_by_end(ends: Mapping[str, Path | None], written: str) -> Path | None:
     return None
 
 
-def _take(
+def _add_pairs(
     label_of: dict[Path, Path],
     clashes: dict[Path, str],
     images: Sequence[Path],

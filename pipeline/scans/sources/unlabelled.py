@@ -80,7 +80,7 @@ def decide_unlabelled(
         return
     advice = "annotate them, or set scans.unannotated to normal if they hold no threat"
     if suspects:
-        advice = f"their labels may be in {suspects[0]}: mend or remove that, or {advice}"
+        advice = f"their labels may be in {suspects[0]}: mend or remove {suspects[0]}, or {advice}"
     labelled_set.refuse_together(
         images, f"images without annotation, such as {images[0]}: {advice}"
     )
@@ -121,7 +121,7 @@ def _refuse_by_name(
     for image in labelled_set.unlabelled_images():
         path = names.get(loose_stem(image))
         if path:
-            reason = f"no labels that are read, but {path} has its name: mend or convert that"
+            reason = f"no labels were read, but {path} has the same name: mend or convert {path}"
             labelled_set.refuse(image, BadInput(str(image), reason))
     tables = [path for path in unread if path.suffix.lower() in (".csv", ".tsv")]
     images = labelled_set.unlabelled_images()
@@ -129,7 +129,7 @@ def _refuse_by_name(
     if boxes:
         table_of |= images_beside_boxes(images, tables)
     for image, path in table_of.items():
-        reason = f"no labels that are read, but {path} has some for it: convert that file"
+        reason = f"no labels were read, but {path} names this image: convert {path}"
         labelled_set.refuse(image, BadInput(str(image), reason))
 
 

@@ -22,7 +22,7 @@ from pipeline.scans.sources.pairing import loose_stem
 
 MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # tools append to these names
 
-OF_OBJECTS = ("bndbox", "object", "points", "polygon", "robndbox")  # below the annotation itself
+OBJECT_TAGS = ("bndbox", "object", "points", "polygon", "robndbox")  # in other formats too
 
 
 class VocSource(AnnotatedSource):
@@ -99,7 +99,7 @@ def _read(path: Path) -> Element:
 
 def _objects(path: Path, root: Element) -> list[Element]:
     objects = list(root.findall("object"))
-    others = [item.tag for item in root.iter() if item.tag.lower() in OF_OBJECTS]
+    others = [item.tag for item in root.iter() if item.tag.lower() in OBJECT_TAGS]
     if not objects and others:
         raise InputError(
             f"{path}: no <object> directly below <annotation>, but a <{others[0]}>: expected "

@@ -17,7 +17,7 @@ from pipeline.scans.sources.labelled_set import LabelledSet, looks_like_labels
 from pipeline.scans.sources.yolo_names import Names, PosesError, read_names
 from pipeline.settings.scans import Unannotated
 
-FORMS = "class and box, those with a confidence or a track, or class and 3 or more points"
+FORMS = "a class and a box, also with a confidence or track, or a class and 3 or more points"
 WHOLE_NUMBER = re.compile(r"\d+(\.0*)?$")
 RUNS = "runs"  # folder in which Ultralytics puts predictions and plots, by task
 TASKS = ("classify", "detect", "obb", "pose", "segment")
@@ -33,23 +33,23 @@ class YoloSource(AnnotatedSource):
     def read_labels(self, labelled_set: LabelledSet) -> None:
         """Pair images with text files; files of class names and lists of parts are no labels."""
         files = labelled_set.files
-        of_runs = [path for path in (*files.images, *files.others) if self._is_of_a_run(path)]
-        labelled_set.ignored |= dict.fromkeys(of_runs, "of Ultralytics' runs")
+        run_files = [path for path in (*files.images, *files.others) if self._is_of_a_run(path)]
+        labelled_set.ignored |= dict.fromkeys(run_files, "of Ultralytics' runs")
         texts = [path for path in files.ending_in(".txt") if path not in labelled_set.ignored]
         try:
-            self._names, of_names = read_names(files)
+            self._names, name_files = read_names(files)
         except PosesError:
             raise
         except InputError:
             if any(looks_like_labels(path) for path in texts):
                 raise
-            self._names, of_names = {}, []  # a set of normal images only has no names
-        labelled_set.annotations |= {*of_names, *_of_darknet(files)}
+            self._names, name_files = {}, []  # a set of normal images only has no names
+        labelled_set.annotations |= {*name_files, *_darknet_lists(files)}
         texts = [path for path in texts if path not in labelled_set.annotations]
         labelled_set.read_pairs(
             texts, lambda path: (name for _, name, _ in self._lines(path, None))
         )
-        label_folders = {path.parent for path in labelled_set.annotations.difference(of_names)}
+        label_folders = {path.parent for path in labelled_set.annotations.difference(name_files)}
         labelled_set.ignore_texts_without_labels(label_folders)
 
     def _is_of_a_run(self, path: Path) -> bool:
@@ -127,6 +127,6 @@ def _is_tracked_box(numbers: list[str]) -> bool:
     return min(sides) >= -EDGE and 0 <= confidence <= 1
 
 
-def _of_darknet(files: SetFiles) -> list[Path]:
+def _darknet_lists(files: SetFiles) -> list[Path]:
     """Return files such as ``obj.data``, which only repeat the paths of other files."""
     return [path for path in files.others if path.suffix.lower() == ".data"]
