@@ -1,6 +1,7 @@
 import os
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import ScanEntry
+from pipeline.scans.sources import cifar10, coco_files, labelme, voc, yolo_names
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.folders import (
     id_below,
@@ -204,6 +206,25 @@ def test_text_that_cannot_be_read_is_named(
         path.write_bytes(content)
     with pytest.raises(InputError, match=f"^{path}: {reason}$"):
         read_lines(path)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        cifar10._read_binary,
+        cifar10._read_pickled,
+        coco_files._read_file,
+        labelme._read,
+        voc._read,
+        yolo_names._names_in_yaml,
+    ],
+)
+def test_labels_that_cannot_be_read_are_named(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "gone"
+    with pytest.raises(InputError, match=f"^{path}: cannot be read: No such file or directory$"):
+        read(path)
 
 
 def test_an_id_is_the_path_below_the_set_without_the_suffix() -> None:
