@@ -12,7 +12,7 @@ from pipeline.scans.classes import ClassMap
 from pipeline.scans.generated.coco import generate
 from pipeline.scans.sources.registry import GENERATED, open_source
 from pipeline.scans.splits import describe_parts, split_scans, with_parts
-from pipeline.scans.survey import survey, write_near_duplicates
+from pipeline.scans.survey import survey_scans, write_near_duplicates
 from pipeline.settings.params import load_settings
 from stages.entry import SCANS
 
@@ -27,21 +27,21 @@ def main() -> None:
         generate(SCANS / GENERATED, settings.seed, settings.count)
     source = open_source(settings, SCANS)
     listing = source.listing()
-    found = survey(source, listing.entries)
-    report_bad_input([*listing.bad, *found.bad], settings.bad_input)
+    survey = survey_scans(source, listing.entries)
+    report_bad_input([*listing.bad, *survey.bad], settings.bad_input)
     folder = Path(settings.folder)
     ClassMap(settings.classes).require_used(listing.names, folder)
-    entries = with_parts(found.entries, settings.parts, keep=settings.keeps_own_parts)
+    entries = with_parts(survey.entries, settings.parts, keep=settings.keeps_own_parts)
     bags = bag_names(entries, settings.group, folder)
     splits = split_scans(entries, settings, settings.seed, bags)
     rows = write_catalogue(SCANS, entries, splits)
-    near = write_near_duplicates(SCANS / NEAR_DUPLICATES, found, splits)
+    near = write_near_duplicates(SCANS / NEAR_DUPLICATES, survey, splits)
     kept = any(entry.part for entry in entries)
     notes = [
-        *describe_parts(found.entries, settings, splits, kept=kept),
+        *describe_parts(survey.entries, settings, splits, kept=kept),
         *describe_bags(bags, len(entries), settings.group),
         f"{near} pairs of near-duplicates across splits: {SCANS / NEAR_DUPLICATES}",
     ]
-    text = account_of(listing, found, rows, source.classes.meaning, notes)
+    text = account_of(listing, survey, rows, source.classes.meaning, notes)
     write_atomically(SCANS / ACCOUNT, text.encode())
     print(text, end="", file=terminal.out())

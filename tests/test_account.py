@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.scans.account import account_of, sort_files
+from pipeline.scans.account import account_of, count_files
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.classes import ClassMap
@@ -61,7 +61,7 @@ ROWS = [
 
 
 def test_every_file_is_in_one_group() -> None:
-    groups, ignored = sort_files(LISTING, FOUND)
+    groups, ignored = count_files(LISTING, FOUND)
     assert groups == {"image": 6, "annotation": 2, "bad": 2 + 4, "ignored": 5}
     assert groups.total() == len(FILES.images) + len(FILES.others) + len(FILES.bad)
     assert ignored == {

@@ -24,7 +24,7 @@ from pipeline.scans.images import image_format, read_image
 
 ROOT = Path(__file__).parents[1]
 SIDE = 8000  # of the largest square image
-TOO_MUCH = "too much beside its pixels, or too many pieces"
+TOO_MUCH = "too much metadata, or too many chunks or reads"
 NOTHING = zlib.compress(bytes(8 * 9))  # 8x8 pixels of grey
 
 
@@ -142,7 +142,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "exif.tif": large_exif_in_tiff,
 }
 REASONS = {
-    "scans.jpg": "306 scans, expected 256 or fewer",
+    "scans.jpg": "306 JPEG scans, expected 256 or fewer",
     "tiles.tif": "tiles of 16,777,216 pixels, but 256 in the image",
 }
 

@@ -223,7 +223,7 @@ def test_odd_channel_counts_are_refused(tmp_path: Path, count: int) -> None:
 
 def test_a_channel_of_no_stated_meaning_is_not_dropped(tmp_path: Path) -> None:
     odd_channels(tmp_path / "two.tif", 2, (338, 3, 0))
-    with pytest.raises(InputError, match=r"two\.tif: a channel of no stated meaning"):
+    with pytest.raises(InputError, match=r"two\.tif: a channel without a stated meaning"):
         read_image(tmp_path / "two.tif")
 
 

@@ -201,7 +201,19 @@ def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
             "model.learning_rate: got inf, expected a finite",
         ),
         ({"scans__abnormal_class": "cow"}, "scans.abnormal_class: got 'cow', expected one of pla"),
-        ({"scans__classes": {"gun": "overall"}}, "scans.classes.gun: got 'overall', expected nor"),
+        *(
+            ({"scans__classes": {"gun": word}}, f"scans.classes.gun: got '{word}', expected anoth")
+            for word in (
+                "ignored",
+                "overall",
+                "grazing",
+                "background",
+                "classes",
+                "scans",
+                "shards",
+                "skipped",
+            )
+        ),
         ({"scans__classes": {"gun": " "}}, "scans.classes.gun: got ' ', expected normal, ignore"),
         ({"scans__group": ""}, "scans.group: got '', expected a regular expression"),
         ({"extract__size": 8192}, "extract.size: got 8192, expected a power of 2, 16 to 4096$"),

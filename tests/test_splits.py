@@ -274,7 +274,7 @@ def test_the_parts_and_the_use_of_labels_are_told() -> None:
     ]
     splits = dict.fromkeys(("train-n0", "train-a0", "test-n0"), TEST) | {"train-n1": TRAIN}
     assert describe_parts(entries, outside, splits, kept=False) == [
-        "the set's own parts: test 4, train 3: not kept: set scans.parts to own for that",
+        "the set's own parts: test 4, train 3: not used: to use them, set scans.parts to own",
         LABELS_USED,
     ]
     assert describe_parts(entries, SHARES, splits, kept=True)[1:] == [

@@ -21,7 +21,7 @@ from pipeline.scans.survey import (
     NEAR_BITS,
     near_pairs,
     perceptual_hash,
-    survey,
+    survey_scans,
     write_near_duplicates,
 )
 from tests.sources.sets import noise, write_set
@@ -80,7 +80,7 @@ def test_near_duplicates_across_splits_are_listed(tmp_path: Path) -> None:
         write_image(folder / f"{seed}.png", picture(seed))
     write_image(folder / "again.jpg", picture(2))
     source = ClassFolderSource(tmp_path / "set", ClassMap({"normal": "normal"}))
-    found = survey(source, source.listing().entries)
+    found = survey_scans(source, source.listing().entries)
     assert found.bad == []
     splits = {f"normal/{name}": TRAIN for name in "0123"} | {"normal/again": TEST}
     assert write_near_duplicates(tmp_path / "near.csv", found, splits) == 1
@@ -102,7 +102,7 @@ def test_of_equal_pictures_the_first_is_kept_or_none_where_their_objects_differ(
     one, other = picture(0), picture(1)
     images = {"knife/a.png": one, "knife/b.png": one, "normal/c.png": other, "normal/d.png": other}
     source = set_of(tmp_path, {**images, "knife/e.png": other, "normal/f.png": picture(2)})
-    found = survey(source, source.listing().entries)
+    found = survey_scans(source, source.listing().entries)
     assert [entry.scan_id for entry in found.entries] == ["knife/a", "normal/f"]
     assert found.objects == [{"knife": 1}, {}]
     c, d, e = (str(tmp_path / name) for name in ("normal/c.png", "normal/d.png", "knife/e.png"))
@@ -133,7 +133,7 @@ def test_equal_pictures_with_more_objects_or_elsewhere_differ(
     write_set(tmp_path, {"images/a.png": image, "labels/a.txt": GUN, "images/b.png": image,
                          "labels/b.txt": labels, "data.yaml": "names: [gun, knife]"})  # fmt: skip
     source = YoloSource(tmp_path, ClassMap({"*": "threat"}))
-    found = survey(source, source.listing().entries)
+    found = survey_scans(source, source.listing().entries)
     assert [entry.scan_id for entry in found.entries] == ["images/a"] * same
     assert len(found.bad) == (1 if same else 2)
 
@@ -144,7 +144,7 @@ def test_equal_pictures_of_other_classes_differ_even_without_a_mask(tmp_path: Pa
         for name, classes in (("a", ("gun",)), ("b", ()))
     ]
     source = SimpleNamespace(read=lambda entry: Scan(entry.scan_id, noise(0), ()))
-    found = survey(cast(ScanSource, source), entries)
+    found = survey_scans(cast(ScanSource, source), entries)
     assert (found.entries, len(found.bad)) == ([], 2)
 
 
@@ -154,7 +154,7 @@ def test_pictures_of_equal_bytes_and_other_shapes_are_not_equal(tmp_path: Path) 
         for height in (2, 3, 6)
     }
     source = set_of(tmp_path, images)
-    found = survey(source, source.listing().entries)
+    found = survey_scans(source, source.listing().entries)
     assert (len(found.entries), found.bad) == (3, [])
 
 
@@ -165,7 +165,7 @@ def test_a_scan_that_cannot_be_read_is_bad_and_its_progress_is_shown(
     source = set_of(tmp_path, {"normal/a.png": picture(0), "normal/b.png": picture(1)})
     entries = source.listing().entries
     (tmp_path / "normal/b.png").unlink()
-    found = survey(source, entries)
+    found = survey_scans(source, entries)
     assert found.entries == entries[:1]
     reason = "cannot be read: No such file or directory"
     assert found.bad == [BadInput(str(tmp_path / "normal/b.png"), reason)]

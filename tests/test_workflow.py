@@ -97,7 +97,7 @@ def deciding_a_shard(source: str) -> set[str]:
                    "nesting", "places", "processes", "json_records", "scan", "splits",
                    "terminal"}  # fmt: skip
     # These find the files and classes of a scan's row.
-    listing = {"labelled_set", "pairing", "part_lists", "threat_tables"}
+    listing = {"labelled_set", "pairing", "part_lists", "threat_tables", "unlabelled"}
     paths = {Path(path) for path in import_closure("pipeline.patches.cutting")}
     paths |= {Path(path) for path in import_closure(source)}
     modules = {

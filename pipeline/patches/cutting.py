@@ -32,6 +32,7 @@ DECIDING = (
     "pipeline.patches.shard_file",
     "pipeline.scans.classes",
     "pipeline.scans.sources.annotated_source",
+    "pipeline.scans.sources.coco_files",
     "pipeline.scans.sources.folders",
     "pipeline.scans.sources.masks",
     "pipeline.scans.sources.yolo_names",

@@ -2,13 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from pipeline.common.lines import printable
 from pipeline.common.names import NORMAL, SPLITS
 from pipeline.common.tables import text_table
 from pipeline.scans.catalogue import CatalogueRow
-from pipeline.scans.scan import Listing
+from pipeline.scans.scan import Listing, suffix_text
 from pipeline.scans.survey import Survey
 
 ACCOUNT = "account.txt"
@@ -17,7 +16,7 @@ SHOWN_HIDDEN = 5
 
 def account_of(
     listing: Listing,
-    found: Survey,
+    survey: Survey,
     rows: Sequence[CatalogueRow],
     meaning: Callable[[str], str],
     notes: Sequence[str],
@@ -26,23 +25,23 @@ def account_of(
 
     Args:
         listing: all files of the set, and the use that the source has for each.
-        found: the scans that can be used.
-        rows: the catalogue; a scan of `found` without a row is in no split.
+        survey: the scans that can be used.
+        rows: the catalogue; a scan of `survey` without a row is in no split.
         meaning: maps a class of the set to normal, ignored, or an abnormal class.
         notes: further lines.
     """
-    left_out = len(found.entries) - len(rows)
+    left_out = len(survey.entries) - len(rows)
     lines = [
-        *_lines_of_files(listing, found),
+        *_lines_of_files(listing, survey),
         *(f"  {count} {note}" for note, count in sorted(listing.notes.items())),
         *([f"  {left_out} abnormal scans of the set's own parts, left out"] if left_out else []),
         *(f"  {note}" for note in notes),
-        _table(found, rows, meaning),
+        _table(survey, rows, meaning),
     ]
     return printable("\n".join(lines) + "\n")
 
 
-def sort_files(listing: Listing, found: Survey) -> tuple[Counter[str], Counter[tuple[str, str]]]:
+def count_files(listing: Listing, survey: Survey) -> tuple[Counter[str], Counter[tuple[str, str]]]:
     """Count the files that were used as images or annotations, were bad, or were ignored.
 
     Returns:
@@ -51,8 +50,8 @@ def sort_files(listing: Listing, found: Survey) -> tuple[Counter[str], Counter[t
     """
     files = listing.files
     images = frozenset(files.images)
-    used = {entry.files[0] for entry in found.entries}
-    bad = {item.file for item in (*listing.bad, *found.bad)}
+    used = {entry.files[0] for entry in survey.entries}
+    bad = {item.file for item in (*listing.bad, *survey.bad)}
     groups: Counter[str] = Counter(bad=len(files.bad))
     ignored: Counter[tuple[str, str]] = Counter()
     for path in (*files.images, *files.others):
@@ -62,17 +61,17 @@ def sort_files(listing: Listing, found: Survey) -> tuple[Counter[str], Counter[t
             groups["annotation"] += 1
         elif path in listing.ignored:
             groups["ignored"] += 1
-            ignored[_suffix(path), listing.ignored[path]] += 1
+            ignored[suffix_text(path), listing.ignored[path]] += 1
         elif path in images or str(path) in bad:
             groups["bad"] += 1
         else:
             groups["ignored"] += 1
-            ignored[_suffix(path), "neither an image nor an annotation of this format"] += 1
+            ignored[suffix_text(path), "neither an image nor an annotation of this format"] += 1
     return groups, ignored
 
 
-def _lines_of_files(listing: Listing, found: Survey) -> list[str]:
-    groups, ignored = sort_files(listing, found)
+def _lines_of_files(listing: Listing, survey: Survey) -> list[str]:
+    groups, ignored = count_files(listing, survey)
     counts = (
         f"{groups['image']} used as images, {groups['annotation']} as annotations, "
         f"{groups['bad']} bad, {groups['ignored']} ignored"
@@ -89,7 +88,7 @@ def _lines_of_files(listing: Listing, found: Survey) -> list[str]:
     ]
 
 
-def _table(found: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str], str]) -> str:
+def _table(survey: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str], str]) -> str:
     """Return a text table: scans by class and split, then their objects, in the set's own words."""
     split_of = {row.scan_id: row.split for row in rows}
     scans: dict[str, Counter[str]] = defaultdict(Counter)
@@ -97,7 +96,7 @@ def _table(found: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str],
     empty: Counter[str] = Counter()
     for row in rows:
         scans[", ".join(row.classes) or NORMAL][row.split] += 1
-    for entry, counts in zip(found.entries, found.objects, strict=True):
+    for entry, counts in zip(survey.entries, survey.objects, strict=True):
         split = split_of.get(entry.scan_id)
         if split is None:
             continue
@@ -112,7 +111,3 @@ def _table(found: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str],
     ]
     lines = [(name, *(counts[head] for head in heads)) for name, counts in counted]
     return text_table(["scans", *heads], lines)
-
-
-def _suffix(path: Path) -> str:
-    return path.suffix.lower() or "without suffix"

@@ -33,21 +33,26 @@ def as_bad(file: object, error: InputError) -> BadInput:
     return BadInput(str(file), str(error).removeprefix(f"{file}: "))
 
 
-def report_bad_input(found: Sequence[BadInput], rule: BadInputRule) -> None:
+def report_bad_input(bad_files: Sequence[BadInput], rule: BadInputRule) -> None:
     """Print every bad file, and the number of bad files, on standard error.
 
     Raises:
         InputError: there are bad files, and the rule is ``fail``.
     """
-    if not found:
+    if not bad_files:
         return
-    for bad in found:
+    for bad in bad_files:
         verdict = "skipped" if rule == "skip" else "bad input"
         print(one_line(f"{verdict}: {bad.file}: {bad.reason}"), file=terminal.err())
-    count = sum(bad.count for bad in found)
-    files, them = ("bad file", "it") if count == 1 else ("bad files", "them")
+    files, them = count_in_words(bad_files)
     if rule == "fail":
         raise InputError(
-            f"{count} {files}, named above: mend or remove {them}, or set scans.bad_input to skip"
+            f"{files}, named above: mend or remove {them}, or set scans.bad_input to skip"
         )
-    print(f"skipped {count} {files}", file=terminal.err())
+    print(f"skipped {files}", file=terminal.err())
+
+
+def count_in_words(bad_files: Sequence[BadInput]) -> tuple[str, str]:
+    """Return the number of bad files, such as "2 bad files", and the pronoun for them."""
+    count = sum(bad.count for bad in bad_files)
+    return (f"{count} bad file", "it") if count == 1 else (f"{count} bad files", "them")

@@ -97,8 +97,8 @@ def _by_pattern(entries: Sequence[ScanEntry], pattern: str) -> dict[str, str]:
     if not any(matches.values()):
         first = entries[0].scan_id
         raise InputError(f"scans.group: {pattern!r} is found in no scan's id, such as {first!r}")
-    found = {scan: m[1] if m.re.groups else m[0] for scan, m in matches.items() if m}
-    return {scan: name for scan, name in found.items() if name}
+    names = {scan: m[1] if m.re.groups else m[0] for scan, m in matches.items() if m}
+    return {scan: name for scan, name in names.items() if name}
 
 
 def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> dict[str, str]:
@@ -108,10 +108,14 @@ def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> 
         written, bag = row[column.scan] or "", row[column.bag] or ""
         scans = scans_of.get(written, scans_of.get(_without_suffix(written), []))
         if len(scans) > 1:
-            raise InputError(f"{table}: line {line}: {written!r} is the end of {scans}: say more")
+            raise InputError(
+                f"{table}: line {line}: {written!r} is the end of {scans}: write more of the path"
+            )
         for scan in scans:
             if names.setdefault(scan, bag) != bag:
-                raise InputError(f"{table}: line {line}: {scan!r} is in bag {names[scan]!r} too")
+                raise InputError(
+                    f"{table}: line {line}: {scan!r} is in bag {names[scan]!r} too: keep one row"
+                )
     names = {scan: bag for scan, bag in names.items() if bag}
     if not names:
         raise InputError(
@@ -126,12 +130,12 @@ def _by_end(scan_ids: Sequence[str]) -> dict[str, list[str]]:
 
     An end that is a scan's whole id maps to this scan only.
     """
-    found: dict[str, list[str]] = {}
+    scans_of: dict[str, list[str]] = {}
     for scan in scan_ids:
         parts = scan.split("/")
         for start in range(len(parts)):
-            found.setdefault("/".join(parts[start:]), []).append(scan)
-    return found | {scan: [scan] for scan in scan_ids}
+            scans_of.setdefault("/".join(parts[start:]), []).append(scan)
+    return scans_of | {scan: [scan] for scan in scan_ids}
 
 
 def _without_suffix(written: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.common.errors import InputError, require
 from pipeline.common.names import IGNORED, NORMAL
-from pipeline.settings.scans import IGNORE
+from pipeline.settings.scans import IGNORE, RESERVED
 
 OTHERS = "*"
 
@@ -14,9 +14,9 @@ class ClassMap:
     """The parameter ``scans.classes``: a map from a set's own class names to their meanings.
 
     A meaning is ``normal``, ``ignore`` or the name of an abnormal class. The key ``*`` stands for
-    all classes that are not named, and the meaning ``*`` for the class's own name. Objects of
-    normal and of ignored classes are no threats, but a window that touches an ignored object does
-    not count as normal.
+    all classes that are not named, and the meaning ``*`` for the class's own name, unless this
+    name is `RESERVED`. Objects of normal and of ignored classes are no threats, but a window that
+    touches an ignored object does not count as normal.
     """
 
     def __init__(self, meanings: Mapping[str | int, str]) -> None:
@@ -29,7 +29,7 @@ class ClassMap:
         """Return `NORMAL`, `IGNORED` or an abnormal class; "" for a class that `check` refuses."""
         meaning = self._meanings.get(name, self._meanings.get(OTHERS, ""))
         if meaning == OTHERS:
-            return name
+            return "" if name in RESERVED else name
         return IGNORED if meaning == IGNORE else meaning
 
     def abnormal(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -39,8 +39,8 @@ class ClassMap:
 
     def threats(self, names: Iterable[str]) -> set[str]:
         """Return the set's own abnormal classes, of `names` and of the parameter's keys."""
-        every = {*names, *self._meanings} - {OTHERS}
-        return {name for name in every if self.meaning(name) not in (NORMAL, IGNORED, "")}
+        candidates = {*names, *self._meanings} - {OTHERS}
+        return {name for name in candidates if self.meaning(name) not in (NORMAL, IGNORED, "")}
 
     def require_used(self, names: Iterable[str], folder: Path) -> None:
         """Refuse classes that are in the parameter but in no scan.
@@ -48,12 +48,12 @@ class ClassMap:
         Raises:
             InputError: names all these classes, and the classes of the scans.
         """
-        found = set(names)
-        unused = sorted(name for name in self._meanings if name not in found | {OTHERS})
+        present = set(names)
+        unused = sorted(name for name in self._meanings if name not in present | {OTHERS})
         if unused:
             raise InputError(
                 f"scans.classes: no scan in {folder} has {', '.join(unused)}: it has "
-                f"{', '.join(sorted(found)) or 'none'}: correct or remove the name"
+                f"{', '.join(sorted(present)) or 'none'}: correct or remove the name"
             )
 
     def check(self, names: Iterable[str], folder: Path) -> None:
@@ -65,7 +65,7 @@ class ClassMap:
         unknown = sorted(name for name in set(names) if not self.meaning(name))
         if unknown:
             raise InputError(
-                f"scans.classes: says nothing of {', '.join(unknown)} in {folder}: give each "
+                f"scans.classes: no meaning for {', '.join(unknown)} in {folder}: give each "
                 f"normal, ignore or an abnormal class, or do so for all others with '{OTHERS}'"
             )
 

@@ -1,7 +1,7 @@
-"""Opens image files within limits: what Pillow's decoders would do without end is counted before.
+"""Opens an image only if its size, metadata, chunks, JPEG scans, tiles and reads are within limits.
 
-Size and mode come from the header, so that a decompression bomb is refused before it is decoded.
-Bytes of metadata, scans of a JPEG, chunks of a PNG, pages and tiles of a TIFF have a limit each.
+Pillow could decode a crafted file for hours. Size and mode come from the header, so that a
+decompression bomb is refused before it is decoded.
 """
 
 import os
@@ -24,11 +24,11 @@ MAX_HEADER_READS = 20_000  # reads of a file until it is decoded
 MAX_READS = 5_000_000  # reads while it is decoded; Pillow reads compressed BMP byte by byte
 MAX_READ_BYTES = 4 * 2**30  # bytes of these reads; Pillow reads 64 KB for each strip of a TIFF
 MAX_CHUNKS = 200_000  # in a PNG
-MAX_SCANS = 16  # of the largest JPEG; smaller ones may have more, for the same number of pixels
+MAX_JPEG_SCANS = 16  # passes over the largest JPEG; a smaller one may have more, for as many pixels
 JPEG_BYTES = 6  # most bytes of a JPEG's pixel; noise at the best quality has 4
 MAX_TILE = 2**20  # pixels by which a tile of a TIFF may be larger than its image
 BAND = 2**20  # pixels that are converted at a time
-TOO_MUCH = "too much beside its pixels, or too many pieces: save it anew, without metadata"
+TOO_MUCH = "too much metadata, or too many chunks or reads: save it again without metadata"
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 START_OF_SCAN = b"\xff\xda"  # the encoded pixels of a JPEG cannot have these two bytes
 TILE_WIDTH, TILE_LENGTH = 322, 323  # TIFF tags
@@ -39,11 +39,11 @@ class RefusedError(ValueError):
 
 
 class CountedFile(BufferedReader):
-    """A file that refuses to be read without end.
+    """A file with limits on its number of reads and on their bytes.
 
     Attributes:
-        bytes_left: how many bytes may be read yet.
-        reads_left: how often it may be read yet.
+        bytes_left: number of bytes that may still be read.
+        reads_left: number of reads that are still allowed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,11 @@ class CountedFile(BufferedReader):
         self.reads_left = MAX_HEADER_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as usual; raise `RefusedError` beyond the limits."""
+        """Read as usual.
+
+        Raises:
+            RefusedError: the file has been read beyond the limits.
+        """
         content = super().read(size)
         self.bytes_left -= len(content)
         self.reads_left -= 1
@@ -61,8 +65,8 @@ class CountedFile(BufferedReader):
         return content
 
 
-class Room:
-    """Lets threads decode at the same time while their images have `MAX_PIXELS` in sum."""
+class PixelBudget:
+    """Lets threads decode at the same time as long as their images have `MAX_PIXELS` in sum."""
 
     def __init__(self) -> None:
         self._free = MAX_PIXELS
@@ -70,7 +74,7 @@ class Room:
 
     @contextmanager
     def take(self, pixels: int) -> Iterator[None]:
-        """Wait until there is room for this number of pixels, and hold it meanwhile."""
+        """Wait until this number of pixels is free, and take them until the block ends."""
         with self._changed:
             self._changed.wait_for(lambda: self._free >= pixels)
             self._free -= pixels
@@ -82,12 +86,19 @@ class Room:
                 self._changed.notify_all()
 
 
-ROOM = Room()
+PIXEL_BUDGET = PixelBudget()
 
 
 @contextmanager
 def opened_image(path: Path) -> Iterator[Image.Image]:
-    """Open an image whose header is within the limits, to be decoded."""
+    """Open an image whose header is within the limits, to be decoded.
+
+    Raises:
+        RefusedError: the image is over a limit, here or while it is decoded; or the path is a
+            FIFO, a socket or a device.
+        Image.DecompressionBombError: the image has more pixels than Pillow itself allows.
+        OSError: the file cannot be read, or Pillow knows no such format (`UnidentifiedImageError`).
+    """
     kind = special_file_kind(path)
     if kind:
         raise RefusedError(f"{kind}, not a file: remove it")
@@ -98,7 +109,7 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
         with Image.open(file, formats=FORMATS) as image:
             check_size(image)
             if start.startswith(JPEG_START):
-                _check_scans(file, image)
+                _check_jpeg_scans(file, image)
             if image.format == "TIFF":
                 _read_tags(image)
             file.bytes_left, file.reads_left = MAX_READ_BYTES, MAX_READS
@@ -106,7 +117,11 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
 
 
 def check_size(image: Image.Image) -> None:
-    """Refuse the current page of an image if it, or a tile of it, has too many pixels."""
+    """Refuse the current page of an image if it, or a tile of it, has too many pixels.
+
+    Raises:
+        RefusedError: names the number of pixels.
+    """
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise RefusedError(
@@ -119,7 +134,7 @@ def check_size(image: Image.Image) -> None:
 
 
 def _check_chunks(file: CountedFile) -> None:
-    """Refuse a PNG with too much beside its pixels; Pillow reads all chunks, and keeps them."""
+    """Refuse a PNG with too much metadata, or too many chunks; Pillow reads and keeps them all."""
     metadata = 0
     file.seek(len(PNG_START))
     for _ in range(MAX_CHUNKS):
@@ -136,18 +151,20 @@ def _check_chunks(file: CountedFile) -> None:
     raise RefusedError(TOO_MUCH)
 
 
-def _check_scans(file: CountedFile, image: Image.Image) -> None:
+def _check_jpeg_scans(file: CountedFile, image: Image.Image) -> None:
     """Refuse a JPEG with so many scans, or bytes, that it would be decoded for minutes."""
     pixels = image.width * image.height
     if os.fstat(file.fileno()).st_size > JPEG_BYTES * pixels + MAX_METADATA:
         raise RefusedError(TOO_MUCH)
-    most = MAX_SCANS * MAX_PIXELS // pixels
+    most = MAX_JPEG_SCANS * MAX_PIXELS // pixels
     file.seek(0)
     scans = 0
     while block := BufferedReader.read(file, BAND):
         scans += block.count(START_OF_SCAN)
     if scans > most:
-        raise RefusedError(f"{scans} scans, expected {most} or fewer: save it as baseline JPEG")
+        raise RefusedError(
+            f"{scans} JPEG scans, expected {most} or fewer: save it as baseline JPEG"
+        )
 
 
 def _read_tags(image: Image.Image) -> None:

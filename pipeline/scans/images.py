@@ -1,4 +1,4 @@
-"""Reads image files; only this module decides how a file becomes uint8.
+"""Reads image files, and decides how their pixels become uint8.
 
 Pillow reads all formats, within the limits of `image_limits.py`. It raises an error for a truncated
 file, where OpenCV fills in grey, and supports palettes, transparency and EXIF.
@@ -16,7 +16,7 @@ from pipeline.scans.image_limits import (
     BAND,
     FORMATS,
     MAX_PIXELS,
-    ROOM,
+    PIXEL_BUDGET,
     RefusedError,
     check_size,
     opened_image,
@@ -96,7 +96,7 @@ def image_format(path: Path) -> str | None:
 def _open(path: Path, decode: Callable[[Image.Image], Pixels]) -> Pixels:
     """Check an image by its header, then decode it."""
     try:
-        with opened_image(path) as image, ROOM.take(image.width * image.height):
+        with opened_image(path) as image, PIXEL_BUDGET.take(image.width * image.height):
             return np.ascontiguousarray(decode(image))
     except RefusedError as error:
         reason = str(error)
@@ -124,7 +124,9 @@ def _channels(image: Image.Image) -> Pixels:
         raise RefusedError("several pictures in one file, expected 1, or 2 grey pages of a TIFF")
     low, high = (_page_at(image, number) for number in (0, 1))
     if low.shape[2] != 1 or low.shape != high.shape:
-        raise RefusedError(f"pages of shape {low.shape} and {high.shape}, expected 2 alike, grey")
+        raise RefusedError(
+            f"pages of shape {low.shape} and {high.shape}, expected 2 grey pages of one size"
+        )
     return np.concatenate([low, high], axis=2)
 
 
@@ -137,7 +139,9 @@ def _page_at(image: Image.Image, number: int) -> Pixels:
 def _page(image: Image.Image) -> Pixels:
     """Decode the current page of an image, (H, W, C)."""
     if UNSPECIFIED in getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ()):
-        raise RefusedError("a channel of no stated meaning: save low and high energy as two pages")
+        raise RefusedError(
+            "a channel without a stated meaning: save low and high energy as two pages"
+        )
     mode = _plain_mode(image)
     ImageOps.exif_transpose(image, in_place=True)
     width, height = image.size

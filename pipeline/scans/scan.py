@@ -30,6 +30,11 @@ PARTS: dict[str, Part] = {
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
+def suffix_text(path: Path) -> str:
+    """Return a file's suffix in lower case, to count files by; "without suffix" if it has none."""
+    return path.suffix.lower() or "without suffix"
+
+
 @dataclass(frozen=True)
 class Region:
     """One abnormal object, or one ignored object, in a scan.
@@ -95,7 +100,7 @@ class SetFiles:
         images: image files, sorted; recognised by suffix, or by content if the suffix is not
             in `IMAGE_SUFFIXES`.
         others: all other files, sorted: annotations, and files that no source reads.
-        hidden: hidden files and folders, which are left alone, sorted.
+        hidden: hidden files and folders, which are not read, sorted.
         bad: links, special files and images of other formats, with the reason.
     """
 

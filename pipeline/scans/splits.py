@@ -40,13 +40,13 @@ def describe_parts(
 ) -> list[str]:
     """Return lines about the set's own parts, and a line if labels select training windows."""
     counts = Counter(entry.part for entry in entries if entry.part)
-    found = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
-    fate = "kept as the splits" if kept else "not kept: set scans.parts to own for that"
+    by_part = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    fate = "kept as the splits" if kept else "not used: to use them, set scans.parts to own"
     moved = sum(
         splits.get(entry.scan_id) == TEST != entry.part for entry in entries if entry.part and kept
     )
     return [
-        *([f"the set's own parts: {found}: {fate}"] if counts else []),
+        *([f"the set's own parts: {by_part}: {fate}"] if counts else []),
         *([f"{moved} scans moved to the test, with others of their bags"] if moved else []),
         *([LABELS_USED] if shares.uses_labels else []),
     ]
@@ -150,16 +150,16 @@ def _own_parts(entries: Sequence[ScanEntry], shares: SplitShares) -> _OwnParts |
     if len(without) == len(entries):
         return None
     counts = Counter(entry.part for entry in entries if entry.part)
-    found = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    by_part = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
     if without:
         raise InputError(
             f"scans.parts: {len(without)} scans are in no part of the set, such as "
-            f"{without[0]!r}, beside {found}: name their part, or set scans.parts to shares"
+            f"{without[0]!r}, beside {by_part}: name their part, or set scans.parts to shares"
         )
     if not counts["test"]:
         raise InputError(
-            f"scans.parts: the set has no test part of its own, but {found}: call one test, or "
-            "set scans.parts to shares"
+            f"scans.parts: the set has no test part of its own, but {by_part}: call one of "
+            "them test, or set scans.parts to shares"
         )
     abnormal = any(entry.classes and entry.part != "test" for entry in entries)
     return _OwnParts(bool(counts["validation"]), abnormal, abnormal and not shares.uses_labels)

@@ -69,7 +69,7 @@ class Survey:
     bad: list[BadInput]
 
 
-def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
+def survey_scans(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     """Read every scan, in threads.
 
     Of identical scans the first is kept, or none if their objects or masks differ. If numbers of
@@ -77,26 +77,26 @@ def survey(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         read = pool.map(lambda entry: _read(source, entry), entries)
-        every = list(terminal.progress("survey", len(entries), "scan", read))
-    counts = Counter(scan.channels for scan in every if isinstance(scan, SurveyedScan))
+        scans = list(terminal.progress("survey", len(entries), "scan", read))
+    counts = Counter(scan.channels for scan in scans if isinstance(scan, SurveyedScan))
     twins: dict[bytes, list[tuple[ScanEntry, SurveyedScan]]] = defaultdict(list)
-    for entry, scan in zip(entries, every, strict=True):
+    for entry, scan in zip(entries, scans, strict=True):
         if isinstance(scan, SurveyedScan):
             twins[scan.pixels].append((entry, scan))
-    kept: list[tuple[ScanEntry, SurveyedScan]] = []
+    usable: list[tuple[ScanEntry, SurveyedScan]] = []
     bad: list[BadInput] = []
-    for entry, scan in zip(entries, every, strict=True):
+    for entry, scan in zip(entries, scans, strict=True):
         if isinstance(scan, BadInput):
             bad.append(scan)
         elif fault := _fault(entry, scan, counts, twins[scan.pixels]):
             bad.append(BadInput(str(entry.files[0]), fault))
         else:
-            kept.append((entry, scan))
-    perceptual_hashes = np.array([scan.perceptual_hash for _, scan in kept], dtype=np.bool_)
+            usable.append((entry, scan))
+    perceptual_hashes = np.array([scan.perceptual_hash for _, scan in usable], dtype=np.bool_)
     return Survey(
-        [entry for entry, _ in kept],
-        perceptual_hashes.reshape(len(kept), HASH_SIDE**2),
-        [scan.objects for _, scan in kept],
+        [entry for entry, _ in usable],
+        perceptual_hashes.reshape(len(usable), HASH_SIDE**2),
+        [scan.objects for _, scan in usable],
         bad,
     )
 
@@ -150,7 +150,7 @@ def near_pairs(perceptual_hashes: NDArray[np.bool_], splits: Sequence[str]) -> N
     """
     signs = perceptual_hashes.astype(np.float32) * 2 - 1
     names = np.array(splits)
-    found = [np.empty((0, 3), dtype=np.int32)]
+    blocks = [np.empty((0, 3), dtype=np.int32)]
     for top in range(0, len(signs), BLOCK):
         for left in range(top, len(signs), BLOCK):
             products = signs[top : top + BLOCK] @ signs[left : left + BLOCK].T
@@ -158,21 +158,21 @@ def near_pairs(perceptual_hashes: NDArray[np.bool_], splits: Sequence[str]) -> N
             near = bits <= NEAR_BITS
             near &= names[top : top + BLOCK, None] != names[None, left : left + BLOCK]
             rows, columns = np.nonzero(near)
-            pairs = np.stack([rows + top, columns + left, bits[rows, columns]], axis=1)
-            found.append(pairs[pairs[:, 0] < pairs[:, 1]].astype(np.int32))
-    every = np.concatenate(found)
-    return every[np.lexsort((every[:, 1], every[:, 0]))]
+            block = np.stack([rows + top, columns + left, bits[rows, columns]], axis=1)
+            blocks.append(block[block[:, 0] < block[:, 1]].astype(np.int32))
+    pairs = np.concatenate(blocks)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def write_near_duplicates(path: Path, found: Survey, splits: Mapping[str, str]) -> int:
+def write_near_duplicates(path: Path, survey: Survey, splits: Mapping[str, str]) -> int:
     """Write near-duplicates in different splits, one pair a line; returns the number of pairs.
 
     If there are more than `MAX_PAIRS`, for instance among images of an empty belt, only the
     first pairs are written.
     """
-    rows = [row for row, entry in enumerate(found.entries) if entry.scan_id in splits]
-    ids = [found.entries[row].scan_id for row in rows]
-    pairs = near_pairs(found.perceptual_hashes[rows], [splits[scan_id] for scan_id in ids])
+    rows = [row for row, entry in enumerate(survey.entries) if entry.scan_id in splits]
+    ids = [survey.entries[row].scan_id for row in rows]
+    pairs = near_pairs(survey.perceptual_hashes[rows], [splits[scan_id] for scan_id in ids])
     table = [
         {
             "scan": ids[i],

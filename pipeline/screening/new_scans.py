@@ -10,7 +10,7 @@ from pipeline.common.errors import InputError, require
 from pipeline.common.files import digest, file_digest
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.images import read_image
-from pipeline.scans.scan import Listing, Scan, ScanEntry, ScanSource, SetFiles
+from pipeline.scans.scan import Listing, Scan, ScanEntry, ScanSource, SetFiles, suffix_text
 from pipeline.scans.sources.folders import list_set
 
 
@@ -105,8 +105,7 @@ def _left_alone(listing: Listing) -> dict[Path, str]:
 def _counts(listed: SetFiles, others: Mapping[Path, str]) -> dict[str, int]:
     """Count files by suffix and reason, and those that are hidden."""
     counts = Counter(
-        (path.suffix.lower() or "without suffix") + f" ({reason})" * bool(reason)
-        for path, reason in others.items()
+        suffix_text(path) + f" ({reason})" * bool(reason) for path, reason in others.items()
     )
     if listed.hidden:
         counts["hidden"] = len(listed.hidden)

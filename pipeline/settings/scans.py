@@ -17,7 +17,10 @@ CIFAR10 = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship"
 CIFAR10_ALIASES = {"airplane": "plane", "automobile": "car"}
 
 IGNORE = "ignore"  # the meaning of a class whose objects are neither normal nor threats
-RESERVED = (IGNORED, "overall")  # a class of this name would be taken for something else in tables
+# Labels of windows, and names of the tables: a class of this name would be taken for them.
+RESERVED = (
+    IGNORED, "grazing", "overall", "background", "classes", "scans", "shards", "skipped"
+)  # fmt: skip
 
 Unannotated = Literal["normal", "bad"]  # how an image without any annotation counts
 
@@ -61,9 +64,10 @@ def check_classes(classes: Mapping[str | int, str]) -> None:
     require(len(set(names)) == len(names), "classes", dict(classes), "each class once")
     for name, meaning in classes.items():
         plain = meaning.strip().casefold()
-        right = bool(plain) and meaning not in RESERVED
-        right &= plain not in (NORMAL, IGNORE, IGNORED) or meaning == plain
+        right = bool(plain) and (plain not in (NORMAL, IGNORE, IGNORED) or meaning == plain)
         require(right, f"classes.{name}", meaning, "normal, ignore or an abnormal class")
+        expected = f"another name: the tables use {', '.join(RESERVED)} for other things"
+        require(meaning not in RESERVED, f"classes.{name}", meaning, expected)
 
 
 def check_abnormal_class(name: str) -> None:

@@ -7,13 +7,13 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput, report_bad_input
 from pipeline.scans.scan import ScanSource
-from pipeline.scans.survey import survey
+from pipeline.scans.survey import survey_scans
 
 
 def kept_and_bad(source: ScanSource) -> tuple[list[str], list[BadInput]]:
     """The ids that are left, and everything that was found bad."""
     listing = source.listing()
-    found = survey(source, listing.entries)
+    found = survey_scans(source, listing.entries)
     return [entry.scan_id for entry in found.entries], [*listing.bad, *found.bad]
 
 

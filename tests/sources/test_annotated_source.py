@@ -14,7 +14,7 @@ from pipeline.scans.scan import ScanEntry
 from pipeline.scans.sources import annotated_source
 from pipeline.scans.sources.annotated_source import check_reach, check_size, mask_of
 from pipeline.scans.sources.folders import EXPECTED, list_files
-from pipeline.scans.sources.labelled_set import TAKEN_FOR_NORMAL
+from pipeline.scans.sources.unlabelled import TAKEN_FOR_NORMAL
 from pipeline.scans.sources.yolo import YoloSource
 from pipeline.settings.scans import Unannotated
 from tests.sources.sets import Content, write_set
@@ -107,7 +107,7 @@ def test_an_object_s_own_mask_is_its_mask() -> None:
 
 def test_sizes_must_be_those_of_the_image() -> None:
     check_size((30, 20), (30, 20))
-    message = "^annotated as 20x30, but the image is 30x20: annotate it as it is$"
+    message = "^annotated as 20x30, but the image is 30x20: annotate the image at this size$"
     with pytest.raises(ValueError, match=message):
         check_size((20, 30), (30, 20))
 
@@ -142,7 +142,7 @@ def test_a_listing_has_parts_by_list_then_folder_and_says_what_it_made_of_files(
     assert listing.bad == [
         BadInput(f"{tmp_path}/moving.gif", f"not a format that is read: {EXPECTED}"),
         BadInput(f"{tmp_path}/val/b.png",
-                 f"scan id 'val/b' stands for {tmp_path}/val/b.jpg too: rename one"),
+                 f"scan id 'val/b' is that of {tmp_path}/val/b.jpg too: rename one"),
     ]  # fmt: skip
     assert listing.names == {"gun", "cup"}
     labels = ("data.yaml", "val/a.txt", "val/b.txt", "train.txt", "test.txt")

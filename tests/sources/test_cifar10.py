@@ -164,7 +164,7 @@ def test_class_folders_name_what_is_in_no_class(tmp_path: Path) -> None:
     listing = source.listing()
     outside = "an image outside of train/<class>/ and test/<class>/"
     twice = (
-        f"scan id 'test/plane/0001' stands for {tmp_path}/test/airplane/0001.png too: rename one"
+        f"scan id 'test/plane/0001' is that of {tmp_path}/test/airplane/0001.png too: rename one"
     )
     assert listing.bad == [
         BadInput(f"{tmp_path}/link", "a link to a folder: put the folder here"),
@@ -211,7 +211,7 @@ def test_a_pickle_that_asks_for_code_is_refused(
     path = tmp_path / "data_batch_1"
     path.write_bytes(pickle.dumps({b"data": Trap()}))
     source = Cifar10Source(tmp_path, "car")
-    kept = assert_one_bad(source, capsys, path, "it asks for builtins.print, which is refused")
+    kept = assert_one_bad(source, capsys, path, "it contains builtins.print, which is refused")
     assert "must not run" not in capsys.readouterr().out
     assert len(kept) == 5 * ROWS
 

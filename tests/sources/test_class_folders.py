@@ -48,7 +48,7 @@ def test_classes_without_parts(tmp_path: Path) -> None:
 
 def test_what_is_in_no_class_is_named(tmp_path: Path) -> None:
     write_classes(tmp_path, "normal", "knives")
-    with pytest.raises(InputError, match=r"scans\.classes: says nothing of knives in"):
+    with pytest.raises(InputError, match=r"scans\.classes: no meaning for knives in"):
         ClassFolderSource(tmp_path, CLASSES).listing()
     write_classes(tmp_path, ".")
     with pytest.raises(InputError, match=r"1\.png: not in a folder of its class: expected <class>"):
@@ -101,7 +101,7 @@ def test_two_parts_or_more_are_the_set_s_own(
 ) -> None:
     source = ClassFolderSource(write_classes(tmp_path, *folders), CLASSES)
     if found is None:
-        with pytest.raises(InputError, match=r"says nothing of val, validation in"):
+        with pytest.raises(InputError, match=r"no meaning for val, validation in"):
             source.listing()
         return
     assert [(entry.scan_id, entry.part) for entry in source.listing().entries] == found

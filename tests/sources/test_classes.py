@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED, NORMAL
+from pipeline.evaluation.scores import OVERALL
+from pipeline.patches.windows import GRAZING
 from pipeline.scans.classes import ClassMap
 
 WORDS = st.text("abcxyz", min_size=1, max_size=4)
@@ -32,7 +34,7 @@ def test_classes_that_are_not_named_are_refused_all_at_once(
     if not unknown:
         ClassMap(meanings).check(names, Path("set"))
         return
-    with pytest.raises(InputError, match=f"nothing of {', '.join(unknown)} in set: give each"):
+    with pytest.raises(InputError, match=f"no meaning for {', '.join(unknown)} in set: give each"):
         ClassMap(meanings).check(names, Path("set"))
 
 
@@ -49,6 +51,13 @@ def test_a_star_as_meaning_is_the_class_s_own_name() -> None:
     assert classes.abnormal(["knife", "bottle", "gun"]) == ("gun", "knife")
 
 
+@pytest.mark.parametrize("name", [GRAZING, OVERALL, IGNORED])
+def test_a_star_gives_no_class_a_name_of_another_use(name: str) -> None:
+    with pytest.raises(InputError, match=f"no meaning for {name} in set"):
+        ClassMap({"*": "*"}).check(["gun", name], Path("set"))
+    ClassMap({name: "knife", "*": "*"}).check(["gun", name], Path("set"))
+
+
 def test_classes_that_no_scan_has_are_refused_all_at_once() -> None:
     classes = ClassMap({"gun": "gun", "axe": "axe", "bat": "normal", "*": "ignore"})
     classes.require_used(["gun", "axe", "bat", "saw"], Path("set"))
@@ -62,7 +71,7 @@ def test_classes_that_no_scan_has_are_refused_all_at_once() -> None:
 
 
 def test_unknown_classes_are_refused_with_what_to_do() -> None:
-    message = r"^scans\.classes: says nothing of axe, gun in set: give each normal, ignore or an "
+    message = r"^scans\.classes: no meaning for axe, gun in set: give each normal, ignore or an "
     with pytest.raises(InputError, match=message + "abnormal class, or do so for all others with"):
         ClassMap({"bat": "bat"}).check(["gun", "bat", "axe"], Path("set"))
 

@@ -89,7 +89,7 @@ def test_polygons_and_run_lengths(folder: Path) -> None:
     lengths = {"size": [40, 50], "counts": [400, 40, 1560]}
     with_gun(folder, segmentation=lengths, bbox=[30, 0, 1, 40])  # as of a mask that was transposed
     source = CocoSource(folder, CLASSES)
-    with pytest.raises(InputError, match="annotation 1: segmentation and bbox are of different pl"):
+    with pytest.raises(InputError, match="annotation 1: segmentation and bbox lie in different pl"):
         source.read(source.listing().entries[0])
     with_gun(folder, segmentation=lengths, bbox=[10, 0, 1, 40])
     source = CocoSource(folder, CLASSES)
@@ -106,7 +106,7 @@ def test_a_scan_s_digest_is_of_its_own_records(folder: Path) -> None:
 
 
 def test_a_class_that_the_parameter_does_not_name(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"scans\.classes: says nothing of Bottle, Person in"):
+    with pytest.raises(InputError, match=r"scans\.classes: no meaning for Bottle, Person in"):
         CocoSource(folder, ClassMap({"Gun": "gun"})).listing()
     entries = CocoSource(folder, ClassMap({"Gun": "gun", "*": "normal"})).listing().entries
     assert [entry.classes for entry in entries] == [("gun",), (), (), ()]
@@ -288,7 +288,7 @@ def test_a_polygon_shares_half_of_what_it_and_its_box_cover(
             assert len(source.read(entry).regions) == 1
             continue
         with pytest.raises(
-            InputError, match="annotation 1: segmentation and bbox are of different pl"
+            InputError, match="annotation 1: segmentation and bbox lie in different pl"
         ):
             source.read(entry)
 
@@ -400,7 +400,7 @@ def test_images_that_a_lost_annotation_may_mean_are_no_normals(folder: Path) -> 
     write(folder, lambda content: content["annotations"].append(annotation(4, 77, 7)))
     listing = CocoSource(folder, CLASSES, "normal").listing()
     path = str(folder / "annotations.json")
-    reason = "annotation 4: unknown image 77: remove it, or add that"
+    reason = "annotation 4: unknown image 77: remove the annotation, or add image 77"
     assert listing.bad == [BadInput(path, reason)]
     assert [entry.scan_id for entry in listing.entries] == ["images/1", "images/2", "images/3"]
     with_gun(folder, category_id=99)

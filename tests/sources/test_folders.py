@@ -1,6 +1,7 @@
 import os
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import ScanEntry
+from pipeline.scans.sources import cifar10, coco_files, labelme, voc, yolo_names
 from pipeline.scans.sources.class_folders import ClassFolderSource
 from pipeline.scans.sources.folders import (
     id_below,
@@ -206,6 +208,25 @@ def test_text_that_cannot_be_read_is_named(
         read_lines(path)
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        cifar10._read_binary,
+        cifar10._read_pickled,
+        coco_files._read_file,
+        labelme._read,
+        voc._read,
+        yolo_names._names_in_yaml,
+    ],
+)
+def test_labels_that_cannot_be_read_are_named(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "gone"
+    with pytest.raises(InputError, match=f"^{path}: cannot be read: No such file or directory$"):
+        read(path)
+
+
 def test_an_id_is_the_path_below_the_set_without_the_suffix() -> None:
     assert id_below(Path("set"), Path("set/a.b/c.d.png")) == "a.b/c.d"
 
@@ -233,7 +254,7 @@ def test_of_one_id_the_first_is_kept() -> None:
     entries = [ScanEntry("a", (Path(name),), ()) for name in ("z", "x", "y")]
     kept, bad = without_repeats(entries)
     assert [entry.files[0].name for entry in kept] == ["x"]
-    reason = "scan id 'a' stands for x too: rename one"
+    reason = "scan id 'a' is that of x too: rename one"
     assert bad == [BadInput("y", reason), BadInput("z", reason)]
     last, first = (ScanEntry(name, (Path("a"),), ()) for name in "zb")
     assert without_repeats([last, first]) == ([first, last], [])

@@ -19,11 +19,12 @@ from pipeline.patches.windows import BACKGROUND_LEVEL, foreground_mask
 from pipeline.scans.classes import AS_NAMED
 from pipeline.scans.generated import coco
 from pipeline.scans.generated.coco import (
-    UNFINISHED,
+    RUN_KEY_FILE,
     generate,
     run_key,
+    scan_records,
     write_annotations,
-    write_scan,
+    write_png,
 )
 from pipeline.scans.generated.generator import (
     CYCLE,
@@ -285,6 +286,13 @@ def test_the_image_fits_the_container(scans: list[Scan]) -> None:
 # On disk
 
 
+def write_scans(folder: Path, scans: list[Scan]) -> None:
+    for scan in scans:
+        write_png(folder / f"{scan.scan_id}.png", scan.image)
+    records = [scan_records(scan.scan_id, scan.image.shape[:2], scan.regions) for scan in scans]
+    write_annotations(folder, records)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two scans of plain noise: a normal one and one with two threats."""
@@ -296,12 +304,12 @@ def folder(tmp_path: Path) -> Path:
         regions.append(Region(name, mask))
     pictures = rng.integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
     found = [Scan("00000", pictures[0], ()), Scan("00001", pictures[1], tuple(regions))]
-    write_annotations(tmp_path, [write_scan(tmp_path, scan) for scan in found])
+    write_scans(tmp_path, found)
     return tmp_path
 
 
 def test_a_folder_reads_back_bit_for_bit(tmp_path: Path, scans: list[Scan]) -> None:
-    write_annotations(tmp_path, [write_scan(tmp_path, scan) for scan in scans])
+    write_scans(tmp_path, scans)
     source = CocoSource(tmp_path, AS_NAMED)
     entries = source.listing().entries
     assert [entry.scan_id for entry in entries] == [scan.scan_id for scan in scans]
@@ -344,7 +352,7 @@ def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -
 
     # As if killed: some images are there, one of them cut off, and no annotations. One worker
     # makes what two made.
-    (tmp_path / UNFINISHED).write_text(run_key(SEED))
+    (tmp_path / RUN_KEY_FILE).write_text(run_key(SEED))
     (tmp_path / "annotations.json").unlink()
     kept, cut, *lost = (tmp_path / f"{name:05d}.png" for name in (0, 5, 1, 6))
     cut.write_bytes(whole["00005.png"][:1000])
@@ -358,11 +366,11 @@ def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -
 
 
 def test_the_first_file_on_a_full_disk_is_named(tmp_path: Path) -> None:
-    (tmp_path / UNFINISHED).write_text(run_key(SEED))  # of a killed run, so the folder is kept
-    (tmp_path / f".{UNFINISHED}.{os.getpid()}.tmp").symlink_to("/dev/full")
+    (tmp_path / RUN_KEY_FILE).write_text(run_key(SEED))  # of a killed run, so the folder is kept
+    (tmp_path / f".{RUN_KEY_FILE}.{os.getpid()}.tmp").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device") as error:
         generate(tmp_path, SEED, 1, workers=1)
-    assert error.value.filename == str(tmp_path / UNFINISHED)
+    assert error.value.filename == str(tmp_path / RUN_KEY_FILE)
 
 
 @pytest.mark.slow
@@ -390,7 +398,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("key", ["", f"{SEED + 1}", f"{SEED} of other code"])
 def test_another_seed_or_other_code_keeps_nothing(folder: Path, key: str) -> None:
     before = content_of(folder)
-    (folder / UNFINISHED).write_text(key)
+    (folder / RUN_KEY_FILE).write_text(key)
     generate(folder, SEED, 1, workers=1)
     assert sorted(content_of(folder)) == ["00000.png", "annotations.json"]
     assert content_of(folder)["00000.png"] != before["00000.png"]

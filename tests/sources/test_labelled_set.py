@@ -40,7 +40,7 @@ def test_images_without_labels_are_told_what_to_do(tmp_path: Path) -> None:
     bad = BadInput(str(tmp_path), f"{what}: annotate them, or {ADVICE}", 2)
     assert source.listing().bad == [bad]
     (tmp_path / "labels.zip").touch()
-    where = f"their labels may be in {tmp_path}/labels.zip: mend or remove that"
+    where = f"their labels may be in {tmp_path}/labels.zip: mend or remove {tmp_path}/labels.zip"
     bad = BadInput(str(tmp_path), f"{what}: {where}, or annotate them, or {ADVICE}", 2)
     listing = YoloSource(tmp_path, source.classes).listing()
     assert (listing.bad, names(listing)) == ([bad], ["images/a"])
@@ -51,7 +51,7 @@ def test_a_mask_is_no_image_and_its_image_is_no_normal(tmp_path: Path) -> None:
     listing = listed(tmp_path, dict.fromkeys(images))
     mask = tmp_path / "my_Masks/B_mask.png"
     assert listing.ignored == {mask: "a mask, which this format does not read"}
-    reason = f"no labels that are read, but {mask} has its name: mend or convert that"
+    reason = f"no labels were read, but {mask} has the same name: mend or convert {mask}"
     assert listing.bad == [BadInput(f"{tmp_path}/images/b.png", reason)]
     assert names(listing) == ["images/a", "images/c"]
 

@@ -61,7 +61,7 @@ def test_rectangles_and_polygons(tmp_path: Path, shape: dict[str, Any]) -> None:
         ({"shapes": [], "flags": ["gun"]}, "not LabelMe's JSON: expected `shapes`"),
         ([RECTANGLE], "not LabelMe's JSON: expected `shapes`"),
         ({"shapes": [], "flags": {"gun": False, "knife": True}},
-         "flag 'knife' is of the whole image: draw a shape instead"),
+         "flag 'knife' marks the whole image: draw a shape instead"),
     ],
 )  # fmt: skip
 def test_a_file_of_another_form_is_named_and_its_image_is_no_normal(
@@ -92,8 +92,8 @@ def test_flags_of_no_threat_or_beside_a_shape_say_nothing(
 @pytest.mark.parametrize(
     ("size", "points", "reason"),
     [
-        ((40, 50), RECTANGLE["points"], "annotated as 40x50, but the image is 50x40: annotate it "),
-        ((1, 50), RECTANGLE["points"], "annotated as 1x50, but the image is 50x40: annotate it "),
+        ((40, 50), RECTANGLE["points"], "annotated as 40x50, but the image is 50x40: annotate"),
+        ((1, 50), RECTANGLE["points"], "annotated as 1x50, but the image is 50x40: annotate"),
         ((50, 40), [[0, 0], [9, 501]], "a coordinate far outside of the image, or not a number"),
         ((50, 40), [[50, 0], [60, 9]], "a box outside of the image of 50x40"),
         ((50, 40), [[1, 1]], ""),
@@ -114,6 +114,14 @@ def test_a_shape_that_does_not_fit_its_image_is_named(
         return
     number = 1 if reason.startswith("annotated") else 2
     with pytest.raises(InputError, match=rf"a\.json: shape {number}: {reason}"):
+        source.read(entry)
+
+
+def test_a_shape_without_points_is_named(tmp_path: Path) -> None:
+    shape = {key: value for key, value in RECTANGLE.items() if key != "points"}
+    source = source_of(tmp_path, a={"shapes": [shape]})
+    (entry,) = source.listing().entries
+    with pytest.raises(InputError, match=r"a\.json: shape 1: no 'points'$"):
         source.read(entry)
 
 

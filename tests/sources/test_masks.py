@@ -62,7 +62,7 @@ def test_a_mask_without_a_scan_and_a_scan_without_a_mask(
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [(9, "scans.classes: says nothing of 9"), (0, "an empty mask: put its scan into normal/")],
+    [(9, "scans.classes: no meaning for 9"), (0, "an empty mask: put its scan into normal/")],
 )
 def test_an_unknown_class_and_an_empty_mask(
     folder: Path, capsys: pytest.CaptureFixture[str], value: int, reason: str
@@ -110,7 +110,7 @@ def test_what_cannot_be_used_is_named_and_the_others_are_taken(folder: Path) -> 
     for name in ("normal/t02.png", "more/a.png", "b.png", "masks/t03.bmp", "threat/t04.png"):
         write_image(folder / name, np.full((9, 9), len(name), dtype=np.uint8))
     listing = MasksSource(folder, SIXRAY, stretched=True).listing()
-    twice = "one of 2 masks of one name: keep one"
+    twice = "one of 2 masks with the same name: keep one"
     outside = "an image outside of normal/, threat/ and masks/"
     missing = "a threat scan without a mask: expected {}/masks/{}.png"
     assert sorted(listing.bad, key=lambda bad: bad.file) == [
@@ -136,7 +136,7 @@ def test_a_normal_scan_with_a_mask_and_a_second_scan_of_one_id_are_named(folder:
     write_image(folder / "masks/deep/a.png", image + 1)
     listing = MasksSource(folder, SIXRAY, stretched=True).listing()
     masked = "a normal scan with a mask: move it to threat/, or remove the mask"
-    again = f"scan id 'normal/n00' stands for {folder}/normal/n00.bmp too: rename one"
+    again = f"scan id 'normal/n00' is that of {folder}/normal/n00.bmp too: rename one"
     assert listing.bad == [
         BadInput(f"{folder}/normal/deep/a.png", masked),
         BadInput(f"{folder}/masks/deep/a.png", "a mask without a scan in threat/"),

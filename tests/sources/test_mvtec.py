@@ -72,14 +72,14 @@ def test_every_part_of_a_mask_is_an_object_of_the_defect_s_folder(tmp_path: Path
         ({"train/hole/1.png": None, "ground_truth/hole/1.png": WHOLE}, "train/hole/1.png",
          "a defect without a mask: expected {}/ground_truth/hole/1_mask.png"),
         ({"test/good/1.png": None, "ground_truth/good/1_mask.png": WHOLE}, "test/good/1.png",
-         "in good/, but {}/ground_truth/good/1_mask.png is not empty: move one"),
+         "in good/, but {}/ground_truth/good/1_mask.png is not empty: move the image"),
         ({"ground_truth/hole/1.png": WHOLE}, "ground_truth/hole/1.png", "a mask without an image"),
         ({"1.png": None}, "1.png", "an image outside of train/<class>, test/<class>"),
         ({"test/1.png": None}, "test/1.png", "an image outside of train/<class>, test/<class>"),
         ({"more/good/1.png": None}, "more/good/1.png",
          "an image outside of train/<class>, test/<class>"),
         ({"test/good/0.jpg": None}, "test/good/0.png",
-         "scan id 'test/good/0' stands for {}/test/good/0.jpg too: rename one"),
+         "scan id 'test/good/0' is that of {}/test/good/0.jpg too: rename one"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_named_and_nothing_else_is(
@@ -109,14 +109,16 @@ def test_two_masks_of_one_name_are_named(tmp_path: Path) -> None:
     files: dict[str, Content] = {"test/hole/1.png": None, "ground_truth/hole/1.png": WHOLE}
     listing = source_of(tmp_path, {**files, "ground_truth/hole/1_mask.png": WHOLE}).listing()
     assert listing.entries == []
-    assert [item.reason for item in listing.bad][:2] == ["one of 2 masks of one name: keep one"] * 2
+    assert [item.reason for item in listing.bad][:2] == [
+        "one of 2 masks with the same name: keep one"
+    ] * 2
 
 
 @pytest.mark.parametrize(
     ("own", "reason"),
     [
         (EMPTY, "an empty mask of a defect: put its image into good/"),
-        (WHOLE[1:], "annotated as 50x39, but the image is 50x40: annotate it as it is"),
+        (WHOLE[1:], "annotated as 50x39, but the image is 50x40: annotate the image at this size"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_named(tmp_path: Path, own: np.ndarray, reason: str) -> None:
@@ -130,5 +132,5 @@ def test_every_defect_is_a_class_of_its_own_name(tmp_path: Path) -> None:
     files = {"test/hole/1.png": None, "ground_truth/hole/1_mask.png": WHOLE}
     source = MvtecSource(write_set(tmp_path, files), MVTEC)
     assert [source.classes.meaning(name) for name in ("hole", "good")] == ["hole", "normal"]
-    with pytest.raises(InputError, match="says nothing of hole in"):
+    with pytest.raises(InputError, match="no meaning for hole in"):
         MvtecSource(tmp_path, ClassMap({"good": "normal"})).listing()

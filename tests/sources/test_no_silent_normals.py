@@ -96,7 +96,7 @@ def test_images_that_a_list_of_classes_calls_threats_are_no_normals(
     with pytest.raises(InputError, match="1 bad file"):
         stage(files, source="voc", unannotated="normal")
     text = capsys.readouterr().err
-    assert "set/JPEGImage/P2.jpg: no labels that are read, but set/ImageSet/10/train.csv" in text
+    assert "set/JPEGImage/P2.jpg: no labels were read, but set/ImageSet/10/train.csv" in text
     found = stage({}, source="voc", unannotated="normal", bad_input="skip")
     assert len(found.rows) == 9
 
@@ -145,7 +145,7 @@ def test_a_coco_id_that_stands_for_two_is_named(
     content[block].append({**content[block][0], "name": "bottle", "file_name": "c.png"})
     with pytest.raises(InputError, match="bad files"):
         stage({"a.png": None, "b.png": None, "a.json": json.dumps(content)}, source="coco")
-    assert "stands for two" in capsys.readouterr().err
+    assert "is used twice" in capsys.readouterr().err
 
 
 def test_an_image_that_two_coco_files_list_is_left_out(stage: Stage) -> None:
@@ -356,7 +356,7 @@ def test_xml_that_cannot_be_used_is_named(
     ("content", "reason"),
     [
         ({"shapes": [{"label": "gun", "points": [[10, 5], [30, 5], [30, 20], [10, 20]]}]}, None),
-        ({"shapes": [], "flags": {"gun": True}}, "flag 'gun' is of the whole image"),
+        ({"shapes": [], "flags": {"gun": True}}, "flag 'gun' marks the whole image"),
         ({"shapes": [{"label": "gun", "shape_type": "point", "points": [[1, 1]]}]},
          "shape 1: a point called 'gun', expected a rectangle or a polygon"),
         ({"objects": []}, "not LabelMe's JSON: expected `shapes`"),
@@ -495,7 +495,7 @@ def test_a_polygon_that_is_elsewhere_than_its_box_is_named(
     files = {"a.png": None, "a.json": coco(["a.png"], {"a.png": polygon})}
     with pytest.raises(InputError, match="1 bad file"):
         stage(files, source="coco")
-    assert "annotation 0: segmentation and bbox are of different places" in capsys.readouterr().err
+    assert "annotation 0: segmentation and bbox lie in different places" in capsys.readouterr().err
 
 
 def test_a_yolo_set_of_normals_with_empty_labels_needs_no_names(stage: Stage) -> None:

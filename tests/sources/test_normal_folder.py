@@ -64,7 +64,7 @@ def test_an_image_with_a_mask_is_bad(stage: Stage, capsys: pytest.CaptureFixture
     files = {**in_folder("normal"), "threat/t.png": None, "masks/t.png": None}
     with pytest.raises(InputError, match="1 bad file, named above"):
         stage(files, source="folder", classes={})
-    assert "set/threat/t.png: no labels that are read, but set/masks/t.png has its name" in (
+    assert "set/threat/t.png: no labels were read, but set/masks/t.png has the same name" in (
         capsys.readouterr().err
     )
 

@@ -188,7 +188,7 @@ def test_labels_of_another_format_are_named(
     with pytest.raises(InputError, match="1 bad file"):
         stage({**files, "data.yaml": NAMES})
     expected = (
-        "set/images/normal1.png: no labels that are read, but set/voc/normal1.xml has its name"
+        "set/images/normal1.png: no labels were read, but set/voc/normal1.xml has the same name"
     )
     assert expected in capsys.readouterr().err
 
@@ -372,7 +372,7 @@ def test_a_point_or_a_box_as_polygon_leaves_the_bbox(
     assert "1 objects whose polygon is a point or a box: bbox was taken" in found.account
 
 
-SIZES = "annotated as 40x50, but the image is 50x40: annotate it as it is"
+SIZES = "annotated as 40x50, but the image is 50x40: annotate the image at this size"
 
 
 @pytest.mark.parametrize(

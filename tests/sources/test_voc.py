@@ -52,7 +52,7 @@ def test_boxes_count_pixels_from_1(folder: Path) -> None:
 
 
 def test_a_class_that_the_parameter_does_not_name(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"scans\.classes: says nothing of bottle in"):
+    with pytest.raises(InputError, match=r"scans\.classes: no meaning for bottle in"):
         VocSource(folder, ClassMap({"gun": "gun"})).listing()
 
 

@@ -189,7 +189,7 @@ def test_what_the_values_of_a_line_are(values: str, kept: int) -> None:
     [
         ("0 .5 .5 .2 .2 1.1", "^1.1 after a box, expected a confidence from 0 to 1 or a track$"),
         ("0 .5 .5 .2 .2 -1", "^-1 after a box"),
-        ("0 .5 .5 .2", "^3 values after the class fit no form: expected class and box, those"),
+        ("0 .5 .5 .2", "^3 values after the class fit no form: expected a class and a box, also"),
         ("0 .5 .5 .2 .2 .2 .2 .1", "^7 values after the class fit no form"),
     ],
 )

@@ -7,10 +7,10 @@ from pipeline.scans.generated.shapes import Tile, ellipse, rounded, smooth
 Rng = np.random.Generator
 
 
-def blob(rng: Rng, rx: float, ry: float, roughness: float = 0.2, count: int = 9) -> np.ndarray:
-    """Return an irregular smooth outline about the origin."""
-    points = ellipse((0, 0), rx, ry, count)
-    return smooth(points * rng.uniform(1 - roughness, 1 + roughness, (count, 1)))
+def blob(rng: Rng, rx: float, ry: float, roughness: float) -> np.ndarray:
+    """Return an irregular smooth outline about the origin; its corners move by `roughness`."""
+    points = ellipse((0, 0), rx, ry, 9)
+    return smooth(points * rng.uniform(1 - roughness, 1 + roughness, (9, 1)))
 
 
 def clothes(tile: Tile, rng: Rng) -> None:

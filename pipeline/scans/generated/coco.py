@@ -21,13 +21,14 @@ from pipeline.common.files import code_digest, remove_unfinished, write_atomical
 from pipeline.common.names import Image
 from pipeline.common.processes import end_with_parent
 from pipeline.scans.generated.generator import CYCLE, begin_scan, finish_scan
-from pipeline.scans.scan import Region, Scan
+from pipeline.scans.image_limits import PNG_START
+from pipeline.scans.scan import Region
 
 ANNOTATIONS = "annotations.json"
-UNFINISHED = "unfinished.txt"  # holds `run_key` during a run, and after a killed run
+RUN_KEY_FILE = "unfinished.txt"  # holds `run_key` during a run, and after a killed run
 CLASSES = tuple(name for name in CYCLE if name is not None)
 
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+PNG_END = b"IEND\xaeB`\x82"
 
 Record = dict[str, Any]  # one JSON object
 
@@ -43,23 +44,17 @@ def annotation(region: Region) -> Record:
     }
 
 
-def write_scan(folder: Path, scan: Scan) -> Record:
-    """Write a scan's image into `folder`; return its COCO records `image` and `annotations`."""
-    _write_image(folder / f"{scan.scan_id}.png", scan.image)
-    return _records(scan.scan_id, scan.image.shape[:2], scan.regions)
-
-
 def write_annotations(folder: Path, records: Iterable[Record]) -> None:
-    """Write the COCO file of all scans from the records of `write_scan`, in order."""
+    """Write the COCO file of all scans from the `scan_records` of each, in order."""
     images: list[Record] = []
     annotations: list[Record] = []
     for number, record in enumerate(records, 1):
         images.append({"id": number, **record["image"]})
-        for found in record["annotations"]:
-            annotations.append({"id": len(annotations) + 1, "image_id": number, **found})
+        for fields in record["annotations"]:
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **fields})
     categories = [{"id": index, "name": name} for index, name in enumerate(CLASSES, 1)]
-    whole = {"images": images, "annotations": annotations, "categories": categories}
-    text = json.dumps(whole, separators=(",", ":")) + "\n"
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    text = json.dumps(content, separators=(",", ":")) + "\n"
     write_atomically(folder / ANNOTATIONS, text.encode())
 
 
@@ -82,7 +77,7 @@ def generate(folder: Path, seed: int, count: int, workers: int | None = None) ->
         # Spawned, since a fork would copy OpenCV's threads in the middle of their work.
         with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker) as pool:
             _collect(folder, pool.map(one, numbers, chunksize=4), count)
-    (folder / UNFINISHED).unlink()
+    (folder / RUN_KEY_FILE).unlink()
 
 
 def _begin_worker() -> None:
@@ -96,7 +91,7 @@ def _collect(folder: Path, records: Iterable[Record], count: int) -> None:
 
 def _prepare(folder: Path, seed: int) -> None:
     """Make the folder; clear it unless it holds an unfinished run of this seed and this code."""
-    marker, key = folder / UNFINISHED, run_key(seed)
+    marker, key = folder / RUN_KEY_FILE, run_key(seed)
     if not (marker.is_file() and marker.read_text() == key):
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,23 +105,25 @@ def _generate_one(folder: Path, seed: int, number: int) -> Record:
     scene, regions = begin_scan(seed, number)
     scan_id = f"{number:05d}"
     path = folder / f"{scan_id}.png"
-    if not _is_whole(path):
-        _write_image(path, finish_scan(scene))
-    return _records(scan_id, scene.depth.shape[1:], regions)
+    if not _is_complete_png(path):
+        write_png(path, finish_scan(scene))
+    return scan_records(scan_id, scene.depth.shape[1:], regions)
 
 
-def _records(scan_id: str, shape: tuple[int, ...], regions: tuple[Region, ...]) -> Record:
+def scan_records(scan_id: str, shape: tuple[int, ...], regions: tuple[Region, ...]) -> Record:
+    """Return a scan's COCO records `image` and `annotations`; `shape` of its image: (H, W)."""
     height, width = shape
     image = {"file_name": f"{scan_id}.png", "width": width, "height": height}
     return {"image": image, "annotations": [annotation(region) for region in regions]}
 
 
-def _write_image(path: Path, image: Image) -> None:
+def write_png(path: Path, image: Image) -> None:
+    """Write an image, (H, W, 3) RGB uint8, completely or not at all."""
     _, encoded = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4])
     write_atomically(path, encoded.tobytes())
 
 
-def _is_whole(path: Path) -> bool:
+def _is_complete_png(path: Path) -> bool:
     if not path.is_file():
         return False
     content = path.read_bytes()

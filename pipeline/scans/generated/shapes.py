@@ -157,16 +157,9 @@ class Tile:
         """Draw a coin, washer or can seen from above."""
         self.polygon(ellipse(centre, radius, radius), thickness, material)
 
-    def shell(
-        self,
-        points: ArrayLike,
-        wall: float,
-        depth: float,
-        material: str,
-        texture: str | None = None,
-    ) -> None:
+    def shell(self, points: ArrayLike, wall: float, depth: float, material: str) -> None:
         """Draw a closed case: two walls seen flat, and a rim of `depth` along the beam, in cm."""
-        self.polygon(points, 2 * wall, material, texture)
+        self.polygon(points, 2 * wall, material)
         self.wire(points, wall / 2, material, closed=True, thickness=depth)
 
     def wire(

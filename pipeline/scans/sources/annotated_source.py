@@ -24,9 +24,10 @@ from pipeline.scans.sources.folders import id_below, list_set, without_repeats
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import part_of
 from pipeline.scans.sources.part_lists import read_part_lists
+from pipeline.scans.sources.unlabelled import decide_unlabelled
 from pipeline.settings.scans import Unannotated
 
-FAR = 10
+FAR = 10  # times the longer side of the image
 MAX_MASKS = 2**31  # bytes of the masks of one scan, a byte for each pixel and object
 
 
@@ -34,7 +35,7 @@ class AnnotatedSource(ABC):
     """A folder of scans with labelled objects; a scan whose labels hold no object is normal.
 
     `unannotated` says whether an image without labels is normal or bad. None means `format_rule`,
-    unless the labels may be in other files (`LabelledSet.settle`).
+    unless the labels may be in other files (`decide_unlabelled`).
     """
 
     format_rule: ClassVar[Unannotated] = "bad"
@@ -47,8 +48,8 @@ class AnnotatedSource(ABC):
         self.unannotated = unannotated
 
     @abstractmethod
-    def labels(self, found: LabelledSet) -> None:
-        """Read the labels of every image of `found.files` into `found`.
+    def read_labels(self, labelled_set: LabelledSet) -> None:
+        """Read the labels of every image of `labelled_set.files`, and add them to `labelled_set`.
 
         Raises:
             InputError: the set has no labels of this format, or does not name its classes.
@@ -67,11 +68,12 @@ class AnnotatedSource(ABC):
         files = list_set(self.folder)
         lists = read_part_lists(files)
         others = tuple(path for path in files.others if path not in lists.files)
-        found = LabelledSet(replace(files, others=others), notes=Counter(lists.notes()))
-        self.labels(found)
-        names = frozenset(name for labels in found.scans.values() for name in labels.names)
-        found.settle(self.unannotated, self.format_rule, self.classes.threats(names))
-        found.annotations.update(lists.files)
+        labelled_set = LabelledSet(replace(files, others=others), notes=Counter(lists.notes()))
+        self.read_labels(labelled_set)
+        names = frozenset(name for labels in labelled_set.scans.values() for name in labels.names)
+        threats = self.classes.threats(names)
+        decide_unlabelled(labelled_set, self.unannotated, self.format_rule, threats)
+        labelled_set.annotations.update(lists.files)
         self.classes.check(names, self.folder)
         entries, repeats = without_repeats(
             ScanEntry(
@@ -81,16 +83,16 @@ class AnnotatedSource(ABC):
                 part=lists.parts.get(image) or part_of(self.folder, image) or labels.part,
                 records=labels.records,
             )
-            for image, labels in found.scans.items()
+            for image, labels in labelled_set.scans.items()
         )
         return Listing(
             files,
             entries,
-            [*files.bad, *found.bad, *repeats],
+            [*files.bad, *labelled_set.bad, *repeats],
             names=names,
-            annotations=frozenset(found.annotations),
-            ignored=found.ignored,
-            notes=found.notes,
+            annotations=frozenset(labelled_set.annotations),
+            ignored=labelled_set.ignored,
+            notes=labelled_set.notes,
         )
 
     def read(self, entry: ScanEntry) -> Scan:
@@ -103,23 +105,28 @@ def read_scan(
     classes: ClassMap,
     objects: Callable[[ScanEntry, tuple[int, int]], Iterable[tuple[str, Mask]]],
 ) -> Scan:
-    """Read a scan's image and its `objects`; objects of normal classes become no regions."""
+    """Read a scan's image and its `objects`; objects of normal classes become no regions.
+
+    Raises:
+        InputError: the image or an object cannot be read, or the objects' masks take more than
+            `MAX_MASKS` bytes.
+    """
     image = read_image(entry.files[0])
     height, width = image.shape[:2]
-    found: list[tuple[str, Mask]] = []
+    masks: list[tuple[str, Mask]] = []
     for item in objects(entry, (width, height)):
-        found.append(item)
-        if len(found) * width * height > MAX_MASKS:
+        masks.append(item)
+        if len(masks) * width * height > MAX_MASKS:
             raise InputError(
-                f"{entry.files[0]}: {len(found)} objects or more on {width}x{height} pixels, "
+                f"{entry.files[0]}: {len(masks)} objects or more on {width}x{height} pixels, "
                 f"expected {MAX_MASKS // (width * height)} or fewer: cut it into smaller scans"
             )
     regions = [
         Region(classes.meaning(name), mask)
-        for name, mask in found
+        for name, mask in masks
         if classes.meaning(name) != NORMAL
     ]
-    return Scan(entry.scan_id, image, tuple(regions), tuple(name for name, _ in found))
+    return Scan(entry.scan_id, image, tuple(regions), tuple(name for name, _ in masks))
 
 
 def check_size(annotated: tuple[object, object], size: tuple[int, int]) -> None:
@@ -130,14 +137,14 @@ def check_size(annotated: tuple[object, object], size: tuple[int, int]) -> None:
     """
     if annotated != size:
         raise ValueError(
-            "annotated as {}x{}, but the image is {}x{}: annotate it as it is".format(
+            "annotated as {}x{}, but the image is {}x{}: annotate the image at this size".format(
                 *annotated, *size
             )
         )
 
 
 def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
-    """Refuse a coordinate far outside of the image, or no number, before it becomes an integer.
+    """Refuse a coordinate far outside of the image, or NaN, before it becomes an integer.
 
     Raises:
         ValueError: a coordinate is more than `FAR` times the image's longer side from its corner,
@@ -148,17 +155,17 @@ def check_reach(values: Iterable[float], size: tuple[int, int]) -> None:
 
 
 def require_pixels(values: Iterable[float]) -> None:
-    """Refuse coordinates in shares of the image, which tools export for formats of pixels.
+    """Refuse coordinates in shares of the image: some tools write them instead of pixels.
 
     Raises:
-        ValueError: all coordinates are from 0 to 1, and some are no whole numbers.
+        ValueError: all coordinates are from 0 to 1, and not all are whole numbers.
     """
     numbers = [float(value) for value in values]
     if all(0 <= value <= 1 for value in numbers) and not all(map(float.is_integer, numbers)):
         raise ValueError("coordinates in shares of the image, expected pixels")
 
 
-def mask_of(found: Detections, size: tuple[int, int]) -> Mask:
+def mask_of(detections: Detections, size: tuple[int, int]) -> Mask:
     """Return the mask (H, W) of a single object: its own mask, or else its filled box.
 
     Parts outside of the image are cut off.
@@ -167,13 +174,13 @@ def mask_of(found: Detections, size: tuple[int, int]) -> Mask:
         ValueError: the box has no area or lies outside of the image, or the mask is empty.
     """
     width, height = size
-    left, top, right, bottom = found.xyxy[0].tolist()
+    left, top, right, bottom = detections.xyxy[0].tolist()
     if right <= left or bottom <= top:
         raise ValueError("a box without area")
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         raise ValueError(f"a box outside of the image of {width}x{height}")
-    if found.mask is not None:
-        own = np.asarray(found.mask[0], dtype=np.bool_)
+    if detections.mask is not None:
+        own = np.asarray(detections.mask[0], dtype=np.bool_)
         if not own.any():
             raise ValueError("an empty polygon or mask")
         return own

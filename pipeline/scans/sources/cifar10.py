@@ -18,7 +18,7 @@ from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.classes import AS_NAMED
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Listing, Part, Region, Scan, ScanEntry, SetFiles
-from pipeline.scans.sources.folders import list_files, without_repeats
+from pipeline.scans.sources.folders import list_files, reading, without_repeats
 from pipeline.settings.scans import CIFAR10, CIFAR10_ALIASES
 
 CLASSES = CIFAR10
@@ -49,8 +49,8 @@ class Cifar10Source:
         """List every image; its id is ``<part>/<class>/<number or name>``."""
         files = list_files(self.folder)
         batches = _batch_files(self.folder)
-        found, bad = self._batch_entries(batches) if batches else self._folder_entries(files)
-        entries, repeats = without_repeats(found)
+        candidates, bad = self._batch_entries(batches) if batches else self._folder_entries(files)
+        entries, repeats = without_repeats(candidates)
         return Listing(
             files,
             entries,
@@ -69,7 +69,7 @@ class Cifar10Source:
     def _batch_entries(
         self, batches: dict[Part, list[Path]]
     ) -> tuple[list[ScanEntry], list[BadInput]]:
-        found: list[ScanEntry] = []
+        entries: list[ScanEntry] = []
         bad = []
         for part, path in ((part, path) for part, paths in batches.items() for path in paths):
             try:
@@ -77,26 +77,26 @@ class Cifar10Source:
             except InputError as error:
                 bad.append(as_bad(path, error))
                 continue
-            found += [
+            entries += [
                 self._entry(part, CLASSES[label], f"{path.stem}-{number:05d}", path)
                 for number, label in enumerate(labels)
             ]
-        return found, bad
+        return entries, bad
 
     def _folder_entries(self, files: SetFiles) -> tuple[list[ScanEntry], list[BadInput]]:
-        found: list[ScanEntry] = []
+        entries: list[ScanEntry] = []
         bad: list[BadInput] = []
         parts: dict[str, Part] = {part: part for part in PARTS}
         for part in PARTS:
             _check_class_folders(self.folder / part)
         for path in files.images:
-            place, *below = path.relative_to(self.folder).parts
-            if place in parts and len(below) > 1:
+            part_name, *below = path.relative_to(self.folder).parts
+            if part_name in parts and len(below) > 1:
                 name = CIFAR10_ALIASES.get(below[0], below[0])
-                found.append(self._entry(parts[place], name, path.stem, path))
+                entries.append(self._entry(parts[part_name], name, path.stem, path))
             else:
                 bad.append(BadInput(str(path), f"an image outside of {LAYOUT}"))
-        return found, bad
+        return entries, bad
 
     def _entry(self, part: Part, class_name: str, name: str, path: Path) -> ScanEntry:
         abnormal = (class_name,) if class_name == self.abnormal_class else ()
@@ -146,10 +146,8 @@ def _read_batch(path: Path) -> Batch:
 
 
 def _read_binary(path: Path) -> Batch:
-    try:
+    with reading(path):
         raw = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     row = 1 + 3 * SIDE * SIDE
     if raw.size == 0 or raw.size % row:
         raise InputError(f"{path}: {raw.size} bytes, expected a multiple of {row}: truncated?")
@@ -158,12 +156,12 @@ def _read_binary(path: Path) -> Batch:
 
 
 def _read_pickled(path: Path) -> Batch:
+    with reading(path):
+        pickled = path.read_bytes()
     try:
-        content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        content = _ArrayUnpickler(io.BytesIO(pickled), encoding="bytes").load()
         rows = np.asarray(content[b"data"], dtype=np.uint8).reshape(-1, 3 * SIDE * SIDE)
         return rows, np.asarray(content[b"labels"], dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except Exception as error:  # unpickling can raise errors of any type
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not an official CIFAR-10 batch: {reason}") from None
@@ -180,7 +178,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     )
 
     def find_class(self, module: str, name: str) -> Any:
-        asked = module.replace("numpy.core.", "numpy._core."), name  # the name before NumPy 2
-        if asked not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
-        return super().find_class(*asked)
+        current = module.replace("numpy.core.", "numpy._core."), name  # the name before NumPy 2
+        if current not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it contains {module}.{name}, which is refused")
+        return super().find_class(*current)

@@ -40,14 +40,14 @@ class ClassFolderSource:
     def listing(self) -> Listing:
         """List every image; its id is its path below the folder, without the suffix."""
         files = list_set(self.folder)
-        found = [(path, *self._place(path)) for path in files.images]
-        names = frozenset(name for _, name, _ in found)
+        images = [(path, *self._class_and_part(path)) for path in files.images]
+        names = frozenset(name for _, name, _ in images)
         self._require_images(files, names)
         self.classes.check(names, self.folder)
-        ignored = [path for path, name, _ in found if self.classes.meaning(name) == IGNORED]
+        ignored = [path for path, name, _ in images if self.classes.meaning(name) == IGNORED]
         entries, repeats = without_repeats(
             ScanEntry(id_below(self.folder, path), (path,), self.classes.abnormal([name]), part)
-            for path, name, part in found
+            for path, name, part in images
             if self.classes.meaning(name) != IGNORED
         )
         return Listing(
@@ -62,7 +62,7 @@ class ClassFolderSource:
         """Read one image; in an abnormal class, the whole image is the region."""
         image = read_image(entry.files[0])
         whole = np.ones(image.shape[:2], dtype=np.bool_)
-        own_name, _ = self._place(entry.files[0])
+        own_name, _ = self._class_and_part(entry.files[0])
         return Scan(
             entry.scan_id,
             image,
@@ -71,37 +71,37 @@ class ClassFolderSource:
         )
 
     @cached_property
-    def _parted(self) -> bool:
+    def _has_parts(self) -> bool:
         names = {path.name.lower() for path in self.folder.iterdir() if path.is_dir()}
         return len({PARTS[name] for name in names if name in PARTS}) > 1
 
     def _require_images(self, files: SetFiles, names: frozenset[str]) -> None:
         """Refuse a class's folder that holds files, but no image."""
         for path in files.others:
-            name, _ = self._find_place(path)
+            name, _ = self._find_class_and_part(path)
             if name and name not in names and self.classes.meaning(name):
                 raise InputError(
                     f"{path.parent}: no image of class {name} in it, but {path.name}: {EXPECTED}"
                 )
 
-    def _place(self, path: Path) -> tuple[str, Part | None]:
+    def _class_and_part(self, path: Path) -> tuple[str, Part | None]:
         """Return the class and the part that an image's folders name.
 
         Raises:
             InputError: the folders name no class.
         """
-        name, part = self._find_place(path)
+        name, part = self._find_class_and_part(path)
         if name is None:
-            layout = "train/<class>/ or test/<class>/" if self._parted else "<class>/"
+            layout = "train/<class>/ or test/<class>/" if self._has_parts else "<class>/"
             raise InputError(
                 f"{path}: not in a folder of its class: expected {layout}, {ALL_NORMAL}"
             )
         return name, part
 
-    def _find_place(self, path: Path) -> tuple[str | None, Part | None]:
+    def _find_class_and_part(self, path: Path) -> tuple[str | None, Part | None]:
         folders = path.relative_to(self.folder).parts[:-1]
-        part = PARTS.get(folders[0].lower()) if self._parted and folders else None
+        part = PARTS.get(folders[0].lower()) if self._has_parts and folders else None
         below = folders[1:] if part else folders
-        if not below or (self._parted and not part):
+        if not below or (self._has_parts and not part):
             return None, None
         return NUMBER.sub("", below[0]), part

@@ -1,20 +1,17 @@
 """COCO: JSON files with images, categories and annotations, anywhere in the folder."""
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from supervision.dataset.formats.coco import coco_annotations_to_detections
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import digest, read_json
-from pipeline.scans.bad_input import BadInput, as_bad
+from pipeline.common.files import digest
 from pipeline.scans.classes import ClassMap
-from pipeline.scans.scan import Mask, Part, ScanEntry, SetFiles
+from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.annotated_source import (
     AnnotatedSource,
     check_reach,
@@ -22,41 +19,15 @@ from pipeline.scans.sources.annotated_source import (
     mask_of,
     require_pixels,
 )
-from pipeline.scans.sources.folders import ALL_NORMAL, list_files
-from pipeline.scans.sources.labelled_set import LabelledSet, Labels
-from pipeline.scans.sources.pairing import (
-    by_end,
-    find_by_end,
-    loose_stem,
-    part_in_name,
-    part_of,
-    part_of_folders,
+from pipeline.scans.sources.coco_files import (
+    CocoImage,
+    Record,
+    read_coco_files,
 )
+from pipeline.scans.sources.folders import WRONG_SHAPE, describe, list_files
+from pipeline.scans.sources.labelled_set import LabelledSet, Labels
+from pipeline.scans.sources.pairing import part_in_name
 from pipeline.settings.scans import Unannotated
-
-Record = dict[str, Any]  # one JSON object
-T = TypeVar("T")
-KEYS = ("annotations", "categories", "images")  # of a COCO file
-
-# Errors from records that break COCO's format: wrong types, missing keys, broken run lengths.
-WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
-
-
-@dataclass
-class Annotated:
-    """One image of a COCO file.
-
-    Attributes:
-        path: the JSON file.
-        name: the image's `file_name`, a path.
-        size: (width, height) as annotated; None if the file gives no size.
-        objects: class name and record of each annotation.
-    """
-
-    path: Path
-    name: str
-    size: tuple[int, int] | None
-    objects: list[tuple[str, Record]] = field(default_factory=list)
 
 
 class CocoSource(AnnotatedSource):
@@ -66,46 +37,50 @@ class CocoSource(AnnotatedSource):
         self, folder: Path, classes: ClassMap, unannotated: Unannotated | None = None
     ) -> None:
         super().__init__(folder, classes, unannotated)
-        self._found: dict[Path, Annotated] | None = None
+        self._images: dict[Path, CocoImage] | None = None
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Read the labels of each image that a JSON file lists; a path's end finds its image."""
-        if self.unannotated == "normal" and not found.files.ending_in(".json"):
-            self._found = {}  # a set of normal images only
+        if self.unannotated == "normal" and not labelled_set.files.ending_in(".json"):
+            self._images = {}  # a set of normal images only
             return
-        self._found = _read_folder(found)
-        with_objects = {item.path for item in self._found.values() if item.objects}
-        for image, item in self._found.items():
+        self._images = read_coco_files(labelled_set)
+        with_objects = {item.path for item in self._images.values() if item.objects}
+        for image, item in self._images.items():
             names = frozenset(name for name, _ in item.objects)
             records = digest([item.name, item.size, item.objects])
             part = part_in_name(item.path.stem)
             if item.path not in with_objects:
-                found.notes[f"normal images of {item.path}, which has no annotation at all"] += 1
-            found.scans[image] = Labels(names, records=records, part=part)
+                labelled_set.notes[
+                    f"normal images of {item.path}, which has no annotation at all"
+                ] += 1
+            labelled_set.scans[image] = Labels(names, records=records, part=part)
             boxes = sum(_is_box_alone(record) for _, record in item.objects)
             if boxes:
-                found.notes["objects whose polygon is a point or a box: bbox was taken"] += boxes
+                labelled_set.notes["objects whose polygon is a point or a box: bbox was taken"] += (
+                    boxes
+                )
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and mask of each annotation of a scan."""
-        if self._found is None:  # this process has not listed the folder
+        if self._images is None:  # this process has not listed the folder
             files = list_files(self.folder)
-            self._found = _read_folder(LabelledSet(files)) if files.ending_in(".json") else {}
-        found = self._found.get(entry.files[0])
-        if found is None and not entry.classes:
+            self._images = read_coco_files(LabelledSet(files)) if files.ending_in(".json") else {}
+        item = self._images.get(entry.files[0])
+        if item is None and not entry.classes:
             return  # no file lists the image, so `unannotated` made it normal
-        if found is None:
+        if item is None:
             raise InputError(f"{entry.files[0]}: no longer annotated: run `dvc repro scans`")
         try:
-            check_size(found.size or size, size)
+            check_size(item.size or size, size)
         except ValueError as error:
-            raise InputError(f"{found.path}: {found.name}: {error}") from None
-        for name, record in found.objects:
+            raise InputError(f"{item.path}: {item.name}: {error}") from None
+        for name, record in item.objects:
             try:
                 yield name, _mask(record, size)
             except WRONG_SHAPE as error:
                 raise InputError(
-                    f"{found.path}: annotation {record.get('id')}: {_said(error)}"
+                    f"{item.path}: annotation {record.get('id')}: {describe(error)}"
                 ) from None
 
 
@@ -127,8 +102,8 @@ def _mask(record: Record, size: tuple[int, int]) -> Mask:
     else:
         require_pixels(record["bbox"])
     with_mask = bool(segmentation)
-    found = coco_annotations_to_detections([record], size, with_mask, use_iscrowd=False)
-    mask = mask_of(found, size)
+    detections = coco_annotations_to_detections([record], size, with_mask, use_iscrowd=False)
+    mask = mask_of(detections, size)
     if isinstance(segmentation, dict):
         left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
         _check_extent((left, top, left + width, top + height), record["bbox"])
@@ -159,185 +134,10 @@ def _check_extent(extent: tuple[float, float, float, float], bbox: Sequence[floa
     shared = np.prod(np.clip(np.minimum(high, other) - np.maximum(low, corner) + 1, 0, None))
     covered = np.prod(high - low + 1) + np.prod(other - corner + 1) - shared
     if shared < covered / 2:
-        raise ValueError("segmentation and bbox are of different places: correct one of them")
+        raise ValueError("segmentation and bbox lie in different places: correct one of them")
 
 
 def _polygons(segmentation: list[Any]) -> list[list[Any]]:
     """Return the polygons of an annotation; one polygon may lack the list around it."""
     nested = [polygon for polygon in segmentation if isinstance(polygon, list)]
     return nested if nested else [segmentation]
-
-
-def _read_folder(found: LabelledSet) -> dict[Path, Annotated]:
-    """Return the images that the JSON files list; add faults to `found`."""
-    files = found.files
-    listed = [path for path in files.ending_in(".json") if _may_be_coco(path)]
-    others = [path for path in files.ending_in(".json") if path not in listed]
-    if not listed:
-        raise InputError(
-            f"{files.folder}: no JSON file of COCO in it: expected its annotations, {ALL_NORMAL}"
-        )
-    found.ignored |= dict.fromkeys(others, "JSON, but not COCO's")
-    found.annotations.update(listed)
-    images = ImageFinder(files)
-    items: dict[Path, Annotated] = {}
-    for path in listed:
-        try:
-            kept, refused, bad = _read_file(path)
-        except InputError as error:
-            found.bad.append(as_bad(path, error))
-            found.unread.append(path)
-            continue
-        found.bad += bad
-        found.refused.update(filter(None, (images.find(item) for item in refused)))
-        for item in kept:
-            image = images.find(item)
-            if image is None:
-                likely = images.of_name(item)
-                found.refused.update(likely)
-                reason = (
-                    f"could be any of {len(likely)}, such as {likely[0]}"
-                    if likely
-                    else ("is not in the folder")
-                )
-                found.bad.append(
-                    BadInput(str(path), f"image {item.name!r} {reason}: correct its file_name")
-                )
-            elif items.setdefault(image, item).objects != item.objects:
-                reason = f"image {item.name!r} is annotated twice, and differently: keep one"
-                found.refuse(image, BadInput(str(path), reason))
-    return {image: item for image, item in items.items() if image not in found.refused}
-
-
-class ImageFinder:
-    """Finds the image files that COCO files list."""
-
-    def __init__(self, files: SetFiles) -> None:
-        self._folder = files.folder
-        self._images = frozenset(files.images)
-        self._ends = by_end(files.images)
-        self._by_stem: dict[str, list[Path]] = {}
-        for path in files.images:
-            self._by_stem.setdefault(loose_stem(path), []).append(path)
-
-    def find(self, item: Annotated) -> Path | None:
-        """Return the image at the item's path, relative to the JSON file, or with this path's end.
-
-        Of several images with this end, it returns the only one in or below the JSON file's folder,
-        or in the part of the set that the JSON file's name contains. For an absolute path, or a
-        path with "..", it returns the image whose path shares the longest end. An image of another
-        part than the item's is not returned.
-        """
-        written = PurePosixPath(item.name.replace("\\", "/"))
-        found = self._find(item, written)
-        if found is None:
-            return None
-        parts = {self._part(item, written), part_of(self._folder, found)} - {None}
-        return found if len(parts) < 2 else None
-
-    def _part(self, item: Annotated, written: PurePosixPath) -> Part | None:
-        """Return the part that the written path, the JSON file's folder or its name says."""
-        return (
-            part_of_folders(reversed(written.parts[:-1]))
-            or part_of(self._folder, item.path)
-            or part_in_name(item.path.stem)
-        )
-
-    def _find(self, item: Annotated, written: PurePosixPath) -> Path | None:
-        direct = Path(os.path.normpath(item.path.parent / written))
-        if direct in self._images:
-            return direct
-        if written.is_absolute() or ".." in written.parts or ":" in written.parts[0]:
-            return find_by_end(self._ends, item.name)
-        only = self._ends.get("/".join(written.parts), direct)
-        if only != direct and only is not None:
-            return only
-        matching = [
-            path
-            for path in self.of_name(item)
-            if path.parts[-len(written.parts) :] == written.parts
-        ]
-        part = part_in_name(item.path.stem)
-        near = [path for path in matching if path.is_relative_to(item.path.parent)]
-        if len(near) != 1:
-            near = [path for path in matching if part and part_of(self._folder, path) == part]
-        return near[0] if len(near) == 1 else None
-
-    def of_name(self, item: Annotated) -> list[Path]:
-        """Return the images with the item's name, apart from case and suffix."""
-        return self._by_stem.get(loose_stem(Path(item.name.replace("\\", "/"))), [])
-
-
-def _may_be_coco(path: Path) -> bool:
-    """Return whether a JSON file has one of `KEYS`, or cannot be read."""
-    try:
-        content = read_json(path)
-    except (OSError, InputError):
-        return True
-    return isinstance(content, dict) and not content.keys().isdisjoint(KEYS)
-
-
-def _read_file(path: Path) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
-    """Return a COCO file's images, its images with an unusable annotation, and its faults."""
-    try:
-        content = read_json(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        names = _by_id((item["id"], str(item["name"]).strip()) for item in content["categories"])
-        images = _by_id((item["id"], _annotated(path, item)) for item in content["images"])
-        return _place(path, content["annotations"], images, names)
-    except WRONG_SHAPE as error:
-        raise InputError(f"{path}: not laid out as COCO: {_said(error)}") from None
-
-
-def _by_id(pairs: Iterable[tuple[object, T]]) -> dict[str, T]:
-    """Return items by their ids as text: some tools mix numbers and text for the same id."""
-    found: dict[str, T] = {}
-    for number, item in pairs:
-        if found.setdefault(_id(number), item) is not item:
-            raise ValueError(f"id {number} stands for two")
-    return found
-
-
-def _id(number: object) -> str:
-    """Return an id as text: 8, 8.0 and "8" are the same id."""
-    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
-
-
-def _annotated(path: Path, record: Record) -> Annotated:
-    name = str(record["file_name"]).strip()
-    if not PurePosixPath(name.replace("\\", "/")).name:
-        raise ValueError(f"image {record['id']} has no file name")
-    width, height = record.get("width"), record.get("height")
-    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
-        return Annotated(path, name, (width, height))
-    return Annotated(path, name, None)
-
-
-def _place(
-    path: Path, records: list[Record], images: dict[str, Annotated], names: dict[str, str]
-) -> tuple[list[Annotated], list[Annotated], list[BadInput]]:
-    bad = []
-    refused = set()
-    some_lost = False
-    for record in records:
-        image, category = _id(record["image_id"]), _id(record["category_id"])
-        if image not in images:
-            some_lost = True
-            reason = f"annotation {record.get('id')}: unknown image {image}: remove it, or add that"
-            bad.append(BadInput(str(path), reason))
-        elif category not in names:
-            reason = f"annotation {record.get('id')} of {images[image].name}: "
-            bad.append(BadInput(str(path), f"{reason}unknown category {category}"))
-            refused.add(image)
-        else:
-            images[image].objects.append((names[category], record))
-    if some_lost:  # the annotation may belong to any image without objects
-        refused |= {number for number, item in images.items() if not item.objects}
-    kept = [item for number, item in images.items() if number not in refused]
-    return kept, [images[number] for number in sorted(refused)], bad
-
-
-def _said(error: Exception) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())

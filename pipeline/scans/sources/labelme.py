@@ -20,20 +20,21 @@ from pipeline.scans.sources.annotated_source import (
     mask_of,
     require_pixels,
 )
+from pipeline.scans.sources.folders import WRONG_SHAPE, describe, reading
 from pipeline.scans.sources.labelled_set import LabelledSet
-
-WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
 class LabelMeSource(AnnotatedSource):
     """LabelMe's rectangles and polygons."""
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Pair images with JSON files by their names."""
-        found.read_pairs(found.files.ending_in(".json"), self._names)
-        others = [path for path in found.orphans if b'"shapes"' not in path.read_bytes()]
-        found.ignored |= dict.fromkeys(others, "JSON, but not LabelMe's")
-        found.orphans = [path for path in found.orphans if path not in found.ignored]
+        labelled_set.read_pairs(labelled_set.files.ending_in(".json"), self._names)
+        others = [path for path in labelled_set.orphans if b'"shapes"' not in path.read_bytes()]
+        labelled_set.ignored |= dict.fromkeys(others, "JSON, but not LabelMe's")
+        labelled_set.orphans = [
+            path for path in labelled_set.orphans if path not in labelled_set.ignored
+        ]
 
     def _names(self, path: Path) -> list[str]:
         """Return the shapes' classes; refuse a threat that is only a flag of the whole image."""
@@ -42,7 +43,7 @@ class LabelMeSource(AnnotatedSource):
         threats = [name for name in content["flags"] if meaning(name) not in ("", NORMAL)]
         if threats and not content["shapes"]:
             raise InputError(
-                f"{path}: flag {threats[0]!r} is of the whole image: draw a shape instead"
+                f"{path}: flag {threats[0]!r} marks the whole image: draw a shape instead"
             )
         return [shape["label"] for shape in content["shapes"]]
 
@@ -61,7 +62,7 @@ class LabelMeSource(AnnotatedSource):
                     alone = labelme_shapes_to_detections([shape], classes, size, with_masks=True)
                     yield shape["label"], mask_of(alone, size)
                 except WRONG_SHAPE as error:
-                    raise InputError(f"{path}: shape {number}: {error}") from None
+                    raise InputError(f"{path}: shape {number}: {describe(error)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -69,17 +70,14 @@ def _read(path: Path) -> dict[str, Any]:
 
     A shape without a kind is a polygon, as in LabelMe's first files.
     """
-    try:
+    with reading(path):
         content: dict[str, Any] = read_json(path)
+    try:
         shapes = [
             {**shape, "label": str(shape["label"]).strip(), "shape_type": _kind(shape)}
             for shape in content["shapes"]
         ]
         flags = [name for name, holds in (content.get("flags") or {}).items() if holds]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except InputError:
-        raise
     except WRONG_SHAPE:
         raise InputError(f"{path}: not LabelMe's JSON: expected `shapes`") from None
     for number, shape in enumerate(shapes, 1):

@@ -33,7 +33,11 @@ class MasksSource:
         self.stretched = stretched
 
     def listing(self) -> Listing:
-        """List every scan; the ids are ``normal/<name>`` and ``threat/<name>``."""
+        """List every scan; the ids are ``normal/<name>`` and ``threat/<name>``.
+
+        Raises:
+            InputError: the folder or ``normal/`` is missing, or one of the other two, but not both.
+        """
         files = list_files(self.folder)
         missing = [name for name in FOLDERS if not (self.folder / name).is_dir()]
         if missing and missing != ["threat", "masks"]:  # a set of normal scans only lacks both
@@ -44,9 +48,9 @@ class MasksSource:
         within: dict[str, list[Path]] = {name: [] for name in FOLDERS}
         bad = []
         for path in files.images:
-            place = path.relative_to(self.folder).parts[0]
-            if place in within:
-                within[place].append(path)
+            top_folder = path.relative_to(self.folder).parts[0]
+            if top_folder in within:
+                within[top_folder].append(path)
             else:
                 bad.append(BadInput(str(path), "an image outside of normal/, threat/ and masks/"))
         threats, names, more = self._threats(within["threat"], within["masks"])
@@ -126,16 +130,16 @@ def unique_names(
     masks: Iterable[Path], name_of: Callable[[Path], T]
 ) -> tuple[dict[T, Path], list[BadInput]]:
     """Return the masks by their scans' names; masks that share a name are returned as bad input."""
-    found: dict[T, list[Path]] = {}
+    masks_of: dict[T, list[Path]] = {}
     for path in masks:
-        found.setdefault(name_of(path), []).append(path)
+        masks_of.setdefault(name_of(path), []).append(path)
     bad = [
-        BadInput(str(path), f"one of {len(paths)} masks of one name: keep one")
-        for paths in found.values()
+        BadInput(str(path), f"one of {len(paths)} masks with the same name: keep one")
+        for paths in masks_of.values()
         for path in paths
         if len(paths) > 1
     ]
-    return {name: paths[0] for name, paths in found.items() if len(paths) == 1}, bad
+    return {name: paths[0] for name, paths in masks_of.items() if len(paths) == 1}, bad
 
 
 def check_mask(path: Path, mask: Pixels, size: tuple[int, int]) -> None:

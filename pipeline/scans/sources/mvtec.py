@@ -46,11 +46,13 @@ class MvtecSource:
             mask = waiting.pop((folders[1:], path.stem), None) if of_test else None
             names.add(name)
             if mask is None and self.classes.meaning(name) != NORMAL:
-                place = self.folder.joinpath(GROUND_TRUTH, *folders[1:], f"{path.stem}_mask.png")
-                bad.append(BadInput(str(path), f"a defect without a mask: expected {place}"))
+                expected = self.folder.joinpath(GROUND_TRUTH, *folders[1:], f"{path.stem}_mask.png")
+                bad.append(BadInput(str(path), f"a defect without a mask: expected {expected}"))
                 continue
             if mask and self.classes.meaning(name) == NORMAL and read_index_mask(mask).any():
-                bad.append(BadInput(str(path), f"in {name}/, but {mask} is not empty: move one"))
+                bad.append(
+                    BadInput(str(path), f"in {name}/, but {mask} is not empty: move the image")
+                )
                 continue
             classes = self.classes.abnormal([name])
             # An ignored defect has a mask as well: its windows are no normal ones.
@@ -58,10 +60,10 @@ class MvtecSource:
             entries.append(ScanEntry(id_below(self.folder, path), own, classes, part=PARTS[part]))
         self.classes.check(names, self.folder)
         bad += [BadInput(str(path), "a mask without an image") for path in waiting.values()]
-        kept, repeats = without_repeats(entries)
+        usable, repeats = without_repeats(entries)
         return Listing(
             files,
-            kept,
+            usable,
             [*files.bad, *bad, *repeats],
             names=frozenset(names),
             annotations=frozenset(masks),

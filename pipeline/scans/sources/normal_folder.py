@@ -12,12 +12,12 @@ class NormalFolderSource(AnnotatedSource):
 
     format_rule = "normal"
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Read no labels; count the images of each folder, so that the account names them."""
-        for image in found.files.images:
+        for image in labelled_set.files.images:
             top, *below = image.relative_to(self.folder).parts
             if below:
-                found.notes[f"images in {top}/"] += 1
+                labelled_set.notes[f"images in {top}/"] += 1
 
     def objects(self, _: ScanEntry, __: tuple[int, int]) -> Iterable[tuple[str, Mask]]:
         """Return no objects."""

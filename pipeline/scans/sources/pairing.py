@@ -2,7 +2,8 @@
 
 Tools write ``images/`` and ``labels/``, ``Images/`` and ``Labels/``, ``JPEGImages/`` and
 ``Annotations/``, ``train_image/`` and ``train_annotation/``, or put the labels beside the images.
-Words such as "images" and "labels" are left out of both paths; equal rests make a pair.
+Words such as "images" and "labels" are removed from both paths; two files with equal remainders
+are a pair.
 """
 
 import re
@@ -52,24 +53,24 @@ def pair(folder: Path, images: Iterable[Path], labels: Iterable[Path]) -> Pairs:
     "labels". Of the other files, two pair whose names are equal apart from case and suffixes, if
     their folders do not name different parts of the set and leave only one choice.
     """
-    found: dict[Path, Path] = {}
+    label_of: dict[Path, Path] = {}
     clashes: dict[Path, str] = {}
     images_by = _group(images, lambda path: _key(folder, path))
     labels_by = _group(labels, lambda path: _key(folder, path))
     for key, own in images_by.items():
         equal = labels_by.get(key, [])
-        _take(found, clashes, own, equal, _pair_equal(own, equal))
-    done = {*found, *found.values(), *clashes}
-    left = [image for own in images_by.values() for image in own if image not in done]
+        _add_pairs(label_of, clashes, own, equal, _pair_equal(own, equal))
+    done = {*label_of, *label_of.values(), *clashes}
+    unpaired = [image for own in images_by.values() for image in own if image not in done]
     alone = [path for paths in labels_by.values() for path in paths if path not in done]
-    left_by = _group(left, loose_stem)
+    images_by_stem = _group(unpaired, loose_stem)
     for stem, named in _group(alone, loose_stem).items():
-        likely = _likely_pairs(folder, left_by.get(stem, []), named)
+        likely = _likely_pairs(folder, images_by_stem.get(stem, []), named)
         own = list(dict.fromkeys(image for image, _ in likely))
         equal = list(dict.fromkeys(path for _, path in likely))
-        _take(found, clashes, own, equal, _pair_nearest(folder, likely))
-    done = {*found.values(), *clashes}
-    return Pairs(found, [path for path in alone if path not in done], clashes)
+        _add_pairs(label_of, clashes, own, equal, _pair_nearest(folder, likely))
+    done = {*label_of.values(), *clashes}
+    return Pairs(label_of, [path for path in alone if path not in done], clashes)
 
 
 def loose_stem(path: Path) -> str:
@@ -84,10 +85,10 @@ def part_of(folder: Path, path: Path) -> Part | None:
     return part_of_folders(path.relative_to(folder).parts[:-1])
 
 
-def part_of_folders(places: Iterable[str]) -> Part | None:
-    """Return the part that the first of some folders' names says, of those that say one."""
-    for place in places:
-        words = [YEAR.sub("", word) for word in words_of(place) if word not in NO_PLACE]
+def part_of_folders(folders: Iterable[str]) -> Part | None:
+    """Return the part in the first folder's name that has one; None if no name has one."""
+    for folder in folders:
+        words = [YEAR.sub("", word) for word in words_of(folder) if word not in NO_PLACE]
         if len(words) == 1 and words[0] in PARTS:
             return PARTS[words[0]]
     return None
@@ -96,19 +97,19 @@ def part_of_folders(places: Iterable[str]) -> Part | None:
 def part_in_name(name: str) -> Part | None:
     """Return the only part in the words of a file's name: ``instances_val2017.json``."""
     words = {YEAR.sub("", word) for word in words_of(name)}
-    found = {PARTS[word] for word in words if word in PARTS}
-    return found.pop() if len(found) == 1 else None
+    parts = {PARTS[word] for word in words if word in PARTS}
+    return parts.pop() if len(parts) == 1 else None
 
 
 def by_end(images: Iterable[Path]) -> dict[str, Path | None]:
     """Map every end of a path, with and without suffix, to its image; None if there are several."""
-    found: dict[str, Path | None] = {}
+    image_of: dict[str, Path | None] = {}
     for image in images:
         for written in (image, image.with_suffix("")):
             for start in range(len(written.parts)):
                 end = "/".join(written.parts[start:])
-                found[end] = image if found.get(end, image) == image else None
-    return found
+                image_of[end] = image if image_of.get(end, image) == image else None
+    return image_of
 
 
 def find_by_end(ends: Mapping[str, Path | None], written: str) -> Path | None:
@@ -121,8 +122,8 @@ def find_by_end(ends: Mapping[str, Path | None], written: str) -> Path | None:
     return None
 
 
-def _take(
-    found: dict[Path, Path],
+def _add_pairs(
+    label_of: dict[Path, Path],
     clashes: dict[Path, str],
     images: Sequence[Path],
     labels: Sequence[Path],
@@ -132,7 +133,7 @@ def _take(
     if not images or not labels:
         return
     if set(pairs.values()) == set(labels):
-        found |= pairs
+        label_of |= pairs
         return
     shown = ", ".join(str(path) for path in (*images, *labels)[:SHOWN])
     reason = f"cannot tell which labels belong to which image: {shown}: rename some"
@@ -141,14 +142,14 @@ def _take(
 
 def _pair_equal(images: Sequence[Path], labels: Sequence[Path]) -> dict[Path, Path]:
     """Pair files of equal keys: labels beside their image, or else the group's only labels."""
-    found = {}
+    label_of = {}
     one_folder = len({image.parent for image in images}) == 1
     for image in images:
         beside = [path for path in labels if path.parent == image.parent]
         fitting = beside or (labels if one_folder else [])
         if len(fitting) == 1:
-            found[image] = fitting[0]
-    return found
+            label_of[image] = fitting[0]
+    return label_of
 
 
 def _likely_pairs(
@@ -193,10 +194,10 @@ def _same_part(folder: Path, image: Path, labels: Path) -> bool:
 
 
 def _group(paths: Iterable[Path], key: Callable[[Path], T]) -> dict[T, list[Path]]:
-    found: dict[T, list[Path]] = defaultdict(list)
+    groups: dict[T, list[Path]] = defaultdict(list)
     for path in paths:
-        found[key(path)].append(path)
-    return found
+        groups[key(path)].append(path)
+    return groups
 
 
 def _key(folder: Path, path: Path) -> tuple[str, ...]:

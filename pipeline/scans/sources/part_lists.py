@@ -53,14 +53,14 @@ def read_part_lists(files: SetFiles) -> PartLists:
     ]
     ends = by_end(files.images) if candidates else {}
     lists = {path: _images_of(path, ends) for path in candidates}
-    found: dict[Path, set[Part]] = defaultdict(set)
+    parts_of: dict[Path, set[Part]] = defaultdict(set)
     for path, images in lists.items():
         for image in images if None not in images else []:
-            found[image].add(PARTS[path.stem.lower()])  # type: ignore[index]
+            parts_of[image].add(PARTS[path.stem.lower()])  # type: ignore[index]
     return PartLists(
-        {image: next(iter(parts)) for image, parts in found.items() if len(parts) == 1},
+        {image: next(iter(parts)) for image, parts in parts_of.items() if len(parts) == 1},
         [path for path, images in lists.items() if any(images)],
-        [image for image, parts in found.items() if len(parts) > 1],
+        [image for image, parts in parts_of.items() if len(parts) > 1],
         [path for path, images in lists.items() if any(images) and None in images],
     )
 

@@ -18,11 +18,11 @@ FORM = "an image, a class, and xmin ymin xmax ymax in pixels"
 class TextBoxSource(AnnotatedSource):
     """``train_image/`` and ``train_annotation/``, ``test_image/`` and ``test_annotation/``."""
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Pair images with text files by their names."""
-        texts = found.files.ending_in(".txt")
-        found.read_pairs(texts, lambda path: (name for _, name, _ in _boxes(path)))
-        found.leave_prose({path.parent for path in found.annotations})
+        texts = labelled_set.files.ending_in(".txt")
+        labelled_set.read_pairs(texts, lambda path: (name for _, name, _ in _boxes(path)))
+        labelled_set.ignore_texts_without_labels({path.parent for path in labelled_set.annotations})
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and the mask of each line."""

@@ -24,12 +24,12 @@ def images_in_tables(
     """Return the images with one of the abnormal `classes` in a table's row, each with its table.
 
     SIXray's lists have a row for each image and a column for each class, 1 or -1. Other tools
-    write a row for each object, with the class in a column. Without `classes`, a set of normal
-    images, any class that is not called normal counts.
+    write a row for each object, with the class in a column. If `classes` is empty, as for a set of
+    normal images, every class counts that `NORMAL_WORDS` does not list.
     """
     ends = by_end(images)
     names = {name.casefold() for name in classes}
-    found: dict[Path, Path] = {}
+    table_of: dict[Path, Path] = {}
     for table in tables:
         try:
             rows = _rows(table)
@@ -43,8 +43,8 @@ def images_in_tables(
             }
             if _calls_threat(cells, names):
                 named = (find_by_end(ends, cell) for cell in cells.values() if cell)
-                found |= dict.fromkeys(filter(None, named), table)
-    return found
+                table_of |= dict.fromkeys(filter(None, named), table)
+    return table_of
 
 
 def images_beside_boxes(images: Sequence[Path], tables: Iterable[Path]) -> dict[Path, Path]:
@@ -56,24 +56,27 @@ def images_beside_boxes(images: Sequence[Path], tables: Iterable[Path]) -> dict[
     by_name: dict[str, list[Path]] = defaultdict(list)
     for image in images:
         for name in {image.name, image.stem}:
-            if not name.isdecimal():  # a number in a row may be any other
+            if not name.isdecimal():  # a number in a row may have another meaning
                 by_name[name.casefold()].append(image)
-    found: dict[Path, Path] = {}
+    table_of: dict[Path, Path] = {}
     for table in tables:
         for line in _text(table).splitlines():
             for cell in BETWEEN_CELLS.split(line):
                 name = cell.strip(" \"'").replace("\\", "/").rpartition("/")[2]
                 named = by_name.get(name.casefold(), [])
                 if named and len(NUMBER.findall(line.replace(cell, ""))) >= NUMBERS_OF_A_BOX:
-                    found |= dict.fromkeys(named, table)
-    return found
+                    table_of |= dict.fromkeys(named, table)
+    return table_of
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
-    """Return the rows of a table, by the names in its first line, which tells what is between."""
+    """Return the rows of a table, by the heads in its first line.
+
+    The delimiter is the most frequent of comma, semicolon, tab and bar in the first line.
+    """
     lines = _text(table).splitlines()
-    between = max(",;\t|", key=lines[0].count) if lines else ","
-    return list(csv.DictReader(lines, delimiter=between))
+    delimiter = max(",;\t|", key=lines[0].count) if lines else ","
+    return list(csv.DictReader(lines, delimiter=delimiter))
 
 
 def _calls_threat(cells: Mapping[str, str], names: Collection[str]) -> bool:
@@ -83,10 +86,10 @@ def _calls_threat(cells: Mapping[str, str], names: Collection[str]) -> bool:
             cell.casefold() in names or (head in names and cell.casefold() in YES)
             for head, cell in cells.items()
         )
-    of_classes = [cell for cell in cells.values() if cell in ("1", "0", "-1")]
+    class_cells = [cell for cell in cells.values() if cell in ("1", "0", "-1")]
     return any(
         cell.casefold() not in NORMAL_WORDS for head, cell in cells.items() if head in LABEL_HEADS
-    ) or ("1" in of_classes and len(of_classes) == len(cells) - 1)
+    ) or ("1" in class_cells and len(class_cells) == len(cells) - 1)
 
 
 def _text(table: Path) -> str:

@@ -16,37 +16,38 @@ from pipeline.scans.sources.annotated_source import (
     mask_of,
     require_pixels,
 )
+from pipeline.scans.sources.folders import reading
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import loose_stem
 
 MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # tools append to these names
 
-OF_OBJECTS = ("bndbox", "object", "points", "polygon", "robndbox")  # below the annotation itself
+OBJECT_TAGS = ("bndbox", "object", "points", "polygon", "robndbox")  # in other formats too
 
 
 class VocSource(AnnotatedSource):
     """Boxes, and polygons that some tools add to boxes. Pixel coordinates count from 1."""
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Pair images with XML files by their names."""
         masks = [
             image
-            for image in found.files.images
+            for image in labelled_set.files.images
             if any(
                 folder.startswith(MASK_FOLDERS)
                 for folder in image.relative_to(self.folder).parts[:-1]
             )
         ]
-        found.ignored |= dict.fromkeys(masks, "VOC's segmentation masks; its boxes are read")
-        found.read_pairs(
-            found.files.ending_in(".xml"),
+        labelled_set.ignored |= dict.fromkeys(masks, "VOC's segmentation masks; its boxes are read")
+        labelled_set.read_pairs(
+            labelled_set.files.ending_in(".xml"),
             lambda path: (_name(path, item) for item in _objects(path, _read(path))),
         )
-        with_boxes = {loose_stem(image) for image in (*found.scans, *found.refused)}
+        with_boxes = {loose_stem(image) for image in (*labelled_set.scans, *labelled_set.refused)}
         for mask in masks:
             if loose_stem(mask) not in with_boxes:
-                del found.ignored[mask]  # `settle` refuses its image
-        found.unread += [path for path in found.orphans if not _is_readable(path)]
+                del labelled_set.ignored[mask]  # `decide_unlabelled` refuses its image
+        labelled_set.unreadable += [path for path in labelled_set.orphans if not _is_readable(path)]
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and the mask of each ``<object>``."""
@@ -81,13 +82,12 @@ def _is_readable(path: Path) -> bool:
 
 
 def _read(path: Path) -> Element:
-    try:
-        root = parse(path, forbid_dtd=True).getroot()  # a DTD can repeat things without end
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ParseError, LookupError, ValueError) as error:  # entities, encodings
-        reason = f"{type(error).__name__}: {error}: save it as XML in UTF-8"
-        raise InputError(f"{path}: not XML that is read: {reason}") from None
+    with reading(path):
+        try:
+            root = parse(path, forbid_dtd=True).getroot()  # a DTD can repeat things without end
+        except (ParseError, LookupError, ValueError) as error:  # entities, encodings
+            reason = f"{type(error).__name__}: {error}: save it as XML in UTF-8"
+            raise InputError(f"{path}: not XML that is read: {reason}") from None
     if root is None or root.tag != "annotation":
         tag = "nothing" if root is None else f"<{root.tag}>"
         raise InputError(
@@ -98,19 +98,19 @@ def _read(path: Path) -> Element:
 
 
 def _objects(path: Path, root: Element) -> list[Element]:
-    found = list(root.findall("object"))
-    others = [item.tag for item in root.iter() if item.tag.lower() in OF_OBJECTS]
-    if not found and others:
+    objects = list(root.findall("object"))
+    others = [item.tag for item in root.iter() if item.tag.lower() in OBJECT_TAGS]
+    if not objects and others:
         raise InputError(
             f"{path}: no <object> directly below <annotation>, but a <{others[0]}>: expected "
             "Pascal VOC"
         )
-    for number, item in enumerate(found, 1):
+    for number, item in enumerate(objects, 1):
         if len(item.findall("bndbox")) > 1:
             raise InputError(
                 f"{path}: object {number}: more than one <bndbox>: write an <object> for each"
             )
-    return found
+    return objects
 
 
 def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:

@@ -17,7 +17,7 @@ from pipeline.scans.sources.labelled_set import LabelledSet, looks_like_labels
 from pipeline.scans.sources.yolo_names import Names, PosesError, read_names
 from pipeline.settings.scans import Unannotated
 
-FORMS = "class and box, those with a confidence or a track, or class and 3 or more points"
+FORMS = "a class and a box, also with a confidence or track, or a class and 3 or more points"
 WHOLE_NUMBER = re.compile(r"\d+(\.0*)?$")
 RUNS = "runs"  # folder in which Ultralytics puts predictions and plots, by task
 TASKS = ("classify", "detect", "obb", "pose", "segment")
@@ -30,36 +30,38 @@ class YoloSource(AnnotatedSource):
     format_rule: ClassVar[Unannotated] = "normal"
     _names: Names | None = None
 
-    def labels(self, found: LabelledSet) -> None:
+    def read_labels(self, labelled_set: LabelledSet) -> None:
         """Pair images with text files; files of class names and lists of parts are no labels."""
-        files = found.files
-        of_runs = [path for path in (*files.images, *files.others) if self._is_of_a_run(path)]
-        found.ignored |= dict.fromkeys(of_runs, "of Ultralytics' runs")
-        texts = [path for path in files.ending_in(".txt") if path not in found.ignored]
+        files = labelled_set.files
+        run_files = [path for path in (*files.images, *files.others) if self._is_of_a_run(path)]
+        labelled_set.ignored |= dict.fromkeys(run_files, "of Ultralytics' runs")
+        texts = [path for path in files.ending_in(".txt") if path not in labelled_set.ignored]
         try:
-            self._names, of_names = read_names(files)
+            self._names, name_files = read_names(files)
         except PosesError:
             raise
         except InputError:
             if any(looks_like_labels(path) for path in texts):
                 raise
-            self._names, of_names = {}, []  # a set of normal images only has no names
-        found.annotations |= {*of_names, *_of_darknet(files)}
-        texts = [path for path in texts if path not in found.annotations]
-        found.read_pairs(texts, lambda path: (name for _, name, _ in self._lines(path, None)))
-        of_labels = {path.parent for path in found.annotations.difference(of_names)}
-        found.leave_prose(of_labels)
+            self._names, name_files = {}, []  # a set of normal images only has no names
+        labelled_set.annotations |= {*name_files, *_darknet_lists(files)}
+        texts = [path for path in texts if path not in labelled_set.annotations]
+        labelled_set.read_pairs(
+            texts, lambda path: (name for _, name, _ in self._lines(path, None))
+        )
+        label_folders = {path.parent for path in labelled_set.annotations.difference(name_files)}
+        labelled_set.ignore_texts_without_labels(label_folders)
 
     def _is_of_a_run(self, path: Path) -> bool:
-        places = path.relative_to(self.folder).parts[:2]
-        return places[0] == RUNS and places[-1] in TASKS
+        folders = path.relative_to(self.folder).parts[:2]
+        return folders[0] == RUNS and folders[-1] in TASKS
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and the mask of each line."""
         for path in entry.files[1:]:
-            for number, name, found in self._lines(path, size):
+            for number, name, detections in self._lines(path, size):
                 try:
-                    yield name, mask_of(found, size)
+                    yield name, mask_of(detections, size)
                 except ValueError as error:
                     raise InputError(f"{path}: line {number}: {error}") from None
 
@@ -76,15 +78,15 @@ class YoloSource(AnnotatedSource):
                 written = _box_or_polygon(line.split())
                 is_polygon = len(written) > 5
                 check_reach(map(float, written[1:]), (1, 1))
-                found = yolo_annotations_to_detections(
+                detections = yolo_annotations_to_detections(
                     [" ".join(written)], size or (1, 1), with_masks=bool(size) and is_polygon
                 )
-                index = int(np.asarray(found.class_id)[0])
+                index = int(np.asarray(detections.class_id)[0])
                 if index not in self._names:
                     raise ValueError(f"class {index}, expected one of {self._names}")
             except (ValueError, OverflowError) as error:
                 raise InputError(f"{path}: line {number}: {error}") from None
-            yield number, self._names[index], found
+            yield number, self._names[index], detections
 
 
 def _box_or_polygon(values: list[str]) -> list[str]:
@@ -125,6 +127,6 @@ def _is_tracked_box(numbers: list[str]) -> bool:
     return min(sides) >= -EDGE and 0 <= confidence <= 1
 
 
-def _of_darknet(files: SetFiles) -> list[Path]:
+def _darknet_lists(files: SetFiles) -> list[Path]:
     """Return files such as ``obj.data``, which only repeat the paths of other files."""
     return [path for path in files.others if path.suffix.lower() == ".data"]

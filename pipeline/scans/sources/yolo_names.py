@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_yaml
 from pipeline.scans.scan import SetFiles
-from pipeline.scans.sources.folders import read_lines
+from pipeline.scans.sources.folders import read_lines, reading
 
 YAML = (".yaml", ".yml")
 PLACES = "a YAML file with `names`, obj.names, _darknet.labels or classes.txt"
@@ -29,31 +29,31 @@ def read_names(files: SetFiles) -> tuple[Names, list[Path]]:
     Raises:
         InputError: no file lists class names, or two files differ in a name.
     """
-    found: dict[Path, Names] = {}
+    names_in: dict[Path, Names] = {}
     faults: list[str] = []
     for path in files.others:
         try:
             if path.suffix.lower() in YAML:
-                found[path] = _names_in_yaml(path)
+                names_in[path] = _names_in_yaml(path)
             elif _is_list(path):
-                found[path] = _names_by_line(path)
+                names_in[path] = _names_by_line(path)
         except PosesError:
             raise
         except InputError as error:
             faults.append(str(error))
-    if not found:
+    if not names_in:
         tried = f": {'; '.join(faults)}" if faults else ""
         raise InputError(f"{files.folder}: no names of classes: expected {PLACES}{tried}")
-    longest = max(found.values(), key=len)
+    longest = max(names_in.values(), key=len)
     if any(
         longest[index] != name
-        for names in found.values()
+        for names in names_in.values()
         for index, name in names.items()
         if index in longest
-    ) or any(names.keys() - longest.keys() for names in found.values()):
-        shown = "; ".join(f"{path} has {list(names.values())}" for path, names in found.items())
+    ) or any(names.keys() - longest.keys() for names in names_in.values()):
+        shown = "; ".join(f"{path} has {list(names.values())}" for path, names in names_in.items())
         raise InputError(f"{files.folder}: names of classes that differ: {shown}: keep one")
-    return longest, list(found)
+    return longest, list(names_in)
 
 
 def _is_list(path: Path) -> bool:
@@ -76,10 +76,8 @@ def _names_in_yaml(path: Path) -> Names:
     Raises:
         InputError: it has no class names, or is of poses: lines with points after the box.
     """
-    try:
+    with reading(path):
         content = read_yaml(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     if not isinstance(content, dict) or "names" not in content:
         raise InputError(f"{path} has no `names`")
     if "kpt_shape" in content:
@@ -87,9 +85,9 @@ def _names_in_yaml(path: Path) -> Names:
     names = content["names"]
     try:
         pairs = names.items() if isinstance(names, dict) else enumerate(names)
-        found = {int(index): str(name).strip() for index, name in pairs}
+        classes = {int(index): str(name).strip() for index, name in pairs}
     except (TypeError, ValueError, OverflowError):
-        found = {}
-    if not found or isinstance(names, str):
+        classes = {}
+    if not classes or isinstance(names, str):
         raise InputError(f"{path}: expected the classes under `names`, a list or by index")
-    return found
+    return classes
