@@ -3,8 +3,9 @@
 The 2019 code never leaves training mode: batch-norm uses the test batch's own statistics. The test
 set is in order, normal patches first, so nearly every batch has one class, and this label leaks
 into the scores. The code reports the best epoch's AUC, chosen on the test set itself.
-`reference_2019_shuffled` differs only in the order. Neither protocol shows how good a detector is;
-compare both with the honest figure of the same training.
+`reference_2019_shuffled` differs in the order of the test set, and so in the best epoch picked.
+Neither protocol shows how good a detector is; compare both with the honest figure of the same
+training.
 
 The pipeline does not import this module.
 """

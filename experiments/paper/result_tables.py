@@ -6,6 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from experiments.paper.cell_results import PARTS, Result
+from experiments.paper.cell_runner import SAMPLES
 from experiments.paper.cells import NO_METHOD, PROTOCOLS, SEEDS, Size
 from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 from experiments.paper.sections import Column, Rows, Section
@@ -17,11 +18,12 @@ LEAKS = ((IN_ORDER, HONEST), (SHUFFLED, HONEST), (IN_ORDER, SHUFFLED))
 RESAMPLES = 10_000  # behind the interval of a mean over cases
 PLACES = {1: "--data path/to/cifar10", 2: "--patches data/patches --set"}
 
-HEAD = """\
+HEAD = f"""\
 AUC of the anomaly score: mean over the seeds, in parentheses the lowest and the highest seed; in
-Table II also, in brackets, the 95% interval over resampled scans, averaged over the seeds. The mean
-of the cases has the 95% interval over resampled cases. `reference_2019` minus its shuffled form is
-the order of the test set alone; the other differences are batch-norm, best epoch and score as well.
+Table II also, in brackets, the 95% interval over {SAMPLES} resamples of the scans, averaged over the
+seeds. The mean of the cases has the 95% interval over {RESAMPLES:,} resamples of the cases.
+`reference_2019` minus its shuffled form is the order of the test set and the best epoch picked; the
+other differences are batch-norm and score as well.
 
 "the paper" is the figure that the paper prints. UBA and FFOB, its sets of Table II, are private, so
 there its figures (full weapons are FFOB's) are of other scans than ours. Rows with a star let the
