@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from experiments.array_store import ArrayStore
-from experiments.paper import authors
+from experiments.paper import author_runs, authors
 from experiments.paper.authors import (
     EVAL,
     IN_ORDER,
@@ -140,7 +140,8 @@ def test_a_killed_case_goes_on_with_the_same_result(
     normals: ArrayStore, test: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authors, "EARLY", (2,))
-    run_case(CASE, normals, test, 2, tmp_path / "whole")
+    monkeypatch.setattr(authors, "EPOCHS", 2)
+    run_case(CASE, normals, test, tmp_path / "whole")
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -148,10 +149,10 @@ def test_a_killed_case_goes_on_with_the_same_result(
     with monkeypatch.context() as patched:
         patched.setattr(authors, "measure_mixed", killed)
         with pytest.raises(KeyboardInterrupt):
-            run_case(CASE, normals, test, 2, tmp_path / "killed")
-    assert list(unfinished([CASE], 2, tmp_path / "killed")) == [CASE]
-    run_case(CASE, normals, test, 2, tmp_path / "killed")
-    assert list(unfinished([CASE], 2, tmp_path / "killed")) == []
+            run_case(CASE, normals, test, tmp_path / "killed")
+    assert list(unfinished([CASE], tmp_path / "killed")) == [CASE]
+    run_case(CASE, normals, test, tmp_path / "killed")
+    assert list(unfinished([CASE], tmp_path / "killed")) == []
     whole, again = (
         [{**row, "seconds": 0} for row in read_rows(tmp_path / name)]
         for name in ("whole", "killed")
@@ -162,6 +163,18 @@ def test_a_killed_case_goes_on_with_the_same_result(
     rates = [each["param_groups"][0]["lr"] for each in load_tensors(kept)["model"]["optimisers"]]
     assert rates == [2e-4, 2e-4]  # it never falls
     assert set(whole[-1]["mixed"]) == {"1", "0.95", "0.9", "0.75", "0.5"}
+
+
+def test_a_training_that_has_ended_is_finished_for_the_page(
+    normals: ArrayStore, test: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authors, "EARLY", (2, 4))
+    moments = ("before training", "step 2", "step 4", *author_runs.EPOCHS_ONLY)
+    monkeypatch.setattr(author_runs, "MOMENTS", moments)
+    run_case(CASE, normals, test, tmp_path)
+    rows = [{**row, "ngf": Case.ngf} for row in read_rows(tmp_path)]
+    assert [run.finished for run in author_runs.runs_of(rows)] == [True]
+    assert [run.finished for run in author_runs.runs_of(rows[:-1])] == [False]
 
 
 def test_a_score_of_no_images_is_not_defined(normals: ArrayStore, test: LabelledTest) -> None:

@@ -1,7 +1,7 @@
 """CIFAR-10 at the settings of the authors' 2019 code: AUCs by step, as that code scores and honest.
 
     python -m experiments.paper.authors --data path/to/cifar10 --out work/authors \
-        [--cases plane car] [--seeds 0] [--epochs 3] [--device cuda]
+        [--cases plane car] [--seeds 0] [--device cuda]
 
 Where the product follows the paper's text, this follows the released code (docs/method.md lists the
 departures): Adam at 2e-4 without decay, loss weights 1, 50 and 1, means of squares for the latent
@@ -20,9 +20,9 @@ goes on after its last epoch. All this reads the test part, and nothing is chose
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import write_atomically
 from pipeline.common.metrics import auc
 from pipeline.common.names import TRAIN, Patches
-from pipeline.models.gan import Gan, build_gan, network_state
+from pipeline.models.gan import Gan, build_gan
 from pipeline.models.losses import discriminator_loss, generator_adversarial_loss, residual
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import Generator
@@ -59,7 +59,7 @@ LAMBDA_ADV, LAMBDA_CON, LAMBDA_LAT = 1.0, 50.0, 1.0
 FEATURES = 100  # of D; the code calls it nz
 WIDENING = 8  # G's code is this many times ngf wide
 REDRAWN_BELOW = 1e-5  # of D's loss: the code then draws D's weights anew
-EPOCHS = 3  # if --epochs is not given; the tables are of these
+EPOCHS = 3
 EARLY = (60, 300)  # steps of the first epoch that are measured
 SHARES = (1.0, 0.95, 0.9, 0.75, 0.5)  # of a batch that are of one class
 IN_ORDER, SHUFFLED, EVAL = "in_order", "shuffled", "eval"
@@ -204,47 +204,58 @@ def device_of(networks: Networks) -> torch.device:
 
 
 def run_case(
-    case: Case,
-    patches: PatchSource,
-    test: LabelledTest,
-    epochs: int,
-    out: Path,
-    device: torch.device = CPU,
+    case: Case, patches: PatchSource, test: LabelledTest, out: Path, device: torch.device = CPU
 ) -> None:
-    """Train a case up to so many epochs, from where it was left, and add its measurements."""
+    """Train a case from where it was left, and add its measurements."""
     networks = {name: network.to(device) for name, network in case.networks(patches).items()}
-    model = build_gan(networks, case.settings, epochs)  # nobody steps its schedules
+    model = build_gan(networks, case.settings, EPOCHS)  # nobody steps its schedules
     reader = ShuffledReader(patches, case.batch_size, 0, 1, case.seed)
-    kept = out / "unfinished" / f"{case.name}-{case.seed}-{case.ngf}.pt"
+    checkpoint = out / "unfinished" / f"{case.name}-{case.seed}-{case.ngf}.pt"
     first = 0
-    if kept.exists():
-        state = load_tensors(kept)
+    if checkpoint.exists():
+        state = load_tensors(checkpoint)
         model.load_state(state["model"])
         first = state["epoch"]
     else:
         add_row(out, case, 0, 0, measure(networks, case, test))
-    steps = reader.batches_per_epoch
-    for epoch in range(first, epochs):
-        started, redrawn, lost = time.monotonic(), 0, {"loss_g": 0.0, "loss_d": 0.0}
-        batches = tqdm(reader.epoch(epoch), f"{case.name} {case.seed}, epoch {epoch + 1}", steps)
-        for step, batch in enumerate(batches, 1):
-            losses = train_step(model, to_tensor(batch, device))
-            lost = {name: lost[name] + float(value) / steps for name, value in losses.items()}
-            if float(losses["loss_d"]) < REDRAWN_BELOW:
-                redrawn += 1
-                fresh = Case(case.name, case.seed + 1000 * redrawn, case.ngf, case.batch_size)
-                drawn = network_state(fresh.networks(patches))
-                networks["discriminator"].load_state_dict(drawn["discriminator"])
-            if epoch == 0 and step in EARLY:
-                add_row(out, case, 0, step, measure(networks, case, test))
-        seconds = round(time.monotonic() - started)
-        found = measure(networks, case, test)
-        extra: dict[str, Any] = {"losses": lost, "redrawn": redrawn, "seconds": seconds}
-        extra["device"] = device.type
-        if epoch + 1 == epochs:
+
+    def after_step(step: int) -> None:
+        if step in EARLY:
+            add_row(out, case, 0, step, measure(networks, case, test))
+
+    for epoch in range(first, EPOCHS):
+        extra = train_epoch(model, case, reader, epoch, after_step)
+        aucs = measure(networks, case, test)
+        if epoch + 1 == EPOCHS:
             extra["mixed"] = measure_mixed(networks, case, test)
-        add_row(out, case, epoch + 1, (epoch + 1) * steps, found, extra)
-        save_tensors(kept, {"model": model.state(), "epoch": epoch + 1})
+        add_row(out, case, epoch + 1, (epoch + 1) * reader.batches_per_epoch, aucs, extra)
+        save_tensors(checkpoint, {"model": model.state(), "epoch": epoch + 1})
+
+
+def train_epoch(
+    model: Gan,
+    case: Case,
+    reader: ShuffledReader,
+    epoch: int,
+    after_step: Callable[[int], None],
+) -> dict[str, Any]:
+    """Train one epoch, and return its mean losses, its seconds and how often D was drawn anew.
+
+    `after_step` gets the number of steps since the first epoch began.
+    """
+    device, steps = device_of(model.networks), reader.batches_per_epoch
+    started, redrawn, losses = time.monotonic(), 0, {"loss_g": 0.0, "loss_d": 0.0}
+    batches = tqdm(reader.epoch(epoch), f"{case.name} {case.seed}, epoch {epoch + 1}", steps)
+    for step, batch in enumerate(batches, 1):
+        of_step = train_step(model, to_tensor(batch, device))
+        losses = {name: losses[name] + float(value) / steps for name, value in of_step.items()}
+        if float(of_step["loss_d"]) < REDRAWN_BELOW:
+            redrawn += 1
+            fresh = replace(case, seed=case.seed + 1000 * redrawn).networks(reader.store)
+            model.discriminator.load_state_dict(fresh["discriminator"].state_dict())
+        after_step(epoch * steps + step)
+    seconds = round(time.monotonic() - started)
+    return {"losses": losses, "redrawn": redrawn, "seconds": seconds, "device": device.type}
 
 
 def add_row(
@@ -269,11 +280,11 @@ def read_rows(out: Path) -> Rows:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def unfinished(cases: Sequence[Case], epochs: int, out: Path) -> Iterator[Case]:
+def unfinished(cases: Sequence[Case], out: Path) -> Iterator[Case]:
     """Yield the cases that lack an epoch."""
     done = {(row["case"], row["seed"], row["ngf"], row["epoch"]) for row in read_rows(out)}
     for case in cases:
-        if any((case.name, case.seed, case.ngf, n) not in done for n in range(epochs + 1)):
+        if any((case.name, case.seed, case.ngf, n) not in done for n in range(EPOCHS + 1)):
             yield case
 
 
@@ -291,14 +302,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     data = Cifar(given.data, Size())
     cases = [Case(name, seed) for seed, name in product(given.seeds, given.cases)]
-    for case in unfinished(cases, given.epochs, given.out):
-        parts = parts_of(data, case.name)
-        run_case(case, *parts, given.epochs, given.out, torch.device(given.device))
+    for case in unfinished(cases, given.out):
+        run_case(case, *parts_of(data, case.name), given.out, torch.device(given.device))
 
 
 if __name__ == "__main__":
