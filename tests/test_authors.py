@@ -1,6 +1,8 @@
 """CIFAR-10 at the authors' settings: the step against plain autograd, orders, and resuming."""
 
 import copy
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +18,7 @@ from experiments.paper.authors import (
     IN_ORDER,
     SHUFFLED,
     Case,
+    add_row,
     measure,
     mixed_order,
     orders,
@@ -175,6 +178,19 @@ def test_a_training_that_has_ended_is_finished_for_the_page(
     rows = [{**row, "ngf": Case.ngf} for row in read_rows(tmp_path)]
     assert [run.finished for run in author_runs.runs_of(rows)] == [True]
     assert [run.finished for run in author_runs.runs_of(rows[:-1])] == [False]
+
+
+def test_a_line_names_its_images_and_the_machine(test: LabelledTest, tmp_path: Path) -> None:
+    old = {"case": "plane", "seed": 1, "ngf": 4, "epoch": 0, "step": 0, "auc": {"eval": {}}}
+    (tmp_path / "authors.jsonl").write_text(json.dumps(old) + "\n")
+    auc = {"eval": {"anomaly_score": 0.5}}
+    add_row(tmp_path, replace(CASE, data="cifar10-0"), 0, 0, auc)
+    rows = read_rows(tmp_path)
+    assert [row["data"] for row in rows] == ["cifar10", "cifar10-0"]
+    assert rows[1]["machine"][0] == torch.__version__
+    assert rows[1]["machine"][-1] == torch.get_num_threads()
+    add_row(tmp_path, CASE, 0, 0, auc)  # in place of the old line
+    assert [row["data"] for row in read_rows(tmp_path)] == ["cifar10-0", "cifar10"]
 
 
 def test_a_score_of_no_images_is_not_defined(normals: ArrayStore, test: LabelledTest) -> None:

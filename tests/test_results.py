@@ -122,6 +122,14 @@ def test_a_picture_is_named_by_what_of_its_size_is_unusual() -> None:
     assert picture(small) == "table1-ngf-32-epochs-2-share-0.5.png"
 
 
+def test_tables_and_pictures_of_other_images_are_their_own() -> None:
+    copies = trained("car", 0, 0.5, Size())
+    others = replace(copies, cell=replace(copies.cell, data="cifar10-0"))
+    tables = sections([copies, others])
+    assert [table.number for table in tables] == [1, 1]
+    assert {picture(table) for table in tables} == {"table1.png", "table1-cifar10-0.png"}
+
+
 def test_the_commands_ask_for_what_was_run() -> None:
     small = replace(SIZE, search_steps=5, learning_rate=0.125)
     results = [*table_1(), trained("car", 7, 0.5, small)]

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from experiments.paper.authors import EARLY, EPOCHS, EVAL, IN_ORDER, SHARES, SHUFFLED, Case
+from experiments.paper.cells import CIFAR
 from experiments.paper.paper_tables import CASES, table_1
 from pipeline.evaluation.scores import ANOMALY
 
@@ -78,10 +79,14 @@ class Run:
 
 
 def runs_of(rows: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """The trainings at the authors' width, by case and seed; of equal lines, the last counts."""
+    """Return the trainings at the authors' width on the JPEG copies, by case and seed.
+
+    Of equal lines, the last counts. Lines of other images are left out, as the page's text and its
+    scores without a model are of the JPEG copies.
+    """
     found: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
-        if row["ngf"] == Case.ngf:
+        if row["ngf"] == Case.ngf and row.get("data", CIFAR) == CIFAR:
             found.setdefault((row["case"], row["seed"]), {})[moment_of(row)] = row
     ordered = sorted(found, key=lambda run: (CASES.index(run[0]), run[1]))
     return [Run(case, seed, found[case, seed]) for case, seed in ordered]

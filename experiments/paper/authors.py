@@ -14,7 +14,9 @@ moment: `in_order` is how the released code scores, with the test batch's own st
 batch-norm, all normals first and then all abnormal images; `shuffled` differs in the order alone;
 `eval` has the running statistics. At the end `mixed` measures the weights once more on batches that
 hold one class by a share. Each measurement is a line of `authors.jsonl`; a case that was killed
-goes on after its last epoch. All this reads the test part, and nothing is chosen by it.
+goes on after its last epoch. All this reads the test part, and nothing is chosen by it. A line has
+the name of its images (`experiments.paper.table1.data_name`), and the machine's torch,
+instructions, cores and threads; older lines have neither, and are of the JPEG copies.
 """
 
 import argparse
@@ -34,9 +36,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from experiments.array_store import ArrayStore
-from experiments.paper.cells import Size
+from experiments.paper.cells import CIFAR, Size
 from experiments.paper.reference_protocol import LabelledTest, mean_square, reference_terms
-from experiments.paper.table1 import Cifar
+from experiments.paper.table1 import Cifar, data_name
 from pipeline.common.errors import InputError
 from pipeline.common.files import write_atomically
 from pipeline.common.metrics import auc
@@ -47,6 +49,7 @@ from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import Generator
 from pipeline.models.nets import Discriminator, NetShape, seeded
 from pipeline.models.pixels import to_tensor
+from pipeline.models.precision import numeric_environment
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource
@@ -78,12 +81,14 @@ class Case:
         seed: of the weights and the order of training.
         ngf: the width of both networks.
         batch_size: of training, and of the batches that are scored.
+        data: the name of the images.
     """
 
     name: str
     seed: int
     ngf: int = 64
     batch_size: int = 64
+    data: str = CIFAR
 
     @property
     def settings(self) -> ModelSettings:
@@ -210,7 +215,8 @@ def run_case(
     networks = {name: network.to(device) for name, network in case.networks(patches).items()}
     model = build_gan(networks, case.settings, EPOCHS)  # nobody steps its schedules
     reader = ShuffledReader(patches, case.batch_size, 0, 1, case.seed)
-    checkpoint = out / "unfinished" / f"{case.name}-{case.seed}-{case.ngf}.pt"
+    images = f"-{case.data}" * (case.data != CIFAR)
+    checkpoint = out / "unfinished" / f"{case.name}-{case.seed}-{case.ngf}{images}.pt"
     first = 0
     if checkpoint.exists():
         state = load_tensors(checkpoint)
@@ -267,9 +273,11 @@ def add_row(
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one more measurement, in place of an earlier one of the same step."""
-    about = {"case": case.name, "seed": case.seed, "ngf": case.ngf, "epoch": epoch, "step": step}
+    about = {"case": case.name, "seed": case.seed, "ngf": case.ngf, "data": case.data}
+    about |= {"epoch": epoch, "step": step}
     rows = [row for row in read_rows(out) if any(row[name] != about[name] for name in about)]
-    rows.append({**about, "auc": found, **(extra or {})})
+    machine = [*numeric_environment(), torch.get_num_threads()]
+    rows.append({**about, "auc": found, "machine": machine, **(extra or {})})
     write_atomically(out / ROWS, "".join(json.dumps(row) + "\n" for row in rows).encode())
     print(f"{about}: " + ", ".join(f"{k} {v['anomaly_score']:.3f}" for k, v in found.items()))
 
@@ -277,14 +285,17 @@ def add_row(
 def read_rows(out: Path) -> Rows:
     """Return the measurements so far."""
     path = out / ROWS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [{"data": CIFAR, **json.loads(line)} for line in lines]
 
 
 def unfinished(cases: Sequence[Case], out: Path) -> Iterator[Case]:
     """Yield the cases that lack an epoch."""
-    done = {(row["case"], row["seed"], row["ngf"], row["epoch"]) for row in read_rows(out)}
+    names = ("case", "seed", "ngf", "data", "epoch")
+    done = {tuple(row[name] for name in names) for row in read_rows(out)}
     for case in cases:
-        if any((case.name, case.seed, case.ngf, n) not in done for n in range(EPOCHS + 1)):
+        about = (case.name, case.seed, case.ngf, case.data)
+        if any((*about, epoch) not in done for epoch in range(EPOCHS + 1)):
             yield case
 
 
@@ -305,7 +316,10 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     data = Cifar(given.data, Size())
-    cases = [Case(name, seed) for seed, name in product(given.seeds, given.cases)]
+    name_of_data = data_name(given.data)
+    cases = [
+        Case(name, seed, data=name_of_data) for seed, name in product(given.seeds, given.cases)
+    ]
     for case in unfinished(cases, given.out):
         run_case(case, *parts_of(data, case.name), given.out, torch.device(given.device))
 

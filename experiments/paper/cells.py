@@ -21,7 +21,7 @@ from pipeline.training.loop import TrainSettings
 CELLS = "cells.jsonl"
 SEEDS = (0, 1, 2)
 NO_METHOD: Final = "none"  # of a cell with the scores that need no model
-CIFAR = "cifar10"
+CIFAR = "cifar10"  # `Cell.data` of Table I begins with it (`table1.data_name`)
 METHODS = tuple(name for name in get_args(MethodName) if name not in WITHOUT_NETWORKS)
 PROTOCOLS = get_args(Protocol)
 
@@ -54,7 +54,8 @@ class Cell:
 
     Attributes:
         case: the class left out, or the name of the set of patches.
-        data: a name or digest of the training and test images.
+        data: of Table I the name of the images (`experiments.paper.table1.data_name`), of Table II
+            the digest of the patches.
     """
 
     case: str

@@ -51,7 +51,7 @@ def log_cells(tracker: Tracker, rows: Iterable[Mapping[str, Any]]) -> int:
     new = {row["key"]: row for row in rows if row["key"] not in known}
     for key, row in new.items():
         name = f"{row['case']}-{row['method']}-{row['seed']}"
-        tags = {KIND_TAG: CELL, TABLE_TAG: "1" if row["data"] == CIFAR else "2"}
+        tags = {KIND_TAG: CELL, TABLE_TAG: "1" if row["data"].startswith(CIFAR) else "2"}
         run = open_run(tracker, {CELL_TAG: key}, name, tags, _params(row))
         run.log_metrics({"seconds": row["seconds"], **dict(_metrics(row))})
         run.finish()

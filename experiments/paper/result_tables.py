@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.paper.cell_results import PARTS, Result
 from experiments.paper.cell_runner import SAMPLES
-from experiments.paper.cells import NO_METHOD, PROTOCOLS, SEEDS, Size
+from experiments.paper.cells import CIFAR, NO_METHOD, PROTOCOLS, SEEDS, Size
 from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
 from experiments.paper.sections import Column, Rows, Section
 from pipeline.evaluation.scores import ANOMALY, PCA
@@ -20,8 +20,8 @@ PLACES = {1: "--data path/to/cifar10", 2: "--patches data/patches --set"}
 
 HEAD = f"""\
 AUC of the anomaly score: mean over the seeds, in parentheses the lowest and the highest seed; in
-Table II also, in brackets, the 95% interval over {SAMPLES} resamples of the scans, averaged over the
-seeds. The mean of the cases has the 95% interval over {RESAMPLES:,} resamples of the cases.
+Table II also, in brackets, the 95% interval over {SAMPLES} resamples of the scans, averaged over
+the seeds. The mean of the cases has the 95% interval over {RESAMPLES:,} resamples of the cases.
 `reference_2019` minus its shuffled form is the order of the test set and the best epoch picked; the
 other differences are batch-norm and score as well.
 
@@ -75,9 +75,10 @@ def heading(section: Section) -> str:
 
 
 def picture(section: Section) -> str:
-    """The name of a table's picture, which has its size."""
+    """Return the name of a table's picture, which has its size, and its images unless `CIFAR`."""
     size = [f"{name}-{value}" for name, value in unusual(section.size).items()]
-    return "-".join([f"table{section.number}", *size]) + ".png"
+    data = [section.data] if section.data != CIFAR else []
+    return "-".join([f"table{section.number}", *data, *size]) + ".png"
 
 
 def auc_rows(section: Section) -> Iterator[Cells]:

@@ -50,6 +50,7 @@ class Section:
     Attributes:
         number: 1 or 2, the paper's.
         title: the data and the size of the runs.
+        data: the name or digest of the images.
         settings: the other settings.
         size: all of them.
         columns: its columns.
@@ -59,6 +60,7 @@ class Section:
 
     number: int
     title: str
+    data: str
     settings: str
     size: Size
     columns: Sequence[Column]
@@ -84,7 +86,7 @@ def sections(results: Iterable[Result]) -> list[Section]:
 
     def place(result: Result) -> tuple[int, str, str]:
         cell = result.cell
-        return (1, "", CIFAR) if cell.data == CIFAR else (2, cell.case, cell.data)
+        return (1, "", cell.data) if cell.data.startswith(CIFAR) else (2, cell.case, cell.data)
 
     def size(result: Result) -> tuple[float, ...]:
         values = asdict(result.cell.size)
@@ -120,6 +122,7 @@ def _section(
     return Section(
         number,
         title,
+        data,
         ", ".join(settings + [f"patches {data[:8]}"] * (number == 2)),
         size,
         columns,

@@ -28,12 +28,27 @@ from experiments.paper.cell_runner import (
 from experiments.paper.cells import CIFAR, Size
 from experiments.paper.reference_protocol import LabelledTest
 from pipeline.common.errors import InputError
+from pipeline.common.files import digest
 from pipeline.common.names import NORMAL, TEST, TRAIN, VALIDATION, Patches
 from pipeline.scans.sources.cifar10 import CLASSES, SIDE, Cifar10Source
 from pipeline.scans.splits import split_scans
 from pipeline.settings.scans import SplitShares
 
 SHARES = SplitShares(validation=0.15, test_normal=0.25, labelled_validation=0.0)
+# The start of the digest of the JPEG copies that the cells in `cells/` are of.
+JPEG_COPIES = "80a7b6a9"
+
+
+def data_name(folder: Path) -> str:
+    """Return `CIFAR` for the JPEG copies that the kept cells are of, else `CIFAR` with a digest.
+
+    The digest is of the names and sizes of the image files, not of their contents.
+    """
+    entries = Cifar10Source(folder, CLASSES[0]).listing().entries
+    paths = sorted({path for entry in entries for path in entry.files})
+    sizes = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
+    name = digest(sizes)[: len(JPEG_COPIES)]
+    return CIFAR if name == JPEG_COPIES else f"{CIFAR}-{name}"
 
 
 @dataclass
@@ -79,7 +94,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Run the missing cells, then print the table."""
     given = _arguments()
-    cells = planned(given, given.cases, CIFAR)
+    cells = planned(given, given.cases, data_name(given.data))
     data = Cifar(given.data, size_of(given))
     run_cells(cells, data.case, given.out, torch.device(given.device))
 
