@@ -31,18 +31,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from experiments.array_store import ArrayStore
 from experiments.paper.cells import CIFAR, Size
-from experiments.paper.reference_protocol import LabelledTest, mean_square, reference_terms
+from experiments.paper.reference_protocol import LabelledTest
+from experiments.paper.reference_scoring import (
+    Order,
+    class_order,
+    mean_square,
+    reference_scores,
+    shuffled_order,
+)
 from experiments.paper.table1 import Cifar, data_name
 from pipeline.common.errors import InputError
 from pipeline.common.files import write_atomically
 from pipeline.common.metrics import auc
 from pipeline.common.names import TRAIN, Patches
+from pipeline.evaluation.scores import ANOMALY
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.losses import discriminator_loss, generator_adversarial_loss, residual
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
@@ -68,7 +75,6 @@ SHARES = (1.0, 0.95, 0.9, 0.75, 0.5)  # of a batch that are of one class
 IN_ORDER, SHUFFLED, EVAL = "in_order", "shuffled", "eval"
 
 Networks = dict[str, nn.Module]
-Order = NDArray[np.intp]
 Rows = list[dict[str, Any]]
 
 
@@ -129,8 +135,7 @@ def train_step(model: Gan, x: Tensor) -> dict[str, Tensor]:
 
 def orders(test: LabelledTest, seed: int) -> dict[str, Order]:
     """Return the order of the test set in each protocol."""
-    in_order = np.argsort(~test.normal, kind="stable")
-    shuffled = np.random.default_rng(seed).permutation(len(test.labels))
+    in_order, shuffled = class_order(test.normal), shuffled_order(len(test.normal), seed)
     return {IN_ORDER: in_order, SHUFFLED: shuffled, EVAL: in_order}
 
 
@@ -168,18 +173,10 @@ def score(
         order: of the images, which decides the batches.
         own: whether batch-norm uses each batch's own statistics.
     """
-    scorer = SkipGanomalyScorer(networks, case.settings).train(own)
-    device = device_of(networks)
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(order), case.batch_size):
-            x = to_tensor(test.patches[order[start : start + case.batch_size]], device)
-            of_batch = reference_terms(scorer, x)
-            parts.append(torch.stack([of_batch[name] for name in scorer.weights]).double().cpu())
-    rows, normal = torch.cat(parts, dim=1).numpy(), test.normal[order]
-    terms = dict(zip(scorer.weights, rows, strict=True))
-    found = {"anomaly_score": scorer.anomaly(terms), **terms}
-    return {name: auc(values[normal], values[~normal]) for name, values in found.items()}
+    scorer, device = SkipGanomalyScorer(networks, case.settings).train(own), device_of(networks)
+    scores = reference_scores(scorer, test.patches, order, case.batch_size, device)
+    normal = test.normal[order]
+    return {name: auc(values[normal], values[~normal]) for name, values in scores.items()}
 
 
 def measure(
@@ -279,7 +276,7 @@ def add_row(
     machine = [*numeric_environment(), torch.get_num_threads()]
     rows.append({**about, "auc": found, "machine": machine, **(extra or {})})
     write_atomically(out / ROWS, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    print(f"{about}: " + ", ".join(f"{k} {v['anomaly_score']:.3f}" for k, v in found.items()))
+    print(f"{about}: " + ", ".join(f"{k} {v[ANOMALY]:.3f}" for k, v in found.items()))
 
 
 def read_rows(out: Path) -> Rows:

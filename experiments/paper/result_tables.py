@@ -8,13 +8,13 @@ import numpy as np
 from experiments.paper.cell_results import PARTS, Result
 from experiments.paper.cell_runner import SAMPLES
 from experiments.paper.cells import CIFAR, NO_METHOD, PROTOCOLS, SEEDS, Size
-from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
+from experiments.paper.protocols import HONEST, REFERENCE, REFERENCE_SHUFFLED, Protocol
 from experiments.paper.sections import Column, Rows, Section
 from pipeline.evaluation.scores import ANOMALY, PCA
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 
 NUMERALS = {1: "I", 2: "II"}
-LEAKS = ((IN_ORDER, HONEST), (SHUFFLED, HONEST), (IN_ORDER, SHUFFLED))
+LEAKS = ((REFERENCE, HONEST), (REFERENCE_SHUFFLED, HONEST), (REFERENCE, REFERENCE_SHUFFLED))
 RESAMPLES = 10_000  # behind the interval of a mean over cases
 PLACES = {1: "--data path/to/cifar10", 2: "--patches data/patches --set"}
 
