@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
-from experiments.detection.judging import Windows, require_labels, scores_text
+from experiments.detection.judging import WindowLabels, require_labels, scores_text
 from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_VALIDATION, NORMAL, Patches, Scores
 from pipeline.evaluation.trivial_scores import metal_amount
@@ -48,7 +48,7 @@ def supervised_network(channels: int) -> nn.Sequential:
     return nn.Sequential(*blocks, *head)
 
 
-def labelled_windows(scans: int, rule: WindowRule) -> tuple[Patches, Patches]:
+def rendered_windows(scans: int, rule: WindowRule) -> tuple[Patches, Patches]:
     """Abnormal and normal windows of generated scans."""
     rng = np.random.default_rng(SEED)
     abnormal, normal = [], []
@@ -116,14 +116,14 @@ def main() -> None:
     require_labels(labelled)
     cut_by = read_manifest(given.patches)["settings"]
     rule = WindowRule(**{name: cut_by[name] for name in vars(WindowRule())})
-    abnormal, normal = labelled_windows(given.scans, rule)
+    abnormal, normal = rendered_windows(given.scans, rule)
     print(f"{len(abnormal)} windows with a threat and {len(normal)} normal ones to learn from")
     with seeded(given.seed):
         network = supervised_network(labelled.channels)
         fit(network, abnormal, normal, given.steps, given.seed)
     patches = labelled.read(0, len(labelled))
     scores = {"metal_amount": metal_amount(patches), "supervised": logits(network, patches)}
-    windows = Windows(~labelled.is_normal(), labelled.scan_ids)
+    windows = WindowLabels(~labelled.is_normal(), labelled.scan_ids)
     print(scores_text(scores, windows, ["metal_amount"]))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from experiments.detection.compare import early_neighbours_of, trained
-from experiments.detection.judging import Windows
+from experiments.detection.judging import WindowLabels
 from experiments.paper.cell_runner import Parts
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table1 import Cifar
@@ -45,7 +45,7 @@ def lines(data: Cifar, cases: Sequence[str], seeds: Sequence[int]) -> Iterator[s
     found = []
     for case in cases:
         parts = data.case(case)
-        windows = Windows(~parts.test.normal, parts.test.scan_ids)
+        windows = WindowLabels(~parts.test.normal, parts.test.scan_ids)
         for seed in seeds:
             scores = scores_of(parts, data.size, seed)
             printed, early = (float(roc_auc_score(windows.abnormal, each)) for each in scores)
@@ -57,7 +57,7 @@ def lines(data: Cifar, cases: Sequence[str], seeds: Sequence[int]) -> Iterator[s
     yield f"{'mean':<13}{printed:>12.3f}{early:>8.3f}"
 
 
-def _difference(scores: tuple[Scores, Scores], windows: Windows) -> Scores:
+def _difference(scores: tuple[Scores, Scores], windows: WindowLabels) -> Scores:
     printed, early = (
         resampled_aucs(each, windows.abnormal, windows.scan_ids, SAMPLES, seed=0) for each in scores
     )

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.array_store import ArrayStore
 from experiments.baselines import without_model
-from experiments.detection.judging import Windows, require_labels, scores_text
+from experiments.detection.judging import WindowLabels, require_labels, scores_text
 from experiments.detection.projection import compressed, projected
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
@@ -109,7 +109,7 @@ class Judged:
     """
 
     store: PatchSource
-    windows: Windows
+    windows: WindowLabels
 
 
 def labelled(folder: Path) -> Judged:
@@ -120,7 +120,9 @@ def labelled(folder: Path) -> Judged:
     """
     store = PatchStore(folder, LABELLED_VALIDATION)
     require_labels(store)
-    return Judged(store, Windows(~store.is_normal(), store.scan_ids, store.origins, store.side))
+    return Judged(
+        store, WindowLabels(~store.is_normal(), store.scan_ids, store.origins, store.side)
+    )
 
 
 def laid_over(store: PatchStore) -> tuple[NDArray[np.intp], Patches, NDArray[np.bool_]]:
@@ -136,7 +138,7 @@ def with_projected(folder: Path) -> Judged:
     """Some of the validation normals, with a threat laid over every other one."""
     store = PatchStore(folder, VALIDATION)
     rows, patches, abnormal = laid_over(store)
-    windows = Windows(abnormal, store.scan_ids[rows], store.origins[rows], store.side)
+    windows = WindowLabels(abnormal, store.scan_ids[rows], store.origins[rows], store.side)
     return Judged(ArrayStore(folder, VALIDATION, compressed(patches)), windows)
 
 
@@ -163,7 +165,7 @@ def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str,
     }
 
 
-def best_trivial(scores: Mapping[str, Scores], windows: Windows) -> str:
+def best_trivial(scores: Mapping[str, Scores], windows: WindowLabels) -> str:
     """The trivial score with the highest AUC on these windows."""
     return max(TRIVIAL_SCORES, key=lambda name: roc_auc_score(windows.abnormal, scores[name]))
 

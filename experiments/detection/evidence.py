@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from experiments.array_store import ArrayStore
 from experiments.detection.compare import Judged, labelled, trained, with_projected
-from experiments.detection.judging import Windows, scores_text
+from experiments.detection.judging import WindowLabels, scores_text
 from experiments.detection.projection import compressed
 from experiments.detection.rules import RULES, p_values
 from experiments.detection.terms import pixel_terms
@@ -149,7 +149,7 @@ def uniformity_text(normals: Terms, validation: Terms) -> str:
 def from_test(folder: Path) -> Judged:
     """Return the test windows; if no test scan is normal, some of validation scans as well."""
     store = PatchStore(folder, TEST)
-    windows = Windows(~store.is_normal(), store.scan_ids, store.origins, store.side)
+    windows = WindowLabels(~store.is_normal(), store.scan_ids, store.origins, store.side)
     if windows.normal_scans():
         return Judged(store, windows)
     validation = PatchStore(folder, VALIDATION)
@@ -157,7 +157,7 @@ def from_test(folder: Path) -> Judged:
     patches = np.concatenate([store.read(0, len(store)), read_rows(validation, rows)])
     return Judged(
         ArrayStore(folder, TEST, patches),
-        Windows(
+        WindowLabels(
             np.concatenate([windows.abnormal, np.zeros(len(rows), dtype=np.bool_)]),
             np.concatenate([windows.scan_ids, validation.scan_ids[rows]]),
             np.concatenate([store.origins, validation.origins[rows]]),

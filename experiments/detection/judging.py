@@ -27,7 +27,7 @@ SHARES = (
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowLabels:
     """Labels and scans of N windows.
 
     Attributes:
@@ -71,7 +71,7 @@ def require_labels(labelled: PatchStore) -> None:
         )
 
 
-def auc_within_scans(scores: Scores, windows: Windows) -> float | None:
+def auc_within_scans(scores: Scores, windows: WindowLabels) -> float | None:
     """Threat windows against normal windows of the same scan: the mean over scans with both."""
     found = [
         auc(scores[own & ~windows.abnormal], scores[own & windows.abnormal])
@@ -81,7 +81,7 @@ def auc_within_scans(scores: Scores, windows: Windows) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def threat_bags_found(scores: Scores, windows: Windows, top: int) -> float | None:
+def threat_bags_found(scores: Scores, windows: WindowLabels, top: int) -> float | None:
     """Share of the scans with a threat that are found at `FALSE_ALARMS` on those without.
 
     A scan's score is the mean of its `top` highest. With 20 normal scans or less the threshold
@@ -97,13 +97,13 @@ def threat_bags_found(scores: Scores, windows: Windows, top: int) -> float | Non
     return float((threat > threshold).mean())
 
 
-def cross_auc(scores: Scores, windows: Windows) -> float | None:
+def cross_auc(scores: Scores, windows: WindowLabels) -> float | None:
     """Threat windows against all windows of scans without a threat."""
     in_normal_scans = np.isin(windows.scan_ids, windows.normal_scans())
     return auc(scores[in_normal_scans], scores[windows.abnormal])
 
 
-def first_look(scores: Scores, windows: Windows, looks: int) -> float | None:
+def first_look(scores: Scores, windows: WindowLabels, looks: int) -> float | None:
     """Share of the scans with a threat in which one of the `looks` highest windows has a threat.
 
     Of windows that overlap, the highest. None if it is not known where the windows are.
@@ -118,7 +118,7 @@ def first_look(scores: Scores, windows: Windows, looks: int) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def bag_auc(scores: Scores, windows: Windows, *, control: bool = False) -> float | None:
+def bag_auc(scores: Scores, windows: WindowLabels, *, control: bool = False) -> float | None:
     """AUC of the scans with a threat against those without, by the mean of the `TOP` highest.
 
     Args:
@@ -135,7 +135,7 @@ def bag_auc(scores: Scores, windows: Windows, *, control: bool = False) -> float
     return auc(normal, threat)
 
 
-def scores_text(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[str]) -> str:
+def scores_text(scores: Mapping[str, Scores], windows: WindowLabels, lines: Sequence[str]) -> str:
     """A row for each score, with its difference from each of `lines`, which are scores too."""
     found = {name: _Found.of(each, windows) for name, each in scores.items()}
     less = [f"less {line}" for line in lines]
@@ -163,7 +163,7 @@ class _Found:
     shares: tuple[str, ...]
 
     @classmethod
-    def of(cls, scores: Scores, windows: Windows) -> "_Found":
+    def of(cls, scores: Scores, windows: WindowLabels) -> "_Found":
         value = float(roc_auc_score(windows.abnormal, scores))
         shares = (
             auc_within_scans(scores, windows),

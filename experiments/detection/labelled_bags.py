@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from experiments.detection.evidence import from_test
 from experiments.detection.judging import (
-    Windows,
+    WindowLabels,
     auc_within_scans,
     bag_auc,
     cross_auc,
@@ -43,7 +43,7 @@ from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 MAX_DRAWS = 70
 SEED = 0
 BLOCK = 512
-MEASURES: Mapping[str, Callable[[Scores, Windows], float | None]] = {
+MEASURES: Mapping[str, Callable[[Scores, WindowLabels], float | None]] = {
     "within": auc_within_scans,
     "cross": cross_auc,
     "first 1": lambda scores, windows: first_look(scores, windows, 1),
@@ -66,7 +66,7 @@ class Known:
 
     normals: Evidence
     judged: Evidence
-    windows: Windows
+    windows: WindowLabels
 
 
 def evidence_of(store: PatchSource, rows: NDArray[np.intp], detector: Detector) -> Evidence:
@@ -88,7 +88,7 @@ def draws(count: int, labelled: int, most: int) -> list[tuple[int, ...]]:
     return sorted(found)
 
 
-def taught(known: Known, bags: Sequence[str]) -> tuple[NDArray[np.float64], Windows]:
+def taught(known: Known, bags: Sequence[str]) -> tuple[NDArray[np.float64], WindowLabels]:
     """Return scores of the windows of all other bags, by a head that `bags` taught."""
     windows = known.windows
     seen = np.isin(windows.scan_ids, bags)
@@ -142,7 +142,7 @@ def _evidence(detector: Detector, patches: Patches) -> Evidence:
     return scorer.neg_log_p(features).reshape(len(features), -1)
 
 
-def _without(windows: Windows, seen: NDArray[np.bool_]) -> Windows:
+def _without(windows: WindowLabels, seen: NDArray[np.bool_]) -> WindowLabels:
     origins = None if windows.origins is None else windows.origins[~seen]
     kept = replace(windows, abnormal=windows.abnormal[~seen], scan_ids=windows.scan_ids[~seen])
     return replace(kept, origins=origins)
