@@ -22,7 +22,7 @@ from experiments.paper.authors import (
     measure,
     mixed_order,
     orders,
-    read_rows,
+    read_lines,
     run_case,
     score,
     train_step,
@@ -157,7 +157,7 @@ def test_a_killed_case_goes_on_with_the_same_result(
     run_case(CASE, normals, test, tmp_path / "killed")
     assert list(unfinished([CASE], tmp_path / "killed")) == []
     whole, again = (
-        [{**row, "seconds": 0} for row in read_rows(tmp_path / name)]
+        [{**row, "seconds": 0} for row in read_lines(tmp_path / name)]
         for name in ("whole", "killed")
     )
     assert whole == again
@@ -175,7 +175,7 @@ def test_a_training_that_has_ended_is_finished_for_the_page(
     moments = ("before training", "step 2", "step 4", *author_runs.EPOCHS_ONLY)
     monkeypatch.setattr(author_runs, "MOMENTS", moments)
     run_case(CASE, normals, test, tmp_path)
-    rows = [{**row, "ngf": Case.ngf} for row in read_rows(tmp_path)]
+    rows = [{**row, "ngf": Case.ngf} for row in read_lines(tmp_path)]
     assert [run.finished for run in author_runs.runs_of(rows)] == [True]
     assert [run.finished for run in author_runs.runs_of(rows[:-1])] == [False]
 
@@ -185,12 +185,12 @@ def test_a_line_names_its_images_and_the_machine(test: LabelledTest, tmp_path: P
     (tmp_path / "authors.jsonl").write_text(json.dumps(old) + "\n")
     auc = {"eval": {"anomaly_score": 0.5}}
     add_row(tmp_path, replace(CASE, data="cifar10-0"), 0, 0, auc)
-    rows = read_rows(tmp_path)
+    rows = read_lines(tmp_path)
     assert [row["data"] for row in rows] == ["cifar10", "cifar10-0"]
     assert rows[1]["machine"][0] == torch.__version__
     assert rows[1]["machine"][-1] == torch.get_num_threads()
     add_row(tmp_path, CASE, 0, 0, auc)  # in place of the old line
-    assert [row["data"] for row in read_rows(tmp_path)] == ["cifar10-0", "cifar10"]
+    assert [row["data"] for row in read_lines(tmp_path)] == ["cifar10-0", "cifar10"]
 
 
 def test_a_score_of_no_images_is_not_defined(normals: ArrayStore, test: LabelledTest) -> None:

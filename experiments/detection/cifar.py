@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from experiments.detection.compare import early_neighbours_of, trained
-from experiments.detection.judging import WindowLabels
+from experiments.detection.judging import WindowLabels, window_auc
 from experiments.paper.cell_runner import Parts
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table1 import Cifar
@@ -48,7 +47,7 @@ def lines(data: Cifar, cases: Sequence[str], seeds: Sequence[int]) -> Iterator[s
         windows = WindowLabels(~parts.test.normal, parts.test.scan_ids)
         for seed in seeds:
             scores = scores_of(parts, data.size, seed)
-            printed, early = (float(roc_auc_score(windows.abnormal, each)) for each in scores)
+            printed, early = (window_auc(each, windows) for each in scores)
             low, high = interval(_difference(scores, windows))
             found.append((printed, early))
             difference = f"{early - printed:+.3f} [{low:+.3f} {high:+.3f}]"

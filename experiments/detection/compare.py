@@ -20,11 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from experiments.array_store import ArrayStore
 from experiments.baselines import without_model
-from experiments.detection.judging import WindowLabels, require_labels, scores_text
+from experiments.detection.judging import WindowLabels, require_labels, scores_text, window_auc
 from experiments.detection.projection import compressed, projected
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
@@ -167,7 +166,7 @@ def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str,
 
 def best_trivial(scores: Mapping[str, Scores], windows: WindowLabels) -> str:
     """The trivial score with the highest AUC on these windows."""
-    return max(TRIVIAL_SCORES, key=lambda name: roc_auc_score(windows.abnormal, scores[name]))
+    return max(TRIVIAL_SCORES, key=lambda name: window_auc(scores[name], windows))
 
 
 def _arguments() -> argparse.Namespace:

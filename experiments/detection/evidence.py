@@ -166,6 +166,19 @@ def from_test(folder: Path) -> Judged:
     )
 
 
+def add_window_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which windows are judged."""
+    parser.add_argument("--patches", type=Path, required=True, help="folder written by extract")
+    parser.add_argument("--projected", action="store_true", help="lay threats over normals")
+    parser.add_argument("--test", action="store_true", help="judge the test split")
+
+
+def chosen_windows(arguments: argparse.Namespace) -> Judged:
+    """Return the windows that the options of `add_window_options` say."""
+    read = with_projected if arguments.projected else from_test if arguments.test else labelled
+    return read(arguments.patches)
+
+
 def networks_of(folder: Path, seeds: Sequence[int]) -> dict[str, Detector]:
     """Train Skip-GANomaly on the training normals, with each of the seeds."""
     share = min(1.0, MAX_TRAINING / len(PatchStore(folder, TRAIN)))
@@ -181,17 +194,13 @@ def networks_of(folder: Path, seeds: Sequence[int]) -> dict[str, Detector]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="one-sided evidence, by candidate and rule")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
-    parser.add_argument("--projected", action="store_true", help="lay threats over normals")
-    parser.add_argument("--test", action="store_true", help="judge the test split")
+    add_window_options(parser)
     parser.add_argument("--matched", action="store_true", help="blur and compress every window")
     parser.add_argument("--networks", action="store_true", help="add the terms of a network")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="of the networks")
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
     given = parser.parse_args()
-    folder, matched = given.patches, given.matched
-    judge = with_projected if given.projected else from_test if given.test else labelled
-    judged = judge(folder)
+    folder, matched, judged = given.patches, given.matched, chosen_windows(given)
     networks = networks_of(folder, given.seeds) if given.networks else {}
     train, validation = PatchStore(folder, TRAIN), PatchStore(folder, VALIDATION)
     rows = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from pipeline.common.errors import InputError
 from pipeline.common.metrics import auc, interval, resampled_aucs
@@ -69,6 +68,12 @@ def require_labels(labelled: PatchStore) -> None:
             f"{labelled.folder}: {normal.sum()} normal and {(~normal).sum()} abnormal windows in "
             f"{labelled.split}, expected some of both: set scans.labelled_validation"
         )
+
+
+def window_auc(scores: Scores, windows: WindowLabels) -> float:
+    """Return the AUC of threat windows against all normal windows; NaN if it is not defined."""
+    value = auc(scores[~windows.abnormal], scores[windows.abnormal])
+    return np.nan if value is None else value
 
 
 def auc_within_scans(scores: Scores, windows: WindowLabels) -> float | None:
@@ -164,7 +169,6 @@ class _Found:
 
     @classmethod
     def of(cls, scores: Scores, windows: WindowLabels) -> "_Found":
-        value = float(roc_auc_score(windows.abnormal, scores))
         shares = (
             auc_within_scans(scores, windows),
             cross_auc(scores, windows),
@@ -177,7 +181,7 @@ class _Found:
         )
         resampled = resampled_aucs(scores, windows.abnormal, windows.scan_ids, SAMPLES, seed=0)
         cells = tuple("-" if share is None else f"{share:.2f}" for share in shares)
-        return cls(value, resampled, cells)
+        return cls(window_auc(scores, windows), resampled, cells)
 
     def cell(self) -> str:
         return _cell(self.auc, self.resampled)

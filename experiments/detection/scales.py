@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from experiments.detection.compare import labelled, laid_over, with_projected
-from experiments.detection.evidence import from_test
+from experiments.detection.compare import laid_over
+from experiments.detection.evidence import add_window_options, chosen_windows
 from experiments.detection.judging import scores_text
 from experiments.detection.projection import compressed
 from pipeline.common.errors import InputError
@@ -132,13 +132,10 @@ def candidate_scores(evidence: Mapping[str, Terms]) -> dict[str, Scores]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="evidence of larger windows and of the own bag")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
-    parser.add_argument("--scans", type=Path, required=True, help="what the stage scans left")
-    parser.add_argument("--projected", action="store_true", help="lay threats over normals")
-    parser.add_argument("--test", action="store_true", help="judge the test split")
+    add_window_options(parser)
+    parser.add_argument("--scans", type=Path, required=True, help="folder written by scans")
     given = parser.parse_args()
-    judge = with_projected if given.projected else from_test if given.test else labelled
-    windows, laid = judge(given.patches).windows, None
+    windows, laid = chosen_windows(given).windows, None
     compared = np.ones(len(windows.scan_ids), dtype=np.bool_)
     if given.projected:  # as if each threat were the only one in its bag
         _, laid, abnormal = laid_over(PatchStore(given.patches, VALIDATION))

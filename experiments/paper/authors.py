@@ -20,7 +20,6 @@ instructions, cores and threads; older lines have neither, and are of the JPEG c
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -35,7 +34,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from experiments.array_store import ArrayStore
-from experiments.paper.cells import CIFAR, Size
+from experiments.paper.cells import CIFAR, Size, read_rows, write_rows
 from experiments.paper.reference_protocol import LabelledTest
 from experiments.paper.reference_scoring import (
     Order,
@@ -46,7 +45,6 @@ from experiments.paper.reference_scoring import (
 )
 from experiments.paper.table1 import Cifar, data_name
 from pipeline.common.errors import InputError
-from pipeline.common.files import write_atomically
 from pipeline.common.metrics import auc
 from pipeline.common.names import TRAIN, Patches
 from pipeline.evaluation.scores import ANOMALY
@@ -75,7 +73,6 @@ SHARES = (1.0, 0.95, 0.9, 0.75, 0.5)  # of a batch that are of one class
 IN_ORDER, SHUFFLED, EVAL = "in_order", "shuffled", "eval"
 
 Networks = dict[str, nn.Module]
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -272,24 +269,22 @@ def add_row(
     """Write one more measurement, in place of an earlier one of the same step."""
     about = {"case": case.name, "seed": case.seed, "ngf": case.ngf, "data": case.data}
     about |= {"epoch": epoch, "step": step}
-    rows = [row for row in read_rows(out) if any(row[name] != about[name] for name in about)]
+    rows = [row for row in read_lines(out) if any(row[name] != about[name] for name in about)]
     machine = [*numeric_environment(), torch.get_num_threads()]
     rows.append({**about, "auc": found, "machine": machine, **(extra or {})})
-    write_atomically(out / ROWS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    write_rows(out / ROWS, rows)
     print(f"{about}: " + ", ".join(f"{k} {v[ANOMALY]:.3f}" for k, v in found.items()))
 
 
-def read_rows(out: Path) -> Rows:
-    """Return the measurements so far."""
-    path = out / ROWS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [{"data": CIFAR, **json.loads(line)} for line in lines]
+def read_lines(out: Path) -> list[dict[str, Any]]:
+    """Return the measurements in the folder of this command."""
+    return read_rows(out / ROWS)
 
 
 def unfinished(cases: Sequence[Case], out: Path) -> Iterator[Case]:
     """Yield the cases that lack an epoch."""
     names = ("case", "seed", "ngf", "data", "epoch")
-    done = {tuple(row[name] for name in names) for row in read_rows(out)}
+    done = {tuple(row[name] for name in names) for row in read_lines(out)}
     for case in cases:
         about = (case.name, case.seed, case.ngf, case.data)
         if any((*about, epoch) not in done for epoch in range(EPOCHS + 1)):

@@ -6,7 +6,7 @@ settings (`experiments.paper.cell_runner`). `experiments.paper.page` makes table
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -105,18 +105,28 @@ def settings_of(method: MethodName, size: Size, seed: int) -> TrainSettings:
 
 
 def read_cells(out: Path) -> list[dict[str, Any]]:
-    """The cells that are done."""
-    path = out / CELLS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    # The oldest lines are all of CIFAR-10 and do not say so.
-    return [{"data": CIFAR, **json.loads(line)} for line in lines]
+    """Return the rows of the finished cells in the folder of a runner."""
+    return read_rows(out / CELLS)
 
 
 def add_cell(out: Path, row: dict[str, Any]) -> None:
-    """Write one more; the file is whole at any moment."""
-    rows = [*read_cells(out), row]
-    write_atomically(out / CELLS, "".join(json.dumps(each) + "\n" for each in rows).encode())
+    """Add the row of a finished cell, and remove its checkpoint."""
+    write_rows(out / CELLS, [*read_cells(out), row])
     checkpoint_of(out, row["key"]).unlink(missing_ok=True)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of JSON lines; none if there is no file.
+
+    The oldest rows do not name their images; these are `CIFAR`.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [{"data": CIFAR, **json.loads(line)} for line in lines]
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a file of JSON lines, which is whole at any moment."""
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def checkpoint_of(out: Path, key: str) -> Path:
