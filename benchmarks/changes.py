@@ -17,7 +17,7 @@ from torch import nn
 
 from benchmarks.floor import WIDTH
 from benchmarks.score import PATCHES, our_scoring
-from benchmarks.timing import Timing, alternate, arguments
+from benchmarks.timing import Timing, alternate, parse_arguments
 from benchmarks.train_step import model_settings, our_step
 from pipeline.models import convolutions, nets
 from pipeline.models import detector as scoring
@@ -80,8 +80,8 @@ def print_saved(what: str, found: dict[str, Timing]) -> None:
 
 def main() -> None:
     """Print the table."""
-    given = arguments("what each change saves", side=("32", "64"))
-    side = int(given.side)
+    arguments = parse_arguments("what each change saves", side=("32", "64"))
+    side = int(arguments.side)
     pixels = np.random.default_rng(0).integers(0, 256, (PATCHES, side, side, 3), dtype=np.uint8)
     step, score = our_step(side, model_settings(WIDTH)), our_scoring(pixels)
     with fresh_activations():
@@ -91,16 +91,16 @@ def main() -> None:
         "activations in place": fresh_step,
         **{name: undone(step, undo) for name, undo in STEP.items()},
     }
-    print_saved(f"step, {side} px", alternate(rivals, given.rounds, given.clock))
+    print_saved(f"step, {side} px", alternate(rivals, arguments.rounds, arguments.clock))
     bf16 = our_step(side, model_settings(WIDTH, "bfloat16"))
-    found = alternate({"ours": bf16, "bfloat16 products": step}, given.rounds, given.clock)
+    found = alternate({"ours": bf16, "bfloat16 products": step}, arguments.rounds, arguments.clock)
     print_saved(f"step, {side} px", found)
     rivals = {
         "ours": score,
         "activations in place": fresh_score,
         **{name: undone(score, undo) for name, undo in SCORE.items()},
     }
-    print_saved(f"scoring, {side} px", alternate(rivals, given.rounds, given.clock))
+    print_saved(f"scoring, {side} px", alternate(rivals, arguments.rounds, arguments.clock))
 
 
 if __name__ == "__main__":

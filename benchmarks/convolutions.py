@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.floor import BATCH
-from benchmarks.timing import Clock, Timing, alternate, arguments
+from benchmarks.timing import Clock, Timing, alternate, parse_arguments
 from pipeline.models import convolutions
 from pipeline.models.convolutions import DoublingConv2d, HalvingConv2d
 
@@ -48,12 +48,12 @@ def compare(
 
 def main() -> None:
     """Print a line a layer."""
-    given = arguments("convolutions as torch's own and as a product")
+    arguments = parse_arguments("convolutions as torch's own and as a product")
     layers: list[tuple[HalvingConv2d | DoublingConv2d, int]]
     layers = [(HalvingConv2d(before, after), side) for before, after, side in HALVING]
     layers += [(DoublingConv2d(before, after), side) for before, after, side in DOUBLING]
     for module, side in layers:
-        found = compare(module, side, given.rounds, given.clock)
+        found = compare(module, side, arguments.rounds, arguments.clock)
         print(f"{module.in_channels:>4} to {module.out_channels:>3}, from {side:>2} px: ", end="")
         print(", ".join(f"{name} {timing}" for name, timing in found.items()), flush=True)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.floor import BATCH, LATENT_DIM
 from benchmarks.read import make_store
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
+from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows
 from benchmarks.train_step import LOSSES, model_settings
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
@@ -64,8 +64,8 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
 
 def main() -> None:
     """Print the row."""
-    given = arguments("an epoch from shards against one from memory")
-    print_rows(measure(given.rounds, given.clock))
+    arguments = parse_arguments("an epoch from shards against one from memory")
+    print_rows(measure(arguments.rounds, arguments.clock))
 
 
 if __name__ == "__main__":

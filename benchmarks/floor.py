@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmarks.timing import Clock, arguments, seconds_of
+from benchmarks.timing import Clock, parse_arguments, seconds_of
 from pipeline.models.convolutions import DoublingConv2d, HalvingConv2d
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
@@ -101,7 +101,7 @@ def _forward(network: nn.Module, shape: NetShape, batch: int) -> Work:
 
 def main() -> None:
     """Print the floors."""
-    print_floors(arguments("what cannot be gone under").clock)
+    print_floors(parse_arguments("what cannot be gone under").clock)
 
 
 def print_floors(clock: Clock) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
+from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows
 from pipeline.common.names import Patches
 from pipeline.models.detector import Detector, build_detector, fitted_detector
 from pipeline.models.gan import network_state
@@ -56,8 +56,8 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
 
 def main() -> None:
     """Print the row."""
-    given = arguments("granulometry against networks")
-    print_rows(measure(given.rounds, given.clock))
+    arguments = parse_arguments("granulometry against networks")
+    print_rows(measure(arguments.rounds, arguments.clock))
 
 
 if __name__ == "__main__":

@@ -54,11 +54,11 @@ def main() -> None:
     parser.add_argument("--ngf", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     found = []
-    for seed in given.seeds:
+    for seed in arguments.seeds:
         aucs = [
-            labelled_auc(given.patches, given.ngf, given.epochs, seed, *run)
+            labelled_auc(arguments.patches, arguments.ngf, arguments.epochs, seed, *run)
             for run in RUNS.values()
         ]
         named = ", ".join(f"{name} {auc:.3f}" for name, auc in zip(RUNS, aucs, strict=True))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.floor import SIDES, WIDTH, measure_machine, paper_shape, score_work
 from benchmarks.textbook import TextbookDiscriminator, TextbookGenerator, textbook_scores
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
+from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows
 from benchmarks.train_step import model_settings
 from pipeline.models.detector import build_detector
 from pipeline.models.gan import network_state
@@ -58,8 +58,8 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    given = arguments("the textbook scoring against ours")
-    print_rows(measure(given.rounds, given.clock))
+    arguments = parse_arguments("the textbook scoring against ours")
+    print_rows(measure(arguments.rounds, arguments.clock))
 
 
 if __name__ == "__main__":

@@ -114,21 +114,23 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--sampler", default="optuna")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     pipeline.tracking.tracker.MlflowClient = CountingClient  # type: ignore[attr-defined]
     before = megabytes()
     with tempfile.TemporaryDirectory() as folder:
-        seconds = sweep(Path(folder), given.trials, given.epochs, given.sampler)
+        seconds = sweep(Path(folder), arguments.trials, arguments.epochs, arguments.sampler)
     in_mlflow = sum(SECONDS.values())
     calls = sum(CALLS.values())
-    asked = f"{given.epochs} epochs, {given.sampler}, {CONCURRENT} at a time"
-    print(f"{given.trials} trials of a formula, {asked}")
-    print(f"overhead       {seconds / given.trials:8.3f} s of wall time a trial")
-    print(f"MLflow         {calls / given.trials:8.1f} calls a trial, {in_mlflow / seconds:.0%}")
+    asked = f"{arguments.epochs} epochs, {arguments.sampler}, {CONCURRENT} at a time"
+    print(f"{arguments.trials} trials of a formula, {asked}")
+    print(f"overhead       {seconds / arguments.trials:8.3f} s of wall time a trial")
+    print(
+        f"MLflow         {calls / arguments.trials:8.1f} calls a trial, {in_mlflow / seconds:.0%}"
+    )
     print(f"driver         {megabytes():8.0f} MB at most, {before:.0f} before the sweep")
     for name, count in CALLS.most_common():
         each = 1000 * SECONDS[name] / count
-        print(f"  {name:24} {count / given.trials:5.1f} a trial, {each:5.1f} ms each")
+        print(f"  {name:24} {count / arguments.trials:5.1f} a trial, {each:5.1f} ms each")
 
 
 if __name__ == "__main__":

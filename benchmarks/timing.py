@@ -72,7 +72,7 @@ def seconds_of(action: Callable[[], object], clock: Clock) -> float:
     return clock() - started
 
 
-def arguments(description: str, **more: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(description: str, **more: Sequence[str]) -> argparse.Namespace:
     """Rounds, threads and clock from the command line, and a choice for each of `more`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5)

@@ -23,7 +23,7 @@ from benchmarks.floor import (
     step_work,
 )
 from benchmarks.textbook import BETAS, LEARNING_RATE, Textbook, textbook_step
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows, wall_time
+from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows, wall_time
 from pipeline.models.gan import build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
@@ -116,16 +116,16 @@ def measure_cuda(rounds: int, settings: ModelSettings) -> list[Row]:
 
 def main() -> None:
     """Print the rows."""
-    given = arguments(
+    arguments = parse_arguments(
         "the textbook training step against ours",
         precision=get_args(Precision),
         device=("cpu", "cuda"),
     )
-    settings = model_settings(WIDTH, given.precision)
-    if given.device == "cuda":
-        print_rows(measure_cuda(given.rounds, settings))
+    settings = model_settings(WIDTH, arguments.precision)
+    if arguments.device == "cuda":
+        print_rows(measure_cuda(arguments.rounds, settings))
     else:
-        print_rows(measure(given.rounds, settings, given.clock))
+        print_rows(measure(arguments.rounds, settings, arguments.clock))
 
 
 if __name__ == "__main__":

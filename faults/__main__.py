@@ -38,17 +38,17 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults with this in their name")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true", help="write outcomes and table to faults/")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     folder = ROOT / "work" / "faults" / product_digest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     outcomes = Outcomes(folder / "outcomes.jsonl")
-    if given.record:
+    if arguments.record:
         record(outcomes)
         return 0
-    chosen = [fault for fault in FAULTS if given.only in fault.name]
+    chosen = [fault for fault in FAULTS if arguments.only in fault.name]
     try:
         with FileLock(folder / ".lock", timeout=0):
-            try_all(folder, chosen, outcomes, given.seed)
+            try_all(folder, chosen, outcomes, arguments.seed)
     except Timeout:
         sys.exit(f"{folder}: another campaign is at work here")
     print(outcomes.table(chosen), end="")

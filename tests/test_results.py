@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from experiments.paper.cell_results import Result, results_of
-from experiments.paper.cell_runner import arguments, size_of
+from experiments.paper.cell_runner import runner_parser, size_of
 from experiments.paper.cells import NO_METHOD, PROTOCOLS, Cell, Size
 from experiments.paper.paper_tables import CASES
 from experiments.paper.protocols import HONEST, REFERENCE, REFERENCE_SHUFFLED, Protocol
@@ -138,7 +138,7 @@ def test_the_commands_ask_for_what_was_run() -> None:
     small = replace(SIZE, search_steps=5, learning_rate=0.125)
     results = [*table_1(), trained("car", 7, 0.5, small)]
     found = [line for table in sections(results) for line in commands(table)]
-    parser = arguments("")
+    parser = runner_parser("")
     given = [parser.parse_known_args(shlex.split(line))[0] for line in found]
     assert {size_of(each) for each in given} == {SIZE, small}
     assert [each.methods for each in given] == [[NO_METHOD, FIRST]] * 2

@@ -21,7 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from experiments.detection.judging import WindowLabels, require_labels, scores_text
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import LABELLED_VALIDATION, NORMAL, Patches, Scores
 from pipeline.evaluation.trivial_scores import metal_amount
 from pipeline.models.nets import seeded
@@ -111,16 +111,16 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Print its row beside the amount of metal."""
-    given = _arguments()
-    labelled = PatchStore(given.patches, LABELLED_VALIDATION)
+    arguments = _arguments()
+    labelled = PatchStore(arguments.patches, LABELLED_VALIDATION)
     require_labels(labelled)
-    cut_by = read_manifest(given.patches)["settings"]
+    cut_by = read_manifest(arguments.patches)["settings"]
     rule = WindowRule(**{name: cut_by[name] for name in vars(WindowRule())})
-    abnormal, normal = rendered_windows(given.scans, rule)
+    abnormal, normal = rendered_windows(arguments.scans, rule)
     print(f"{len(abnormal)} windows with a threat and {len(normal)} normal ones to learn from")
-    with seeded(given.seed):
+    with seeded(arguments.seed):
         network = supervised_network(labelled.channels)
-        fit(network, abnormal, normal, given.steps, given.seed)
+        fit(network, abnormal, normal, arguments.steps, arguments.seed)
     patches = labelled.read(0, len(labelled))
     scores = {"metal_amount": metal_amount(patches), "supervised": logits(network, patches)}
     windows = WindowLabels(~labelled.is_normal(), labelled.scan_ids)
@@ -128,7 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

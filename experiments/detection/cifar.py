@@ -19,7 +19,7 @@ from experiments.detection.judging import WindowLabels, window_auc
 from experiments.paper.cell_runner import Parts
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table1 import Cifar
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.metrics import interval, resampled_aucs
 from pipeline.common.names import Scores
 from pipeline.scans.sources.cifar10 import CLASSES
@@ -77,14 +77,11 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Print the table."""
-    given = vars(_arguments())
-    folder, cases, seeds = (given.pop(name) for name in ("data", "cases", "seeds"))
-    for line in lines(Cifar(folder, Size(**given)), cases, seeds):
+    arguments = vars(_arguments())
+    folder, cases, seeds = (arguments.pop(name) for name in ("data", "cases", "seeds"))
+    for line in lines(Cifar(folder, Size(**arguments)), cases, seeds):
         print(line, flush=True)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

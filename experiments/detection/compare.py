@@ -27,7 +27,7 @@ from experiments.detection.judging import WindowLabels, require_labels, scores_t
 from experiments.detection.projection import compressed, projected
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import SCORE_BATCH, Detector, fitted_detector
@@ -182,18 +182,15 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Print a table for each seed."""
-    given = vars(_arguments())
-    folder, seeds, project = (given.pop(name) for name in ("patches", "seeds", "projected"))
+    arguments = vars(_arguments())
+    folder, seeds, project = (arguments.pop(name) for name in ("patches", "seeds", "projected"))
     judged = with_projected(folder) if project else labelled(folder)
     for seed in seeds:
-        scores = all_scores(folder, judged, Size(**given), seed)
+        scores = all_scores(folder, judged, Size(**arguments), seed)
         lines = [best_trivial(scores, judged.windows), UNTRAINED, AS_PRINTED]
         print(f"seed {seed}")
         print(scores_text(scores, judged.windows, lines), flush=True)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -28,7 +28,7 @@ from experiments.detection.rules import RULES, p_values
 from experiments.detection.terms import pixel_terms
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import TEST, TRAIN, VALIDATION, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Detector
@@ -199,22 +199,19 @@ def main() -> None:
     parser.add_argument("--networks", action="store_true", help="add the terms of a network")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="of the networks")
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
-    given = parser.parse_args()
-    folder, matched, judged = given.patches, given.matched, chosen_windows(given)
-    networks = networks_of(folder, given.seeds) if given.networks else {}
+    arguments = parser.parse_args()
+    folder, matched, judged = arguments.patches, arguments.matched, chosen_windows(arguments)
+    networks = networks_of(folder, arguments.seeds) if arguments.networks else {}
     train, validation = PatchStore(folder, TRAIN), PatchStore(folder, VALIDATION)
     rows = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS)
     normals = terms_of(train, rows, networks, matched=matched)
     found = terms_of(judged.store, np.arange(len(judged.store)), networks, matched=matched)
     seen = spread(np.arange(len(validation)), MAX_REFERENCE_NORMALS)
     scores = {name: found[name] for name in TRIVIAL_SCORES}
-    scores |= evidence_scores(normals, found, given.candidates, list(networks))
+    scores |= evidence_scores(normals, found, arguments.candidates, list(networks))
     print(scores_text(scores, judged.windows, ["metal_amount", f"{CHOSEN}, fisher"]))
     print(uniformity_text(normals, terms_of(validation, seen, {}, matched=matched)))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

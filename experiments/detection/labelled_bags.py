@@ -30,7 +30,7 @@ from experiments.detection.judging import (
     cross_auc,
     first_look,
 )
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import TRAIN, Patches, Scores
 from pipeline.common.tables import text_table
 from pipeline.evaluation.scores import detector_without_networks
@@ -120,17 +120,17 @@ def main() -> None:
     parser.add_argument("--patches", type=Path, required=True, help="what extract left")
     parser.add_argument("--counts", nargs="+", type=int, default=[0, 1, 2, 4, 7])
     parser.add_argument("--normals", type=int, help="of how many training scans; all by default")
-    given = parser.parse_args()
-    judged, train = from_test(given.patches), PatchStore(given.patches, TRAIN)
+    arguments = parser.parse_args()
+    judged, train = from_test(arguments.patches), PatchStore(arguments.patches, TRAIN)
     detector = detector_without_networks(train)
-    chosen = np.unique(train.scan_ids)[: given.normals]
+    chosen = np.unique(train.scan_ids)[: arguments.normals]
     of_chosen = np.flatnonzero(np.isin(train.scan_ids, chosen))
     known = Known(
         evidence_of(train, spread(of_chosen, MAX_REFERENCE_NORMALS), detector),
         evidence_of(judged.store, np.arange(len(judged.store)), detector),
         judged.windows,
     )
-    print(text_table(["labelled bags", "draws", *MEASURES], list(rows(known, given.counts))))
+    print(text_table(["labelled bags", "draws", *MEASURES], list(rows(known, arguments.counts))))
     print(f"windows of {len(chosen)} training scans; mean [lowest highest] of the draws")
 
 
@@ -153,7 +153,4 @@ def _spread(values: NDArray[np.float64]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from experiments.detection.judging import WindowLabels, require_labels, scores_text
 from experiments.detection.terms import pixel_terms
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import NORMAL, TEST, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.patches.store import PatchStore
@@ -100,11 +100,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="a light head on simple features, half labelled")
     parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--sixray", type=Path, help="a folder of SIXray's scans, instead")
-    given = parser.parse_args()
-    if given.sixray is not None:
-        patches, windows = sixray_windows(given.sixray)
+    arguments = parser.parse_args()
+    if arguments.sixray is not None:
+        patches, windows = sixray_windows(arguments.sixray)
     else:
-        store = PatchStore(given.patches, TEST)
+        store = PatchStore(arguments.patches, TEST)
         require_labels(store)
         patches = store.read(0, len(store))
         windows = WindowLabels(~store.is_normal(), store.scan_ids)
@@ -112,7 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -33,6 +33,7 @@ from experiments.detection.evidence import (
     terms_of,
 )
 from experiments.detection.judging import scores_text
+from experiments.run import run_main
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN, Scores
 from pipeline.models.interface import MAX_REFERENCE_NORMALS
@@ -125,8 +126,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="cells of a pretrained network")
     add_window_options(parser)
-    given = parser.parse_args()
-    judged, train = chosen_windows(given), PatchStore(given.patches, TRAIN)
+    arguments = parser.parse_args()
+    judged, train = chosen_windows(arguments), PatchStore(arguments.patches, TRAIN)
     rows, every = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS), np.arange(len(judged.store))
     network = pretrained_network()
     bank = Bank.drawn(cells_of(network, train, rows), BANK_CELLS, SEED)
@@ -140,7 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

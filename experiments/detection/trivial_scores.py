@@ -6,12 +6,11 @@ Uses every split, since nothing is learned. Exits with status 1 if an AUC is abo
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import NORMAL, SPLITS
 from pipeline.evaluation.auc_table import AucTable, auc_table, estimates_text
 from pipeline.evaluation.scores import WindowScores
@@ -49,7 +48,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

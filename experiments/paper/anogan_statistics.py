@@ -21,7 +21,7 @@ from experiments.paper.cells import Size, settings_of
 from experiments.paper.reference_protocol import LabelledTest
 from experiments.paper.reference_scoring import Order, batches, class_order, shuffled_order
 from experiments.paper.table2 import load_parts
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.metrics import auc
 from pipeline.common.tables import text_table
 from pipeline.models.interface import method_of
@@ -98,7 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -44,7 +44,7 @@ from experiments.paper.reference_scoring import (
     shuffled_order,
 )
 from experiments.paper.table1 import Cifar, data_name
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.metrics import auc
 from pipeline.common.names import TRAIN, Patches
 from pipeline.evaluation.scores import ANOMALY
@@ -306,18 +306,16 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    given = parser.parse_args()
-    data = Cifar(given.data, Size())
-    name_of_data = data_name(given.data)
+    arguments = parser.parse_args()
+    data = Cifar(arguments.data, Size())
+    name_of_data = data_name(arguments.data)
     cases = [
-        Case(name, seed, data=name_of_data) for seed, name in product(given.seeds, given.cases)
+        Case(name, seed, data=name_of_data)
+        for seed, name in product(arguments.seeds, arguments.cases)
     ]
-    for case in unfinished(cases, given.out):
-        run_case(case, *parts_of(data, case.name), given.out, torch.device(given.device))
+    for case in unfinished(cases, arguments.out):
+        run_case(case, *parts_of(data, case.name), arguments.out, torch.device(arguments.device))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -105,7 +105,7 @@ def share_of(count: int, share: float) -> NDArray[np.intp]:
     return spread(np.arange(count), max(1, round(share * count)))
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
+def runner_parser(description: str) -> argparse.ArgumentParser:
     """The options that the runners share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, required=True, help="where the cells are kept")
@@ -119,19 +119,19 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def size_of(given: argparse.Namespace) -> Size:
+def size_of(arguments: argparse.Namespace) -> Size:
     """The size that was asked for."""
-    return Size(**{name: getattr(given, name) for name in vars(Size())})
+    return Size(**{name: getattr(arguments, name) for name in vars(Size())})
 
 
-def planned(given: argparse.Namespace, cases: Sequence[str], data: str) -> Iterator[Cell]:
+def planned(arguments: argparse.Namespace, cases: Sequence[str], data: str) -> Iterator[Cell]:
     """The cells that were asked for; those without a method have no seed and one protocol."""
-    size = size_of(given)
-    for seed, case, method in product(given.seeds, cases, given.methods):
+    size = size_of(arguments)
+    for seed, case, method in product(arguments.seeds, cases, arguments.methods):
         if method == NO_METHOD:
             yield Cell(case, method, 0, size, (HONEST,), data)
         else:
-            yield Cell(case, method, seed, size, tuple(given.protocols), data)
+            yield Cell(case, method, seed, size, tuple(arguments.protocols), data)
 
 
 def _scored(

@@ -18,7 +18,7 @@ from experiments.paper.cell_folders import REPOSITORY, read_folders
 from experiments.paper.cell_results import PARTS, estimates_of
 from experiments.paper.cells import CIFAR
 from experiments.paper.protocols import HONEST
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import NORMAL
 from pipeline.evaluation.scores import ANOMALY
 from pipeline.tracking.tracked_run import open_run
@@ -147,7 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -168,13 +168,13 @@ def commands(section: Section) -> Iterator[str]:
         for protocols in dict.fromkeys(result.cell.protocols for result in rows.results):
             methods.setdefault(protocols, [NO_METHOD]).append(rows.method)
     for protocols, names in methods.items():
-        given = unusual(section.size)
-        given["methods"] = " ".join(names)
+        values = unusual(section.size)
+        values["methods"] = " ".join(names)
         if set(protocols) != set(PROTOCOLS):
-            given["protocols"] = " ".join(protocols)
+            values["protocols"] = " ".join(protocols)
         if section.seeds() != list(SEEDS):
-            given["seeds"] = " ".join(map(str, section.seeds()))
-        options = "".join(f" --{name} {value}" for name, value in given.items())
+            values["seeds"] = " ".join(map(str, section.seeds()))
+        options = "".join(f" --{name} {value}" for name, value in values.items())
         number = section.number
         yield f"python -m experiments.paper.table{number} {place} --out work/table{number}{options}"
 

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from experiments.array_store import ArrayStore
 from experiments.paper.cell_runner import (
     Parts,
-    arguments,
     planned,
     run_cells,
+    runner_parser,
     share_of,
     size_of,
 )
 from experiments.paper.cells import CIFAR, Size
 from experiments.paper.reference_protocol import LabelledTest
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.files import digest
 from pipeline.common.names import NORMAL, TEST, TRAIN, VALIDATION, Patches
 from pipeline.scans.sources.cifar10 import CLASSES, SIDE, Cifar10Source
@@ -85,7 +85,7 @@ class Cifar:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = arguments("CIFAR-10, one class left out, all methods")
+    parser = runner_parser("CIFAR-10, one class left out, all methods")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10, as scans.folder")
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     return parser.parse_args()
@@ -93,14 +93,11 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Run the missing cells, then print the table."""
-    given = _arguments()
-    cells = planned(given, given.cases, data_name(given.data))
-    data = Cifar(given.data, size_of(given))
-    run_cells(cells, data.case, given.out, torch.device(given.device))
+    arguments = _arguments()
+    cells = planned(arguments, arguments.cases, data_name(arguments.data))
+    data = Cifar(arguments.data, size_of(arguments))
+    run_cells(cells, data.case, arguments.out, torch.device(arguments.device))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

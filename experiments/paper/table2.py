@@ -16,15 +16,15 @@ import torch
 from experiments.array_store import ArrayStore
 from experiments.paper.cell_runner import (
     Parts,
-    arguments,
     planned,
     run_cells,
+    runner_parser,
     share_of,
     size_of,
 )
 from experiments.paper.cells import Size
 from experiments.paper.reference_protocol import LabelledTest
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import NORMAL, TEST, TRAIN, VALIDATION
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchSource, PatchStore, read_rows
@@ -50,7 +50,7 @@ def store_of(folder: Path, split: str, share: float) -> PatchSource:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = arguments("X-ray patches, all methods")
+    parser = runner_parser("X-ray patches, all methods")
     parser.add_argument("--patches", type=Path, required=True, help="what extract left")
     parser.add_argument("--set", required=True, help="what the patches are cut from: sixray, ...")
     return parser.parse_args()
@@ -58,14 +58,11 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Run the missing cells, then print the table."""
-    given = _arguments()
-    parts = load_parts(given.patches, size_of(given))
-    cells = planned(given, [given.set], read_manifest(given.patches)["data"])
-    run_cells(cells, lambda _case: parts, given.out, torch.device(given.device))
+    arguments = _arguments()
+    parts = load_parts(arguments.patches, size_of(arguments))
+    cells = planned(arguments, [arguments.set], read_manifest(arguments.patches)["data"])
+    run_cells(cells, lambda _case: parts, arguments.out, torch.device(arguments.device))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)
