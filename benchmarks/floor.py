@@ -22,6 +22,7 @@ SIDES = (32, 64)
 STEP_PASSES, SCORE_PASSES = (3, 7), (1, 2)  # of G, of D
 ADAM_TRANSFERS = 7  # a step of Adam reads w, g, m and v, and writes w, m and v
 FLOAT_BYTES = 4
+MATRIX_SIDE, ROUNDS = 2048, 10  # of the products that measure the machine
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ def score_work(shape: NetShape, batch: int) -> Work:
     return _passes(shape, batch, SCORE_PASSES)
 
 
-def measure_machine(clock: Clock, size: int = 2048, rounds: int = 10) -> Machine:
-    """The best of some products of two matrices, and of some copies of 128 MB."""
-    left, right = torch.randn(2, size, size).unbind()
+def measure_machine(clock: Clock) -> Machine:
+    """Return the best rates of `ROUNDS` products of two matrices, and copies of 128 MB."""
+    left, right = torch.randn(2, MATRIX_SIDE, MATRIX_SIDE).unbind()
     source = torch.randn(32 * 2**20)
     target = torch.empty_like(source)
-    product = min(seconds_of(lambda: torch.mm(left, right), clock) for _ in range(rounds))
-    copy = min(seconds_of(lambda: target.copy_(source), clock) for _ in range(rounds))
-    return Machine(2 * size**3 / product, 2 * source.nbytes / copy)
+    product = min(seconds_of(lambda: torch.mm(left, right), clock) for _ in range(ROUNDS))
+    copy = min(seconds_of(lambda: target.copy_(source), clock) for _ in range(ROUNDS))
+    return Machine(2 * MATRIX_SIDE**3 / product, 2 * source.nbytes / copy)
 
 
 def _passes(shape: NetShape, batch: int, passes: tuple[int, int]) -> Work:

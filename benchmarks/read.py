@@ -21,26 +21,22 @@ import h5py
 import numpy as np
 import torch
 
+from benchmarks.floor import BATCH, WIDTH, paper_shape
+from benchmarks.train_step import LOSSES, model_settings
 from pipeline.common.files import digest
 from pipeline.common.names import NORMAL, TRAIN
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
-from pipeline.models.nets import NetShape
 from pipeline.models.pixels import to_tensor
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.manifest import write_manifest
 from pipeline.patches.places import Places
 from pipeline.patches.shard_file import FORMAT, ShardAttributes, ShardWriter
 from pipeline.patches.store import PatchStore
-from pipeline.settings.model import LossSettings, ModelSettings
 
-SIDE, BATCH, SHARDS = 64, 64, 16
+SIDE, SHARDS = 64, 16
 TIMES_THE_STEP = 20.0  # the bar
-MODEL = ModelSettings(
-    ngf=64, ndf=64, batch_size=BATCH, learning_rate=2e-3, beta1=0.5, beta2=0.999, score_lambda=0.9
-)
-LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=100)
 
 
 def main() -> int:
@@ -60,7 +56,7 @@ def measure(store: PatchStore, rounds: int) -> int:
     reader = ShuffledReader(store, BATCH, rank=0, world_size=1, seed=0)
     memory = np.concatenate(list(store.blocks()))
     order = np.random.default_rng(0).permutation(len(memory))
-    model = paper_model()
+    model = build_gan(build_networks(paper_shape(SIDE), seed=0), model_settings(WIDTH), epochs=1)
     ways: dict[str, Callable[[], int]] = {
         "one row at a time": lambda: one_by_one(store, order[: len(order) // 4]),
         "ours": lambda: sum(len(batch) for batch in reader.epoch(0)),
@@ -105,12 +101,6 @@ def step(model: Gan, batch: np.ndarray) -> int:
     """One training step."""
     train_step(model, to_tensor(batch, torch.device("cpu")), LOSSES)
     return len(batch)
-
-
-def paper_model() -> Gan:
-    """The model of section IV-B, as the training loop builds it."""
-    shape = NetShape(SIDE, 3, MODEL.ngf, MODEL.ndf, LOSSES.latent_dim)
-    return build_gan(build_networks(shape, seed=0), MODEL, epochs=1)
 
 
 def make_store(folder: Path, patches: int) -> PatchStore:

@@ -21,7 +21,6 @@ from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
 from pipeline.common.names import LABELLED_VALIDATION, NORMAL, TRAIN, VALIDATION
 from pipeline.settings.blocks import TuneSettings
-from pipeline.settings.search_space import Choices
 from pipeline.sweeps.results import TrialResult
 from pipeline.sweeps.trainable import SweepJob
 from pipeline.sweeps.tune import run_sweep, sweep_objective
@@ -75,22 +74,12 @@ def measure(epochs: int = EPOCHS) -> list[Row]:
 def settings(epochs: int) -> TuneSettings:
     """Every trial trains to its end, so that the work is the same each time."""
     return TuneSettings(
-        cpus=1,
-        gpus=0,
-        workers=1,
         trials=TRIALS,
         epochs=epochs,
         concurrent=CONCURRENT,
-        seed=0,
         sampler="random",
         scheduler="none",
         max_failed=0,
-        space={
-            "lambda_adv": (0.1, 10),
-            "lambda_con": (4, 400),
-            "lambda_lat": (0.1, 10),
-            "latent_dim": Choices((25, 50, 100, 200)),
-        },
     )
 
 

@@ -74,14 +74,10 @@ def formula(config: dict[str, Any], job: SweepJob) -> None:
 def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
     """Run it; its seconds, without Ray's start."""
     make_store(folder / "patches", PATCHES)
-    asked = TuneSettings(
-        cpus=1,
-        gpus=0,
-        workers=1,
+    settings = TuneSettings(
         trials=trials,
         epochs=epochs,
         concurrent=CONCURRENT,
-        seed=0,
         sampler=sampler,
         scheduler="none",
         max_failed=0.0,
@@ -92,7 +88,7 @@ def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
             "latent_dim": Choices((100,)),
         },
     )
-    job = SweepJob(MODEL, asked, str(folder / "patches"), LABELLED_AUC, "scale")
+    job = SweepJob(MODEL, settings, str(folder / "patches"), LABELLED_AUC, "scale")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     run = StoredRun(Tracker.open(), "scale").child("sweep")
     CALLS.clear()
@@ -121,8 +117,8 @@ def main() -> None:
         seconds = sweep(Path(folder), arguments.trials, arguments.epochs, arguments.sampler)
     in_mlflow = sum(SECONDS.values())
     calls = sum(CALLS.values())
-    asked = f"{arguments.epochs} epochs, {arguments.sampler}, {CONCURRENT} at a time"
-    print(f"{arguments.trials} trials of a formula, {asked}")
+    setup = f"{arguments.epochs} epochs, {arguments.sampler}, {CONCURRENT} at a time"
+    print(f"{arguments.trials} trials of a formula, {setup}")
     print(f"overhead       {seconds / arguments.trials:8.3f} s of wall time a trial")
     print(
         f"MLflow         {calls / arguments.trials:8.1f} calls a trial, {in_mlflow / seconds:.0%}"
