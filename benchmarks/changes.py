@@ -26,21 +26,21 @@ from pipeline.models.methods.skip_ganomaly import nets as generator
 
 @contextmanager
 def torch_convolutions() -> Iterator[None]:
-    """Every map counts as large, so that no convolution runs as a product."""
+    """Treat every map as large, so that no convolution runs as a product."""
     with patch.multiple(convolutions, SMALL_SIDE=0, MAX_PRODUCT_CHANNELS=0):
         yield
 
 
 @contextmanager
 def plain_join() -> Iterator[None]:
-    """Gradients after a join are strided."""
+    """Let gradients after a join be strided."""
     with patch.object(generator, "join", lambda skip, x: torch.cat([skip, x], dim=1)):
         yield
 
 
 @contextmanager
 def fresh_activations() -> Iterator[None]:
-    """Networks built within write each activation to memory of its own."""
+    """Let networks built within write each activation to memory of its own."""
     plain: dict[str, Any] = {"leaky_relu": lambda: nn.LeakyReLU(nets.LEAK), "relu": nn.ReLU}
     with patch.multiple(nets, **plain), patch.multiple(generator, **plain):
         yield
@@ -48,7 +48,7 @@ def fresh_activations() -> Iterator[None]:
 
 @contextmanager
 def large_batches() -> Iterator[None]:
-    """All patches scored at once."""
+    """Score all patches at once."""
     with patch.object(scoring, "SCORE_BATCH", PATCHES):
         yield
 
@@ -61,7 +61,7 @@ SCORE = {**ALWAYS, "batches of 64, not 256": large_batches}
 def undone(
     action: Callable[[], object], undo: Callable[[], AbstractContextManager[None]]
 ) -> Callable[[], object]:
-    """The action while a change is undone."""
+    """Return the action with a change undone."""
 
     def run() -> None:
         with undo():
@@ -70,12 +70,12 @@ def undone(
     return run
 
 
-def print_saved(what: str, found: dict[str, Timing]) -> None:
-    """A line for each change."""
-    ours = found.pop("ours")
-    for name, without in found.items():
+def print_saved(title: str, timings: dict[str, Timing]) -> None:
+    """Print a line for each change."""
+    ours = timings.pop("ours")
+    for name, without in timings.items():
         saved = (without.median - ours.median) * 1e3
-        print(f"{what}: {name:<30} saves {saved:>5.0f} ms   ours {ours}, without {without}")
+        print(f"{title}: {name:<30} saves {saved:>5.0f} ms   ours {ours}, without {without}")
 
 
 def main() -> None:

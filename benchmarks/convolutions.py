@@ -23,14 +23,14 @@ DOUBLING = ((1024, 256, 2), (512, 128, 4), (256, 64, 8), (128, 3, 16))
 
 
 def passes(forward: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor) -> object:
-    """The output, and the gradients of the input and of the weights."""
+    """Compute the output, and return the gradients of the input and of the weights."""
     return torch.autograd.grad(forward(x).sum(), [x, module.get_parameter("weight")])
 
 
 def compare(
     module: HalvingConv2d | DoublingConv2d, side: int, rounds: int, clock: Clock
 ) -> dict[str, Timing]:
-    """One layer, as torch's own and as a product."""
+    """Time one layer, as torch's own and as a product."""
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(BATCH, module.in_channels, side, side)
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -47,7 +47,7 @@ def compare(
 
 
 def main() -> None:
-    """Print a line a layer."""
+    """Print a line for each layer."""
     arguments = parse_arguments("convolutions as torch's own and as a product")
     layers: list[tuple[HalvingConv2d | DoublingConv2d, int]]
     layers = [(HalvingConv2d(before, after), side) for before, after, side in HALVING]

@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 
 
 def epoch(model: Gan, batches: Callable[[], Iterable[NDArray[np.uint8]]]) -> Callable[[], object]:
-    """The first steps of an epoch."""
+    """Return an action: the first steps of an epoch."""
 
     def run() -> None:
         for batch in islice(batches(), BATCHES):
@@ -46,7 +46,7 @@ def epoch(model: Gan, batches: Callable[[], Iterable[NDArray[np.uint8]]]) -> Cal
 
 
 def measure(rounds: int, clock: Clock) -> list[Row]:
-    """The row."""
+    """Return the benchmark row: the speed from shards, as a share of that from memory."""
     with tempfile.TemporaryDirectory() as folder:
         reader = ShuffledReader(make_store(Path(folder), PATCHES), BATCH, 0, 1, seed=0)
         shape = NetShape(SIDE, 3, DEMO_WIDTH, DEMO_WIDTH, LATENT_DIM)
@@ -63,7 +63,7 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
 
 
 def main() -> None:
-    """Print the row."""
+    """Print the benchmark row."""
     arguments = parse_arguments("an epoch from shards against one from memory")
     print_rows(measure(arguments.rounds, arguments.clock))
 

@@ -27,13 +27,13 @@ MATRIX_SIDE, ROUNDS = 2048, 10  # of the products that measure the machine
 
 @dataclass(frozen=True)
 class Work:
-    """FLOPs, and bytes between the memory and the cores where nothing stays in a cache."""
+    """FLOPs, and bytes moved between memory and cores if nothing stays in a cache."""
 
     flops: float
     moved: float
 
     def seconds(self, machine: "Machine") -> float:
-        """The longer of the two, as if one could wholly hide the other."""
+        """Return the longer of the two times, as if one could wholly hide the other."""
         return max(self.flops / machine.flops, self.moved / machine.bandwidth)
 
 
@@ -46,19 +46,19 @@ class Machine:
 
 
 def paper_shape(side: int) -> NetShape:
-    """The paper's networks."""
+    """Return the shape of the paper's networks."""
     return NetShape(side, 3, WIDTH, WIDTH, LATENT_DIM)
 
 
 def step_work(shape: NetShape, batch: int) -> Work:
-    """Of one training step."""
+    """Return the work of one training step."""
     work = _passes(shape, batch, STEP_PASSES)
     weights = sum(p.numel() for net in build_networks(shape, 0).values() for p in net.parameters())
     return Work(work.flops, work.moved + ADAM_TRANSFERS * FLOAT_BYTES * weights)
 
 
 def score_work(shape: NetShape, batch: int) -> Work:
-    """Of scoring one batch."""
+    """Return the work of scoring one batch."""
     return _passes(shape, batch, SCORE_PASSES)
 
 
@@ -101,12 +101,12 @@ def _forward(network: nn.Module, shape: NetShape, batch: int) -> Work:
 
 
 def main() -> None:
-    """Print the floors."""
-    print_floors(parse_arguments("what cannot be gone under").clock)
+    """Print the lower bounds of the times."""
+    print_floors(parse_arguments("lower bounds of the times").clock)
 
 
 def print_floors(clock: Clock) -> None:
-    """Of the paper's networks."""
+    """Print the lower bounds of the times of the paper's networks."""
     machine = measure_machine(clock)
     print(
         f"{torch.get_num_threads()} threads: {machine.flops / 1e9:.0f} GFLOP/s in float32, ", end=""

@@ -41,7 +41,7 @@ def detectors(normals: Patches) -> dict[str, Detector]:
 
 
 def measure(rounds: int, clock: Clock) -> list[Row]:
-    """A row: thousands of windows a second, and the time of the networks beside it."""
+    """Return the benchmark row: thousands of windows a second, beside the networks' time."""
     windows = np.concatenate(
         [cut_windows(render_scan(0, index), WindowRule()).pixels for index in range(SCANS)]
     )
@@ -55,7 +55,7 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
 
 
 def main() -> None:
-    """Print the row."""
+    """Print the benchmark row."""
     arguments = parse_arguments("granulometry against networks")
     print_rows(measure(arguments.rounds, arguments.clock))
 

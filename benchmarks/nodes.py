@@ -19,7 +19,7 @@ from pipeline.common.files import read_numbers
 
 
 def epoch_seconds(project: Project, nodes: int, epochs: int) -> float:
-    """Of a training with a worker on each of so many nodes."""
+    """Return the median seconds of an epoch with a worker on each of `nodes` nodes."""
     project.clean("train")
     project.change("train", workers=nodes, epochs=epochs)
     project.change("model", batch_size=BATCH * nodes)

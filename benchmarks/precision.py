@@ -31,7 +31,7 @@ RUNS: dict[str, tuple[Precision, int]] = {
 def labelled_auc(
     patches: Path, width: int, epochs: int, seed: int, precision: Precision, threads: int
 ) -> float:
-    """Of one training, at its best epoch."""
+    """Return the labelled AUC of one training, at its best epoch."""
     torch.set_num_threads(threads)
     model = ModelSettings(width, width, 2e-3, 0.9, precision=precision)
     validation = load_validation(
@@ -48,7 +48,7 @@ def labelled_auc(
 
 
 def main() -> None:
-    """Print a line a seed, and how far each run is from the first on average."""
+    """Print a line for each seed, and the mean difference of each run from the first."""
     parser = argparse.ArgumentParser(description="AUC after training in bfloat16, and in float32")
     parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--ngf", type=int, default=16)

@@ -40,7 +40,7 @@ TIMES_THE_STEP = 20.0  # the bar
 
 
 def main() -> int:
-    """Print the table; 1 where the bar is missed."""
+    """Print the table; return 1 if the bar is missed."""
     parser = argparse.ArgumentParser(description="speed of reading")
     parser.add_argument("--patches", type=int, default=32768)
     parser.add_argument("--rounds", type=int, default=5)
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def measure(store: PatchStore, rounds: int) -> int:
-    """Run all in turn, and judge."""
+    """Time all rivals in turn; return 1 if the bar is missed."""
     reader = ShuffledReader(store, BATCH, rank=0, world_size=1, seed=0)
     memory = np.concatenate(list(store.blocks()))
     order = np.random.default_rng(0).permutation(len(memory))
@@ -73,7 +73,7 @@ def measure(store: PatchStore, rounds: int) -> int:
 
 
 def judge(rates: dict[str, float]) -> int:
-    """Print medians, and ours as a multiple of each."""
+    """Print medians, and ours as a multiple of each; return 1 if the bar is missed."""
     for name, found in rates.items():
         print(f"{name:<18} {found:>9.0f} patches/s   ours / this {rates['ours'] / found:>9.2f}")
     times = rates["ours"] / rates["training step"]
@@ -82,7 +82,7 @@ def judge(rates: dict[str, float]) -> int:
 
 
 def one_by_one(store: PatchStore, order: np.ndarray) -> int:
-    """Rows in a random order over all shards, which stay open."""
+    """Read rows in a random order from all shards, which stay open; return their number."""
     files = [h5py.File(path, "r") for path in sorted(store.folder.glob("*.h5"))]
     each = len(store) // SHARDS
     for start in range(0, len(order), BATCH):
@@ -91,27 +91,27 @@ def one_by_one(store: PatchStore, order: np.ndarray) -> int:
 
 
 def from_memory(memory: np.ndarray, order: np.ndarray) -> int:
-    """Batches gathered from one array."""
+    """Gather batches from one array; return the number of patches."""
     for start in range(0, len(order), BATCH):
         memory[order[start : start + BATCH]]
     return len(order)
 
 
 def step(model: Gan, batch: np.ndarray) -> int:
-    """One training step."""
+    """Train one step; return the number of patches."""
     train_step(model, to_tensor(batch, torch.device("cpu")), LOSSES)
     return len(batch)
 
 
 def make_store(folder: Path, patches: int) -> PatchStore:
-    """Shards of noise, all of it normal and for the training."""
+    """Write shards of noise, all normal and for training, and return their store."""
     shards = [write_shard(folder, TRAIN, i, (NORMAL,) * (patches // SHARDS)) for i in range(SHARDS)]
     write_splits(folder, {TRAIN: shards})
     return PatchStore(folder, TRAIN)
 
 
 def write_shard(folder: Path, split: str, number: int, labels: tuple[str, ...]) -> dict[str, Any]:
-    """One shard of noise, a patch for each label; what the manifest says of it."""
+    """Write a shard of noise, a patch for each label; return its entry in the manifest."""
     count, name = len(labels), f"{split}-{number:02d}.h5"
     generator = np.random.default_rng(number)
     pixels = generator.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
@@ -123,7 +123,7 @@ def write_shard(folder: Path, split: str, number: int, labels: tuple[str, ...]) 
 
 
 def write_splits(folder: Path, splits: Mapping[str, list[dict[str, Any]]]) -> None:
-    """The manifest of such shards."""
+    """Write the manifest of these shards."""
     manifest = {
         "format": FORMAT,
         "settings": {"size": SIDE},

@@ -24,7 +24,7 @@ PATCHES = 256
 
 
 def their_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
-    """The textbook's scores of these patches."""
+    """Return an action: the textbook's scoring of these patches."""
     side = pixels.shape[1]
     generator = TextbookGenerator(side, WIDTH).eval()
     discriminator = TextbookDiscriminator(side, WIDTH).eval()
@@ -32,7 +32,7 @@ def their_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
 
 
 def our_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
-    """The pipeline's scores of these patches."""
+    """Return an action: the pipeline's scoring of these patches."""
     shape = paper_shape(pixels.shape[1])
     detector = build_detector(
         shape, network_state(build_networks(shape, seed=0)), model_settings(WIDTH)
@@ -41,7 +41,7 @@ def our_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
 
 
 def measure(rounds: int, clock: Clock) -> list[Row]:
-    """One row per patch size."""
+    """Return a benchmark row for each patch size."""
     machine = measure_machine(clock)
     rows = []
     for side in SIDES:
@@ -51,8 +51,8 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
             {"textbook": their_scoring(pixels), "ours": our_scoring(pixels)}, rounds, clock
         )
         floor = score_work(paper_shape(side), PATCHES).seconds(machine)
-        what = f"scoring {PATCHES} patches, {side} px"
-        rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
+        name = f"scoring {PATCHES} patches, {side} px"
+        rows.append(Row.ratio(name, found["textbook"], found["ours"], BARS[side], floor))
     return rows
 
 

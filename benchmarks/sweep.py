@@ -35,21 +35,21 @@ WIDTH = 8  # the demo's
 
 @dataclass(frozen=True)
 class Shares:
-    """Of what the trials' places have of time, how much is spent in training steps."""
+    """The shares of the time of the trials' places that are spent in training steps."""
 
     trials: float  # from the first trial's start to the last one's end
     process: float  # from before Ray's start to after the sweep
 
     @classmethod
     def of(cls, trials: list[TrialResult], seconds: float) -> "Shares":
-        """From the trials' own figures and the seconds of the whole sweep."""
+        """Compute the shares from the trials' figures and the seconds of the whole sweep."""
         training = sum(trial.training_seconds for trial in trials)
         span = max(trial.ended for trial in trials)
         return cls(training / (CONCURRENT * span), training / (CONCURRENT * seconds))
 
 
 def measure(epochs: int = EPOCHS) -> list[Row]:
-    """The row."""
+    """Return the benchmark row: the share of the trials' time that is training."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_patches(folder)
@@ -72,7 +72,7 @@ def measure(epochs: int = EPOCHS) -> list[Row]:
 
 
 def settings(epochs: int) -> TuneSettings:
-    """Every trial trains to its end, so that the work is the same each time."""
+    """Return settings by which every trial trains to its end: the same work each time."""
     return TuneSettings(
         trials=TRIALS,
         epochs=epochs,
@@ -84,7 +84,7 @@ def settings(epochs: int) -> TuneSettings:
 
 
 def make_patches(folder: Path) -> None:
-    """Noise to train and to validate on, and as much that is called abnormal."""
+    """Write noise to train and to validate on, and as much that is labelled abnormal."""
     normal = (NORMAL,) * (PATCHES // SHARDS)
     held_out = (NORMAL,) * HELD_OUT
     write_splits(
@@ -100,7 +100,7 @@ def make_patches(folder: Path) -> None:
 
 
 def main() -> None:
-    """Print the row."""
+    """Print the benchmark row."""
     parser = argparse.ArgumentParser(description="the share of a sweep that is training")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     print_rows(measure(parser.parse_args().epochs))

@@ -50,7 +50,7 @@ class CountingClient(MlflowClient):
 
 
 def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-    """The call, counted and timed."""
+    """Return a call that is counted and timed."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
         started = time.monotonic()
@@ -64,7 +64,7 @@ def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def formula(config: dict[str, Any], job: SweepJob) -> None:
-    """A trial; its objective is best at lambda_con 40 and lambda_adv 1."""
+    """Run a trial; its objective is best at lambda_con 40 and lambda_adv 1."""
     off = math.log(config["lambda_con"] / 40) ** 2 + math.log(config["lambda_adv"]) ** 2
     for epoch in range(1, job.tune.epochs + 1):
         metrics = {"epoch": epoch, **dict.fromkeys(CURVES, 0.0), LABELLED_AUC: math.exp(-off)}
@@ -72,7 +72,7 @@ def formula(config: dict[str, Any], job: SweepJob) -> None:
 
 
 def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
-    """Run it; its seconds, without Ray's start."""
+    """Run the sweep; return its seconds without Ray's start."""
     make_store(folder / "patches", PATCHES)
     settings = TuneSettings(
         trials=trials,
@@ -100,12 +100,12 @@ def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
 
 
 def megabytes() -> float:
-    """The most memory that this process has held."""
+    """Return the most memory that this process has held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
-    """Print what was found."""
+    """Print the time of a trial, the calls to MLflow and the driver's memory."""
     parser = argparse.ArgumentParser(description="many trials of a trivial objective")
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=1)

@@ -44,7 +44,7 @@ class Report:
 
 
 def main() -> int:
-    """Try the targets one after another; 1 if a reader failed."""
+    """Try the targets one after another; return 1 if a reader failed."""
     parser = argparse.ArgumentParser(description="damaged files for the readers")
     parser.add_argument("--targets", default=",".join(TARGETS), help=", ".join(TARGETS))
     parser.add_argument("--minutes", type=float, default=10, help="for each target")

@@ -195,5 +195,5 @@ def test_a_line_names_its_images_and_the_machine(test: LabelledTest, tmp_path: P
 
 def test_a_score_of_no_images_is_not_defined(normals: ArrayStore, test: LabelledTest) -> None:
     only = np.flatnonzero(test.normal)
-    found = score(CASE.networks(normals), CASE, test, only, own=False)
+    found = score(CASE.networks(normals), CASE, test, only, own_statistics=False)
     assert found == {"anomaly_score": None, "residual": None, "latent": None}

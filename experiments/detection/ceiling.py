@@ -41,7 +41,7 @@ LEARNING_RATE = 4e-3
 
 
 def supervised_network(channels: int) -> nn.Sequential:
-    """Patches (N, C, S, S) in [-1, 1], S 32 or more, to logits of "abnormal", (N, 1)."""
+    """Return a network from patches (N, C, S, S) in [-1, 1], S >= 32, to logits (N, 1)."""
     blocks = [_block(narrow, wide) for narrow, wide in pairwise((channels, *WIDTHS))]
     pooled = 4 * WIDTHS[-1]
     head = (nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(pooled, 1))
@@ -49,7 +49,7 @@ def supervised_network(channels: int) -> nn.Sequential:
 
 
 def rendered_windows(scans: int, rule: WindowRule) -> tuple[Patches, Patches]:
-    """Abnormal and normal windows of generated scans."""
+    """Return abnormal and normal windows of generated scans, (N, S, S, C) and (M, S, S, C)."""
     rng = np.random.default_rng(SEED)
     abnormal, normal = [], []
     for number in tqdm(range(scans), desc="rendering", unit="scan"):
@@ -76,7 +76,7 @@ def fit(network: nn.Module, abnormal: Patches, normal: Patches, steps: int, seed
 
 @torch.no_grad()
 def logits(network: nn.Module, patches: Patches) -> Scores:
-    """The sum over four turns of each patch, (N,)."""
+    """Return the sum of the logits over four turns of each patch, (N,)."""
     network.eval()
     parts = []
     for start in range(0, len(patches), 256):
@@ -102,7 +102,9 @@ def _batches(abnormal: Patches, normal: Patches, steps: int, seed: int) -> Itera
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="a supervised network on labelled windows")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parser.add_argument("--scans", type=int, default=400)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0, help="of the training")
@@ -110,7 +112,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print its row beside the amount of metal."""
+    """Print the rows of the network and of the amount of metal."""
     arguments = _arguments()
     labelled = PatchStore(arguments.patches, LABELLED_VALIDATION)
     require_labels(labelled)

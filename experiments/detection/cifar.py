@@ -2,7 +2,7 @@
 
     python -m experiments.detection.cifar --data path/to/cifar10 --ngf 16 --epochs 1 --share 0.5
 
-The learning rate is 2e-3; `--learning-rate` changes it, for instance to the preset's 1e-3.
+The learning rate is 2e-3, that of the presets; `--learning-rate` changes it.
 
 The same training also gives the scores of the method as printed. The protocol is honest: no label
 decides the best epoch, and the test is scored once. Needs neither Ray, MLflow nor DVC.
@@ -29,7 +29,7 @@ SAMPLES = 200
 
 
 def scores_of(parts: Parts, size: Size, seed: int) -> tuple[Scores, Scores]:
-    """Of the test split, as printed and by early neighbours."""
+    """Return the scores of the test split: as printed, and by early neighbours."""
     settings = settings_of(DEFAULT_METHOD, size, seed)
     printed, early = (
         trained(each, parts.train, parts.validation).score([parts.test.patches]).anomaly
@@ -39,7 +39,7 @@ def scores_of(parts: Parts, size: Size, seed: int) -> tuple[Scores, Scores]:
 
 
 def lines(data: Cifar, cases: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
-    """A line for each case and seed, and then the means."""
+    """Yield a line for each case and seed, and then the means."""
     yield f"{'case':<8}{'seed':>5}{'as printed':>12}{'early':>8}{'early less as printed':>28}"
     found = []
     for case in cases:

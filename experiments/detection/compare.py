@@ -50,7 +50,7 @@ Features = NDArray[np.floating]  # (N, any length)
 
 
 def neighbour_distance(features: Features, normals: Features) -> Scores:
-    """The distance that `early_neighbours` takes, of any features; (N,)."""
+    """Return the distance of features (N, d) to the nearest normals (M, d), (N,)."""
     distances: Scores = NormalFeatures(torch.from_numpy(normals))(
         torch.from_numpy(features)
     ).numpy()
@@ -58,7 +58,7 @@ def neighbour_distance(features: Features, normals: Features) -> Scores:
 
 
 def thumbnails(patches: Patches) -> Features:
-    """Patches as `THUMBNAIL` x `THUMBNAIL` means, (N, their pixels), in 0 to 255."""
+    """Return patches as `THUMBNAIL` x `THUMBNAIL` means, (N, pixels), in 0 to 255."""
     count, side, _, channels = patches.shape
     cell = side // THUMBNAIL
     cells = patches.reshape(count, THUMBNAIL, cell, THUMBNAIL, cell, channels)
@@ -66,7 +66,7 @@ def thumbnails(patches: Patches) -> Features:
 
 
 def trained(settings: TrainSettings, normals: PatchSource, validation: PatchSource) -> Detector:
-    """The best epoch by the criterion that needs no label."""
+    """Train, and return the detector of the best epoch by the criterion that needs no label."""
     criterion = load_validation(validation, settings.seed, labelled=None)
     state = train(settings, normals, criterion, Worker(), lambda _metrics, _state: None)
     shape = net_shape(settings, normals)
@@ -75,19 +75,19 @@ def trained(settings: TrainSettings, normals: PatchSource, validation: PatchSour
 
 
 def early_neighbours_of(settings: TrainSettings) -> TrainSettings:
-    """The same, scored by early neighbours."""
+    """Return the same settings, scored by early neighbours."""
     return scored_by(settings, "early_neighbours")
 
 
 def scored_by(settings: TrainSettings, latent_score: LatentScore) -> TrainSettings:
-    """The same, scored by a latent term alone."""
+    """Return the same settings, scored by a latent term alone."""
     return replace(
         settings, model=replace(settings.model, latent_score=latent_score, score_lambda=0.0)
     )
 
 
 def untrained(settings: TrainSettings, normals: PatchSource, seen: Patches) -> Detector:
-    """Networks as they are drawn; batch-norm has the statistics of the normals `seen`."""
+    """Return a detector of random networks; batch-norm has the statistics of the normals `seen`."""
     shape = net_shape(settings, normals)
     networks = method_of(settings.model).build_networks(shape, settings.seed)
     with torch.no_grad():
@@ -103,7 +103,7 @@ class Judged:
     """The windows that scores are judged on.
 
     Attributes:
-        store: them.
+        store: the patches of the windows.
         windows: their labels and scans.
     """
 
@@ -134,7 +134,7 @@ def laid_over(store: PatchStore) -> tuple[NDArray[np.intp], Patches, NDArray[np.
 
 
 def with_projected(folder: Path) -> Judged:
-    """Some of the validation normals, with a threat laid over every other one."""
+    """Return some of the validation normals, with a threat laid over every other one."""
     store = PatchStore(folder, VALIDATION)
     rows, patches, abnormal = laid_over(store)
     windows = WindowLabels(abnormal, store.scan_ids[rows], store.origins[rows], store.side)
@@ -142,7 +142,7 @@ def with_projected(folder: Path) -> Judged:
 
 
 def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str, Scores]:
-    """Every score of the windows, by name."""
+    """Return every score of the windows, by name."""
     normals = store_of(folder, TRAIN, size.share)
     patches = judged.store.read(0, len(judged.store))
     settings = settings_of(DEFAULT_METHOD, size, seed)
@@ -165,13 +165,15 @@ def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str,
 
 
 def best_trivial(scores: Mapping[str, Scores], windows: WindowLabels) -> str:
-    """The trivial score with the highest AUC on these windows."""
+    """Return the trivial score with the highest AUC on these windows."""
     return max(TRIVIAL_SCORES, key=lambda name: window_auc(scores[name], windows))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="what training adds on validation scans")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parser.add_argument("--projected", action="store_true", help="lay threats over normals")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     for name in ("ngf", "latent_dim", "epochs", "batch_size", "learning_rate", "share"):

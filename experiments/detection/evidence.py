@@ -168,7 +168,9 @@ def from_test(folder: Path) -> Judged:
 
 def add_window_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which windows are judged."""
-    parser.add_argument("--patches", type=Path, required=True, help="folder written by extract")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parser.add_argument("--projected", action="store_true", help="lay threats over normals")
     parser.add_argument("--test", action="store_true", help="judge the test split")
 

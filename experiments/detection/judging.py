@@ -42,16 +42,16 @@ class WindowLabels:
     size: int = 64
 
     def of(self, scan: str) -> NDArray[np.bool_]:
-        """(N,) True where a window is of the scan."""
+        """Return (N,) True where a window is of the scan."""
         return np.asarray(self.scan_ids == scan)
 
     def threat_scans(self) -> list[str]:
-        """The scans with an abnormal window."""
+        """Return the scans with an abnormal window."""
         found: list[str] = np.unique(self.scan_ids[self.abnormal]).tolist()
         return found
 
     def normal_scans(self) -> list[str]:
-        """The scans without one."""
+        """Return the scans without an abnormal window."""
         found: list[str] = np.setdiff1d(self.scan_ids, self.threat_scans()).tolist()
         return found
 
@@ -77,7 +77,7 @@ def window_auc(scores: Scores, windows: WindowLabels) -> float:
 
 
 def auc_within_scans(scores: Scores, windows: WindowLabels) -> float | None:
-    """Threat windows against normal windows of the same scan: the mean over scans with both."""
+    """Return the mean over scans of the AUC of threat against normal windows of the same scan."""
     found = [
         auc(scores[own & ~windows.abnormal], scores[own & windows.abnormal])
         for own in map(windows.of, windows.threat_scans())
@@ -87,10 +87,10 @@ def auc_within_scans(scores: Scores, windows: WindowLabels) -> float | None:
 
 
 def threat_bags_found(scores: Scores, windows: WindowLabels, top: int) -> float | None:
-    """Share of the scans with a threat that are found at `FALSE_ALARMS` on those without.
+    """Return the share of scans with a threat that are found at `FALSE_ALARMS` on those without.
 
-    A scan's score is the mean of its `top` highest. With 20 normal scans or less the threshold
-    is the highest of theirs. None where one of the kinds is absent.
+    A scan's score is the mean of its `top` highest windows. With 20 normal scans or less the
+    threshold is the highest score of these. None where one of the kinds is absent.
     """
     normal, threat = (
         np.array([np.sort(scores[windows.of(scan)])[-top:].mean() for scan in scans])
@@ -103,13 +103,13 @@ def threat_bags_found(scores: Scores, windows: WindowLabels, top: int) -> float 
 
 
 def cross_auc(scores: Scores, windows: WindowLabels) -> float | None:
-    """Threat windows against all windows of scans without a threat."""
+    """Return the AUC of threat windows against all windows of scans without a threat."""
     in_normal_scans = np.isin(windows.scan_ids, windows.normal_scans())
     return auc(scores[in_normal_scans], scores[windows.abnormal])
 
 
 def first_look(scores: Scores, windows: WindowLabels, looks: int) -> float | None:
-    """Share of the scans with a threat in which one of the `looks` highest windows has a threat.
+    """Return the share of scans with a threat that is on one of the `looks` highest windows.
 
     Of windows that overlap, the highest. None if it is not known where the windows are.
     """
@@ -124,7 +124,7 @@ def first_look(scores: Scores, windows: WindowLabels, looks: int) -> float | Non
 
 
 def bag_auc(scores: Scores, windows: WindowLabels, *, control: bool = False) -> float | None:
-    """AUC of the scans with a threat against those without, by the mean of the `TOP` highest.
+    """Return the AUC of scans with a threat against those without, by the `TOP` highest windows.
 
     Args:
         scores: (N,).
@@ -141,7 +141,7 @@ def bag_auc(scores: Scores, windows: WindowLabels, *, control: bool = False) -> 
 
 
 def scores_text(scores: Mapping[str, Scores], windows: WindowLabels, lines: Sequence[str]) -> str:
-    """A row for each score, with its difference from each of `lines`, which are scores too."""
+    """Return a table: a row for each score, with its difference from each score in `lines`."""
     found = {name: _Found.of(each, windows) for name, each in scores.items()}
     less = [f"less {line}" for line in lines]
     rows = [

@@ -78,12 +78,12 @@ def evidence_of(store: PatchSource, rows: NDArray[np.intp], detector: Detector) 
     return np.concatenate(parts)
 
 
-def draws(count: int, labelled: int, most: int) -> list[tuple[int, ...]]:
-    """Return which of `count` bags are labelled: all draws, or at random `most` of more."""
-    if comb(count, labelled) <= most:
+def draws(count: int, labelled: int, max_draws: int) -> list[tuple[int, ...]]:
+    """Return which of `count` bags are labelled: all draws, or at random `max_draws` of more."""
+    if comb(count, labelled) <= max_draws:
         return list(combinations(range(count), labelled))
     rng, found = np.random.default_rng(SEED), set[tuple[int, ...]]()
-    while len(found) < most:
+    while len(found) < max_draws:
         found.add(tuple(sorted(rng.permutation(count)[:labelled].tolist())))
     return sorted(found)
 
@@ -117,7 +117,9 @@ def rows(known: Known, counts: Sequence[int]) -> Iterator[list[str]]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="a head by the number of labelled bags")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parser.add_argument("--counts", nargs="+", type=int, default=[0, 1, 2, 4, 7])
     parser.add_argument("--normals", type=int, help="of how many training scans; all by default")
     arguments = parser.parse_args()

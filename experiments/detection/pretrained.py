@@ -57,11 +57,11 @@ class Bank:
     cells: Tensor
 
     @classmethod
-    def drawn(cls, cells: Tensor, most: int, seed: int) -> "Bank":
-        """Keep at most `most` of cells (N, cells, d), at random."""
+    def drawn(cls, cells: Tensor, max_cells: int, seed: int) -> "Bank":
+        """Keep at most `max_cells` of cells (N, cells, d), at random."""
         flat = cells.flatten(0, 1)
         return cls(
-            flat[torch.from_numpy(np.random.default_rng(seed).permutation(len(flat))[:most])]
+            flat[torch.from_numpy(np.random.default_rng(seed).permutation(len(flat))[:max_cells])]
         )
 
     def distances(self, cells: Tensor) -> NDArray[np.float64]:

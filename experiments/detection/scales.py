@@ -133,7 +133,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="evidence of larger windows and of the own bag")
     add_window_options(parser)
-    parser.add_argument("--scans", type=Path, required=True, help="folder written by scans")
+    parser.add_argument(
+        "--scans", type=Path, required=True, help="folder written by the stage scans"
+    )
     arguments = parser.parse_args()
     windows, laid = chosen_windows(arguments).windows, None
     compared = np.ones(len(windows.scan_ids), dtype=np.bool_)

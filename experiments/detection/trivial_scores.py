@@ -21,7 +21,7 @@ SAMPLES = 200
 
 
 def trivial_table(patches: Path) -> AucTable:
-    """AUC of each trivial score for each class, and overall."""
+    """Return the AUC of each trivial score for each class, and overall."""
     stores = [PatchStore(patches, split) for split in SPLITS]
     scores = {
         name: np.concatenate([score(block) for store in stores for block in store.blocks()])
@@ -34,14 +34,14 @@ def trivial_table(patches: Path) -> AucTable:
 
 
 def main() -> int:
-    """Print the table; 1 where an AUC is above the limit."""
+    """Print the table; return 1 if an AUC is above the limit."""
     parser = argparse.ArgumentParser(description="AUC of scores that need no model")
     parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--limit", type=float, default=0.85)
     arguments = parser.parse_args()
     table = trivial_table(arguments.patches)
-    found = [estimate.auc for row in table.values() for estimate in row.values()]
-    worst = max((auc for auc in found if auc is not None), default=0.0)
+    aucs = [estimate.auc for row in table.values() for estimate in row.values()]
+    worst = max((auc for auc in aucs if auc is not None), default=0.0)
     print(estimates_text(table))
     print(f"highest {worst:.3f}, limit {arguments.limit}")
     return int(worst > arguments.limit)

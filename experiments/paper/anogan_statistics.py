@@ -75,7 +75,9 @@ def measures(x: Pixels, x_hat: Pixels, normal: NDArray[np.bool_]) -> list[float 
 def main() -> None:
     """Train, and print the table."""
     parser = argparse.ArgumentParser(description="AnoGAN and batch-norm's statistics")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parts = load_parts(parser.parse_args().patches, SIZE)
     settings, test = settings_of("anogan", SIZE, SEED), parts.test
     validation = load_validation(parts.validation, SEED, None)

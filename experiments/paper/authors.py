@@ -95,7 +95,7 @@ class Case:
 
     @property
     def settings(self) -> ModelSettings:
-        """The optimiser's settings, and the weight of the residual in the score."""
+        """Return the optimiser's settings, and the weight of the residual in the score."""
         return ModelSettings(
             ngf=self.ngf,
             ndf=self.ngf,
@@ -158,19 +158,20 @@ def mixed_order(test: LabelledTest, share: float, batch_size: int, seed: int) ->
 
 
 def score(
-    networks: Networks, case: Case, test: LabelledTest, order: Order, *, own: bool
+    networks: Networks, case: Case, test: LabelledTest, order: Order, *, own_statistics: bool
 ) -> dict[str, float | None]:
     """Return the AUC of the score and of its terms, on the test images of `order`.
 
     Args:
-        networks: they stay in training mode if `own`, but should be a copy: batch-norm's running
-            statistics change.
+        networks: a copy, as they stay in training mode if `own_statistics`, in which batch-norm's
+            running statistics change.
         case: how the score is weighted, and the batch size.
         test: the test part.
         order: of the images, which decides the batches.
-        own: whether batch-norm uses each batch's own statistics.
+        own_statistics: whether batch-norm uses each batch's own statistics.
     """
-    scorer, device = SkipGanomalyScorer(networks, case.settings).train(own), device_of(networks)
+    scorer = SkipGanomalyScorer(networks, case.settings).train(own_statistics)
+    device = device_of(networks)
     scores = reference_scores(scorer, test.patches, order, case.batch_size, device)
     normal = test.normal[order]
     return {name: auc(values[normal], values[~normal]) for name, values in scores.items()}
@@ -182,7 +183,7 @@ def measure(
     """Return the AUCs of each protocol, by networks with the same weights."""
     found = {}
     for name, order in orders(test, case.seed).items():
-        found[name] = score(deepcopy(networks), case, test, order, own=name != EVAL)
+        found[name] = score(deepcopy(networks), case, test, order, own_statistics=name != EVAL)
     return found
 
 
@@ -193,7 +194,7 @@ def measure_mixed(
     found = {}
     for share in SHARES:
         order = mixed_order(test, share, case.batch_size, case.seed)
-        found[f"{share:g}"] = score(deepcopy(networks), case, test, order, own=True)
+        found[f"{share:g}"] = score(deepcopy(networks), case, test, order, own_statistics=True)
     return found
 
 
@@ -263,7 +264,7 @@ def add_row(
     case: Case,
     epoch: int,
     step: int,
-    found: Mapping[str, Any],
+    aucs: Mapping[str, Any],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one more measurement, in place of an earlier one of the same step."""
@@ -271,9 +272,9 @@ def add_row(
     about |= {"epoch": epoch, "step": step}
     rows = [row for row in read_lines(out) if any(row[name] != about[name] for name in about)]
     machine = [*numeric_environment(), torch.get_num_threads()]
-    rows.append({**about, "auc": found, "machine": machine, **(extra or {})})
+    rows.append({**about, "auc": aucs, "machine": machine, **(extra or {})})
     write_rows(out / ROWS, rows)
-    print(f"{about}: " + ", ".join(f"{k} {v[ANOMALY]:.3f}" for k, v in found.items()))
+    print(f"{about}: " + ", ".join(f"{k} {v[ANOMALY]:.3f}" for k, v in aucs.items()))
 
 
 def read_lines(out: Path) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ class Cell:
     data: str = CIFAR
 
     def described(self) -> dict[str, Any]:
-        """As a line of `cells.jsonl` has it."""
+        """Return the cell as a line of `cells.jsonl` has it."""
         described: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return described
 
@@ -76,7 +76,7 @@ class Cell:
         return any({name: row[name] for name in described} == described for row in rows)
 
     def key(self) -> str:
-        """Digest of all that decides its figures."""
+        """Return the digest of all that decides the figures of the cell."""
         if self.method == NO_METHOD:
             code = code_digest(["pipeline.evaluation"])
             return digest([code, self.described()])
@@ -130,5 +130,5 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def checkpoint_of(out: Path, key: str) -> Path:
-    """The state from which an interrupted cell resumes."""
+    """Return the path of the state from which an interrupted cell resumes."""
     return out / "unfinished" / f"{key[:16]}.pt"

@@ -27,7 +27,7 @@ PLACES = np.arange(len(CASES))
 
 
 def draw_figure_4(path: Path, section: Section) -> None:
-    """A panel for each method: mean, lowest and highest over the seeds.
+    """Draw a panel for each method: mean, lowest and highest over the seeds.
 
     Args:
         path: of the PNG file.

@@ -68,17 +68,17 @@ class LabelledTest:
 
     @classmethod
     def read(cls, store: PatchStore) -> "LabelledTest":
-        """All patches of a store."""
+        """Return all patches of a store."""
         patches = np.concatenate([store.read(0, 0), *store.blocks()])
         return cls(patches, store.labels, store.scan_ids)
 
     def scored(self, scores: dict[str, Scores]) -> WindowScores:
-        """With scores of the patches."""
+        """Return the test part with scores of its patches."""
         return WindowScores(self.labels, self.scan_ids, scores)
 
     @property
     def normal(self) -> NDArray[np.bool_]:
-        """(N,) True where a patch is normal."""
+        """Return (N,) True where a patch is normal."""
         return np.asarray(self.labels == NORMAL)
 
 
@@ -94,13 +94,13 @@ def run_protocols(
     """Train once, and pick and score each protocol's best epoch: the reference ones' on the test.
 
     Args:
-        settings: what to train.
-        patches: what to train on.
-        validation: what chooses the honest epoch.
-        test: what the reference protocols choose by.
-        protocols: which ones.
+        settings: of the training.
+        patches: the training normals.
+        validation: chooses the honest epoch.
+        test: chooses the epochs of the reference protocols.
+        protocols: the protocols that score the training.
         checkpoint: the file to resume from, written after every epoch.
-        device: where to compute.
+        device: of the networks.
     """
     shape = net_shape(settings, patches)
     resume = load_tensors(checkpoint) if checkpoint.exists() else {"training": None, "best": {}}

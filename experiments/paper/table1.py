@@ -60,7 +60,7 @@ class Cifar:
     images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     def case(self, abnormal_class: str) -> Parts:
-        """Training and validation normals, and the test part."""
+        """Return training and validation normals, and the test part."""
         source = Cifar10Source(self.folder, abnormal_class)
         entries = {entry.scan_id: entry for entry in source.listing().entries}
         parts: dict[str, list[str]] = {TRAIN: [], VALIDATION: [], TEST: []}

@@ -31,7 +31,7 @@ from pipeline.patches.store import PatchSource, PatchStore, read_rows
 
 
 def load_parts(folder: Path, size: Size) -> Parts:
-    """The parts of a folder of patches that the stage `extract` left."""
+    """Return the parts of a folder of patches that the stage `extract` wrote."""
     test = PatchStore(folder, TEST)
     rows = share_of(len(test), size.test_share)
     whole = LabelledTest.read(test)
@@ -42,7 +42,7 @@ def load_parts(folder: Path, size: Size) -> Parts:
 
 
 def store_of(folder: Path, split: str, share: float) -> PatchSource:
-    """The patches of a split, or a share of them held in memory."""
+    """Return the patches of a split, or a share of them held in memory."""
     store = PatchStore(folder, split)
     if share == 1:
         return store
@@ -51,7 +51,9 @@ def store_of(folder: Path, split: str, share: float) -> PatchSource:
 
 def _arguments() -> argparse.Namespace:
     parser = runner_parser("X-ray patches, all methods")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parser.add_argument("--set", required=True, help="what the patches are cut from: sixray, ...")
     return parser.parse_args()
 
