@@ -10,19 +10,19 @@ from pipeline.settings.model import Precision
 
 def main() -> None:
     """Print the rows as they are found."""
-    given = timing.arguments("every figure that has a bar")
-    floor.print_floors(given.clock)
+    arguments = timing.parse_arguments("every figure that has a bar")
+    floor.print_floors(arguments.clock)
     slow = bfloat16_slowdown() > SLOW
     if slow:
         print("no rows of bfloat16, for which this processor has no instructions")
     precisions: list[Precision] = ["float32"] if slow else ["float32", "bfloat16"]
     for precision in precisions:
         settings = train_step.model_settings(floor.WIDTH, precision)
-        timing.print_rows(train_step.measure(given.rounds, settings, given.clock))
-    timing.print_rows(score.measure(given.rounds, given.clock))
-    timing.print_rows(granulometry.measure(given.rounds, given.clock))
-    timing.print_rows(epoch.measure(given.rounds, given.clock))
-    timing.print_rows(ddp.measure(given.rounds))
+        timing.print_rows(train_step.measure(arguments.rounds, settings, arguments.clock))
+    timing.print_rows(score.measure(arguments.rounds, arguments.clock))
+    timing.print_rows(granulometry.measure(arguments.rounds, arguments.clock))
+    timing.print_rows(epoch.measure(arguments.rounds, arguments.clock))
+    timing.print_rows(ddp.measure(arguments.rounds))
     timing.print_rows(sweep.measure())
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from benchmarks.floor import WIDTH
 from benchmarks.score import PATCHES, our_scoring
-from benchmarks.timing import Timing, alternate, arguments
+from benchmarks.timing import Timing, alternate, parse_arguments
 from benchmarks.train_step import model_settings, our_step
 from pipeline.models import convolutions, nets
 from pipeline.models import detector as scoring
@@ -26,21 +26,21 @@ from pipeline.models.methods.skip_ganomaly import nets as generator
 
 @contextmanager
 def torch_convolutions() -> Iterator[None]:
-    """Every map counts as large, so that no convolution runs as a product."""
+    """Treat every map as large, so that no convolution runs as a product."""
     with patch.multiple(convolutions, SMALL_SIDE=0, MAX_PRODUCT_CHANNELS=0):
         yield
 
 
 @contextmanager
 def plain_join() -> Iterator[None]:
-    """Gradients after a join are strided."""
+    """Let gradients after a join be strided."""
     with patch.object(generator, "join", lambda skip, x: torch.cat([skip, x], dim=1)):
         yield
 
 
 @contextmanager
 def fresh_activations() -> Iterator[None]:
-    """Networks built within write each activation to memory of its own."""
+    """Let networks built within write each activation to memory of its own."""
     plain: dict[str, Any] = {"leaky_relu": lambda: nn.LeakyReLU(nets.LEAK), "relu": nn.ReLU}
     with patch.multiple(nets, **plain), patch.multiple(generator, **plain):
         yield
@@ -48,7 +48,7 @@ def fresh_activations() -> Iterator[None]:
 
 @contextmanager
 def large_batches() -> Iterator[None]:
-    """All patches scored at once."""
+    """Score all patches at once."""
     with patch.object(scoring, "SCORE_BATCH", PATCHES):
         yield
 
@@ -61,7 +61,7 @@ SCORE = {**ALWAYS, "batches of 64, not 256": large_batches}
 def undone(
     action: Callable[[], object], undo: Callable[[], AbstractContextManager[None]]
 ) -> Callable[[], object]:
-    """The action while a change is undone."""
+    """Return the action with a change undone."""
 
     def run() -> None:
         with undo():
@@ -70,18 +70,18 @@ def undone(
     return run
 
 
-def print_saved(what: str, found: dict[str, Timing]) -> None:
-    """A line for each change."""
-    ours = found.pop("ours")
-    for name, without in found.items():
+def print_saved(title: str, timings: dict[str, Timing]) -> None:
+    """Print a line for each change."""
+    ours = timings.pop("ours")
+    for name, without in timings.items():
         saved = (without.median - ours.median) * 1e3
-        print(f"{what}: {name:<30} saves {saved:>5.0f} ms   ours {ours}, without {without}")
+        print(f"{title}: {name:<30} saves {saved:>5.0f} ms   ours {ours}, without {without}")
 
 
 def main() -> None:
     """Print the table."""
-    given = arguments("what each change saves", side=("32", "64"))
-    side = int(given.side)
+    arguments = parse_arguments("what each change saves", side=("32", "64"))
+    side = int(arguments.side)
     pixels = np.random.default_rng(0).integers(0, 256, (PATCHES, side, side, 3), dtype=np.uint8)
     step, score = our_step(side, model_settings(WIDTH)), our_scoring(pixels)
     with fresh_activations():
@@ -91,16 +91,16 @@ def main() -> None:
         "activations in place": fresh_step,
         **{name: undone(step, undo) for name, undo in STEP.items()},
     }
-    print_saved(f"step, {side} px", alternate(rivals, given.rounds, given.clock))
+    print_saved(f"step, {side} px", alternate(rivals, arguments.rounds, arguments.clock))
     bf16 = our_step(side, model_settings(WIDTH, "bfloat16"))
-    found = alternate({"ours": bf16, "bfloat16 products": step}, given.rounds, given.clock)
+    found = alternate({"ours": bf16, "bfloat16 products": step}, arguments.rounds, arguments.clock)
     print_saved(f"step, {side} px", found)
     rivals = {
         "ours": score,
         "activations in place": fresh_score,
         **{name: undone(score, undo) for name, undo in SCORE.items()},
     }
-    print_saved(f"scoring, {side} px", alternate(rivals, given.rounds, given.clock))
+    print_saved(f"scoring, {side} px", alternate(rivals, arguments.rounds, arguments.clock))
 
 
 if __name__ == "__main__":

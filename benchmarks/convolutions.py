@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.floor import BATCH
-from benchmarks.timing import Clock, Timing, alternate, arguments
+from benchmarks.timing import Clock, Timing, alternate, parse_arguments
 from pipeline.models import convolutions
 from pipeline.models.convolutions import DoublingConv2d, HalvingConv2d
 
@@ -23,14 +23,14 @@ DOUBLING = ((1024, 256, 2), (512, 128, 4), (256, 64, 8), (128, 3, 16))
 
 
 def passes(forward: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor) -> object:
-    """The output, and the gradients of the input and of the weights."""
+    """Compute the output, and return the gradients of the input and of the weights."""
     return torch.autograd.grad(forward(x).sum(), [x, module.get_parameter("weight")])
 
 
 def compare(
     module: HalvingConv2d | DoublingConv2d, side: int, rounds: int, clock: Clock
 ) -> dict[str, Timing]:
-    """One layer, as torch's own and as a product."""
+    """Time one layer, as torch's own and as a product."""
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(BATCH, module.in_channels, side, side)
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -47,13 +47,13 @@ def compare(
 
 
 def main() -> None:
-    """Print a line a layer."""
-    given = arguments("convolutions as torch's own and as a product")
+    """Print a line for each layer."""
+    arguments = parse_arguments("convolutions as torch's own and as a product")
     layers: list[tuple[HalvingConv2d | DoublingConv2d, int]]
     layers = [(HalvingConv2d(before, after), side) for before, after, side in HALVING]
     layers += [(DoublingConv2d(before, after), side) for before, after, side in DOUBLING]
     for module, side in layers:
-        found = compare(module, side, given.rounds, given.clock)
+        found = compare(module, side, arguments.rounds, arguments.clock)
         print(f"{module.in_channels:>4} to {module.out_channels:>3}, from {side:>2} px: ", end="")
         print(", ".join(f"{name} {timing}" for name, timing in found.items()), flush=True)
 

@@ -30,7 +30,7 @@ STEPS = 3  # of a turn; the first is not timed
 
 
 def measure(rounds: int, side: int = 32) -> list[Row]:
-    """The row."""
+    """Return the benchmark row: patches a second of two workers, as a multiple of one."""
     with tempfile.TemporaryDirectory() as folder:
         spawn(_worker, (folder, side, rounds), nprocs=WORKERS)
         alone, both = (Timing(*values) for values in torch.load(Path(folder) / "found.pt"))
@@ -82,7 +82,7 @@ def _turn(model: Gan, x: torch.Tensor) -> list[float]:
 
 
 def main() -> None:
-    """Print the row."""
+    """Print the benchmark row."""
     parser = argparse.ArgumentParser(description="two data-parallel workers against one")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", type=int, default=32)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.floor import BATCH, LATENT_DIM
 from benchmarks.read import make_store
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
+from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows
 from benchmarks.train_step import LOSSES, model_settings
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 
 
 def epoch(model: Gan, batches: Callable[[], Iterable[NDArray[np.uint8]]]) -> Callable[[], object]:
-    """The first steps of an epoch."""
+    """Return an action: the first steps of an epoch."""
 
     def run() -> None:
         for batch in islice(batches(), BATCHES):
@@ -46,7 +46,7 @@ def epoch(model: Gan, batches: Callable[[], Iterable[NDArray[np.uint8]]]) -> Cal
 
 
 def measure(rounds: int, clock: Clock) -> list[Row]:
-    """The row."""
+    """Return the benchmark row: the speed from shards, as a share of that from memory."""
     with tempfile.TemporaryDirectory() as folder:
         reader = ShuffledReader(make_store(Path(folder), PATCHES), BATCH, 0, 1, seed=0)
         shape = NetShape(SIDE, 3, DEMO_WIDTH, DEMO_WIDTH, LATENT_DIM)
@@ -63,9 +63,9 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
 
 
 def main() -> None:
-    """Print the row."""
-    given = arguments("an epoch from shards against one from memory")
-    print_rows(measure(given.rounds, given.clock))
+    """Print the benchmark row."""
+    arguments = parse_arguments("an epoch from shards against one from memory")
+    print_rows(measure(arguments.rounds, arguments.clock))
 
 
 if __name__ == "__main__":

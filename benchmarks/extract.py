@@ -41,7 +41,7 @@ SIDE = EXTRACT.size
 
 
 def main() -> int:
-    """Print the table; 1 where a bar is missed."""
+    """Print the table; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description="speed of extraction")
     parser.add_argument("--scans", type=int, default=160)
     parser.add_argument("--rounds", type=int, default=3)
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def measure(folder: Path, scans: int, rounds: int) -> int:
-    """Generate, run all three in turn, and judge."""
+    """Generate scans, time the three rivals in turn, and return 1 if a bar is missed."""
     rows = make_scans(folder / "small", scans, 1200, 900)
     large = make_scans(folder / "large", 2 * (os.cpu_count() or 1), 2000, 1500)
     started = time.perf_counter()
@@ -74,7 +74,7 @@ def measure(folder: Path, scans: int, rounds: int) -> int:
 
 
 def judge(rates: dict[str, float], start: float, workers: int) -> int:
-    """Print medians beside the bars."""
+    """Print medians beside the bars; return 1 if a bar is missed."""
     for name, found in rates.items():
         print(f"{name:<12} {found:>9.0f} windows/s {found * SIDE**2 * 3 / 1e6:>7.0f} MB/s")
     loops, share = rates["ours"] / rates["plain loop"], rates["ours"] / rates["plain write"]
@@ -87,7 +87,7 @@ def judge(rates: dict[str, float], start: float, workers: int) -> int:
 
 
 def rate(way: Callable[[], int]) -> float:
-    """Windows a second; what earlier rounds wrote is on the disk before the clock starts."""
+    """Return windows a second; earlier rounds are on the disk before the clock starts."""
     os.sync()
     started = time.perf_counter()
     windows = way()
@@ -95,7 +95,7 @@ def rate(way: Callable[[], int]) -> float:
 
 
 def cut(rows: list[CatalogueRow], folder: Path) -> int:
-    """Ours, on the open Ray session."""
+    """Extract by the pipeline on the open Ray session; return the number of windows."""
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     recipe, jobs = plan(work, rows, MasksSource(folder, SIXRAY, stretched=True), EXTRACT)
@@ -103,7 +103,7 @@ def cut(rows: list[CatalogueRow], folder: Path) -> int:
 
 
 def loop(rows: list[CatalogueRow], path: Path) -> int:
-    """Extract as a first version would: in one process, one row at a time."""
+    """Extract in one process, one row at a time; return the number of windows."""
     with h5py.File(path, "w") as file:
         shape = (SIDE, SIDE, 3)
         # Chunks of a row: three times as fast, row by row, as what h5py chooses by itself.
@@ -120,7 +120,7 @@ def loop(rows: list[CatalogueRow], path: Path) -> int:
 
 
 def write(rows: list[CatalogueRow], path: Path) -> int:
-    """The bytes of as many windows, from memory that is ready, into one file."""
+    """Write the bytes of as many windows from memory to one file; return their number."""
     each = len(window_origins(900, 1200, SIDE, EXTRACT.stride))
     block = np.random.default_rng(0).integers(0, 256, (each, SIDE, SIDE, 3), dtype=np.uint8)
     with path.open("wb") as file:
@@ -130,7 +130,7 @@ def write(rows: list[CatalogueRow], path: Path) -> int:
 
 
 def peak_memory() -> int:
-    """The most resident memory in bytes that any worker has had."""
+    """Return the most resident memory in bytes that any worker has had."""
     tasks = [_peak.remote() for _ in range(4 * (os.cpu_count() or 1))]
     return max(ray.get(tasks))
 

@@ -1,4 +1,4 @@
-"""Compares the test's false-alarm rate with the rate asked, by the number of validation scans.
+"""Compares the test's false-alarm rate with the one that was set, by number of validation scans.
 
 Reads the patches and the model of the last run. Scores the normal windows of the validation and the
 test split, then draws validation scans from all of these scans, sets a threshold on them, and
@@ -28,16 +28,16 @@ def normal_scores(model: TrainedModel, patches: Path, split: str) -> list[Scores
     return [anomaly[normal & (store.scan_ids == name)] for name in names]
 
 
-def drawn_rates(scans: Sequence[Scores], count: int, asked: float, draws: int, seed: int) -> Scores:
+def drawn_rates(scans: Sequence[Scores], count: int, rate: float, draws: int, seed: int) -> Scores:
     """Return the rates, (draws,), over all scans of thresholds that `count` scans give.
 
-    Each draw is with replacement; its threshold lets the share `asked` of its windows through.
+    Each draw is with replacement; its threshold lets the share `rate` of its windows through.
     """
     generator, every = np.random.default_rng(seed), np.sort(np.concatenate(scans))
     rates = []
     for _ in range(draws):
         drawn = [scans[place] for place in generator.integers(0, len(scans), count)]
-        threshold = calibrate(np.concatenate(drawn), asked).threshold
+        threshold = calibrate(np.concatenate(drawn), rate).threshold
         rates.append(1 - np.searchsorted(every, threshold, side="right") / len(every))
     return np.array(rates)
 
@@ -49,9 +49,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("results/train/model.pt"))
     arguments = parser.parse_args()
     model = TrainedModel.load(arguments.model)
-    asked, threshold = model.calibration.false_alarm_rate, model.calibration.threshold
+    target, threshold = model.calibration.false_alarm_rate, model.calibration.threshold
     parts = {n: normal_scores(model, arguments.patches, n) for n in (VALIDATION, TEST)}
-    print(f"asked: {asked:g} of the validation's normal windows")
+    print(f"asked: {target:g} of the validation's normal windows")
     rows: list[tuple[object, ...]] = []
     for name, scans in parts.items():
         each = [float((scores > threshold).mean()) for scores in scans]
@@ -62,7 +62,7 @@ def main() -> None:
     rows = []
     for count in SCANS:
         low, middle, high = np.percentile(
-            drawn_rates(pool, count, asked, DRAWS, seed=0), [2.5, 50, 97.5]
+            drawn_rates(pool, count, target, DRAWS, seed=0), [2.5, 50, 97.5]
         )
         rows.append((count, f"{middle:.3f}", f"{low:.3f} to {high:.3f}"))
     heads = ("validation scans, drawn at random", "median rate", "95% of the draws")

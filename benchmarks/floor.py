@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmarks.timing import Clock, arguments, seconds_of
+from benchmarks.timing import Clock, parse_arguments, seconds_of
 from pipeline.models.convolutions import DoublingConv2d, HalvingConv2d
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
@@ -22,17 +22,18 @@ SIDES = (32, 64)
 STEP_PASSES, SCORE_PASSES = (3, 7), (1, 2)  # of G, of D
 ADAM_TRANSFERS = 7  # a step of Adam reads w, g, m and v, and writes w, m and v
 FLOAT_BYTES = 4
+MATRIX_SIDE, ROUNDS = 2048, 10  # of the products that measure the machine
 
 
 @dataclass(frozen=True)
 class Work:
-    """FLOPs, and bytes between the memory and the cores where nothing stays in a cache."""
+    """FLOPs, and bytes moved between memory and cores if nothing stays in a cache."""
 
     flops: float
     moved: float
 
     def seconds(self, machine: "Machine") -> float:
-        """The longer of the two, as if one could wholly hide the other."""
+        """Return the longer of the two times, as if one could wholly hide the other."""
         return max(self.flops / machine.flops, self.moved / machine.bandwidth)
 
 
@@ -45,30 +46,30 @@ class Machine:
 
 
 def paper_shape(side: int) -> NetShape:
-    """The paper's networks."""
+    """Return the shape of the paper's networks."""
     return NetShape(side, 3, WIDTH, WIDTH, LATENT_DIM)
 
 
 def step_work(shape: NetShape, batch: int) -> Work:
-    """Of one training step."""
+    """Return the work of one training step."""
     work = _passes(shape, batch, STEP_PASSES)
     weights = sum(p.numel() for net in build_networks(shape, 0).values() for p in net.parameters())
     return Work(work.flops, work.moved + ADAM_TRANSFERS * FLOAT_BYTES * weights)
 
 
 def score_work(shape: NetShape, batch: int) -> Work:
-    """Of scoring one batch."""
+    """Return the work of scoring one batch."""
     return _passes(shape, batch, SCORE_PASSES)
 
 
-def measure_machine(clock: Clock, size: int = 2048, rounds: int = 10) -> Machine:
-    """The best of some products of two matrices, and of some copies of 128 MB."""
-    left, right = torch.randn(2, size, size).unbind()
+def measure_machine(clock: Clock) -> Machine:
+    """Return the best rates of `ROUNDS` products of two matrices, and copies of 128 MB."""
+    left, right = torch.randn(2, MATRIX_SIDE, MATRIX_SIDE).unbind()
     source = torch.randn(32 * 2**20)
     target = torch.empty_like(source)
-    product = min(seconds_of(lambda: torch.mm(left, right), clock) for _ in range(rounds))
-    copy = min(seconds_of(lambda: target.copy_(source), clock) for _ in range(rounds))
-    return Machine(2 * size**3 / product, 2 * source.nbytes / copy)
+    product = min(seconds_of(lambda: torch.mm(left, right), clock) for _ in range(ROUNDS))
+    copy = min(seconds_of(lambda: target.copy_(source), clock) for _ in range(ROUNDS))
+    return Machine(2 * MATRIX_SIDE**3 / product, 2 * source.nbytes / copy)
 
 
 def _passes(shape: NetShape, batch: int, passes: tuple[int, int]) -> Work:
@@ -100,12 +101,12 @@ def _forward(network: nn.Module, shape: NetShape, batch: int) -> Work:
 
 
 def main() -> None:
-    """Print the floors."""
-    print_floors(arguments("what cannot be gone under").clock)
+    """Print the lower bounds of the times."""
+    print_floors(parse_arguments("lower bounds of the times").clock)
 
 
 def print_floors(clock: Clock) -> None:
-    """Of the paper's networks."""
+    """Print the lower bounds of the times of the paper's networks."""
     machine = measure_machine(clock)
     print(
         f"{torch.get_num_threads()} threads: {machine.flops / 1e9:.0f} GFLOP/s in float32, ", end=""

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
+from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows
 from pipeline.common.names import Patches
 from pipeline.models.detector import Detector, build_detector, fitted_detector
 from pipeline.models.gan import network_state
@@ -41,7 +41,7 @@ def detectors(normals: Patches) -> dict[str, Detector]:
 
 
 def measure(rounds: int, clock: Clock) -> list[Row]:
-    """A row: thousands of windows a second, and the time of the networks beside it."""
+    """Return the benchmark row: thousands of windows a second, beside the networks' time."""
     windows = np.concatenate(
         [cut_windows(render_scan(0, index), WindowRule()).pixels for index in range(SCANS)]
     )
@@ -55,9 +55,9 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
 
 
 def main() -> None:
-    """Print the row."""
-    given = arguments("granulometry against networks")
-    print_rows(measure(given.rounds, given.clock))
+    """Print the benchmark row."""
+    arguments = parse_arguments("granulometry against networks")
+    print_rows(measure(arguments.rounds, arguments.clock))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pipeline.common.files import read_numbers
 
 
 def epoch_seconds(project: Project, nodes: int, epochs: int) -> float:
-    """Of a training with a worker on each of so many nodes."""
+    """Return the median seconds of an epoch with a worker on each of `nodes` nodes."""
     project.clean("train")
     project.change("train", workers=nodes, epochs=epochs)
     project.change("model", batch_size=BATCH * nodes)
@@ -36,12 +36,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="training on two nodes against one")
     parser.add_argument("--ngf", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=4)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         project = Project.make(Path(folder) / "skipscan")
         try:
-            project.change("model", ngf=given.ngf, ndf=given.ngf)
-            one, two = (epoch_seconds(project, nodes, given.epochs) for nodes in (1, 2))
+            project.change("model", ngf=arguments.ngf, ndf=arguments.ngf)
+            one, two = (epoch_seconds(project, nodes, arguments.epochs) for nodes in (1, 2))
         finally:
             project.end_stages()
     print(f"an epoch on one node {one:.1f} s, on two {two:.1f} s: {one / two:.2f} times as fast")

@@ -31,7 +31,7 @@ RUNS: dict[str, tuple[Precision, int]] = {
 def labelled_auc(
     patches: Path, width: int, epochs: int, seed: int, precision: Precision, threads: int
 ) -> float:
-    """Of one training, at its best epoch."""
+    """Return the labelled AUC of one training, at its best epoch."""
     torch.set_num_threads(threads)
     model = ModelSettings(width, width, 2e-3, 0.9, precision=precision)
     validation = load_validation(
@@ -48,17 +48,17 @@ def labelled_auc(
 
 
 def main() -> None:
-    """Print a line a seed, and how far each run is from the first on average."""
+    """Print a line for each seed, and the mean difference of each run from the first."""
     parser = argparse.ArgumentParser(description="AUC after training in bfloat16, and in float32")
     parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--ngf", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     found = []
-    for seed in given.seeds:
+    for seed in arguments.seeds:
         aucs = [
-            labelled_auc(given.patches, given.ngf, given.epochs, seed, *run)
+            labelled_auc(arguments.patches, arguments.ngf, arguments.epochs, seed, *run)
             for run in RUNS.values()
         ]
         named = ", ".join(f"{name} {auc:.3f}" for name, auc in zip(RUNS, aucs, strict=True))

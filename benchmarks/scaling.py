@@ -35,17 +35,17 @@ class Assumed:
     hop: float = 1e-5
 
     def step(self, flops: float) -> float:
-        """Seconds of computing a step of so many FLOPs."""
+        """Return the seconds of a step of so many FLOPs."""
         return max(self.launches, flops / self.flops)
 
     def all_reduce(self, gradient_bytes: float, gpus: int) -> float:
-        """Seconds, with none of it hidden behind the backward pass."""
+        """Return the seconds of an all-reduce, none of it hidden behind the backward pass."""
         link = self.inside if gpus <= 8 else self.between
         transfer = 2 * (gpus - 1) / gpus * gradient_bytes / link
         return transfer + 2 * ceil(log2(gpus)) * self.hop
 
     def smallest_batch(self, flops_per_patch: float, gradient_bytes: float, gpus: int) -> int:
-        """Patches for each GPU from which computing is `EFFICIENCY` of a step."""
+        """Return the patches for each GPU from which computing is `EFFICIENCY` of a step."""
         needed = EFFICIENCY / (1 - EFFICIENCY) * self.all_reduce(gradient_bytes, gpus)
         return 1 if needed <= self.launches else ceil(needed * self.flops / flops_per_patch)
 

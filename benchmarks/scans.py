@@ -10,7 +10,7 @@ from pipeline.scans.catalogue import CatalogueRow
 
 
 def make_scans(folder: Path, count: int, width: int, height: int) -> list[CatalogueRow]:
-    """Scans of clutter with some fine grain, every other one PNG."""
+    """Write scans of clutter with some fine grain, every other one PNG; return their rows."""
     folder.mkdir()
     rows = []
     for number in tqdm(range(count), desc=f"{width}x{height}", unit="scan"):

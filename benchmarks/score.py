@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.floor import SIDES, WIDTH, measure_machine, paper_shape, score_work
 from benchmarks.textbook import TextbookDiscriminator, TextbookGenerator, textbook_scores
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows
+from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows
 from benchmarks.train_step import model_settings
 from pipeline.models.detector import build_detector
 from pipeline.models.gan import network_state
@@ -24,7 +24,7 @@ PATCHES = 256
 
 
 def their_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
-    """The textbook's scores of these patches."""
+    """Return an action: the textbook's scoring of these patches."""
     side = pixels.shape[1]
     generator = TextbookGenerator(side, WIDTH).eval()
     discriminator = TextbookDiscriminator(side, WIDTH).eval()
@@ -32,7 +32,7 @@ def their_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
 
 
 def our_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
-    """The pipeline's scores of these patches."""
+    """Return an action: the pipeline's scoring of these patches."""
     shape = paper_shape(pixels.shape[1])
     detector = build_detector(
         shape, network_state(build_networks(shape, seed=0)), model_settings(WIDTH)
@@ -41,7 +41,7 @@ def our_scoring(pixels: NDArray[np.uint8]) -> Callable[[], object]:
 
 
 def measure(rounds: int, clock: Clock) -> list[Row]:
-    """One row per patch size."""
+    """Return a benchmark row for each patch size."""
     machine = measure_machine(clock)
     rows = []
     for side in SIDES:
@@ -51,15 +51,15 @@ def measure(rounds: int, clock: Clock) -> list[Row]:
             {"textbook": their_scoring(pixels), "ours": our_scoring(pixels)}, rounds, clock
         )
         floor = score_work(paper_shape(side), PATCHES).seconds(machine)
-        what = f"scoring {PATCHES} patches, {side} px"
-        rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
+        name = f"scoring {PATCHES} patches, {side} px"
+        rows.append(Row.ratio(name, found["textbook"], found["ours"], BARS[side], floor))
     return rows
 
 
 def main() -> None:
     """Print the rows."""
-    given = arguments("the textbook scoring against ours")
-    print_rows(measure(given.rounds, given.clock))
+    arguments = parse_arguments("the textbook scoring against ours")
+    print_rows(measure(arguments.rounds, arguments.clock))
 
 
 if __name__ == "__main__":

@@ -42,11 +42,11 @@ def share_of_networks(model: TrainedModel, rounds: int) -> float:
     windows = window_pixels(image, foreground_origins(image, rule), rule)
     with tempfile.TemporaryDirectory() as folder:
         scans = {f"{number}.png": np.roll(image, number, axis=1) for number in range(BAGS)}
-        given = written(Path(folder) / "in", scans)
+        scans_folder = written(Path(folder) / "in", scans)
 
         def screen_anew() -> None:
             with tempfile.TemporaryDirectory() as out:
-                FolderScreener(given, model, {}, Path(out), ScreeningOptions(0.1)).screen()
+                FolderScreener(scans_folder, model, {}, Path(out), ScreeningOptions(0.1)).screen()
 
         rivals: dict[str, Callable[[], object]] = {
             "whole": screen_anew,
@@ -70,9 +70,9 @@ def start_ratio(path: Path, rounds: int) -> float:
 def until_first(path: Path, image: Image) -> None:
     """Run a screening until its first record is on the disk."""
     with tempfile.TemporaryDirectory() as folder:
-        given, records = Path(folder) / "in", Path(folder) / "out" / RECORDS
+        scans_folder, records = Path(folder) / "in", Path(folder) / "out" / RECORDS
         process = subprocess.Popen(
-            command(path, written(given, {"a.png": image}), records.parent),
+            command(path, written(scans_folder, {"a.png": image}), records.parent),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -85,9 +85,9 @@ def until_first(path: Path, image: Image) -> None:
 def peak_megabytes(path: Path, scans: dict[str, Image]) -> float:
     """Return the most memory of a screening of these scans."""
     with tempfile.TemporaryDirectory() as folder:
-        given = written(Path(folder) / "in", scans)
+        scans_folder = written(Path(folder) / "in", scans)
         process = subprocess.Popen(
-            command(path, given, Path(folder) / "out"),
+            command(path, scans_folder, Path(folder) / "out"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -102,9 +102,9 @@ def peak_megabytes(path: Path, scans: dict[str, Image]) -> float:
     return most / 2**20
 
 
-def command(model: Path, given: Path, out: Path) -> list[str]:
+def command(model: Path, scans_folder: Path, out: Path) -> list[str]:
     """Return the command of a screening."""
-    words = [sys.executable, "-m", "stages", "screen", str(given), "--model", str(model)]
+    words = [sys.executable, "-m", "stages", "screen", str(scans_folder), "--model", str(model)]
     return [*words, "--out", str(out)]
 
 
@@ -121,22 +121,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="time and memory of screening")
     parser.add_argument("--model", type=Path, default=Path("results/train/model.pt"))
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
-    model = TrainedModel.load(given.model)
-    print(f"model {file_digest(given.model)[:8]}, ngf {model.shape.ngf}")
-    share = share_of_networks(model, given.rounds)
+    arguments = parser.parse_args()
+    model = TrainedModel.load(arguments.model)
+    print(f"model {file_digest(arguments.model)[:8]}, ngf {model.shape.ngf}")
+    share = share_of_networks(model, arguments.rounds)
     print(f"networks' share of a bag's time: {share:.2f}, bar 0.9", flush=True)
-    ratio = start_ratio(given.model.resolve(), given.rounds)
+    ratio = start_ratio(arguments.model.resolve(), arguments.rounds)
     print(f"start to the first bag, in imports of torch: {ratio:.2f}, bar 1.5", flush=True)
     scan = render_scan(SEED, 0).image
     crops = {
         f"{number:04d}.png": np.roll(scan, number, axis=1)[:SMALL, :SMALL] for number in range(1000)
     }
-    few = peak_megabytes(given.model.resolve(), dict(list(crops.items())[:10]))
-    many = peak_megabytes(given.model.resolve(), crops)
+    few = peak_megabytes(arguments.model.resolve(), dict(list(crops.items())[:10]))
+    many = peak_megabytes(arguments.model.resolve(), crops)
     wide = np.tile(scan, (1, WIDE // scan.shape[1] + 1, 1))[:, :WIDE]
     print(f"memory: {few:.0f} MB for 10 bags, {many:.0f} MB for 1,000", flush=True)
-    peak = peak_megabytes(given.model.resolve(), {"wide.png": wide})
+    peak = peak_megabytes(arguments.model.resolve(), {"wide.png": wide})
     print(f"{peak:.0f} MB for a scan of {wide.shape[1]}x{wide.shape[0]} pixels")
 
 

@@ -128,17 +128,17 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("results/train/model.pt"))
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--requirements", type=Path, help="write the model's requirements, and end")
-    given = parser.parse_args()
-    model, image = TrainedModel.load(given.model), render_scan(SEED, 0).image
-    contents = model_contents(given.model.resolve(), image)
-    if given.requirements:
-        given.requirements.write_text("\n".join(contents["pip_requirements"]) + "\n")
+    arguments = parser.parse_args()
+    model, image = TrainedModel.load(arguments.model), render_scan(SEED, 0).image
+    contents = model_contents(arguments.model.resolve(), image)
+    if arguments.requirements:
+        arguments.requirements.write_text("\n".join(contents["pip_requirements"]) + "\n")
         return
     body = request_of(encoded(image, ".png"))
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / "stored"
         mlflow.pyfunc.save_model(stored, **contents)
-        with served(stored, given.python) as (port, server):
+        with served(stored, arguments.python) as (port, server):
             alone = [seconds_of(port, body) for _ in range(ALONE)]
             before = megabytes(server)
             with ThreadPoolExecutor(CLIENTS) as clients:

@@ -21,7 +21,6 @@ from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
 from pipeline.common.names import LABELLED_VALIDATION, NORMAL, TRAIN, VALIDATION
 from pipeline.settings.blocks import TuneSettings
-from pipeline.settings.search_space import Choices
 from pipeline.sweeps.results import TrialResult
 from pipeline.sweeps.trainable import SweepJob
 from pipeline.sweeps.tune import run_sweep, sweep_objective
@@ -36,21 +35,21 @@ WIDTH = 8  # the demo's
 
 @dataclass(frozen=True)
 class Shares:
-    """Of what the trials' places have of time, how much is spent in training steps."""
+    """The shares of the time of the trials' places that are spent in training steps."""
 
     trials: float  # from the first trial's start to the last one's end
     process: float  # from before Ray's start to after the sweep
 
     @classmethod
     def of(cls, trials: list[TrialResult], seconds: float) -> "Shares":
-        """From the trials' own figures and the seconds of the whole sweep."""
+        """Compute the shares from the trials' figures and the seconds of the whole sweep."""
         training = sum(trial.training_seconds for trial in trials)
         span = max(trial.ended for trial in trials)
         return cls(training / (CONCURRENT * span), training / (CONCURRENT * seconds))
 
 
 def measure(epochs: int = EPOCHS) -> list[Row]:
-    """The row."""
+    """Return the benchmark row: the share of the trials' time that is training."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_patches(folder)
@@ -73,29 +72,19 @@ def measure(epochs: int = EPOCHS) -> list[Row]:
 
 
 def settings(epochs: int) -> TuneSettings:
-    """Every trial trains to its end, so that the work is the same each time."""
+    """Return settings by which every trial trains to its end: the same work each time."""
     return TuneSettings(
-        cpus=1,
-        gpus=0,
-        workers=1,
         trials=TRIALS,
         epochs=epochs,
         concurrent=CONCURRENT,
-        seed=0,
         sampler="random",
         scheduler="none",
         max_failed=0,
-        space={
-            "lambda_adv": (0.1, 10),
-            "lambda_con": (4, 400),
-            "lambda_lat": (0.1, 10),
-            "latent_dim": Choices((25, 50, 100, 200)),
-        },
     )
 
 
 def make_patches(folder: Path) -> None:
-    """Noise to train and to validate on, and as much that is called abnormal."""
+    """Write noise to train and to validate on, and as much that is labelled abnormal."""
     normal = (NORMAL,) * (PATCHES // SHARDS)
     held_out = (NORMAL,) * HELD_OUT
     write_splits(
@@ -111,7 +100,7 @@ def make_patches(folder: Path) -> None:
 
 
 def main() -> None:
-    """Print the row."""
+    """Print the benchmark row."""
     parser = argparse.ArgumentParser(description="the share of a sweep that is training")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     print_rows(measure(parser.parse_args().epochs))

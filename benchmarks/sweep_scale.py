@@ -50,7 +50,7 @@ class CountingClient(MlflowClient):
 
 
 def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-    """The call, counted and timed."""
+    """Return a call that is counted and timed."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
         started = time.monotonic()
@@ -64,7 +64,7 @@ def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def formula(config: dict[str, Any], job: SweepJob) -> None:
-    """A trial; its objective is best at lambda_con 40 and lambda_adv 1."""
+    """Run a trial; its objective is best at lambda_con 40 and lambda_adv 1."""
     off = math.log(config["lambda_con"] / 40) ** 2 + math.log(config["lambda_adv"]) ** 2
     for epoch in range(1, job.tune.epochs + 1):
         metrics = {"epoch": epoch, **dict.fromkeys(CURVES, 0.0), LABELLED_AUC: math.exp(-off)}
@@ -72,16 +72,12 @@ def formula(config: dict[str, Any], job: SweepJob) -> None:
 
 
 def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
-    """Run it; its seconds, without Ray's start."""
+    """Run the sweep; return its seconds without Ray's start."""
     make_store(folder / "patches", PATCHES)
-    asked = TuneSettings(
-        cpus=1,
-        gpus=0,
-        workers=1,
+    settings = TuneSettings(
         trials=trials,
         epochs=epochs,
         concurrent=CONCURRENT,
-        seed=0,
         sampler=sampler,
         scheduler="none",
         max_failed=0.0,
@@ -92,7 +88,7 @@ def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
             "latent_dim": Choices((100,)),
         },
     )
-    job = SweepJob(MODEL, asked, str(folder / "patches"), LABELLED_AUC, "scale")
+    job = SweepJob(MODEL, settings, str(folder / "patches"), LABELLED_AUC, "scale")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     run = StoredRun(Tracker.open(), "scale").child("sweep")
     CALLS.clear()
@@ -104,31 +100,33 @@ def sweep(folder: Path, trials: int, epochs: int, sampler: Sampler) -> float:
 
 
 def megabytes() -> float:
-    """The most memory that this process has held."""
+    """Return the most memory that this process has held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
-    """Print what was found."""
+    """Print the time of a trial, the calls to MLflow and the driver's memory."""
     parser = argparse.ArgumentParser(description="many trials of a trivial objective")
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--sampler", default="optuna")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     pipeline.tracking.tracker.MlflowClient = CountingClient  # type: ignore[attr-defined]
     before = megabytes()
     with tempfile.TemporaryDirectory() as folder:
-        seconds = sweep(Path(folder), given.trials, given.epochs, given.sampler)
+        seconds = sweep(Path(folder), arguments.trials, arguments.epochs, arguments.sampler)
     in_mlflow = sum(SECONDS.values())
     calls = sum(CALLS.values())
-    asked = f"{given.epochs} epochs, {given.sampler}, {CONCURRENT} at a time"
-    print(f"{given.trials} trials of a formula, {asked}")
-    print(f"overhead       {seconds / given.trials:8.3f} s of wall time a trial")
-    print(f"MLflow         {calls / given.trials:8.1f} calls a trial, {in_mlflow / seconds:.0%}")
+    setup = f"{arguments.epochs} epochs, {arguments.sampler}, {CONCURRENT} at a time"
+    print(f"{arguments.trials} trials of a formula, {setup}")
+    print(f"overhead       {seconds / arguments.trials:8.3f} s of wall time a trial")
+    print(
+        f"MLflow         {calls / arguments.trials:8.1f} calls a trial, {in_mlflow / seconds:.0%}"
+    )
     print(f"driver         {megabytes():8.0f} MB at most, {before:.0f} before the sweep")
     for name, count in CALLS.most_common():
         each = 1000 * SECONDS[name] / count
-        print(f"  {name:24} {count / given.trials:5.1f} a trial, {each:5.1f} ms each")
+        print(f"  {name:24} {count / arguments.trials:5.1f} a trial, {each:5.1f} ms each")
 
 
 if __name__ == "__main__":

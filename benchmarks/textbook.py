@@ -47,7 +47,7 @@ class TextbookGenerator(nn.Module):
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x_hat, (N, C, S, S) in [-1, 1], of x of the same shape and range."""
+        """Return x_hat, (N, C, S, S) in [-1, 1], of x of the same shape and range."""
         skips = []
         for down in self.down:
             x = down(x)
@@ -76,7 +76,7 @@ class TextbookDiscriminator(nn.Module):
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities of "real", (N,), and features f(x), (N, d, 1, 1)."""
+        """Return probabilities of "real", (N,), and features f(x), (N, d, 1, 1)."""
         features = self.features(x)
         return self.classifier(features).flatten(), features
 
@@ -91,7 +91,7 @@ class Textbook:
 
     @classmethod
     def build(cls, side: int, width: int, device: torch.device | None = None) -> "Textbook":
-        """Networks of ngf = ndf = `width`, with plain Adam."""
+        """Return networks of ngf = ndf = `width`, with plain Adam."""
         networks = TextbookGenerator(side, width), TextbookDiscriminator(side, width)
         for network in networks:
             network.to(device)
@@ -103,7 +103,7 @@ class Textbook:
 
 
 def textbook_step(model: Textbook, x: Tensor) -> None:
-    """G and D forward, G's step, then D's step with forward passes of its own.
+    """Run G and D forward, G's step, then D's step with forward passes of its own.
 
     G's losses go back through a D that is not frozen, and through f(x) too. The latent term of
     D's loss is taken on those passes of its own: the authors' goes back through the G that has
@@ -132,7 +132,7 @@ def textbook_step(model: Textbook, x: Tensor) -> None:
 def textbook_scores(
     generator: nn.Module, discriminator: nn.Module, pixels: NDArray[np.uint8]
 ) -> Tensor:
-    """Scores of (N, S, S, C) patches, from networks in evaluation mode, a batch at a time."""
+    """Score (N, S, S, C) patches by networks in evaluation mode, a batch at a time."""
     scores = []
     for start in range(0, len(pixels), SCORE_BATCH):
         batch = torch.from_numpy(pixels[start : start + SCORE_BATCH])

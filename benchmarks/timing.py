@@ -31,24 +31,24 @@ class Timing:
 class Row:
     """One line of `make bench`: the comparison, its figures, and the bar."""
 
-    what: str
-    found: float
+    name: str
+    value: float
     bar: float
     detail: str
 
     @classmethod
-    def ratio(cls, what: str, textbook: Timing, ours: Timing, bar: float, floor: float) -> "Row":
+    def ratio(cls, name: str, textbook: Timing, ours: Timing, bar: float, floor: float) -> "Row":
         """Return the speed as a multiple of the textbook's, and the distance to the floor."""
         detail = f"textbook {textbook}, ours {ours}, floor {floor * 1e3:.0f} ms"
-        return cls(what, textbook.median / ours.median, bar, detail)
+        return cls(name, textbook.median / ours.median, bar, detail)
 
 
 def print_rows(rows: list[Row]) -> None:
-    """A line each."""
+    """Print a line for each row."""
     for row in rows:
-        verdict = "met" if row.found >= row.bar else "not met"
+        verdict = "met" if row.value >= row.bar else "not met"
         verdict = f"bar {row.bar:.2f} {verdict}"
-        print(f"{row.what:<34} {row.found:6.2f}  {verdict:<17} {row.detail}", flush=True)
+        print(f"{row.name:<34} {row.value:6.2f}  {verdict:<17} {row.detail}", flush=True)
 
 
 def alternate(
@@ -72,8 +72,8 @@ def seconds_of(action: Callable[[], object], clock: Clock) -> float:
     return clock() - started
 
 
-def arguments(description: str, **more: Sequence[str]) -> argparse.Namespace:
-    """Rounds, threads and clock from the command line, and a choice for each of `more`."""
+def parse_arguments(description: str, **more: Sequence[str]) -> argparse.Namespace:
+    """Read rounds, threads and clock from the command line, and a choice for each of `more`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -81,13 +81,13 @@ def arguments(description: str, **more: Sequence[str]) -> argparse.Namespace:
     parser.set_defaults(clock=wall_time)
     for name, choices in more.items():
         parser.add_argument(f"--{name}", choices=choices, default=choices[0])
-    found = parser.parse_args()
-    torch.set_num_threads(found.threads)
-    return found
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    return arguments
 
 
 def summary(seconds: list[float]) -> Timing:
-    """Median and middle half of some seconds."""
+    """Return the median and the middle half of some seconds."""
     ordered = sorted(seconds)
     quarter = len(ordered) // 4
     return Timing(median(ordered), ordered[quarter], ordered[-1 - quarter])

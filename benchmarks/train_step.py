@@ -23,7 +23,7 @@ from benchmarks.floor import (
     step_work,
 )
 from benchmarks.textbook import BETAS, LEARNING_RATE, Textbook, textbook_step
-from benchmarks.timing import Clock, Row, alternate, arguments, print_rows, wall_time
+from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows, wall_time
 from pipeline.models.gan import build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
@@ -37,7 +37,7 @@ CUDA_BAR, CUDA_SIDE, CUDA_BATCHES = 10.0, 32, (64, 256, 1024, 4096)
 
 
 def their_step(side: int, device: torch.device = CPU) -> Callable[[], object]:
-    """The textbook's step on one batch, over and over."""
+    """Return an action: the textbook's step, always on the same batch."""
     model, x = Textbook.build(side, WIDTH, device), some_patches(side).to(device)
 
     def step() -> None:
@@ -51,7 +51,7 @@ def their_step(side: int, device: torch.device = CPU) -> Callable[[], object]:
 def our_step(
     side: int, settings: ModelSettings, device: torch.device = CPU
 ) -> Callable[[], object]:
-    """A training step of the pipeline on one batch, over and over."""
+    """Return an action: the pipeline's training step, always on the same batch."""
     networks = build_networks(paper_shape(side), seed=0)
     for network in networks.values():
         network.to(device)
@@ -66,37 +66,37 @@ def our_step(
 
 
 def _finish(device: torch.device) -> None:
-    """Wait for what CUDA has been told to do."""
+    """Wait until CUDA has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def model_settings(width: int, precision: Precision = "float32") -> ModelSettings:
-    """The textbook's optimiser, at ngf = ndf = `width`."""
+    """Return the settings of the textbook's optimiser, at ngf = ndf = `width`."""
     betas, rate = BETAS, LEARNING_RATE
     return ModelSettings(width, width, rate, 0.9, BATCH, *betas, precision)
 
 
 def some_patches(side: int, count: int = BATCH) -> torch.Tensor:
-    """(N, 3, S, S) in [-1, 1]."""
+    """Return random patches (N, 3, S, S) in [-1, 1]."""
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 def measure(rounds: int, settings: ModelSettings, clock: Clock) -> list[Row]:
-    """One row per patch size."""
+    """Return a benchmark row for each patch size."""
     machine = measure_machine(clock)
     rows = []
     for side in SIDES:
         rivals = {"textbook": their_step(side), "ours": our_step(side, settings)}
         found = alternate(rivals, rounds, clock)
         floor = step_work(paper_shape(side), BATCH).seconds(machine)
-        what = f"training step, {side} px, {settings.precision}"
-        rows.append(Row.ratio(what, found["textbook"], found["ours"], BARS[side], floor))
+        name = f"training step, {side} px, {settings.precision}"
+        rows.append(Row.ratio(name, found["textbook"], found["ours"], BARS[side], floor))
     return rows
 
 
 def measure_cuda(rounds: int, settings: ModelSettings) -> list[Row]:
-    """The row of a GPU, and below it patches a second at the best batch."""
+    """Return the benchmark row of a GPU, with patches a second at the best batch size."""
     ours = our_step(CUDA_SIDE, settings, CUDA)
     rivals = {"textbook": their_step(CUDA_SIDE, CUDA), "ours": ours}
     found = alternate(rivals, rounds, wall_time)
@@ -110,22 +110,22 @@ def measure_cuda(rounds: int, settings: ModelSettings) -> list[Row]:
         f"textbook {found['textbook']}, ours {found['ours']}, "
         f"{rates[best]:.0f} patches/s in batches of {best}"
     )
-    what = f"training step, {torch.cuda.get_device_name()}, {settings.precision}"
-    return [Row(what, ratio, CUDA_BAR, detail)]
+    name = f"training step, {torch.cuda.get_device_name()}, {settings.precision}"
+    return [Row(name, ratio, CUDA_BAR, detail)]
 
 
 def main() -> None:
     """Print the rows."""
-    given = arguments(
+    arguments = parse_arguments(
         "the textbook training step against ours",
         precision=get_args(Precision),
         device=("cpu", "cuda"),
     )
-    settings = model_settings(WIDTH, given.precision)
-    if given.device == "cuda":
-        print_rows(measure_cuda(given.rounds, settings))
+    settings = model_settings(WIDTH, arguments.precision)
+    if arguments.device == "cuda":
+        print_rows(measure_cuda(arguments.rounds, settings))
     else:
-        print_rows(measure(given.rounds, settings, given.clock))
+        print_rows(measure(arguments.rounds, settings, arguments.clock))
 
 
 if __name__ == "__main__":

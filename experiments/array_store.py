@@ -21,5 +21,5 @@ class ArrayStore(PatchSource):
         return len(self._patches)
 
     def read(self, start: int, stop: int) -> Patches:
-        """Patches `start` to `stop` as (N, H, W, C) uint8."""
+        """Return the patches `start` to `stop`, (N, H, W, C) uint8."""
         return self._patches[start:stop]

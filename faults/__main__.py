@@ -33,22 +33,22 @@ BEGIN, END = "<!-- the table of python -m faults --record -->\n", "<!-- its end 
 
 
 def main() -> int:
-    """Try the faults and print the table; 1 if something did not hold."""
+    """Try the faults and print the table; return 1 if something did not hold."""
     parser = argparse.ArgumentParser(description="faults, and what must hold")
     parser.add_argument("--only", default="", help="faults with this in their name")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true", help="write outcomes and table to faults/")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     folder = ROOT / "work" / "faults" / product_digest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     outcomes = Outcomes(folder / "outcomes.jsonl")
-    if given.record:
+    if arguments.record:
         record(outcomes)
         return 0
-    chosen = [fault for fault in FAULTS if given.only in fault.name]
+    chosen = [fault for fault in FAULTS if arguments.only in fault.name]
     try:
         with FileLock(folder / ".lock", timeout=0):
-            try_all(folder, chosen, outcomes, given.seed)
+            try_all(folder, chosen, outcomes, arguments.seed)
     except Timeout:
         sys.exit(f"{folder}: another campaign is at work here")
     print(outcomes.table(chosen), end="")
@@ -105,7 +105,7 @@ def show(fault: Fault, chosen: list[Fault], outcomes: Outcomes) -> None:
 
 
 def product_digest() -> str:
-    """The SHA-256 of the code and the parameters that stages use."""
+    """Return the SHA-256 of the code and the parameters that stages use."""
     code = [path for name in ("pipeline", "stages") for path in (ROOT / name).rglob("*.py")]
     files = [*sorted(code), *(ROOT / f"{name}.yaml" for name in ("params", "presets", "dvc"))]
     return digest({str(path.relative_to(ROOT)): file_digest(path) for path in files})
@@ -118,7 +118,7 @@ def record(outcomes: Outcomes) -> None:
 
 
 def with_table(text: str, outcomes: Outcomes) -> str:
-    """The README with the table of these outcomes."""
+    """Return the README with the table of these outcomes."""
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     return before + BEGIN + outcomes.table(FAULTS) + END + after

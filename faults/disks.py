@@ -18,7 +18,7 @@ MEGABYTES = 64
 
 
 def full_folder(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
-    """The disk of a stage's results is full, from its begin or from within its work on."""
+    """Fill the disk of a stage's results, at its begin or during its work."""
     expected = project.undisturbed(name)
     project.clean(name)
     with small_disk(project.folder / RESULTS[name]) as disk:
@@ -35,7 +35,7 @@ def full_folder(project: Project, outcome: Outcome, chance: np.random.Generator,
 
 
 def read_only(project: Project, outcome: Outcome, _chance: np.random.Generator, name: str) -> None:
-    """The disk of a stage's results cannot be written."""
+    """Make the disk of a stage's results read-only."""
     expected = project.undisturbed(name)
     project.clean(name)
     with small_disk(project.folder / RESULTS[name]) as disk:
@@ -49,7 +49,7 @@ def read_only(project: Project, outcome: Outcome, _chance: np.random.Generator, 
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of its own at `folder`, in memory; only root may mount one."""
+    """Mount a disk in memory at `folder`; only root may do so."""
     folder.mkdir(parents=True, exist_ok=True)
     size = f"size={MEGABYTES}m"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True)
@@ -60,7 +60,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> IO[bytes]:
-    """Leave no byte free, until the file that this returns is closed; it has no name."""
+    """Fill the disk with a file without a name, and return this file; closing it frees the disk."""
     file = tempfile.TemporaryFile(dir=disk, buffering=0)  # noqa: SIM115  its caller closes it
     with suppress(OSError):
         while file.write(bytes(2**16)):

@@ -155,7 +155,7 @@ def start_to_work(
 
 
 def signals(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
-    """SIGTERM and Ctrl-C in turn, to a stage at work."""
+    """Send SIGTERM or Ctrl-C, in turn, to a stage at work."""
     running = start_to_work(project, outcome, chance, name)
     if running is None:
         return
@@ -201,14 +201,14 @@ def is_pipeline(run: Run) -> bool:
 
 
 def error_lines(running: Running) -> list[str]:
-    """The lines with which a stage says what was wrong."""
+    """Return the error lines that a stage has printed."""
     return [line for line in running.said().splitlines() if line.startswith("error: ")]
 
 
-def check_refused(outcome: Outcome, running: Running, said: str) -> None:
+def check_refused(outcome: Outcome, running: Running, reason: str) -> None:
     """Wait for the end of a stage that cannot go on: status 1 and one line that says why."""
     outcome.check(running.wait() == 1, f"ended with {running.process.returncode}, not with 1")
     errors = error_lines(running)
-    clear = len(errors) == 1 and said in errors[0] and "a fault of SkipScan" not in errors[0]
-    outcome.check(clear, f"not one clear line, with {said!r}: {errors}")
+    clear = len(errors) == 1 and reason in errors[0] and "a fault of SkipScan" not in errors[0]
+    outcome.check(clear, f"not one clear line, with {reason!r}: {errors}")
     outcome.check("Traceback" not in running.said(), "with a traceback")

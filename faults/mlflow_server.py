@@ -52,7 +52,7 @@ def train(
 
 
 def later(outcome: Outcome, project: Project) -> None:
-    """Log to a good store, and look whether the curve is whole there."""
+    """Log to a good store, and check that the curve is whole there."""
     project.must(sys.executable, "-m", "stages", "track")
     runs = [run for run in project.runs() if "loss_g" in run.data.metrics]
     if outcome.check(len(runs) == 1, "was not logged later"):
@@ -62,7 +62,7 @@ def later(outcome: Outcome, project: Project) -> None:
 
 @contextmanager
 def killed_server(project: Project) -> Iterator[tuple[str, Fault]]:
-    """A real server, until it is killed."""
+    """Start a real server, which the fault kills."""
     port = free_port()
     folder = project.folder / "work-server"
     folder.mkdir(exist_ok=True)
@@ -80,20 +80,20 @@ def killed_server(project: Project) -> Iterator[tuple[str, Fault]]:
 
 @contextmanager
 def silent_server(_project: Project) -> Iterator[tuple[str, Fault]]:
-    """A port that takes connections in, and says nothing."""
+    """Open a port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}", lambda: None
 
 
 @contextmanager
 def full_disk(project: Project) -> Iterator[tuple[str, Fault]]:
-    """A database on a disk of its own."""
+    """Put the database on a disk of its own, which the fault fills."""
     with small_disk(project.folder / "work-mlflow") as disk, ExitStack() as full:
         yield f"sqlite:///{disk / 'mlflow.db'}", lambda: full.enter_context(fill(disk))
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 

@@ -37,7 +37,7 @@ def beside(
 
 @contextmanager
 def other_ray(project: Project, prefix: list[str]) -> Iterator[None]:
-    """A head of Ray with its own folder for HOME and temporary files."""
+    """Start a head of Ray with its own folder for HOME and temporary files."""
     folder = project.temporary / "u"
     folder.mkdir(exist_ok=True)
     if prefix:

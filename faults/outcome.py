@@ -29,10 +29,10 @@ class Outcome:
     seconds: float = 0.0
     load: float | None = None
 
-    def check(self, holds: bool, what: str) -> bool:
-        """Note what does not hold."""
+    def check(self, holds: bool, problem: str) -> bool:
+        """Note the problem if `holds` is False; return `holds`."""
         if not holds:
-            self.wrong.append(what)
+            self.wrong.append(problem)
         return holds
 
 
@@ -65,7 +65,7 @@ class Outcomes:
             file.write(json.dumps(asdict(outcome)) + "\n")
 
     def of(self, kind: FaultKind) -> list[Outcome]:
-        """The outcomes of one kind, in their order."""
+        """Return the outcomes of one kind, in their order."""
         return [outcome for outcome in self.found if outcome.fault == kind.name]
 
     def left(self, kind: FaultKind) -> int:
@@ -75,16 +75,16 @@ class Outcomes:
         return max(0, kind.times - hits) if len(tried) < TRIES * kind.times else 0
 
     def seconds_left(self, kinds: Sequence[FaultKind]) -> float:
-        """The seconds that the rest takes, each fault as long as it took or is said to take."""
+        """Return the seconds that the remaining hits take, by the mean of earlier ones."""
         return sum(self.left(kind) * self.seconds(kind) for kind in kinds)
 
     def seconds(self, kind: FaultKind) -> float:
-        """The mean seconds of a try that hit."""
+        """Return the mean seconds of a try that hit, or the estimate if none did."""
         hits = [outcome.seconds for outcome in self.of(kind) if outcome.hit]
         return sum(hits) / len(hits) if hits else kind.seconds
 
     def table(self, kinds: Sequence[FaultKind]) -> str:
-        """A table in Markdown, with what did not hold below."""
+        """Return a table in Markdown, with the losses below it."""
         rows = [self.row(kind) for kind in kinds]
         hits = sum(outcome.hit for outcome in self.found)
         losses = [outcome for outcome in self.found if outcome.wrong]
@@ -100,7 +100,7 @@ class Outcomes:
         return "\n".join([HEADER, *rows, "", total, *lost]) + "\n"
 
     def row(self, kind: FaultKind) -> str:
-        """The row of one kind."""
+        """Return the row of one kind."""
         tried = self.of(kind)
         hits = sum(outcome.hit for outcome in tried)
         losses = sum(bool(outcome.wrong) for outcome in tried)

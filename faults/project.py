@@ -72,7 +72,7 @@ class Running:
         return self.log.read_text(errors="replace")
 
     def logged(self, stage: str) -> str:
-        """Return what libraries and workers have said, which a stage keeps from the terminal."""
+        """Return the output of libraries and workers, which a stage keeps from the terminal."""
         log = self.log.parent / "logs" / f"{stage}.txt"
         return log.read_text(errors="replace") if log.exists() else ""
 
@@ -81,7 +81,7 @@ class Running:
         return self.process.poll() is not None or ": done in " in self.said()
 
     def wait(self) -> int:
-        """Wait for its end: its status; one that hangs is killed."""
+        """Wait for the end of the stage and return its status; a stage that hangs is killed."""
         try:
             return self.process.wait(SECONDS)
         except subprocess.TimeoutExpired:
@@ -89,7 +89,7 @@ class Running:
             return self.process.returncode
 
     def wait_for(self, ready: Callable[[], Any]) -> bool:
-        """Wait until `ready`; False where the process ends before, or nothing comes of it."""
+        """Wait until `ready`; return False if the process ends before, or time runs out."""
         deadline = time.monotonic() + SECONDS
         while not ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -98,7 +98,7 @@ class Running:
         return True
 
     def started(self, name: str) -> list[psutil.Process]:
-        """The processes under it whose command line has `name`."""
+        """Return the processes below the stage whose command line has `name`."""
         try:
             below = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -106,7 +106,7 @@ class Running:
         return [process for process in below if name in command_line(process)]
 
     def kill(self) -> None:
-        """Kill -9 it, and all that is in its group, also where it is dead itself."""
+        """Kill -9 the stage and all of its process group, even if the stage has ended."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -164,7 +164,7 @@ class Project:
                 self.must(sys.executable, "-m", "stages", stage)
                 self.set_params()
             else:
-                found[self.asked(stage)] = self.run_undisturbed(stage)
+                found[self.key_of(stage)] = self.run_undisturbed(stage)
         self.write_undisturbed(found)
 
     def set_params(self) -> None:
@@ -187,26 +187,26 @@ class Project:
 
     @property
     def kept(self) -> Path:
-        """The folder of copies of the project's state, one before each stage."""
+        """Return the folder of copies of the project's state, one before each stage."""
         return self.folder.with_name("kept")
 
     @property
     def stages_temporary(self) -> Path:
-        """The folder of temporary files of the stages, and of them alone."""
+        """Return the folder of temporary files of the stages alone."""
         return self.temporary / "s"
 
     @property
     def undisturbed_file(self) -> Path:
-        """The file with what undisturbed runs left."""
+        """Return the path of the results of undisturbed runs."""
         return self.folder.with_name("undisturbed.json")
 
     def clean(self, stage: str) -> None:
-        """Back to where the stage can start from nothing."""
+        """Restore the state from which the stage starts."""
         self.remove_state()
         copy_state(self.kept / stage, self.folder)
 
     def remove_state(self) -> None:
-        """Remove what stages leave."""
+        """Remove the results and temporary files of all stages."""
         for name in ("work", "logs", *STATE):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for pattern in ("mlflow*.db*", "log-*.txt"):
@@ -235,7 +235,7 @@ class Project:
         return self.started[-1]
 
     def end_stages(self) -> None:
-        """Leave no stage running; a Ray that they share goes on."""
+        """Kill all running stages; a Ray that they share keeps running."""
         for running in self.started:
             running.kill()
         self.started.clear()
@@ -260,7 +260,7 @@ class Project:
         return True
 
     def unfinished_files(self) -> list[str]:
-        """The temporary files that stages have left, of the project and elsewhere.
+        """Return the temporary files that stages have left, in the project and elsewhere.
 
         Without the lock and the token of Ray's private folder, and Ray's own locks, which stay.
         """
@@ -320,20 +320,20 @@ class Project:
     def undisturbed(self, stage: str) -> "Undisturbed":
         """Return the result and the seconds of a run without a fault, which is made once."""
         found = self.read_undisturbed()
-        if self.asked(stage) not in found:
+        if self.key_of(stage) not in found:
             self.clean(stage)
-            found[self.asked(stage)] = self.run_undisturbed(stage)
+            found[self.key_of(stage)] = self.run_undisturbed(stage)
             self.write_undisturbed(found)
-        return found[self.asked(stage)]
+        return found[self.key_of(stage)]
 
-    def asked(self, stage: str) -> str:
-        """The stage and its parameters, by which its undisturbed run is found again."""
+    def key_of(self, stage: str) -> str:
+        """Return the stage and its parameters: the key of its undisturbed run."""
         return f"{stage} {self.params()[stage]}"
 
     def note_work(self, expected: "Undisturbed", work: float) -> None:
         """Note that the stage's work takes so many seconds."""
         found = self.read_undisturbed()
-        found[self.asked(expected.stage)] = replace(expected, work=work)
+        found[self.key_of(expected.stage)] = replace(expected, work=work)
         self.write_undisturbed(found)
 
     def run_undisturbed(self, stage: str) -> "Undisturbed":
@@ -349,16 +349,16 @@ class Project:
 
     def read_undisturbed(self) -> dict[str, "Undisturbed"]:
         """Return the results of the runs without a fault, by their parameters."""
-        found = json.loads(self.undisturbed_file.read_text())
-        return {asked: Undisturbed(**values) for asked, values in found.items()}
+        content = json.loads(self.undisturbed_file.read_text())
+        return {key: Undisturbed(**values) for key, values in content.items()}
 
-    def write_undisturbed(self, found: dict[str, "Undisturbed"]) -> None:
-        """Write what undisturbed runs left."""
-        content = {asked: asdict(values) for asked, values in found.items()}
+    def write_undisturbed(self, results: dict[str, "Undisturbed"]) -> None:
+        """Write the results of the runs without a fault."""
+        content = {key: asdict(values) for key, values in results.items()}
         write_json(self.undisturbed_file, content)
 
     def mlflow(self) -> MlflowClient:
-        """A client of MLflow's database as it is now.
+        """Return a client of MLflow's database as it is now.
 
         Of a copy, since MLflow keeps files open that `clean` has removed.
         """
@@ -367,7 +367,7 @@ class Project:
         return MlflowClient(f"sqlite:///{copy}")
 
     def runs(self) -> list[Run]:
-        """Every run of MLflow's database; none where there is no database yet."""
+        """Return every run of MLflow's database; none if there is no database yet."""
         if not (self.folder / "mlflow.db").exists():
             return []
         client = self.mlflow()
@@ -375,12 +375,12 @@ class Project:
         return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
     def storage(self, stage: str) -> Path:
-        """The folder of the stage's run in the storage, once there is one."""
+        """Return the folder of the stage's run in the storage, once there is one."""
         found = [path for path in self.folder.glob(f"work/ray/{stage}-*") if path.is_dir()]
         return found[0] if found else self.folder / "work/ray" / f"{stage}-none"
 
     def checkpoints(self, stage: str) -> list[Path]:
-        """The checkpoint files in the storage, oldest first."""
+        """Return the checkpoint files in the storage, oldest first."""
         found = self.storage(stage).rglob("checkpoint.pt")
         return sorted(found, key=lambda path: path.stat().st_mtime)
 
@@ -396,7 +396,7 @@ class Undisturbed:
 
 
 def copy_state(source: Path, target: Path) -> None:
-    """Copy what stages leave from one folder to another."""
+    """Copy the results of stages from one folder to another."""
     for name in STATE:
         if (source / name).is_dir():
             shutil.copytree(source / name, target / name)
@@ -406,7 +406,7 @@ def copy_state(source: Path, target: Path) -> None:
 
 
 def strays(temporary: Path) -> list[psutil.Process]:
-    """The live processes whose temporary files are in a folder, whoever their parent is.
+    """Return the live processes whose temporary files are in a folder, whatever their parent.
 
     The folder is in their environment, in their command line or is their own: Ray's workers
     overwrite the first two.
@@ -438,7 +438,7 @@ def command_line(process: psutil.Process) -> str:
 def cluster(
     project: Project, nodes: int, cpus: int = 0
 ) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """A Ray cluster on this machine: a head with `cpus`, and nodes of 1 CPU; its address.
+    """Start a Ray cluster here: a head with `cpus`, and nodes of 1 CPU; yield address and nodes.
 
     Each node is kept to a core: a worker takes its share of those that its node could use.
     """
@@ -483,7 +483,7 @@ def start_node(command: list[str], log: Path, temporary: Path) -> "subprocess.Po
 
 
 def kill_node(node: "subprocess.Popen[bytes]") -> None:
-    """Kill -9 a node's raylet and all else that it is made of."""
+    """Kill -9 a node's raylet and all of its process group."""
     if node.poll() is None:
         for process in psutil.Process(node.pid).children(recursive=True):
             if "raylet" in command_line(process).split(" ", maxsplit=1)[0]:

@@ -15,7 +15,7 @@ REFUSED_SECONDS = 25
 
 
 def full(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
-    """The storage's disk is full for half a minute, from after the first checkpoint on."""
+    """Fill the storage's disk for half a minute, after the first checkpoint."""
     expected = project.undisturbed(name)
     project.clean(name)
     with small_disk(project.folder / "work") as disk:
@@ -28,7 +28,7 @@ def full(project: Project, outcome: Outcome, chance: np.random.Generator, name: 
 
 
 def full_for_good(project: Project, outcome: Outcome, _chance: np.random.Generator) -> None:
-    """The storage's disk stays full; when there is room again, the stage goes on."""
+    """Fill the storage's disk for good; with room again, a rerun of the stage resumes."""
     expected = project.undisturbed("train")
     project.clean("train")
     with small_disk(project.folder / "work") as disk:
@@ -40,7 +40,7 @@ def full_for_good(project: Project, outcome: Outcome, _chance: np.random.Generat
 
 
 def checkpoint(project: Project, outcome: Outcome, chance: np.random.Generator, name: str) -> None:
-    """The newest checkpoint of a killed stage is cut short, or one of other settings."""
+    """Cut short the newest checkpoint of a killed stage, or replace it by a foreign one."""
     project.change("tune", epochs=6)
     expected = project.undisturbed(name)
     project.clean(name)
@@ -77,7 +77,7 @@ def spoil_newest(project: Project, name: str, foreign: bool, chance: np.random.G
 
 
 def two_stages(project: Project, outcome: Outcome, _chance: np.random.Generator, name: str) -> None:
-    """Both have to end well, with the same, in one MLflow run.
+    """Start a stage twice: both end well with the same result, in one MLflow run.
 
     Started in the same moment: a stage may end sooner than another starts.
     """
@@ -96,7 +96,7 @@ def two_stages(project: Project, outcome: Outcome, _chance: np.random.Generator,
 
 
 def two_dvc(project: Project, outcome: Outcome, _chance: np.random.Generator) -> None:
-    """The second ends with what DVC says of the first."""
+    """Start `dvc repro` twice: the second ends with DVC's error about the first."""
     expected = project.undisturbed("train")
     project.clean("train")
     command = ("dvc", "repro", "-f", "-s", "train")
@@ -110,7 +110,7 @@ def two_dvc(project: Project, outcome: Outcome, _chance: np.random.Generator) ->
 
 
 def sweeps(project: Project, outcome: Outcome, _chance: np.random.Generator) -> None:
-    """Two sweeps of other settings, at once on one store and one MLflow database."""
+    """Start two sweeps of different settings at once, on one store and one MLflow database."""
     project.clean("tune")
     running = []
     for seed in (1, 2):

@@ -44,18 +44,18 @@ class Report:
 
 
 def main() -> int:
-    """Try the targets one after another; 1 if a reader failed."""
+    """Try the targets one after another; return 1 if a reader failed."""
     parser = argparse.ArgumentParser(description="damaged files for the readers")
     parser.add_argument("--targets", default=",".join(TARGETS), help=", ".join(TARGETS))
     parser.add_argument("--minutes", type=float, default=10, help="for each target")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    names = asked.targets.split(",")
+    arguments = parser.parse_args()
+    names = arguments.targets.split(",")
     if unknown := sorted(set(names) - set(TARGETS)):
         parser.error(f"--targets: got {', '.join(unknown)}, expected some of {', '.join(TARGETS)}")
     failed = 0
     for name in names:
-        found = fuzz(TARGETS[name], 60 * asked.minutes, asked.seed)
+        found = fuzz(TARGETS[name], 60 * arguments.minutes, arguments.seed)
         tried = found.counts.total() + sum(number for number, _ in found.faults.values())
         print(
             f"{name}: {tried:,} inputs: {found.counts['read']:,} read, "

@@ -1,6 +1,8 @@
 """CIFAR-10 at the authors' settings: the step against plain autograd, orders, and resuming."""
 
 import copy
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -10,16 +12,17 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from experiments.array_store import ArrayStore
-from experiments.paper import authors
+from experiments.paper import author_runs, authors
 from experiments.paper.authors import (
     EVAL,
     IN_ORDER,
     SHUFFLED,
     Case,
+    add_row,
     measure,
     mixed_order,
     orders,
-    read_rows,
+    read_lines,
     run_case,
     score,
     train_step,
@@ -140,7 +143,8 @@ def test_a_killed_case_goes_on_with_the_same_result(
     normals: ArrayStore, test: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authors, "EARLY", (2,))
-    run_case(CASE, normals, test, 2, tmp_path / "whole")
+    monkeypatch.setattr(authors, "EPOCHS", 2)
+    run_case(CASE, normals, test, tmp_path / "whole")
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -148,12 +152,12 @@ def test_a_killed_case_goes_on_with_the_same_result(
     with monkeypatch.context() as patched:
         patched.setattr(authors, "measure_mixed", killed)
         with pytest.raises(KeyboardInterrupt):
-            run_case(CASE, normals, test, 2, tmp_path / "killed")
-    assert list(unfinished([CASE], 2, tmp_path / "killed")) == [CASE]
-    run_case(CASE, normals, test, 2, tmp_path / "killed")
-    assert list(unfinished([CASE], 2, tmp_path / "killed")) == []
+            run_case(CASE, normals, test, tmp_path / "killed")
+    assert list(unfinished([CASE], tmp_path / "killed")) == [CASE]
+    run_case(CASE, normals, test, tmp_path / "killed")
+    assert list(unfinished([CASE], tmp_path / "killed")) == []
     whole, again = (
-        [{**row, "seconds": 0} for row in read_rows(tmp_path / name)]
+        [{**row, "seconds": 0} for row in read_lines(tmp_path / name)]
         for name in ("whole", "killed")
     )
     assert whole == again
@@ -164,7 +168,32 @@ def test_a_killed_case_goes_on_with_the_same_result(
     assert set(whole[-1]["mixed"]) == {"1", "0.95", "0.9", "0.75", "0.5"}
 
 
+def test_a_training_that_has_ended_is_finished_for_the_page(
+    normals: ArrayStore, test: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authors, "EARLY", (2, 4))
+    moments = ("before training", "step 2", "step 4", *author_runs.EPOCHS_ONLY)
+    monkeypatch.setattr(author_runs, "MOMENTS", moments)
+    run_case(CASE, normals, test, tmp_path)
+    rows = [{**row, "ngf": Case.ngf} for row in read_lines(tmp_path)]
+    assert [run.finished for run in author_runs.runs_of(rows)] == [True]
+    assert [run.finished for run in author_runs.runs_of(rows[:-1])] == [False]
+
+
+def test_a_line_names_its_images_and_the_machine(test: LabelledTest, tmp_path: Path) -> None:
+    old = {"case": "plane", "seed": 1, "ngf": 4, "epoch": 0, "step": 0, "auc": {"eval": {}}}
+    (tmp_path / "authors.jsonl").write_text(json.dumps(old) + "\n")
+    auc = {"eval": {"anomaly_score": 0.5}}
+    add_row(tmp_path, replace(CASE, data="cifar10-0"), 0, 0, auc)
+    rows = read_lines(tmp_path)
+    assert [row["data"] for row in rows] == ["cifar10", "cifar10-0"]
+    assert rows[1]["machine"][0] == torch.__version__
+    assert rows[1]["machine"][-1] == torch.get_num_threads()
+    add_row(tmp_path, CASE, 0, 0, auc)  # in place of the old line
+    assert [row["data"] for row in read_lines(tmp_path)] == ["cifar10-0", "cifar10"]
+
+
 def test_a_score_of_no_images_is_not_defined(normals: ArrayStore, test: LabelledTest) -> None:
     only = np.flatnonzero(test.normal)
-    found = score(CASE.networks(normals), CASE, test, only, own=False)
+    found = score(CASE.networks(normals), CASE, test, only, own_statistics=False)
     assert found == {"anomaly_score": None, "residual": None, "latent": None}

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.detection import ceiling, compare, judging, projection
 from experiments.detection import cifar as cifar_study
-from experiments.detection.judging import Windows, require_labels, scores_text
+from experiments.detection.judging import WindowLabels, require_labels, scores_text
 from experiments.paper.cells import Size, settings_of
 from experiments.paper.table1 import Cifar
 from pipeline.common.errors import InputError
@@ -164,7 +164,7 @@ def test_threats_have_the_colour_of_what_has_the_least_red_at_their_brightness()
 
 def test_a_table_says_what_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "SAMPLES", 5)
-    windows = Windows(np.array([True, False]), np.array(["a", "a"]))
+    windows = WindowLabels(np.array([True, False]), np.array(["a", "a"]))
     lines = scores_text({"one": np.array([1.0, 0.0])}, windows, []).split("\n")
     assert lines[1].split() == ["one", "1.000", "[1.000", "1.000]", "1.00", *"-------"]
 
@@ -177,7 +177,7 @@ def test_a_part_without_threats_is_refused(patches: Path) -> None:
 @pytest.mark.slow
 def test_windows_to_learn_from_are_those_of_the_rule() -> None:
     rule = WindowRule(size=64, stride=64)
-    abnormal, normal = ceiling.labelled_windows(7, rule)  # the seventh has a knife
+    abnormal, normal = ceiling.rendered_windows(7, rule)  # the seventh has a knife
     labels = [cut_windows(render_scan(ceiling.SEED, n), rule).labels for n in range(7)]
     assert len(abnormal) == sum(label != "normal" for each in labels for label in each) > 0
     assert len(normal) == sum(min(each.count("normal"), ceiling.PER_SCAN) for each in labels)

@@ -114,7 +114,7 @@ def test_validation_scans_stand_in_where_no_test_scan_is_normal(
 ) -> None:
     test, validation = PatchStore(patches, "test"), PatchStore(patches, "validation")
     assert len(from_test(patches).store) == len(test)
-    monkeypatch.setattr(judging.Windows, "normal_scans", lambda _: [])
+    monkeypatch.setattr(judging.WindowLabels, "normal_scans", lambda _: [])
     both = from_test(patches)
     assert len(both.store) == len(both.windows.scan_ids) == len(test) + len(validation)
     np.testing.assert_array_equal(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.detection.judging import (
-    Windows,
+    WindowLabels,
     auc_within_scans,
     bag_auc,
     cross_auc,
@@ -24,12 +24,14 @@ from tests.test_metrics import slow_auc
 SCAN_IDS = np.repeat([f"s{number}" for number in range(12)], 8)
 
 
-def windows_and_scores() -> tuple[Windows, np.ndarray]:
+def windows_and_scores() -> tuple[WindowLabels, np.ndarray]:
     """12 scans of 8 windows, the last 4 of them without a threat; few values, so ties matter."""
     generator = np.random.default_rng(0)
     abnormal = (generator.random(96) < 0.4) & (np.arange(96) < 64)
     shifts = np.repeat(generator.normal(size=12), 8)
-    return Windows(abnormal, SCAN_IDS), np.round(generator.normal(size=96) + abnormal + shifts, 1)
+    return WindowLabels(abnormal, SCAN_IDS), np.round(
+        generator.normal(size=96) + abnormal + shifts, 1
+    )
 
 
 def test_within_scans_no_shift_of_a_whole_scan_counts() -> None:
@@ -47,7 +49,7 @@ def test_within_scans_no_shift_of_a_whole_scan_counts() -> None:
         ]
         by_hand.append(np.mean(pairs))
     assert auc_within_scans(scores, windows) == pytest.approx(np.mean(by_hand))
-    assert auc_within_scans(scores, Windows(np.zeros(96, dtype=bool), SCAN_IDS)) is None
+    assert auc_within_scans(scores, WindowLabels(np.zeros(96, dtype=bool), SCAN_IDS)) is None
 
 
 def test_bags_are_found_above_what_5_percent_of_normal_ones_reach() -> None:
@@ -55,17 +57,20 @@ def test_bags_are_found_above_what_5_percent_of_normal_ones_reach() -> None:
     scores = np.zeros(86)
     scores[:80:2] = np.arange(40)  # the highest of each normal scan
     scores[80:] = [38, 0, 37, 37, 39, 0]
-    windows = Windows(np.arange(86) >= 80, scan_ids)
+    windows = WindowLabels(np.arange(86) >= 80, scan_ids)
     assert threat_bags_found(scores, windows, top=1) == pytest.approx(1 / 3)  # above 38
     assert threat_bags_found(scores, windows, top=2) == pytest.approx(2 / 3)  # means above 19
-    assert threat_bags_found(scores[:80], Windows(windows.abnormal[:80], scan_ids[:80]), 1) is None
+    assert (
+        threat_bags_found(scores[:80], WindowLabels(windows.abnormal[:80], scan_ids[:80]), 1)
+        is None
+    )
 
 
 def test_across_scans_threats_are_compared_with_scans_without_any() -> None:
     windows, scores = windows_and_scores()
     threats = scores[windows.abnormal].tolist()
     assert cross_auc(scores, windows) == pytest.approx(slow_auc(scores[64:].tolist(), threats))
-    assert cross_auc(scores[:64], Windows(windows.abnormal[:64], SCAN_IDS[:64])) is None
+    assert cross_auc(scores[:64], WindowLabels(windows.abnormal[:64], SCAN_IDS[:64])) is None
 
 
 def test_bags_are_compared_by_their_highest_windows_and_without_their_threats() -> None:
@@ -85,13 +90,13 @@ def test_the_first_look_is_at_the_highest_windows_of_each_scan_that_do_not_overl
     origins = np.array([[0, column] for column in columns], dtype=np.int32)
     scan_ids = np.repeat(["a", "b"], 4)
     abnormal = np.array([0, 0, 1, 0, 0, 1, 0, 0], dtype=bool)
-    windows = Windows(abnormal, scan_ids, origins, size=16)
+    windows = WindowLabels(abnormal, scan_ids, origins, size=16)
     scores = np.array([4.0, 3, 2, 1, 4, 3, 2, 1])
     # In b the threat's window overlaps a higher one, so nobody looks at it.
     assert [first_look(scores, windows, looks) for looks in (1, 2, 3)] == [0, 0, 0.5]
     scores[5] = 9
     assert first_look(scores, windows, 1) == 0.5
-    assert first_look(scores, Windows(abnormal, scan_ids), 1) is None
+    assert first_look(scores, WindowLabels(abnormal, scan_ids), 1) is None
 
 
 def test_the_table_has_a_row_for_each_score_with_its_differences_from_those_named(
@@ -124,7 +129,7 @@ def test_shares_that_are_not_defined_are_dashes_in_the_table(
     monkeypatch.setattr("experiments.detection.judging.SAMPLES", 5)
     windows, scores = windows_and_scores()
     threats = np.arange(96) < 64  # of the scans with one
-    windows = Windows(windows.abnormal[threats], windows.scan_ids[threats])
+    windows = WindowLabels(windows.abnormal[threats], windows.scan_ids[threats])
     assert scores_text({"first": scores[threats]}, windows, []).split("\n") == [
         "AUC                         within  cross  first 1  first 3  bag AUC  control  "
         "bags, max  top 5",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.detection.judging import Windows
+from experiments.detection.judging import WindowLabels
 from experiments.detection.labelled_bags import Known, draws, rows, taught
 
 
@@ -14,7 +14,7 @@ def known() -> Known:
     abnormal = (np.arange(300) % 5 == 0) & (scan_ids < "6")
     judged = rng.exponential(size=(300, 3))
     judged[abnormal, 1] += 4
-    return Known(rng.exponential(size=(200, 3)), judged, Windows(abnormal, scan_ids))
+    return Known(rng.exponential(size=(200, 3)), judged, WindowLabels(abnormal, scan_ids))
 
 
 def test_draws_are_all_or_some_at_random() -> None:
@@ -42,7 +42,7 @@ def test_labels_of_other_bags_do_not_count() -> None:
     given = known()
     before, _ = taught(given, ["0", "3"])
     others = given.windows.abnormal & np.isin(given.windows.scan_ids, ["0", "3"])
-    hidden = Known(given.normals, given.judged, Windows(others, given.windows.scan_ids))
+    hidden = Known(given.normals, given.judged, WindowLabels(others, given.windows.scan_ids))
     after, _ = taught(hidden, ["0", "3"])
     np.testing.assert_array_equal(before, after)
 

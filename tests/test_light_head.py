@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from experiments.detection import judging, light_head
-from experiments.detection.judging import Windows
+from experiments.detection.judging import WindowLabels
 from experiments.detection.light_head import (
     halves,
     head_scores,
@@ -18,14 +18,14 @@ from pipeline.settings.windows import WindowRule
 from tests.models.test_granulometry import RADIUS, with_disc
 
 
-def sheet(scans: int = 12) -> tuple[np.ndarray, Windows]:
+def sheet(scans: int = 12) -> tuple[np.ndarray, WindowLabels]:
     """Return features (N, 2) with a weak signal, of `scans` scans, half of them with threats."""
     rng = np.random.default_rng(0)
     scan_ids = np.repeat([f"{index:02d}" for index in range(scans)], 40)
     abnormal = (np.arange(len(scan_ids)) % 4 == 0) & (scan_ids < f"{scans // 2:02d}")
     features = rng.normal(0, 1, (len(scan_ids), 2))
     features[abnormal] += 2
-    return features.astype(np.float32), Windows(abnormal, scan_ids)
+    return features.astype(np.float32), WindowLabels(abnormal, scan_ids)
 
 
 def test_a_scan_is_in_one_half_and_both_halves_have_both_kinds() -> None:
@@ -33,7 +33,7 @@ def test_a_scan_is_in_one_half_and_both_halves_have_both_kinds() -> None:
     first, second = halves(windows)
     np.testing.assert_array_equal(first, ~second)
     for half in (first, second):
-        own = Windows(windows.abnormal[half], windows.scan_ids[half])
+        own = WindowLabels(windows.abnormal[half], windows.scan_ids[half])
         assert len(own.threat_scans()) == len(own.normal_scans()) == 3
     assert not set(windows.scan_ids[first]) & set(windows.scan_ids[second])
 
@@ -47,7 +47,7 @@ def test_labels_of_a_bag_do_not_decide_its_own_scores() -> None:
     other = windows.abnormal.copy()
     for scan in np.unique(windows.scan_ids[threats]):  # one threat window of each scan is left
         other[threats[windows.scan_ids[threats] == scan][1:]] = False
-    after = head_scores(features, Windows(other, windows.scan_ids))
+    after = head_scores(features, WindowLabels(other, windows.scan_ids))
     np.testing.assert_array_equal(after[first], before[first])
     assert (after[second] != before[second]).all()
 
@@ -70,6 +70,6 @@ def test_the_head_has_a_row_beside_metal(monkeypatch: pytest.MonkeyPatch) -> Non
     scan_ids = np.repeat(["a", "b", "c", "d"], 6)
     abnormal = (scan_ids < "c") & (np.arange(24) % 2 == 0)
     patches = np.stack([with_disc(RADIUS if each else 1) for each in abnormal])
-    rows = judged_text(patches, Windows(abnormal, scan_ids)).split("\n")
+    rows = judged_text(patches, WindowLabels(abnormal, scan_ids)).split("\n")
     found = {row.split()[0]: row.split()[1] for row in rows[1:] if row}
     assert found["metal_amount"] == found["light_head"] == "1.000"

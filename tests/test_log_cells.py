@@ -7,7 +7,7 @@ import pytest
 from experiments.paper.author_runs import runs_of
 from experiments.paper.cells import NO_METHOD
 from experiments.paper.log_cells import CELL, CELL_TAG, log_author_runs, log_cells
-from experiments.paper.protocols import IN_ORDER, SHUFFLED
+from experiments.paper.protocols import REFERENCE, REFERENCE_SHUFFLED
 from pipeline.tracking.tracked_run import open_run
 from pipeline.tracking.tracker import KIND_TAG, Tracker
 from tests.test_paper_page import EVAL, STEPS, lines_of
@@ -40,8 +40,8 @@ def test_every_cell_is_a_run_once(tracker: Tracker) -> None:
     (run,) = tracker.find({CELL_TAG: f"small {FIRST} 0"})
     assert run.data.metrics["auc/gun"] == 0.75
     leaking = {name for name in run.data.metrics if name.startswith("labels_leak/")}
-    assert leaking >= {f"labels_leak/{name}/gun" for name in (IN_ORDER, SHUFFLED)}
-    assert run.data.params["labels_leak"] == f"{IN_ORDER} {SHUFFLED}"
+    assert leaking >= {f"labels_leak/{name}/gun" for name in (REFERENCE, REFERENCE_SHUFFLED)}
+    assert run.data.params["labels_leak"] == f"{REFERENCE} {REFERENCE_SHUFFLED}"
     assert not [name for name in run.data.metrics if "2019" in name and name not in leaking]
 
 

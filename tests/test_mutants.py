@@ -98,6 +98,13 @@ def test_a_row_has_the_share_of_mutants_that_differ() -> None:
 
 
 def test_pytest_runs_with_the_plugin_for_mutants() -> None:
-    command = [sys.executable, "-m", "pytest", "-p", "benchmarks.mutants", "tests/test_lines.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "benchmarks.mutants_plugin",
+        "tests/test_lines.py",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -200,6 +200,13 @@ def test_a_narrow_training_is_left_out_and_the_last_of_equal_lines_counts() -> N
     assert (run.case, run.honest) == ("plane", 0.25)
 
 
+def test_a_training_on_other_images_is_left_out() -> None:
+    others = [{**row, "data": "cifar10-0"} for row in lines_of("plane", honest=[0.25] * 6)]
+    copies = [{**row, "data": "cifar10"} for row in lines_of("ship")]
+    found = runs(lines_of("plane"), others, copies)
+    assert [(run.case, run.honest) for run in found] == [("plane", 0.5), ("ship", 0.5)]
+
+
 def test_parts_go_between_the_markers_and_the_rest_stays() -> None:
     text = f"# By hand\n\n{BEGIN}\nbefore\n{END}\nbetween\n{BEGIN}\n{END}\nafter\n"
     found = with_parts(text, ["first\n", "second\n"], "README.md")

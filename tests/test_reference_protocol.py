@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
+from experiments.paper.protocols import HONEST, REFERENCE, REFERENCE_SHUFFLED, Protocol
 from experiments.paper.reference_protocol import LabelledTest, Picked, run_protocols, score_by
 from pipeline.common.names import TEST, VALIDATION
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
@@ -24,7 +24,7 @@ from tests.tiny import MODEL, TRAIN
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 SETTINGS = replace(TRAIN, losses=replace(TRAIN.losses, latent_dim=5))
 CPU = torch.device("cpu")
-ALL = (HONEST, IN_ORDER, SHUFFLED)
+ALL = (HONEST, REFERENCE, REFERENCE_SHUFFLED)
 
 
 def made_up() -> LabelledTest:
@@ -50,20 +50,20 @@ def by_hand(test: LabelledTest, order: np.ndarray) -> np.ndarray:
     return scores
 
 
-@pytest.mark.parametrize("protocol", [IN_ORDER, SHUFFLED])
+@pytest.mark.parametrize("protocol", [REFERENCE, REFERENCE_SHUFFLED])
 def test_reference_scores_are_those_of_the_released_code(protocol: Protocol) -> None:
     test = made_up()
     in_order = np.concatenate([np.flatnonzero(test.normal), np.flatnonzero(~test.normal)])
     shuffled = np.random.default_rng(SETTINGS.seed).permutation(21)
     networks = network_state(build_networks(SHAPE, 1))
     found = score_by(protocol, SHAPE, networks, SETTINGS, test, CPU)
-    expected = by_hand(test, in_order if protocol == IN_ORDER else shuffled)
+    expected = by_hand(test, in_order if protocol == REFERENCE else shuffled)
     np.testing.assert_allclose(found[ANOMALY], expected, rtol=1e-4)
 
 
 def test_scoring_leaves_the_networks_as_they_were() -> None:
     networks = network_state(build_networks(SHAPE, 1))
-    score_by(IN_ORDER, SHAPE, networks, SETTINGS, made_up(), CPU)
+    score_by(REFERENCE, SHAPE, networks, SETTINGS, made_up(), CPU)
     assert same(networks, network_state(build_networks(SHAPE, 1)))
 
 
@@ -71,7 +71,7 @@ def test_the_order_decides_the_reference_scores_and_not_the_honest_ones() -> Non
     test, turned = made_up(), made_up()
     turned = LabelledTest(turned.patches[::-1].copy(), turned.labels[::-1], turned.scan_ids[::-1])
     networks = network_state(build_networks(SHAPE, 1))
-    for protocol, depends in ((HONEST, False), (SHUFFLED, True)):
+    for protocol, depends in ((HONEST, False), (REFERENCE_SHUFFLED, True)):
         first, second = (
             score_by(protocol, SHAPE, networks, SETTINGS, one, CPU)[ANOMALY]
             for one in (test, turned)
@@ -108,7 +108,7 @@ def test_each_protocol_picks_and_scores_its_own_best_epoch(
 
     def after_epoch(metrics: Metrics, state: State) -> None:
         values[HONEST].append(metrics[IMPLANT_AUC])
-        for protocol in (IN_ORDER, SHUFFLED):
+        for protocol in (REFERENCE, REFERENCE_SHUFFLED):
             networks = state["model"]["networks"]
             scores = score_by(protocol, shape, networks, settings, test_part, CPU)[ANOMALY]
             labels = ~test_part.normal

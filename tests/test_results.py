@@ -6,10 +6,10 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from experiments.paper.cell_results import Result, results_of
-from experiments.paper.cell_runner import arguments, size_of
+from experiments.paper.cell_runner import runner_parser, size_of
 from experiments.paper.cells import NO_METHOD, PROTOCOLS, Cell, Size
 from experiments.paper.paper_tables import CASES
-from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
+from experiments.paper.protocols import HONEST, REFERENCE, REFERENCE_SHUFFLED, Protocol
 from experiments.paper.result_tables import (
     auc_rows,
     commands,
@@ -26,7 +26,11 @@ from tests.models.methods import METHODS
 
 SIZE = Size(ngf=32, epochs=2, share=0.5)
 FIRST, SECOND = METHODS[:2]
-LEAKS = {HONEST: 0.0, IN_ORDER: 0.125, SHUFFLED: 0.0625}  # halves, so that sums are exact
+LEAKS = {
+    HONEST: 0.0,
+    REFERENCE: 0.125,
+    REFERENCE_SHUFFLED: 0.0625,
+}  # halves, so that sums are exact
 WITHOUT_MODEL = (PCA, *TRIVIAL_SCORES)
 
 
@@ -70,14 +74,14 @@ def test_a_cell_is_the_mean_and_the_spread_of_the_seeds_beside_the_paper() -> No
     assert rows[FIRST, "the paper"][1] == "0.953"
     expected = "0.078 (0.062 0.094)"  # 4/64, 5/64, 6/64: the second case
     assert rows["", HONEST][1] == expected
-    assert rows["", f"{IN_ORDER} *"][0] == "0.141 (0.125 0.156)"
+    assert rows["", f"{REFERENCE} *"][0] == "0.141 (0.125 0.156)"
     assert rows[PCA, "no model"] == ["0.750"] * len(CASES)
 
 
 def test_what_leaks_is_the_difference_of_the_same_trainings() -> None:
     rows = {difference: cells for _, difference, *cells in leak_rows(section(table_1()))}
-    assert rows[f"{IN_ORDER} minus {HONEST}"][:2] == ["+0.125 (+0.125 +0.125)"] * 2
-    assert rows[f"{IN_ORDER} minus {SHUFFLED}"][-1] == "+0.062 [+0.062 +0.062]"
+    assert rows[f"{REFERENCE} minus {HONEST}"][:2] == ["+0.125 (+0.125 +0.125)"] * 2
+    assert rows[f"{REFERENCE} minus {REFERENCE_SHUFFLED}"][-1] == "+0.062 [+0.062 +0.062]"
 
 
 def test_the_mean_of_the_cases_counts_each_case_once_whatever_its_seeds() -> None:
@@ -96,7 +100,7 @@ def test_what_is_missing_is_named() -> None:
     assert found[1].startswith(
         f"{SECOND}, {HONEST}: 29 of 30 trainings (by seed: bird 1 2, car 0 1 2"
     )
-    assert found[2] == f"{SECOND}, {IN_ORDER} and {SHUFFLED}: all of it"
+    assert found[2] == f"{SECOND}, {REFERENCE} and {REFERENCE_SHUFFLED}: all of it"
     assert found[-1] == "the scores without a model: truck"
     rows = [cells for _, scored, *cells in auc_rows(section(results)) if scored == HONEST]
     assert rows[1][:2] == ["not defined", "missing"]
@@ -122,11 +126,19 @@ def test_a_picture_is_named_by_what_of_its_size_is_unusual() -> None:
     assert picture(small) == "table1-ngf-32-epochs-2-share-0.5.png"
 
 
+def test_tables_and_pictures_of_other_images_are_their_own() -> None:
+    copies = trained("car", 0, 0.5, Size())
+    others = replace(copies, cell=replace(copies.cell, data="cifar10-0"))
+    tables = sections([copies, others])
+    assert [table.number for table in tables] == [1, 1]
+    assert {picture(table) for table in tables} == {"table1.png", "table1-cifar10-0.png"}
+
+
 def test_the_commands_ask_for_what_was_run() -> None:
     small = replace(SIZE, search_steps=5, learning_rate=0.125)
     results = [*table_1(), trained("car", 7, 0.5, small)]
     found = [line for table in sections(results) for line in commands(table)]
-    parser = arguments("")
+    parser = runner_parser("")
     given = [parser.parse_known_args(shlex.split(line))[0] for line in found]
     assert {size_of(each) for each in given} == {SIZE, small}
     assert [each.methods for each in given] == [[NO_METHOD, FIRST]] * 2
@@ -173,7 +185,7 @@ def test_a_line_of_the_file_is_a_cell_and_the_last_of_equal_ones_counts() -> Non
     first = found[FIRST + "small"]
     assert first.cell == Cell("small", FIRST, 0, SIZE, PROTOCOLS, "abc")
     assert (first.counts, first.seconds, first.classes()) == ((76, 14, 30), 1.5, {"gun", OVERALL})
-    assert first.figure(IN_ORDER, ANOMALY, "gun") == 0.75
+    assert first.figure(REFERENCE, ANOMALY, "gun") == 0.75
     assert found[FIRST + "empty"].figure(HONEST, ANOMALY, "gun") is None
     assert found[NO_METHOD + "small"].figure(HONEST, PCA, OVERALL, "low") == 0.25
     assert results_of([rows[3], rows[2], *rows[:2]]) == results_of(rows)

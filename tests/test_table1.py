@@ -1,6 +1,7 @@
 """The runner of Table I, on a small CIFAR-10 of noise."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from sklearn.metrics import roc_auc_score
 from experiments.paper import table1
 from experiments.paper.cell_runner import run_cell
 from experiments.paper.cells import NO_METHOD, Cell, Size, read_cells
-from experiments.paper.table1 import Cifar
+from experiments.paper.table1 import Cifar, data_name
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.tensor_files import save_tensors
+from pipeline.scans.sources.cifar10 import SIDE
 from tests.models.methods import METHODS
 from tests.test_training import same
 
@@ -60,6 +62,24 @@ def test_the_reference_lines_are_of_the_same_images_and_have_no_seed(
     assert found["darkness"]["auc"] == pytest.approx(roc_auc_score(~parts.test.normal, -values))
     assert found.keys() == {"pca", *TRIVIAL_SCORES}
     assert row["counts"] == [76, 14, 30]
+
+
+def test_other_images_are_other_cells(
+    cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = data_name(cifar)
+    assert name.startswith("cifar10-")
+    monkeypatch.setattr(table1, "JPEG_COPIES", name.removeprefix("cifar10-"))
+    assert data_name(cifar) == "cifar10"
+    monkeypatch.undo()
+    other = tmp_path / "cifar"
+    shutil.copytree(cifar, other)
+    with (other / "test_batch.bin").open("ab") as file:
+        file.write(bytes(1 + 3 * SIDE * SIDE))
+    assert data_name(other) not in {name, "cifar10"}
+    for folder in (cifar, other, other):
+        run(monkeypatch, folder, tmp_path, (NO_METHOD,))
+    assert [row["data"] for row in read_cells(tmp_path)] == [name, data_name(other)]
 
 
 def test_cells_from_before_there_were_other_patches_are_known_again(tmp_path: Path) -> None:

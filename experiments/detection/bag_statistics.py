@@ -21,7 +21,7 @@ from experiments.baselines import without_model
 from experiments.detection.compare import AS_PRINTED, early_neighbours_of, trained
 from experiments.detection.judging import require_labels
 from experiments.paper.cells import Size, settings_of
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.metrics import auc_by_scan
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION, Scores
 from pipeline.common.p_values import RightTail
@@ -105,16 +105,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="AUC of bags by statistics of their windows")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--epochs", type=int, default=0, help="of trainings; 0: no model")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     bags: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     threat: list[bool] = []
-    for seed in tqdm(given.seeds, "seeds", unit="seed"):
+    for seed in tqdm(arguments.seeds, "seeds", unit="seed"):
         patches = generated_patches(Path("work/bag_statistics") / str(seed), seed)
         labelled = PatchStore(patches, LABELLED_VALIDATION)
         names, places = np.unique(labelled.scan_ids, return_inverse=True)
         normal = labelled.is_normal()
         threat += [bool((~normal[places == place]).any()) for place in range(len(names))]
-        for score, (of_normals, values) in window_scores(patches, seed, given.epochs).items():
+        for score, (of_normals, values) in window_scores(patches, seed, arguments.epochs).items():
             p_values = RightTail.of(of_normals).p_values(values)
             for place in range(len(names)):
                 own = np.sort(p_values[places == place])
@@ -135,7 +135,4 @@ def _estimate(values: list[float], threat: list[bool]) -> object:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

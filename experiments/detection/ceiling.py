@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
-from experiments.detection.judging import Windows, require_labels, scores_text
-from pipeline.common.errors import InputError
+from experiments.detection.judging import WindowLabels, require_labels, scores_text
+from experiments.run import run_main
 from pipeline.common.names import LABELLED_VALIDATION, NORMAL, Patches, Scores
 from pipeline.evaluation.trivial_scores import metal_amount
 from pipeline.models.nets import seeded
@@ -41,15 +41,15 @@ LEARNING_RATE = 4e-3
 
 
 def supervised_network(channels: int) -> nn.Sequential:
-    """Patches (N, C, S, S) in [-1, 1], S 32 or more, to logits of "abnormal", (N, 1)."""
+    """Return a network from patches (N, C, S, S) in [-1, 1], S >= 32, to logits (N, 1)."""
     blocks = [_block(narrow, wide) for narrow, wide in pairwise((channels, *WIDTHS))]
     pooled = 4 * WIDTHS[-1]
     head = (nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(pooled, 1))
     return nn.Sequential(*blocks, *head)
 
 
-def labelled_windows(scans: int, rule: WindowRule) -> tuple[Patches, Patches]:
-    """Abnormal and normal windows of generated scans."""
+def rendered_windows(scans: int, rule: WindowRule) -> tuple[Patches, Patches]:
+    """Return abnormal and normal windows of generated scans, (N, S, S, C) and (M, S, S, C)."""
     rng = np.random.default_rng(SEED)
     abnormal, normal = [], []
     for number in tqdm(range(scans), desc="rendering", unit="scan"):
@@ -76,7 +76,7 @@ def fit(network: nn.Module, abnormal: Patches, normal: Patches, steps: int, seed
 
 @torch.no_grad()
 def logits(network: nn.Module, patches: Patches) -> Scores:
-    """The sum over four turns of each patch, (N,)."""
+    """Return the sum of the logits over four turns of each patch, (N,)."""
     network.eval()
     parts = []
     for start in range(0, len(patches), 256):
@@ -102,7 +102,9 @@ def _batches(abnormal: Patches, normal: Patches, steps: int, seed: int) -> Itera
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="a supervised network on labelled windows")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parser.add_argument("--scans", type=int, default=400)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0, help="of the training")
@@ -110,25 +112,22 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print its row beside the amount of metal."""
-    given = _arguments()
-    labelled = PatchStore(given.patches, LABELLED_VALIDATION)
+    """Print the rows of the network and of the amount of metal."""
+    arguments = _arguments()
+    labelled = PatchStore(arguments.patches, LABELLED_VALIDATION)
     require_labels(labelled)
-    cut_by = read_manifest(given.patches)["settings"]
+    cut_by = read_manifest(arguments.patches)["settings"]
     rule = WindowRule(**{name: cut_by[name] for name in vars(WindowRule())})
-    abnormal, normal = labelled_windows(given.scans, rule)
+    abnormal, normal = rendered_windows(arguments.scans, rule)
     print(f"{len(abnormal)} windows with a threat and {len(normal)} normal ones to learn from")
-    with seeded(given.seed):
+    with seeded(arguments.seed):
         network = supervised_network(labelled.channels)
-        fit(network, abnormal, normal, given.steps, given.seed)
+        fit(network, abnormal, normal, arguments.steps, arguments.seed)
     patches = labelled.read(0, len(labelled))
     scores = {"metal_amount": metal_amount(patches), "supervised": logits(network, patches)}
-    windows = Windows(~labelled.is_normal(), labelled.scan_ids)
+    windows = WindowLabels(~labelled.is_normal(), labelled.scan_ids)
     print(scores_text(scores, windows, ["metal_amount"]))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

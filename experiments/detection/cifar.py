@@ -2,7 +2,7 @@
 
     python -m experiments.detection.cifar --data path/to/cifar10 --ngf 16 --epochs 1 --share 0.5
 
-The learning rate is 2e-3; `--learning-rate` changes it, for instance to the preset's 1e-3.
+The learning rate is 2e-3, that of the presets; `--learning-rate` changes it.
 
 The same training also gives the scores of the method as printed. The protocol is honest: no label
 decides the best epoch, and the test is scored once. Needs neither Ray, MLflow nor DVC.
@@ -13,14 +13,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from experiments.detection.compare import early_neighbours_of, trained
-from experiments.detection.judging import Windows
+from experiments.detection.judging import WindowLabels, window_auc
 from experiments.paper.cell_runner import Parts
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table1 import Cifar
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.metrics import interval, resampled_aucs
 from pipeline.common.names import Scores
 from pipeline.scans.sources.cifar10 import CLASSES
@@ -30,7 +29,7 @@ SAMPLES = 200
 
 
 def scores_of(parts: Parts, size: Size, seed: int) -> tuple[Scores, Scores]:
-    """Of the test split, as printed and by early neighbours."""
+    """Return the scores of the test split: as printed, and by early neighbours."""
     settings = settings_of(DEFAULT_METHOD, size, seed)
     printed, early = (
         trained(each, parts.train, parts.validation).score([parts.test.patches]).anomaly
@@ -40,15 +39,15 @@ def scores_of(parts: Parts, size: Size, seed: int) -> tuple[Scores, Scores]:
 
 
 def lines(data: Cifar, cases: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
-    """A line for each case and seed, and then the means."""
+    """Yield a line for each case and seed, and then the means."""
     yield f"{'case':<8}{'seed':>5}{'as printed':>12}{'early':>8}{'early less as printed':>28}"
     found = []
     for case in cases:
         parts = data.case(case)
-        windows = Windows(~parts.test.normal, parts.test.scan_ids)
+        windows = WindowLabels(~parts.test.normal, parts.test.scan_ids)
         for seed in seeds:
             scores = scores_of(parts, data.size, seed)
-            printed, early = (float(roc_auc_score(windows.abnormal, each)) for each in scores)
+            printed, early = (window_auc(each, windows) for each in scores)
             low, high = interval(_difference(scores, windows))
             found.append((printed, early))
             difference = f"{early - printed:+.3f} [{low:+.3f} {high:+.3f}]"
@@ -57,7 +56,7 @@ def lines(data: Cifar, cases: Sequence[str], seeds: Sequence[int]) -> Iterator[s
     yield f"{'mean':<13}{printed:>12.3f}{early:>8.3f}"
 
 
-def _difference(scores: tuple[Scores, Scores], windows: Windows) -> Scores:
+def _difference(scores: tuple[Scores, Scores], windows: WindowLabels) -> Scores:
     printed, early = (
         resampled_aucs(each, windows.abnormal, windows.scan_ids, SAMPLES, seed=0) for each in scores
     )
@@ -78,14 +77,11 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Print the table."""
-    given = vars(_arguments())
-    folder, cases, seeds = (given.pop(name) for name in ("data", "cases", "seeds"))
-    for line in lines(Cifar(folder, Size(**given)), cases, seeds):
+    arguments = vars(_arguments())
+    folder, cases, seeds = (arguments.pop(name) for name in ("data", "cases", "seeds"))
+    for line in lines(Cifar(folder, Size(**arguments)), cases, seeds):
         print(line, flush=True)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

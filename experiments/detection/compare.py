@@ -20,15 +20,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from experiments.array_store import ArrayStore
 from experiments.baselines import without_model
-from experiments.detection.judging import Windows, require_labels, scores_text
+from experiments.detection.judging import WindowLabels, require_labels, scores_text, window_auc
 from experiments.detection.projection import compressed, projected
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import SCORE_BATCH, Detector, fitted_detector
@@ -51,7 +50,7 @@ Features = NDArray[np.floating]  # (N, any length)
 
 
 def neighbour_distance(features: Features, normals: Features) -> Scores:
-    """The distance that `early_neighbours` takes, of any features; (N,)."""
+    """Return the distance of features (N, d) to the nearest normals (M, d), (N,)."""
     distances: Scores = NormalFeatures(torch.from_numpy(normals))(
         torch.from_numpy(features)
     ).numpy()
@@ -59,7 +58,7 @@ def neighbour_distance(features: Features, normals: Features) -> Scores:
 
 
 def thumbnails(patches: Patches) -> Features:
-    """Patches as `THUMBNAIL` x `THUMBNAIL` means, (N, their pixels), in 0 to 255."""
+    """Return patches as `THUMBNAIL` x `THUMBNAIL` means, (N, pixels), in 0 to 255."""
     count, side, _, channels = patches.shape
     cell = side // THUMBNAIL
     cells = patches.reshape(count, THUMBNAIL, cell, THUMBNAIL, cell, channels)
@@ -67,7 +66,7 @@ def thumbnails(patches: Patches) -> Features:
 
 
 def trained(settings: TrainSettings, normals: PatchSource, validation: PatchSource) -> Detector:
-    """The best epoch by the criterion that needs no label."""
+    """Train, and return the detector of the best epoch by the criterion that needs no label."""
     criterion = load_validation(validation, settings.seed, labelled=None)
     state = train(settings, normals, criterion, Worker(), lambda _metrics, _state: None)
     shape = net_shape(settings, normals)
@@ -76,19 +75,19 @@ def trained(settings: TrainSettings, normals: PatchSource, validation: PatchSour
 
 
 def early_neighbours_of(settings: TrainSettings) -> TrainSettings:
-    """The same, scored by early neighbours."""
+    """Return the same settings, scored by early neighbours."""
     return scored_by(settings, "early_neighbours")
 
 
 def scored_by(settings: TrainSettings, latent_score: LatentScore) -> TrainSettings:
-    """The same, scored by a latent term alone."""
+    """Return the same settings, scored by a latent term alone."""
     return replace(
         settings, model=replace(settings.model, latent_score=latent_score, score_lambda=0.0)
     )
 
 
 def untrained(settings: TrainSettings, normals: PatchSource, seen: Patches) -> Detector:
-    """Networks as they are drawn; batch-norm has the statistics of the normals `seen`."""
+    """Return a detector of random networks; batch-norm has the statistics of the normals `seen`."""
     shape = net_shape(settings, normals)
     networks = method_of(settings.model).build_networks(shape, settings.seed)
     with torch.no_grad():
@@ -104,12 +103,12 @@ class Judged:
     """The windows that scores are judged on.
 
     Attributes:
-        store: them.
+        store: the patches of the windows.
         windows: their labels and scans.
     """
 
     store: PatchSource
-    windows: Windows
+    windows: WindowLabels
 
 
 def labelled(folder: Path) -> Judged:
@@ -120,7 +119,9 @@ def labelled(folder: Path) -> Judged:
     """
     store = PatchStore(folder, LABELLED_VALIDATION)
     require_labels(store)
-    return Judged(store, Windows(~store.is_normal(), store.scan_ids, store.origins, store.side))
+    return Judged(
+        store, WindowLabels(~store.is_normal(), store.scan_ids, store.origins, store.side)
+    )
 
 
 def laid_over(store: PatchStore) -> tuple[NDArray[np.intp], Patches, NDArray[np.bool_]]:
@@ -133,15 +134,15 @@ def laid_over(store: PatchStore) -> tuple[NDArray[np.intp], Patches, NDArray[np.
 
 
 def with_projected(folder: Path) -> Judged:
-    """Some of the validation normals, with a threat laid over every other one."""
+    """Return some of the validation normals, with a threat laid over every other one."""
     store = PatchStore(folder, VALIDATION)
     rows, patches, abnormal = laid_over(store)
-    windows = Windows(abnormal, store.scan_ids[rows], store.origins[rows], store.side)
+    windows = WindowLabels(abnormal, store.scan_ids[rows], store.origins[rows], store.side)
     return Judged(ArrayStore(folder, VALIDATION, compressed(patches)), windows)
 
 
 def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str, Scores]:
-    """Every score of the windows, by name."""
+    """Return every score of the windows, by name."""
     normals = store_of(folder, TRAIN, size.share)
     patches = judged.store.read(0, len(judged.store))
     settings = settings_of(DEFAULT_METHOD, size, seed)
@@ -163,14 +164,16 @@ def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str,
     }
 
 
-def best_trivial(scores: Mapping[str, Scores], windows: Windows) -> str:
-    """The trivial score with the highest AUC on these windows."""
-    return max(TRIVIAL_SCORES, key=lambda name: roc_auc_score(windows.abnormal, scores[name]))
+def best_trivial(scores: Mapping[str, Scores], windows: WindowLabels) -> str:
+    """Return the trivial score with the highest AUC on these windows."""
+    return max(TRIVIAL_SCORES, key=lambda name: window_auc(scores[name], windows))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="what training adds on validation scans")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parser.add_argument("--projected", action="store_true", help="lay threats over normals")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     for name in ("ngf", "latent_dim", "epochs", "batch_size", "learning_rate", "share"):
@@ -181,18 +184,15 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Print a table for each seed."""
-    given = vars(_arguments())
-    folder, seeds, project = (given.pop(name) for name in ("patches", "seeds", "projected"))
+    arguments = vars(_arguments())
+    folder, seeds, project = (arguments.pop(name) for name in ("patches", "seeds", "projected"))
     judged = with_projected(folder) if project else labelled(folder)
     for seed in seeds:
-        scores = all_scores(folder, judged, Size(**given), seed)
+        scores = all_scores(folder, judged, Size(**arguments), seed)
         lines = [best_trivial(scores, judged.windows), UNTRAINED, AS_PRINTED]
         print(f"seed {seed}")
         print(scores_text(scores, judged.windows, lines), flush=True)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -22,13 +22,13 @@ from tqdm import tqdm
 
 from experiments.array_store import ArrayStore
 from experiments.detection.compare import Judged, labelled, trained, with_projected
-from experiments.detection.judging import Windows, scores_text
+from experiments.detection.judging import WindowLabels, scores_text
 from experiments.detection.projection import compressed
 from experiments.detection.rules import RULES, p_values
 from experiments.detection.terms import pixel_terms
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import TEST, TRAIN, VALIDATION, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Detector
@@ -149,7 +149,7 @@ def uniformity_text(normals: Terms, validation: Terms) -> str:
 def from_test(folder: Path) -> Judged:
     """Return the test windows; if no test scan is normal, some of validation scans as well."""
     store = PatchStore(folder, TEST)
-    windows = Windows(~store.is_normal(), store.scan_ids, store.origins, store.side)
+    windows = WindowLabels(~store.is_normal(), store.scan_ids, store.origins, store.side)
     if windows.normal_scans():
         return Judged(store, windows)
     validation = PatchStore(folder, VALIDATION)
@@ -157,13 +157,28 @@ def from_test(folder: Path) -> Judged:
     patches = np.concatenate([store.read(0, len(store)), read_rows(validation, rows)])
     return Judged(
         ArrayStore(folder, TEST, patches),
-        Windows(
+        WindowLabels(
             np.concatenate([windows.abnormal, np.zeros(len(rows), dtype=np.bool_)]),
             np.concatenate([windows.scan_ids, validation.scan_ids[rows]]),
             np.concatenate([store.origins, validation.origins[rows]]),
             store.side,
         ),
     )
+
+
+def add_window_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which windows are judged."""
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
+    parser.add_argument("--projected", action="store_true", help="lay threats over normals")
+    parser.add_argument("--test", action="store_true", help="judge the test split")
+
+
+def chosen_windows(arguments: argparse.Namespace) -> Judged:
+    """Return the windows that the options of `add_window_options` say."""
+    read = with_projected if arguments.projected else from_test if arguments.test else labelled
+    return read(arguments.patches)
 
 
 def networks_of(folder: Path, seeds: Sequence[int]) -> dict[str, Detector]:
@@ -181,31 +196,24 @@ def networks_of(folder: Path, seeds: Sequence[int]) -> dict[str, Detector]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="one-sided evidence, by candidate and rule")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
-    parser.add_argument("--projected", action="store_true", help="lay threats over normals")
-    parser.add_argument("--test", action="store_true", help="judge the test split")
+    add_window_options(parser)
     parser.add_argument("--matched", action="store_true", help="blur and compress every window")
     parser.add_argument("--networks", action="store_true", help="add the terms of a network")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="of the networks")
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
-    given = parser.parse_args()
-    folder, matched = given.patches, given.matched
-    judge = with_projected if given.projected else from_test if given.test else labelled
-    judged = judge(folder)
-    networks = networks_of(folder, given.seeds) if given.networks else {}
+    arguments = parser.parse_args()
+    folder, matched, judged = arguments.patches, arguments.matched, chosen_windows(arguments)
+    networks = networks_of(folder, arguments.seeds) if arguments.networks else {}
     train, validation = PatchStore(folder, TRAIN), PatchStore(folder, VALIDATION)
     rows = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS)
     normals = terms_of(train, rows, networks, matched=matched)
     found = terms_of(judged.store, np.arange(len(judged.store)), networks, matched=matched)
     seen = spread(np.arange(len(validation)), MAX_REFERENCE_NORMALS)
     scores = {name: found[name] for name in TRIVIAL_SCORES}
-    scores |= evidence_scores(normals, found, given.candidates, list(networks))
+    scores |= evidence_scores(normals, found, arguments.candidates, list(networks))
     print(scores_text(scores, judged.windows, ["metal_amount", f"{CHOSEN}, fisher"]))
     print(uniformity_text(normals, terms_of(validation, seen, {}, matched=matched)))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from pipeline.common.errors import InputError
 from pipeline.common.metrics import auc, interval, resampled_aucs
@@ -27,7 +26,7 @@ SHARES = (
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowLabels:
     """Labels and scans of N windows.
 
     Attributes:
@@ -43,16 +42,16 @@ class Windows:
     size: int = 64
 
     def of(self, scan: str) -> NDArray[np.bool_]:
-        """(N,) True where a window is of the scan."""
+        """Return (N,) True where a window is of the scan."""
         return np.asarray(self.scan_ids == scan)
 
     def threat_scans(self) -> list[str]:
-        """The scans with an abnormal window."""
+        """Return the scans with an abnormal window."""
         found: list[str] = np.unique(self.scan_ids[self.abnormal]).tolist()
         return found
 
     def normal_scans(self) -> list[str]:
-        """The scans without one."""
+        """Return the scans without an abnormal window."""
         found: list[str] = np.setdiff1d(self.scan_ids, self.threat_scans()).tolist()
         return found
 
@@ -71,8 +70,14 @@ def require_labels(labelled: PatchStore) -> None:
         )
 
 
-def auc_within_scans(scores: Scores, windows: Windows) -> float | None:
-    """Threat windows against normal windows of the same scan: the mean over scans with both."""
+def window_auc(scores: Scores, windows: WindowLabels) -> float:
+    """Return the AUC of threat windows against all normal windows; NaN if it is not defined."""
+    value = auc(scores[~windows.abnormal], scores[windows.abnormal])
+    return np.nan if value is None else value
+
+
+def auc_within_scans(scores: Scores, windows: WindowLabels) -> float | None:
+    """Return the mean over scans of the AUC of threat against normal windows of the same scan."""
     found = [
         auc(scores[own & ~windows.abnormal], scores[own & windows.abnormal])
         for own in map(windows.of, windows.threat_scans())
@@ -81,11 +86,11 @@ def auc_within_scans(scores: Scores, windows: Windows) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def threat_bags_found(scores: Scores, windows: Windows, top: int) -> float | None:
-    """Share of the scans with a threat that are found at `FALSE_ALARMS` on those without.
+def threat_bags_found(scores: Scores, windows: WindowLabels, top: int) -> float | None:
+    """Return the share of scans with a threat that are found at `FALSE_ALARMS` on those without.
 
-    A scan's score is the mean of its `top` highest. With 20 normal scans or less the threshold
-    is the highest of theirs. None where one of the kinds is absent.
+    A scan's score is the mean of its `top` highest windows. With 20 normal scans or less the
+    threshold is the highest score of these. None where one of the kinds is absent.
     """
     normal, threat = (
         np.array([np.sort(scores[windows.of(scan)])[-top:].mean() for scan in scans])
@@ -97,14 +102,14 @@ def threat_bags_found(scores: Scores, windows: Windows, top: int) -> float | Non
     return float((threat > threshold).mean())
 
 
-def cross_auc(scores: Scores, windows: Windows) -> float | None:
-    """Threat windows against all windows of scans without a threat."""
+def cross_auc(scores: Scores, windows: WindowLabels) -> float | None:
+    """Return the AUC of threat windows against all windows of scans without a threat."""
     in_normal_scans = np.isin(windows.scan_ids, windows.normal_scans())
     return auc(scores[in_normal_scans], scores[windows.abnormal])
 
 
-def first_look(scores: Scores, windows: Windows, looks: int) -> float | None:
-    """Share of the scans with a threat in which one of the `looks` highest windows has a threat.
+def first_look(scores: Scores, windows: WindowLabels, looks: int) -> float | None:
+    """Return the share of scans with a threat that is on one of the `looks` highest windows.
 
     Of windows that overlap, the highest. None if it is not known where the windows are.
     """
@@ -118,8 +123,8 @@ def first_look(scores: Scores, windows: Windows, looks: int) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def bag_auc(scores: Scores, windows: Windows, *, control: bool = False) -> float | None:
-    """AUC of the scans with a threat against those without, by the mean of the `TOP` highest.
+def bag_auc(scores: Scores, windows: WindowLabels, *, control: bool = False) -> float | None:
+    """Return the AUC of scans with a threat against those without, by the `TOP` highest windows.
 
     Args:
         scores: (N,).
@@ -135,8 +140,8 @@ def bag_auc(scores: Scores, windows: Windows, *, control: bool = False) -> float
     return auc(normal, threat)
 
 
-def scores_text(scores: Mapping[str, Scores], windows: Windows, lines: Sequence[str]) -> str:
-    """A row for each score, with its difference from each of `lines`, which are scores too."""
+def scores_text(scores: Mapping[str, Scores], windows: WindowLabels, lines: Sequence[str]) -> str:
+    """Return a table: a row for each score, with its difference from each score in `lines`."""
     found = {name: _Found.of(each, windows) for name, each in scores.items()}
     less = [f"less {line}" for line in lines]
     rows = [
@@ -163,8 +168,7 @@ class _Found:
     shares: tuple[str, ...]
 
     @classmethod
-    def of(cls, scores: Scores, windows: Windows) -> "_Found":
-        value = float(roc_auc_score(windows.abnormal, scores))
+    def of(cls, scores: Scores, windows: WindowLabels) -> "_Found":
         shares = (
             auc_within_scans(scores, windows),
             cross_auc(scores, windows),
@@ -177,7 +181,7 @@ class _Found:
         )
         resampled = resampled_aucs(scores, windows.abnormal, windows.scan_ids, SAMPLES, seed=0)
         cells = tuple("-" if share is None else f"{share:.2f}" for share in shares)
-        return cls(value, resampled, cells)
+        return cls(window_auc(scores, windows), resampled, cells)
 
     def cell(self) -> str:
         return _cell(self.auc, self.resampled)

@@ -24,13 +24,13 @@ from tqdm import tqdm
 
 from experiments.detection.evidence import from_test
 from experiments.detection.judging import (
-    Windows,
+    WindowLabels,
     auc_within_scans,
     bag_auc,
     cross_auc,
     first_look,
 )
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import TRAIN, Patches, Scores
 from pipeline.common.tables import text_table
 from pipeline.evaluation.scores import detector_without_networks
@@ -43,7 +43,7 @@ from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
 MAX_DRAWS = 70
 SEED = 0
 BLOCK = 512
-MEASURES: Mapping[str, Callable[[Scores, Windows], float | None]] = {
+MEASURES: Mapping[str, Callable[[Scores, WindowLabels], float | None]] = {
     "within": auc_within_scans,
     "cross": cross_auc,
     "first 1": lambda scores, windows: first_look(scores, windows, 1),
@@ -66,7 +66,7 @@ class Known:
 
     normals: Evidence
     judged: Evidence
-    windows: Windows
+    windows: WindowLabels
 
 
 def evidence_of(store: PatchSource, rows: NDArray[np.intp], detector: Detector) -> Evidence:
@@ -78,17 +78,17 @@ def evidence_of(store: PatchSource, rows: NDArray[np.intp], detector: Detector) 
     return np.concatenate(parts)
 
 
-def draws(count: int, labelled: int, most: int) -> list[tuple[int, ...]]:
-    """Return which of `count` bags are labelled: all draws, or at random `most` of more."""
-    if comb(count, labelled) <= most:
+def draws(count: int, labelled: int, max_draws: int) -> list[tuple[int, ...]]:
+    """Return which of `count` bags are labelled: all draws, or at random `max_draws` of more."""
+    if comb(count, labelled) <= max_draws:
         return list(combinations(range(count), labelled))
     rng, found = np.random.default_rng(SEED), set[tuple[int, ...]]()
-    while len(found) < most:
+    while len(found) < max_draws:
         found.add(tuple(sorted(rng.permutation(count)[:labelled].tolist())))
     return sorted(found)
 
 
-def taught(known: Known, bags: Sequence[str]) -> tuple[NDArray[np.float64], Windows]:
+def taught(known: Known, bags: Sequence[str]) -> tuple[NDArray[np.float64], WindowLabels]:
     """Return scores of the windows of all other bags, by a head that `bags` taught."""
     windows = known.windows
     seen = np.isin(windows.scan_ids, bags)
@@ -117,20 +117,22 @@ def rows(known: Known, counts: Sequence[int]) -> Iterator[list[str]]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="a head by the number of labelled bags")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parser.add_argument("--counts", nargs="+", type=int, default=[0, 1, 2, 4, 7])
     parser.add_argument("--normals", type=int, help="of how many training scans; all by default")
-    given = parser.parse_args()
-    judged, train = from_test(given.patches), PatchStore(given.patches, TRAIN)
+    arguments = parser.parse_args()
+    judged, train = from_test(arguments.patches), PatchStore(arguments.patches, TRAIN)
     detector = detector_without_networks(train)
-    chosen = np.unique(train.scan_ids)[: given.normals]
+    chosen = np.unique(train.scan_ids)[: arguments.normals]
     of_chosen = np.flatnonzero(np.isin(train.scan_ids, chosen))
     known = Known(
         evidence_of(train, spread(of_chosen, MAX_REFERENCE_NORMALS), detector),
         evidence_of(judged.store, np.arange(len(judged.store)), detector),
         judged.windows,
     )
-    print(text_table(["labelled bags", "draws", *MEASURES], list(rows(known, given.counts))))
+    print(text_table(["labelled bags", "draws", *MEASURES], list(rows(known, arguments.counts))))
     print(f"windows of {len(chosen)} training scans; mean [lowest highest] of the draws")
 
 
@@ -142,7 +144,7 @@ def _evidence(detector: Detector, patches: Patches) -> Evidence:
     return scorer.neg_log_p(features).reshape(len(features), -1)
 
 
-def _without(windows: Windows, seen: NDArray[np.bool_]) -> Windows:
+def _without(windows: WindowLabels, seen: NDArray[np.bool_]) -> WindowLabels:
     origins = None if windows.origins is None else windows.origins[~seen]
     kept = replace(windows, abnormal=windows.abnormal[~seen], scan_ids=windows.scan_ids[~seen])
     return replace(kept, origins=origins)
@@ -153,7 +155,4 @@ def _spread(values: NDArray[np.float64]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

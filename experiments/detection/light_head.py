@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from experiments.detection.judging import Windows, require_labels, scores_text
+from experiments.detection.judging import WindowLabels, require_labels, scores_text
 from experiments.detection.terms import pixel_terms
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import NORMAL, TEST, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.patches.store import PatchStore
@@ -45,7 +45,7 @@ def features_of(patches: Patches) -> Features:
     return np.stack(list(pixel_terms(patches).values()), axis=1).astype(np.float32)
 
 
-def halves(windows: Windows) -> Iterator[NDArray[np.bool_]]:
+def halves(windows: WindowLabels) -> Iterator[NDArray[np.bool_]]:
     """Yield (N,) True for the windows of one half of the scans, then of the other half.
 
     Each half has half of the scans with a threat, and half of those without one.
@@ -61,7 +61,7 @@ def halves(windows: Windows) -> Iterator[NDArray[np.bool_]]:
     yield ~in_first
 
 
-def head_scores(features: Features, windows: Windows) -> Scores:
+def head_scores(features: Features, windows: WindowLabels) -> Scores:
     """Score the windows (N, F) of each half by a head that learned from the other half, (N,)."""
     scores = np.zeros(len(features))
     for judged in halves(windows):
@@ -72,14 +72,14 @@ def head_scores(features: Features, windows: Windows) -> Scores:
     return scores
 
 
-def judged_text(patches: Patches, windows: Windows) -> str:
+def judged_text(patches: Patches, windows: WindowLabels) -> str:
     """Return the table of the head and of the scores without a model, for patches (N, S, S, C)."""
     scores = {name: score(patches) for name, score in TRIVIAL_SCORES.items()}
     scores["light_head"] = head_scores(features_of(patches), windows)
     return scores_text(scores, windows, ["metal_amount"])
 
 
-def sixray_windows(folder: Path) -> tuple[Patches, Windows]:
+def sixray_windows(folder: Path) -> tuple[Patches, WindowLabels]:
     """Cut windows from scans of SIXray: all of scans with a threat, some of the others."""
     source = MasksSource(folder, SIXRAY, stretched=True)
     rng = np.random.default_rng(SEED)
@@ -92,7 +92,7 @@ def sixray_windows(folder: Path) -> tuple[Patches, Windows]:
         labels += [cut.labels[index] for index in kept]
         scan_ids += [entry.scan_id] * len(kept)
     abnormal = np.array(labels) != NORMAL
-    return np.concatenate(pixels), Windows(abnormal, np.array(scan_ids))
+    return np.concatenate(pixels), WindowLabels(abnormal, np.array(scan_ids))
 
 
 def main() -> None:
@@ -100,19 +100,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="a light head on simple features, half labelled")
     parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--sixray", type=Path, help="a folder of SIXray's scans, instead")
-    given = parser.parse_args()
-    if given.sixray is not None:
-        patches, windows = sixray_windows(given.sixray)
+    arguments = parser.parse_args()
+    if arguments.sixray is not None:
+        patches, windows = sixray_windows(arguments.sixray)
     else:
-        store = PatchStore(given.patches, TEST)
+        store = PatchStore(arguments.patches, TEST)
         require_labels(store)
         patches = store.read(0, len(store))
-        windows = Windows(~store.is_normal(), store.scan_ids)
+        windows = WindowLabels(~store.is_normal(), store.scan_ids)
     print(judged_text(patches, windows))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import NORMAL, TEST, TRAIN, Scores
 from pipeline.evaluation.scores import detector_without_networks
 from pipeline.models.attenuation import MAPS
@@ -43,7 +43,7 @@ STYLES = {"mean": "-", "max": ":"}
 
 
 @dataclass(frozen=True)
-class Look:
+class TitledWindow:
     """One window of a bag.
 
     Attributes:
@@ -57,7 +57,7 @@ class Look:
 
 def pick(
     labels: NDArray[np.str_], scan_ids: NDArray[np.str_], scores: Scores, count: int, seed: int
-) -> list[list[Look]]:
+) -> list[list[TitledWindow]]:
     """Return `count` windows that are found, as many that are missed, and the highest there.
 
     Args:
@@ -85,12 +85,12 @@ def pick(
         return str(labels[best[bag]]).replace("_", " ")
 
     return [
-        [Look(best[bag], f"found: {named(bag)}") for bag in found],
+        [TitledWindow(best[bag], f"found: {named(bag)}") for bag in found],
         [
-            Look(best[bag], f"missed: {named(bag)}\n{above[bag]} normal windows are higher")
+            TitledWindow(best[bag], f"missed: {named(bag)}\n{above[bag]} normal windows are higher")
             for bag in missed
         ],
-        [Look(highest[bag], "the highest in the same bag") for bag in missed],
+        [TitledWindow(highest[bag], "the highest in the same bag") for bag in missed],
     ]
 
 
@@ -106,24 +106,26 @@ def surroundings(store: PatchStore, row: int) -> tuple[NDArray[np.uint8], NDArra
     return image[part], np.pad(scan.threats(), edges)[part]
 
 
-def draw(path: Path, store: PatchStore, detector: Detector, looks: list[list[Look]]) -> None:
+def draw(
+    path: Path, store: PatchStore, detector: Detector, windows: list[list[TitledWindow]]
+) -> None:
     """Draw each window in its scan, and beside it the p-value of every term."""
-    columns = len(looks[0])
-    size = (5.2 * columns, 3.0 * len(looks) + 0.4)
+    columns = len(windows[0])
+    size = (5.2 * columns, 3.0 * len(windows) + 0.4)
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(looks), 2 * columns, squeeze=False)
-    for axes, row in zip(grid, looks, strict=True):
-        for column, look in enumerate(row):
-            draw_window(axes[2 * column], store, detector, look)
-            draw_evidence(axes[2 * column + 1], store, detector, look)
+    grid = figure.subplots(len(windows), 2 * columns, squeeze=False)
+    for axes, row in zip(grid, windows, strict=True):
+        for column, window in enumerate(row):
+            draw_window(axes[2 * column], store, detector, window)
+            draw_evidence(axes[2 * column + 1], store, detector, window)
     handles, labels = grid[0, 1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     save_figure(figure, path)
 
 
-def draw_window(axes: Axes, store: PatchStore, detector: Detector, look: Look) -> None:
+def draw_window(axes: Axes, store: PatchStore, detector: Detector, window: TitledWindow) -> None:
     """Draw the scan around a window, with the threat's outline and the explanation."""
-    image, threat = surroundings(store, look.row)
+    image, threat = surroundings(store, window.row)
     axes.imshow(displayable(image))
     side = store.side
     axes.add_patch(Rectangle((side, side), side, side, fill=False, linestyle="--"))
@@ -131,17 +133,17 @@ def draw_window(axes: Axes, store: PatchStore, detector: Detector, look: Look) -
         axes.contour(threat, levels=[0.5], colors=["black"], linewidths=2.6)
         axes.contour(threat, levels=[0.5], colors=["cyan"], linewidths=1.3)
     axes.set(xticks=[], yticks=[])
-    axes.set_title(look.title, fontsize=8, loc="left")
-    (because,) = detector.explain(read_rows(store, np.array([look.row])))
+    axes.set_title(window.title, fontsize=8, loc="left")
+    (because,) = detector.explain(read_rows(store, np.array([window.row])))
     axes.set_xlabel(fill(because, LINE), fontsize=8, loc="left")
 
 
-def draw_evidence(axes: Axes, store: PatchStore, detector: Detector, look: Look) -> None:
+def draw_evidence(axes: Axes, store: PatchStore, detector: Detector, window: TitledWindow) -> None:
     """Draw the p-value of each term by the radius of its opening."""
     scorer = detector.scorer
     if not isinstance(scorer, GranulometryScorer):
         raise TypeError(f"{type(scorer).__name__}, expected the method granulometry")
-    p_values = scorer.p_values(detector.features(read_rows(store, np.array([look.row]))))[0]
+    p_values = scorer.p_values(detector.features(read_rows(store, np.array([window.row]))))[0]
     for name, by_map in zip(MAPS, p_values, strict=True):
         for statistic, by_radius in zip(STATISTICS, by_map, strict=True):
             style, label = STYLES[statistic], f"{name}, {statistic}"
@@ -158,13 +160,10 @@ def main() -> None:
     store, normals = PatchStore(PATCHES, TEST), PatchStore(PATCHES, TRAIN)
     detector = detector_without_networks(normals)
     scores = np.concatenate([detector.score([block]).anomaly for block in store.blocks()])
-    looks = pick(store.labels, store.scan_ids, scores, COUNT, SEED)
-    draw(PICTURE, store, detector, looks)
+    windows = pick(store.labels, store.scan_ids, scores, COUNT, SEED)
+    draw(PICTURE, store, detector, windows)
     print(PICTURE)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

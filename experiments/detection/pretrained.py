@@ -14,7 +14,6 @@ coreset where it is drawn at random here, and the maximum is weighted by its nei
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,9 +24,16 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from experiments.detection.compare import labelled, with_projected
-from experiments.detection.evidence import BLOCK, CHOSEN, evidence_scores, from_test, terms_of
+from experiments.detection.evidence import (
+    BLOCK,
+    CHOSEN,
+    add_window_options,
+    chosen_windows,
+    evidence_scores,
+    terms_of,
+)
 from experiments.detection.judging import scores_text
+from experiments.run import run_main
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN, Scores
 from pipeline.models.interface import MAX_REFERENCE_NORMALS
@@ -51,11 +57,11 @@ class Bank:
     cells: Tensor
 
     @classmethod
-    def drawn(cls, cells: Tensor, most: int, seed: int) -> "Bank":
-        """Keep at most `most` of cells (N, cells, d), at random."""
+    def drawn(cls, cells: Tensor, max_cells: int, seed: int) -> "Bank":
+        """Keep at most `max_cells` of cells (N, cells, d), at random."""
         flat = cells.flatten(0, 1)
         return cls(
-            flat[torch.from_numpy(np.random.default_rng(seed).permutation(len(flat))[:most])]
+            flat[torch.from_numpy(np.random.default_rng(seed).permutation(len(flat))[:max_cells])]
         )
 
     def distances(self, cells: Tensor) -> NDArray[np.float64]:
@@ -119,12 +125,9 @@ def cell_scores(bank: Bank, cells: Tensor) -> dict[str, Scores]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="cells of a pretrained network")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
-    parser.add_argument("--projected", action="store_true", help="lay threats over normals")
-    parser.add_argument("--test", action="store_true", help="judge the test split")
-    given = parser.parse_args()
-    judge = with_projected if given.projected else from_test if given.test else labelled
-    judged, train = judge(given.patches), PatchStore(given.patches, TRAIN)
+    add_window_options(parser)
+    arguments = parser.parse_args()
+    judged, train = chosen_windows(arguments), PatchStore(arguments.patches, TRAIN)
     rows, every = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS), np.arange(len(judged.store))
     network = pretrained_network()
     bank = Bank.drawn(cells_of(network, train, rows), BANK_CELLS, SEED)
@@ -138,7 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -31,9 +31,9 @@ JPEG_QUALITY = 90
 
 
 def projected(normals: Patches, size: int, seed: int) -> Patches:
-    """Normal windows (N, size, size, C) with a threat in each, or enough of one.
+    """Return normal windows (N, size, size, C) with a threat in each, or enough of one.
 
-    The least share is the one from which a window of a scan is called abnormal.
+    Enough is the share from which a window of a scan is called abnormal.
     """
     rng = np.random.default_rng([seed, len(normals)])
     rule = WindowRule(size=size, stride=size // 2)
@@ -47,12 +47,12 @@ def projected(normals: Patches, size: int, seed: int) -> Patches:
 
 
 def compressed(windows: Patches) -> Patches:
-    """The windows, (N, S, S, C), as JPEG leaves them."""
+    """Return the windows, (N, S, S, C), after JPEG has compressed them."""
     return np.stack([_compressed(window) for window in windows])
 
 
 def metal_colours(normals: Patches) -> NDArray[np.float64]:
-    """The mean colour of metal at each of `LEVELS`, (33, 3); grey where there is none.
+    """Return the mean colour of metal at each of `LEVELS`, (33, 3); grey where there is none.
 
     Metal is painted blue, so of all that is as bright it has the least red. In grey scans every
     colour is grey.
@@ -86,7 +86,7 @@ def _painted(brightness: NDArray[np.float64], colours: NDArray[np.float64]) -> P
 
 
 def _threat_in_air(rng: np.random.Generator) -> Scan:
-    """A threat of any class and kind, with nothing about it."""
+    """Return a scan of a threat of any class and kind, with only air around it."""
     class_name = str(rng.choice(sorted(THREATS)))
     item = THREATS[class_name][rng.integers(len(THREATS[class_name]))]
     pose = Pose(

@@ -16,19 +16,19 @@ def p_values(normals: Mapping[str, Scores], judged: Mapping[str, Scores]) -> dic
     return {name: RightTail.of(values).p_values(judged[name]) for name, values in normals.items()}
 
 
-def fisher(found: PValues) -> Scores:
+def fisher(p_values: PValues) -> Scores:
     """Return the mean of -log p, (N,) (Fisher 1925); Brown's rule (1975) has the same order."""
-    return -np.log(found).mean(axis=0)
+    return -np.log(p_values).mean(axis=0)
 
 
-def harmonic(found: PValues) -> Scores:
+def harmonic(p_values: PValues) -> Scores:
     """Return -log of the harmonic mean of p, (N,) (Wilson, PNAS 2019): for dependent terms."""
-    return np.log((1 / found).mean(axis=0))
+    return np.log((1 / p_values).mean(axis=0))
 
 
-def cauchy(found: PValues) -> Scores:
+def cauchy(p_values: PValues) -> Scores:
     """Return the mean of tan((1/2 - p) pi), (N,) (Liu and Xie, JASA 2020): for dependent terms."""
-    return np.tan((0.5 - found) * np.pi).mean(axis=0)
+    return np.tan((0.5 - p_values) * np.pi).mean(axis=0)
 
 
 RULES: Mapping[str, Callable[[PValues], Scores]] = {

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from experiments.detection.compare import labelled, laid_over, with_projected
-from experiments.detection.evidence import from_test
+from experiments.detection.compare import laid_over
+from experiments.detection.evidence import add_window_options, chosen_windows
 from experiments.detection.judging import scores_text
 from experiments.detection.projection import compressed
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import TRAIN, VALIDATION, Image, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.models.attenuation import attenuation_maps
@@ -132,20 +132,19 @@ def candidate_scores(evidence: Mapping[str, Terms]) -> dict[str, Scores]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="evidence of larger windows and of the own bag")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
-    parser.add_argument("--scans", type=Path, required=True, help="what the stage scans left")
-    parser.add_argument("--projected", action="store_true", help="lay threats over normals")
-    parser.add_argument("--test", action="store_true", help="judge the test split")
-    given = parser.parse_args()
-    judge = with_projected if given.projected else from_test if given.test else labelled
-    windows, laid = judge(given.patches).windows, None
+    add_window_options(parser)
+    parser.add_argument(
+        "--scans", type=Path, required=True, help="folder written by the stage scans"
+    )
+    arguments = parser.parse_args()
+    windows, laid = chosen_windows(arguments).windows, None
     compared = np.ones(len(windows.scan_ids), dtype=np.bool_)
-    if given.projected:  # as if each threat were the only one in its bag
-        _, laid, abnormal = laid_over(PatchStore(given.patches, VALIDATION))
+    if arguments.projected:  # as if each threat were the only one in its bag
+        _, laid, abnormal = laid_over(PatchStore(arguments.patches, VALIDATION))
         compared = ~abnormal
-    train = PatchStore(given.patches, TRAIN)
+    train = PatchStore(arguments.patches, TRAIN)
     rows = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS)
-    files = {row.scan_id: Path(row.files[0]) for row in read_catalogue(given.scans)}
+    files = {row.scan_id: Path(row.files[0]) for row in read_catalogue(arguments.scans)}
     seen = train.scan_ids[rows], train.origins[rows]
     places = windows.scan_ids, np.asarray(windows.origins)
     terms = {side: terms_around(files, places, side, laid) for side in SIDES}
@@ -158,7 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

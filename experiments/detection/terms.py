@@ -38,7 +38,7 @@ def opened_terms(patches: Patches) -> dict[str, Scores]:
 
 
 def texture(patches: Patches) -> dict[str, Scores]:
-    """Return total variation, standard deviation and what blurs take away, (N,) each, 0 to 1."""
+    """Return total variation, standard deviation and the detail that blurs remove, (N,), 0 to 1."""
     brightness = patches.mean(axis=3, dtype=np.float32) / np.float32(255)
     variation = [np.abs(np.diff(brightness, axis=axis)).mean(axis=(1, 2)) for axis in (1, 2)]
     found = {"variation": np.mean(variation, axis=0), "deviation": brightness.std(axis=(1, 2))}

@@ -6,12 +6,11 @@ Uses every split, since nothing is learned. Exits with status 1 if an AUC is abo
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import NORMAL, SPLITS
 from pipeline.evaluation.auc_table import AucTable, auc_table, estimates_text
 from pipeline.evaluation.scores import WindowScores
@@ -22,7 +21,7 @@ SAMPLES = 200
 
 
 def trivial_table(patches: Path) -> AucTable:
-    """AUC of each trivial score for each class, and overall."""
+    """Return the AUC of each trivial score for each class, and overall."""
     stores = [PatchStore(patches, split) for split in SPLITS]
     scores = {
         name: np.concatenate([score(block) for store in stores for block in store.blocks()])
@@ -35,21 +34,18 @@ def trivial_table(patches: Path) -> AucTable:
 
 
 def main() -> int:
-    """Print the table; 1 where an AUC is above the limit."""
+    """Print the table; return 1 if an AUC is above the limit."""
     parser = argparse.ArgumentParser(description="AUC of scores that need no model")
     parser.add_argument("--patches", type=Path, default=Path("data/patches"))
     parser.add_argument("--limit", type=float, default=0.85)
     arguments = parser.parse_args()
     table = trivial_table(arguments.patches)
-    found = [estimate.auc for row in table.values() for estimate in row.values()]
-    worst = max((auc for auc in found if auc is not None), default=0.0)
+    aucs = [estimate.auc for row in table.values() for estimate in row.values()]
+    worst = max((auc for auc in aucs if auc is not None), default=0.0)
     print(estimates_text(table))
     print(f"highest {worst:.3f}, limit {arguments.limit}")
     return int(worst > arguments.limit)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from experiments.paper.cells import Size, settings_of
 from experiments.paper.reference_protocol import LabelledTest
+from experiments.paper.reference_scoring import Order, batches, class_order, shuffled_order
 from experiments.paper.table2 import load_parts
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.metrics import auc
 from pipeline.common.tables import text_table
 from pipeline.models.interface import method_of
@@ -34,30 +35,27 @@ SEED = 0
 HEAD = ["", "AUC of R", "R", "threat", "brightness of G(z)", "threat", "AUC of one picture"]
 
 Pixels = NDArray[np.float32]  # (N, C, S, S) in [-1, 1]
-Order = NDArray[np.intp]
 
 
 def orders(normal: NDArray[np.bool_]) -> Mapping[str, tuple[Order, bool]]:
     """Return the order of the test set, and whether batch-norm uses the batch's own statistics."""
-    in_order = np.argsort(~normal, kind="stable")
-    shuffled = np.random.default_rng(SEED).permutation(len(normal))
+    in_order, shuffled = class_order(normal), shuffled_order(len(normal), SEED)
     return {
         "evaluation mode": (in_order, False),
         "own statistics, shuffled": (shuffled, True),
         "own statistics, normal first": (in_order, True),
-        "own statistics, threats first": (np.argsort(normal, kind="stable"), True),
+        "own statistics, threats first": (class_order(~normal), True),
     }
 
 
 def searched(scorer: AnoganScorer, test: LabelledTest, order: Order, batch_size: int) -> Pixels:
     """Return G(z) at the z that the search finds for every test patch, in the order of `test`."""
-    found = []
-    for start in tqdm(range(0, len(order), batch_size), unit="batch"):
-        x = to_tensor(test.patches[order[start : start + batch_size]], CPU)
+    parts = []
+    for x in tqdm(batches(test.patches, order, batch_size, CPU), unit="batch"):
         with torch.no_grad():
-            found.append(scorer.reconstruct(x).numpy())
-    x_hat = np.empty((len(order), *found[0].shape[1:]), dtype=np.float32)
-    x_hat[order] = np.concatenate(found)
+            parts.append(scorer.reconstruct(x).numpy())
+    x_hat = np.empty((len(order), *parts[0].shape[1:]), dtype=np.float32)
+    x_hat[order] = np.concatenate(parts)
     return x_hat
 
 
@@ -77,7 +75,9 @@ def measures(x: Pixels, x_hat: Pixels, normal: NDArray[np.bool_]) -> list[float 
 def main() -> None:
     """Train, and print the table."""
     parser = argparse.ArgumentParser(description="AnoGAN and batch-norm's statistics")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parts = load_parts(parser.parse_args().patches, SIZE)
     settings, test = settings_of("anogan", SIZE, SEED), parts.test
     validation = load_validation(parts.validation, SEED, None)
@@ -100,7 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

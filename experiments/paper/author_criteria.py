@@ -19,7 +19,7 @@ LEAK = 0.10  # the least that shuffling takes from the AUC
 ABOVE, BELOW = 0.8, 0.6  # of `in_order` and `eval` after the first steps
 
 Cases = Mapping[str, Sequence[Run]]
-Found = dict[str, tuple[bool, str]]  # by case: whether the criterion holds, and its figures
+Verdicts = dict[str, tuple[bool, str]]  # by case: whether the criterion holds, and its figures
 
 
 class Best(NamedTuple):
@@ -33,7 +33,7 @@ class Best(NamedTuple):
 
 
 def criteria_table(runs: Sequence[Run], results: Sequence[Result]) -> str:
-    """For each criterion, in how many cases it holds, and the figures of each."""
+    """Return the table of the criteria: in how many cases each holds, and the cases' figures."""
     cases = finished_cases(runs)
     if not cases:
         return NONE_FINISHED
@@ -61,8 +61,8 @@ def criteria_table(runs: Sequence[Run], results: Sequence[Result]) -> str:
     return f"{table}\n{means}\n"
 
 
-def reproduced(cases: Cases) -> Found:
-    """Whether the AUC as the 2019 code scores is near the paper's."""
+def reproduced(cases: Cases) -> Verdicts:
+    """Return in which cases the AUC as the 2019 code scores is near the paper's."""
     found = {}
     for case, runs in cases.items():
         ours = fmean(run.as_2019 for run in runs)
@@ -71,8 +71,8 @@ def reproduced(cases: Cases) -> Found:
     return found
 
 
-def shuffled_lower(cases: Cases) -> Found:
-    """Whether the shuffled test set has a lower AUC at the weights of the picked epoch."""
+def shuffled_lower(cases: Cases) -> Verdicts:
+    """Return in which cases shuffling lowers the AUC at the weights of the picked epoch."""
     found = {}
     for case, runs in cases.items():
         change = fmean(run.auc(SHUFFLED, run.best) - run.as_2019 for run in runs)
@@ -80,8 +80,8 @@ def shuffled_lower(cases: Cases) -> Found:
     return found
 
 
-def falls_with_share(cases: Cases) -> Found:
-    """Whether the AUC falls at each step to a smaller share of one class in a batch."""
+def falls_with_share(cases: Cases) -> Verdicts:
+    """Return in which cases the AUC falls at each step to a smaller share of one class."""
     found = {}
     for case, runs in cases.items():
         values = [fmean(run.shares[share] for run in runs) for share in SHARES]
@@ -90,8 +90,8 @@ def falls_with_share(cases: Cases) -> Found:
     return found
 
 
-def says_nothing_of_training(cases: Cases) -> Found:
-    """Whether `in_order` is high after the first steps where `eval` is not."""
+def says_nothing_of_training(cases: Cases) -> Verdicts:
+    """Return in which cases `in_order` is high after the first steps and `eval` is not."""
     found = {}
     for case, runs in cases.items():
         in_order = fmean(run.auc(IN_ORDER, FIRST_STEP) for run in runs)
@@ -101,8 +101,8 @@ def says_nothing_of_training(cases: Cases) -> Found:
     return found
 
 
-def detection_left(cases: Cases, results: Sequence[Result]) -> Found:
-    """Whether the honest AUC is above the interval of the best score without a model."""
+def detection_left(cases: Cases, results: Sequence[Result]) -> Verdicts:
+    """Return in which cases the honest AUC is above that of the best score without a model."""
     found = {}
     for case, runs in cases.items():
         best = best_without_model(case, results)
@@ -116,7 +116,7 @@ def detection_left(cases: Cases, results: Sequence[Result]) -> Found:
 
 
 def best_without_model(case: str, results: Sequence[Result]) -> Best | None:
-    """The score without a model with the highest AUC; None without a cell of the case.
+    """Return the score without a model with the highest AUC; None without a cell of the case.
 
     Of several cells, the one with the most test images counts.
     """
@@ -132,7 +132,7 @@ def best_without_model(case: str, results: Sequence[Result]) -> Best | None:
     return max(scores, key=lambda best: best.auc)
 
 
-def _row(name: str, found: Found) -> Cells:
-    count = sum(holds for holds, _ in found.values())
-    shown = "; ".join(f"{case} {figures}" for case, (_, figures) in found.items())
-    return [name, f"{count} of {counted(len(found))}", shown]
+def _row(name: str, verdicts: Verdicts) -> Cells:
+    count = sum(holds for holds, _ in verdicts.values())
+    shown = "; ".join(f"{case} {figures}" for case, (_, figures) in verdicts.items())
+    return [name, f"{count} of {counted(len(verdicts))}", shown]

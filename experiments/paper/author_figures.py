@@ -108,7 +108,7 @@ def draw_shares(path: Path, runs: Sequence[Run]) -> Figure:
 
 
 def _legend(cases: Mapping[str, Sequence[Run]]) -> list[Line2D]:
-    """An entry for each training, and one for chance."""
+    """Return an entry for each training, and one for chance."""
     chance = Line2D([], [], color="black", linestyle=":", label="chance, .5")
     lines = [
         Line2D([], [], color=COLOURS[case], marker=marker, label=f"{case}, seed {run.seed}")

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from experiments.paper.authors import EARLY, EPOCHS, EVAL, IN_ORDER, SHARES, SHUFFLED, Case
+from experiments.paper.cells import CIFAR
 from experiments.paper.paper_tables import CASES, table_1
 from pipeline.evaluation.scores import ANOMALY
 
@@ -41,36 +42,36 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every moment was measured, and the shares of one class after the last epoch."""
+        """Return whether every moment was measured, and the shares of one class after the last."""
         return all(moment in self.rows for moment in MOMENTS) and "mixed" in self.rows[LAST]
 
     def auc(self, protocol: str, moment: str) -> float:
-        """The AUC of the anomaly score by a protocol of `authors`, at a moment."""
+        """Return the AUC of the anomaly score by a protocol of `authors`, at a moment."""
         return float(self.rows[moment]["auc"][protocol][ANOMALY])
 
     @property
     def best(self) -> str:
-        """The epoch that the 2019 code picks: the highest AUC on the test, in class order."""
+        """Return the epoch that the 2019 code picks: by the AUC on the test, in class order."""
         return max(EPOCHS_ONLY, key=lambda moment: self.auc(IN_ORDER, moment))
 
     @property
     def as_2019(self) -> float:
-        """The AUC as the 2019 code scores: in class order, at the epoch that it picks."""
+        """Return the AUC as the 2019 code scores: in class order, at the epoch that it picks."""
         return self.auc(IN_ORDER, self.best)
 
     @property
     def honest(self) -> float:
-        """The AUC in evaluation mode after the last epoch."""
+        """Return the AUC in evaluation mode after the last epoch."""
         return self.auc(EVAL, LAST)
 
     @property
     def shares(self) -> dict[float, float]:
-        """After the last epoch, the AUC by the share of a batch that is of one class."""
+        """Return the AUCs after the last epoch, by the share of a batch that is of one class."""
         found = self.rows[LAST]["mixed"]
         return {share: float(found[f"{share:g}"][ANOMALY]) for share in SHARES}
 
     def factors(self) -> dict[str, float]:
-        """The honest AUC, and by how much each factor changes it: their sum is the paper's AUC."""
+        """Return the honest AUC, and the change by each factor: their sum is the paper's AUC."""
         shuffled, in_order = self.auc(SHUFFLED, LAST), self.auc(IN_ORDER, LAST)
         reached = (0.0, self.honest, shuffled, in_order, self.as_2019, PAPER[self.case])
         changes = [after - before for before, after in pairwise(reached)]
@@ -78,24 +79,28 @@ class Run:
 
 
 def runs_of(rows: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """The trainings at the authors' width, by case and seed; of equal lines, the last counts."""
+    """Return the trainings at the authors' width on the JPEG copies, by case and seed.
+
+    Of equal lines, the last counts. Lines of other images are left out, as the page's text and its
+    scores without a model are of the JPEG copies.
+    """
     found: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
-        if row["ngf"] == Case.ngf:
+        if row["ngf"] == Case.ngf and row.get("data", CIFAR) == CIFAR:
             found.setdefault((row["case"], row["seed"]), {})[moment_of(row)] = row
     ordered = sorted(found, key=lambda run: (CASES.index(run[0]), run[1]))
     return [Run(case, seed, found[case, seed]) for case, seed in ordered]
 
 
 def moment_of(row: Mapping[str, Any]) -> str:
-    """When a line was measured."""
+    """Return the moment at which a line was measured (`MOMENTS`)."""
     if row["epoch"]:
         return f"epoch {row['epoch']}"
     return f"step {row['step']}" if row["step"] else MOMENTS[0]
 
 
 def by_case(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """The trainings of each case."""
+    """Return the trainings of each case."""
     found: dict[str, list[Run]] = {}
     for run in runs:
         found.setdefault(run.case, []).append(run)
@@ -103,10 +108,10 @@ def by_case(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def finished_cases(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """The finished trainings of each case that has any."""
+    """Return the finished trainings of each case that has any."""
     return by_case(run for run in runs if run.finished)
 
 
 def case_means(cases: Mapping[str, Iterable[Run]], figure: Callable[[Run], float]) -> list[float]:
-    """Of each case, the mean of a figure over its trainings."""
+    """Return the mean of a figure over the trainings of each case."""
     return [fmean(figure(run) for run in runs) for runs in cases.values()]

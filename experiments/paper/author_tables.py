@@ -23,12 +23,12 @@ NONE_FINISHED = "No case is finished.\n"
 
 
 def answer(runs: Sequence[Run]) -> str:
-    """The answer: how many cases are run, and the means over them."""
+    """Return the answer: how many cases are run, and the means over them."""
     return "".join(f"- {line}\n" for line in answer_lines(runs))
 
 
 def answer_lines(runs: Sequence[Run]) -> Iterator[str]:
-    """One line about the cases that are run, and four of their means if there is any."""
+    """Yield a line about the cases that are run, and four with their means if there is any."""
     cases = finished_cases(runs)
     yield _about_cases(runs)
     if not cases:
@@ -80,7 +80,7 @@ def _seeds(runs: Sequence[Run]) -> str:
 
 
 def factor_table(runs: Sequence[Run]) -> str:
-    """From the honest AUC to the paper's, one factor at a time: the mean, and each case."""
+    """Return the table of the factors between the honest AUC and the paper's, by case."""
     cases = finished_cases(runs)
     if not cases:
         return NONE_FINISHED
@@ -103,7 +103,7 @@ def _factor_row(name: str, values: Sequence[float], form: str) -> Cells:
 
 
 def step_table(runs: Sequence[Run]) -> str:
-    """The AUC of each training by moment and protocol; the picked epoch is bold."""
+    """Return the table of AUCs by training, protocol and moment; the picked epoch is bold."""
     rows = [
         [
             f"{run.case}, seed {run.seed}" if protocol == IN_ORDER else "",
@@ -125,7 +125,7 @@ def _moment(run: Run, protocol: str, moment: str) -> str:
 
 
 def share_table(runs: Sequence[Run]) -> str:
-    """After the last epoch, the AUC by the share of a batch that is of one class."""
+    """Return the table of AUCs after the last epoch, by the share of one class in a batch."""
     rows = [
         [f"{run.case}, seed {run.seed}", *map(short, run.shares.values())]
         for run in runs
@@ -136,7 +136,7 @@ def share_table(runs: Sequence[Run]) -> str:
 
 
 def time_line(runs: Sequence[Run]) -> str:
-    """How long the epochs took."""
+    """Return the line that says how long the epochs took."""
     rows = [row for run in runs for row in run.rows.values()]
     seconds = [row["seconds"] for row in rows if "seconds" in row]
     if not seconds:
@@ -148,10 +148,10 @@ def time_line(runs: Sequence[Run]) -> str:
 
 
 def counted(count: int, name: str = "case") -> str:
-    """A number with its noun."""
+    """Return a number with its noun."""
     return f"{count} {name}" + "s" * (count != 1)
 
 
 def short(value: float, form: str = ".3f") -> str:
-    """An AUC or a difference, without the zero before the point."""
+    """Return an AUC or a difference, without the zero before the point."""
     return f"{value:{form}}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")

@@ -1,7 +1,7 @@
 """CIFAR-10 at the settings of the authors' 2019 code: AUCs by step, as that code scores and honest.
 
     python -m experiments.paper.authors --data path/to/cifar10 --out work/authors \
-        [--cases plane car] [--seeds 0] [--epochs 3] [--device cuda]
+        [--cases plane car] [--seeds 0] [--device cuda]
 
 Where the product follows the paper's text, this follows the released code (docs/method.md lists the
 departures): Adam at 2e-4 without decay, loss weights 1, 50 and 1, means of squares for the latent
@@ -14,39 +14,47 @@ moment: `in_order` is how the released code scores, with the test batch's own st
 batch-norm, all normals first and then all abnormal images; `shuffled` differs in the order alone;
 `eval` has the running statistics. At the end `mixed` measures the weights once more on batches that
 hold one class by a share. Each measurement is a line of `authors.jsonl`; a case that was killed
-goes on after its last epoch. All this reads the test part, and nothing is chosen by it.
+goes on after its last epoch. All this reads the test part, and nothing is chosen by it. A line has
+the name of its images (`experiments.paper.table1.data_name`), and the machine's torch,
+instructions, cores and threads; older lines have neither, and are of the JPEG copies.
 """
 
 import argparse
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from experiments.array_store import ArrayStore
-from experiments.paper.cells import Size
-from experiments.paper.reference_protocol import LabelledTest, mean_square, reference_terms
-from experiments.paper.table1 import Cifar
-from pipeline.common.errors import InputError
-from pipeline.common.files import write_atomically
+from experiments.paper.cells import CIFAR, Size, read_rows, write_rows
+from experiments.paper.reference_protocol import LabelledTest
+from experiments.paper.reference_scoring import (
+    Order,
+    class_order,
+    mean_square,
+    reference_scores,
+    shuffled_order,
+)
+from experiments.paper.table1 import Cifar, data_name
+from experiments.run import run_main
 from pipeline.common.metrics import auc
 from pipeline.common.names import TRAIN, Patches
-from pipeline.models.gan import Gan, build_gan, network_state
+from pipeline.evaluation.scores import ANOMALY
+from pipeline.models.gan import Gan, build_gan
 from pipeline.models.losses import discriminator_loss, generator_adversarial_loss, residual
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import Generator
 from pipeline.models.nets import Discriminator, NetShape, seeded
 from pipeline.models.pixels import to_tensor
+from pipeline.models.precision import numeric_environment
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource
@@ -59,14 +67,12 @@ LAMBDA_ADV, LAMBDA_CON, LAMBDA_LAT = 1.0, 50.0, 1.0
 FEATURES = 100  # of D; the code calls it nz
 WIDENING = 8  # G's code is this many times ngf wide
 REDRAWN_BELOW = 1e-5  # of D's loss: the code then draws D's weights anew
-EPOCHS = 3  # if --epochs is not given; the tables are of these
+EPOCHS = 3
 EARLY = (60, 300)  # steps of the first epoch that are measured
 SHARES = (1.0, 0.95, 0.9, 0.75, 0.5)  # of a batch that are of one class
 IN_ORDER, SHUFFLED, EVAL = "in_order", "shuffled", "eval"
 
 Networks = dict[str, nn.Module]
-Order = NDArray[np.intp]
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -78,16 +84,18 @@ class Case:
         seed: of the weights and the order of training.
         ngf: the width of both networks.
         batch_size: of training, and of the batches that are scored.
+        data: the name of the images.
     """
 
     name: str
     seed: int
     ngf: int = 64
     batch_size: int = 64
+    data: str = CIFAR
 
     @property
     def settings(self) -> ModelSettings:
-        """The optimiser's settings, and the weight of the residual in the score."""
+        """Return the optimiser's settings, and the weight of the residual in the score."""
         return ModelSettings(
             ngf=self.ngf,
             ndf=self.ngf,
@@ -124,8 +132,7 @@ def train_step(model: Gan, x: Tensor) -> dict[str, Tensor]:
 
 def orders(test: LabelledTest, seed: int) -> dict[str, Order]:
     """Return the order of the test set in each protocol."""
-    in_order = np.argsort(~test.normal, kind="stable")
-    shuffled = np.random.default_rng(seed).permutation(len(test.labels))
+    in_order, shuffled = class_order(test.normal), shuffled_order(len(test.normal), seed)
     return {IN_ORDER: in_order, SHUFFLED: shuffled, EVAL: in_order}
 
 
@@ -151,30 +158,23 @@ def mixed_order(test: LabelledTest, share: float, batch_size: int, seed: int) ->
 
 
 def score(
-    networks: Networks, case: Case, test: LabelledTest, order: Order, *, own: bool
+    networks: Networks, case: Case, test: LabelledTest, order: Order, *, own_statistics: bool
 ) -> dict[str, float | None]:
     """Return the AUC of the score and of its terms, on the test images of `order`.
 
     Args:
-        networks: they stay in training mode if `own`, but should be a copy: batch-norm's running
-            statistics change.
+        networks: a copy, as they stay in training mode if `own_statistics`, in which batch-norm's
+            running statistics change.
         case: how the score is weighted, and the batch size.
         test: the test part.
         order: of the images, which decides the batches.
-        own: whether batch-norm uses each batch's own statistics.
+        own_statistics: whether batch-norm uses each batch's own statistics.
     """
-    scorer = SkipGanomalyScorer(networks, case.settings).train(own)
+    scorer = SkipGanomalyScorer(networks, case.settings).train(own_statistics)
     device = device_of(networks)
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(order), case.batch_size):
-            x = to_tensor(test.patches[order[start : start + case.batch_size]], device)
-            of_batch = reference_terms(scorer, x)
-            parts.append(torch.stack([of_batch[name] for name in scorer.weights]).double().cpu())
-    rows, normal = torch.cat(parts, dim=1).numpy(), test.normal[order]
-    terms = dict(zip(scorer.weights, rows, strict=True))
-    found = {"anomaly_score": scorer.anomaly(terms), **terms}
-    return {name: auc(values[normal], values[~normal]) for name, values in found.items()}
+    scores = reference_scores(scorer, test.patches, order, case.batch_size, device)
+    normal = test.normal[order]
+    return {name: auc(values[normal], values[~normal]) for name, values in scores.items()}
 
 
 def measure(
@@ -183,7 +183,7 @@ def measure(
     """Return the AUCs of each protocol, by networks with the same weights."""
     found = {}
     for name, order in orders(test, case.seed).items():
-        found[name] = score(deepcopy(networks), case, test, order, own=name != EVAL)
+        found[name] = score(deepcopy(networks), case, test, order, own_statistics=name != EVAL)
     return found
 
 
@@ -194,7 +194,7 @@ def measure_mixed(
     found = {}
     for share in SHARES:
         order = mixed_order(test, share, case.batch_size, case.seed)
-        found[f"{share:g}"] = score(deepcopy(networks), case, test, order, own=True)
+        found[f"{share:g}"] = score(deepcopy(networks), case, test, order, own_statistics=True)
     return found
 
 
@@ -204,47 +204,59 @@ def device_of(networks: Networks) -> torch.device:
 
 
 def run_case(
-    case: Case,
-    patches: PatchSource,
-    test: LabelledTest,
-    epochs: int,
-    out: Path,
-    device: torch.device = CPU,
+    case: Case, patches: PatchSource, test: LabelledTest, out: Path, device: torch.device = CPU
 ) -> None:
-    """Train a case up to so many epochs, from where it was left, and add its measurements."""
+    """Train a case from where it was left, and add its measurements."""
     networks = {name: network.to(device) for name, network in case.networks(patches).items()}
     model = build_gan(networks, case.settings)
     reader = ShuffledReader(patches, case.batch_size, 0, 1, case.seed)
-    kept = out / "unfinished" / f"{case.name}-{case.seed}-{case.ngf}.pt"
+    images = f"-{case.data}" * (case.data != CIFAR)
+    checkpoint = out / "unfinished" / f"{case.name}-{case.seed}-{case.ngf}{images}.pt"
     first = 0
-    if kept.exists():
-        state = load_tensors(kept)
+    if checkpoint.exists():
+        state = load_tensors(checkpoint)
         model.load_state(state["model"])
         first = state["epoch"]
     else:
         add_row(out, case, 0, 0, measure(networks, case, test))
-    steps = reader.batches_per_epoch
-    for epoch in range(first, epochs):
-        started, redrawn, lost = time.monotonic(), 0, {"loss_g": 0.0, "loss_d": 0.0}
-        batches = tqdm(reader.epoch(epoch), f"{case.name} {case.seed}, epoch {epoch + 1}", steps)
-        for step, batch in enumerate(batches, 1):
-            losses = train_step(model, to_tensor(batch, device))
-            lost = {name: lost[name] + float(value) / steps for name, value in losses.items()}
-            if float(losses["loss_d"]) < REDRAWN_BELOW:
-                redrawn += 1
-                fresh = Case(case.name, case.seed + 1000 * redrawn, case.ngf, case.batch_size)
-                drawn = network_state(fresh.networks(patches))
-                networks["discriminator"].load_state_dict(drawn["discriminator"])
-            if epoch == 0 and step in EARLY:
-                add_row(out, case, 0, step, measure(networks, case, test))
-        seconds = round(time.monotonic() - started)
-        found = measure(networks, case, test)
-        extra: dict[str, Any] = {"losses": lost, "redrawn": redrawn, "seconds": seconds}
-        extra["device"] = device.type
-        if epoch + 1 == epochs:
+
+    def after_step(step: int) -> None:
+        if step in EARLY:
+            add_row(out, case, 0, step, measure(networks, case, test))
+
+    for epoch in range(first, EPOCHS):
+        extra = train_epoch(model, case, reader, epoch, after_step)
+        aucs = measure(networks, case, test)
+        if epoch + 1 == EPOCHS:
             extra["mixed"] = measure_mixed(networks, case, test)
-        add_row(out, case, epoch + 1, (epoch + 1) * steps, found, extra)
-        save_tensors(kept, {"model": model.state(), "epoch": epoch + 1})
+        add_row(out, case, epoch + 1, (epoch + 1) * reader.batches_per_epoch, aucs, extra)
+        save_tensors(checkpoint, {"model": model.state(), "epoch": epoch + 1})
+
+
+def train_epoch(
+    model: Gan,
+    case: Case,
+    reader: ShuffledReader,
+    epoch: int,
+    after_step: Callable[[int], None],
+) -> dict[str, Any]:
+    """Train one epoch, and return its mean losses, its seconds and how often D was drawn anew.
+
+    `after_step` gets the number of steps since the first epoch began.
+    """
+    device, steps = device_of(model.networks), reader.batches_per_epoch
+    started, redrawn, losses = time.monotonic(), 0, {"loss_g": 0.0, "loss_d": 0.0}
+    batches = tqdm(reader.epoch(epoch), f"{case.name} {case.seed}, epoch {epoch + 1}", steps)
+    for step, batch in enumerate(batches, 1):
+        of_step = train_step(model, to_tensor(batch, device))
+        losses = {name: losses[name] + float(value) / steps for name, value in of_step.items()}
+        if float(of_step["loss_d"]) < REDRAWN_BELOW:
+            redrawn += 1
+            fresh = replace(case, seed=case.seed + 1000 * redrawn).networks(reader.store)
+            model.discriminator.load_state_dict(fresh["discriminator"].state_dict())
+        after_step(epoch * steps + step)
+    seconds = round(time.monotonic() - started)
+    return {"losses": losses, "redrawn": redrawn, "seconds": seconds, "device": device.type}
 
 
 def add_row(
@@ -252,28 +264,31 @@ def add_row(
     case: Case,
     epoch: int,
     step: int,
-    found: Mapping[str, Any],
+    aucs: Mapping[str, Any],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one more measurement, in place of an earlier one of the same step."""
-    about = {"case": case.name, "seed": case.seed, "ngf": case.ngf, "epoch": epoch, "step": step}
-    rows = [row for row in read_rows(out) if any(row[name] != about[name] for name in about)]
-    rows.append({**about, "auc": found, **(extra or {})})
-    write_atomically(out / ROWS, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    print(f"{about}: " + ", ".join(f"{k} {v['anomaly_score']:.3f}" for k, v in found.items()))
+    about = {"case": case.name, "seed": case.seed, "ngf": case.ngf, "data": case.data}
+    about |= {"epoch": epoch, "step": step}
+    rows = [row for row in read_lines(out) if any(row[name] != about[name] for name in about)]
+    machine = [*numeric_environment(), torch.get_num_threads()]
+    rows.append({**about, "auc": aucs, "machine": machine, **(extra or {})})
+    write_rows(out / ROWS, rows)
+    print(f"{about}: " + ", ".join(f"{k} {v[ANOMALY]:.3f}" for k, v in aucs.items()))
 
 
-def read_rows(out: Path) -> Rows:
-    """Return the measurements so far."""
-    path = out / ROWS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def read_lines(out: Path) -> list[dict[str, Any]]:
+    """Return the measurements in the folder of this command."""
+    return read_rows(out / ROWS)
 
 
-def unfinished(cases: Sequence[Case], epochs: int, out: Path) -> Iterator[Case]:
+def unfinished(cases: Sequence[Case], out: Path) -> Iterator[Case]:
     """Yield the cases that lack an epoch."""
-    done = {(row["case"], row["seed"], row["ngf"], row["epoch"]) for row in read_rows(out)}
+    names = ("case", "seed", "ngf", "data", "epoch")
+    done = {tuple(row[name] for name in names) for row in read_lines(out)}
     for case in cases:
-        if any((case.name, case.seed, case.ngf, n) not in done for n in range(epochs + 1)):
+        about = (case.name, case.seed, case.ngf, case.data)
+        if any((*about, epoch) not in done for epoch in range(EPOCHS + 1)):
             yield case
 
 
@@ -291,18 +306,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    given = parser.parse_args()
-    data = Cifar(given.data, Size())
-    cases = [Case(name, seed) for seed, name in product(given.seeds, given.cases)]
-    for case in unfinished(cases, given.epochs, given.out):
-        parts = parts_of(data, case.name)
-        run_case(case, *parts, given.epochs, given.out, torch.device(given.device))
+    arguments = parser.parse_args()
+    data = Cifar(arguments.data, Size())
+    name_of_data = data_name(arguments.data)
+    cases = [
+        Case(name, seed, data=name_of_data)
+        for seed, name in product(arguments.seeds, arguments.cases)
+    ]
+    for case in unfinished(cases, arguments.out):
+        run_case(case, *parts_of(data, case.name), arguments.out, torch.device(arguments.device))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.paper.authors import ROWS, read_rows
+from experiments.paper.authors import ROWS, read_lines
 from experiments.paper.cells import CELLS, read_cells
 from pipeline.common.errors import InputError
 
@@ -29,5 +29,5 @@ def read_folders(folders: Iterable[Path]) -> Lines:
         if not any((folder / name).exists() for name in (CELLS, ROWS)):
             raise InputError(f"{folder}: no {CELLS} or {ROWS}: give the --out of a runner")
         lines.cells.extend(read_cells(folder))
-        lines.authors.extend(read_rows(folder))
+        lines.authors.extend(read_lines(folder))
     return lines

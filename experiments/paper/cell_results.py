@@ -35,17 +35,17 @@ class Result:
     def figure(
         self, protocol: Protocol, score: str, class_name: str, end: str = "auc"
     ) -> float | None:
-        """An AUC, or an end of its interval; None where it is not defined."""
+        """Return an AUC, or an end of its interval; None where it is not defined."""
         scores = self.estimates.get(protocol, {}).get(class_name, {})
         return scores[score][end] if score in scores else None
 
     def classes(self) -> set[str]:
-        """The classes that have figures, all together among them."""
+        """Return the classes that have figures, `OVERALL` among them."""
         return {name for by_class in self.estimates.values() for name in by_class}
 
 
 def results_of(rows: Iterable[Mapping[str, Any]]) -> list[Result]:
-    """The cells of lines of `cells.jsonl`, the last of equal ones, in a fixed order."""
+    """Return the cells of lines of `cells.jsonl`, the last of equal ones, in a fixed order."""
     last: dict[Cell, Result] = {}
     for row in rows:
         result = _result(row)
@@ -53,9 +53,9 @@ def results_of(rows: Iterable[Mapping[str, Any]]) -> list[Result]:
     return [last[cell] for cell in sorted(last, key=repr)]
 
 
-def estimates_of(found: Mapping[str, Any]) -> Estimates:
-    """By class and score, the figures of a protocol in a line of `cells.jsonl`."""
-    return {**found.get("classes", {}), OVERALL: found["auc"]}
+def estimates_of(figures: Mapping[str, Any]) -> Estimates:
+    """Return the figures of a protocol in a line of `cells.jsonl`, by class and score."""
+    return {**figures.get("classes", {}), OVERALL: figures["auc"]}
 
 
 def _result(row: Mapping[str, Any]) -> Result:

@@ -88,7 +88,7 @@ def run_cell(cell: Cell, parts: Parts, out: Path, device: torch.device) -> dict[
 
 
 def summary(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """A line for each cell: the AUC of each score without a model, or of each protocol."""
+    """Yield lines for each cell: the AUC of each score without a model, or of each protocol."""
     for row in rows:
         size = f"ngf {row['size']['ngf']}, {row['size']['epochs']} epochs"
         what = f"{row['case']:<10} {row['method']:<14} seed {row['seed']}, {size}"
@@ -101,12 +101,12 @@ def summary(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def share_of(count: int, share: float) -> NDArray[np.intp]:
-    """A share of so many rows, one at least, evenly spread."""
+    """Return a share of `count` rows, one at least, evenly spread."""
     return spread(np.arange(count), max(1, round(share * count)))
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
-    """The options that the runners share."""
+def runner_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that the runners share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, required=True, help="where the cells are kept")
     methods = (NO_METHOD, *METHODS)
@@ -119,25 +119,25 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def size_of(given: argparse.Namespace) -> Size:
-    """The size that was asked for."""
-    return Size(**{name: getattr(given, name) for name in vars(Size())})
+def size_of(arguments: argparse.Namespace) -> Size:
+    """Return the size of the runs."""
+    return Size(**{name: getattr(arguments, name) for name in vars(Size())})
 
 
-def planned(given: argparse.Namespace, cases: Sequence[str], data: str) -> Iterator[Cell]:
-    """The cells that were asked for; those without a method have no seed and one protocol."""
-    size = size_of(given)
-    for seed, case, method in product(given.seeds, cases, given.methods):
+def planned(arguments: argparse.Namespace, cases: Sequence[str], data: str) -> Iterator[Cell]:
+    """Yield the chosen cells; those without a method have seed 0 and one protocol."""
+    size = size_of(arguments)
+    for seed, case, method in product(arguments.seeds, cases, arguments.methods):
         if method == NO_METHOD:
             yield Cell(case, method, 0, size, (HONEST,), data)
         else:
-            yield Cell(case, method, seed, size, tuple(given.protocols), data)
+            yield Cell(case, method, seed, size, tuple(arguments.protocols), data)
 
 
 def _scored(
     cell: Cell, parts: Parts, checkpoint: Path, device: torch.device
 ) -> dict[Protocol, tuple[int, WindowScores]]:
-    """By protocol, the best epoch and its scores; epoch 0 of scores without training."""
+    """Return the best epoch and its scores, by protocol; epoch 0 of scores without training."""
     if cell.method == NO_METHOD:
         return {HONEST: (0, _reference_lines(parts))}
     found = run_protocols(
@@ -158,7 +158,7 @@ def _reference_lines(parts: Parts) -> WindowScores:
 
 
 def _aucs(scores: WindowScores, classes: tuple[str, ...], seed: int) -> dict[str, Any]:
-    """`auc`: of each score over all abnormal patches; `classes`: the same of each class."""
+    """Return `auc`, of each score over all abnormal patches, and `classes`, the same by class."""
     table = auc_table(scores, classes, SAMPLES, seed)
     by_class = {
         name: {score: asdict(row[name]) for score, row in table.items()}

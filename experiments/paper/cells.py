@@ -6,7 +6,7 @@ settings (`experiments.paper.cell_runner`). `experiments.paper.page` makes table
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -21,7 +21,7 @@ from pipeline.training.loop import TrainSettings
 CELLS = "cells.jsonl"
 SEEDS = (0, 1, 2)
 NO_METHOD: Final = "none"  # of a cell with the scores that need no model
-CIFAR = "cifar10"
+CIFAR = "cifar10"  # `Cell.data` of Table I begins with it (`table1.data_name`)
 METHODS = tuple(name for name in get_args(MethodName) if name not in WITHOUT_NETWORKS)
 PROTOCOLS = get_args(Protocol)
 
@@ -54,7 +54,8 @@ class Cell:
 
     Attributes:
         case: the class left out, or the name of the set of patches.
-        data: a name or digest of the training and test images.
+        data: of Table I the name of the images (`experiments.paper.table1.data_name`), of Table II
+            the digest of the patches.
     """
 
     case: str
@@ -65,7 +66,7 @@ class Cell:
     data: str = CIFAR
 
     def described(self) -> dict[str, Any]:
-        """As a line of `cells.jsonl` has it."""
+        """Return the cell as a line of `cells.jsonl` has it."""
         described: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return described
 
@@ -75,7 +76,7 @@ class Cell:
         return any({name: row[name] for name in described} == described for row in rows)
 
     def key(self) -> str:
-        """Digest of all that decides its figures."""
+        """Return the digest of all that decides the figures of the cell."""
         if self.method == NO_METHOD:
             code = code_digest(["pipeline.evaluation"])
             return digest([code, self.described()])
@@ -104,20 +105,30 @@ def settings_of(method: MethodName, size: Size, seed: int) -> TrainSettings:
 
 
 def read_cells(out: Path) -> list[dict[str, Any]]:
-    """The cells that are done."""
-    path = out / CELLS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    # The oldest lines are all of CIFAR-10 and do not say so.
-    return [{"data": CIFAR, **json.loads(line)} for line in lines]
+    """Return the rows of the finished cells in the folder of a runner."""
+    return read_rows(out / CELLS)
 
 
 def add_cell(out: Path, row: dict[str, Any]) -> None:
-    """Write one more; the file is whole at any moment."""
-    rows = [*read_cells(out), row]
-    write_atomically(out / CELLS, "".join(json.dumps(each) + "\n" for each in rows).encode())
+    """Add the row of a finished cell, and remove its checkpoint."""
+    write_rows(out / CELLS, [*read_cells(out), row])
     checkpoint_of(out, row["key"]).unlink(missing_ok=True)
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of JSON lines; none if there is no file.
+
+    The oldest rows do not name their images; these are `CIFAR`.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [{"data": CIFAR, **json.loads(line)} for line in lines]
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a file of JSON lines, which is whole at any moment."""
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
 def checkpoint_of(out: Path, key: str) -> Path:
-    """The state from which an interrupted cell resumes."""
+    """Return the path of the state from which an interrupted cell resumes."""
     return out / "unfinished" / f"{key[:16]}.pt"

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.paper.paper_tables import CASES, TABLE_1
-from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
+from experiments.paper.protocols import HONEST, REFERENCE, REFERENCE_SHUFFLED, Protocol
 from experiments.paper.sections import Rows, Section
 from pipeline.evaluation.scores import ANOMALY, OVERALL, PCA
 from pipeline.pages.plots import save_figure
@@ -18,12 +18,16 @@ from pipeline.pages.plots import save_figure
 COLUMNS = 2  # at most
 WIDTH = 0.2  # of a bar; a case has 1
 PAPER = "0.75"
-COLOURS: dict[Protocol, str] = {HONEST: "#4c78a8", SHUFFLED: "#f5b7b5", IN_ORDER: "#e45756"}
+COLOURS: dict[Protocol, str] = {
+    HONEST: "#4c78a8",
+    REFERENCE_SHUFFLED: "#f5b7b5",
+    REFERENCE: "#e45756",
+}
 PLACES = np.arange(len(CASES))
 
 
 def draw_figure_4(path: Path, section: Section) -> None:
-    """A panel for each method: mean, lowest and highest over the seeds.
+    """Draw a panel for each method: mean, lowest and highest over the seeds.
 
     Args:
         path: of the PNG file.

@@ -18,7 +18,7 @@ from experiments.paper.cell_folders import REPOSITORY, read_folders
 from experiments.paper.cell_results import PARTS, estimates_of
 from experiments.paper.cells import CIFAR
 from experiments.paper.protocols import HONEST
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import NORMAL
 from pipeline.evaluation.scores import ANOMALY
 from pipeline.tracking.tracked_run import open_run
@@ -32,9 +32,9 @@ LEAK = "labels_leak/"
 
 
 def metric_name(protocol: str, score: str, class_name: str, end: str = "") -> str:
-    """The name of an AUC, or of the `low` or `high` end of its interval.
+    """Return the name of an AUC, or of the `low` or `high` end of its interval.
 
-    As a pipeline's run has them; all that the test's labels leak into is under ``labels_leak/``.
+    Names are those of a pipeline's run; AUCs into which labels leak are under ``labels_leak/``.
     """
     leak = "" if protocol == HONEST else f"{LEAK}{protocol}/"
     after = f"/{end}" if end else ""
@@ -46,12 +46,12 @@ def metric_name(protocol: str, score: str, class_name: str, end: str = "") -> st
 
 
 def log_cells(tracker: Tracker, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Log the lines of `cells.jsonl` that MLflow does not have yet; returns how many."""
+    """Log the lines of `cells.jsonl` that MLflow does not have yet; return their number."""
     known = _known(tracker)
     new = {row["key"]: row for row in rows if row["key"] not in known}
     for key, row in new.items():
         name = f"{row['case']}-{row['method']}-{row['seed']}"
-        tags = {KIND_TAG: CELL, TABLE_TAG: "1" if row["data"] == CIFAR else "2"}
+        tags = {KIND_TAG: CELL, TABLE_TAG: "1" if row["data"].startswith(CIFAR) else "2"}
         run = open_run(tracker, {CELL_TAG: key}, name, tags, _params(row))
         run.log_metrics({"seconds": row["seconds"], **dict(_metrics(row))})
         run.finish()
@@ -59,7 +59,7 @@ def log_cells(tracker: Tracker, rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def log_author_runs(tracker: Tracker, runs: Iterable[Run]) -> int:
-    """Log the finished trainings that MLflow does not have yet; returns how many."""
+    """Log the finished trainings that MLflow does not have yet; return their number."""
     known = _known(tracker)
     new = {_key(run): run for run in runs if run.finished and _key(run) not in known}
     for key, run in new.items():
@@ -147,7 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

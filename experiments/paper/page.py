@@ -21,6 +21,7 @@ from experiments.paper.cell_results import results_of
 from experiments.paper.figure4 import draw_figure_4
 from experiments.paper.result_tables import picture, tables_text
 from experiments.paper.sections import sections
+from experiments.run import run_main
 from pipeline.common.errors import InputError
 from pipeline.common.files import write_atomically
 
@@ -92,7 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

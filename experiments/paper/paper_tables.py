@@ -19,10 +19,10 @@ TABLE_2 = {
 
 
 def table_1(method: str) -> dict[str, float]:
-    """The figures of a method, by the class left out."""
+    """Return the figures of a method, by the class left out."""
     return dict(zip(CASES, TABLE_1[method], strict=True))
 
 
 def table_2(method: str) -> dict[str, float]:
-    """The figures of a method, by class."""
+    """Return the figures of a method, by class."""
     return dict(zip(CLASSES, TABLE_2[method], strict=True))

@@ -4,5 +4,5 @@ from typing import Literal
 
 Protocol = Literal["honest", "reference_2019", "reference_2019_shuffled"]
 HONEST: Protocol = "honest"
-IN_ORDER: Protocol = "reference_2019"
-SHUFFLED: Protocol = "reference_2019_shuffled"
+REFERENCE: Protocol = "reference_2019"
+REFERENCE_SHUFFLED: Protocol = "reference_2019_shuffled"

@@ -6,22 +6,24 @@ from itertools import groupby
 import numpy as np
 
 from experiments.paper.cell_results import PARTS, Result
-from experiments.paper.cells import NO_METHOD, PROTOCOLS, SEEDS, Size
-from experiments.paper.protocols import HONEST, IN_ORDER, SHUFFLED, Protocol
+from experiments.paper.cell_runner import SAMPLES
+from experiments.paper.cells import CIFAR, NO_METHOD, PROTOCOLS, SEEDS, Size
+from experiments.paper.protocols import HONEST, REFERENCE, REFERENCE_SHUFFLED, Protocol
 from experiments.paper.sections import Column, Rows, Section
 from pipeline.evaluation.scores import ANOMALY, PCA
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 
 NUMERALS = {1: "I", 2: "II"}
-LEAKS = ((IN_ORDER, HONEST), (SHUFFLED, HONEST), (IN_ORDER, SHUFFLED))
+LEAKS = ((REFERENCE, HONEST), (REFERENCE_SHUFFLED, HONEST), (REFERENCE, REFERENCE_SHUFFLED))
 RESAMPLES = 10_000  # behind the interval of a mean over cases
 PLACES = {1: "--data path/to/cifar10", 2: "--patches data/patches --set"}
 
-HEAD = """\
+HEAD = f"""\
 AUC of the anomaly score: mean over the seeds, in parentheses the lowest and the highest seed; in
-Table II also, in brackets, the 95% interval over resampled scans, averaged over the seeds. The mean
-of the cases has the 95% interval over resampled cases. `reference_2019` minus its shuffled form is
-the order of the test set alone; the other differences are batch-norm, best epoch and score as well.
+Table II also, in brackets, the 95% interval over {SAMPLES} resamples of the scans, averaged over
+the seeds. The mean of the cases has the 95% interval over {RESAMPLES:,} resamples of the cases.
+`reference_2019` minus its shuffled form is the order of the test set and the best epoch picked; the
+other differences are batch-norm and score as well.
 
 "the paper" is the figure that the paper prints. UBA and FFOB, its sets of Table II, are private, so
 there its figures (full weapons are FFOB's) are of other scans than ours. Rows with a star let the
@@ -41,7 +43,7 @@ Cells = Sequence[str]
 
 
 def tables_text(tables: Sequence[Section]) -> str:
-    """Both of the paper's tables, as far as there are any cells."""
+    """Return both of the paper's tables, as far as there are any cells."""
     text = f"## The paper's tables\n\n{HEAD}\n"
     for number, numeral in NUMERALS.items():
         of_number = [table for table in tables if table.number == number]
@@ -52,7 +54,7 @@ def tables_text(tables: Sequence[Section]) -> str:
 
 
 def section_text(section: Section) -> Iterator[str]:
-    """A table with its commands, the leak, the missing cells, and how long it took."""
+    """Yield a table with its commands, the leak, the missing cells, and how long it took."""
     titles = [column.title for column in section.columns]
     yield heading(section)
     yield "```bash\n" + "\n".join(commands(section)) + "\n```\n"
@@ -68,18 +70,19 @@ def section_text(section: Section) -> Iterator[str]:
 
 
 def heading(section: Section) -> str:
-    """The key of a table: its title, and the options of its runs."""
+    """Return the heading of a table: its title, and the options of its runs."""
     return f"### Table {NUMERALS[section.number]}: {section.title}\n\n{section.settings}\n"
 
 
 def picture(section: Section) -> str:
-    """The name of a table's picture, which has its size."""
+    """Return the name of a table's picture, which has its size, and its images unless `CIFAR`."""
     size = [f"{name}-{value}" for name, value in unusual(section.size).items()]
-    return "-".join([f"table{section.number}", *size]) + ".png"
+    data = [section.data] if section.data != CIFAR else []
+    return "-".join([f"table{section.number}", *data, *size]) + ".png"
 
 
 def auc_rows(section: Section) -> Iterator[Cells]:
-    """For each method the paper's figures and those of each protocol; then what needs no model."""
+    """Yield rows of each method, the paper's and each protocol's; then scores without a model."""
     for rows in section.trained:
         paper = section.paper(rows.method)
         yield [rows.method, "the paper", *(_number(paper.get(c.title)) for c in section.columns)]
@@ -93,7 +96,7 @@ def auc_rows(section: Section) -> Iterator[Cells]:
 
 
 def leak_rows(section: Section) -> Iterator[Cells]:
-    """By how much one protocol's AUC is above another's, for the same training."""
+    """Yield the rows of the differences between two protocols' AUCs of the same trainings."""
     for rows in section.trained:
         for above, below in LEAKS:
             found = [differences(rows, column, above, below) for column in section.columns]
@@ -105,7 +108,7 @@ def leak_rows(section: Section) -> Iterator[Cells]:
 
 
 def differences(rows: Rows, column: Column, above: Protocol, below: Protocol) -> list[float]:
-    """A difference for each training that was scored by both."""
+    """Return the difference for each training that was scored by both protocols."""
     pairs = [
         [result.figure(protocol, ANOMALY, column.class_name) for protocol in (above, below)]
         for result in rows.results
@@ -114,15 +117,15 @@ def differences(rows: Rows, column: Column, above: Protocol, below: Protocol) ->
     return [a - b for a, b in pairs if a is not None and b is not None]
 
 
-def mean_of_cases(found: Sequence[Sequence[float]]) -> str:
-    """Mean over cases, and its interval over resampled cases: the seeds of one are alike."""
-    means = [float(np.mean(values)) for values in found]
+def mean_of_cases(by_case: Sequence[Sequence[float]]) -> str:
+    """Return the mean over cases and its interval over resampled cases: seeds of one are alike."""
+    means = [float(np.mean(values)) for values in by_case]
     low, high = case_interval(means)
     return f"{np.mean(means):+.3f} [{low:+.3f} {high:+.3f}]"
 
 
 def case_interval(figures: Sequence[float]) -> tuple[float, float]:
-    """The 95% interval of the mean of a figure of each case, over resampled cases."""
+    """Return the 95% interval of the mean of a figure of each case, over resampled cases."""
     values = np.array(figures)
     draws = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
@@ -130,7 +133,7 @@ def case_interval(figures: Sequence[float]) -> tuple[float, float]:
 
 
 def missing(section: Section) -> Iterator[str]:
-    """The trainings that are not there, and the protocols that they were not scored by."""
+    """Yield the missing trainings, and the protocols by which a training was not scored."""
     for rows in section.trained:
         by_protocol = {protocol: _gone(section, rows, protocol) for protocol in PROTOCOLS}
         for gone in filter(None, dict.fromkeys(by_protocol.values())):
@@ -143,7 +146,7 @@ def missing(section: Section) -> Iterator[str]:
 
 
 def time_rows(section: Section) -> Iterator[Cells]:
-    """Return the number of cells and patches, the hours and the machines."""
+    """Yield the number of cells and patches, the hours and the machine of each method."""
 
     def about(result: Result) -> tuple[str, str]:
         threads = f"{result.threads} thread" + "s" * (result.threads != 1)
@@ -158,20 +161,20 @@ def time_rows(section: Section) -> Iterator[Cells]:
 
 
 def commands(section: Section) -> Iterator[str]:
-    """Return the commands of a table; run again, they make its missing cells."""
+    """Yield the commands of a table; run again, they make its missing cells."""
     place = PLACES[section.number] + (f" {section.cases()[0]}" if section.number == 2 else "")
     methods: dict[tuple[Protocol, ...], list[str]] = {}
     for rows in section.trained:
         for protocols in dict.fromkeys(result.cell.protocols for result in rows.results):
             methods.setdefault(protocols, [NO_METHOD]).append(rows.method)
     for protocols, names in methods.items():
-        given = unusual(section.size)
-        given["methods"] = " ".join(names)
+        values = unusual(section.size)
+        values["methods"] = " ".join(names)
         if set(protocols) != set(PROTOCOLS):
-            given["protocols"] = " ".join(protocols)
+            values["protocols"] = " ".join(protocols)
         if section.seeds() != list(SEEDS):
-            given["seeds"] = " ".join(map(str, section.seeds()))
-        options = "".join(f" --{name} {value}" for name, value in given.items())
+            values["seeds"] = " ".join(map(str, section.seeds()))
+        options = "".join(f" --{name} {value}" for name, value in values.items())
         number = section.number
         yield f"python -m experiments.paper.table{number} {place} --out work/table{number}{options}"
 
@@ -187,7 +190,7 @@ def unusual(size: Size) -> dict[str, str]:
 
 
 def _aucs(section: Section, rows: Rows, protocol: Protocol, score: str) -> Iterator[str]:
-    """Mean and spread over the seeds; in Table II also the mean interval over resampled scans."""
+    """Yield mean and spread over the seeds; in Table II also the mean interval over scans."""
     for column in section.columns:
         found = rows.of(column.case, protocol).values()
         figures = [
@@ -204,7 +207,7 @@ def _aucs(section: Section, rows: Rows, protocol: Protocol, score: str) -> Itera
 
 
 def _gone(section: Section, rows: Rows, protocol: Protocol) -> str:
-    """Which cases and seeds are missing of a protocol; "" where none is."""
+    """Return the cases and seeds that a protocol lacks; "" where none is missing."""
     cases, seeds = section.cases(), section.seeds()
     gone = {case: [s for s in seeds if s not in rows.of(case, protocol)] for case in cases}
     count = sum(map(len, gone.values()))
@@ -217,7 +220,7 @@ def _gone(section: Section, rows: Rows, protocol: Protocol) -> str:
 
 
 def _spread(values: Sequence[float], form: str = ".3f") -> str:
-    """Mean, and from lowest to highest where there are several."""
+    """Return the mean, and the lowest and the highest where there are several values."""
     mean = f"{np.mean(values):{form}}"
     return f"{mean} ({min(values):{form}} {max(values):{form}})" if len(values) > 1 else mean
 
@@ -227,6 +230,6 @@ def _number(value: float | None) -> str:
 
 
 def markdown_table(head: Cells, rows: Iterable[Cells]) -> str:
-    """A table with a line for each row."""
+    """Return a Markdown table with a line for each row."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -34,7 +34,7 @@ class Rows:
     results: Sequence[Result]
 
     def of(self, case: str, protocol: Protocol) -> dict[int, Result]:
-        """The cells of a case that were scored by a protocol, by seed."""
+        """Return the cells of a case that were scored by a protocol, by seed."""
         found = [r for r in self.results if r.cell.case == case and protocol in r.cell.protocols]
         return {result.cell.seed: result for result in found}
 
@@ -50,8 +50,9 @@ class Section:
     Attributes:
         number: 1 or 2, the paper's.
         title: the data and the size of the runs.
-        settings: the other settings.
-        size: all of them.
+        data: the name or digest of the images.
+        settings: the line of the other settings.
+        size: the size of the runs.
         columns: its columns.
         trained: the rows of the methods.
         lines: the cells of the scores without a model, of the same patches.
@@ -59,6 +60,7 @@ class Section:
 
     number: int
     title: str
+    data: str
     settings: str
     size: Size
     columns: Sequence[Column]
@@ -66,25 +68,25 @@ class Section:
     lines: Rows
 
     def cases(self) -> list[str]:
-        """The cases, in order."""
+        """Return the cases, in order."""
         return list(dict.fromkeys(column.case for column in self.columns))
 
     def seeds(self) -> list[int]:
-        """The seeds that each cell should have: the runners' own, and those that any has."""
+        """Return the seeds that each cell should have: the runners' own, and those of any cell."""
         found = {result.cell.seed for rows in self.trained for result in rows.results}
         return sorted(found | set(SEEDS))
 
     def paper(self, method: str) -> dict[str, float]:
-        """The paper's figures of a method, by the title of the column."""
+        """Return the paper's figures of a method, by the title of the column."""
         return table_1(method) if self.number == 1 else table_2(method)
 
 
 def sections(results: Iterable[Result]) -> list[Section]:
-    """The tables, Table I first, of each the largest training first."""
+    """Return the tables: Table I first, and of each the largest training first."""
 
     def place(result: Result) -> tuple[int, str, str]:
         cell = result.cell
-        return (1, "", CIFAR) if cell.data == CIFAR else (2, cell.case, cell.data)
+        return (1, "", cell.data) if cell.data.startswith(CIFAR) else (2, cell.case, cell.data)
 
     def size(result: Result) -> tuple[float, ...]:
         values = asdict(result.cell.size)
@@ -120,6 +122,7 @@ def _section(
     return Section(
         number,
         title,
+        data,
         ", ".join(settings + [f"patches {data[:8]}"] * (number == 2)),
         size,
         columns,
@@ -129,7 +132,7 @@ def _section(
 
 
 def _patches(result: Result) -> tuple[float, float]:
-    """Which of the patches a cell is of."""
+    """Return the shares of the patches that a cell uses."""
     return result.cell.size.share, result.cell.size.test_share
 
 
@@ -141,7 +144,7 @@ def _searches(result: Result) -> bool:
 
 
 def _class_columns(case: str, results: Sequence[Result]) -> list[Column]:
-    """The paper's classes that the set has, in the paper's order, then its own."""
+    """Return columns of the paper's classes that the set has, in its order, then of the others."""
     there = set().union(*(result.classes() for result in results))
     ordered = [*(n for n in CLASSES if n in there), *sorted(there - set(CLASSES))]
     return [Column(name, case, name) for name in ordered]

@@ -19,21 +19,36 @@ from numpy.typing import NDArray
 from experiments.array_store import ArrayStore
 from experiments.paper.cell_runner import (
     Parts,
-    arguments,
     planned,
     run_cells,
+    runner_parser,
     share_of,
     size_of,
 )
 from experiments.paper.cells import CIFAR, Size
 from experiments.paper.reference_protocol import LabelledTest
-from pipeline.common.errors import InputError
+from experiments.run import run_main
+from pipeline.common.files import digest
 from pipeline.common.names import NORMAL, TEST, TRAIN, VALIDATION, Patches
 from pipeline.scans.sources.cifar10 import CLASSES, SIDE, Cifar10Source
 from pipeline.scans.splits import split_scans
 from pipeline.settings.scans import SplitShares
 
 SHARES = SplitShares(validation=0.15, test_normal=0.25, labelled_validation=0.0)
+# The start of the digest of the JPEG copies that the cells in `cells/` are of.
+JPEG_COPIES = "80a7b6a9"
+
+
+def data_name(folder: Path) -> str:
+    """Return `CIFAR` for the JPEG copies that the kept cells are of, else `CIFAR` with a digest.
+
+    The digest is of the names and sizes of the image files, not of their contents.
+    """
+    entries = Cifar10Source(folder, CLASSES[0]).listing().entries
+    paths = sorted({path for entry in entries for path in entry.files})
+    sizes = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
+    name = digest(sizes)[: len(JPEG_COPIES)]
+    return CIFAR if name == JPEG_COPIES else f"{CIFAR}-{name}"
 
 
 @dataclass
@@ -45,7 +60,7 @@ class Cifar:
     images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     def case(self, abnormal_class: str) -> Parts:
-        """Training and validation normals, and the test part."""
+        """Return training and validation normals, and the test part."""
         source = Cifar10Source(self.folder, abnormal_class)
         entries = {entry.scan_id: entry for entry in source.listing().entries}
         parts: dict[str, list[str]] = {TRAIN: [], VALIDATION: [], TEST: []}
@@ -70,7 +85,7 @@ class Cifar:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = arguments("CIFAR-10, one class left out, all methods")
+    parser = runner_parser("CIFAR-10, one class left out, all methods")
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10, as scans.folder")
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     return parser.parse_args()
@@ -78,14 +93,11 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Run the missing cells, then print the table."""
-    given = _arguments()
-    cells = planned(given, given.cases, CIFAR)
-    data = Cifar(given.data, size_of(given))
-    run_cells(cells, data.case, given.out, torch.device(given.device))
+    arguments = _arguments()
+    cells = planned(arguments, arguments.cases, data_name(arguments.data))
+    data = Cifar(arguments.data, size_of(arguments))
+    run_cells(cells, data.case, arguments.out, torch.device(arguments.device))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

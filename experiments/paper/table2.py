@@ -16,22 +16,22 @@ import torch
 from experiments.array_store import ArrayStore
 from experiments.paper.cell_runner import (
     Parts,
-    arguments,
     planned,
     run_cells,
+    runner_parser,
     share_of,
     size_of,
 )
 from experiments.paper.cells import Size
 from experiments.paper.reference_protocol import LabelledTest
-from pipeline.common.errors import InputError
+from experiments.run import run_main
 from pipeline.common.names import NORMAL, TEST, TRAIN, VALIDATION
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchSource, PatchStore, read_rows
 
 
 def load_parts(folder: Path, size: Size) -> Parts:
-    """The parts of a folder of patches that the stage `extract` left."""
+    """Return the parts of a folder of patches that the stage `extract` wrote."""
     test = PatchStore(folder, TEST)
     rows = share_of(len(test), size.test_share)
     whole = LabelledTest.read(test)
@@ -42,7 +42,7 @@ def load_parts(folder: Path, size: Size) -> Parts:
 
 
 def store_of(folder: Path, split: str, share: float) -> PatchSource:
-    """The patches of a split, or a share of them held in memory."""
+    """Return the patches of a split, or a share of them held in memory."""
     store = PatchStore(folder, split)
     if share == 1:
         return store
@@ -50,22 +50,21 @@ def store_of(folder: Path, split: str, share: float) -> PatchSource:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = arguments("X-ray patches, all methods")
-    parser.add_argument("--patches", type=Path, required=True, help="what extract left")
+    parser = runner_parser("X-ray patches, all methods")
+    parser.add_argument(
+        "--patches", type=Path, required=True, help="folder written by the stage extract"
+    )
     parser.add_argument("--set", required=True, help="what the patches are cut from: sixray, ...")
     return parser.parse_args()
 
 
 def main() -> None:
     """Run the missing cells, then print the table."""
-    given = _arguments()
-    parts = load_parts(given.patches, size_of(given))
-    cells = planned(given, [given.set], read_manifest(given.patches)["data"])
-    run_cells(cells, lambda _case: parts, given.out, torch.device(given.device))
+    arguments = _arguments()
+    parts = load_parts(arguments.patches, size_of(arguments))
+    cells = planned(arguments, [arguments.set], read_manifest(arguments.patches)["data"])
+    run_cells(cells, lambda _case: parts, arguments.out, torch.device(arguments.device))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_main(main)

@@ -4,7 +4,7 @@ from typing import cast
 import pytest
 import torch
 
-from experiments.paper.reference_protocol import reference_terms
+from experiments.paper.reference_scoring import reference_terms
 from pipeline.models.methods.ganomaly.method import GanomalyScorer
 from pipeline.models.methods.ganomaly.nets import Generator
 from pipeline.models.methods.ganomaly.step import train_step

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.paper.reference_protocol import reference_terms
+from experiments.paper.reference_scoring import reference_terms
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.common.names import VALIDATION

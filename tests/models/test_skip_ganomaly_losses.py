@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.paper.reference_protocol import mean_square
+from experiments.paper.reference_scoring import mean_square
 from pipeline.models.losses import (
     GeneratorLosses,
     discriminator_loss,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.paper.reference_protocol import reference_terms
+from experiments.paper.reference_scoring import reference_terms
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.neighbours import NormalFeatures
 from pipeline.models.nets import Discriminator
