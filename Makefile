@@ -1,13 +1,18 @@
 # make demo   installs what that needs, runs the whole workflow on generated scans, prints the AUC table
 # make test   installs, then lint, types and every test
+# make install   installs what the tests and benchmarks need, into .venv
+# make check  as test, without installing; make lint and make fast are parts of it
 # make fast   the fast tests alone (no install)
+# make lint   ruff and mypy (no install)
 # make bench  prints what is fast, and by how much, with its bars
 # make faults kills, fills and cuts while it runs, and prints what held (as root); resumes
 # make fuzz   damages files and gives them to every reader of foreign files, 10 minutes each
 # make mutants M=metrics   how much wrong code in a module its tests let pass; without M, in all
 # make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional
 # make table2 SIZE=... runs what is missing of Table II, on generated scans
-# make results writes the pages of experiments/paper from its cells, and those of work/table1 and table2
+# make trivial   how well scores without a model do on generated scans
+# make results writes the pages of experiments/paper from its cells, and those of work/table1, table2
+#   and authors
 # make mlflow PORT=5001   shows the runs in MLflow, on this machine; PORT is optional
 
 PYTHON ?= python3

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 
 from dvc.utils.cli_parse import to_path_overrides
@@ -32,9 +33,10 @@ def changed_settings(changes: Sequence[str]) -> Settings:
     Raises:
         InputError: a change is not of the form that DVC takes, or a parameter is wrong.
     """
-    names = [change.partition("=")[0].lstrip("+~") for change in changes]
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"-S: {repeated[0]} is given twice: DVC would take the last: remove one")
+    named = [(change.partition("=")[0].lstrip("+~"), change) for change in changes]
+    for (name, change), (later, _) in combinations(named, 2):
+        if name == later and not change.startswith("~"):  # `+name` may follow `~name`
+            raise InputError(f"-S: {name} is given twice: DVC would take the last: remove one")
     by_file = to_path_overrides(changes)
     if unknown := by_file.keys() - {str(PARAMS), str(PRESETS)}:
         raise InputError(f"-S: got {min(unknown)}, expected {PARAMS} or {PRESETS}")

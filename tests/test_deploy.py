@@ -1,6 +1,7 @@
 """The deploy files, each against the schema or the validator that exists for it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import yaml
+from dvc.repo import Repo
 
 from tests.imports import ROOT
 
@@ -58,13 +60,13 @@ RAY_JOB = fields(
 )
 
 
-def ray_job() -> tuple[dict[str, Any], dict[str, Any]]:
-    job, policy = yaml.safe_load_all((DEPLOY / "ray-job.yaml").read_text())
-    return job, policy
+def manifest(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / name).read_text())
+    return found
 
 
 def groups() -> list[dict[str, Any]]:
-    cluster = ray_job()[0]["spec"]["rayClusterSpec"]
+    cluster = manifest("ray-job.yaml")["spec"]["rayClusterSpec"]
     return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
 
 
@@ -93,7 +95,7 @@ def test_the_ray_cluster_s_dashboard_is_on_loopback() -> None:
 
 
 def test_the_job_fits_kuberay_s_definition() -> None:
-    job, _ = ray_job()
+    job = manifest("ray-job.yaml")
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     jsonschema.validate(job["spec"], RAY_JOB)
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == locked("ray")
@@ -104,11 +106,15 @@ def test_the_job_s_pods_and_policy_fit_kubernetes_schemas() -> None:
     for group in groups():
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, **group["template"]}
         kubernetes_validate.validate(pod, version, strict=True)
-    kubernetes_validate.validate(ray_job()[1], version, strict=True)
+    kubernetes_validate.validate(manifest("network-policy.yaml"), version, strict=True)
+
+
+def test_the_policy_has_a_fixed_name_so_a_second_job_adds_no_other() -> None:
+    assert manifest("network-policy.yaml")["metadata"] == {"name": "skipscan"}
 
 
 def test_the_dashboard_that_the_operator_asks_is_closed_to_others() -> None:
-    policy = ray_job()[1]["spec"]
+    policy = manifest("network-policy.yaml")["spec"]
     assert policy["podSelector"]["matchLabels"] == {"ray.io/is-ray-node": "yes"}
     nodes, operator = policy["ingress"]
     assert nodes == {"from": [{"podSelector": policy["podSelector"]}]}
@@ -124,8 +130,24 @@ def test_the_container_file_has_nothing_that_hadolint_finds() -> None:
     assert (found.returncode, found.stdout) == (0, "")
 
 
+def copies() -> list[list[str]]:
+    """The sources and, last, the destination of each COPY of the container file."""
+    lines = (DEPLOY / "Containerfile").read_text().splitlines()
+    return [line.split()[1:] for line in lines if line.startswith("COPY")]
+
+
 def test_what_the_container_file_copies_is_there() -> None:
-    for line in (DEPLOY / "Containerfile").read_text().splitlines():
-        if line.startswith("COPY"):
-            *sources, _ = line.split()[1:]
-            assert all((ROOT / source).exists() for source in sources), line
+    for *sources, _ in copies():
+        assert all((ROOT / source).exists() for source in sources), sources
+
+
+def test_dvc_ignores_bytecode_in_the_image(tmp_path: Path) -> None:
+    bytecode = tmp_path / "stages/__pycache__"
+    bytecode.mkdir(parents=True)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+    for *sources, destination in copies():
+        if destination == "./":
+            for source in sources:
+                shutil.copy(ROOT / source, tmp_path)
+    assert Repo(str(tmp_path)).dvcignore.is_ignored_dir(str(bytecode))

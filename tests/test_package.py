@@ -3,14 +3,16 @@
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
 from dvc_render.html import HTML
 
-from tests.imports import ROOT
+from tests.imports import OURS, ROOT, imported_names
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = (ROOT / ".dvc/plots/page.html").read_text()
@@ -31,12 +33,31 @@ def test_the_command_skipscan_runs_a_stage() -> None:
     assert (screen.model, screen.out) == ("results/train/model.pt", Path("results/screen"))
 
 
+def canonical(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def test_every_package_that_the_code_imports_is_declared() -> None:
+    declared = {canonical(re.split(r"[^\w.-]", line)[0]) for line in PROJECT["dependencies"]}
+    imported = {
+        name.partition(".")[0]
+        for folder in OURS
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imported_names(path.relative_to(ROOT).as_posix())
+    }
+    providers = packages_distributions()
+    for module in imported - sys.stdlib_module_names - set(OURS):
+        packages = {canonical(package) for package in providers[module]}
+        assert packages & declared, f"{module}: add one of {packages} to pyproject.toml"
+
+
 def test_the_changes_and_the_citation_are_of_this_version() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert re.findall(r"^## (\S+)", changes, flags=re.M)[0] == PROJECT["version"]
     assert str(citation["version"]) == PROJECT["version"]
-    paper = citation["preferred-citation"]
+    assert "preferred-citation" not in citation  # GitHub would show it in place of this software
+    (paper,) = citation["references"]
     assert [author["family-names"] for author in paper["authors"]] == [
         "Akçay",
         "Atapour-Abarghouei",

@@ -144,12 +144,17 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_what_the_docs_set_can_be_set(tmp_path: Path, command: str) -> None:
+def test_what_the_docs_set_can_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     words = shlex.split(command, comments=True)
     changes = [value for flag, value in pairwise(words) if flag == "-S"]
     path = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
     apply_overrides(path, changes)
-    assert load_settings(path, PRESETS) != settings_with()
+    as_dvc = load_settings(path, PRESETS)
+    assert as_dvc != settings_with()
+    monkeypatch.chdir(ROOT)
+    assert changed_settings(changes) == as_dvc
 
 
 @pytest.mark.parametrize(
@@ -595,6 +600,7 @@ def test_the_stage_params_prints_what_a_change_would_give(
         (["train.lambda_con"], "-S: got train.lambda_con: Error parsing override"),
         (["scans.classes={gun: gun}"], "-S: got scans.classes={gun: gun}: Could not override"),
         (["train.seed=1", "train.seed=2"], "-S: train.seed is given twice"),
+        (["+tune.space={}", "~tune.space"], "-S: tune.space is given twice"),
         (["train.seed=range(1,3)"], "-S: got train.seed=range(1,3): "),
         (["train.seed=${x}"], "-S: got train.seed=${x}: "),
         (

@@ -34,7 +34,8 @@ cells that were not.
 
 The commands run the missing cells; seconds are of a cell's last process, where it was killed and
 resumed. Table II is of the patches that `dvc repro extract` leaves (SIXray: `dvc exp run -S
-scans.source=sixray -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`).
+scans.source=sixray -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). The set
+`embedded` is scans of an earlier generator: today's patches do not give its figures again.
 `python -m experiments.paper.log_cells` logs each cell as an MLflow run with the tags
 `skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
 """
