@@ -34,7 +34,7 @@ from pipeline.settings.blocks import ExtractSettings
 from pipeline.settings.scans import BadInputRule
 from pipeline.training.criterion import load_validation
 from pipeline.training.loop import Worker, net_shape, train
-from tests.arrays import ArraySource, clutter, make_set
+from tests.arrays import ArraySource, clutter, make_set, save
 from tests.tiny import TRAIN as SETTINGS
 
 EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)
@@ -218,6 +218,22 @@ def test_a_mended_scan_comes_in_at_the_next_run(tmp_path: Path) -> None:
     assert digests(tmp_path) != digests(tmp_path / "whole")
     broken.write_bytes(whole)
     extract(tmp_path, rows, "skip")
+    assert digests(tmp_path) == digests(tmp_path / "whole")
+
+
+def test_a_file_that_changed_after_its_digest_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = make_set(tmp_path)
+    path = tmp_path / "scans" / "s02.npy"
+    listed = path.read_bytes()
+    save(path, clutter(99, 3))
+    extract(tmp_path, rows, "skip")
+    expected = f"skipped: {path}: changed since the stage scans read it: run `dvc repro`"
+    assert capsys.readouterr().err.splitlines().count(expected) == 1
+    path.write_bytes(listed)
+    extract(tmp_path, rows)
+    extract(tmp_path / "whole", rows)
     assert digests(tmp_path) == digests(tmp_path / "whole")
 
 

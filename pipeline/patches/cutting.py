@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import code_digest, digest
+from pipeline.common.files import code_digest, digest, file_digest
 from pipeline.common.names import TRAIN, VALIDATION, Image, Patches
 from pipeline.patches.places import Places
 from pipeline.patches.shard_file import FORMAT, Shard, ShardAttributes, ShardWriter
@@ -189,6 +190,7 @@ def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow
     file = row.files[0]
     try:
         scan = recipe.source.read(row.entry())
+        _require_unchanged(row)
         _require_channels(scan, recipe)
         places = place_windows(scan, recipe.rule)
         if split in LEARNT and row.classes:
@@ -211,6 +213,26 @@ def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow
 def _pieces(image: Image, places: Places, rule: WindowRule) -> Iterator[Patches]:
     for start in range(0, len(places.origins), PIECE_WINDOWS):
         yield window_pixels(image, places.origins[start : start + PIECE_WINDOWS], rule)
+
+
+def _require_unchanged(row: CatalogueRow) -> None:
+    """Refuse a scan with other files than the catalogue's digests, which name its shard."""
+    for file, expected in zip(row.files, row.digests, strict=False):  # last may come the records'
+        if _current_digest(Path(file)) != expected:
+            raise InputError(f"{file}: changed since the stage scans read it: run `dvc repro`")
+
+
+def _current_digest(path: Path) -> str | None:
+    try:
+        status = path.stat()
+        return _digest(path, status.st_mtime_ns, status.st_size)
+    except OSError:  # it has just been removed
+        return None
+
+
+@lru_cache(maxsize=16)  # thousands of scans may share a file
+def _digest(path: Path, modified: int, size: int) -> str:  # noqa: ARG001  for the cache alone
+    return file_digest(path)
 
 
 def _require_channels(scan: Scan, recipe: Recipe) -> None:
