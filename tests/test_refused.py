@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
+from pipeline.cluster import preflight
 from pipeline.cluster.preflight import require_local_capacity
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN
@@ -88,6 +90,27 @@ def test_a_precision_without_instructions_is_refused_where_the_workers_run_here(
             require()
     monkeypatch.setattr(precision, "bfloat16_slowdown", lambda: 0.5)
     require_runnable(slow, TUNE, store)
+
+
+@pytest.mark.parametrize(
+    ("each", "room"),
+    [
+        ({"GPU": 0.4}, 4),
+        ({"GPU": 0.1}, 20),
+        ({"GPU": 0.6, "CPU": 1.0}, 2),
+        ({"GPU": 1.0}, 2),
+        ({"CPU": 0.1}, 160),
+        ({"CPU": 0.7, "GPU": 0.0}, 22),
+    ],
+)
+def test_a_fraction_of_a_gpu_is_taken_from_one_gpu(
+    each: dict[str, float], room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = partial(ResourceAndLabelSpec, num_cpus=16, num_gpus=2)
+    monkeypatch.setattr(preflight, "ResourceAndLabelSpec", machine)
+    require_local_capacity("train.workers", room, each)
+    with pytest.raises(InputError, match=f"expected {room} at most"):
+        require_local_capacity("train.workers", room + 1, each)
 
 
 @pytest.mark.slow

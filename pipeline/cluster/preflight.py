@@ -18,6 +18,7 @@ from pipeline.common.files import UNFINISHED
 T = TypeVar("T")
 LOCAL = {"", "local"}  # values of `RAY_ADDRESS` for a Ray of this machine alone
 
+RAY_UNITS = 10_000  # Ray counts resources in ten-thousandths
 PACKAGES = ("h5py", "numpy", "torch")  # Ray itself compares the versions of Ray and Python
 
 
@@ -125,7 +126,16 @@ def _version(package: str) -> str:
 
 def _fitting(node: Mapping[str, float], each: Mapping[str, float]) -> int:
     """Return the number of workers that fit on an idle node."""
-    return min(int(node.get(name, 0.0) / amount) for name, amount in each.items() if amount)
+    return min(
+        _times(name, node.get(name, 0.0), amount) for name, amount in each.items() if amount
+    )
+
+
+def _times(name: str, has: float, amount: float) -> int:
+    """Return how often the amount fits; Ray takes a fraction of a GPU from one GPU alone."""
+    if name == "GPU" and amount < 1:
+        return int(has) * _times("", 1.0, amount)
+    return round(has * RAY_UNITS) // round(amount * RAY_UNITS)
 
 
 def _describe(node: Mapping[str, float], each: Mapping[str, float]) -> str:
