@@ -55,10 +55,11 @@ def read_all(address: str, root: Path, budget: int) -> None:
         assert ids_of(store.read(start, start + 25)) == list(range(start, start + 25))
 
 
+@pytest.mark.parametrize("address", ["", "local"])
 def test_on_one_machine_nothing_is_uploaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_ADDRESS", address)
     store_of(tmp_path / "patches", LENGTHS)
     assert upload_patches(tmp_path / "patches", Storage(str(tmp_path / "storage")), 1) is None
     assert not (tmp_path / "storage").exists()

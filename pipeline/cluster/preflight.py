@@ -16,8 +16,6 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import UNFINISHED
 
 T = TypeVar("T")
-LOCAL = {"", "local"}  # values of `RAY_ADDRESS` for a Ray of this machine alone
-
 RAY_UNITS = 10_000  # Ray counts resources in ten-thousandths
 PACKAGES = ("h5py", "numpy", "torch")  # Ray itself compares the versions of Ray and Python
 
@@ -33,7 +31,7 @@ def require_capacity(parameter: str, count: int, each: Mapping[str, float]) -> N
 
 def runs_here() -> bool:
     """Return whether Ray's workers will run on this machine, and not on a cluster's nodes."""
-    return os.environ.get("RAY_ADDRESS", "") in LOCAL
+    return os.environ.get("RAY_ADDRESS", "") in ("", "local")
 
 
 def require_local_capacity(parameter: str, count: int, each: Mapping[str, float]) -> None:
@@ -126,9 +124,7 @@ def _version(package: str) -> str:
 
 def _fitting(node: Mapping[str, float], each: Mapping[str, float]) -> int:
     """Return the number of workers that fit on an idle node."""
-    return min(
-        _times(name, node.get(name, 0.0), amount) for name, amount in each.items() if amount
-    )
+    return min(_times(name, node.get(name, 0.0), amount) for name, amount in each.items() if amount)
 
 
 def _times(name: str, has: float, amount: float) -> int:

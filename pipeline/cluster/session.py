@@ -15,7 +15,7 @@ import torch
 from ray._private import ray_constants
 
 import pipeline
-from pipeline.cluster.preflight import LOCAL, installed_versions, require_same_versions
+from pipeline.cluster.preflight import installed_versions, require_same_versions, runs_here
 from pipeline.cluster.private_folder import private_folder, private_token, require_room
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
@@ -34,16 +34,14 @@ def ray_session() -> Iterator[None]:
         InputError: no cluster answers at `RAY_ADDRESS`, its nodes have other versions, or a local
             Ray does not start.
     """
-    address = os.environ.get("RAY_ADDRESS", "")
-    on_cluster = address not in LOCAL
-    with nullcontext() if on_cluster else private_folder() as folder:
+    with private_folder() if runs_here() else nullcontext() as folder:
         try:
             with _keeping_sigterm():
                 if folder:
                     start(folder)
                 else:
-                    connect(address)
-            if on_cluster:
+                    connect(os.environ["RAY_ADDRESS"])
+            if not folder:
                 require_same_versions(installed_versions())
             yield
         except KeyboardInterrupt:

@@ -1,7 +1,6 @@
 """Patches on storage that every node reaches: uploaded once, opened on each worker's node."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from uuid import uuid4
 
 from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
 
+from pipeline.cluster.preflight import runs_here
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, first_line
@@ -39,7 +39,7 @@ def upload_patches(folder: Path, storage: Storage, cache_gb: float) -> SharedPat
     Raises:
         InputError: the patches are not finished, or the storage cannot be written.
     """
-    if not storage.is_address and not os.environ.get("RAY_ADDRESS"):
+    if runs_here() and not storage.is_address:
         return None
     manifest = read_manifest(folder)
     address = storage.child("patches").child(manifest["data"][:16])
