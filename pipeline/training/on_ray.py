@@ -43,7 +43,15 @@ from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import SharedPatches, open_store
 from pipeline.settings.resources import WorkerRange, WorkerResources
 from pipeline.training.criterion import Validation, load_validation
-from pipeline.training.loop import Metrics, State, TrainSettings, Worker, shuffled_reader, train
+from pipeline.training.loop import (
+    Metrics,
+    State,
+    TrainingDivergedError,
+    TrainSettings,
+    Worker,
+    shuffled_reader,
+    train,
+)
 from pipeline.training.ray_checkpoints import (
     EPOCH,
     drop_unusable_list,
@@ -157,11 +165,22 @@ def fit(
             failure_config=FailureConfig(max_failures=WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),
-            callbacks=list(callbacks),
+            callbacks=[EndAtDivergence(), *callbacks],
         ),
     )
     drop_unusable_list(*storage.child(name).open())
     trainer.fit()
+
+
+class EndAtDivergence(UserCallback):  # type: ignore[misc]
+    """Ends a run whose training diverged, which every retry would repeat."""
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:  # noqa: ARG002
+        """Raise the error in Ray's controller, which does not retry after an error of its own."""
+        for error in worker_exceptions.values():
+            cause = getattr(error, "_base_exc", error)  # Ray wraps errors of workers
+            if isinstance(cause, TrainingDivergedError):
+                raise cause
 
 
 @contextmanager
