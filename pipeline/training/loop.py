@@ -150,7 +150,10 @@ def train_epoch(
     weights: LossSettings,
     worker: Worker,
 ) -> Metrics:
-    """Train on this rank's patches once; return the mean of each loss, and the learning rate."""
+    """Train on this rank's patches once; return each loss's mean and the learning rate.
+
+    The means are over the batches of all ranks.
+    """
     for network in model.networks.values():
         network.train()
     totals: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=worker.device))
@@ -162,6 +165,8 @@ def train_epoch(
     learning_rate = float(model.schedules[0].get_last_lr()[0])
     for schedule in model.schedules:
         schedule.step()
+    for total in totals.values():
+        _average(total, worker)
     means = {name: float(total) / reader.batches_per_epoch for name, total in totals.items()}
     _require_finite(means, epoch)
     return {**means, "learning_rate": learning_rate}
@@ -223,13 +228,17 @@ def _clone(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _average_buffers(model: Gan, worker: Worker) -> None:
     """Average batch-norm's running statistics over the ranks, so that all have the same model."""
-    if worker.world_size == 1:
-        return
     for network in model.networks.values():
         for buffer in network.buffers():
             if buffer.is_floating_point():
-                torch.distributed.all_reduce(buffer)
-                buffer.div_(worker.world_size)
+                _average(buffer, worker)
+
+
+def _average(tensor: torch.Tensor, worker: Worker) -> None:
+    """Replace a tensor by its mean over the ranks."""
+    if worker.world_size > 1:
+        torch.distributed.all_reduce(tensor)
+        tensor.div_(worker.world_size)
 
 
 def _require_finite(means: Metrics, epoch: int) -> None:
