@@ -61,6 +61,14 @@ def test_the_bytes_do_not_depend_on_the_pieces(tmp_path: Path) -> None:
     assert len({path.read_bytes() for path in files}) == 1
 
 
+def test_a_shard_of_one_large_patch_is_small(tmp_path: Path) -> None:
+    patch = np.zeros((1, 512, 512, 3), dtype=np.uint8)
+    with ShardWriter(tmp_path, 512, 3) as writer:
+        writer.add_scan("a", places_of(1), [patch])
+        writer.finish(tmp_path / "a.h5", ShardAttributes("train", {}, 3, "", "", ""))
+    assert (tmp_path / "a.h5").stat().st_size < 5 * patch.nbytes
+
+
 def test_a_shard_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
     with ShardWriter(tmp_path, 16, 3) as writer:
         writer.add_scan("a", places_of(4), [pixels_of(4, 3)])

@@ -17,7 +17,14 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import code_digest, digest, file_digest
 from pipeline.common.names import TRAIN, VALIDATION, Image, Patches
 from pipeline.patches.places import Places
-from pipeline.patches.shard_file import FORMAT, Shard, ShardAttributes, ShardWriter
+from pipeline.patches.shard_file import (
+    BLOCK_ROWS,
+    FORMAT,
+    Shard,
+    ShardAttributes,
+    ShardWriter,
+    rows_in,
+)
 from pipeline.patches.windows import normal_places, place_windows, window_pixels
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.catalogue import CatalogueRow
@@ -40,7 +47,6 @@ DECIDING = (
 )
 
 LEARNT = (TRAIN, VALIDATION)  # splits that hold normal windows only
-PIECE_WINDOWS = 256  # in memory at a time: 3 MB of 64x64x3
 
 
 @dataclass(frozen=True)
@@ -211,8 +217,9 @@ def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow
 
 
 def _pieces(image: Image, places: Places, rule: WindowRule) -> Iterator[Patches]:
-    for start in range(0, len(places.origins), PIECE_WINDOWS):
-        yield window_pixels(image, places.origins[start : start + PIECE_WINDOWS], rule)
+    rows = rows_in(BLOCK_ROWS, rule.size, image.shape[2])  # in memory at a time: 3 MB
+    for start in range(0, len(places.origins), rows):
+        yield window_pixels(image, places.origins[start : start + rows], rule)
 
 
 def _require_unchanged(row: CatalogueRow) -> None:

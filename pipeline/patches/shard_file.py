@@ -15,10 +15,10 @@ scans' images), `code` (digest of the modules that decide the bytes) and `column
 every dataset except the patches). The same input gives the same bytes: nothing in the file depends
 on when, where or by how many workers it was written.
 
-Patches are stored in chunks of `CHUNK_ROWS`, read without a chunk cache. Reading is about as fast
-as from contiguous storage, and patches can be appended, so a whole shard is never in memory. Each
-read of a patch or column compares its checksum. No dataset is a link, has a filter, or has a type
-of variable length; a file with any of these is refused before its content is read.
+Patches are stored in chunks of up to `CHUNK_ROWS`, read without a chunk cache. Reading is about as
+fast as from contiguous storage, and patches can be appended, so a whole shard is never in memory.
+Each read of a patch or column compares its checksum. No dataset is a link, has a filter, or has a
+type of variable length; a file with any of these is refused before its content is read.
 """
 
 import json
@@ -47,6 +47,7 @@ REBUILD = "run `dvc repro -sf extract`, which cuts only damaged and missing shar
 
 CHUNK_ROWS = 64
 BLOCK_ROWS = 256  # rows of one read, where all rows are read
+USUAL_BYTES = 64 * 64 * 3  # of a patch; of larger patches, chunks and reads hold fewer rows
 
 TYPES = {  # in NumPy's notation, all of fixed length
     "patches": "|u1",
@@ -69,6 +70,11 @@ class ShardAttributes:
     pixels: str
     sources: str
     code: str
+
+
+def rows_in(most: int, side: int, channels: int) -> int:
+    """Return the number of patches that take as many bytes as `most` usual ones; `most` or less."""
+    return max(1, min(most, most * USUAL_BYTES // (side * side * channels)))
 
 
 @contextmanager
@@ -96,13 +102,14 @@ class ShardWriter:
     def __init__(self, folder: Path, side: int, channels: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._beside = folder / f".{uuid4().hex}{UNFINISHED}"
+        self._chunk_rows = rows_in(CHUNK_ROWS, side, channels)
         self._file = h5py.File(self._beside, "w", libver="latest", rdcc_nbytes=0)
         self._patches = self._file.create_dataset(
             "patches",
             (0, side, side, channels),
             np.uint8,
             maxshape=(None, side, side, channels),
-            chunks=(CHUNK_ROWS, side, side, channels),
+            chunks=(self._chunk_rows, side, side, channels),
         )
         self._waiting: list[Patches] = []
         self._checksums: list[int] = []
@@ -129,7 +136,8 @@ class ShardWriter:
         for piece in pieces:
             self._checksums += _checksums(piece)
             self._waiting.append(piece)
-            if len(piece) >= CHUNK_ROWS or len(self._waiting) >= BLOCK_ROWS:
+            # Small pieces are joined first. Each has a row or more.
+            if len(piece) >= self._chunk_rows or len(self._waiting) >= 4 * self._chunk_rows:
                 self._write_waiting()
         self._scans.append((scan_id, places))
 
@@ -236,8 +244,10 @@ class Shard:
         """Read the whole shard and compare every checksum."""
         for name in TYPES.keys() - {"patches"}:
             self.column(name)
-        for start in range(0, len(self), BLOCK_ROWS):
-            self.read(start, start + BLOCK_ROWS)
+        _, side, channels = self.patch_shape
+        rows = rows_in(BLOCK_ROWS, side, channels)
+        for start in range(0, len(self), rows):
+            self.read(start, start + rows)
 
     def _bad(self, what: str, why: object) -> InputError:
         return InputError(f"{self._path}: {what} ({' '.join(str(why).split())}): {REBUILD}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, Patches
 from pipeline.patches.manifest import read_manifest
-from pipeline.patches.shard_file import BLOCK_ROWS, REBUILD, Shard
+from pipeline.patches.shard_file import BLOCK_ROWS, REBUILD, Shard, rows_in
 
 OPEN_SHARDS = 64  # at a time, far below the usual limit of 1024 open files
 
@@ -44,10 +44,15 @@ class PatchSource(ABC):
     def read(self, start: int, stop: int) -> Patches:
         """Patches `start` to `stop` as (N, H, W, C) uint8."""
 
-    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Patches]:
-        """Yield all patches in order, `rows` at a time."""
-        for start in range(0, len(self), rows):
-            yield self.read(start, min(start + rows, len(self)))
+    @property
+    def block_rows(self) -> int:
+        """Number of patches to read at a time where all are read."""
+        return rows_in(BLOCK_ROWS, self.side, self.channels)
+
+    def blocks(self) -> Iterator[Patches]:
+        """Yield all patches in order, `block_rows` at a time."""
+        for start in range(0, len(self), self.block_rows):
+            yield self.read(start, min(start + self.block_rows, len(self)))
 
 
 class PatchStore(PatchSource):
