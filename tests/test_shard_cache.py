@@ -165,6 +165,21 @@ def test_a_damaged_shared_shard_is_named_and_not_kept(
     assert not list((tmp_path / "cache").rglob("*train-0.h5*[!k]"))
 
 
+def test_a_damaged_copy_is_made_again(shared: SharedPatches, tmp_path: Path) -> None:
+    cached(shared, tmp_path, 10**9).read(0, TOTAL)
+    folder = tmp_path / "cache" / DATA[:16]
+    (folder / MANIFEST).write_text("{")
+    (folder / "train-0.h5").write_bytes(b"cut short")
+    content = bytearray((folder / "train-1.h5").read_bytes())
+    content[len(content) // 2] ^= 1  # in a patch, so only its read finds it
+    (folder / "train-1.h5").write_bytes(content)
+    store = cached(shared, tmp_path, 10**9)
+    assert ids_of(store.read(0, 10)) == list(range(10))
+    with pytest.raises(InputError, match=r"train-1\.h5: patch .* this copy is removed: run it"):
+        store.read(300, 500)
+    assert ids_of(cached(shared, tmp_path, 10**9).read(300, 500)) == list(range(300, 500))
+
+
 def test_a_missing_shared_shard_is_named(shared: SharedPatches, tmp_path: Path) -> None:
     (Path(shared.address) / "train-0.h5").unlink()
     with pytest.raises(InputError, match=r"train-0\.h5: no copy made"):

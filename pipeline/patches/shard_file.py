@@ -250,7 +250,13 @@ class Shard:
             self.read(start, start + rows)
 
     def _bad(self, what: str, why: object) -> InputError:
-        return InputError(f"{self._path}: {what} ({' '.join(str(why).split())}): {REBUILD}")
+        return InputError(
+            f"{self._path}: {what} ({' '.join(str(why).split())}): {self._handle_damage()}"
+        )
+
+    def _handle_damage(self) -> str:
+        """Return what the user can do about a damaged file."""
+        return REBUILD
 
 
 def _checksums(patches: Patches) -> list[int]:
