@@ -9,6 +9,7 @@ from ray.cluster_utils import Cluster
 
 from pipeline.cluster.preflight import (
     installed_versions,
+    is_on_every_node,
     is_shared,
     require_capacity,
     require_same_versions,
@@ -66,3 +67,5 @@ def test_nodes_of_one_machine_share_its_folders(tmp_path: Path) -> None:
     assert is_shared(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert is_shared(tmp_path / "missing")
+    assert is_on_every_node(tmp_path)
+    assert not is_on_every_node(tmp_path / "missing")

@@ -88,9 +88,14 @@ def is_shared(folder: Path) -> bool:
     except OSError:
         return True
     try:
-        return all(_ask(node["NodeID"], marker.exists) for node in _live_nodes())
+        return is_on_every_node(marker)
     finally:
         marker.unlink()
+
+
+def is_on_every_node(file: Path) -> bool:
+    """Return whether every node has a file at this absolute path."""
+    return all(_ask(node["NodeID"], file.exists) for node in _live_nodes())
 
 
 def installed_versions() -> dict[str, str]:
