@@ -55,9 +55,10 @@ def _require_room(
     if room < count:
         asked = ", ".join(f"{amount:g} {name}" for name, amount in each.items() if amount)
         has = "; ".join(_describe(node, each) for node in nodes)
+        where = "this machine has" if runs_here() else "the cluster's nodes have"
         raise InputError(
-            f"{parameter}: got {count}, each of {asked}, expected {room} at most: "
-            f"the cluster's nodes have {has}"
+            f"{parameter}: got {count} workers of {asked} each, expected at most {room}: "
+            f"{where} {has}"
         )
 
 
