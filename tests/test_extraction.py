@@ -237,6 +237,28 @@ def test_a_file_that_changed_after_its_digest_is_refused(
     assert digests(tmp_path) == digests(tmp_path / "whole")
 
 
+def test_a_folder_among_the_shards_is_refused_before_any_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "patches" / ".ipynb_checkpoints").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"\.ipynb_checkpoints: a folder, .*: remove it"):
+        extract(tmp_path, make_set(tmp_path))
+    assert not shards(tmp_path)
+
+
+def test_a_folder_that_is_a_file_is_not_called_full(tmp_path: Path) -> None:
+    (tmp_path / "patches").touch()
+    with pytest.raises(InputError, match=r"cannot be written \(.*: make it a writable folder and"):
+        extract(tmp_path, make_set(tmp_path))
+
+
+def test_more_classes_than_a_shard_can_hold_are_refused_before_any_is_cut(tmp_path: Path) -> None:
+    rows = make_set(tmp_path)
+    names = tuple(f"class {number}" for number in range(256))
+    rows = [replace(row, classes=names) if row.classes else row for row in rows]
+    with pytest.raises(InputError, match="256 abnormal classes in a shard of the test split"):
+        extract(tmp_path, rows)
+    assert not shards(tmp_path)
+
+
 def test_no_scan_left_to_train_on(tmp_path: Path) -> None:
     air = {f"s{number:02d}": np.full((48, 64, 3), 255, np.uint8) for number in range(12)}
     with pytest.raises(InputError, match="no window is left in the train split"):
@@ -350,6 +372,16 @@ def test_of_a_bag_with_a_threat_only_windows_outside_of_it_train(tmp_path: Path)
     assert len(touching) == 12
     assert origins["s11"] == origins["s00"] - touching
     assert origins["s05"] == set()
+
+
+def test_a_shard_without_windows_is_not_named(tmp_path: Path) -> None:
+    rows = [replace(row, split=TRAIN) if row.classes else row for row in make_set(tmp_path)]
+    options = replace(EXTRACT, shard_scans=1)
+    extract_patches(tmp_path / "patches", rows, FilledSource(), options)
+    lines = (tmp_path / "patches" / SCAN_RESULTS).read_text().splitlines()
+    named = {found["scan_id"]: found["shard"] for found in map(json.loads, lines)}
+    assert named["s05"] is None
+    assert set(named.values()) - {None} == {path.name for path in shards(tmp_path)}
 
 
 def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(

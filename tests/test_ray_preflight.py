@@ -45,11 +45,7 @@ def test_what_fits_is_let_through() -> None:
 @pytest.mark.parametrize(
     ("count", "each", "message"),
     [
-        (
-            5,
-            {"CPU": 1.0},
-            "got 5 workers of 1 CPU each, expected at most 4: the cluster's",
-        ),
+        (5, {"CPU": 1.0}, "got 5 workers of 1 CPU each, expected at most 4: the cluster's"),
         (
             2,
             {"CPU": 2.0},

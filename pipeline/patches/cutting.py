@@ -4,6 +4,7 @@ Memory holds one scan, a few hundred of its windows, and the columns of one shar
 with scans of 2000x1500 pixels, Python and the libraries included.
 """
 
+import errno
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
@@ -144,9 +145,11 @@ def disk_errors_in_one_line(folder: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}): make room and run "
-            "`dvc repro` again; finished shards are kept"
+            f"{folder}: cannot be written ({error.strerror or error}): "
+            f"{'make room' if full else 'make it a writable folder'} and run `dvc repro` again; "
+            "finished shards are kept"
         ) from None
 
 

@@ -18,6 +18,7 @@ from pipeline.common.names import LABELLED_TRAINING, NORMAL, SPLITS
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
 from pipeline.patches.folder import finish_folder, prepare_folder, summarise_splits
 from pipeline.patches.manifest import LABELLED_BAGS
+from pipeline.patches.shard_file import MAX_CLASSES
 from pipeline.patches.shard_plan import shard_groups
 from pipeline.scans.bad_input import report_bad_input
 from pipeline.scans.bags import make_bags
@@ -70,7 +71,7 @@ def extract_patches(
 
     Raises:
         InputError: a scan cannot be used and the rule is to fail; no window is left to train on;
-            the disk is full.
+            a shard has too many classes; the disk is full.
     """
     prepare_folder(folder)
     recipe, jobs = plan(folder, rows, source, settings, how.reading)
@@ -111,7 +112,19 @@ def plan(
     )
     by_split = {split: [row for row in rows if row.split == split] for split in SPLITS}
     groups = {split: shard_groups(by_split[split], settings.scans_per_shard) for split in SPLITS}
-    return recipe, [(split, group) for split in SPLITS for group in groups[split]]
+    jobs = [(split, group) for split in SPLITS for group in groups[split]]
+    _require_few_classes(jobs)
+    return recipe, jobs
+
+
+def _require_few_classes(jobs: Sequence[ShardJob]) -> None:
+    for split, group in jobs:
+        classes = {name for row in group for name in row.classes}
+        if len(classes) > MAX_CLASSES:
+            raise InputError(
+                f"{len(classes)} abnormal classes in a shard of the {split} split, expected "
+                f"{MAX_CLASSES} or fewer: lower extract.shard_scans, or join some in scans.classes"
+            )
 
 
 def _channels(rows: Sequence[CatalogueRow], source: ScanSource) -> tuple[int, str]:

@@ -47,6 +47,7 @@ REBUILD = "run `dvc repro -sf extract`, which cuts only damaged and missing shar
 
 CHUNK_ROWS = 64
 BLOCK_ROWS = 256  # rows of one read, where all rows are read
+MAX_CLASSES = 255  # abnormal ones of a shard, whose labels are bytes; 0 is normal
 USUAL_BYTES = 64 * 64 * 3  # of a patch; of larger patches, chunks and reads hold fewer rows
 
 TYPES = {  # in NumPy's notation, all of fixed length
