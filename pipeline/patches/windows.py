@@ -36,7 +36,9 @@ def axis_origins(length: int, size: int, stride: int) -> list[int]:
 
 
 def window_origins(height: int, width: int, size: int, stride: int) -> NDArray[np.int32]:
-    """Return the origins (N, 2) of windows that cover every pixel of a height x width scan.
+    """Return the origins (N, 2) of the windows of a height x width scan, edges included.
+
+    They cover every pixel if `stride` is at most `size`.
 
     Raises:
         InputError: the scan is smaller than a window.

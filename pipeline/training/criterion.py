@@ -104,11 +104,11 @@ def labelled_windows(store: PatchStore, bags: int) -> LabelledWindows:
 
 
 def implant(patches: Patches, generator: np.random.Generator) -> Patches:
-    """Lay a rotated piece of another patch over each patch, an eighth to half of the side long.
+    """Lay a rotated piece of a random patch over each patch, an eighth to half of the side long.
 
     These synthetic anomalies are akin to CutPaste's (Li et al., CVPR 2021), but transmissions are
     multiplied. They rank epochs, and say nothing about the AUC on real threats. Pieces come from
-    the same patches, so only the position and context of a piece are foreign.
+    the same patches (rarely from the patch itself), so only their position and context are foreign.
     """
     count, side = patches.shape[:2]
     implanted = patches.copy()
