@@ -167,3 +167,8 @@ def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
 def read_rows(store: PatchSource, rows: NDArray[np.intp]) -> Patches:
     """Read the patches in these rows of the store, (N, H, W, C) uint8."""
     return np.concatenate([store.read(0, 0), *(store.read(row, row + 1) for row in rows.tolist())])
+
+
+def sample_rows(store: PatchSource, most: int) -> Patches:
+    """Read at most `most` patches, evenly spread over the store, (N, H, W, C) uint8."""
+    return read_rows(store, spread(np.arange(len(store)), most))
