@@ -29,8 +29,8 @@ from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.nets import NetShape
 from pipeline.models.pixels import to_tensor
 from pipeline.patches.batches import ShuffledReader
+from pipeline.patches.kept_windows import KeptWindows
 from pipeline.patches.manifest import write_manifest
-from pipeline.patches.places import Places
 from pipeline.patches.shard_file import FORMAT, ShardAttributes, ShardWriter
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LossSettings, ModelSettings
@@ -127,7 +127,7 @@ def write_shard(folder: Path, split: str, number: int, labels: tuple[str, ...]) 
     pixels = generator.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
     origins = np.zeros((count, 2), np.int32)
     with ShardWriter(folder, SIDE, 3) as writer:
-        writer.add_scan(name, Places(origins, labels, 0, 0), [pixels])
+        writer.add_scan(name, KeptWindows(origins, labels, 0, 0), [pixels])
         writer.finish(folder / name, ShardAttributes(split, {"size": SIDE}, 3, "", "", ""))
     return {"file": name, "windows": count}
 

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from pipeline.common.errors import InputError
 from pipeline.common.files import UNFINISHED, publish
 from pipeline.common.names import MAX_CHANNELS, NORMAL, Patches
-from pipeline.patches.places import Places
+from pipeline.patches.kept_windows import KeptWindows
 
 FORMAT = 3
 REBUILD = "run `dvc repro -sf extract`, which cuts only damaged and missing shards again"
@@ -114,7 +114,7 @@ class ShardWriter:
         )
         self._waiting: list[Patches] = []
         self._checksums: list[int] = []
-        self._scans: list[tuple[str, Places]] = []
+        self._scans: list[tuple[str, KeptWindows]] = []
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -132,7 +132,7 @@ class ShardWriter:
     def __len__(self) -> int:
         return len(self._checksums)
 
-    def add_scan(self, scan_id: str, places: Places, pieces: Iterable[Patches]) -> None:
+    def add_scan(self, scan_id: str, windows: KeptWindows, pieces: Iterable[Patches]) -> None:
         """Append a scan's windows, given in `pieces` of any length."""
         for piece in pieces:
             self._checksums += _checksums(piece)
@@ -140,7 +140,7 @@ class ShardWriter:
             # Small pieces are joined first. Each has a row or more.
             if len(piece) >= self._chunk_rows or len(self._waiting) >= 4 * self._chunk_rows:
                 self._write_waiting()
-        self._scans.append((scan_id, places))
+        self._scans.append((scan_id, windows))
 
     @_system_errors()
     def finish(self, path: Path, attributes: ShardAttributes) -> None:
@@ -167,18 +167,18 @@ class ShardWriter:
         self._waiting.clear()
 
     def _classes(self) -> list[str]:
-        found = {label for _, places in self._scans for label in places.labels}
+        found = {label for _, windows in self._scans for label in windows.labels}
         return [NORMAL, *sorted(found - {NORMAL})]
 
     def _columns(self, classes: list[str]) -> dict[str, NDArray[Any]]:
         codes = {name: code for code, name in enumerate(classes)}
-        labels = [codes[label] for _, places in self._scans for label in places.labels]
-        lengths = [len(places.labels) for _, places in self._scans]
+        labels = [codes[label] for _, windows in self._scans for label in windows.labels]
+        lengths = [len(windows.labels) for _, windows in self._scans]
         return {
             "checksums": np.array(self._checksums, dtype=np.uint32),
             "labels": np.array(labels, dtype=np.uint8),
             "scans": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-            "origins": np.concatenate([places.origins for _, places in self._scans]),
+            "origins": np.concatenate([windows.origins for _, windows in self._scans]),
             "scan_ids": np.array([scan_id.encode() for scan_id, _ in self._scans]),
             "left_out": np.array([[p.grazing, p.background] for _, p in self._scans], np.int32),
         }
