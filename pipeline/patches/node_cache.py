@@ -91,20 +91,20 @@ class ShardCache:
         return manifest
 
     def _fetch(self, path: Path) -> None:
-        beside, size = _unfinished(path), self._listed[path.name]["bytes"]
+        temporary, size = _unfinished(path), self._listed[path.name]["bytes"]
         with FileLock(self._root / "room.lock"):
-            beside.unlink(missing_ok=True)  # left by a process that was killed
+            temporary.unlink(missing_ok=True)  # left by a process that was killed
             self._make_room(size, path.name)
-            with beside.open("wb") as file:
+            with temporary.open("wb") as file:
                 file.truncate(size)  # reserves the room
-        if self._copy(path.name, beside) != self._listed[path.name]["sha256"]:
-            beside.unlink()
+        if self._copy(path.name, temporary) != self._listed[path.name]["sha256"]:
+            temporary.unlink()
             raise InputError(
                 f"{self._storage.child(path.name)}: damaged: remove the folder that it is in, "
                 "and run again to upload it"
             )
-        Shard(beside).close()  # the manifest's author chose the digest: is it a shard?
-        publish(beside, path)
+        Shard(temporary).close()  # the manifest's author chose the digest: is it a shard?
+        publish(temporary, path)
 
     def _copy(self, name: str, target: Path) -> str:
         """Copy the shared file, and return the SHA-256 of the bytes received."""

@@ -102,9 +102,9 @@ class ShardWriter:
     @_system_errors()
     def __init__(self, folder: Path, side: int, channels: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._beside = folder / f".{uuid4().hex}{UNFINISHED}"
+        self._temporary = folder / f".{uuid4().hex}{UNFINISHED}"
         self._chunk_rows = rows_in(CHUNK_ROWS, side, channels)
-        self._file = h5py.File(self._beside, "w", libver="latest", rdcc_nbytes=0)
+        self._file = h5py.File(self._temporary, "w", libver="latest", rdcc_nbytes=0)
         self._patches = self._file.create_dataset(
             "patches",
             (0, side, side, channels),
@@ -125,7 +125,7 @@ class ShardWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._beside.unlink(missing_ok=True)
+        self._temporary.unlink(missing_ok=True)
         with suppress(OSError, RuntimeError):  # on a full disk, it fails again for the same reason
             self._file.close()
 
@@ -155,7 +155,7 @@ class ShardWriter:
         self._file.attrs["format"] = FORMAT
         self._file.attrs["about"] = np.bytes_(json.dumps(about, sort_keys=True))
         self._file.close()
-        publish(self._beside, path)
+        publish(self._temporary, path)
 
     @_system_errors()
     def _write_waiting(self) -> None:

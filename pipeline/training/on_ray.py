@@ -31,7 +31,7 @@ from torch import nn
 
 from pipeline.cluster.locks import exclusive_lock
 from pipeline.cluster.preflight import require_capacity, require_local_capacity, runs_here
-from pipeline.cluster.session import run_in_thread, share_cores
+from pipeline.cluster.session import run_in_thread, set_torch_threads
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, last_line
@@ -227,7 +227,7 @@ def train_worker(config: dict[str, Any]) -> None:
     """Train in one Ray worker; Ray calls this function in each worker."""
     job: TrainJob = config["job"]
     context = ray.train.get_context()
-    share_cores(context.get_local_world_size() * job.concurrent_jobs)
+    set_torch_threads(context.get_local_world_size() * job.concurrent_jobs)
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
