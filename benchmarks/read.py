@@ -30,8 +30,8 @@ from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
 from pipeline.models.pixels import to_tensor
 from pipeline.patches.batches import ShuffledReader
+from pipeline.patches.kept_windows import KeptWindows
 from pipeline.patches.manifest import write_manifest
-from pipeline.patches.places import Places
 from pipeline.patches.shard_file import FORMAT, ShardAttributes, ShardWriter
 from pipeline.patches.store import PatchStore
 
@@ -56,7 +56,7 @@ def measure(store: PatchStore, rounds: int) -> int:
     reader = ShuffledReader(store, BATCH, rank=0, world_size=1, seed=0)
     memory = np.concatenate(list(store.blocks()))
     order = np.random.default_rng(0).permutation(len(memory))
-    model = build_gan(build_networks(paper_shape(SIDE), seed=0), model_settings(WIDTH), epochs=1)
+    model = build_gan(build_networks(paper_shape(SIDE), seed=0), model_settings(WIDTH))
     ways: dict[str, Callable[[], int]] = {
         "one row at a time": lambda: one_by_one(store, order[: len(order) // 4]),
         "ours": lambda: sum(len(batch) for batch in reader.epoch(0)),
@@ -117,7 +117,7 @@ def write_shard(folder: Path, split: str, number: int, labels: tuple[str, ...]) 
     pixels = generator.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
     origins = np.zeros((count, 2), np.int32)
     with ShardWriter(folder, SIDE, 3) as writer:
-        writer.add_scan(name, Places(origins, labels, 0, 0), [pixels])
+        writer.add_scan(name, KeptWindows(origins, labels, 0, 0), [pixels])
         writer.finish(folder / name, ShardAttributes(split, {"size": SIDE}, 3, "", "", ""))
     return {"file": name, "windows": count}
 

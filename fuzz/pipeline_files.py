@@ -16,8 +16,8 @@ from pipeline.models.interface import method_of
 from pipeline.models.nets import NetShape
 from pipeline.models.tensor_files import CHECKPOINT, DIGEST_BYTES, parse_checkpoint, save_checkpoint
 from pipeline.models.trained_model import Calibration, TrainedModel
+from pipeline.patches.kept_windows import KeptWindows
 from pipeline.patches.manifest import MANIFEST, read_manifest
-from pipeline.patches.places import Places
 from pipeline.patches.shard_file import FORMAT, Shard, ShardAttributes, ShardWriter
 from pipeline.scans.catalogue import CATALOGUE, CatalogueRow, read_catalogue
 from pipeline.settings.model import ModelSettings
@@ -33,13 +33,13 @@ SHAPE = NetShape(side=SIDE, channels=1, ngf=1, ndf=1, latent_dim=2)
 
 def _shards() -> list[bytes]:
     labels = ("normal", "gun", "normal")
-    places = Places(np.zeros((ROWS, 2), np.int32), labels, grazing=1, background=2)
+    windows = KeptWindows(np.zeros((ROWS, 2), np.int32), labels, grazing=1, background=2)
     pixels = np.random.default_rng(0).integers(0, 256, (ROWS, SIDE, SIDE, 1), dtype=np.uint8)
     about = ShardAttributes("train", {"size": SIDE}, 1, "as they are", SHA256, SHA256)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.h5")
         with ShardWriter(Path(folder), SIDE, 1) as writer:
-            writer.add_scan("scan", places, [pixels])
+            writer.add_scan("scan", windows, [pixels])
             writer.finish(path, about)
         return [path.read_bytes()]
 

@@ -9,7 +9,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.common import terminal
 from pipeline.patches.cutting import Recipe, ShardResult
 from pipeline.patches.extract_on_ray import cut_on_ray
-from pipeline.patches.extraction import Extraction, ShardJob, extract_patches
+from pipeline.patches.extraction import ExtractionOptions, ShardJob, extract_patches
 from pipeline.patches.folder import patches_text
 from pipeline.scans.bags import bag_names
 from pipeline.scans.catalogue import read_catalogue
@@ -23,7 +23,7 @@ def main() -> None:
     """Write data/patches."""
     settings = load_settings()
     scans, rows = settings.scans, read_catalogue(SCANS)
-    how = Extraction(
+    options = ExtractionOptions(
         bad_input=scans.bad_input,
         reading=reading_settings(scans),
         parallel=on_ray,
@@ -31,7 +31,7 @@ def main() -> None:
     )
     source = open_source(scans, SCANS)
     started = time.monotonic()
-    manifest = extract_patches(PATCHES, rows, source, settings.extract, how)
+    manifest = extract_patches(PATCHES, rows, source, settings.extract, options)
     print(patches_text(manifest, time.monotonic() - started), file=terminal.out())
     remove_left_folders()  # a killed run may have left Ray's, and this one may have needed no Ray
     if scans.uses_labels:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common.names import TRAIN
+from pipeline.patches.kept_windows import KeptWindows
 from pipeline.patches.manifest import write_manifest
-from pipeline.patches.places import Places
 from pipeline.patches.shard_file import FORMAT, ShardAttributes, ShardWriter
 from pipeline.patches.store import PatchStore
 
@@ -23,7 +23,7 @@ def store_of(folder: Path, lengths: list[int]) -> PatchStore:
         ids = np.arange(total, total + length)
         pixels[:, 0, 0, 0], pixels[:, 0, 0, 1] = ids % 256, ids // 256
         total += length
-        places = Places(
+        windows = KeptWindows(
             origins=np.zeros((length, 2), dtype=np.int32),
             labels=("normal",) * length,
             grazing=0,
@@ -31,7 +31,7 @@ def store_of(folder: Path, lengths: list[int]) -> PatchStore:
         )
         name = f"train-{number}.h5"
         with ShardWriter(folder, 16, 3) as writer:
-            writer.add_scan(f"scan-{number}", places, [pixels[:100], pixels[100:]])
+            writer.add_scan(f"scan-{number}", windows, [pixels[:100], pixels[100:]])
             writer.finish(folder / name, ABOUT)
         shards.append({"file": name, "windows": length})
     manifest = {

@@ -23,7 +23,7 @@ from pipeline.evaluation.scores import PatchScorer, score_store
 from pipeline.models.detector import build_detector
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
-from pipeline.patches.extraction import Extraction, ShardJob, extract_patches
+from pipeline.patches.extraction import ExtractionOptions, ShardJob, extract_patches
 from pipeline.patches.folder import SCAN_RESULTS, patches_text
 from pipeline.patches.manifest import MANIFEST
 from pipeline.patches.shard_file import Shard
@@ -34,7 +34,7 @@ from pipeline.settings.blocks import ExtractSettings
 from pipeline.settings.scans import BadInputRule
 from pipeline.training.criterion import load_validation
 from pipeline.training.loop import Worker, net_shape, train
-from tests.arrays import ArraySource, clutter, make_set
+from tests.arrays import ArraySource, clutter, make_set, save
 from tests.tiny import TRAIN as SETTINGS
 
 EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)
@@ -44,8 +44,8 @@ CALIBRATION = Calibration(0.0, 1.0, 0.5, 0.05)
 def extract(
     folder: Path, rows: Sequence[CatalogueRow], bad_input: BadInputRule = "fail"
 ) -> dict[str, Any]:
-    how = Extraction(bad_input)
-    return extract_patches(folder / "patches", rows, ArraySource(), EXTRACT, how)
+    options = ExtractionOptions(bad_input)
+    return extract_patches(folder / "patches", rows, ArraySource(), EXTRACT, options)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -77,13 +77,13 @@ def test_shards_cut_elsewhere_are_the_same(tmp_path: Path, monkeypatch: pytest.M
 
     rows = make_set(tmp_path)
     extract(tmp_path / "a", rows)
-    how = Extraction(parallel=parallel)
-    extract_patches(tmp_path / "b" / "patches", rows, ArraySource(), EXTRACT, how)
+    options = ExtractionOptions(parallel=parallel)
+    extract_patches(tmp_path / "b" / "patches", rows, ArraySource(), EXTRACT, options)
     assert handed_over == []  # a small set is not worth it
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
     monkeypatch.setattr(pipeline.patches.extraction, "WORTH_RAY_SECONDS", 0.0)
-    how = Extraction(parallel=parallel)
-    extract_patches(tmp_path / "c" / "patches", rows, ArraySource(), EXTRACT, how)
+    options = ExtractionOptions(parallel=parallel)
+    extract_patches(tmp_path / "c" / "patches", rows, ArraySource(), EXTRACT, options)
     assert len(handed_over) == len(shards(tmp_path / "c")) - 1
     assert digests(tmp_path / "a") == digests(tmp_path / "c")
 
@@ -125,8 +125,8 @@ def test_other_settings_are_never_taken_for_these(tmp_path: Path) -> None:
     rows = make_set(tmp_path)
     first = extract(tmp_path, rows)
     before = shards(tmp_path)
-    how = Extraction(reading={"classes": "others"})
-    second = extract_patches(tmp_path / "patches", rows, ArraySource(), EXTRACT, how)
+    options = ExtractionOptions(reading={"classes": "others"})
+    second = extract_patches(tmp_path / "patches", rows, ArraySource(), EXTRACT, options)
     assert before.isdisjoint(shards(tmp_path))
     assert first["data"] != second["data"]
 
@@ -221,6 +221,44 @@ def test_a_mended_scan_comes_in_at_the_next_run(tmp_path: Path) -> None:
     assert digests(tmp_path) == digests(tmp_path / "whole")
 
 
+def test_a_file_that_changed_after_its_digest_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = make_set(tmp_path)
+    path = tmp_path / "scans" / "s02.npy"
+    listed = path.read_bytes()
+    save(path, clutter(99, 3))
+    extract(tmp_path, rows, "skip")
+    expected = f"skipped: {path}: changed since the stage scans read it: run `dvc repro`"
+    assert capsys.readouterr().err.splitlines().count(expected) == 1
+    path.write_bytes(listed)
+    extract(tmp_path, rows)
+    extract(tmp_path / "whole", rows)
+    assert digests(tmp_path) == digests(tmp_path / "whole")
+
+
+def test_a_folder_among_the_shards_is_refused_before_any_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "patches" / ".ipynb_checkpoints").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"\.ipynb_checkpoints: a folder, .*: remove it"):
+        extract(tmp_path, make_set(tmp_path))
+    assert not shards(tmp_path)
+
+
+def test_a_folder_that_is_a_file_is_not_called_full(tmp_path: Path) -> None:
+    (tmp_path / "patches").touch()
+    with pytest.raises(InputError, match=r"cannot be written \(.*: make it a writable folder and"):
+        extract(tmp_path, make_set(tmp_path))
+
+
+def test_more_classes_than_a_shard_can_hold_are_refused_before_any_is_cut(tmp_path: Path) -> None:
+    rows = make_set(tmp_path)
+    names = tuple(f"class {number}" for number in range(256))
+    rows = [replace(row, classes=names) if row.classes else row for row in rows]
+    with pytest.raises(InputError, match="256 abnormal classes in a shard of the test split"):
+        extract(tmp_path, rows)
+    assert not shards(tmp_path)
+
+
 def test_no_scan_left_to_train_on(tmp_path: Path) -> None:
     air = {f"s{number:02d}": np.full((48, 64, 3), 255, np.uint8) for number in range(12)}
     with pytest.raises(InputError, match="no window is left in the train split"):
@@ -242,12 +280,12 @@ class VanishingSource(ArraySource):
 
 
 def test_a_folder_that_vanishes_ends_the_run_in_one_line(tmp_path: Path) -> None:
-    how = Extraction("skip")
+    options = ExtractionOptions("skip")
     rows = make_set(tmp_path)
     with pytest.raises(
         InputError, match=f"^{tmp_path}/scans: the folder is gone: .*again"
     ) as error:
-        extract_patches(tmp_path / "patches", rows, VanishingSource(), EXTRACT, how)
+        extract_patches(tmp_path / "patches", rows, VanishingSource(), EXTRACT, options)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "patches" / MANIFEST).exists()
 
@@ -321,8 +359,8 @@ def test_of_a_bag_with_a_threat_only_windows_outside_of_it_train(tmp_path: Path)
     rows = [
         replace(row, split=TRAIN) if row.classes else row for row in make_set(tmp_path, scans=18)
     ]
-    how = Extraction("fail")
-    extract_patches(tmp_path / "patches", rows, FilledSource(), EXTRACT, how)
+    options = ExtractionOptions("fail")
+    extract_patches(tmp_path / "patches", rows, FilledSource(), EXTRACT, options)
     store = PatchStore(tmp_path / "patches", TRAIN)
     assert store.is_normal().all()
     origins = {
@@ -334,6 +372,16 @@ def test_of_a_bag_with_a_threat_only_windows_outside_of_it_train(tmp_path: Path)
     assert len(touching) == 12
     assert origins["s11"] == origins["s00"] - touching
     assert origins["s05"] == set()
+
+
+def test_a_shard_without_windows_is_not_named(tmp_path: Path) -> None:
+    rows = [replace(row, split=TRAIN) if row.classes else row for row in make_set(tmp_path)]
+    settings = replace(EXTRACT, shard_scans=1)
+    extract_patches(tmp_path / "patches", rows, FilledSource(), settings)
+    lines = (tmp_path / "patches" / SCAN_RESULTS).read_text().splitlines()
+    named = {found["scan_id"]: found["shard"] for found in map(json.loads, lines)}
+    assert named["s05"] is None
+    assert set(named.values()) - {None} == {path.name for path in shards(tmp_path)}
 
 
 def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
@@ -348,8 +396,8 @@ def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
     teaching = {"s05", "s11", "s17"}
     moved = [replace(row, split=LABELLED_TRAINING) if row.scan_id in teaching else row
              for row in rows]  # fmt: skip
-    how = Extraction(bags={"s05": "x", "s11": "x", "s23": "y"})
-    found = extract_patches(tmp_path / "patches", moved, ArraySource(), EXTRACT, how)
+    options = ExtractionOptions(bags={"s05": "x", "s11": "x", "s23": "y"})
+    found = extract_patches(tmp_path / "patches", moved, ArraySource(), EXTRACT, options)
     assert found["labelled_bags"] == 2
     assert found["data"] != before["data"]
     (line,) = lines(patches_text(found, 1.0), LABELLED_TRAINING)

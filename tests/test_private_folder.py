@@ -122,6 +122,14 @@ def test_on_a_full_disk_ray_is_not_started(base: Path) -> None:
         pass
 
 
+def test_a_folder_that_others_can_enter_is_left_alone(base: Path) -> None:
+    (base / MINE).mkdir()
+    (base / MINE).chmod(0o755)
+    (base / MINE / "other").mkdir()
+    remove_left_folders()
+    assert [path.name for path in (base / MINE).iterdir()] == ["other"]
+
+
 def test_what_dead_processes_left_makes_room_first(base: Path) -> None:
     with small_disk(base, "60m"):
         with suppress(ValueError), private_folder() as folder:

@@ -9,7 +9,14 @@ from threading import Barrier
 
 import pytest
 
-from pipeline.cluster.project_key import KEY, KEY_BYTES, is_sealed, key_name, project_key, seal
+from pipeline.cluster.project_key import (
+    KEY,
+    KEY_BYTES,
+    has_valid_signature,
+    key_name,
+    project_key,
+    sign,
+)
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
 
@@ -72,13 +79,13 @@ def test_one_of_someone_else_is_refused(project: Path) -> None:
 
 def test_a_seal_is_of_its_content_and_of_its_key(project: Path) -> None:
     content = {"a": [1, 2.5], "b": "ü"}
-    name, found = key_name(), seal(content)
-    assert is_sealed({"b": "ü", "a": (1, 2.5)}, found)
-    assert not is_sealed({**content, "a": [1, 2.6]}, found)
-    assert not any(is_sealed(content, other) for other in ("", None, 1, "é", found[:-1]))
+    name, found = key_name(), sign(content)
+    assert has_valid_signature({"b": "ü", "a": (1, 2.5)}, found)
+    assert not has_valid_signature({**content, "a": [1, 2.6]}, found)
+    assert not any(has_valid_signature(content, other) for other in ("", None, 1, "é", found[:-1]))
     assert key_name() not in project_key().hex()
     (project / KEY).write_bytes(bytes(KEY_BYTES))
-    assert not is_sealed(content, found)
+    assert not has_valid_signature(content, found)
     assert key_name() != name
 
 
@@ -103,4 +110,4 @@ def test_a_storage_that_others_may_write_is_said(
     os.chown(folder, owner, owner)
     Storage(str(folder)).warn_if_others_write()
     Storage(f"s3://bucket{folder}").warn_if_others_write()
-    assert capsys.readouterr().err.count(f"{folder}: others may write here, and") == said
+    assert capsys.readouterr().err.count(f"{folder}: other users can write here and") == said

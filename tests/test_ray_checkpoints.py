@@ -98,7 +98,7 @@ def test_rays_list_is_left_where_ray_can_use_it(folder: Path) -> None:
 def test_rays_list_is_removed_where_ray_would_fail_over_it(folder: Path) -> None:
     usable = rays_list(folder, ray.__version__)
     missing = usable.replace("epoch-000003-1", "epoch-000009-1")
-    for content in (usable[:-1], "", missing, rays_list(folder, "1.0")):
+    for content in (usable[:-1], "", missing, rays_list(folder, "1.0"), "{}", "[]", "null"):
         (folder / RAYS_LIST).write_text(content)
         drop_unusable_list(LOCAL, str(folder))
         assert not (folder / RAYS_LIST).exists()

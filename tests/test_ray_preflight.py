@@ -9,6 +9,7 @@ from ray.cluster_utils import Cluster
 
 from pipeline.cluster.preflight import (
     installed_versions,
+    is_on_every_node,
     is_shared,
     require_capacity,
     require_same_versions,
@@ -26,8 +27,10 @@ pytestmark = [
 def two_nodes() -> Iterator[Cluster]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
     cluster.add_node(num_cpus=3)
-    ray.init(address=cluster.address)
-    yield cluster
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        ray.init()
+        yield cluster
     ray.shutdown()
     cluster.shutdown()  # type: ignore[no-untyped-call]
 
@@ -42,9 +45,13 @@ def test_what_fits_is_let_through() -> None:
 @pytest.mark.parametrize(
     ("count", "each", "message"),
     [
-        (5, {"CPU": 1.0}, "got 5, each of 1 CPU, expected 4 at most: the cluster"),
-        (2, {"CPU": 2.0}, "got 2, each of 2 CPU, expected 1 at most"),  # 4 CPUs, but not together
-        (1, {"CPU": 1.0, "GPU": 0.5}, "each of 1 CPU, 0.5 GPU, expected 0 at most"),
+        (5, {"CPU": 1.0}, "got 5 workers of 1 CPU each, expected at most 4: the cluster's"),
+        (
+            2,
+            {"CPU": 2.0},
+            "got 2 workers of 2 CPU each, expected at most 1",
+        ),  # 4 CPUs, but not together
+        (1, {"CPU": 1.0, "GPU": 0.5}, "workers of 1 CPU, 0.5 GPU each, expected at most 0"),
     ],
 )
 def test_what_can_never_be_placed_is_refused(
@@ -66,3 +73,5 @@ def test_nodes_of_one_machine_share_its_folders(tmp_path: Path) -> None:
     assert is_shared(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert is_shared(tmp_path / "missing")
+    assert is_on_every_node(tmp_path)
+    assert not is_on_every_node(tmp_path / "missing")

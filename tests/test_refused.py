@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
+from pipeline.cluster import preflight
 from pipeline.cluster.preflight import require_local_capacity
 from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN
@@ -41,7 +43,8 @@ def test_a_job_that_fits_is_let_through(patches: Path) -> None:
 def test_a_training_without_room_or_patches_is_refused(patches: Path) -> None:
     store = PatchStore(patches, TRAIN)
     with pytest.raises(
-        InputError, match=r"^train\.workers: got 2, each of 4096 CPU, expected 0 at"
+        InputError,
+        match=r"^train\.workers: got 2 workers of 4096 CPU each, expected at most 0: this machine",
     ):
         require_trainable(SETTINGS, store, 2, replace(ONE, cpus=4096))
     large = replace(SETTINGS, model=replace(MODEL, batch_size=2**20))
@@ -53,7 +56,7 @@ def test_a_training_without_room_or_patches_is_refused(patches: Path) -> None:
 
 def test_a_sweep_without_room_or_patches_is_refused(patches: Path) -> None:
     store = PatchStore(patches, TRAIN)
-    message = r"^tune\.concurrent times tune\.workers: got 6, each of 4096 CPU, expected 0 at most"
+    message = r"^tune\.concurrent times tune\.workers: got 6 workers of 4096 CPU each, expected at"
     with pytest.raises(InputError, match=message):
         require_runnable(MODEL, replace(TUNE, concurrent=3, workers=2, cpus=4096), store)
     with pytest.raises(InputError, match="batch_size"):
@@ -88,6 +91,27 @@ def test_a_precision_without_instructions_is_refused_where_the_workers_run_here(
             require()
     monkeypatch.setattr(precision, "bfloat16_slowdown", lambda: 0.5)
     require_runnable(slow, TUNE, store)
+
+
+@pytest.mark.parametrize(
+    ("each", "room"),
+    [
+        ({"GPU": 0.4}, 4),
+        ({"GPU": 0.1}, 20),
+        ({"GPU": 0.6, "CPU": 1.0}, 2),
+        ({"GPU": 1.0}, 2),
+        ({"CPU": 0.1}, 160),
+        ({"CPU": 0.7, "GPU": 0.0}, 22),
+    ],
+)
+def test_a_fraction_of_a_gpu_is_taken_from_one_gpu(
+    each: dict[str, float], room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = partial(ResourceAndLabelSpec, num_cpus=16, num_gpus=2)
+    monkeypatch.setattr(preflight, "ResourceAndLabelSpec", machine)
+    require_local_capacity("train.workers", room, each)
+    with pytest.raises(InputError, match=f"expected at most {room}"):
+        require_local_capacity("train.workers", room + 1, each)
 
 
 @pytest.mark.slow

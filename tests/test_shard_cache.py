@@ -55,10 +55,11 @@ def read_all(address: str, root: Path, budget: int) -> None:
         assert ids_of(store.read(start, start + 25)) == list(range(start, start + 25))
 
 
+@pytest.mark.parametrize("address", ["", "local"])
 def test_on_one_machine_nothing_is_uploaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_ADDRESS", address)
     store_of(tmp_path / "patches", LENGTHS)
     assert upload_patches(tmp_path / "patches", Storage(str(tmp_path / "storage")), 1) is None
     assert not (tmp_path / "storage").exists()
@@ -162,6 +163,21 @@ def test_a_damaged_shared_shard_is_named_and_not_kept(
     with pytest.raises(InputError, match=r"train-0\.h5: damaged: remove"):
         cached(shared, tmp_path, 10**9).read(0, 10)
     assert not list((tmp_path / "cache").rglob("*train-0.h5*[!k]"))
+
+
+def test_a_damaged_copy_is_made_again(shared: SharedPatches, tmp_path: Path) -> None:
+    cached(shared, tmp_path, 10**9).read(0, TOTAL)
+    folder = tmp_path / "cache" / DATA[:16]
+    (folder / MANIFEST).write_text("{")
+    (folder / "train-0.h5").write_bytes(b"cut short")
+    content = bytearray((folder / "train-1.h5").read_bytes())
+    content[len(content) // 2] ^= 1  # in a patch, so only its read finds it
+    (folder / "train-1.h5").write_bytes(content)
+    store = cached(shared, tmp_path, 10**9)
+    assert ids_of(store.read(0, 10)) == list(range(10))
+    with pytest.raises(InputError, match=r"train-1\.h5: patch .* this copy is removed: run it"):
+        store.read(300, 500)
+    assert ids_of(cached(shared, tmp_path, 10**9).read(300, 500)) == list(range(300, 500))
 
 
 def test_a_missing_shared_shard_is_named(shared: SharedPatches, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import InputError
-from pipeline.patches.places import Places
+from pipeline.patches.kept_windows import KeptWindows
 from pipeline.patches.shard_file import TYPES, Shard, ShardAttributes, ShardWriter
 
 ROWS = 150
@@ -21,10 +21,10 @@ def pixels_of(rows: int, channels: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (rows, 16, 16, channels), dtype=np.uint8)
 
 
-def places_of(rows: int) -> Places:
+def windows_of(rows: int) -> KeptWindows:
     labels = tuple("knife" if row % 3 == 0 else "normal" for row in range(rows))
     origins = np.arange(2 * rows, dtype=np.int32).reshape(rows, 2)
-    return Places(origins, labels, 0, 0)
+    return KeptWindows(origins, labels, 0, 0)
 
 
 def shard_of(folder: Path, channels: int = 3, piece: int = 40) -> Path:
@@ -35,7 +35,7 @@ def shard_of(folder: Path, channels: int = 3, piece: int = 40) -> Path:
     with ShardWriter(folder, 16, channels) as writer:
         for scan_id, rows in (("sçan a", pixels[:100]), ("b", pixels[100:])):
             pieces = (rows[start : start + piece] for start in range(0, len(rows), piece))
-            writer.add_scan(scan_id, places_of(len(rows)), pieces)
+            writer.add_scan(scan_id, windows_of(len(rows)), pieces)
         assert len(writer) == ROWS
         writer.finish(path, attributes)
     return path
@@ -51,7 +51,7 @@ def test_what_was_written_is_read(tmp_path: Path, channels: int) -> None:
     assert shard.column("scans").tolist() == [0] * 100 + [1] * 50
     assert [scan_id.decode() for scan_id in shard.column("scan_ids")] == ["sçan a", "b"]
     labels = [shard.about["classes"][code] for code in shard.column("labels")]
-    assert tuple(labels) == places_of(100).labels + places_of(50).labels
+    assert tuple(labels) == windows_of(100).labels + windows_of(50).labels
     assert shard.about["channels"] == channels
     assert [path.name for path in tmp_path.iterdir()] == ["train-0.h5"]
 
@@ -61,9 +61,17 @@ def test_the_bytes_do_not_depend_on_the_pieces(tmp_path: Path) -> None:
     assert len({path.read_bytes() for path in files}) == 1
 
 
+def test_a_shard_of_one_large_patch_is_small(tmp_path: Path) -> None:
+    patch = np.zeros((1, 512, 512, 3), dtype=np.uint8)
+    with ShardWriter(tmp_path, 512, 3) as writer:
+        writer.add_scan("a", windows_of(1), [patch])
+        writer.finish(tmp_path / "a.h5", ShardAttributes("train", {}, 3, "", "", ""))
+    assert (tmp_path / "a.h5").stat().st_size < 5 * patch.nbytes
+
+
 def test_a_shard_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
     with ShardWriter(tmp_path, 16, 3) as writer:
-        writer.add_scan("a", places_of(4), [pixels_of(4, 3)])
+        writer.add_scan("a", windows_of(4), [pixels_of(4, 3)])
         assert len(list(tmp_path.iterdir())) == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -251,7 +259,7 @@ def test_what_a_shard_says_of_itself_is_checked(tmp_path: Path, key: str, value:
 )
 def test_whatever_was_written_is_read(scans: list[tuple[str, int, int]], channels: int) -> None:
     total = sum(windows for _, windows, _ in scans)
-    pixels, places = pixels_of(total, channels), places_of(total)
+    pixels, windows = pixels_of(total, channels), windows_of(total)
     labels = np.random.default_rng(total).choice(["normal", "gun", "knife"], total).tolist()
     attributes = ShardAttributes("train", {"size": 16}, channels, "pixels", "sources", "code")
     with tempfile.TemporaryDirectory() as folder:
@@ -260,7 +268,7 @@ def test_whatever_was_written_is_read(scans: list[tuple[str, int, int]], channel
             start = 0
             for number, (scan_id, windows, piece) in enumerate(scans):
                 own = slice(start, start := start + windows)
-                cut = Places(places.origins[own], tuple(labels[own]), number, 7)
+                cut = KeptWindows(windows.origins[own], tuple(labels[own]), number, 7)
                 rows = pixels[own]
                 pieces = (rows[first : first + piece] for first in range(0, windows, piece))
                 writer.add_scan(scan_id, cut, pieces)
@@ -271,7 +279,7 @@ def test_whatever_was_written_is_read(scans: list[tuple[str, int, int]], channel
         np.testing.assert_array_equal(shard.read(0, len(shard)), pixels)
         shard.close()
     assert len(shard) == total
-    np.testing.assert_array_equal(columns["origins"], places.origins)
+    np.testing.assert_array_equal(columns["origins"], windows.origins)
     assert [shard.about["classes"][code] for code in columns["labels"]] == labels
     assert [scan_id.decode() for scan_id in columns["scan_ids"]] == [name for name, *_ in scans]
     assert columns["left_out"].tolist() == [[number, 7] for number in range(len(scans))]

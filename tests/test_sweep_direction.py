@@ -255,7 +255,7 @@ def test_a_trial_goes_on_from_its_checkpoint(
     checkpoint = tmp_path / "checkpoint_000000"
     checkpoint.mkdir()
     save_checkpoint(checkpoint, {"epoch": 1}, "key")
-    monkeypatch.setattr(trainable, "share_cores", lambda _: None)
+    monkeypatch.setattr(trainable, "set_torch_threads", lambda _: None)
     monkeypatch.setattr(trainable, "train", listens)
     monkeypatch.setattr("ray.tune.get_checkpoint", lambda: Checkpoint(str(checkpoint)))
     job = SweepJob(MODEL, TUNE, str(patches), "labelled_auc", "key")

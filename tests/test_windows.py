@@ -10,9 +10,9 @@ from pipeline.patches.windows import (
     GRAZING,
     cut_windows,
     foreground_mask,
+    keep_normal,
+    keep_windows,
     label_windows,
-    normal_places,
-    place_windows,
     stitch,
     top_non_overlapping,
     window_origins,
@@ -261,16 +261,16 @@ def test_both_ends_of_a_rule_s_ranges_are_allowed() -> None:
 def test_normal_windows_are_those_that_touch_no_threat() -> None:
     scan = scan_with(box(0, 0, 20, 20))
     scan.image[:16, 48:] = 255
-    places = place_windows(scan, RULE)
-    normal = normal_places(places)
-    kept = [number for number, label in enumerate(places.labels) if label == NORMAL]
-    assert 0 < len(kept) < len(places.labels)
-    np.testing.assert_array_equal(normal.origins, places.origins[kept])
+    found = keep_windows(scan, RULE)
+    normal = keep_normal(found)
+    kept = [number for number, label in enumerate(found.labels) if label == NORMAL]
+    assert 0 < len(kept) < len(found.labels)
+    np.testing.assert_array_equal(normal.origins, found.origins[kept])
     assert normal.labels == (NORMAL,) * len(kept)
-    assert normal.grazing == places.grazing + len(places.labels) - len(kept)
-    assert normal.background == places.background > 0
-    empty = place_windows(Scan("air", np.full((48, 64, 3), 255, dtype=np.uint8), ()), RULE)
-    left = normal_places(empty)
+    assert normal.grazing == found.grazing + len(found.labels) - len(kept)
+    assert normal.background == found.background > 0
+    empty = keep_windows(Scan("air", np.full((48, 64, 3), 255, dtype=np.uint8), ()), RULE)
+    left = keep_normal(empty)
     assert (len(left.origins), left.labels, left.grazing, left.background) == (0, (), 0, 35)
 
 

@@ -94,7 +94,7 @@ def test_a_training_is_keyed_by_the_packages_that_decide_it() -> None:
 def deciding_a_shard(source: str) -> set[str]:
     """The modules that cutting the shards of a source imports, but for those without a say."""
     without_say = {"bad_input", "bags", "catalogue", "errors", "files", "lines", "names",
-                   "nesting", "places", "processes", "json_records", "scan", "splits",
+                   "kept_windows", "nesting", "processes", "json_records", "scan", "splits",
                    "terminal"}  # fmt: skip
     # These find the files and classes of a scan's row.
     listing = {"labelled_set", "pairing", "part_lists", "threat_tables", "unlabelled"}
@@ -119,7 +119,7 @@ def test_a_shard_is_keyed_by_no_other_code() -> None:
 
 
 def test_a_screening_is_keyed_by_the_code_that_decides_it() -> None:
-    without_say = {"errors", "files", "lines", "names", "nesting", "places", "processes",
+    without_say = {"errors", "files", "lines", "names", "kept_windows", "nesting", "processes",
                    "terminal", "__init__"}  # fmt: skip
     paths = [Path(path) for path in import_closure("pipeline.screening.file_screener")]
     modules = {

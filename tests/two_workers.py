@@ -49,6 +49,7 @@ def train_one_epoch(rank: int, settings: TrainSettings, patches: Path, folder: P
     )
     found = {
         "networks": state["model"]["networks"],
+        "loss_d": state["history"][0]["loss_d"],
         "after_batch": list(after_batch.values()),
         "after_epoch": [statistics(layer) for layer in after_batch],
     }

@@ -16,8 +16,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import UNFINISHED
 
 T = TypeVar("T")
-LOCAL = {"", "local"}  # values of `RAY_ADDRESS` for a Ray of this machine alone
-
+RAY_UNITS = 10_000  # Ray counts resources in ten-thousandths
 PACKAGES = ("h5py", "numpy", "torch")  # Ray itself compares the versions of Ray and Python
 
 
@@ -32,7 +31,7 @@ def require_capacity(parameter: str, count: int, each: Mapping[str, float]) -> N
 
 def runs_here() -> bool:
     """Return whether Ray's workers will run on this machine, and not on a cluster's nodes."""
-    return os.environ.get("RAY_ADDRESS", "") in LOCAL
+    return os.environ.get("RAY_ADDRESS", "") in ("", "local")
 
 
 def require_local_capacity(parameter: str, count: int, each: Mapping[str, float]) -> None:
@@ -56,9 +55,10 @@ def _require_room(
     if room < count:
         asked = ", ".join(f"{amount:g} {name}" for name, amount in each.items() if amount)
         has = "; ".join(_describe(node, each) for node in nodes)
+        where = "this machine has" if runs_here() else "the cluster's nodes have"
         raise InputError(
-            f"{parameter}: got {count}, each of {asked}, expected {room} at most: "
-            f"the cluster's nodes have {has}"
+            f"{parameter}: got {count} workers of {asked} each, expected at most {room}: "
+            f"{where} {has}"
         )
 
 
@@ -89,9 +89,14 @@ def is_shared(folder: Path) -> bool:
     except OSError:
         return True
     try:
-        return all(_ask(node["NodeID"], marker.exists) for node in _live_nodes())
+        return is_on_every_node(marker)
     finally:
         marker.unlink()
+
+
+def is_on_every_node(file: Path) -> bool:
+    """Return whether every node has a file at this absolute path."""
+    return all(_ask(node["NodeID"], file.exists) for node in _live_nodes())
 
 
 def installed_versions() -> dict[str, str]:
@@ -125,7 +130,14 @@ def _version(package: str) -> str:
 
 def _fitting(node: Mapping[str, float], each: Mapping[str, float]) -> int:
     """Return the number of workers that fit on an idle node."""
-    return min(int(node.get(name, 0.0) / amount) for name, amount in each.items() if amount)
+    return min(_times(name, node.get(name, 0.0), amount) for name, amount in each.items() if amount)
+
+
+def _times(name: str, has: float, amount: float) -> int:
+    """Return how often the amount fits; Ray takes a fraction of a GPU from one GPU alone."""
+    if name == "GPU" and amount < 1:
+        return int(has) * _times("", 1.0, amount)
+    return round(has * RAY_UNITS) // round(amount * RAY_UNITS)
 
 
 def _describe(node: Mapping[str, float], each: Mapping[str, float]) -> str:

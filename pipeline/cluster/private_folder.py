@@ -54,8 +54,9 @@ def private_folder() -> Iterator[Path]:
 def remove_left_folders() -> None:
     """Remove the folders of processes that have ended, for a stage that may need no Ray itself."""
     for base in {_wanted_base(), Path(DEFAULT)}:
-        if (mine := base / f"skipscan-{os.getuid()}").is_dir():
-            with FileLock(users_folder(base) / LOCK):
+        mine = base / f"skipscan-{os.getuid()}"
+        if mine.is_dir() and _is_private(mine):  # in any other folder there is nothing of ours
+            with FileLock(mine / LOCK):
                 _remove_unused(mine)
 
 
@@ -98,13 +99,18 @@ def users_folder(base: Path) -> Path:
     """
     folder = base / f"skipscan-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    if not _is_private(folder):
         raise InputError(
             f"{folder}: expected a folder of your own that nobody else can enter (mode 0700), "
             "since Ray loads code from there: remove it, or set RAY_TMPDIR to another folder"
         )
     return folder
+
+
+def _is_private(folder: Path) -> bool:
+    found = folder.lstat()
+    mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return mine and not found.st_mode & 0o077
 
 
 def private_token(mine: Path) -> Path:

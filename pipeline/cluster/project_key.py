@@ -1,4 +1,4 @@
-"""The project's key: it seals what the project leaves in the storage, where others may write."""
+"""The project's key, which signs the project's files in the storage, where others may write."""
 
 import hashlib
 import hmac
@@ -34,8 +34,8 @@ def project_key() -> bytes:
     found = path.stat()
     if found.st_uid not in (0, os.getuid()) or found.st_mode & READABLE_BY_MORE:
         raise InputError(
-            f"{path}: expected a file that nobody else can read, since it seals what Ray restores: "
-            "take it back (chmod 600) or, if others may have read it, remove it"
+            f"{path}: expected a file that nobody else can read, since it signs what Ray restores: "
+            "run chmod 600 on it, or remove it if others may have read it"
         )
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
@@ -45,15 +45,15 @@ def project_key() -> bytes:
 
 def key_name() -> str:
     """Return 8 hex digits that tell the project's key from others and do not give it away."""
-    return seal("name")[:8]
+    return sign("name")[:8]
 
 
-def seal(content: Any) -> str:
+def sign(content: Any) -> str:
     """Return the HMAC-SHA256, in hex, of JSON-like content with the project's key."""
     text = json.dumps(content, sort_keys=True).encode()
     return hmac.new(project_key(), text, hashlib.sha256).hexdigest()
 
 
-def is_sealed(content: Any, found: object) -> bool:
-    """Return whether `found` is the `seal` of the content."""
-    return isinstance(found, str) and hmac.compare_digest(seal(content).encode(), found.encode())
+def has_valid_signature(content: Any, found: object) -> bool:
+    """Return whether `found` is the signature of the content by `sign`."""
+    return isinstance(found, str) and hmac.compare_digest(sign(content).encode(), found.encode())

@@ -15,7 +15,7 @@ import torch
 from ray._private import ray_constants
 
 import pipeline
-from pipeline.cluster.preflight import LOCAL, installed_versions, require_same_versions
+from pipeline.cluster.preflight import installed_versions, require_same_versions, runs_here
 from pipeline.cluster.private_folder import private_folder, private_token, require_room
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
@@ -34,16 +34,14 @@ def ray_session() -> Iterator[None]:
         InputError: no cluster answers at `RAY_ADDRESS`, its nodes have other versions, or a local
             Ray does not start.
     """
-    address = os.environ.get("RAY_ADDRESS", "")
-    on_cluster = address not in LOCAL
-    with nullcontext() if on_cluster else private_folder() as folder:
+    with private_folder() if runs_here() else nullcontext() as folder:
         try:
             with _keeping_sigterm():
                 if folder:
                     start(folder)
                 else:
-                    connect(address)
-            if on_cluster:
+                    connect(os.environ["RAY_ADDRESS"])
+            if not folder:
                 require_same_versions(installed_versions())
             yield
         except KeyboardInterrupt:
@@ -89,10 +87,10 @@ def start(folder: Path) -> None:
     runtime_env = _runtime_env()
     # The workers' own temporary files stay where the user wants them.
     runtime_env["env_vars"]["TMPDIR"] = tempfile.gettempdir()
-    # Nobody takes this machine away with notice; the watcher is one process more to start.
+    # A local machine is never preempted, so do not start Ray's preemption watcher.
     runtime_env["env_vars"]["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
-    # Ray gives a node the address of loopback only where it believes, as on macOS, that the node
-    # is to form no cluster. It asks for the variable when it is imported: here, that is over.
+    # Ray gives a node the address of loopback only if clusters are disabled, as on macOS. Ray reads
+    # the variable at import, which has already happened, so set the constant.
     ray_constants.ENABLE_RAY_CLUSTER = False
     variables = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -158,7 +156,7 @@ def _runtime_env() -> dict[str, Any]:
             "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
             # Workers import torch first; on a busy machine this takes longer than Ray's minute.
             "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
-            # Ray Train's own is 2 s: a training has ended that much sooner.
+            # Ray's default is 2 s; with a shorter interval, a training returns up to 1.5 s earlier.
             "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
             # On a busy machine, wait long enough for a trial to end before its process is reused.
             "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
@@ -200,8 +198,8 @@ def run_in_thread(work: Callable[[], T]) -> T:
     return ThreadPoolExecutor(1).submit(work).result()
 
 
-def share_cores(processes: int) -> None:
-    """Give torch a thread for each CPU of its worker, or its share of the node's if larger.
+def set_torch_threads(processes: int) -> None:
+    """Set torch's threads to the worker's reserved CPUs, or to node cores / `processes` if larger.
 
     Ray gives torch one thread for each CPU that the worker reserved. If fewer `processes` than
     cores run on the node, the other cores would be idle.

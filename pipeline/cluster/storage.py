@@ -55,7 +55,7 @@ class Storage:
         open_to_all = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if found.st_uid != os.getuid() or (open_to_all and not found.st_mode & stat.S_ISVTX):
             print(
-                f"{self.place}: others may write here, and what they change decides results: give "
-                "storage a folder of your own (chmod go-w) unless you trust them",
+                f"{self.place}: other users can write here and could change results: give storage "
+                "a folder of your own (chmod go-w) unless you trust them",
                 file=terminal.err(),
             )

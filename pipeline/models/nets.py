@@ -180,7 +180,7 @@ def halvings(channels: int, widths: Sequence[int], length: int) -> nn.Sequential
     Each level halves the side by a 4x4 convolution, down to a 4x4 map, which the last maps whole.
     """
     return nn.Sequential(
-        HalvingConv2d(channels, widths[0]),
+        HalvingConv2d(channels, widths[0]),  # without batch-norm, as in DCGAN; not so in the text
         *(down(narrow, wide) for narrow, wide in pairwise(widths)),
         leaky_relu(),
         WholeMapConv2d(widths[-1], length, 4),

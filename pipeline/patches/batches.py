@@ -8,11 +8,10 @@ import numpy as np
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import Patches
-from pipeline.patches.shard_file import BLOCK_ROWS
 from pipeline.patches.store import PatchSource
 
-# Number of blocks that are shuffled together. With 64x64x3 patches, the blocks and the pool that
-# they are shuffled in take at most 100 MB a worker, the stated memory budget of reading.
+# Number of blocks that are shuffled together. The blocks, and the pool that they are shuffled in,
+# take 100 MB a worker: the stated memory budget of reading.
 BUFFER_BLOCKS = 16
 
 
@@ -40,8 +39,8 @@ class ShuffledReader:
     def __post_init__(self) -> None:
         if self.batches_per_epoch == 0:
             raise InputError(
-                f"{self.store.folder}: {len(self.store)} {self.store.split} patches are less than "
-                f"a batch of {self.batch_size} for each of {self.world_size} workers: "
+                f"{self.store.folder}: {len(self.store)} {self.store.split} patches are too few "
+                f"for a batch of {self.batch_size} for each of {self.world_size} workers: "
                 "lower model.batch_size or train.workers, or add scans"
             )
 
@@ -62,8 +61,8 @@ class ShuffledReader:
         given = 0
         rest = self.store.read(0, 0)
         for first in range(0, len(mine), BUFFER_BLOCKS):
-            blocks = [self._read_block(block) for block in mine[first : first + BUFFER_BLOCKS]]
-            pool = np.concatenate([rest, *blocks])
+            some = mine[first : first + BUFFER_BLOCKS]
+            pool = np.concatenate([rest, *(self._read_block(block) for block in some)])
             shuffled = rows.permutation(len(pool))
             full = len(pool) - len(pool) % self.batch_size
             for start in range(0, full, self.batch_size):
@@ -72,11 +71,15 @@ class ShuffledReader:
                 given += 1
                 yield pool[shuffled[start : start + self.batch_size]]
             rest = pool[shuffled[full:]]
+            del pool  # before the next blocks are read
 
     @cached_property
     def _block_rows(self) -> int:
-        # Small sets are dealt in small blocks; otherwise one rank would get nearly everything.
-        return max(1, min(BLOCK_ROWS, len(self.store) // (self.world_size * 16)))
+        """The rows of a block: fewer in a small set, or one rank would get nearly everything."""
+        full = self.store.block_rows
+        rows = min(full, len(self.store) // (self.world_size * 16))
+        # Several ranks would leave out up to a block each, which may be most of a small set.
+        return max(1, rows) if self.world_size == 1 or rows == full else 1
 
     @cached_property
     def _block_starts(self) -> range:

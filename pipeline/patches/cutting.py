@@ -4,20 +4,29 @@ Memory holds one scan, a few hundred of its windows, and the columns of one shar
 with scans of 2000x1500 pixels, Python and the libraries included.
 """
 
+import errno
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import code_digest, digest
+from pipeline.common.files import code_digest, digest, file_digest
 from pipeline.common.names import TRAIN, VALIDATION, Image, Patches
-from pipeline.patches.places import Places
-from pipeline.patches.shard_file import FORMAT, Shard, ShardAttributes, ShardWriter
-from pipeline.patches.windows import normal_places, place_windows, window_pixels
+from pipeline.patches.kept_windows import KeptWindows
+from pipeline.patches.shard_file import (
+    BLOCK_ROWS,
+    FORMAT,
+    Shard,
+    ShardAttributes,
+    ShardWriter,
+    rows_in,
+)
+from pipeline.patches.windows import keep_normal, keep_windows, window_pixels
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.images import PIXEL_RULE
@@ -40,7 +49,6 @@ DECIDING = (
 )
 
 LEARNT = (TRAIN, VALIDATION)  # splits that hold normal windows only
-PIECE_WINDOWS = 256  # in memory at a time: 3 MB of 64x64x3
 
 
 @dataclass(frozen=True)
@@ -128,8 +136,21 @@ def cut_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> Shard
         finished = _finished(recipe, split, rows)
         if finished:
             return finished
-        with chdir(recipe.root):
-            return _write_shard(recipe, split, rows)
+        folder = Path(recipe.folder)
+        with (
+            chdir(recipe.root),
+            ShardWriter(folder, recipe.rule.size, recipe.channels) as writer,
+        ):
+            scans = tuple(_add_scan(writer, recipe, split, row) for row in rows)
+            kept = [row for row, scan in zip(rows, scans, strict=True) if scan.skipped is None]
+            file = f"{recipe.name(split, kept)}.h5"
+            if kept:
+                sources = digest([[row.scan_id, row.digests[0]] for row in kept])
+                attributes = ShardAttributes(
+                    split, asdict(recipe.rule), recipe.channels, PIXEL_RULE, sources, recipe.code
+                )
+                writer.finish(folder / file, attributes)
+            return ShardResult(split, file, len(writer), scans)
 
 
 @contextmanager
@@ -138,9 +159,11 @@ def disk_errors_in_one_line(folder: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}): make room and run "
-            "`dvc repro` again; finished shards are kept"
+            f"{folder}: cannot be written ({error.strerror or error}): "
+            f"{'make room' if full else 'make it a writable folder'} and run `dvc repro` again; "
+            "finished shards are kept"
         ) from None
 
 
@@ -171,31 +194,17 @@ def _named(classes: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
     return {name: n for name, n in sorted(zip(classes, counts, strict=True)) if n}
 
 
-def _write_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> ShardResult:
-    folder = Path(recipe.folder)
-    with ShardWriter(folder, recipe.rule.size, recipe.channels) as writer:
-        scans = tuple(_add_scan(writer, recipe, split, row) for row in rows)
-        kept = [row for row, scan in zip(rows, scans, strict=True) if scan.skipped is None]
-        file = f"{recipe.name(split, kept)}.h5"
-        if kept:
-            sources = digest([[row.scan_id, row.digests[0]] for row in kept])
-            attributes = ShardAttributes(
-                split, asdict(recipe.rule), recipe.channels, PIXEL_RULE, sources, recipe.code
-            )
-            writer.finish(folder / file, attributes)
-        return ShardResult(split, file, len(writer), scans)
-
-
 def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow) -> ScanResult:
     file = row.files[0]
     try:
         scan = recipe.source.read(row.entry())
+        _require_unchanged(row)
         _require_channels(scan, recipe)
-        places = place_windows(scan, recipe.rule)
+        windows = keep_windows(scan, recipe.rule)
         if split in LEARNT and row.classes:
-            places = normal_places(places)  # none is left if a threat fills the scan
+            windows = keep_normal(windows)  # none is left if a threat fills the scan
         else:
-            _require_windows(places)
+            _require_windows(windows)
     except InputError as error:
         if not Path(file).parent.is_dir():
             raise InputError(
@@ -204,14 +213,35 @@ def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow
             ) from None
         reason = str(error).removeprefix(f"{file}: ")
         return ScanResult(row.scan_id, file, row.digests, {}, skipped=reason)
-    writer.add_scan(row.scan_id, places, _pieces(scan.image, places, recipe.rule))
-    counts = dict(sorted(Counter(places.labels).items()))
-    return ScanResult(row.scan_id, file, row.digests, counts, places.grazing, places.background)
+    writer.add_scan(row.scan_id, windows, _pieces(scan.image, windows, recipe.rule))
+    counts = dict(sorted(Counter(windows.labels).items()))
+    return ScanResult(row.scan_id, file, row.digests, counts, windows.grazing, windows.background)
 
 
-def _pieces(image: Image, places: Places, rule: WindowRule) -> Iterator[Patches]:
-    for start in range(0, len(places.origins), PIECE_WINDOWS):
-        yield window_pixels(image, places.origins[start : start + PIECE_WINDOWS], rule)
+def _pieces(image: Image, windows: KeptWindows, rule: WindowRule) -> Iterator[Patches]:
+    rows = rows_in(BLOCK_ROWS, rule.size, image.shape[2])  # in memory at a time: 3 MB
+    for start in range(0, len(windows.origins), rows):
+        yield window_pixels(image, windows.origins[start : start + rows], rule)
+
+
+def _require_unchanged(row: CatalogueRow) -> None:
+    """Refuse a scan with other files than the catalogue's digests, which name its shard."""
+    for file, expected in zip(row.files, row.digests, strict=False):  # last may come the records'
+        if _current_digest(Path(file)) != expected:
+            raise InputError(f"{file}: changed since the stage scans read it: run `dvc repro`")
+
+
+def _current_digest(path: Path) -> str | None:
+    try:
+        status = path.stat()
+        return _digest(path, status.st_mtime_ns, status.st_size)
+    except OSError:  # it has just been removed
+        return None
+
+
+@lru_cache(maxsize=16)  # thousands of scans may share a file
+def _digest(path: Path, modified: int, size: int) -> str:  # noqa: ARG001  for the cache alone
+    return file_digest(path)
 
 
 def _require_channels(scan: Scan, recipe: Recipe) -> None:
@@ -223,10 +253,10 @@ def _require_channels(scan: Scan, recipe: Recipe) -> None:
         )
 
 
-def _require_windows(places: Places) -> None:
-    if not places.labels:
+def _require_windows(windows: KeptWindows) -> None:
+    if not windows.labels:
         raise InputError(
-            f"no window is left: {places.background} are background and {places.grazing} graze a "
+            f"no window is left: {windows.background} are background and {windows.grazing} graze a "
             "threat: lower extract.min_foreground or extract.min_threat_share, or take it out"
         )
 

@@ -26,7 +26,7 @@ def cut_on_ray(
     The largest shards start first, so that none keeps one core busy at the end. Results are yielded
     as they are ready.
 
-    If some node does not see the folder of the shards, this node alone cuts all of them.
+    If some node does not see the folder of the shards or the first scan, this node alone cuts all.
 
     Raises:
         InputError: as `cut_shard` does.
@@ -34,7 +34,8 @@ def cut_on_ray(
     sent = ray.put(pickle.dumps(recipe))
     largest_first = sorted(shards, key=lambda shard: len(shard[1]), reverse=True)
     jobs = [(sent, *shard) for shard in largest_first]
-    yield from run_tasks(_cut, jobs, WAITING_TASKS * _cores(), Path(recipe.folder))
+    scan = Path(recipe.root, shards[0][1][0].files[0])
+    yield from run_tasks(_cut, jobs, WAITING_TASKS * _cores(), Path(recipe.folder), scan)
 
 
 def _cores() -> int:

@@ -18,6 +18,7 @@ from pipeline.common.names import LABELLED_TRAINING, NORMAL, SPLITS
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
 from pipeline.patches.folder import finish_folder, prepare_folder, summarise_splits
 from pipeline.patches.manifest import LABELLED_BAGS
+from pipeline.patches.shard_file import MAX_CLASSES
 from pipeline.patches.shard_plan import shard_groups
 from pipeline.scans.bad_input import report_bad_input
 from pipeline.scans.bags import make_bags
@@ -26,7 +27,7 @@ from pipeline.scans.scan import ScanSource
 from pipeline.settings.blocks import ExtractSettings
 from pipeline.settings.scans import BadInputRule
 
-# Ray takes about 10 s to start, and halves the remaining time on two cores.
+# Ray takes 5 to 10 s to start, and halves the remaining time on two cores.
 WORTH_RAY_SECONDS = 30.0
 
 ShardJob = tuple[str, Sequence[CatalogueRow]]  # a shard's split and its scans
@@ -34,7 +35,7 @@ CutMany = Callable[[Recipe, Sequence[ShardJob]], Iterator[ShardResult]]
 
 
 @dataclass(frozen=True)
-class Extraction:
+class ExtractionOptions:
     """Options of an extraction.
 
     Attributes:
@@ -50,7 +51,7 @@ class Extraction:
     bags: Mapping[str, str] = field(default_factory=dict)
 
 
-DEFAULT = Extraction()
+DEFAULT = ExtractionOptions()
 
 
 def extract_patches(
@@ -58,7 +59,7 @@ def extract_patches(
     rows: Sequence[CatalogueRow],
     source: ScanSource,
     settings: ExtractSettings,
-    how: Extraction = DEFAULT,
+    options: ExtractionOptions = DEFAULT,
 ) -> dict[str, Any]:
     """Cut every scan of the catalogue into `folder`, shard by shard, then write the manifest.
 
@@ -70,19 +71,23 @@ def extract_patches(
 
     Raises:
         InputError: a scan cannot be used and the rule is to fail; no window is left to train on;
-            the disk is full.
+            a shard has too many classes; the disk is full.
     """
     prepare_folder(folder)
-    recipe, jobs = plan(folder, rows, source, settings, how.reading)
+    recipe, jobs = plan(folder, rows, source, settings, options.reading)
+    results = []
+    with terminal.progress("scans", len(rows), "scan") as shown:
+        for result in _cut_here_first(recipe, jobs, options.parallel):
+            shown.update(len(result.scans))
+            results.append(result)
     place = {row.scan_id: number for number, (_, group) in enumerate(jobs) for row in group}
-    found = _cut_all(recipe, jobs, how.parallel, len(rows))
-    results = sorted(found, key=lambda result: place[result.scans[0].scan_id])
-    report_bad_input([bad for result in results for bad in result.bad], how.bad_input)
+    results.sort(key=lambda result: place[result.scans[0].scan_id])
+    report_bad_input([bad for result in results for bad in result.bad], options.bad_input)
     manifest = {
         "settings": asdict(settings),
         "classes": [NORMAL, *sorted({name for row in rows for name in row.classes})],
         "channels": recipe.channels,
-        LABELLED_BAGS: _labelled_bags(rows, results, how.bags),
+        LABELLED_BAGS: _labelled_bags(rows, results, options.bags),
         **summarise_splits(results),
     }
     _require_training_windows(manifest["splits"])
@@ -97,7 +102,11 @@ def plan(
     settings: ExtractSettings,
     reading: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, list[ShardJob]]:
-    """Return the recipe of all shards, and the split and scans of each shard."""
+    """Return the recipe of all shards, and the split and scans of each shard.
+
+    Raises:
+        InputError: a shard would have too many classes.
+    """
     channels, channels_of = _channels(rows, source)
     recipe = Recipe(
         source=source,
@@ -111,7 +120,19 @@ def plan(
     )
     by_split = {split: [row for row in rows if row.split == split] for split in SPLITS}
     groups = {split: shard_groups(by_split[split], settings.scans_per_shard) for split in SPLITS}
-    return recipe, [(split, group) for split in SPLITS for group in groups[split]]
+    jobs = [(split, group) for split in SPLITS for group in groups[split]]
+    _require_few_classes(jobs)
+    return recipe, jobs
+
+
+def _require_few_classes(jobs: Sequence[ShardJob]) -> None:
+    for split, group in jobs:
+        classes = {name for row in group for name in row.classes}
+        if len(classes) > MAX_CLASSES:
+            raise InputError(
+                f"{len(classes)} abnormal classes in a shard of the {split} split, expected "
+                f"{MAX_CLASSES} or fewer: lower extract.shard_scans, or join some in scans.classes"
+            )
 
 
 def _channels(rows: Sequence[CatalogueRow], source: ScanSource) -> tuple[int, str]:
@@ -124,19 +145,10 @@ def _channels(rows: Sequence[CatalogueRow], source: ScanSource) -> tuple[int, st
     return 3, "none"
 
 
-def _cut_all(
-    recipe: Recipe, jobs: Sequence[ShardJob], parallel: CutMany | None, scans: int
-) -> Iterator[ShardResult]:
-    """Cut every shard: here in order, then by `parallel` once the rest would take long."""
-    with terminal.progress("scans", scans, "scan") as shown:
-        for result in _cut_here_first(recipe, jobs, parallel):
-            shown.update(len(result.scans))
-            yield result
-
-
 def _cut_here_first(
     recipe: Recipe, jobs: Sequence[ShardJob], parallel: CutMany | None
 ) -> Iterator[ShardResult]:
+    """Cut every shard: here in order, then by `parallel` once the rest would take long."""
     started = time.monotonic()
     for done, job in enumerate(jobs, 1):
         yield cut_shard(recipe, *job)

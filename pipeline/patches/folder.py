@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pipeline.common.errors import InputError
 from pipeline.common.files import digest, remove_unfinished, write_atomically
 from pipeline.common.names import LABELLED_TRAINING, SPLITS
 from pipeline.common.tables import text_table
@@ -30,10 +31,13 @@ def prepare_folder(folder: Path) -> None:
     """Make the folder; remove its manifest and unfinished files, but keep complete shards.
 
     Raises:
-        InputError: `folder` cannot be written.
+        InputError: `folder` cannot be written, or has a folder in it.
     """
     with disk_errors_in_one_line(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                raise InputError(f"{path}: a folder, expected only shards: remove it")
         (folder / MANIFEST).unlink(missing_ok=True)
         remove_unfinished(folder)
 
@@ -95,5 +99,5 @@ def _split(results: Sequence[ShardResult]) -> dict[str, Any]:
 
 
 def _line(scan: ScanResult, result: ShardResult) -> dict[str, Any]:
-    shard = None if scan.skipped else result.file
+    shard = None if scan.skipped or not result.windows else result.file
     return {"split": result.split, **asdict(scan), "shard": shard}

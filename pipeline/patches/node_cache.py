@@ -10,7 +10,9 @@ its readers could still read it.
 import fcntl
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
@@ -23,6 +25,14 @@ from pipeline.patches.shard_file import Shard
 from pipeline.patches.store import NoRoomError
 
 CHUNK_BYTES = 2**22
+
+
+class CachedShard(Shard):
+    """A node's copy of a shard; if it is damaged it is removed, and copied again when opened."""
+
+    def _handle_damage(self) -> str:
+        self._path.unlink(missing_ok=True)
+        return "this copy is removed: run it again"
 
 
 class ShardCache:
@@ -41,16 +51,15 @@ class ShardCache:
         self._budget = budget
         self._root = root or user_cache_path("skipscan")
         self.folder = self._root / data[:16]
-        if not (self.folder / MANIFEST).is_file():
-            content, place = self._read_manifest(), str(self._storage.child(MANIFEST))
-            if parse_manifest(content, place)["data"] != data:
-                raise InputError(f"{place}: of other patches: remove it, and run again")
-            write_atomically(self.folder / MANIFEST, content)
-        splits = read_manifest(self.folder)["splits"].values()
+        try:
+            manifest = read_manifest(self.folder)
+        except InputError:  # missing or damaged
+            manifest = self._fetch_manifest(data)
+        splits = manifest["splits"].values()
         self._listed = {shard["file"]: shard for split in splits for shard in split["shards"]}
 
     def open(self, path: Path) -> Shard:
-        """Open the shard of this name in `folder`; copy it there first if it is missing.
+        """Open the shard of this name in `folder`; copy it there first if missing or damaged.
 
         Raises:
             NoRoomError: shards in use take up the budget.
@@ -58,38 +67,44 @@ class ShardCache:
         """
         with _lock(path):
             try:
-                if not path.exists():
-                    self._fetch(path)
-                os.utime(path)
+                with suppress(InputError):  # missing or damaged
+                    copy = CachedShard(path)
+                    os.utime(path)
+                    return copy
+                self._fetch(path)
             except OSError as error:
                 place = self._storage.child(path.name)
                 raise InputError(f"{place}: no copy made: {first_line(error)}") from None
-            return Shard(path)
+            return CachedShard(path)
 
-    def _read_manifest(self) -> bytes:
+    def _fetch_manifest(self, data: str) -> dict[str, Any]:
+        place = str(self._storage.child(MANIFEST))
         try:
             with self._filesystem.open_input_file(f"{self._place}/{MANIFEST}") as file:
                 content: bytes = file.read()
         except OSError as error:
-            place = self._storage.child(MANIFEST)
             raise InputError(f"{place}: cannot be read: {first_line(error)}") from None
-        return content
+        manifest = parse_manifest(content, place)
+        if manifest["data"] != data:
+            raise InputError(f"{place}: of other patches: remove it, and run again")
+        write_atomically(self.folder / MANIFEST, content)
+        return manifest
 
     def _fetch(self, path: Path) -> None:
-        beside, size = _unfinished(path), self._listed[path.name]["bytes"]
+        temporary, size = _unfinished(path), self._listed[path.name]["bytes"]
         with FileLock(self._root / "room.lock"):
-            beside.unlink(missing_ok=True)  # left by a process that was killed
+            temporary.unlink(missing_ok=True)  # left by a process that was killed
             self._make_room(size, path.name)
-            with beside.open("wb") as file:
+            with temporary.open("wb") as file:
                 file.truncate(size)  # reserves the room
-        if self._copy(path.name, beside) != self._listed[path.name]["sha256"]:
-            beside.unlink()
+        if self._copy(path.name, temporary) != self._listed[path.name]["sha256"]:
+            temporary.unlink()
             raise InputError(
                 f"{self._storage.child(path.name)}: damaged: remove the folder that it is in, "
                 "and run again to upload it"
             )
-        Shard(beside).close()  # the manifest's author chose the digest: is it a shard?
-        publish(beside, path)
+        Shard(temporary).close()  # the manifest's author chose the digest: is it a shard?
+        publish(temporary, path)
 
     def _copy(self, name: str, target: Path) -> str:
         """Copy the shared file, and return the SHA-256 of the bytes received."""

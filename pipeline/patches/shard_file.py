@@ -15,10 +15,10 @@ scans' images), `code` (digest of the modules that decide the bytes) and `column
 every dataset except the patches). The same input gives the same bytes: nothing in the file depends
 on when, where or by how many workers it was written.
 
-Patches are stored in chunks of `CHUNK_ROWS`, read without a chunk cache. Reading is about as fast
-as from contiguous storage, and patches can be appended, so a whole shard is never in memory. Each
-read of a patch or column compares its checksum. No dataset is a link, has a filter, or has a type
-of variable length; a file with any of these is refused before its content is read.
+Patches are stored in chunks of up to `CHUNK_ROWS`, read without a chunk cache. Reading is about as
+fast as from contiguous storage, and patches can be appended, so a whole shard is never in memory.
+Each read of a patch or column compares its checksum. No dataset is a link, has a filter, or has a
+type of variable length; a file with any of these is refused before its content is read.
 """
 
 import json
@@ -40,13 +40,15 @@ from numpy.typing import NDArray
 from pipeline.common.errors import InputError
 from pipeline.common.files import UNFINISHED, publish
 from pipeline.common.names import MAX_CHANNELS, NORMAL, Patches
-from pipeline.patches.places import Places
+from pipeline.patches.kept_windows import KeptWindows
 
 FORMAT = 3
 REBUILD = "run `dvc repro -sf extract`, which cuts only damaged and missing shards again"
 
 CHUNK_ROWS = 64
 BLOCK_ROWS = 256  # rows of one read, where all rows are read
+MAX_CLASSES = 255  # abnormal ones of a shard, whose labels are bytes; 0 is normal
+USUAL_BYTES = 64 * 64 * 3  # of a patch; of larger patches, chunks and reads hold fewer rows
 
 TYPES = {  # in NumPy's notation, all of fixed length
     "patches": "|u1",
@@ -69,6 +71,11 @@ class ShardAttributes:
     pixels: str
     sources: str
     code: str
+
+
+def rows_in(most: int, side: int, channels: int) -> int:
+    """Return the number of patches that take as many bytes as `most` usual ones; `most` or less."""
+    return max(1, min(most, most * USUAL_BYTES // (side * side * channels)))
 
 
 @contextmanager
@@ -95,18 +102,19 @@ class ShardWriter:
     @_system_errors()
     def __init__(self, folder: Path, side: int, channels: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._beside = folder / f".{uuid4().hex}{UNFINISHED}"
-        self._file = h5py.File(self._beside, "w", libver="latest", rdcc_nbytes=0)
+        self._temporary = folder / f".{uuid4().hex}{UNFINISHED}"
+        self._chunk_rows = rows_in(CHUNK_ROWS, side, channels)
+        self._file = h5py.File(self._temporary, "w", libver="latest", rdcc_nbytes=0)
         self._patches = self._file.create_dataset(
             "patches",
             (0, side, side, channels),
             np.uint8,
             maxshape=(None, side, side, channels),
-            chunks=(CHUNK_ROWS, side, side, channels),
+            chunks=(self._chunk_rows, side, side, channels),
         )
         self._waiting: list[Patches] = []
         self._checksums: list[int] = []
-        self._scans: list[tuple[str, Places]] = []
+        self._scans: list[tuple[str, KeptWindows]] = []
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -117,21 +125,22 @@ class ShardWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._beside.unlink(missing_ok=True)
+        self._temporary.unlink(missing_ok=True)
         with suppress(OSError, RuntimeError):  # on a full disk, it fails again for the same reason
             self._file.close()
 
     def __len__(self) -> int:
         return len(self._checksums)
 
-    def add_scan(self, scan_id: str, places: Places, pieces: Iterable[Patches]) -> None:
+    def add_scan(self, scan_id: str, windows: KeptWindows, pieces: Iterable[Patches]) -> None:
         """Append a scan's windows, given in `pieces` of any length."""
         for piece in pieces:
             self._checksums += _checksums(piece)
             self._waiting.append(piece)
-            if len(piece) >= CHUNK_ROWS or len(self._waiting) >= BLOCK_ROWS:
+            # Small pieces are joined first. Each has a row or more.
+            if len(piece) >= self._chunk_rows or len(self._waiting) >= 4 * self._chunk_rows:
                 self._write_waiting()
-        self._scans.append((scan_id, places))
+        self._scans.append((scan_id, windows))
 
     @_system_errors()
     def finish(self, path: Path, attributes: ShardAttributes) -> None:
@@ -146,7 +155,7 @@ class ShardWriter:
         self._file.attrs["format"] = FORMAT
         self._file.attrs["about"] = np.bytes_(json.dumps(about, sort_keys=True))
         self._file.close()
-        publish(self._beside, path)
+        publish(self._temporary, path)
 
     @_system_errors()
     def _write_waiting(self) -> None:
@@ -158,18 +167,18 @@ class ShardWriter:
         self._waiting.clear()
 
     def _classes(self) -> list[str]:
-        found = {label for _, places in self._scans for label in places.labels}
+        found = {label for _, windows in self._scans for label in windows.labels}
         return [NORMAL, *sorted(found - {NORMAL})]
 
     def _columns(self, classes: list[str]) -> dict[str, NDArray[Any]]:
         codes = {name: code for code, name in enumerate(classes)}
-        labels = [codes[label] for _, places in self._scans for label in places.labels]
-        lengths = [len(places.labels) for _, places in self._scans]
+        labels = [codes[label] for _, windows in self._scans for label in windows.labels]
+        lengths = [len(windows.labels) for _, windows in self._scans]
         return {
             "checksums": np.array(self._checksums, dtype=np.uint32),
             "labels": np.array(labels, dtype=np.uint8),
             "scans": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-            "origins": np.concatenate([places.origins for _, places in self._scans]),
+            "origins": np.concatenate([windows.origins for _, windows in self._scans]),
             "scan_ids": np.array([scan_id.encode() for scan_id, _ in self._scans]),
             "left_out": np.array([[p.grazing, p.background] for _, p in self._scans], np.int32),
         }
@@ -236,11 +245,19 @@ class Shard:
         """Read the whole shard and compare every checksum."""
         for name in TYPES.keys() - {"patches"}:
             self.column(name)
-        for start in range(0, len(self), BLOCK_ROWS):
-            self.read(start, start + BLOCK_ROWS)
+        _, side, channels = self.patch_shape
+        rows = rows_in(BLOCK_ROWS, side, channels)
+        for start in range(0, len(self), rows):
+            self.read(start, start + rows)
 
     def _bad(self, what: str, why: object) -> InputError:
-        return InputError(f"{self._path}: {what} ({' '.join(str(why).split())}): {REBUILD}")
+        return InputError(
+            f"{self._path}: {what} ({' '.join(str(why).split())}): {self._handle_damage()}"
+        )
+
+    def _handle_damage(self) -> str:
+        """Return what the user can do about a damaged file."""
+        return REBUILD
 
 
 def _checksums(patches: Patches) -> list[int]:

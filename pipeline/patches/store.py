@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, Patches
 from pipeline.patches.manifest import read_manifest
-from pipeline.patches.shard_file import BLOCK_ROWS, REBUILD, Shard
+from pipeline.patches.shard_file import BLOCK_ROWS, REBUILD, Shard, rows_in
 
 OPEN_SHARDS = 64  # at a time, far below the usual limit of 1024 open files
 
@@ -44,10 +44,15 @@ class PatchSource(ABC):
     def read(self, start: int, stop: int) -> Patches:
         """Patches `start` to `stop` as (N, H, W, C) uint8."""
 
-    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Patches]:
-        """Yield all patches in order, `rows` at a time."""
-        for start in range(0, len(self), rows):
-            yield self.read(start, min(start + rows, len(self)))
+    @property
+    def block_rows(self) -> int:
+        """Number of patches to read at a time where all are read."""
+        return rows_in(BLOCK_ROWS, self.side, self.channels)
+
+    def blocks(self) -> Iterator[Patches]:
+        """Yield all patches in order, `block_rows` at a time."""
+        for start in range(0, len(self), self.block_rows):
+            yield self.read(start, min(start + self.block_rows, len(self)))
 
 
 class PatchStore(PatchSource):
@@ -162,3 +167,8 @@ def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
 def read_rows(store: PatchSource, rows: NDArray[np.intp]) -> Patches:
     """Read the patches in these rows of the store, (N, H, W, C) uint8."""
     return np.concatenate([store.read(0, 0), *(store.read(row, row + 1) for row in rows.tolist())])
+
+
+def sample_rows(store: PatchSource, most: int) -> Patches:
+    """Read at most `most` patches, evenly spread over the store, (N, H, W, C) uint8."""
+    return read_rows(store, spread(np.arange(len(store)), most))

@@ -1,7 +1,6 @@
 """Patches on storage that every node reaches: uploaded once, opened on each worker's node."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from uuid import uuid4
 
 from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
 
+from pipeline.cluster.preflight import runs_here
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, first_line
@@ -39,7 +39,7 @@ def upload_patches(folder: Path, storage: Storage, cache_gb: float) -> SharedPat
     Raises:
         InputError: the patches are not finished, or the storage cannot be written.
     """
-    if not storage.is_address and not os.environ.get("RAY_ADDRESS"):
+    if runs_here() and not storage.is_address:
         return None
     manifest = read_manifest(folder)
     address = storage.child("patches").child(manifest["data"][:16])
@@ -76,24 +76,24 @@ def _upload(folder: Path, manifest: dict[str, Any], address: Storage) -> None:
         shard |= {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         if filesystem.get_file_info(f"{place}/{path.name}").size != shard["bytes"]:
             _put(path, filesystem, f"{place}/{path.name}")
-    beside = _beside(f"{place}/{MANIFEST}")
-    with filesystem.open_output_stream(beside) as file:
+    temporary = _temporary_name(f"{place}/{MANIFEST}")
+    with filesystem.open_output_stream(temporary) as file:
         file.write(json.dumps(manifest, indent=2).encode())
-    filesystem.move(beside, f"{place}/{MANIFEST}")
+    filesystem.move(temporary, f"{place}/{MANIFEST}")
 
 
 def _put(path: Path, filesystem: FileSystem, place: str) -> None:
-    beside = _beside(place)
+    temporary = _temporary_name(place)
     copy_files(
         str(path.resolve()),
-        beside,
+        temporary,
         source_filesystem=LocalFileSystem(),
         destination_filesystem=filesystem,
     )
-    filesystem.move(beside, place)
+    filesystem.move(temporary, place)
 
 
-def _beside(place: str) -> str:
+def _temporary_name(place: str) -> str:
     """Return another name in the same folder, to write under: writing may break off."""
     return f"{place}.{uuid4().hex}.tmp"
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED, NORMAL, Image
-from pipeline.patches.places import Places
+from pipeline.patches.kept_windows import KeptWindows
 from pipeline.scans.scan import Scan
 from pipeline.settings.windows import WindowRule
 
@@ -22,8 +22,8 @@ STRIP = 4096  # columns whose sums `stitch` has in memory at a time
 
 
 @dataclass(frozen=True)
-class Windows(Places):
-    """`Places` with the windows' `pixels`, (N, size, size, C) uint8."""
+class Windows(KeptWindows):
+    """`KeptWindows` with the windows' `pixels`, (N, size, size, C) uint8."""
 
     pixels: NDArray[np.uint8]
 
@@ -36,7 +36,9 @@ def axis_origins(length: int, size: int, stride: int) -> list[int]:
 
 
 def window_origins(height: int, width: int, size: int, stride: int) -> NDArray[np.int32]:
-    """Return the origins (N, 2) of windows that cover every pixel of a height x width scan.
+    """Return the origins (N, 2) of the windows of a height x width scan, edges included.
+
+    They cover every pixel if `stride` is at most `size`.
 
     Raises:
         InputError: the scan is smaller than a window.
@@ -110,26 +112,26 @@ def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> l
 
 def cut_windows(scan: Scan, rule: WindowRule) -> Windows:
     """Cut a scan by `rule`, leaving out empty background and windows that graze a threat."""
-    places = place_windows(scan, rule)
-    pixels = window_pixels(scan.image, places.origins, rule)
-    return Windows(**vars(places), pixels=pixels)
+    kept = keep_windows(scan, rule)
+    pixels = window_pixels(scan.image, kept.origins, rule)
+    return Windows(**vars(kept), pixels=pixels)
 
 
-def place_windows(scan: Scan, rule: WindowRule) -> Places:
+def keep_windows(scan: Scan, rule: WindowRule) -> KeptWindows:
     """Return the windows that `cut_windows` keeps, without their pixels.
 
     Raises:
         InputError: the scan is smaller than a window.
     """
     if rule.mode == "whole":
-        return _place_whole(scan)
+        return _keep_whole(scan)
     height, width = scan.image.shape[:2]
     origins = window_origins(height, width, rule.size, rule.stride)
     labels = np.array(label_windows(scan, origins, rule))
     empty = is_background(scan.image, origins, rule)
     grazing = (labels == GRAZING) & ~empty
     kept = np.flatnonzero(~empty & ~grazing)
-    return Places(
+    return KeptWindows(
         origins=origins[kept],
         labels=tuple(labels[kept].tolist()),
         grazing=int(grazing.sum()),
@@ -137,14 +139,14 @@ def place_windows(scan: Scan, rule: WindowRule) -> Places:
     )
 
 
-def normal_places(places: Places) -> Places:
+def keep_normal(windows: KeptWindows) -> KeptWindows:
     """Keep the normal windows alone; count abnormal windows as `grazing`."""
-    kept = np.array([label == NORMAL for label in places.labels], dtype=np.bool_)
+    kept = np.array([label == NORMAL for label in windows.labels], dtype=np.bool_)
     return replace(
-        places,
-        origins=places.origins[kept],
+        windows,
+        origins=windows.origins[kept],
         labels=(NORMAL,) * int(kept.sum()),
-        grazing=places.grazing + int((~kept).sum()),
+        grazing=windows.grazing + int((~kept).sum()),
     )
 
 
@@ -157,12 +159,12 @@ def window_pixels(image: Image, origins: NDArray[np.int32], rule: WindowRule) ->
     return every[origins[:, 0], origins[:, 1]]
 
 
-def _place_whole(scan: Scan) -> Places:
+def _keep_whole(scan: Scan) -> KeptWindows:
     """Return the whole scan as one window, named by its largest threat."""
     threats = [region for region in scan.regions if region.class_name != IGNORED]
     largest = max(threats, key=lambda region: int(region.mask.sum()), default=None)
     kept = 0 if scan.regions and not threats else 1  # ignored objects alone: no label
-    return Places(
+    return KeptWindows(
         origins=np.zeros((kept, 2), dtype=np.int32),
         labels=(largest.class_name if largest else NORMAL,)[:kept],
         grazing=1 - kept,

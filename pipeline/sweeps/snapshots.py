@@ -15,7 +15,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from pipeline.cluster.project_key import KEY, is_sealed, key_name, seal
+from pipeline.cluster.project_key import KEY, has_valid_signature, key_name, sign
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.files import file_digest, write_atomically
@@ -69,7 +69,7 @@ class SealSnapshot(Callback):
         newest = max((_driver(path.name) for path in files), default="")
         digests = {path.name: file_digest(path) for path in files if _driver(path.name) == newest}
         content = {"sweep": self.sweep, "files": digests, "rungs": rungs(self.scheduler)}
-        text = json.dumps({**content, "hmac": seal(content)}, indent=2)
+        text = json.dumps({**content, "hmac": sign(content)}, indent=2)
         write_atomically(self.folder / f"snapshot-{newest}{SEAL}", text.encode())
 
 
@@ -159,7 +159,7 @@ def _read_seal(filesystem: FileSystem, file: FileInfo) -> dict[str, Any] | None:
         signature = content.pop("hmac")
     except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
         return None
-    return content if is_sealed(content, signature) else None
+    return content if has_valid_signature(content, signature) else None
 
 
 def _is_whole(filesystem: FileSystem, files: dict[str, FileInfo], content: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from ray import tune
 from ray.tune import Checkpoint
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from pipeline.cluster.session import share_cores
+from pipeline.cluster.session import set_torch_threads
 from pipeline.cluster.storage import Storage
 from pipeline.common.files import scratch_folder
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
@@ -56,7 +56,7 @@ class SweepJob:
 def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     """Run one trial: train in this process, and report to Tune after each epoch."""
     training = _training(config, job)
-    share_cores(training.concurrent_jobs)
+    set_torch_threads(training.concurrent_jobs)
     patches, validation = _open(Path(job.patches), job.shared, job.tune.seed)
     checkpoint = tune.get_checkpoint()
     train(

@@ -18,7 +18,7 @@ from pipeline.common.names import Patches
 from pipeline.models.detector import Detector, LabelledWindows
 from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.patches.shard_file import BLOCK_ROWS
-from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
+from pipeline.patches.store import PatchSource, PatchStore, read_rows, sample_rows, spread
 
 IMPLANT_AUC = "implant_auc"  # validation normals against the same patches with implants
 LABELLED_AUC = "labelled_auc"  # normal against abnormal patches of the labelled validation scans
@@ -67,7 +67,7 @@ def objective_name(labelled: PatchStore) -> str:
 
 def load_validation(normals: PatchSource, seed: int, labelled: PatchStore | None) -> Validation:
     """Read up to `MAX_PATCHES` validation normals, and as many of each kind from `labelled`."""
-    patches = read_rows(normals, spread(np.arange(len(normals)), MAX_PATCHES))
+    patches = sample_rows(normals, MAX_PATCHES)
     implanted = implant(patches, np.random.default_rng([seed, len(patches)]))
     if labelled is None or objective_name(labelled) == IMPLANT_AUC:
         return Validation(patches, implanted)
@@ -104,11 +104,11 @@ def labelled_windows(store: PatchStore, bags: int) -> LabelledWindows:
 
 
 def implant(patches: Patches, generator: np.random.Generator) -> Patches:
-    """Lay a rotated piece of another patch over each patch, an eighth to half of the side long.
+    """Lay a rotated piece of a random patch over each patch, an eighth to half of the side long.
 
     These synthetic anomalies are akin to CutPaste's (Li et al., CVPR 2021), but transmissions are
     multiplied. They rank epochs, and say nothing about the AUC on real threats. Pieces come from
-    the same patches, so only the position and context of a piece are foreign.
+    the same patches (rarely from the patch itself), so only their position and context are foreign.
     """
     count, side = patches.shape[:2]
     implanted = patches.copy()

@@ -152,7 +152,7 @@ def train_epoch(
     settings: LossSettings,
     worker: Worker,
 ) -> Metrics:
-    """Train on this rank's patches once; return the mean of each loss."""
+    """Train on this rank's patches once; return each loss's mean over the batches of all ranks."""
     for network in gan.networks.values():
         network.train()
     totals: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=worker.device))
@@ -161,6 +161,8 @@ def train_epoch(
         losses = method.train_step(gan, to_tensor(batch, worker.device), settings)
         for name, value in losses.items():
             totals[name] += value
+    for total in totals.values():
+        _average(total, worker)
     means = {name: float(total) / reader.batches_per_epoch for name, total in totals.items()}
     _require_finite(means, epoch)
     return means
@@ -222,13 +224,17 @@ def _clone(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _average_buffers(gan: Gan, worker: Worker) -> None:
     """Average batch-norm's running statistics over the ranks, so that all have the same model."""
-    if worker.world_size == 1:
-        return
     for network in gan.networks.values():
         for buffer in network.buffers():
             if buffer.is_floating_point():
-                torch.distributed.all_reduce(buffer)
-                buffer.div_(worker.world_size)
+                _average(buffer, worker)
+
+
+def _average(tensor: torch.Tensor, worker: Worker) -> None:
+    """Replace a tensor by its mean over the ranks."""
+    if worker.world_size > 1:
+        torch.distributed.all_reduce(tensor)
+        tensor.div_(worker.world_size)
 
 
 def _require_finite(means: Metrics, epoch: int) -> None:

@@ -31,7 +31,7 @@ from torch import nn
 
 from pipeline.cluster.locks import exclusive_lock
 from pipeline.cluster.preflight import require_capacity, require_local_capacity, runs_here
-from pipeline.cluster.session import run_in_thread, share_cores
+from pipeline.cluster.session import run_in_thread, set_torch_threads
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, last_line
@@ -43,7 +43,15 @@ from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import SharedPatches, open_store
 from pipeline.settings.resources import WorkerRange, WorkerResources
 from pipeline.training.criterion import Validation, load_validation
-from pipeline.training.loop import Metrics, State, TrainSettings, Worker, shuffled_reader, train
+from pipeline.training.loop import (
+    Metrics,
+    State,
+    TrainingDivergedError,
+    TrainSettings,
+    Worker,
+    shuffled_reader,
+    train,
+)
 from pipeline.training.ray_checkpoints import (
     EPOCH,
     drop_unusable_list,
@@ -157,11 +165,22 @@ def fit(
             failure_config=FailureConfig(max_failures=WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),
-            callbacks=list(callbacks),
+            callbacks=[EndAtDivergence(), *callbacks],
         ),
     )
     drop_unusable_list(*storage.child(name).open())
     trainer.fit()
+
+
+class EndAtDivergence(UserCallback):  # type: ignore[misc]
+    """Ends a run whose training diverged, which every retry would repeat."""
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:  # noqa: ARG002
+        """Raise the error in Ray's controller, which does not retry after an error of its own."""
+        for error in worker_exceptions.values():
+            cause = getattr(error, "_base_exc", error)  # Ray wraps errors of workers
+            if isinstance(cause, TrainingDivergedError):
+                raise cause
 
 
 @contextmanager
@@ -208,7 +227,7 @@ def train_worker(config: dict[str, Any]) -> None:
     """Train in one Ray worker; Ray calls this function in each worker."""
     job: TrainJob = config["job"]
     context = ray.train.get_context()
-    share_cores(context.get_local_world_size() * job.concurrent_jobs)
+    set_torch_threads(context.get_local_world_size() * job.concurrent_jobs)
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),

@@ -98,10 +98,10 @@ def retry_writes(write: Callable[[], None], place: str) -> None:
 def _is_usable(content: bytes, names: list[str]) -> bool:
     try:
         listed = json.loads(content)
-    except ValueError:
+        there = all(one["checkpoint_dir_name"] in names for one in listed["checkpoint_results"])
+        return there and bool(listed["ray_version"] == ray.__version__)
+    except (ValueError, KeyError, TypeError):  # cut short, or of another Ray
         return False
-    there = all(one["checkpoint_dir_name"] in names for one in listed["checkpoint_results"])
-    return there and bool(listed["ray_version"] == ray.__version__)
 
 
 def _names(filesystem: FileSystem, folder: str) -> list[str]:

@@ -36,7 +36,7 @@ def test_what_a_worker_refuses_is_said_in_one_line(
         tmp_path / "patches", catalogue, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT
     )
     (tmp_path / "patches").write_text("not a folder")
-    with pytest.raises(InputError, match=r"/patches: cannot be written \(.*make room") as error:
+    with pytest.raises(InputError, match=r"/patches: cannot be written \(.*folder and") as error:
         list(cut_on_ray(recipe, jobs))
     assert "\n" not in str(error.value)
 

@@ -1,12 +1,18 @@
 """Two real workers, and a training that is killed and goes on."""
 
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import pytest
 from mlflow.tracking import MlflowClient
 from pyarrow.fs import FileSelector, FileSystem, FileType
+from ray.train import ControllerError
 
+from pipeline.cluster.storage import Storage
+from pipeline.common.errors import InputError
 from pipeline.models.tensor_files import load_tensors
+from pipeline.settings.resources import WorkerResources
+from pipeline.training.on_ray import TrainJob, train_on_ray
 from pipeline.training.ray_checkpoints import RAYS_LIST, newest_state
 from tests.on_ray.conftest import ON_RAY, STORAGE, RunHere
 from tests.on_ray.jobs import ELASTIC, TRAIN
@@ -63,6 +69,16 @@ def test_killed_and_resumed_at_an_address_equals_undisturbed_in_a_folder(
     assert found["history"][: kept["epoch"]] == kept["history"]
     assert f"{cut_short}: incomplete or foreign file of tensors" in "".join(capsys.readouterr())
     assert not any(name.endswith(".tmp") for name in names(s3, "bucket"))
+
+
+def test_a_training_that_diverges_is_not_retried(
+    session: None, patches: Path, tmp_path: Path
+) -> None:
+    settings = replace(TRAIN, model=replace(TRAIN.model, learning_rate=1e30))
+    job = TrainJob(settings, str(patches), "key")
+    with pytest.raises(InputError, match=r"^train: \w+ is (nan|inf) in epoch 1: lower") as caught:
+        train_on_ray(job, 1, WorkerResources(1, gpus=0), Storage(str(tmp_path)))
+    assert isinstance(caught.value.__cause__, ControllerError)  # else it is an error after retries
 
 
 def names(filesystem: FileSystem, folder: str) -> list[str]:

@@ -37,6 +37,9 @@ class Generator(nn.Module):
     Deviations from the authors' code: z is d wide, as the text says (section III-B2, Figure 8),
     not always 8 ngf. The innermost kernels are 2x2, not 4x4: on a 2x2 map padded by 1, the 12
     outer taps of a 4x4 kernel only ever meet padding.
+
+    Deviation from the text, as in the authors' code: the first level of the
+    encoder is a convolution alone, and the innermost has no batch-norm.
     """
 
     def __init__(self, shape: NetShape) -> None:

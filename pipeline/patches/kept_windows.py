@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Places:
+class KeptWindows:
     """The windows of one scan that are kept, in row-major order, and their labels.
 
     Attributes:
