@@ -259,7 +259,7 @@ def test_what_a_shard_says_of_itself_is_checked(tmp_path: Path, key: str, value:
 )
 def test_whatever_was_written_is_read(scans: list[tuple[str, int, int]], channels: int) -> None:
     total = sum(windows for _, windows, _ in scans)
-    pixels, windows = pixels_of(total, channels), windows_of(total)
+    pixels, kept = pixels_of(total, channels), windows_of(total)
     labels = np.random.default_rng(total).choice(["normal", "gun", "knife"], total).tolist()
     attributes = ShardAttributes("train", {"size": 16}, channels, "pixels", "sources", "code")
     with tempfile.TemporaryDirectory() as folder:
@@ -268,7 +268,7 @@ def test_whatever_was_written_is_read(scans: list[tuple[str, int, int]], channel
             start = 0
             for number, (scan_id, windows, piece) in enumerate(scans):
                 own = slice(start, start := start + windows)
-                cut = KeptWindows(windows.origins[own], tuple(labels[own]), number, 7)
+                cut = KeptWindows(kept.origins[own], tuple(labels[own]), number, 7)
                 rows = pixels[own]
                 pieces = (rows[first : first + piece] for first in range(0, windows, piece))
                 writer.add_scan(scan_id, cut, pieces)
@@ -279,7 +279,7 @@ def test_whatever_was_written_is_read(scans: list[tuple[str, int, int]], channel
         np.testing.assert_array_equal(shard.read(0, len(shard)), pixels)
         shard.close()
     assert len(shard) == total
-    np.testing.assert_array_equal(columns["origins"], windows.origins)
+    np.testing.assert_array_equal(columns["origins"], kept.origins)
     assert [shard.about["classes"][code] for code in columns["labels"]] == labels
     assert [scan_id.decode() for scan_id in columns["scan_ids"]] == [name for name, *_ in scans]
     assert columns["left_out"].tolist() == [[number, 7] for number in range(len(scans))]

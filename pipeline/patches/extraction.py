@@ -120,7 +120,7 @@ def plan(
     )
     by_split = {split: [row for row in rows if row.split == split] for split in SPLITS}
     groups = {split: shard_groups(by_split[split], settings.scans_per_shard) for split in SPLITS}
-    jobs = [(split, group) for split in SPLITS for group in groups[split]]
+    jobs: list[ShardJob] = [(split, group) for split in SPLITS for group in groups[split]]
     _require_few_classes(jobs)
     return recipe, jobs
 
