@@ -12,6 +12,11 @@ def test_skipping_says_each_and_counts(capsys: pytest.CaptureFixture[str]) -> No
     assert lines == ["skipped: a.png: not an image", "skipped: b.png: empty", "skipped 2 bad files"]
 
 
+def test_several_files_with_one_fault_all_count(capsys: pytest.CaptureFixture[str]) -> None:
+    report_bad_input([BadInput("folder", "3 images without annotation", 3), *FOUND], "skip")
+    assert capsys.readouterr().err.splitlines()[-1] == "skipped 5 bad files"
+
+
 def test_failing_says_each_and_raises(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="2 bad files, named above"):
         report_bad_input(FOUND, "fail")

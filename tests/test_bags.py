@@ -80,6 +80,7 @@ def test_copies_that_roboflow_made_are_a_bag_by_the_picture_s_name() -> None:
         "bag8_webp.rf.2",
         "more/bag8_png.rf.1",
         "test/more/bag8_png.rf.2",
+        "Test/bag7_jpg.rf.3",
         "bag9_png",
         "bag9_png.rf.1x/other",
         "_bmp.rf.a",
@@ -89,7 +90,7 @@ def test_copies_that_roboflow_made_are_a_bag_by_the_picture_s_name() -> None:
     assert [scan for scan, bag in found.items() if bag == "bag8"] == [
         "bag8_png.rf.1", "bag8_webp.rf.2"
     ]  # fmt: skip
-    assert len(found) == 9
+    assert len(found) == 10
 
 
 def test_bags_have_the_classes_of_all_of_their_scans_and_their_scans_in_order() -> None:

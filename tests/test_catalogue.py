@@ -22,6 +22,7 @@ from tests.tiny import make_catalogue
         ({"scan_id": "a"}, ": scan 'a': expected it once, in one of "),
         ({"files": []}, ": scan 'b': expected it once, in one of "),
         ({"digests": []}, ": scan 'b': expected it once, in one of "),
+        ({"files": ["f", "g"]}, ": scan 'b': expected it once, in one of "),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:

@@ -22,19 +22,28 @@ from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.scores import PatchScorer, score_store
 from pipeline.models.detector import build_detector
 from pipeline.models.trained_model import Calibration
-from pipeline.patches.cutting import Recipe, ShardResult, cut_shard
-from pipeline.patches.extraction import ExtractionOptions, ShardJob, extract_patches
+from pipeline.patches.cutting import DECIDING, Recipe, ShardResult, cut_shard, deciding_code
+from pipeline.patches.extraction import ExtractionOptions, ShardJob, extract_patches, plan
 from pipeline.patches.folder import SCAN_RESULTS, patches_text
 from pipeline.patches.manifest import MANIFEST
 from pipeline.patches.shard_file import Shard
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
+from pipeline.scans.classes import AS_NAMED
 from pipeline.scans.scan import Scan, ScanEntry
+from pipeline.scans.sources.cifar10 import Cifar10Source
+from pipeline.scans.sources.class_folders import ClassFolderSource
+from pipeline.scans.sources.masks import MasksSource
+from pipeline.scans.sources.mvtec import MvtecSource
+from pipeline.scans.sources.registry import DETECTIONS
+from pipeline.scans.sources.voc import VocSource
+from pipeline.scans.sources.yolo import YoloSource
 from pipeline.settings.blocks import ExtractSettings
 from pipeline.settings.scans import BadInputRule
 from pipeline.training.criterion import load_validation
 from pipeline.training.loop import Worker, net_shape, train
 from tests.arrays import ArraySource, clutter, make_set, save
+from tests.imports import import_closure, module_file
 from tests.tiny import TRAIN as SETTINGS
 
 EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)
@@ -73,7 +82,7 @@ def test_shards_cut_elsewhere_are_the_same(tmp_path: Path, monkeypatch: pytest.M
 
     def parallel(recipe: Recipe, jobs: Sequence[ShardJob]) -> Iterator[ShardResult]:
         handed_over.extend(jobs)
-        return (cut_shard(recipe, *job) for job in jobs)
+        return (cut_shard(recipe, *job) for job in reversed(jobs))  # as they are ready
 
     rows = make_set(tmp_path)
     extract(tmp_path / "a", rows)
@@ -179,6 +188,15 @@ def test_scans_that_cannot_be_used_are_named_and_counted(
         assert len(lines(said, expected)) == 1
 
 
+def test_a_scan_that_is_left_out_leaves_no_trace_in_its_shard(tmp_path: Path) -> None:
+    first, bad, last = make_set(tmp_path, changed={"s01": BAD["s01"][0]})[:3]
+    cut = []
+    for name, given in (("with", [first, bad, last]), ("without", [first, last])):
+        recipe, _ = plan(tmp_path / name, [first], ArraySource(), EXTRACT)
+        cut.append(tmp_path / name / cut_shard(recipe, TRAIN, given).file)
+    assert len({path.name for path in cut}) == len({file_digest(path) for path in cut}) == 1
+
+
 def assert_results_are_of_the_shards(folder: Path, skipped: set[str]) -> None:
     found = [json.loads(line) for line in (folder / SCAN_RESULTS).read_text().splitlines()]
     assert {line["scan_id"] for line in found if line["shard"] is None} == skipped
@@ -196,15 +214,16 @@ def assert_results_are_of_the_shards(folder: Path, skipped: set[str]) -> None:
 def test_kept_shards_have_the_same_results(tmp_path: Path) -> None:
     image = clutter(5, 3)
     image[:, 48:] = 255  # windows of air, whose number is not that of the grazing ones
-    folder, rule = tmp_path / "patches", replace(EXTRACT, min_window_share=0.5)
+    # All scans of a split are in one shard, the normal ones of the test beside the abnormal ones.
+    folder, rule = tmp_path / "patches", replace(EXTRACT, min_window_share=0.5, shard_scans=12)
     rows = make_set(tmp_path, changed={"s05": image})
-    extract_patches(folder, rows, ArraySource(), rule)
+    manifest = extract_patches(folder, rows, ArraySource(), rule)
     path = folder / SCAN_RESULTS
     first = path.read_text()
     (abnormal,) = (line for line in map(json.loads, first.splitlines()) if line["scan_id"] == "s05")
     assert 0 < abnormal["grazing"] != abnormal["background"] > 0
     path.unlink()
-    extract_patches(folder, rows, ArraySource(), rule)
+    assert extract_patches(folder, rows, ArraySource(), rule) == manifest
     assert path.read_text() == first
 
 
@@ -263,6 +282,14 @@ def test_no_scan_left_to_train_on(tmp_path: Path) -> None:
     air = {f"s{number:02d}": np.full((48, 64, 3), 255, np.uint8) for number in range(12)}
     with pytest.raises(InputError, match="no window is left in the train split"):
         extract(tmp_path, make_set(tmp_path, changed=air), "skip")
+
+
+def test_no_scan_left_to_validate_on_and_no_manifest_of_an_earlier_run(tmp_path: Path) -> None:
+    extract(tmp_path, make_set(tmp_path))
+    air = {name: np.full((48, 64, 3), 255, np.uint8) for name in ("s03", "s09")}
+    with pytest.raises(InputError, match="no window is left in the validation split"):
+        extract(tmp_path, make_set(tmp_path, changed=air), "skip")
+    assert not (tmp_path / "patches" / MANIFEST).exists()
 
 
 class VanishingSource(ArraySource):
@@ -407,18 +434,51 @@ def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
     assert set(store.labels.tolist()) == {"normal", "knife"}
     grazing = sum(found["splits"][name]["grazing"] for name in (LABELLED_TRAINING, TEST))
     assert grazing == before["splits"][TEST]["grazing"]
+    (tmp_path / "scans" / "s17.npy").write_bytes(b"")  # the only scan of its bag
+    (tmp_path / "scans" / "s05.npy").write_bytes(b"")  # of another bag, from which s11 is left
+    how = replace(how, bad_input="skip")
+    without = [replace(row, digests=("",)) if row.scan_id in ("s05", "s17") else row
+               for row in moved]  # fmt: skip
+    found = extract_patches(tmp_path / "patches", without, ArraySource(), EXTRACT, how)
+    assert found["labelled_bags"] == 1
+
+
+def test_the_code_of_a_shard_has_the_module_that_reads_its_scans() -> None:
+    voc, yolo = (source(Path("x"), AS_NAMED) for source in (VocSource, YoloSource))
+    assert deciding_code(voc) == deciding_code(VocSource(Path("y"), AS_NAMED))
+    assert len({deciding_code(source) for source in (voc, yolo, ArraySource())}) == 3
+
+
+LISTS = {"labelled_set", "pairing", "part_lists", "threat_tables"}  # they find files, not pixels
+HOLDS = {"bad_input", "catalogue", "places", "scan"}  # of what others have read
+
+
+def test_every_module_that_reads_or_cuts_scans_decides_the_bytes() -> None:
+    deciding = {module_file(name) for name in DECIDING}
+    for source in {
+        *DETECTIONS.values(),
+        Cifar10Source,
+        ClassFolderSource,
+        MasksSource,
+        MvtecSource,
+    }:
+        own = source.__module__
+        reached = import_closure(own) | import_closure("pipeline.patches.cutting")
+        found = {Path(file) for file in reached - deciding - {module_file(own)}}
+        names = {file.stem for file in found if file.parts[1] in ("patches", "scans")}
+        assert names - LISTS - HOLDS == {"__init__"}
 
 
 @pytest.mark.parametrize("change", ["digests", "classes", "channels", "code", "rule", "reading"])
 def test_a_shard_s_name_changes_with_all_that_decides_it(change: str) -> None:
-    row = CatalogueRow("s", TRAIN, ("gun",), ("a.png",), ("1",))
+    row = CatalogueRow("s", TRAIN, ("gun",), ("a.png", "mask.png"), ("1", "of the mask"))
     rule = ExtractSettings().window_rule
     recipe = Recipe(ArraySource(), rule, 3, "a.png", "reading", "code", "/f", "/r")
     before = recipe.name(TRAIN, [row])
     changed: dict[str, Any] = {
         "channels": 1, "code": "other", "reading": "x", "rule": replace(rule, stride=4)
     }  # fmt: skip
-    of_row: dict[str, Any] = {change: ("other",)}
+    of_row: dict[str, Any] = {change: ("1", "other")}
     if change in changed:
         recipe = replace(recipe, **{change: changed[change]})
     else:

@@ -86,7 +86,8 @@ def test_what_stops_only_the_low_energy_is_shown_blue() -> None:
     shown = displayable(IMAGE[..., :2])
     np.testing.assert_array_equal(shown[..., [0, 2]], IMAGE[..., :2])
     assert (shown.max(axis=2) == IMAGE[..., :2].max(axis=2)).all()
-    assert displayable(np.array([[[40, 200]]], np.uint8)).tolist() == [[[40, 120, 200]]]
+    both = np.array([[[40, 200], [140, 250]]], np.uint8)
+    assert displayable(both).tolist() == [[[40, 120, 200], [140, 195, 250]]]
 
 
 def test_a_roc_curve_has_the_area_that_its_legend_says(tmp_path: Path) -> None:

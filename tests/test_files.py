@@ -14,11 +14,15 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import (
     SCRATCH,
+    code_digest,
+    digest,
     read_json,
+    read_table,
     read_yaml,
     remove_unfinished,
     scratch_folder,
     write_atomically,
+    write_json,
 )
 
 
@@ -170,3 +174,43 @@ def test_a_scratch_folder_goes_at_the_end_and_those_of_killed_processes_at_once(
         assert sorted(tmp_path.iterdir()) == sorted([folder, *others])
         assert f"-{os.getpid()}-" in folder.name
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_the_digest_of_code_is_of_every_module_named_and_of_those_below_a_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    files = ["digested/__init__.py", "digested/a.py", "digested/deep/b.py", "digested_too.py"]
+    for file in (*files, "undigested.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("VALUE = 1\n")
+    names = ["digested", "digested_too"]
+    found = [code_digest(names)]
+    (tmp_path / "undigested.py").write_text("VALUE = 2\n")
+    assert code_digest(names) == found[0]
+    for file in files:
+        (tmp_path / file).write_text("VALUE = 2\n")
+        found.append(code_digest(names))
+    assert len(set(found)) == 1 + len(files)
+
+
+def test_a_digest_is_of_the_content_and_not_of_the_order_of_its_keys() -> None:
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    others = [{"a": 1, "b": [2, 1]}, {"a": 1}, {"a": "1", "b": [1, 2]}, {"a": 1, "b": 12}, None]
+    assert len({digest(other) for other in (*others, {"a": 1, "b": [1, 2]})}) == 6
+
+
+def test_what_is_no_number_is_not_written_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"b": 0.5})
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write_json(path, {"b": value})
+    assert read_json(path) == {"b": 0.5}
+
+
+def test_a_table_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for mark in ("", "\ufeff"):
+        path.write_text(f'{mark}file,bag\n"a\nb",é\n', encoding="utf-8")
+        assert read_table(path) == [{"file": "a\nb", "bag": "é"}]

@@ -114,6 +114,12 @@ def many_strips_on_the_second_page() -> bytes:
     return (b"II*\0" + struct.pack("<I", 8) + first + second).ljust(300, b"\0") + bytes(4 * count)
 
 
+def large_second_page() -> bytes:
+    first, second = bytearray(tiff()[8:122]), tiff(pixels=20_000)[8:122]
+    first[-4:] = struct.pack("<I", 122)
+    return (b"II*\0" + struct.pack("<I", 8) + first + second).ljust(300, b"\0")
+
+
 def large_exif_in_tiff() -> bytes:
     count = 10_000_000
     directory = struct.pack("<HHHIII", 1, 0x9999, 3, count, 400, 0).ljust(100, b"\0")
@@ -140,10 +146,12 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "strips.tif": many_strips,
     "second.tif": many_strips_on_the_second_page,
     "exif.tif": large_exif_in_tiff,
+    "large.tif": large_second_page,
 }
 REASONS = {
     "scans.jpg": "306 JPEG scans, expected 256 or fewer",
     "tiles.tif": "tiles of 16,777,216 pixels, but 256 in the image",
+    "large.tif": "20000x20000 are more than 64,000,000 pixels",
 }
 
 

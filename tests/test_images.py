@@ -62,6 +62,12 @@ def test_of_16_bits_the_high_byte_is_taken(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(read_image(colour), deep // 256)
 
 
+def test_16_bits_may_have_the_high_byte_first(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.tif", DEEP.astype(">u2"))
+    assert path.read_bytes().startswith(b"MM")
+    np.testing.assert_array_equal(read_image(path)[:, :, 0], DEEP // 256)
+
+
 def test_palettes_and_single_bits_are_spelled_out(tmp_path: Path) -> None:
     palette = Image.fromarray(COLOURS).quantize(16)
     palette.save(tmp_path / "p.png")
@@ -70,7 +76,7 @@ def test_palettes_and_single_bits_are_spelled_out(tmp_path: Path) -> None:
     )
     bits = GREY > 128
     found = read_image(saved(tmp_path / "bits.png", bits))
-    np.testing.assert_array_equal(found[:, :, 0], np.where(bits, 255, 0))
+    np.testing.assert_array_equal(found, np.where(bits, 255, 0)[:, :, None])
 
 
 @given(
@@ -90,6 +96,20 @@ def test_transparency_lies_over_white(values: np.ndarray, channels: int) -> None
     expected = values[:, :, :-1] * share + 255 * (1 - share)
     assert found.shape[2] == channels - 1
     assert np.abs(found - expected).max() <= 0.5 + 1e-9
+
+
+def test_a_scan_read_in_several_bands_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.scans.images.BAND", 17)  # 2 rows of 8 pixels
+    np.testing.assert_array_equal(read_image(saved(tmp_path / "rgb.png", COLOURS)), COLOURS)
+    deep = read_image(write_image(tmp_path / "deep.png", DEEP[:5]))
+    np.testing.assert_array_equal(deep[:, :, 0], DEEP[:5] // 256)
+    clear = np.dstack([COLOURS, np.zeros_like(GREY)])
+    clear[0, 0, 3] = 255  # in the first band alone
+    found = read_image(saved(tmp_path / "clear.png", clear))
+    assert found[0, 0].tolist() == COLOURS[0, 0].tolist()
+    assert (found.reshape(-1, 3)[1:] == 255).all()
 
 
 def test_a_palette_with_transparency(tmp_path: Path) -> None:
@@ -169,6 +189,7 @@ REFUSED: dict[str, Callable[[Path], object]] = {
     "alpha.png": lambda path: saved(path, np.zeros((4, 4, 4), dtype=np.uint8)),
     "three.tif": lambda path: cv2.imwritemulti(str(path), [GREY] * 3),
     "unlike.tif": lambda path: cv2.imwritemulti(str(path), [GREY, GREY[:3]]),
+    "colours.tif": lambda path: cv2.imwritemulti(str(path), [COLOURS] * 2),
 }
 
 
@@ -187,6 +208,7 @@ REFUSED: dict[str, Callable[[Path], object]] = {
         ("alpha.png", "every pixel is transparent"),
         ("three.tif", "several pictures in one file"),
         ("unlike.tif", "pages of shape"),
+        ("colours.tif", "pages of shape (6, 8, 3) and (6, 8, 3), expected 2 alike, grey"),
     ],
 )
 def test_what_the_rule_does_not_cover_is_named(tmp_path: Path, name: str, reason: str) -> None:
@@ -254,6 +276,10 @@ def test_a_mask_is_read_as_indices(tmp_path: Path) -> None:
     palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     palette.save(tmp_path / "p.png")
     assert read_index_mask(tmp_path / "p.png").tolist() == [[0, 2, 1]]
+    palette.putpalette([0, 0, 9, 255, 0, 0, 0, 255, 0])
+    palette.save(tmp_path / "p.png")
+    with pytest.raises(InputError, match=r"a palette whose index 0, .* colour \[0, 0, 9\], expect"):
+        read_index_mask(tmp_path / "p.png")
 
 
 def test_a_mask_is_turned_as_its_scan_is(tmp_path: Path) -> None:
@@ -266,3 +292,9 @@ def test_a_mask_is_turned_as_its_scan_is(tmp_path: Path) -> None:
 def test_a_mask_of_colours_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"m\.png: expected a mask of one 8-bit channel"):
         read_index_mask(saved(tmp_path / "m.png", COLOURS))
+
+
+def test_a_mask_of_several_pages_is_refused(tmp_path: Path) -> None:
+    assert cv2.imwritemulti(str(tmp_path / "m.tif"), [GREY, GREY])
+    with pytest.raises(InputError, match=r"m\.tif: several pictures in one file, expected a mask"):
+        read_index_mask(tmp_path / "m.tif")

@@ -37,6 +37,7 @@ def setting_of_shard(key: str, value: object) -> Change:
         (setting("classes", ["a", "a"]), "classes: got ['a', 'a'], expected a list of names, each"),
         (setting("classes", []), "classes: got [], expected a list of names, each once"),
         (setting("data", "../../x"), "data: got '../../x', expected a digest in hex"),
+        (setting("data", "0" * 16 + "/x"), "data: got '0000000000000000/x', expected a digest in"),
         (setting("labelled_bags", -1), "labelled_bags: got -1, expected a whole number, 0 or"),
         (setting("splits", [1]), "splits: got [1], expected a mapping of splits"),
         (setting("splits", {"test": 1}), "splits.test.shards: got None, expected a list of shards"),

@@ -7,6 +7,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.names import TEST, TRAIN
 from pipeline.patches.manifest import read_manifest, write_manifest
+from pipeline.patches.shard_file import Shard
 from pipeline.patches.store import OPEN_SHARDS, PatchStore
 from pipeline.patches.windows import cut_windows
 from pipeline.scans.catalogue import CatalogueRow
@@ -48,6 +49,23 @@ def test_more_shards_than_may_be_open(tmp_path: Path) -> None:
     store = store_of(tmp_path, [2] * (OPEN_SHARDS + 5))
     for _ in range(2):
         assert ids_of(store.read(0, len(store))) == list(range(len(store)))
+
+
+def test_the_shard_not_read_for_longest_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.patches.store.OPEN_SHARDS", 2)
+    store_of(tmp_path, [2] * 3)
+    opened: list[str] = []
+
+    def open_shard(path: Path) -> Shard:
+        opened.append(path.name)
+        return Shard(path)
+
+    store = PatchStore(tmp_path, TRAIN, open_shard)
+    for number in (0, 1, 0, 2, 0, 1):
+        assert ids_of(store.read(2 * number, 2 * number + 1)) == [2 * number]
+    assert opened == [f"train-{number}.h5" for number in (0, 1, 2, 1)]
 
 
 def test_a_damaged_shard_is_named_with_what_rebuilds_it(tmp_path: Path) -> None:

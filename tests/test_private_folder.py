@@ -212,9 +212,11 @@ def test_a_folder_that_others_can_enter_or_own_is_refused(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = base / MINE
-    mine.mkdir(mode=0o755)
-    with pytest.raises(InputError, match=r"skipscan-\d+: expected a folder of your own"):
-        users_folder(base)
+    mine.mkdir()
+    for mode in (0o755, 0o750, 0o701):
+        mine.chmod(mode)
+        with pytest.raises(InputError, match=r"skipscan-\d+: expected a folder of your own"):
+            users_folder(base)
     mine.rmdir()
     (base / "theirs").mkdir(mode=0o700)
     mine.symlink_to(base / "theirs")

@@ -11,6 +11,7 @@ from pipeline.models.tensor_files import CHECKPOINT, save_checkpoint
 from pipeline.training.ray_checkpoints import (
     RAYS_LIST,
     drop_unusable_list,
+    last_epoch,
     newest_state,
     retry_writes,
 )
@@ -79,8 +80,17 @@ def test_a_kill_before_the_first_byte(folder: Path) -> None:
 def test_with_none_whole_it_starts_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "epoch-000001-1").mkdir()
     (tmp_path / "epoch-000001-1" / CHECKPOINT).write_bytes(b"PK")
+    (tmp_path / RAYS_LIST).touch()
     assert epoch_of(tmp_path) is None
     assert capsys.readouterr().err.endswith("there is no other checkpoint, so training restarts\n")
+
+
+def test_the_last_epoch_is_that_of_a_folder(folder: Path) -> None:
+    (folder / "epoch-000010-1").mkdir()  # not the last of the names as they are without zeros
+    (folder / "epoch-000011-1").touch()
+    (folder / "epoch-x").mkdir()
+    assert last_epoch(LOCAL, str(folder)) == 10
+    assert last_epoch(LOCAL, str(folder / "missing")) == 0
 
 
 def rays_list(folder: Path, version: str) -> str:

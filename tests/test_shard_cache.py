@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -141,6 +142,21 @@ def test_the_one_not_opened_for_longest_gives_way(shared: SharedPatches, tmp_pat
     assert copies(tmp_path) == ["train-0.h5", "train-2.h5", "train-3.h5"]
 
 
+def test_copies_of_other_patches_give_way_too(shared: SharedPatches, tmp_path: Path) -> None:
+    budget = sum(sizes(shared))
+    others = tmp_path / "cache" / "fedcba9876543210"
+    others.mkdir(parents=True)
+    for number in (1, 0):
+        path = others / f"train-{number}.h5"
+        path.write_bytes(bytes(budget // 2))
+        os.utime(path, (number, number))
+    cached(shared, tmp_path, budget).read(0, 10)
+    assert [path.name for path in others.glob("*.h5")] == ["train-1.h5"]
+    cached(shared, tmp_path, budget).read(0, TOTAL)
+    assert copies(tmp_path) == [f"train-{number}.h5" for number in range(4)]
+    assert not list(others.glob("*.h5"))
+
+
 def test_what_is_in_use_stays_and_the_parameter_is_named(
     shared: SharedPatches, tmp_path: Path
 ) -> None:
@@ -225,7 +241,7 @@ def test_a_shard_that_another_process_copies_is_not_copied_twice(
     copied = []
 
     def slow_copy(cache: ShardCache, name: str, target: Path) -> str:
-        copied.append(name)
+        copied.append((name, target.stat().st_size))  # the room is taken before it is filled
         time.sleep(0.3)
         return copy(cache, name, target)
 
@@ -235,7 +251,7 @@ def test_a_shard_that_another_process_copies_is_not_copied_twice(
         stores = [cached(shared, tmp_path, 10**9) for _ in range(2)]
         found = list(workers.map(lambda store: ids_of(store.read(0, 5)), stores))
     assert found == [list(range(5))] * 2
-    assert copied == ["train-0.h5"]
+    assert copied == [("train-0.h5", sizes(shared)[0])]
 
 
 def test_room_that_one_process_has_made_is_not_given_to_another(

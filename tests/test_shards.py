@@ -182,6 +182,11 @@ def oblong_patches(file: h5py.File) -> None:
     file["patches"] = np.zeros((ROWS, 16, 8, 3), np.uint8)
 
 
+def four_channels(file: h5py.File) -> None:
+    del file["patches"]
+    file["patches"] = np.zeros((ROWS, 16, 16, 4), np.uint8)
+
+
 def patches_that_are_not_there(file: h5py.File) -> None:
     """Two million of them, of which none is on the disk: HDF5 would make them up."""
     for name in ("patches", "checksums", "labels", "scans", "origins"):
@@ -195,6 +200,7 @@ def patches_that_are_not_there(file: h5py.File) -> None:
     [
         (five_labels, "shapes"),
         (oblong_patches, "shapes"),
+        (four_channels, "shapes"),
         (patches_that_are_not_there, "it declares 15[0-9]{8} bytes, more than the file has"),
         (another_format, "shard format 1, expected 3"),
         (no_format, "shard format None, expected 3"),

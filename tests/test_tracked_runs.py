@@ -11,6 +11,7 @@ from pipeline.tracking import runs, tracker
 from pipeline.tracking.runs import Origin
 from pipeline.tracking.tracked_run import MAX_METRICS, StoredRun
 from pipeline.tracking.tracker import Tracker
+from pipeline.training.log_curves import LogCurves
 
 
 def test_a_run_has_the_name_of_its_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +39,14 @@ def test_many_metrics_are_logged_in_calls_that_mlflow_takes() -> None:
     names = [f"m{number}" for number in range(2 * MAX_METRICS + 1)]
     StoredRun(cast(Tracker, store), "run").log_metrics(dict.fromkeys(names, 0.5))
     assert sent == names
+
+
+def test_an_epoch_s_metrics_are_those_of_the_first_worker_which_alone_validates() -> None:
+    logged: list[Any] = []
+    run = SimpleNamespace(log_epoch=logged.append)
+    of_workers = [{"epoch": 1, "implant_auc": 0.75}, {"epoch": 1}]
+    LogCurves(cast(Any, run)).after_report(None, of_workers, None)
+    assert logged == [{"epoch": 1, "implant_auc": 0.75}]
 
 
 def test_runs_beyond_mlflow_s_first_page_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

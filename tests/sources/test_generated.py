@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import xraydb
+from scipy.ndimage import gaussian_filter1d
 
 from pipeline.patches.windows import BACKGROUND_LEVEL, foreground_mask
 from pipeline.scans.classes import AS_NAMED
@@ -42,19 +43,34 @@ from pipeline.scans.generated.items import (
     Item,
     Packed,
 )
-from pipeline.scans.generated.materials import ENERGIES_KEV, attenuation
-from pipeline.scans.generated.packing import SILHOUETTE_DEPTH, Scene, lay_together
-from pipeline.scans.generated.shapes import Pose, Tile, rounded
+from pipeline.scans.generated.materials import ENERGIES_KEV, MATERIALS, attenuation
+from pipeline.scans.generated.packing import (
+    DEPTH_CM,
+    MAX_SMEAR,
+    SILHOUETTE_DEPTH,
+    Scene,
+    lay_together,
+)
+from pipeline.scans.generated.shapes import Pose, Tile, rounded, smooth
+from pipeline.scans.generated.textures import SIDE as TEXTURE_SIDE
 from pipeline.scans.generated.textures import Textures
 from pipeline.scans.generated.xray_detector import (
+    AIR,
+    BLUR,
+    DISPLAY_GAMMA,
+    LINE_GAIN,
+    NEUTRAL_Z,
     PALETTE,
     PHOTONS,
+    SCATTER,
     Floats,
+    brightness,
     effective_z,
     expose,
     readings,
     transmission,
 )
+from pipeline.scans.images import read_image
 from pipeline.scans.scan import Region, Scan
 from pipeline.scans.sources.coco import CocoSource
 
@@ -75,9 +91,9 @@ def hue(material: str, cm: float) -> float:
     return 360 * colorsys.rgb_to_hsv(red, green, blue)[0]
 
 
-def tile(angle: float = 0.0, squash: float = 1.0) -> Tile:
+def tile(angle: float = 0.0, squash: float = 1.0, mirrored: bool = False) -> Tile:
     rng = np.random.default_rng(SEED)
-    return Tile(4.0, Pose(10.0, angle, squash), Textures(rng))
+    return Tile(4.0, Pose(10.0, angle, squash, mirrored), Textures(rng))
 
 
 # Physics
@@ -87,6 +103,13 @@ def test_attenuation_is_that_of_the_tables() -> None:
     for energy, found in zip(ENERGIES_KEV, attenuation("steel"), strict=True):
         mass_attenuation = xraydb.mu_elam("Fe", 1000 * energy)
         assert found == pytest.approx(7.87 * mass_attenuation, rel=1e-6)
+
+
+def test_pure_metals_have_the_density_of_the_tables() -> None:
+    metals = {name: each for name, each in MATERIALS.items() if len(each.formula) == 2}
+    assert metals.keys() == {"steel", "aluminium", "copper", "lead"}
+    for metal in metals.values():
+        assert metal.density == pytest.approx(xraydb.atomic_density(metal.formula), rel=0.01)
 
 
 def test_transmission_falls_with_thickness() -> None:
@@ -143,11 +166,103 @@ def test_a_thin_tube_does_not_alias() -> None:
     assert volume == pytest.approx(np.pi * (1 - 0.98**2) * 4, rel=0.05)
 
 
+def test_a_piece_absorbs_by_its_thickness_at_both_energies() -> None:
+    drawn = tile()
+    drawn.box((0, 0), (4, 4), 0.5, "aluminium")
+    drawn.box((0, 0), (2, 2), -0.2, "aluminium")
+    depth = drawn.finished()
+    middle = depth.shape[1] // 2
+    for found, per_cm in zip(depth, attenuation("aluminium"), strict=True):
+        assert found[middle, middle] == pytest.approx(0.3 * per_cm, rel=1e-5)
+        assert found[middle, middle + 15] == pytest.approx(0.5 * per_cm, rel=1e-5)
+
+
+def test_a_hole_takes_no_more_than_there_is() -> None:
+    drawn = tile()
+    drawn.box((0, 0), (2, 2), 0.5, "steel")
+    drawn.box((0, 0), (4, 4), -1.0, "steel")
+    assert (drawn.finished() == 0).all()
+
+
+def test_a_wire_is_as_thick_as_it_is_wide_and_a_fine_one_absorbs_by_its_section() -> None:
+    def thickness(radius: float) -> Floats:
+        drawn = tile()
+        drawn.wire([(-2, 0), (2, 0)], radius, "water")
+        return np.asarray(drawn.finished()[0] / attenuation("water")[0])
+
+    assert thickness(0.5).max() == pytest.approx(1.0, rel=0.05)
+    fine, half = thickness(0.04).sum(), thickness(0.02).sum()  # both thinner than a pixel
+    assert half / fine == pytest.approx(1 / 4, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("turns", "squash", "mirrored", "x", "y"),
+    [
+        (0, 1, False, 3, 2),
+        (1, 1, False, -2, 3),  # y points down, so that it is turned clockwise
+        (0, 0.5, False, 3, 1),
+        (1, 0.5, False, -1, 3),  # tilted first, then turned
+        (0, 1, True, 3, -2),
+        (1, 0.5, True, 1, 3),
+    ],
+)
+def test_an_object_is_tilted_about_its_own_x_axis_and_then_turned(
+    turns: int, squash: float, mirrored: bool, x: float, y: float
+) -> None:
+    plain, moved = (tile(turns * np.pi / 2, squash, mirrored) for _ in range(2))
+    plain.disc((3, 2), 0.5, 1, "water")
+    moved.at(3, 2).disc((0, 0), 0.5, 1, "water")
+    rows, columns = np.nonzero(plain.finished()[0])
+    centre = np.array([columns.mean(), rows.mean()]) - plain.depth.shape[1] / 2
+    np.testing.assert_allclose(centre, (10 * x, 10 * y), atol=1)
+    np.testing.assert_allclose(moved.finished(), plain.finished(), atol=1e-6)
+
+
+def moments(depth: Floats) -> tuple[float, np.ndarray]:
+    """The sum of what absorbs, and the covariance (2, 2) of the x and y where it does."""
+    y, x = np.indices(depth.shape)
+    return float(depth.sum()), np.cov(x.ravel(), y.ravel(), aweights=depth.ravel())
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, 2.0])
+def test_smear_spreads_an_object_along_its_y_axis_and_absorbs_nothing_more(angle: float) -> None:
+    poses = (Pose(10.0, angle, smear=smear) for smear in (0.0, 9.0))
+    drawn = [Tile(4.0, pose, Textures(np.random.default_rng(0))) for pose in poses]
+    for each in drawn:
+        each.box((0, 0), (2, 2), 1, "water")
+    (sharp, before), (smeared, after) = (moments(each.finished()[0]) for each in drawn)
+    assert smeared == pytest.approx(sharp, rel=1e-4)
+    sizes, axes = np.linalg.eigh(after - before)
+    assert sizes[1] > 10 * abs(sizes[0])
+    assert abs(axes[:, 1] @ (-np.sin(angle), np.cos(angle))) == pytest.approx(1, abs=0.03)
+
+
 def test_tilt_keeps_the_volume() -> None:
     flat, tilted = tile(), tile(squash=0.5)
     for drawn in (flat, tilted):
         drawn.polygon(rounded((0, 0), 4, 4, 0.2), 1.0, "water")
     assert tilted.finished().sum() == pytest.approx(flat.finished().sum(), rel=0.05)
+
+
+def test_smooth_curves_keep_their_ends_and_the_middles_of_edges() -> None:
+    corner = smooth([(0, 0), (1, 0), (1, 1)], closed=False)
+    assert corner[[0, -1]].tolist() == [[0, 0], [1, 1]]
+    assert 2**0.5 < np.hypot(*np.diff(corner, axis=0).T).sum() < 2
+    assert (np.diff(corner, axis=0) >= 0).all()  # it goes on, and not back
+    x, y = smooth([(0, 0), (1, 0), (1, 1), (0, 1)]).T
+    assert (x.min(), x.max(), y.min(), y.max()) == (0, 1, 0, 1)
+    area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    assert 5 / 6 < area < 7 / 8  # of the smooth curve, and after one cut of the corners
+
+
+def test_textures_are_about_1_on_average_and_of_any_size() -> None:
+    textures = Textures(np.random.default_rng(SEED))
+    for name in ("folds", "ribs", "grain", "weave"):
+        piece = textures.cut(name, (TEXTURE_SIDE, TEXTURE_SIDE))
+        assert piece.mean() == pytest.approx(1, abs=0.1)
+        assert 0.02 < piece.std() < 0.5
+        assert piece.min() > 0
+        assert textures.cut(name, (30, TEXTURE_SIDE + 40)).shape == (30, TEXTURE_SIDE + 40)
 
 
 # Scans
@@ -172,6 +287,8 @@ def test_a_scan_is_a_function_of_seed_and_number(scans: list[Scan]) -> None:
     assert again.scan_id == scans[7].scan_id == "00007"
     other = render_scan(SEED + 1, 7).image
     assert other.shape != again.image.shape or (other != again.image).any()
+    of_next_seed, of_next_number = begin_scan(SEED + 1, 0)[0].depth, begin_scan(SEED, 1)[0].depth
+    assert not np.array_equal(of_next_seed, of_next_number)
     assert len({scan.image.tobytes() for scan in scans}) == len(scans)
 
 
@@ -262,6 +379,19 @@ def test_flat_things_lie_along_or_across_the_bag() -> None:
     assert len(set(np.rint(turns))) == 4
 
 
+def test_a_pose_is_of_one_tilt_and_smears_by_the_depth_that_it_turns_aside() -> None:
+    scene = empty_bag()
+    poses = [scene.pose(0.8) for _ in range(200)]
+    lean = np.arccos([pose.squash for pose in poses])
+    assert lean.min() < 0.05
+    assert 0.75 < lean.max() <= 0.8
+    expected = np.minimum(DEPTH_CM * 5 * np.sin(lean), MAX_SMEAR)  # at 5 pixels a cm
+    np.testing.assert_allclose([pose.smear for pose in poses], expected)
+    assert expected.min() < 1
+    assert {pose.mirrored for pose in poses} == {True, False}
+    assert np.ptp([pose.angle for pose in poses]) > 6
+
+
 def test_one_end_of_the_bag_is_left_empty() -> None:
     scene = empty_bag((1, 0.5))
     tile = scene.draw(Item(lambda drawn, _: drawn.disc((0, 0), 1, 1, "steel"), 2), Pose(5.0))
@@ -270,6 +400,32 @@ def test_one_end_of_the_bag_is_left_empty() -> None:
     assert places[:, 0].max() > 15
     assert -20 < places[:, 1].min() < -10
     assert -5 < places[:, 1].max() <= 0
+
+
+def test_a_silhouette_is_where_an_object_absorbs_at_the_high_energy() -> None:
+    scene, drawn = empty_bag(), np.full((2, 20, 20), 3, np.float32)
+    drawn[1] = 0.5 * SILHOUETTE_DEPTH
+    drawn[1, 4:9, 6:13] = 1.5 * SILHOUETTE_DEPTH
+    for x, y in ((200, 200), (395, 150), (3, 399)):  # the last two lie partly beyond the edge
+        before, expected = scene.depth.copy(), np.zeros((420, 420), np.bool_)
+        expected[y + 4 : y + 9, x + 6 : x + 13] = True  # in an image with 10 pixels around it
+        place = np.linalg.inv(scene.axes) @ (x + 0.5 - 200, y + 0.5 - 200)
+        np.testing.assert_array_equal(scene.add(drawn, place), expected[10:-10, 10:-10])
+        added = np.zeros((2, 420, 420), np.float32)
+        added[:, y : y + 20, x : x + 20] = drawn
+        np.testing.assert_allclose(scene.depth - before, added[:, 10:-10, 10:-10], atol=1e-6)
+
+
+def test_threats_lie_within_their_container() -> None:
+    for number in (6, 7, 19, 29):  # the last two are parcels
+        scene, regions = begin_scan(SEED, number)
+        assert scene.is_parcel == (scene.room.max() > 37)  # cm, half of the length
+        for region in regions:
+            rows, columns = np.nonzero(region.mask)
+            height, width = region.mask.shape
+            places = np.stack([columns - width / 2, rows - height / 2])
+            reach = np.abs(np.linalg.inv(scene.axes) @ places).max(axis=1)  # cm, from the middle
+            assert (reach < scene.room + 0.5).all()
 
 
 def test_the_image_fits_the_container(scans: list[Scan]) -> None:
@@ -395,6 +551,20 @@ if __name__ == "__main__":
     assert not alive
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_of_a_killed_run_whole_images_are_kept_and_others_are_made_again(
+    folder: Path, scans: list[Scan], whole: bool
+) -> None:
+    (folder / UNFINISHED).write_text(run_key(SEED))
+    image = folder / "00000.png"
+    kept = image.read_bytes() if whole else image.read_bytes()[:-1]
+    image.write_bytes(kept)
+    generate(folder, SEED, 1, workers=1)
+    assert (image.read_bytes() == kept) == whole
+    if not whole:
+        np.testing.assert_array_equal(read_image(image), scans[0].image)
+
+
 @pytest.mark.parametrize("key", ["", f"{SEED + 1}", f"{SEED} of other code"])
 def test_another_seed_or_other_code_keeps_nothing(folder: Path, key: str) -> None:
     before = content_of(folder)
@@ -404,10 +574,41 @@ def test_another_seed_or_other_code_keeps_nothing(folder: Path, key: str) -> Non
     assert content_of(folder)["00000.png"] != before["00000.png"]
 
 
-def test_noise_is_that_of_the_photons() -> None:
-    found = readings(np.zeros((2, 400, 400), np.float32), np.random.default_rng(0))
-    lines = found - found.mean(axis=2, keepdims=True)
-    assert lines.std() == pytest.approx(PHOTONS**-0.5, rel=0.05)
+@pytest.mark.parametrize("depth", [0, 2])
+def test_noise_is_that_of_the_photons_and_of_each_line_s_gain(depth: float) -> None:
+    found = readings(np.full((2, 400, 400), depth, np.float32), np.random.default_rng(0))
+    of_lines = found.mean(axis=2, keepdims=True)
+    photons = PHOTONS * np.exp(-depth)
+    assert (found - of_lines).std() == pytest.approx(photons**-0.5, rel=0.05)
+    assert of_lines.var() == pytest.approx(LINE_GAIN**2 + 1 / photons / 400, rel=0.15)
+
+
+def test_what_passes_is_blurred_and_has_scatter_added() -> None:
+    depth = np.zeros((2, 800, 40), np.float32)
+    depth[0, :, 20:], depth[1, :, 20:] = 4, 3
+    found = np.exp(-readings(depth, np.random.default_rng(0)).astype(np.float64))
+    expected = gaussian_filter1d(np.exp(-depth[:, 0].astype(np.float64)), BLUR) + SCATTER
+    np.testing.assert_allclose(found.mean(axis=1), expected, rtol=0.02)
+    assert 0.03 * np.exp(-4) < SCATTER  # so that it shows
+
+
+def test_the_screen_shows_the_mean_of_both_energies_sharpened() -> None:
+    measured = np.zeros((2, 9, 40), np.float32)
+    measured[0], measured[1] = 0.7, 0.5
+    measured[:, :, 20:] += 1.0
+    shown = brightness(measured)[4]
+    for place, depth in ((5, 0.6), (35, 1.6)):
+        assert shown[place] == pytest.approx(np.exp(-DISPLAY_GAMMA * (depth - AIR)), rel=1e-4)
+    assert shown[19] > shown[5] + 0.02
+    assert shown[20] < shown[35] - 0.02
+    assert (brightness(np.full((2, 9, 9), AIR, np.float32)) == 1).all()
+
+
+def test_the_colour_of_thin_layers_is_neutral() -> None:
+    assert effective_z(np.zeros((2, 9, 9), np.float32)) == pytest.approx(NEUTRAL_Z, abs=0.01)
+    thin, thick = (float(effective_z(slab("steel", cm)).mean()) for cm in (1e-4, 0.3))
+    assert abs(thin - NEUTRAL_Z) < 1 < 26 - NEUTRAL_Z
+    assert thick == pytest.approx(26, abs=1.5)
 
 
 def test_a_tilted_object_is_smeared_across_its_axis() -> None:

@@ -35,6 +35,18 @@ def test_scans_with_their_regions(folder: Path) -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (16, 27, 12, 35)
 
 
+def test_a_stretched_mask_takes_the_value_below_the_centre_of_each_pixel(folder: Path) -> None:
+    mask = np.random.default_rng(0).integers(0, 3, (20, 23), dtype=np.uint8)
+    write_image(folder / "masks" / "t02.png", mask)
+    source = MasksSource(folder, SIXRAY, stretched=True)
+    regions = source.read(source.listing().entries[2]).regions
+    rows, columns = (np.arange(48) + 0.5) * 20 // 48, (np.arange(64) + 0.5) * 23 // 64
+    expected = mask[np.ix_(rows.astype(int), columns.astype(int))]
+    for value, name in ((1, "gun"), (2, "knife")):
+        found = np.any([region.mask for region in regions if region.class_name == name], axis=0)
+        np.testing.assert_array_equal(found, expected == value)
+
+
 def test_every_connected_part_is_a_region(folder: Path) -> None:
     mask = np.zeros((48, 64), dtype=np.uint8)
     mask[2:6, 2:6], mask[20:30, 20:30], mask[40:44, 2:6] = 1, 1, 2

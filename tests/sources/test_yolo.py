@@ -62,6 +62,29 @@ def test_where_the_names_are(folder: Path, name: str, text: str) -> None:
     assert YoloSource(folder, CLASSES).listing().entries[0].classes == ("gun",)
 
 
+def test_names_that_change_places_change_the_records_of_the_scans(folder: Path) -> None:
+    labelled(folder, "a", GUN, "1 0.5 0.5 1 1")  # both classes, whichever is called what
+    before = YoloSource(folder, CLASSES).listing().entries[0]
+    assert YoloSource(folder, CLASSES).listing().entries[0] == before
+    (folder / "data.yaml").write_text("names: [bottle, gun]")
+    after = YoloSource(folder, CLASSES).listing().entries[0]
+    assert (before.classes, before.files) == (after.classes, after.files)
+    assert before.records != after.records
+
+
+def test_in_folders_with_labels_an_image_without_any_may_have_the_name_of_another(
+    folder: Path,
+) -> None:
+    for name in ("a", "d"):  # a is labelled in the other folder, and d in this one
+        write_image(folder / "images" / "more" / f"{name}.png", np.zeros((40, 50, 3), np.uint8))
+    (folder / "labels" / "more").mkdir()
+    (folder / "labels" / "more" / "d.txt").write_text(GUN)
+    listing = YoloSource(folder, CLASSES).listing()
+    found = {entry.scan_id: entry.classes for entry in listing.entries}
+    assert (found["images/more/a"], found["images/more/d"]) == ((), ("gun",))
+    assert listing.bad == []
+
+
 @pytest.mark.parametrize("text", ["names: 3", "names: {a: gun}", "names: []", "names: gun"])
 def test_names_that_cannot_be_used(folder: Path, text: str) -> None:
     (folder / "data.yaml").write_text(text)
