@@ -436,10 +436,11 @@ def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
     assert grazing == before["splits"][TEST]["grazing"]
     (tmp_path / "scans" / "s17.npy").write_bytes(b"")  # the only scan of its bag
     (tmp_path / "scans" / "s05.npy").write_bytes(b"")  # of another bag, from which s11 is left
-    how = replace(how, bad_input="skip")
-    without = [replace(row, digests=("",)) if row.scan_id in ("s05", "s17") else row
+    options = replace(options, bad_input="skip")
+    empty = (file_digest(tmp_path / "scans" / "s05.npy"),)
+    without = [replace(row, digests=empty) if row.scan_id in ("s05", "s17") else row
                for row in moved]  # fmt: skip
-    found = extract_patches(tmp_path / "patches", without, ArraySource(), EXTRACT, how)
+    found = extract_patches(tmp_path / "patches", without, ArraySource(), EXTRACT, options)
     assert found["labelled_bags"] == 1
 
 

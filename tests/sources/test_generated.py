@@ -555,7 +555,7 @@ if __name__ == "__main__":
 def test_of_a_killed_run_whole_images_are_kept_and_others_are_made_again(
     folder: Path, scans: list[Scan], whole: bool
 ) -> None:
-    (folder / UNFINISHED).write_text(run_key(SEED))
+    (folder / RUN_KEY_FILE).write_text(run_key(SEED))
     image = folder / "00000.png"
     kept = image.read_bytes() if whole else image.read_bytes()[:-1]
     image.write_bytes(kept)
