@@ -22,7 +22,7 @@ from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.scores import PatchScorer, score_store
 from pipeline.models.detector import build_detector
 from pipeline.models.trained_model import Calibration
-from pipeline.patches.cutting import DECIDING, Recipe, ShardResult, cut_shard, deciding_code
+from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
 from pipeline.patches.extraction import ExtractionOptions, ShardJob, extract_patches, plan
 from pipeline.patches.folder import SCAN_RESULTS, patches_text
 from pipeline.patches.manifest import MANIFEST
@@ -31,11 +31,6 @@ from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.classes import AS_NAMED
 from pipeline.scans.scan import Scan, ScanEntry
-from pipeline.scans.sources.cifar10 import Cifar10Source
-from pipeline.scans.sources.class_folders import ClassFolderSource
-from pipeline.scans.sources.masks import MasksSource
-from pipeline.scans.sources.mvtec import MvtecSource
-from pipeline.scans.sources.registry import DETECTIONS
 from pipeline.scans.sources.voc import VocSource
 from pipeline.scans.sources.yolo import YoloSource
 from pipeline.settings.blocks import ExtractSettings
@@ -43,7 +38,6 @@ from pipeline.settings.scans import BadInputRule
 from pipeline.training.criterion import load_validation
 from pipeline.training.loop import Worker, net_shape, train
 from tests.arrays import ArraySource, clutter, make_set, save
-from tests.imports import import_closure, module_file
 from tests.tiny import TRAIN as SETTINGS
 
 EXTRACT = ExtractSettings(size=16, stride=8, shard_scans=2)
@@ -448,26 +442,6 @@ def test_the_code_of_a_shard_has_the_module_that_reads_its_scans() -> None:
     voc, yolo = (source(Path("x"), AS_NAMED) for source in (VocSource, YoloSource))
     assert deciding_code(voc) == deciding_code(VocSource(Path("y"), AS_NAMED))
     assert len({deciding_code(source) for source in (voc, yolo, ArraySource())}) == 3
-
-
-LISTS = {"labelled_set", "pairing", "part_lists", "threat_tables"}  # they find files, not pixels
-HOLDS = {"bad_input", "catalogue", "places", "scan"}  # of what others have read
-
-
-def test_every_module_that_reads_or_cuts_scans_decides_the_bytes() -> None:
-    deciding = {module_file(name) for name in DECIDING}
-    for source in {
-        *DETECTIONS.values(),
-        Cifar10Source,
-        ClassFolderSource,
-        MasksSource,
-        MvtecSource,
-    }:
-        own = source.__module__
-        reached = import_closure(own) | import_closure("pipeline.patches.cutting")
-        found = {Path(file) for file in reached - deciding - {module_file(own)}}
-        names = {file.stem for file in found if file.parts[1] in ("patches", "scans")}
-        assert names - LISTS - HOLDS == {"__init__"}
 
 
 @pytest.mark.parametrize("change", ["digests", "classes", "channels", "code", "rule", "reading"])
