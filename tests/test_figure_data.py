@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.common.files import file_digest
 from pipeline.common.names import IGNORED, TEST, TRAIN, VALIDATION
 from pipeline.evaluation.figure_data import (
     pick_exemplars,
@@ -32,8 +33,9 @@ CALIBRATION = Calibration(minimum=20, maximum=120, threshold=70, false_alarm_rat
 
 
 def row_of(folder: Path, image: np.ndarray, name: str, *classes: str) -> CatalogueRow:
-    save(folder / f"{name}.npy", image)
-    return CatalogueRow(name, TEST, classes, (str(folder / f"{name}.npy"),), ("",))
+    path = folder / f"{name}.npy"
+    save(path, image)
+    return CatalogueRow(name, TEST, classes, (str(path),), (file_digest(path),))
 
 
 def scored(folder: Path, *rows: CatalogueRow) -> tuple[EvaluationInputs, WindowScores]:
