@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.common.files import file_digest
 from pipeline.scans.catalogue import CatalogueRow
 
 
@@ -20,5 +21,5 @@ def make_scans(folder: Path, count: int, width: int, height: int) -> list[Catalo
         grain = generator.integers(0, 6, image.shape, dtype=np.uint8)
         path = folder / f"{number:04d}.{('png', 'jpg')[number % 2]}"
         cv2.imwrite(str(path), np.maximum(image, grain) - grain)
-        rows.append(CatalogueRow(path.stem, "train", (), (str(path),), (path.name,)))
+        rows.append(CatalogueRow(path.stem, "train", (), (str(path),), (file_digest(path),)))
     return rows
