@@ -33,13 +33,8 @@ CALIBRATION = Calibration(minimum=20, maximum=120, threshold=70, false_alarm_rat
 
 
 def row_of(folder: Path, image: np.ndarray, name: str, *classes: str) -> CatalogueRow:
-<<<<<<< HEAD
-    save(folder / f"{name}.npy", image)
-    path = folder / f"{name}.npy"
-=======
     path = folder / f"{name}.npy"
     save(path, image)
->>>>>>> w-patches
     return CatalogueRow(name, TEST, classes, (str(path),), (file_digest(path),))
 
 

@@ -208,7 +208,10 @@ REFUSED: dict[str, Callable[[Path], object]] = {
         ("alpha.png", "every pixel is transparent"),
         ("three.tif", "several pictures in one file"),
         ("unlike.tif", "pages of shape"),
-        ("colours.tif", "pages of shape (6, 8, 3) and (6, 8, 3), expected 2 grey pages of one size"),
+        (
+            "colours.tif",
+            "pages of shape (6, 8, 3) and (6, 8, 3), expected 2 grey pages of one size",
+        ),
     ],
 )
 def test_what_the_rule_does_not_cover_is_named(tmp_path: Path, name: str, reason: str) -> None:
