@@ -12,7 +12,7 @@ from types import FrameType
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, on_one_line
-from pipeline.common.lines import masked, printable
+from pipeline.common.lines import mask_credentials, printable
 
 SCANS = Path("data/scans")
 PATCHES = Path("data/patches")
@@ -73,14 +73,14 @@ def _in_one_line(error: Exception) -> str:
         Exception: `error` itself, if it is a fault of ours and there is no log.
     """
     if isinstance(error, InputError):
-        return printable(masked(str(error)))
+        return printable(mask_credentials(str(error)))
     if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
         file = error.filename or "a file of this stage"  # the error of a write names none
         return f"{file}: {error.strerror}: {SYSTEM_ERRORS[error.errno]}"
     if terminal.log() is None:
         raise error
     traceback.print_exc()
-    line = printable(masked(on_one_line(error, 200)))
+    line = printable(mask_credentials(on_one_line(error, 200)))
     return (
         f"{type(error).__name__}: {line}: a fault of SkipScan; {terminal.log()} has its traceback"
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from pipeline.common import terminal
 from pipeline.common.files import read_json, remove_unfinished, write_atomically, yaml_text
-from pipeline.common.lines import masked
+from pipeline.common.lines import mask_credentials
 from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import ValidationSummary
 from pipeline.evaluation.bag_metrics import measure_all
@@ -66,7 +66,7 @@ def main() -> None:
     write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
     write_record(settings, model)
     write_page(settings, model, inputs, bags, tails[ANOMALY])
-    write_atomically(EVALUATED / SETTINGS, masked(yaml_text(asdict(settings))).encode())
+    write_atomically(EVALUATED / SETTINGS, mask_credentials(yaml_text(asdict(settings))).encode())
     print((EVALUATED / TABLE).read_text(encoding="utf-8"), end="", file=terminal.out())
     sentences = findings(table, test, settings.evaluate) + bag_findings(measured.metrics)
     following = "" if settings.preset == "best" else "; dvc exp run -S preset=best"

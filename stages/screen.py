@@ -17,6 +17,7 @@ from pipeline.common.files import file_digest, write_json
 from pipeline.common.lines import one_line
 from pipeline.models.bag_scores import least_rate, rounded_up
 from pipeline.models.trained_model import TrainedModel
+from pipeline.scans.bad_input import count_in_words
 from pipeline.scans.scan import ScanSource
 from pipeline.scans.sources.folders import list_files
 from pipeline.screening.folder_screener import (
@@ -146,11 +147,8 @@ def finish(screener: FolderScreener) -> None:
     screening = screener.screen()
     print_results(screening, screener)
     if screening.bad:
-        count = sum(bad.count for bad in screening.bad)
-        raise InputError(
-            f"{count} bad {'file' if count == 1 else 'files'}, named above; all others are "
-            f"screened: mend or remove {'it' if count == 1 else 'them'}"
-        )
+        files, them = count_in_words(screening.bad)
+        raise InputError(f"{files}, named above; all others are screened: mend or remove {them}")
 
 
 def watch(screener: FolderScreener) -> None:

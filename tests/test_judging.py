@@ -16,7 +16,7 @@ from experiments.detection.judging import (
     threat_bags_found,
 )
 from pipeline.common.errors import InputError
-from pipeline.common.metrics import interval, resampled_aucs
+from pipeline.common.metrics import percentile_interval, resampled_aucs
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN
 from pipeline.patches.store import PatchStore
 from tests.test_metrics import slow_auc
@@ -118,7 +118,7 @@ def test_the_table_has_a_row_for_each_score_with_its_differences_from_those_name
     normal, threat = scores[~windows.abnormal], scores[windows.abnormal]
     assert slow_auc(normal.tolist(), threat.tolist()) == pytest.approx(0.728, abs=5e-4)
     resampled = resampled_aucs(scores, windows.abnormal, windows.scan_ids, samples=5, seed=0)
-    assert interval(resampled) == pytest.approx((0.740, 0.797), abs=5e-4)
+    assert percentile_interval(resampled) == pytest.approx((0.740, 0.797), abs=5e-4)
     found = [threat_bags_found(scores, windows, top) for top in (1, 5)]
     assert found == [0.25, 0.375]
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
-from pipeline.common.lines import masked, printable
+from pipeline.common.lines import mask_credentials, printable
 from pipeline.common.tables import text_table
 from pipeline.scans.bad_input import BadInput, report_bad_input
 from pipeline.settings.params import load_settings
@@ -38,7 +38,7 @@ URI = f"postgresql://me:{SECRET}@db.example.org/mlflow"
     ],
 )
 def test_what_is_secret_in_an_address_is_masked(text: str, expected: str) -> None:
-    assert masked(text) == expected
+    assert mask_credentials(text) == expected
 
 
 def test_a_child_comes_before_the_options_of_an_address() -> None:
@@ -62,7 +62,7 @@ def test_a_store_s_failure_is_masked(capsys: pytest.CaptureFixture[str]) -> None
     def fail() -> None:
         raise OSError(f"cannot connect to {URI}")
 
-    with Tracker(URI).forgiving():
+    with Tracker(URI).tolerating_store_errors():
         fail()
     said = capsys.readouterr().err
     assert SECRET not in said

@@ -8,7 +8,7 @@ from pipeline.common.metrics import (
     RateEstimate,
     auc,
     auc_by_scan,
-    interval,
+    percentile_interval,
     rate_by_scan,
     resampled_aucs,
 )
@@ -84,7 +84,7 @@ def test_a_draw_that_lacks_a_kind_is_nan_and_left_out_of_the_interval() -> None:
     found = resampled_aucs(scores, abnormal, scans, samples=20, seed=0)
     assert len(found) == 20
     assert np.isnan(found).any()
-    assert interval(found) == (1, 1)
+    assert percentile_interval(found) == (1, 1)
 
 
 def test_windows_of_one_scan_count_as_one_draw() -> None:

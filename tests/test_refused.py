@@ -18,7 +18,7 @@ from pipeline.models import precision
 from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import TuneSettings
 from pipeline.settings.resources import WorkerRange, WorkerResources
-from pipeline.settings.search_space import SPACE, Choices, Range
+from pipeline.settings.search_space import DEFAULT_SPACE, Choices, Range
 from pipeline.sweeps.tune import require_runnable
 from pipeline.training.on_ray import require_trainable
 from tests.tiny import MODEL
@@ -26,7 +26,7 @@ from tests.tiny import TRAIN as SETTINGS
 
 ONE = WorkerResources(cpus=1, gpus=0)
 TUNE = TuneSettings(trials=1, epochs=1, concurrent=1)
-FIXED = {name: Choices((1,)) for name in SPACE}
+FIXED = {name: Choices((1,)) for name in DEFAULT_SPACE}
 
 
 @pytest.fixture(autouse=True)

@@ -136,6 +136,10 @@ def test_the_example_is_a_scan_that_the_model_takes(
         (header("{'descr': ("), "image 1: not an array: "),
         (header("{[]: 1}"), "image 1: not an array: "),
         (header("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, -3, 1)}"), "image 1: got "),
+        (
+            header("{'descr': '|u1', 'fortran_order': False, 'shape': (8001, 8000, 1)}"),
+            "image 1: got 8000x8001, expected at most 64,000,000 pixels",
+        ),
     ],
 )
 def test_what_is_no_scan_is_the_client_s_fault(

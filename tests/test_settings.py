@@ -338,12 +338,12 @@ def test_the_missing_parameter_is_not_counted_beside_its_misspelt_key(tmp_path: 
         load_settings(path, PRESETS)
 
 
-SPACE = PARAMETERS["tune"]["space"]
+DEFAULT_SPACE = PARAMETERS["tune"]["space"]
 PBT: dict[str, object] = {
     "tune__scheduler": "pbt",
     "tune__sampler": "random",
     "tune__epochs": 2,
-    "tune__space": {**SPACE, "latent_dim": {"choices": [50]}},
+    "tune__space": {**DEFAULT_SPACE, "latent_dim": {"choices": [50]}},
 }
 
 
@@ -354,7 +354,7 @@ PBT: dict[str, object] = {
         ({"tune__epochs": 1}, "scheduler: got 'random, 1 epochs, 1 workers'"),
         ({"tune__sampler": "optuna"}, "scheduler: got 'optuna, 2 epochs, 1 workers'"),
         (
-            {"tune__space": SPACE},
+            {"tune__space": DEFAULT_SPACE},
             "space: got .*latent_dim.*, expected one choice for each",
         ),
     ],
@@ -406,12 +406,12 @@ def test_a_sweep_over_values_that_their_setting_does_not_allow_is_refused(
 ) -> None:
     place = "model" if "multiple" in message else r"tune\.space"
     with pytest.raises(InputError, match=rf"params\.yaml: {place}\.{message}"):
-        settings_with(tune__space={**SPACE, name: values}, tune__workers=2)
+        settings_with(tune__space={**DEFAULT_SPACE, name: values}, tune__workers=2)
 
 
 def test_every_batch_size_that_the_training_may_get_is_shared_by_its_workers() -> None:
     changes: dict[str, object] = {
-        "tune__space": {**SPACE, "batch_size": {"choices": [64, 66]}},
+        "tune__space": {**DEFAULT_SPACE, "batch_size": {"choices": [64, 66]}},
         "train__workers": 4,
     }
     numbers: dict[str, object] = {f"train__{name}": 1 for name in LOSS_NAMES}
@@ -423,7 +423,7 @@ def test_every_batch_size_that_the_training_may_get_is_shared_by_its_workers() -
 @pytest.mark.parametrize("name", ["method", "precision", "latent_score", "lambda_cno"])
 def test_a_sweep_searches_numbers_only(name: str) -> None:
     with pytest.raises(InputError, match=f"tune.space: got '{name}', expected one of lambda_adv"):
-        settings_with(tune__space={**SPACE, name: {"choices": [1]}})
+        settings_with(tune__space={**DEFAULT_SPACE, name: {"choices": [1]}})
 
 
 @pytest.mark.parametrize(

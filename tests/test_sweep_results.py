@@ -32,7 +32,7 @@ from pipeline.sweeps.summary import (
 )
 from pipeline.tracking.tracked_run import StoredRun
 
-SPACE: Space = {
+DEFAULT_SPACE: Space = {
     "lambda_adv": (0.1, 10),
     "lambda_con": (4, 400),
     "lambda_lat": (0.1, 10),
@@ -171,26 +171,26 @@ def test_that_there_was_no_sweep_is_written_too(tmp_path: Path) -> None:
 
 def test_the_study_of_a_sweep_has_its_best_trial() -> None:
     result = ruled_by_lambda_con()
-    study = as_study(result, SPACE)
+    study = as_study(result, DEFAULT_SPACE)
     assert (study.best_value, study.best_params) == (result.value, result.best)
     in_time = sorted(result.trials, key=lambda trial: trial.started)
     assert [trial.value for trial in study.trials] == [trial.objective for trial in in_time]
 
 
 def test_a_range_is_logarithmic_in_the_study_as_in_the_search() -> None:
-    found = as_study(ruled_by_lambda_con(), SPACE).trials[0].distributions["lambda_con"]
+    found = as_study(ruled_by_lambda_con(), DEFAULT_SPACE).trials[0].distributions["lambda_con"]
     assert found == FloatDistribution(4, 400, log=True)
 
 
 def test_the_setting_that_decides_is_the_important_one() -> None:
-    shares = importances(as_study(ruled_by_lambda_con(), SPACE))
+    shares = importances(as_study(ruled_by_lambda_con(), DEFAULT_SPACE))
     assert shares["lambda_con"] > 0.9
     assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_the_summary_has_the_best_trial_s_settings() -> None:
     result = ruled_by_lambda_con()
-    lines = sweep_text(result, as_study(result, SPACE), "labelled_auc").splitlines()
+    lines = sweep_text(result, as_study(result, DEFAULT_SPACE), "labelled_auc").splitlines()
     best = {line.split()[0]: line.split()[1] for line in lines[1:6]}
     assert best == {"setting": "best"} | {n: f"{value:.4g}" for n, value in result.best.items()}
     assert lines[0].startswith(f"best labelled_auc {result.value:.3f} of 21 trials")
@@ -198,7 +198,7 @@ def test_the_summary_has_the_best_trial_s_settings() -> None:
 
 def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
     result = ruled_by_lambda_con()
-    text = sweep_text(result, as_study(result, SPACE), "labelled_auc")
+    text = sweep_text(result, as_study(result, DEFAULT_SPACE), "labelled_auc")
     assert "of 21 trials: finished 20, stopped 0, failed 1" in text
     assert "; training took 60% of their 210 s\n" in text
     assert "failed: lambda_adv 1, lambda_con 40, lambda_lat 1, latent_dim 10: loss_g is nan" in text
@@ -210,7 +210,7 @@ def test_importances_of_few_trials_come_with_a_caution(count: int, failed: int) 
     result = SweepResult([*done, *(trial(0.9, state="failed", at=n) for n in range(failed))])
     said = "19 trials are no evidence, 20 or more are needed (tune.trials)" if failed else ""
     assert caution_of(result) == said
-    lines = sweep_text(result, as_study(result, SPACE), "labelled_auc").split("\n")
+    lines = sweep_text(result, as_study(result, DEFAULT_SPACE), "labelled_auc").split("\n")
     assert [line for line in lines if "importance: " in line] == [f"importance: {said}"] * (
         count < 20
     )
@@ -218,8 +218,8 @@ def test_importances_of_few_trials_come_with_a_caution(count: int, failed: int) 
 
 def test_trials_too_alike_to_tell_what_decides_have_no_importances(tmp_path: Path) -> None:
     result = rank([trial(0.7), trial(0.7 + 1e-12, at=1)])
-    write_summary(tmp_path, result, SPACE, "labelled_auc")
-    assert importances(as_study(result, SPACE)) == {}
+    write_summary(tmp_path, result, DEFAULT_SPACE, "labelled_auc")
+    assert importances(as_study(result, DEFAULT_SPACE)) == {}
     assert "not defined" in (tmp_path / "summary.txt").read_text()
 
 
@@ -227,14 +227,14 @@ def test_what_a_method_does_not_have_was_not_searched(tmp_path: Path) -> None:
     trials = [
         replace(trial(value), settings={"latent_dim": 5 * n}) for n, value in ((1, 0.7), (2, 0.8))
     ]
-    write_summary(tmp_path, rank(trials), SPACE, "labelled_auc")
+    write_summary(tmp_path, rank(trials), DEFAULT_SPACE, "labelled_auc")
     assert "lambda_con" not in (tmp_path / "summary.txt").read_text()
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_figures_are_drawn_for_as_many_trials_as_there_are(tmp_path: Path, count: int) -> None:
     result = SweepResult(ruled_by_lambda_con().trials[:count])
-    write_summary(tmp_path, result, SPACE, "labelled_auc")
+    write_summary(tmp_path, result, DEFAULT_SPACE, "labelled_auc")
     found = {path.stem for path in (tmp_path / "figures").iterdir()}
     compared = {"parallel_coordinates", "importances"} if count > 1 else set()
     assert found == {"history", "timeline"} | compared
@@ -259,7 +259,7 @@ def test_a_grid_is_every_combination_and_nothing_else(tmp_path: Path) -> None:
     assert is_grid(result, space)
     assert not is_grid(SweepResult(result.trials[1:]), space)
     assert not is_grid(SweepResult([result.trials[0]]), dict.fromkeys(space, Choices((1,))))
-    assert not is_grid(ruled_by_lambda_con(), SPACE)
+    assert not is_grid(ruled_by_lambda_con(), DEFAULT_SPACE)
     write_summary(tmp_path, result, space, "labelled_auc")
     assert (tmp_path / "figures" / "grid.png").read_bytes().startswith(b"\x89PNG")
 

@@ -73,7 +73,7 @@ def test_a_store_that_fails_is_named_without_its_password(
     def ask() -> None:
         raise MlflowException(f"no answer from {store.uri}")
 
-    with store.forgiving():
+    with store.tolerating_store_errors():
         ask()
     said = capsys.readouterr().err
     assert store.failed

@@ -20,7 +20,7 @@ from experiments.paper.cell_runner import Parts
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table1 import Cifar
 from experiments.run import run_main
-from pipeline.common.metrics import interval, resampled_aucs
+from pipeline.common.metrics import percentile_interval, resampled_aucs
 from pipeline.common.names import Scores
 from pipeline.scans.sources.cifar10 import CLASSES
 from pipeline.settings.methods import DEFAULT_METHOD
@@ -48,7 +48,7 @@ def lines(data: Cifar, cases: Sequence[str], seeds: Sequence[int]) -> Iterator[s
         for seed in seeds:
             scores = scores_of(parts, data.size, seed)
             printed, early = (window_auc(each, windows) for each in scores)
-            low, high = interval(_difference(scores, windows))
+            low, high = percentile_interval(_difference(scores, windows))
             found.append((printed, early))
             difference = f"{early - printed:+.3f} [{low:+.3f} {high:+.3f}]"
             yield f"{case:<8}{seed:>5}{printed:>12.3f}{early:>8.3f}{difference:>28}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
-from pipeline.common.metrics import auc, interval, resampled_aucs
+from pipeline.common.metrics import auc, percentile_interval, resampled_aucs
 from pipeline.common.names import Scores
 from pipeline.common.tables import text_table
 from pipeline.patches.store import PatchStore
@@ -191,5 +191,5 @@ class _Found:
 
 
 def _cell(value: float, resampled: Scores, sign: str = "") -> str:
-    low, high = interval(resampled)
+    low, high = percentile_interval(resampled)
     return f"{value:{sign}.3f} [{low:{sign}.3f} {high:{sign}.3f}]"

@@ -139,7 +139,7 @@ def main() -> None:
     """Log new cells."""
     lines = read_folders(_arguments().cells)
     tracker = Tracker.open(later="python -m experiments.paper.log_cells")
-    with tracker.forgiving():
+    with tracker.tolerating_store_errors():
         new = log_cells(tracker, lines.cells) + log_author_runs(tracker, runs_of(lines.authors))
         print(f"{new} new cells in MLflow")
     if tracker.failed:

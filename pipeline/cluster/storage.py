@@ -9,7 +9,7 @@ from pyarrow.fs import FileSystem
 
 from pipeline.common import terminal
 from pipeline.common.files import project_root
-from pipeline.common.lines import masked
+from pipeline.common.lines import mask_credentials
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Storage:
         return cls(parameter if "://" in parameter else str(project_root() / parameter))
 
     def __str__(self) -> str:
-        return masked(self.place)
+        return mask_credentials(self.place)
 
     @property
     def is_address(self) -> bool:

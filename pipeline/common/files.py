@@ -51,7 +51,7 @@ def write_parts(path: Path, parts: Iterable[bytes], mode: int = 0o666) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.writelines(parts)
-        publish(temporary, path)
+        rename_durably(temporary, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:  # on a full disk, a half-written file would only take space
@@ -85,13 +85,13 @@ def remove_left_scratch() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish(beside: Path, path: Path) -> None:
+def rename_durably(temporary: Path, path: Path) -> None:
     """Give a complete file its name, in an order that holds when the power fails.
 
     The content is on the disk before the name is, and the name before this returns.
     """
-    _sync(beside)
-    beside.replace(path)
+    _sync(temporary)
+    temporary.replace(path)
     _sync(path.parent)
 
 

@@ -95,7 +95,7 @@ def auc_by_scan(
     low = high = None
     if value is not None and scans >= MIN_SCANS:
         resampled = resampled_aucs(scores, abnormal, scan_ids, samples, seed)
-        low, high = (None, None) if np.isnan(resampled).all() else interval(resampled)
+        low, high = (None, None) if np.isnan(resampled).all() else percentile_interval(resampled)
     return AucEstimate(value, low, high, normal_count, abnormal_count, scans)
 
 
@@ -120,7 +120,7 @@ def estimate_by_scan(
     statistic: Callable[[NDArray[np.float64]], float],
     samples: int,
     seed: int,
-    deciding: int | None = None,
+    relevant_scans: int | None = None,
 ) -> RateEstimate:
     """Return a statistic of sums over scans, with an interval from resampled scans.
 
@@ -129,20 +129,20 @@ def estimate_by_scan(
         statistic: of the sum, (...); 0 to 1. NaN where it is not defined.
         samples: number of resamples, each of as many scans as there are.
         seed: seed of the resampling.
-        deciding: number of scans without which the statistic is not defined; None for all scans.
+        relevant_scans: number of scans without which the statistic is not defined; None for all.
             With fewer than `MIN_SCANS` of them there is no interval.
     """
     scans, shape = len(parts), parts.shape[1:]
-    deciding = scans if deciding is None else deciding
+    relevant_scans = scans if relevant_scans is None else relevant_scans
     value = statistic(parts.sum(axis=0)) if scans else np.nan
     if np.isnan(value):
-        return RateEstimate(None, None, None, deciding)
+        return RateEstimate(None, None, None, relevant_scans)
     low = high = None
-    if deciding >= MIN_SCANS:
+    if relevant_scans >= MIN_SCANS:
         sums = _draws(scans, samples, seed) @ parts.reshape(scans, -1)
         resampled = np.array([statistic(each.reshape(shape)) for each in sums])
-        low, high = (None, None) if np.isnan(resampled).all() else interval(resampled)
-    return RateEstimate(float(value), low, high, deciding)
+        low, high = (None, None) if np.isnan(resampled).all() else percentile_interval(resampled)
+    return RateEstimate(float(value), low, high, relevant_scans)
 
 
 def resampled_aucs(
@@ -172,7 +172,7 @@ def resampled_aucs(
     return np.array([_weighted_auc(drawn[scan], abnormal, starts) for drawn in draws])
 
 
-def interval(values: Scores) -> tuple[float, float]:
+def percentile_interval(values: Scores) -> tuple[float, float]:
     """Return the 2.5th and 97.5th percentile of resampled values; NaN values are left out."""
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -46,7 +46,7 @@ class RightTail:
             distinct, reached = distinct[kept], above
         return cls(len(scores), distinct, reached.astype(np.float64))
 
-    def require_whole(self) -> None:
+    def validate(self) -> None:
         """Compare the parts with each other, as they may be from a damaged file.
 
         Raises:

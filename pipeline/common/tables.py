@@ -7,13 +7,13 @@ from tabulate import tabulate
 from pipeline.common.lines import one_line
 
 
-def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def text_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a text table; the first column is aligned left, the others right.
 
     Args:
-        heads: the columns' headings.
+        headings: the columns' headings.
         rows: a cell for each column, shown as `str` shows it; cells missing at the end are empty.
     """
-    sides = ("left", *("right",) * (len(heads) - 1))
-    cells = [[one_line(str(cell)) for cell in row] for row in (heads, *rows)]
+    sides = ("left", *("right",) * (len(headings) - 1))
+    cells = [[one_line(str(cell)) for cell in row] for row in (headings, *rows)]
     return tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=sides)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.common.metrics import interval, resampled_aucs
+from pipeline.common.metrics import percentile_interval, resampled_aucs
 from pipeline.evaluation.auc_table import AucTable
 from pipeline.evaluation.bag_metrics import BagMetrics
 from pipeline.evaluation.scores import ANOMALY, OVERALL, PCA, WindowScores
@@ -35,7 +35,7 @@ def findings(table: AucTable, test: WindowScores, settings: EvaluateSettings) ->
         )
         for score in (ANOMALY, name)
     )
-    low, high = interval(resampled - others)
+    low, high = percentile_interval(resampled - others)
     verdict = (
         "the model is better"
         if low > 0

@@ -86,6 +86,6 @@ class Tails:
             RightTail(tail["count"], tail["scores"].numpy(), tail["reached"].numpy())
             for tail in (content["windows"], content["bags"])
         )
-        windows.require_whole()
-        bags.require_whole()
+        windows.validate()
+        bags.validate()
         return cls(windows, bags)

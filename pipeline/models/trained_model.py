@@ -185,7 +185,7 @@ class TrainedModel:
                 normals=content["normals"],
                 head=content["head"],
             )
-            model.require_whole()
+            model.validate()
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: incomplete or foreign model file: {on_one_line(error)}: "
@@ -193,7 +193,7 @@ class TrainedModel:
             ) from None
         return model
 
-    def require_whole(self) -> None:
+    def validate(self) -> None:
         """Compare the parts with each other, before any memory is taken for networks.
 
         Raises:

@@ -60,10 +60,10 @@ def finish_folder(folder: Path, manifest: dict[str, Any], results: Sequence[Shar
 
 def patches_text(manifest: dict[str, Any], seconds: float) -> str:
     """Return a text table for people: scans and windows per split and class."""
-    heads = ["scans", "skipped", *manifest["classes"], "grazing", "background"]
+    headings = ["scans", "skipped", *manifest["classes"], "grazing", "background"]
     splits = manifest["splits"]
     rows = [
-        [split, *(counts["classes"].get(name, counts.get(name, 0)) for name in heads)]
+        [split, *(counts["classes"].get(name, counts.get(name, 0)) for name in headings)]
         for split, counts in splits.items()
         if _has_scans(split, counts)
     ]
@@ -71,7 +71,7 @@ def patches_text(manifest: dict[str, Any], seconds: float) -> str:
     windows = sum(sum(counts["classes"].values()) for counts in splits.values())
     return "\n".join(
         [
-            text_table(["split", *heads], rows),
+            text_table(["split", *headings], rows),
             f"{scans} scans and {windows} windows, without grazing and background, in "
             f"{seconds:.1f} s: {scans / seconds:.1f} scans/s, {windows / seconds:.0f} windows/s",
         ]

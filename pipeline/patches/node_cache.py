@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError, first_line
-from pipeline.common.files import UNFINISHED, publish, write_atomically
+from pipeline.common.files import UNFINISHED, rename_durably, write_atomically
 from pipeline.patches.manifest import MANIFEST, parse_manifest, read_manifest
 from pipeline.patches.shard_file import Shard
 from pipeline.patches.store import NoRoomError
@@ -104,7 +104,7 @@ class ShardCache:
                 "and run again to upload it"
             )
         Shard(temporary).close()  # the manifest's author chose the digest: is it a shard?
-        publish(temporary, path)
+        rename_durably(temporary, path)
 
     def _copy(self, name: str, target: Path) -> str:
         """Copy the shared file, and return the SHA-256 of the bytes received."""

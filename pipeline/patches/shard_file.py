@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import UNFINISHED, publish
+from pipeline.common.files import UNFINISHED, rename_durably
 from pipeline.common.names import MAX_CHANNELS, NORMAL, Patches
 from pipeline.patches.kept_windows import KeptWindows
 
@@ -155,7 +155,7 @@ class ShardWriter:
         self._file.attrs["format"] = FORMAT
         self._file.attrs["about"] = np.bytes_(json.dumps(about, sort_keys=True))
         self._file.close()
-        publish(self._temporary, path)
+        rename_durably(self._temporary, path)
 
     @_system_errors()
     def _write_waiting(self) -> None:

@@ -103,11 +103,11 @@ def _table(survey: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str]
         empty[split] += not counts
         for name, count in counts.items():
             objects[name][split] += count
-    heads = [split for split in SPLITS if split in split_of.values()]
+    headings = [split for split in SPLITS if split in split_of.values()]
     counted = [
         *((name, scans[name]) for name in sorted(scans)),
         ("without objects", empty),
         *((f"objects: {name} ({meaning(name)})", objects[name]) for name in sorted(objects)),
     ]
-    lines = [(name, *(counts[head] for head in heads)) for name, counts in counted]
-    return text_table(["scans", *heads], lines)
+    lines = [(name, *(counts[heading] for heading in headings)) for name, counts in counted]
+    return text_table(["scans", *headings], lines)

@@ -20,6 +20,7 @@ from pipeline.common.names import FALSE_ALARM_RATE, Image
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import encoded, heat_layer, heat_levels
 from pipeline.scans.bad_input import as_bad
+from pipeline.scans.image_limits import MAX_PIXELS
 from pipeline.scans.images import read_image
 from pipeline.screening.image_screener import ImageScreener
 
@@ -137,6 +138,8 @@ def _array(content: bytes) -> Image:
     values = np.frombuffer(content, dtype=np.uint8, offset=file.tell())
     if kind != np.uint8 or fortran or len(shape) != 3 or any(side < 1 for side in shape):
         raise InputError(f"got {kind} {shape}, expected uint8 (H, W, C) in C's order")
+    if shape[0] * shape[1] > MAX_PIXELS:
+        raise InputError(f"got {shape[1]}x{shape[0]}, expected at most {MAX_PIXELS:,} pixels")
     if math.prod(shape) != len(values):
         raise InputError(f"got {len(values)} bytes of pixels, expected {math.prod(shape)}")
     return values.reshape(shape).copy()  # the array of `frombuffer` is read-only

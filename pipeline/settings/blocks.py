@@ -30,7 +30,7 @@ from pipeline.settings.scans import (
     check_classes,
     check_group,
 )
-from pipeline.settings.search_space import LOSS_NAMES, SPACE, Choices, Range, check_space
+from pipeline.settings.search_space import DEFAULT_SPACE, LOSS_NAMES, Choices, Range, check_space
 from pipeline.settings.windows import WindowRule
 
 FROM_SWEEP: Literal["sweep"] = "sweep"
@@ -144,7 +144,7 @@ class TuneSettings(WorkerResources):
     sampler: Sampler = "optuna"
     scheduler: Scheduler = "asha"
     max_failed: float = 0.5
-    space: dict[str, Range | Choices] = field(default_factory=lambda: dict(SPACE))
+    space: dict[str, Range | Choices] = field(default_factory=lambda: dict(DEFAULT_SPACE))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,8 +10,8 @@ from pipeline.settings.model import LossSettings, ModelSettings
 
 LOSS_NAMES = tuple(field.name for field in fields(LossSettings))
 MODEL_NAMES = tuple(field.name for field in fields(ModelSettings))
-NUMBERS = tuple(field.name for field in fields(ModelSettings) if field.type in (int, float))
-WHOLE = {f.name for of in (LossSettings, ModelSettings) for f in fields(of) if f.type is int}
+MODEL_NUMBERS = tuple(field.name for field in fields(ModelSettings) if field.type in (int, float))
+INTEGERS = {f.name for of in (LossSettings, ModelSettings) for f in fields(of) if f.type is int}
 
 Value = int | float
 Values = Mapping[str, Value]
@@ -33,7 +33,7 @@ Range = tuple[float, float]  # low and high of a log-uniform range
 Space = Mapping[str, Range | Choices]
 
 # The default of the parameter `tune.space`.
-SPACE: Space = {
+DEFAULT_SPACE: Space = {
     "lambda_adv": (0.1, 10),
     "lambda_con": (4, 400),
     "lambda_lat": (0.1, 10),
@@ -48,15 +48,16 @@ def check_space(space: Space) -> None:
         InputError: a name is no setting, a setting of Equation 4 is missing, or a range is empty.
     """
     for name, values in space.items():
-        names = (*LOSS_NAMES, *NUMBERS)
+        names = (*LOSS_NAMES, *MODEL_NUMBERS)
         require(name in names, "space", name, f"one of {', '.join(names)}")
         if isinstance(values, Choices):
-            wrong = [v for v in values.choices if name in WHOLE and not isinstance(v, int)]
+            wrong = [v for v in values.choices if name in INTEGERS and not isinstance(v, int)]
             require(not wrong, f"space.{name}.choices", wrong, "whole numbers")
         else:
             low, high = values
             require(0 < low < high, f"space.{name}", [low, high], "two numbers, 0 < low < high")
-            require(name not in WHOLE, f"space.{name}", [low, high], "choices of whole numbers")
+            is_real = name not in INTEGERS
+            require(is_real, f"space.{name}", [low, high], "choices of whole numbers")
     for name in LOSS_NAMES:
         require(name in space, "space", sorted(space), f"{name} too (one choice to fix it)")
 

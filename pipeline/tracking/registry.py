@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError, first_line
-from pipeline.common.lines import masked
+from pipeline.common.lines import mask_credentials
 from pipeline.common.tables import text_table
 from pipeline.tracking.tracked_run import CANDIDATE, REGISTERED
 from pipeline.tracking.tracker import STORE_ERRORS, Tracker, tracking_uri
@@ -72,7 +72,7 @@ def promote(*, anyway: bool) -> str:
     try:
         return _promote(Tracker(tracking_uri()).client(), anyway=anyway)
     except STORE_ERRORS as error:
-        where = masked(f"MLflow at {tracking_uri()}: {first_line(error)}")
+        where = mask_credentials(f"MLflow at {tracking_uri()}: {first_line(error)}")
         raise InputError(f"{where}: nothing was promoted") from None
 
 

@@ -21,7 +21,7 @@ from itertools import count
 from typing import Any
 
 from pipeline.common.files import digest
-from pipeline.common.lines import masked
+from pipeline.common.lines import mask_credentials
 from pipeline.settings.blocks import FROM_METHOD, FROM_SWEEP
 from pipeline.settings.params import Settings
 from pipeline.settings.search_space import LOSS_NAMES
@@ -58,7 +58,9 @@ class Origin:
     def now(cls, settings: Settings, data: str) -> "Origin":
         """The origin of what this process makes."""
         experiment = os.environ.get("DVC_EXP_NAME", "")
-        parameters = json.loads(masked(json.dumps(asdict(settings))))  # as a file gives them back
+        parameters = json.loads(
+            mask_credentials(json.dumps(asdict(settings)))
+        )  # as a file gives them back
         return cls(parameters, data, experiment, _git_commit())
 
     @property
@@ -97,7 +99,7 @@ def completed_run(tracker: Tracker, origin: Origin, results: str) -> str:
     Returns "" if there is none, or if a stage has opened a new run for them.
     """
     if not tracker.failed:
-        with tracker.forgiving():
+        with tracker.tolerating_store_errors():
             runs = tracker.find({**origin.key(), RESULTS_TAG: results, OPEN_TAG: "false"})
             if runs and not tracker.find({**origin.key(), OPEN_TAG: "true"}):
                 return str(runs[0].info.run_name)

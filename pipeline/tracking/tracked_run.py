@@ -31,7 +31,7 @@ def _logs(
     @functools.wraps(method)
     def guarded(run: "StoredRun", /, *args: P.args, **kwargs: P.kwargs) -> None:
         if not run.tracker.failed:
-            with run.tracker.forgiving():
+            with run.tracker.tolerating_store_errors():
                 method(run, *args, **kwargs)
 
     return guarded
@@ -49,7 +49,7 @@ def open_run(
     Logs `params` to the run. Returns `NoRun` if the store fails.
     """
     if not tracker.failed:
-        with tracker.forgiving():
+        with tracker.tolerating_store_errors():
             runs = tracker.find(key)
             if runs:
                 run = StoredRun(tracker, tracker.reopen(runs[0]))
@@ -82,7 +82,7 @@ class StoredRun:
     def children(self, tags: Mapping[str, str]) -> "dict[str, StoredRun]":
         """Return the runs nested in this run that have `tags`, by `CHILD_TAG`; {} on failure."""
         if not self.tracker.failed:
-            with self.tracker.forgiving():
+            with self.tracker.tolerating_store_errors():
                 runs = self.tracker.find({PARENT_TAG: self.id, **tags})
                 return {
                     run.data.tags[CHILD_TAG]: StoredRun(self.tracker, run.info.run_id)

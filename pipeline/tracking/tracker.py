@@ -26,8 +26,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.common import terminal
 from pipeline.common.errors import first_line
-from pipeline.common.files import UNFINISHED, project_root, publish
-from pipeline.common.lines import masked
+from pipeline.common.files import UNFINISHED, project_root, rename_durably
+from pipeline.common.lines import mask_credentials
 
 EXPERIMENT = "skipscan"
 PROCESS_TAG = "skipscan.process"  # the process that opened the run last
@@ -35,7 +35,7 @@ PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "skipscan.kind"  # pipeline, sweep, trial or cell; MLflow's pages show 100 runs
 
 # How long a server that does not answer may delay the work. MLflow's default is 14 minutes.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+HTTP_TIMEOUTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 # GIT_PYTHON_REFRESH: if git is not installed, MLflow would print 15 lines about it, twice.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
 LATER = "python -m stages track"  # logs the missing parts
@@ -96,7 +96,7 @@ def _close_runs(status: str) -> None:
     for tracker in _used:
         if not tracker.failed:
             _failed.add(tracker.uri)  # so that no other thread opens runs or logs from now on
-            with tracker.forgiving():
+            with tracker.tolerating_store_errors():
                 tracker.close_ours(status)
 
 
@@ -121,7 +121,7 @@ class Tracker:
         """Open the store; create or migrate it here, once, before workers use it."""
         tracker = cls(tracking_uri(), later)
         _used.add(tracker)
-        with tracker.forgiving():
+        with tracker.tolerating_store_errors():
             tracker._make_database()
             tracker._make_experiment()
             tracker._relocate_artifacts()
@@ -133,7 +133,7 @@ class Tracker:
         return self.uri in _failed
 
     @contextmanager
-    def forgiving(self) -> Iterator[None]:
+    def tolerating_store_errors(self) -> Iterator[None]:
         """Report an error of the store on standard error, and mark the store as failed."""
         try:
             yield
@@ -143,7 +143,7 @@ class Tracker:
                 f"MLflow at {self.uri} failed, so this run is not logged there: "
                 f"{first_line(error)}. The results are kept; log them later with `{self.later}`"
             )
-            print(masked(message), file=terminal.err())
+            print(mask_credentials(message), file=terminal.err())
 
     def reopen(self, run: Run) -> str:
         """Set a run that a stage, an error or a signal closed to RUNNING again; return its id."""
@@ -175,7 +175,7 @@ class Tracker:
         if run_id is None:
             return False
         if not self.failed:
-            with self.forgiving():
+            with self.tolerating_store_errors():
                 try:
                     info = self.client().get_run(run_id).info
                     return bool(info.lifecycle_stage == "active" and info.status == "FINISHED")
@@ -200,8 +200,8 @@ class Tracker:
         self.client().set_terminated(run_id, status)
 
     def client(self) -> MlflowClient:
-        """Return MLflow's client of the store, with short timeouts (`PATIENCE`)."""
-        for name, value in {**QUIET, **PATIENCE}.items():
+        """Return MLflow's client of the store, with short timeouts (`HTTP_TIMEOUTS`)."""
+        for name, value in {**QUIET, **HTTP_TIMEOUTS}.items():
             os.environ.setdefault(name, value)
         set_telemetry_client()  # reads the variable again, as importing mlflow has read it already
         return MlflowClient(self.uri)
@@ -216,13 +216,13 @@ class Tracker:
         path = Path(make_url(self.uri).database or ":memory:")
         if path.name == ":memory:" or path.exists():
             return
-        beside = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+        temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
         with FileLock(f"{path}.lock"):
             for left in path.parent.glob(f"{glob.escape(path.name)}.*{UNFINISHED}*"):
                 left.unlink()  # by a process that was killed
             if not path.exists():  # another process may have made it
-                Tracker(sqlite_uri(beside))._make_experiment()
-                publish(beside, path)
+                Tracker(sqlite_uri(temporary))._make_experiment()
+                rename_durably(temporary, path)
 
     def _make_experiment(self) -> None:
         if self.client().get_experiment_by_name(EXPERIMENT) is None:
