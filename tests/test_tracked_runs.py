@@ -35,7 +35,9 @@ def test_many_metrics_are_logged_in_calls_that_mlflow_takes() -> None:
         sent.extend(metric.key for metric in metrics)
 
     client = SimpleNamespace(log_batch=log_batch)
-    store = SimpleNamespace(failed=False, forgiving=nullcontext, client=lambda: client)
+    store = SimpleNamespace(
+        failed=False, tolerating_store_errors=nullcontext, client=lambda: client
+    )
     names = [f"m{number}" for number in range(2 * MAX_METRICS + 1)]
     StoredRun(cast(Tracker, store), "run").log_metrics(dict.fromkeys(names, 0.5))
     assert sent == names
@@ -44,7 +46,7 @@ def test_many_metrics_are_logged_in_calls_that_mlflow_takes() -> None:
 def test_an_epoch_s_metrics_are_those_of_the_first_worker_which_alone_validates() -> None:
     logged: list[Any] = []
     run = SimpleNamespace(log_epoch=logged.append)
-    of_workers = [{"epoch": 1, "implant_auc": 0.75}, {"epoch": 1}]
+    of_workers: list[dict[str, Any]] = [{"epoch": 1, "implant_auc": 0.75}, {"epoch": 1}]
     LogCurves(cast(Any, run)).after_report(None, of_workers, None)
     assert logged == [{"epoch": 1, "implant_auc": 0.75}]
 

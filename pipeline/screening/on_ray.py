@@ -28,7 +28,7 @@ def screen_on_ray(
 ) -> Iterator[ScreenedFile]:
     """Screen scans on the Ray session that is open; results are yielded as they are ready.
 
-    If some node does not see the folder of the results, all workers are on this node.
+    If some node does not see the folder of the results and the scans, all workers are on this node.
 
     Args:
         model: the trained model.
@@ -41,7 +41,8 @@ def screen_on_ray(
         OSError: the results cannot be written.
     """
     sent = [ray.put(pickle.dumps((model, source, out, Path.cwd())))]
-    yield from run_tasks(_screen, [(sent, *job) for job in jobs], workers, out)
+    scan = jobs[0][0].path.resolve()
+    yield from run_tasks(_screen, [(sent, *job) for job in jobs], workers, out, scan)
 
 
 @ray.remote(num_cpus=1)
