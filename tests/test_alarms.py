@@ -81,8 +81,8 @@ def test_the_text_for_people() -> None:
         "over the threshold    0.571 (4 scans: no interval)  0.333 (2 scans: no interval)"
         "  0.000 (1 scan: no interval)  0.250 (2 scans: no interval)",
         "target false-alarm rate: 0.05 of normal windows (train.false_alarm_rate); threshold "
-        "0.500, set on 8 validation scans; scans with a window over it: 2 of 3 normal, 2 of 2 with "
-        "a threat",
+        "0.500, set on 8 validation scans",
+        "scans with a window over it: 2 of 3 normal, 2 of 2 with a threat",
     ]
 
 
@@ -93,7 +93,7 @@ def test_of_five_scans_the_false_alarms_have_an_interval() -> None:
     assert expected.low is not None
     interval = {"low": expected.low, "high": expected.high}
     assert found.metrics()["false_alarm_interval"] == interval
-    assert found.text().endswith("; scans with a window over it: 2 of 5 normal")
+    assert found.text().endswith("\nscans with a window over it: 2 of 5 normal")
 
 
 def test_the_intervals_are_of_as_many_samples_as_are_asked_for() -> None:
@@ -105,7 +105,7 @@ def test_the_intervals_are_of_as_many_samples_as_are_asked_for() -> None:
 
 def test_one_validation_scan_is_one_scan() -> None:
     text = replace(SOME, validated=replace(VALIDATED, scans=1)).text()
-    assert "set on 1 validation scan; " in text
+    assert "set on 1 validation scan\n" in text
 
 
 def test_without_windows_nothing_is_defined() -> None:

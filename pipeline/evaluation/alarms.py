@@ -109,14 +109,13 @@ class Alarms:
         defined = {name: rate for name, rate in self.windows.items() if rate.scans}
         shares = ["over the threshold", *defined.values()]
         calibration, scans = self.validated.calibration, self.validated.scans
-        line = (
+        target = (
             f"target false-alarm rate: {calibration.false_alarm_rate:g} of normal windows "
             f"(train.false_alarm_rate); threshold {calibration.scaled_threshold:.3f}, set on "
             f"{scans} validation {'scan' if scans == 1 else 'scans'}"
         )
         kinds = (("normal", self.normal_scans), ("with a threat", self.threat_scans))
         counts = [f"{kind.alarms} of {kind.scans} {name}" for name, kind in kinds if kind.scans]
-        if counts:
-            line += f"; scans with a window over it: {', '.join(counts)}"
+        scans_over = [f"scans with a window over it: {', '.join(counts)}"] if counts else []
         table = [text_table(["share of the windows", *defined], [shares])] if defined else []
-        return "\n".join([*table, line])
+        return "\n".join([*table, target, *scans_over])
