@@ -35,11 +35,12 @@ install: .venv/installed
 
 # What the workflow needs.
 .venv/ready: pyproject.toml requirements.lock
-	$(PYTHON) -m venv .venv
-	$(PIP_INSTALL) .
-	cp .venv/lib/python3*/site-packages/$(VEGA) .venv/vega-embed.js
-	python -c 'import stages.tune, stages.train, stages.evaluate'  # which writes the bytecode
-	touch $@
+	@echo "installing into .venv: 1 to 3 minutes"
+	@$(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) .
+	@cp .venv/lib/python3*/site-packages/$(VEGA) .venv/vega-embed.js
+	@python -c 'import stages.tune, stages.train, stages.evaluate'  # which writes the bytecode
+	@touch $@
 
 # What the tests and benchmarks need as well.
 .venv/installed: .venv/ready

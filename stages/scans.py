@@ -44,4 +44,6 @@ def main() -> None:
     ]
     text = account_of(listing, survey, rows, source.classes.meaning, notes)
     write_atomically(SCANS / ACCOUNT, text.encode())
+    if settings.source == "generated":  # nothing that its user could have got wrong
+        text = f"{len(rows)} generated scans; by class and split: {SCANS / ACCOUNT}\n"
     print(text, end="", file=terminal.out())

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from pipeline.common.errors import InputError
 from pipeline.scans.catalogue import read_catalogue
+from pipeline.scans.generated.coco import generate
 from stages.scans import main
 from tests.tiny import write_image
 
@@ -61,6 +63,20 @@ def test_bad_files_are_named_and_skipped(
     assert all(splits[row.scan_id.split("_")[0]] == row.split for row in rows)
     assert splits["images/bag3"] == "test"
     assert "0 pairs of near-duplicates across splits: data/scans/near_dup" in said.out
+
+
+def test_generated_scans_are_one_line_and_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_scans(tmp_path, source="generated", folder="data/README.md", classes={}, count=5)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stages.scans.generate", partial(generate, workers=1))
+    main()
+    said = "5 generated scans; by class and split: data/scans/account.txt\n"
+    assert capsys.readouterr().out == said
+    account = (tmp_path / "data/scans/account.txt").read_text()
+    assert "5 used as images" in account
+    assert "0 pairs of near-duplicates" in account
 
 
 def test_bad_files_are_named_and_the_stage_fails(project: Path) -> None:
