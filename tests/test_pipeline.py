@@ -419,7 +419,8 @@ def normal_scans(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> 
             0.25,
             ["no abnormal scan: nothing to measure", "implant_auc 0.", "share of the windows  ",
              "over the threshold  ", "target false-alarm rate: 0.05 of normal windows",
-             "scans with a window over it: ", "next: look at results/evaluate/figures/unusual.png; "],
+             "scans with a window over it: ",
+             "next: look at results/evaluate/figures/unusual.png; "],
             {"histogram", "unusual", "exemplars", "scans"},
         ),
         (
