@@ -59,9 +59,8 @@ def pick_unusual(inputs: EvaluationInputs, test: WindowScores, count: int) -> Ex
     """Pick the `count` patches with the highest scores, of which none overlap."""
     side = inputs.store.side
     _, scan = np.unique(test.scan_ids, return_inverse=True)
-    positions = np.column_stack(
-        [scan * side, inputs.store.origins]
-    )  # windows of two scans are apart
+    # Windows of two scans are apart.
+    positions = np.column_stack([scan * side, inputs.store.origins])
     rows = top_non_overlapping(test.scores[ANOMALY], positions, side, count)
     names = [str(test.scan_ids[row]) for row in rows]
     return _exemplars(inputs, test, rows, names, f"{UNUSUAL}; threshold {inputs.threshold:.2f}")
