@@ -4,7 +4,7 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ from experiments.paper.authors import (
     unfinished,
 )
 from experiments.paper.reference_protocol import LabelledTest
+from experiments.paper.reference_scoring import reference_scores
 from pipeline.common.names import NORMAL, TRAIN
 from pipeline.models.gan import build_gan
 from pipeline.models.methods.skip_ganomaly.nets import Generator
@@ -191,6 +192,20 @@ def test_a_line_names_its_images_and_the_machine(test: LabelledTest, tmp_path: P
     assert rows[1]["machine"][-1] == torch.get_num_threads()
     add_row(tmp_path, CASE, 0, 0, auc)  # in place of the old line
     assert [row["data"] for row in read_lines(tmp_path)] == ["cifar10-0", "cifar10"]
+
+
+def test_a_gpu_scores_in_float32(
+    normals: ArrayStore, test: LabelledTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tf32 = []
+
+    def spied(*arguments: Any) -> dict[str, np.ndarray]:
+        tf32.append(torch.backends.cudnn.allow_tf32)
+        return reference_scores(*arguments)
+
+    monkeypatch.setattr(authors, "reference_scores", spied)
+    measure(CASE.networks(normals), CASE, test)
+    assert tf32 == [False] * 3
 
 
 def test_a_score_of_no_images_is_not_defined(normals: ArrayStore, test: LabelledTest) -> None:

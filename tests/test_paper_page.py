@@ -98,9 +98,10 @@ def test_the_epoch_is_picked_in_class_order_among_epochs() -> None:
 def test_a_case_without_cells_is_not_run_and_one_with_some_unfinished(tmp_path: Path) -> None:
     some = runs(lines_of("plane"), lines_of("car", in_order=IN_ORDER[:4]))
     said = answer(some)
-    assert "1 of 10 (finished: plane (seed 0); unfinished: car; not run: bird, cat" in said
+    assert "1 of 10 (finished: plane (seed 0); unfinished: car (seed 0); not run: bird, cat" in said
     assert "1 case as that code scores" in said
-    assert ".950**; the paper prints .797" in said
+    assert ".950**; the mean of the paper's figures of the same cases is .797" in said
+    assert "Mean AUC of 1 case after 60 training steps: .900 as that code scores, .550 in" in said
     assert "car" not in factor_table(some) + share_table(some)
     assert cells_of(step_table(some))["car, seed 0"][1:] == [".500", ".900", ".990", ".950", "", ""]
     (axes,) = draw_table_1(tmp_path / BARS, some).axes
@@ -110,6 +111,11 @@ def test_a_case_without_cells_is_not_run_and_one_with_some_unfinished(tmp_path: 
         for place, case in enumerate(CASES)
         if case != "plane"
     }
+
+
+def test_an_unfinished_seed_of_a_finished_case_is_named() -> None:
+    some = runs(lines_of("plane"), lines_of("plane", 1, in_order=IN_ORDER[:4]))
+    assert "1 of 10 (finished: plane (seed 0); unfinished: plane (seed 1); not" in answer(some)
 
 
 def test_nothing_finished_is_a_page_all_the_same(tmp_path: Path) -> None:
@@ -188,9 +194,12 @@ def test_shares_are_a_line_for_each_training(tmp_path: Path) -> None:
 
 
 def test_time_is_that_of_the_epochs() -> None:
-    some = runs(lines_of("plane"), lines_of("car", in_order=IN_ORDER[:4]))
-    expected = "4 epochs of 2 trainings took 2.0 hours, 1,800 to 1,800 seconds each.\n"
-    assert time_line(some) == expected
+    rows = [*lines_of("plane"), *lines_of("car", in_order=IN_ORDER[:4])]
+    rows[3]["seconds"], rows[4]["seconds"] = 600, 9600
+    expected = (
+        "4 epochs of 2 trainings: 1,800 seconds in the median (600 to 9,600), 3.8 hours in sum."
+    )
+    assert time_line(runs(rows)) == f"{expected}\n"
 
 
 def test_a_narrow_training_is_left_out_and_the_last_of_equal_lines_counts() -> None:
@@ -218,9 +227,12 @@ def test_parts_go_between_the_markers_and_the_rest_stays() -> None:
         with_parts(text, ["first\n"], "README.md")
 
 
-def test_cells_of_further_folders_are_merged_in(tmp_path: Path) -> None:
+def test_cells_of_further_folders_are_merged_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hidden = [{**row, "data": "cifar10-0"} for row in lines_of("car")]
     (tmp_path / "authors.jsonl").write_text(
-        "".join(json.dumps(row) + "\n" for row in lines_of("ship", 7))
+        "".join(json.dumps(row) + "\n" for row in [*lines_of("ship", 7), *hidden])
     )
     kept, both = read_folders([REPOSITORY]), read_folders([REPOSITORY, tmp_path])
     assert (both.cells, both.authors[: len(kept.authors)]) == (kept.cells, kept.authors)
@@ -228,6 +240,8 @@ def test_cells_of_further_folders_are_merged_in(tmp_path: Path) -> None:
         *((run.case, run.seed) for run in runs_of(kept.authors)),
         ("ship", 7),
     }
+    printed = capsys.readouterr().out
+    assert printed == "authors.jsonl: 6 lines of another width or other images: left out\n"
     with pytest.raises(InputError, match=r"no cells.jsonl or authors.jsonl"):
         read_folders([tmp_path / "none"])
 

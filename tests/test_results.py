@@ -85,7 +85,9 @@ def test_what_leaks_is_the_difference_of_the_same_trainings() -> None:
 
 
 def test_the_mean_of_the_cases_counts_each_case_once_whatever_its_seeds() -> None:
-    assert mean_of_cases([[0.5, 0.25], [0.125]]).startswith("+0.250 [+0.125 +0.375]")
+    assert mean_of_cases([[0.5, 0.25], [0.125]]) == "+0.250, 2 cases"
+    five = mean_of_cases([[0.5, 0.25], *[[0.125]] * 4])
+    assert five == "+0.175 [+0.125 +0.275]"  # a case more often than twice of five: rare
 
 
 def test_nothing_is_missing_of_a_whole_method() -> None:

@@ -4,8 +4,9 @@
 
 The learning rate is 2e-3, that of the presets; `--learning-rate` changes it.
 
-The same training also gives the scores of the method as printed. The protocol is honest: no label
-decides the best epoch, and the test is scored once. Needs neither Ray, MLflow nor DVC.
+A second training of the same seed gives the scores of the method as printed. The protocol is
+honest: no label decides the best epoch, and the test is scored once. Needs neither Ray, MLflow nor
+DVC.
 """
 
 import argparse

@@ -48,7 +48,7 @@ def draw_table_1(path: Path, runs: Sequence[Run]) -> Figure:
             text = "unfinished" if case in begun else "not run"
             axes.text(place + WIDTH / 2, 0.02, text, rotation=90, ha="center", va="bottom")
     _draw_chance(axes)
-    axes.set(xticks=places, xticklabels=CASES, ylim=(0, 1.02), ylabel="AUC on CIFAR-10's test part")
+    axes.set(xticks=places, xticklabels=CASES, ylim=(0, 1.02), ylabel="AUC of the test images")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     save_figure(figure, path)

@@ -86,10 +86,15 @@ def runs_of(rows: Iterable[Mapping[str, Any]]) -> list[Run]:
     """
     found: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
-        if row["ngf"] == Case.ngf and row.get("data", CIFAR) == CIFAR:
+        if is_shown(row):
             found.setdefault((row["case"], row["seed"]), {})[moment_of(row)] = row
     ordered = sorted(found, key=lambda run: (CASES.index(run[0]), run[1]))
     return [Run(case, seed, found[case, seed]) for case, seed in ordered]
+
+
+def is_shown(row: Mapping[str, Any]) -> bool:
+    """Return whether a line is of the authors' width and of the JPEG copies."""
+    return bool(row["ngf"] == Case.ngf and row.get("data", CIFAR) == CIFAR)
 
 
 def moment_of(row: Mapping[str, Any]) -> str:

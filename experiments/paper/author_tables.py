@@ -1,7 +1,7 @@
 """The trainings at the authors' settings as Markdown: the answer, the factors, the AUCs by step."""
 
 from collections.abc import Callable, Iterator, Sequence
-from statistics import fmean
+from statistics import fmean, median
 
 from experiments.paper.author_runs import (
     FACTORS,
@@ -15,9 +15,8 @@ from experiments.paper.author_runs import (
 )
 from experiments.paper.authors import EARLY, EPOCHS, EVAL, IN_ORDER, SHARES, SHUFFLED
 from experiments.paper.paper_tables import CASES
-from experiments.paper.result_tables import Cells, case_interval, markdown_table
+from experiments.paper.result_tables import MIN_CASES, Cells, case_interval, markdown_table
 
-MIN_CASES = 5  # that have an interval
 FIRST_STEP = f"step {EARLY[0]}"
 NONE_FINISHED = "No case is finished.\n"
 
@@ -41,7 +40,8 @@ def answer_lines(runs: Sequence[Run]) -> Iterator[str]:
     yield (
         f"{over} as that code scores (class order, the test batch's own statistics, the best of "
         f"{EPOCHS} epochs picked on the test): **{short(mean(lambda run: run.as_2019))}**; "
-        f"the paper prints {short(mean(lambda run: PAPER[run.case]))}."
+        f"the mean of the paper's figures of the same cases is "
+        f"{short(mean(lambda run: PAPER[run.case]))}."
     )
     yield (
         f"{over} scored honestly (batch-norm in evaluation mode, epoch {EPOCHS}, nothing "
@@ -55,7 +55,7 @@ def answer_lines(runs: Sequence[Run]) -> Iterator[str]:
     in_order = mean(lambda run: run.auc(IN_ORDER, FIRST_STEP))
     evaluation = mean(lambda run: run.auc(EVAL, FIRST_STEP))
     yield (
-        f"After {EARLY[0]} training steps: {short(in_order)} as that code scores, "
+        f"{over} after {EARLY[0]} training steps: {short(in_order)} as that code scores, "
         f"{short(evaluation)} in evaluation mode."
     )
 
@@ -65,7 +65,7 @@ def _about_cases(runs: Sequence[Run]) -> str:
     seeds = [f"{case} ({_seeds(of_case)})" for case, of_case in finished.items()]
     parts = {
         "finished": seeds,
-        "unfinished": [case for case in begun if case not in finished],
+        "unfinished": [f"{run.case} (seed {run.seed})" for run in runs if not run.finished],
         "not run": [case for case in CASES if case not in begun],
     }
     said = "; ".join(f"{name}: {', '.join(cases)}" for name, cases in parts.items() if cases)
@@ -142,8 +142,9 @@ def time_line(runs: Sequence[Run]) -> str:
     if not seconds:
         return "No epoch is finished.\n"
     return (
-        f"{counted(len(seconds), 'epoch')} of {counted(len(runs), 'training')} took "
-        f"{sum(seconds) / 3600:.1f} hours, {min(seconds):,} to {max(seconds):,} seconds each.\n"
+        f"{counted(len(seconds), 'epoch')} of {counted(len(runs), 'training')}: "
+        f"{median(seconds):,.0f} seconds in the median ({min(seconds):,} to {max(seconds):,}), "
+        f"{sum(seconds) / 3600:.1f} hours in sum.\n"
     )
 
 

@@ -54,7 +54,7 @@ from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import Generator
 from pipeline.models.nets import Discriminator, NetShape, seeded
 from pipeline.models.pixels import to_tensor
-from pipeline.models.precision import numeric_environment
+from pipeline.models.precision import matmul_precision, numeric_environment
 from pipeline.models.tensor_files import load_tensors, save_tensors
 from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchSource
@@ -172,7 +172,8 @@ def score(
     """
     scorer = SkipGanomalyScorer(networks, case.settings).train(own_statistics)
     device = device_of(networks)
-    scores = reference_scores(scorer, test.patches, order, case.batch_size, device)
+    with matmul_precision("float32"):
+        scores = reference_scores(scorer, test.patches, order, case.batch_size, device)
     normal = test.normal[order]
     return {name: auc(values[normal], values[~normal]) for name, values in scores.items()}
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.paper.author_runs import is_shown
 from experiments.paper.authors import ROWS, read_lines
 from experiments.paper.cells import CELLS, read_cells
 from pipeline.common.errors import InputError
@@ -19,7 +20,7 @@ class Lines(NamedTuple):
 
 
 def read_folders(folders: Iterable[Path]) -> Lines:
-    """Read the cells of all folders.
+    """Read the cells of all folders, and print how many lines no page shows.
 
     Raises:
         InputError: a folder has neither file.
@@ -30,4 +31,7 @@ def read_folders(folders: Iterable[Path]) -> Lines:
             raise InputError(f"{folder}: no {CELLS} or {ROWS}: give the --out of a runner")
         lines.cells.extend(read_cells(folder))
         lines.authors.extend(read_lines(folder))
+    hidden = sum(not is_shown(row) for row in lines.authors)
+    if hidden:
+        print(f"{ROWS}: {hidden} lines of another width or other images: left out")
     return lines

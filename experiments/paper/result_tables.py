@@ -16,12 +16,14 @@ from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 NUMERALS = {1: "I", 2: "II"}
 LEAKS = ((REFERENCE, HONEST), (REFERENCE_SHUFFLED, HONEST), (REFERENCE, REFERENCE_SHUFFLED))
 RESAMPLES = 10_000  # behind the interval of a mean over cases
+MIN_CASES = 5  # that have an interval
 PLACES = {1: "--data path/to/cifar10", 2: "--patches data/patches --set"}
 
 HEAD = f"""\
 AUC of the anomaly score: mean over the seeds, in parentheses the lowest and the highest seed; in
 Table II also, in brackets, the 95% interval over {SAMPLES} resamples of the scans, averaged over
-the seeds. The mean of the cases has the 95% interval over {RESAMPLES:,} resamples of the cases.
+the seeds. The mean of {MIN_CASES} or more cases has the 95% interval over {RESAMPLES:,} resamples
+of the cases.
 `reference_2019` minus its shuffled form is the order of the test set and the best epoch picked; the
 other differences are batch-norm and score as well.
 
@@ -32,10 +34,11 @@ leak, not how good a detector is. Rows without a model are of the same patches. 
 the abnormal classes that the table has. Each size that was run has its own table, which names the
 cells that were not.
 
-The commands run the missing cells; seconds are of a cell's last process, where it was killed and
-resumed. Table II is of the patches that `dvc repro extract` leaves (SIXray: `dvc exp run -S
-scans.source=sixray -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). The set
-`embedded` is scans of an earlier generator: today's patches do not give its figures again.
+The commands of Table I run the missing cells; seconds are of a cell's last process, where it was
+killed and resumed. Table II is of the patches that `dvc repro extract` leaves (SIXray: `dvc exp run
+-S scans.source=sixray -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). A title has
+the start of their digest, which changes with the code that cuts them: today's patches make a table
+of their own. The set `embedded` is scans of an earlier generator, which has other figures.
 `python -m experiments.paper.log_cells` logs each cell as an MLflow run with the tags
 `skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
 """
@@ -119,8 +122,13 @@ def differences(rows: Rows, column: Column, above: Protocol, below: Protocol) ->
 
 
 def mean_of_cases(by_case: Sequence[Sequence[float]]) -> str:
-    """Return the mean over cases and its interval over resampled cases: seeds of one are alike."""
+    """Return the mean over cases and its interval over resampled cases: seeds of one are alike.
+
+    Fewer than `MIN_CASES` have their number instead.
+    """
     means = [float(np.mean(values)) for values in by_case]
+    if len(means) < MIN_CASES:
+        return f"{np.mean(means):+.3f}, {len(means)} case" + "s" * (len(means) != 1)
     low, high = case_interval(means)
     return f"{np.mean(means):+.3f} [{low:+.3f} {high:+.3f}]"
 

@@ -113,6 +113,8 @@ def _section(
     title = f"{name or data}, ngf {ngf:g}, {epochs:g} epoch" + "s" * (epochs != 1)
     if any(_searches(result) for result in trained):
         title += f", search of {steps:g} steps"
+    if number == 2:
+        title += f", patches {data[:8]}"
     settings = [f"{key} {value:g}" for key, value in about.items()]
     columns = (
         [Column(case, case, OVERALL) for case in CASES]
@@ -123,7 +125,7 @@ def _section(
         number,
         title,
         data,
-        ", ".join(settings + [f"patches {data[:8]}"] * (number == 2)),
+        ", ".join(settings),
         size,
         columns,
         list(_rows(trained)),
