@@ -1,7 +1,7 @@
 """Writes the results of an evaluation: the table, metrics.json, plot data and figures."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +60,14 @@ NEXT = (
 )
 
 
-def heading_of(settings: Settings, labelled_bags: int) -> str:
-    """Return the table's heading, with a line for each use of labels in training.
-
-    Args:
-        settings: the settings in effect.
-        labelled_bags: number of labelled bags that taught the score.
-    """
+def heading_of(settings: Settings, notes: Sequence[str]) -> str:
+    """Return the tables' heading: the settings in effect, use of labels, notes on the model."""
     scans = settings.scans
     return "\n".join(
         [
             f"{scans.source}, preset {settings.preset}, seed {settings.train.seed}",
             *([LABELS_USED] if scans.uses_labels else []),
-            *([HEAD_LABELS.format(labelled_bags)] if labelled_bags else []),
+            *notes,
         ]
     )
 

@@ -27,6 +27,10 @@ from pipeline.settings.windows import WindowRule
 MODEL_FORMAT = 7
 
 HEAD_LABELS = "labels of {} bags used (model.head)"
+IGNORED_OBJECTS = (
+    "windows on ignored objects (scans.classes) count in a new bag, but were left out of "
+    "validation: more normal bags may raise an alarm than asked for (docs/screening.md)"
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ def calibrated_model(
     """Return the model of the best epoch, fitted to blocks of training normals and to labels.
 
     Bounds, threshold and tails come from the blocks of validation normals in `validation`, which
-    are windows of the scans `scan_ids` by `rule`.
+    are windows of the scans `scan_ids` by `rule`. They have no windows on ignored objects, which
+    count in a new bag, where nobody knows the objects: see `IGNORED_OBJECTS`.
     """
     detector = fitted_detector(shape, best["networks"], settings, normals, labelled=labelled)
     compared = detector.scorer.normals
@@ -129,8 +134,8 @@ class TrainedModel:
         networks: the state of each network, by the network's name.
         settings: the method, and how it scores.
         calibration: bounds and threshold.
-        provenance: settings, best epoch and its criterion, digest of the data, and the number of
-            labelled bags that taught the score.
+        provenance: settings, best epoch and its criterion, digest of the data, the number of
+            labelled bags that taught the score, and whether validation bags have ignored objects.
         tails: of the scores of validation normal windows and bags, for p-values.
         rule: the rule by which its scans are cut into windows.
         normals: features of training normals, (M, d), if scores compare with them.
@@ -146,6 +151,13 @@ class TrainedModel:
     rule: WindowRule
     normals: Tensor | None = None
     head: Tensor | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines for people about this model: labels that taught it, alarms it raises too often."""
+        bags = self.provenance.get("labelled_bags")
+        labels = [HEAD_LABELS.format(bags)] if bags else []
+        return labels + [IGNORED_OBJECTS] * bool(self.provenance.get("ignored_objects"))
 
     def detector(self) -> Detector:
         """Build a detector with these weights, ready to score."""

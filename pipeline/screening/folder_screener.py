@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, remove_unfinished, write_json
-from pipeline.models.trained_model import HEAD_LABELS, TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanSource, SetFiles
@@ -169,8 +169,6 @@ class FolderScreener:
 
     def _write(self, files: Sequence[ScreenedFile], skipped: Sequence[ScreenedFile]) -> None:
         out, rate = self.out, self.options.false_alarm_rate
-        bags = self.model.provenance.get("labelled_bags")
-        labels = [HEAD_LABELS.format(bags)] if bags else []
         write_bags(out, [*files, *skipped], rate, SHOWN_WINDOWS)
         write_json(out / REGIONS, coco(files))
         write_page(
@@ -179,7 +177,7 @@ class FolderScreener:
             files=files,
             skipped=skipped,
             rate=rate,
-            lines=[*labels, *hits_text(files, rate)],
+            lines=[*self.model.notes, *hits_text(files, rate)],
             picture=lambda name: picture(out / PAGE_PARTS / name),
         )
 
