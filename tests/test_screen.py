@@ -344,7 +344,7 @@ def test_results_are_not_written_where_scans_are_looked_for(
     (scans.parent / "file").touch()
     with pytest.raises(InputError, match=r"^--out: got '.*/file', expected a folder"):
         screened(scans, model, "file")
-    with pytest.raises(InputError, match=r"^--out: got '.*/file/below', expected a folder"):
+    with pytest.raises(InputError, match=r"^--out: got '.*/file/below', expected a path whose"):
         screened(scans, model, "file/below")
 
 

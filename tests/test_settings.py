@@ -287,7 +287,8 @@ def test_what_the_docs_set_can_be_set(
         ({"scans__source": "yolo"}, "scans.folder: got 'data/README.md', expected the folder"),
         (
             {"scans__folder": "data/raw"},
-            "scans.source: got 'generated', expected the format of the",
+            "scans.source: got 'generated', expected the format of the scans in scans.folder, such "
+            "as coco; or, for generated scans, scans.folder: data/README.md$",
         ),
         (
             {

@@ -114,7 +114,7 @@ def result_paragraphs(
     used = [LABELS_USED] if outside else []
     used += [HEAD_LABELS.format(labelled_bags)] if labelled_bags else []
     return [
-        f"**What**: {model['method']}, trained on {learnt}, scores how unusual each "
+        f"**What**: {model['method']}, trained on {learnt}, scores how suspicious each "
         f"window of a scan is (preset {origin['preset']}, seed {origin['train']['seed']}).",
         *([f"**Not unsupervised**: {'; '.join(used)}."] if used else []),
         f"**On what**: {scans['source']} scans, {extract['size']}x{extract['size']} pixels "
