@@ -227,24 +227,11 @@ class TrainedModel:
         self._require_whole_head()
         with torch.device("meta"):  # shapes without memory
             built = method_of(self.settings).build_networks(self.shape, 0)
-        expected = {
-            f"{name}.{key}": (value.shape, value.dtype)
-            for name, network in built.items()
-            for key, value in network.state_dict().items()
-        }
-        stored = {
-            f"{name}.{key}": (value.shape, value.dtype)
-            for name, network in self.networks.items()
-            for key, value in network.items()
-        }
-        if wrong := sorted(
-            name
-            for name in expected.keys() | stored.keys()
-            if expected.get(name) != stored.get(name)
-        ):
-            raise ValueError(
-                f"{wrong[0]}: {stored.get(wrong[0])}, expected {expected.get(wrong[0])}"
-            )
+        expected = _shapes({name: network.state_dict() for name, network in built.items()})
+        stored = _shapes(self.networks)
+        if wrong := {name for name, _ in expected.items() ^ stored.items()}:
+            first = min(wrong)
+            raise ValueError(f"{first}: {stored.get(first)}, expected {expected.get(first)}")
 
     def _require_whole_normals(self) -> None:
         """Refuse normals that are missing, though scores compare with them, or are no features."""
@@ -270,3 +257,12 @@ class TrainedModel:
             raise ValueError(f"head {stored}, expected {(shape, torch.float64)}")
         if not self.head.isfinite().all():
             raise ValueError("head with weights that are not finite")
+
+
+def _shapes(networks: dict[str, Any]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    """Return the shape and the type of each tensor of networks' states, by ``network.tensor``."""
+    return {
+        f"{name}.{key}": (value.shape, value.dtype)
+        for name, state in networks.items()
+        for key, value in state.items()
+    }
