@@ -259,10 +259,10 @@ class TrainedModel:
             raise ValueError("head with weights that are not finite")
 
 
-def _shapes(networks: dict[str, Any]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+def _shapes(networks: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     """Return the shape and the type of each tensor of networks' states, by ``network.tensor``."""
     return {
-        f"{name}.{key}": (value.shape, value.dtype)
+        f"{name}.{key}": (tuple(value.shape), value.dtype)
         for name, state in networks.items()
         for key, value in state.items()
     }
