@@ -477,7 +477,11 @@ def test_the_least_rate_itself_can_be_kept(
 
 def test_of_many_alarms_the_first_ten_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     files = [ScreenedFile(f"{number:02d}.png", "0", p_value=0.1) for number in range(12)]
-    screener = SimpleNamespace(options=SimpleNamespace(false_alarm_rate=0.1), out=Path("out"), model=SimpleNamespace(notes=["a note"]))
+    screener = SimpleNamespace(
+        options=SimpleNamespace(false_alarm_rate=0.1),
+        out=Path("out"),
+        model=SimpleNamespace(notes=["a note"]),
+    )
     print_results(Screening(files, [], {}), cast(FolderScreener, screener))
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["12 of 12 bags raise an alarm", "  00.png: p-value 0.1"]

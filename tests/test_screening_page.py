@@ -31,8 +31,8 @@ def page(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.png").write_bytes(encoded(none, ".png"))
     skipped = [ScreenedFile("bad.png", "", reason="cannot be read: <b>cut</b>")]
     write_page(
-        tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, skipped_files=37, rate=0.2013,
-        lines=["<i>2</i> hits"],
+        tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, skipped_files=37,
+        rate=0.2013, lines=["<i>2</i> hits"],
         picture=lambda name: picture(tmp_path / name),
     )  # fmt: skip
     return tmp_path / "page.html"

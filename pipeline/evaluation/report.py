@@ -48,7 +48,7 @@ TABLE = "table.txt"
 BAGS = "bags.txt"
 PAGE = "report.html"
 FIGURES = "figures"
-UNUSUAL = "unusual.png"
+UNUSUAL_FIGURE = "unusual.png"
 
 IMPLANT_AUC_MEANS = (
     "AUC of validation windows against copies with a piece of another window laid over; 0.5 is "
@@ -156,7 +156,7 @@ def write_report(
         text = "\n".join([heading, reason, criterion])
     lines = [text, alarms.text()]
     if test.only_normal:
-        lines += [NEXT.format(folder / FIGURES / UNUSUAL)]
+        lines += [NEXT.format(folder / FIGURES / UNUSUAL_FIGURE)]
     write_atomically(folder / TABLE, ("\n".join(lines) + "\n").encode())
     write_atomically(folder / BAGS, f"{heading}\n{bags.text()}\n".encode())
     rows = estimate_rows(table)
@@ -187,7 +187,7 @@ def write_figures(
     draw_histogram(folder / "histogram.png", test, inputs.threshold, colours)
     if test.only_normal:
         unusual = pick_unusual(inputs, test, settings.exemplars)
-        draw_exemplars(folder / UNUSUAL, unusual)
+        draw_exemplars(folder / UNUSUAL_FIGURE, unusual)
     else:
         features, normal = pick_features(inputs, test, settings.tsne_points, seed)
         if (features != features[0]).any():
