@@ -59,7 +59,7 @@ def main() -> None:
     measured = measure_all(bags, tails, settings.screen.false_alarm_rate, settings.evaluate)
     criterion = model.provenance["criterion"]
     validated = ValidationSummary(model.calibration, criterion, validation.scans)
-    heading = heading_of(settings, model.provenance["labelled_bags"])
+    heading = heading_of(settings, model.notes)
     table = write_report(
         EVALUATED, inputs.store, test, validated, settings.evaluate, heading, measured
     )

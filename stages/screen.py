@@ -186,7 +186,7 @@ def print_results(screening: Screening, screener: FolderScreener) -> None:
         print(one_line(f"  {file.file}: p-value {file.p_value:.3g}"), file=terminal.out())
     if len(alarms) > SHOWN_ALARMS:
         print(f"  and {len(alarms) - SHOWN_ALARMS} more", file=terminal.out())
-    for line in hits_text(screening.files, rate):
+    for line in (*screener.model.notes, *hits_text(screening.files, rate)):
         print(line, file=terminal.out())
     if screening.others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in screening.others.items())

@@ -14,6 +14,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.params import load_settings
+from pipeline.settings.scans import IGNORE
 from pipeline.sweeps.results import choose_settings, read_best
 from pipeline.tracking.runs import Origin, chosen_params, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
@@ -61,6 +62,8 @@ def main() -> None:
     else:
         criterion = load_validation(validation, training.seed, labelled=None)
         state = fit_without_training(training, normals, criterion, labelled)
+    ignores = IGNORE in settings.scans.classes.values()
+    ignored_objects = ignores and manifest["splits"][VALIDATION]["grazing"] > 0
     model = calibrated_model(
         net_shape(training, normals),
         state["best"],
@@ -70,7 +73,7 @@ def main() -> None:
         scan_ids=validation.scan_ids,
         rule=settings.extract.window_rule,
         false_alarm_rate=block.false_alarm_rate,
-        provenance={"settings": chosen, "data": data},
+        provenance={"settings": chosen, "data": data, "ignored_objects": ignored_objects},
         labelled=labelled,
     )
     model.save(TRAINED / MODEL)

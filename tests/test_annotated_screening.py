@@ -89,7 +89,7 @@ def test_the_table_has_classes_and_hits(scans: Path, model: TrainedModel) -> Non
     assert found.others == {".txt": 1}
     page = (scans.parent / "out/report.html").read_text(encoding="utf-8")
     for line in hits_text(found.files, RATE):
-        assert f"<div>{line}</div>" in page
+        assert f"<div>at a false-alarm rate of 0.3: {line}</div>" in page
 
 
 def test_threats_are_outlined_in_the_heat_map(scans: Path, model: TrainedModel) -> None:
@@ -139,6 +139,8 @@ def test_every_bad_file_is_counted_once(scans: Path, model: TrainedModel) -> Non
     source.listing = lambda: replace(listing, bad=[*listing.bad, more])  # type: ignore[method-assign]
     found = screened(scans, model, source)
     assert [bad.count for bad in found.bad] == [1, 3]
+    page = (scans.parent / "out/report.html").read_text(encoding="utf-8")
+    assert "<h1>7 bags screened, 4 files skipped" in " ".join(page.split())
     screener = FolderScreener(scans, model, {"model": "m"}, scans.parent / "out",
                               ScreeningOptions(RATE, source))  # fmt: skip
     with pytest.raises(InputError, match=r"^4 bad files, named above; all others are screened"):

@@ -24,7 +24,11 @@ def test_workers_end_an_epoch_with_one_model_and_the_mean_of_their_statistics(
     other.join()
     first, second = (load_tensors(tmp_path / f"{rank}.pt") for rank in range(2))
     assert same(first["networks"], second["networks"])
-    assert first["loss_d"] == second["loss_d"]  # the mean over both
+    assert first["losses"] == second["losses"]
+    assert first["own_losses"] != second["own_losses"]
+    both = zip(first["own_losses"], second["own_losses"], strict=True)
+    mean_losses = [(one + another) / 2 / first["batches"] for one, another in both]
+    assert first["losses"] == pytest.approx(mean_losses)
     assert len(first["after_batch"]) > 4
     assert not any(map(same, first["after_batch"], second["after_batch"]))  # they saw other patches
     means = [

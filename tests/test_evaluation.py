@@ -49,12 +49,9 @@ from pipeline.settings.blocks import EvaluateSettings
 from pipeline.tracking.runs import flat_metrics
 from tests.arrays import ArraySource
 from tests.darkness import darkness_detector
-from tests.tiny import EXTRACT, MODEL
+from tests.tiny import EVALUATE, EXTRACT, MODEL
 
 CALIBRATION = Calibration(minimum=0, maximum=1, threshold=0.8, false_alarm_rate=0.05)
-SETTINGS = EvaluateSettings(
-    bootstrap=20, tsne_points=40, exemplars=3, normal_colour="blue", abnormal_colour="red", seed=0
-)
 
 
 def made_up(classes: tuple[str, ...], count: int = 60) -> WindowScores:
@@ -192,20 +189,20 @@ def test_the_whole_report(
     validation = score_store(PatchStore(patches, VALIDATION), every)
     tails = tails_of(validation)
     bags = list(scored_bags(inputs, test, tails, every))
-    measured = measure_all(bags, tails, 0.2, SETTINGS)
+    measured = measure_all(bags, tails, 0.2, EVALUATE)
     assert set(measured.metrics) == (set(test.scores) if split != "empty" else set())
     table = write_report(
         tmp_path,
         store,
         test,
         ValidationSummary(CALIBRATION, 0.75, 2),
-        SETTINGS,
+        EVALUATE,
         "heading",
         measured,
     )
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "of_an_earlier_evaluation.png").touch()
-    write_figures(tmp_path / "figures", inputs, test, table, SETTINGS)
+    write_figures(tmp_path / "figures", inputs, test, table, EVALUATE)
     figures = {path.stem for path in (tmp_path / "figures").iterdir()}
     drawn = {"histogram", "exemplars", "scans"}
     expected = {TEST: {"roc", "tsne", *drawn}, VALIDATION: {"unusual", *drawn}, "empty": set()}
@@ -232,7 +229,7 @@ def test_the_intervals_of_a_report_are_of_the_seed_of_its_settings(
     validated = ValidationSummary(CALIBRATION, 0.75, 2)
     tables = []
     for seed in (5, 6):
-        settings, bags = replace(SETTINGS, seed=seed), MeasuredBags({}, 0.2, 2, frozenset({"s1"}))
+        settings, bags = replace(EVALUATE, seed=seed), MeasuredBags({}, 0.2, 2, frozenset({"s1"}))
         tables.append(write_report(tmp_path, store, test, validated, settings, "heading", bags))
         assert tables[-1] == auc_table(test, ("gun", "knife"), 20, seed)
         details = json.loads((tmp_path / "details.json").read_text())

@@ -35,7 +35,7 @@ def test_normal_patches_decide_alone_and_always_alike(patches: Path) -> None:
 def test_of_many_patches_those_that_are_fitted_are_spread_over_all(
     patches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(principal_components, "MAX_PATCHES", 3)
+    monkeypatch.setattr(principal_components, "FIT_PATCHES", 3)
     normals = PatchStore(patches, TRAIN)
     rows = [0, (len(normals) - 1) // 2, len(normals) - 1]
     chosen = np.concatenate([normals.read(row, row + 1) for row in rows]).reshape(3, -1) / 255

@@ -27,6 +27,7 @@ CPU = torch.device("cpu")
 SCANS_OF_40 = np.repeat(["a", "b", "c", "d"], 10)
 RULE = WindowRule(size=16, stride=8)
 ONE, TWO = torch.ones(1).double(), torch.tensor([2.0, 1.0]).double()
+DOUBLES = build_networks(SHAPE, 0)["generator"].double().state_dict()
 
 
 def some_patches(count: int) -> np.ndarray:
@@ -190,6 +191,7 @@ def test_a_model_of_another_format_is_refused(model: TrainedModel, tmp_path: Pat
         ("networks", "generator", {}, "generator"),
         ("networks", "more", {"w": torch.zeros(3)}, "more.w"),
         ("networks", "generator", None, ""),
+        ("networks", "generator", DOUBLES, "generator.*float64.*, expected .*float32"),
         ("rule", "size", 32, "windows of 32"),
         ("rule", "stride", 0, "stride"),
         ("tails", "bags", None, ""),

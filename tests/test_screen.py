@@ -344,7 +344,7 @@ def test_results_are_not_written_where_scans_are_looked_for(
     (scans.parent / "file").touch()
     with pytest.raises(InputError, match=r"^--out: got '.*/file', expected a folder"):
         screened(scans, model, "file")
-    with pytest.raises(InputError, match=r"^--out: got '.*/file/below', expected a folder"):
+    with pytest.raises(InputError, match=r"^--out: got '.*/file/below', expected a path whose"):
         screened(scans, model, "file/below")
 
 
@@ -477,11 +477,15 @@ def test_the_least_rate_itself_can_be_kept(
 
 def test_of_many_alarms_the_first_ten_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     files = [ScreenedFile(f"{number:02d}.png", "0", p_value=0.1) for number in range(12)]
-    screener = SimpleNamespace(options=SimpleNamespace(false_alarm_rate=0.1), out=Path("out"))
+    screener = SimpleNamespace(
+        options=SimpleNamespace(false_alarm_rate=0.1),
+        out=Path("out"),
+        model=SimpleNamespace(notes=["a note"]),
+    )
     print_results(Screening(files, [], {}), cast(FolderScreener, screener))
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["12 of 12 bags raise an alarm", "  00.png: p-value 0.1"]
-    assert lines[10:12] == ["  09.png: p-value 0.1", "  and 2 more"]
+    assert lines[10:13] == ["  09.png: p-value 0.1", "  and 2 more", "a note"]
 
 
 def test_as_many_workers_screen_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,8 @@ def page(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.png").write_bytes(encoded(none, ".png"))
     skipped = [ScreenedFile("bad.png", "", reason="cannot be read: <b>cut</b>")]
     write_page(
-        tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, rate=0.2013,
-        lines=["<i>2</i> hits"],
+        tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, skipped_files=37,
+        rate=0.2013, lines=["<i>2</i> hits"],
         picture=lambda name: picture(tmp_path / name),
     )  # fmt: skip
     return tmp_path / "page.html"
@@ -44,6 +44,17 @@ def test_names_from_outside_are_no_markup(page: Path) -> None:
     assert 'data-name="c&#34;onload=&#34;x.png"' in text
     assert "cannot be read: &lt;b&gt;cut&lt;/b&gt;" in text
     assert "<div>&lt;i&gt;2&lt;/i&gt; hits</div>" in text
+
+
+def test_one_bag_and_one_file_are_counted_in_the_singular(tmp_path: Path) -> None:
+    skipped = [ScreenedFile("bad.png", "", reason="cut")]
+    write_page(
+        tmp_path / "page.html", "screening.html", files=FILES[:1], skipped=skipped,
+        skipped_files=1, rate=0.2, lines=[], picture=lambda _: "data:,",
+    )  # fmt: skip
+    text = " ".join((tmp_path / "page.html").read_text(encoding="utf-8").split())
+    assert "<title>SkipScan: 1 bag screened</title>" in text
+    assert "<h1>1 bag screened, 1 file skipped" in text
 
 
 def test_the_page_needs_no_network(page: Path) -> None:

@@ -164,6 +164,12 @@ def test_what_the_docs_set_can_be_set(
             {"train__lambda_cno": 1},
             r"train.lambda_cno: unknown parameter: did you mean train.lambda_con\?$",
         ),
+        ({"train__workers": {"cpus": 2}}, r"train.workers.cpus: .*did you mean train.cpus\?$"),
+        ({"train__workers": {"min": 2}}, "train.workers.max: missing: .* has one$"),
+        (
+            {"train__workers": {"min": 2}, "train__seed": 0.5},
+            r"train.workers.max: missing: .* \(and 1 more\)$",
+        ),
         ({"extract__ngf": 1}, r"extract.ngf: unknown parameter: did you mean model.ngf\?$"),
         ({"train__colour": 1}, "train.colour: unknown parameter: remove it or correct its name$"),
         ({"storage": ""}, "storage: got '', expected a folder, or an address that"),
@@ -281,7 +287,8 @@ def test_what_the_docs_set_can_be_set(
         ({"scans__source": "yolo"}, "scans.folder: got 'data/README.md', expected the folder"),
         (
             {"scans__folder": "data/raw"},
-            "scans.source: got 'generated', expected the format of the",
+            "scans.source: got 'generated', expected the format of the scans in scans.folder, such "
+            "as coco; or, for generated scans, scans.folder: data/README.md$",
         ),
         (
             {
@@ -418,6 +425,14 @@ def test_every_batch_size_that_the_training_may_get_is_shared_by_its_workers() -
     settings_with(**changes, **numbers)  # which takes nothing from the sweep
     with pytest.raises(InputError, match="got 66, expected a multiple of 4 workers"):
         settings_with(**changes, **{**numbers, "train__lambda_con": "sweep"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"preset": "best", "train__workers": 3}, {"preset": "paper", "tune__workers": 5}],
+)
+def test_workers_that_never_run_share_no_batch(changes: dict[str, object]) -> None:
+    settings_with(**changes)
 
 
 @pytest.mark.parametrize("name", ["method", "precision", "latent_score", "lambda_cno"])

@@ -19,7 +19,7 @@ from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.scores import ANOMALY
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
-from pipeline.models.trained_model import TrainedModel, calibrate
+from pipeline.models.trained_model import IGNORED_OBJECTS, TrainedModel, calibrate
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import split_scans
@@ -69,6 +69,15 @@ def test_a_model_is_fitted_to_training_and_calibrated_on_validation_windows() ->
     assert model.tails.bags.count == validation.scans
     anomaly = model.detector().score(validation.blocks()).anomaly
     assert model.calibration == calibrate(anomaly, 0.05)
+    assert model.notes == []
+
+
+def test_a_model_notes_that_its_validation_bags_had_ignored_objects(project: Content) -> None:
+    project["scans"] |= {"classes": {1: "gun", 2: "ignore"}, "validation": 0.6}
+    Path("params.yaml").write_text(yaml.safe_dump(project))
+    for stage in (stages.scans, stages.extract, stages.train):
+        stage.main()
+    assert TrainedModel.load(TRAINED / MODEL).notes == [IGNORED_OBJECTS]
 
 
 def test_the_networks_of_the_best_epoch_are_kept(

@@ -10,7 +10,7 @@ from pipeline.scans.catalogue import CatalogueRow, read_catalogue, write_catalog
 from pipeline.scans.sources.cifar10 import BINARY, CLASSES, SIDE
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.splits import split_scans
-from pipeline.settings.blocks import ExtractSettings
+from pipeline.settings.blocks import EvaluateSettings, ExtractSettings
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.scans import SplitShares
 from pipeline.training.loop import TrainSettings
@@ -21,6 +21,9 @@ MODEL = ModelSettings(
     ngf=4, ndf=4, batch_size=16, learning_rate=2e-3, beta1=0.5, beta2=0.999, score_lambda=0.9
 )
 LOSSES = LossSettings(lambda_adv=1, lambda_con=40, lambda_lat=1, latent_dim=10)
+EVALUATE = EvaluateSettings(
+    bootstrap=20, tsne_points=40, exemplars=3, normal_colour="blue", abnormal_colour="red", seed=0
+)
 TRAIN = TrainSettings(model=MODEL, losses=LOSSES, epochs=2, seed=3)
 
 

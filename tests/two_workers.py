@@ -6,6 +6,7 @@ A process of its own imports this module: without the modules of tests it starts
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
+from unittest.mock import patch
 
 import torch
 import torch.distributed
@@ -15,14 +16,18 @@ from torch.nn.parallel import DistributedDataParallel
 from pipeline.common.names import TRAIN
 from pipeline.models.tensor_files import save_tensors
 from pipeline.patches.store import PatchStore
+from pipeline.training import loop
 from pipeline.training.criterion import IMPLANT_AUC, Validation
-from pipeline.training.loop import TrainSettings, Worker, train
+from pipeline.training.loop import TrainSettings, Worker, shuffled_reader, train
 
 Statistics = dict[str, torch.Tensor]
 
 
 def train_one_epoch(rank: int, settings: TrainSettings, patches: Path, folder: Path) -> None:
-    """Leave the networks, and batch-norm's statistics after the last batch and after the epoch."""
+    """Leave the networks, the losses, and batch-norm's statistics after the last batch and epoch.
+
+    The losses are this worker's sums over its batches, and the means that `train` returns.
+    """
     torch.distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder / 'meeting'}",
@@ -40,16 +45,29 @@ def train_one_epoch(rank: int, settings: TrainSettings, patches: Path, folder: P
                 )
         return DistributedDataParallel(network, forward_sync_buffers=False)
 
-    state = train(
-        settings,
-        PatchStore(patches, TRAIN),
-        cast(Validation, lambda _: {IMPLANT_AUC: 0.5}),
-        Worker(rank, world_size=2, wrap=wrap),
-        lambda *_: None,
-    )
+    own_losses: list[float] = []
+    average = loop._average
+
+    def note(tensor: torch.Tensor, worker: Worker) -> None:
+        if tensor.ndim == 0:
+            own_losses.append(float(tensor))
+        average(tensor, worker)
+
+    store = PatchStore(patches, TRAIN)
+    with patch.object(loop, "_average", note):
+        state = train(
+            settings,
+            store,
+            cast(Validation, lambda _: {IMPLANT_AUC: 0.5}),
+            Worker(rank, world_size=2, wrap=wrap),
+            lambda *_: None,
+        )
+    metrics = list(state["history"][0].values())
     found = {
         "networks": state["model"]["networks"],
-        "loss_d": state["history"][0]["loss_d"],
+        "own_losses": own_losses,
+        "losses": metrics[1 : 1 + len(own_losses)],  # after the epoch's number
+        "batches": shuffled_reader(settings, store, rank, 2).batches_per_epoch,
         "after_batch": list(after_batch.values()),
         "after_epoch": [statistics(layer) for layer in after_batch],
     }

@@ -30,7 +30,10 @@ def auc_table(test: WindowScores, classes: tuple[str, ...], samples: int, seed: 
 
 
 def metrics_of(table: AucTable, test: WindowScores) -> dict[str, Any]:
-    """Return the content of details.json, except the alarms; None where a metric is undefined."""
+    """Return the content of details.json, except the blocks `threshold` and `bags`.
+
+    None where a metric is undefined.
+    """
     return {
         "auc": {name: estimate.auc for name, estimate in table[ANOMALY].items()},
         "interval": {

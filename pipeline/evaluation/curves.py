@@ -10,7 +10,7 @@ from pipeline.common.names import NORMAL, Scores
 from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
 
 CURVE_POINTS = 200  # of a ROC curve in a plot file
-BINS = 50
+HISTOGRAM_BINS = 50
 
 
 def roc(normal: Scores, abnormal: Scores) -> tuple[Scores, Scores]:
@@ -39,12 +39,12 @@ def histogram(test: WindowScores) -> tuple[Scores, dict[str, Scores]]:
     The first and the last bin also hold the 0.1% of the scores beyond them.
 
     Returns:
-        (BINS + 1,) the edges of the bins, and (BINS,) densities by kind, normal or abnormal; a kind
-        without patches is left out.
+        The edges of the bins, (HISTOGRAM_BINS + 1,), and densities by kind, (HISTOGRAM_BINS,); the
+        kinds are normal and abnormal, and a kind without patches is left out.
     """
     scores = test.scores[ANOMALY]
     low, high = np.percentile(scores, [0.1, 99.9]) if len(scores) else (0, 1)
-    edges = np.histogram_bin_edges(scores, BINS, (low, high))
+    edges = np.histogram_bin_edges(scores, HISTOGRAM_BINS, (low, high))
     kinds = {NORMAL: test.normal, "abnormal": ~test.normal}
     clipped = scores.clip(edges[0], edges[-1])
     return edges, {

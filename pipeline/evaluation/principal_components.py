@@ -12,7 +12,7 @@ from pipeline.patches.store import PatchSource, sample_rows
 
 COMPONENTS = 16
 DECIMALS = 6  # of a residual: float32 products are not the same beyond on every processor
-MAX_PATCHES = 4096  # to fit on, evenly spread over all: 16 components need no more
+FIT_PATCHES = 4096  # to fit on, evenly spread over all: 16 components need no more
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PrincipalComponents:
     @classmethod
     def fit(cls, normals: PatchSource) -> "PrincipalComponents":
         """Fit to some of the training normals; the same patches give the same components."""
-        patches = sample_rows(normals, MAX_PATCHES)
+        patches = sample_rows(normals, FIT_PATCHES)
         count = min(COMPONENTS, len(patches))
         pca = PCA(n_components=count, svd_solver="randomized", random_state=0)
         with threadpool_limits(1):  # threads would sum in another order each time

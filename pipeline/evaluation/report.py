@@ -1,7 +1,7 @@
 """Writes the results of an evaluation: the table, metrics.json, plot data and figures."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ TABLE = "table.txt"
 BAGS = "bags.txt"
 PAGE = "report.html"
 FIGURES = "figures"
-UNUSUAL = "unusual.png"
+UNUSUAL_FIGURE = "unusual.png"
 
 IMPLANT_AUC_MEANS = (
     "AUC of validation windows against copies with a piece of another window laid over; 0.5 is "
@@ -60,19 +60,14 @@ NEXT = (
 )
 
 
-def heading_of(settings: Settings, labelled_bags: int) -> str:
-    """Return the table's heading, with a line for each use of labels in training.
-
-    Args:
-        settings: the settings in effect.
-        labelled_bags: number of labelled bags that taught the score.
-    """
+def heading_of(settings: Settings, notes: Sequence[str]) -> str:
+    """Return the tables' heading: the settings in effect, use of labels, notes on the model."""
     scans = settings.scans
     return "\n".join(
         [
             f"{scans.source}, preset {settings.preset}, seed {settings.train.seed}",
             *([LABELS_USED] if scans.uses_labels else []),
-            *([HEAD_LABELS.format(labelled_bags)] if labelled_bags else []),
+            *notes,
         ]
     )
 
@@ -119,7 +114,7 @@ def result_paragraphs(
     used = [LABELS_USED] if outside else []
     used += [HEAD_LABELS.format(labelled_bags)] if labelled_bags else []
     return [
-        f"**What**: {model['method']}, trained on {learnt}, scores how unusual each "
+        f"**What**: {model['method']}, trained on {learnt}, scores how suspicious each "
         f"window of a scan is (preset {origin['preset']}, seed {origin['train']['seed']}).",
         *([f"**Not unsupervised**: {'; '.join(used)}."] if used else []),
         f"**On what**: {scans['source']} scans, {extract['size']}x{extract['size']} pixels "
@@ -161,7 +156,7 @@ def write_report(
         text = "\n".join([heading, reason, criterion])
     lines = [text, alarms.text()]
     if test.only_normal:
-        lines += [NEXT.format(folder / FIGURES / UNUSUAL)]
+        lines += [NEXT.format(folder / FIGURES / UNUSUAL_FIGURE)]
     write_atomically(folder / TABLE, ("\n".join(lines) + "\n").encode())
     write_atomically(folder / BAGS, f"{heading}\n{bags.text()}\n".encode())
     rows = estimate_rows(table)
@@ -192,7 +187,7 @@ def write_figures(
     draw_histogram(folder / "histogram.png", test, inputs.threshold, colours)
     if test.only_normal:
         unusual = pick_unusual(inputs, test, settings.exemplars)
-        draw_exemplars(folder / UNUSUAL, unusual)
+        draw_exemplars(folder / UNUSUAL_FIGURE, unusual)
     else:
         features, normal = pick_features(inputs, test, settings.tsne_points, seed)
         if (features != features[0]).any():

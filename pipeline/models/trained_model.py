@@ -27,6 +27,10 @@ from pipeline.settings.windows import WindowRule
 MODEL_FORMAT = 7
 
 HEAD_LABELS = "labels of {} bags used (model.head)"
+IGNORED_OBJECTS = (
+    "windows on ignored objects (scans.classes) count in a new bag, but were left out of "
+    "validation: more normal bags may raise an alarm than asked for (docs/screening.md)"
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ def calibrated_model(
     """Return the model of the best epoch, fitted to blocks of training normals and to labels.
 
     Bounds, threshold and tails come from the blocks of validation normals in `validation`, which
-    are windows of the scans `scan_ids` by `rule`.
+    are windows of the scans `scan_ids` by `rule`. They have no windows on ignored objects, which
+    count in a new bag, where nobody knows the objects: see `IGNORED_OBJECTS`.
     """
     detector = fitted_detector(shape, best["networks"], settings, normals, labelled=labelled)
     compared = detector.scorer.normals
@@ -129,8 +134,8 @@ class TrainedModel:
         networks: the state of each network, by the network's name.
         settings: the method, and how it scores.
         calibration: bounds and threshold.
-        provenance: settings, best epoch and its criterion, digest of the data, and the number of
-            labelled bags that taught the score.
+        provenance: settings, best epoch and its criterion, digest of the data, the number of
+            labelled bags that taught the score, and whether validation bags have ignored objects.
         tails: of the scores of validation normal windows and bags, for p-values.
         rule: the rule by which its scans are cut into windows.
         normals: features of training normals, (M, d), if scores compare with them.
@@ -146,6 +151,13 @@ class TrainedModel:
     rule: WindowRule
     normals: Tensor | None = None
     head: Tensor | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines for people about this model: labels that taught it, alarms it raises too often."""
+        bags = self.provenance.get("labelled_bags")
+        labels = [HEAD_LABELS.format(bags)] if bags else []
+        return labels + [IGNORED_OBJECTS] * bool(self.provenance.get("ignored_objects"))
 
     def detector(self) -> Detector:
         """Build a detector with these weights, ready to score."""
@@ -215,24 +227,11 @@ class TrainedModel:
         self._require_whole_head()
         with torch.device("meta"):  # shapes without memory
             built = method_of(self.settings).build_networks(self.shape, 0)
-        expected = {
-            f"{name}.{key}": (value.shape, value.dtype)
-            for name, network in built.items()
-            for key, value in network.state_dict().items()
-        }
-        stored = {
-            f"{name}.{key}": (value.shape, value.dtype)
-            for name, network in self.networks.items()
-            for key, value in network.items()
-        }
-        if wrong := sorted(
-            name
-            for name in expected.keys() | stored.keys()
-            if expected.get(name) != stored.get(name)
-        ):
-            raise ValueError(
-                f"{wrong[0]}: {stored.get(wrong[0])}, expected {expected.get(wrong[0])}"
-            )
+        expected = _shapes({name: network.state_dict() for name, network in built.items()})
+        stored = _shapes(self.networks)
+        if wrong := {name for name, _ in expected.items() ^ stored.items()}:
+            first = min(wrong)
+            raise ValueError(f"{first}: {stored.get(first)}, expected {expected.get(first)}")
 
     def _require_whole_normals(self) -> None:
         """Refuse normals that are missing, though scores compare with them, or are no features."""
@@ -258,3 +257,12 @@ class TrainedModel:
             raise ValueError(f"head {stored}, expected {(shape, torch.float64)}")
         if not self.head.isfinite().all():
             raise ValueError("head with weights that are not finite")
+
+
+def _shapes(networks: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return the shape and the type of each tensor of networks' states, by ``network.tensor``."""
+    return {
+        f"{name}.{key}": (tuple(value.shape), value.dtype)
+        for name, state in networks.items()
+        for key, value in state.items()
+    }

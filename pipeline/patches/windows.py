@@ -183,7 +183,9 @@ def _resized(image: Image, size: int) -> Image:
 def top_non_overlapping(
     scores: NDArray[np.floating], origins: NDArray[np.integer], size: int, count: int
 ) -> list[int]:
-    """Return up to `count` windows with the highest scores; of windows that overlap, the first.
+    """Return the `count` highest windows of which none overlap (non-maximum suppression).
+
+    Fewer if there are no more.
 
     Args:
         scores: (N,).

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import file_digest, remove_unfinished, write_json
-from pipeline.models.trained_model import HEAD_LABELS, TrainedModel
+from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanSource, SetFiles
@@ -136,9 +136,10 @@ class FolderScreener:
         files = sorted(screened, key=lambda file: (file.p_value, -file.score, file.file))
         refused = sorted((file for file in records if file.reason), key=lambda file: file.file)
         skipped = [ScreenedFile(self._name(bad), "", reason=bad.reason) for bad in listed.bad]
-        self._write(files, [*skipped, *refused])
         bad = [BadInput(str(self.root / file.file), file.reason) for file in refused]
-        return Screening(files, [*listed.bad, *bad], listed.others)
+        screening = Screening(files, [*listed.bad, *bad], listed.others)
+        self._write(screening, [*skipped, *refused])
+        return screening
 
     def _listed(self) -> NewScans:
         if self.options.source:
@@ -167,10 +168,9 @@ class FolderScreener:
             self._here = self._here or FileScreener.of(self.model, source, self.out)
             yield self._here.screen(scan, sha256)
 
-    def _write(self, files: Sequence[ScreenedFile], skipped: Sequence[ScreenedFile]) -> None:
-        out, rate = self.out, self.options.false_alarm_rate
-        bags = self.model.provenance.get("labelled_bags")
-        labels = [HEAD_LABELS.format(bags)] if bags else []
+    def _write(self, screening: Screening, skipped: Sequence[ScreenedFile]) -> None:
+        out, rate, files = self.out, self.options.false_alarm_rate, screening.files
+        hits = [f"at a false-alarm rate of {rate:g}: {line}" for line in hits_text(files, rate)]
         write_bags(out, [*files, *skipped], rate, SHOWN_WINDOWS)
         write_json(out / REGIONS, coco(files))
         write_page(
@@ -178,8 +178,9 @@ class FolderScreener:
             "screening.html",
             files=files,
             skipped=skipped,
+            skipped_files=sum(bad.count for bad in screening.bad),
             rate=rate,
-            lines=[*labels, *hits_text(files, rate)],
+            lines=[*self.model.notes, *hits],
             picture=lambda name: picture(out / PAGE_PARTS / name),
         )
 

@@ -175,7 +175,8 @@ def begin(folder: Path, about: Mapping[str, str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except NotADirectoryError:
-        raise InputError(f"--out: got {str(folder)!r}, expected a folder below folders") from None
+        expected = "a path whose parents are folders"
+        raise InputError(f"--out: got {str(folder)!r}, expected {expected}") from None
     write_json(folder / ABOUT, about)
 
 

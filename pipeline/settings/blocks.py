@@ -93,7 +93,10 @@ class ScanSettings(SplitShares):
         super().__post_init__()
         require(self.count >= 1, "count", self.count, "1 or more")
         if self.source == "generated":
-            expected = "the format of the scans in scans.folder, or that parameter as it was"
+            expected = (
+                "the format of the scans in scans.folder, such as coco; or, for generated scans, "
+                f"scans.folder: {NO_FOLDER}"
+            )
             require(self.folder == NO_FOLDER, "source", self.source, expected)
         else:
             expected = "the folder of your scans, such as data/raw"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pipeline.common.errors import InputError
 
-# Types that pydantic has tried, as it writes them into the key_path of a fault.
+# Types that pydantic has tried, as it writes them into `loc` of a fault.
 TRIED = ("float", "int", "str", "tuple[float, float]", "BagColumn", "Choices", "WorkerRange")
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 MISSING = ("missing", "missing_argument")
@@ -65,8 +65,11 @@ class FaultFinder:
         )
         unknown = first["type"] in UNKNOWN
         key_paths = {tuple(_key_path(f)) for f in faults if not (unknown and f["type"] in MISSING)}
+        # A value of several types has a fault at its own key too, for each type that is no block.
+        first_path = _key_path(first)
+        key_paths -= {tuple(first_path[:length]) for length in range(1, len(first_path))}
         more = f" (and {len(key_paths) - 1} more)" if len(key_paths) > 1 else ""
-        same = [fault for fault in faults if _key_path(fault) == _key_path(first)]
+        same = [fault for fault in faults if _key_path(fault) == first_path]
         return f"{self._described(first, same)}{more}"
 
     def _described(self, fault: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> str:
@@ -108,7 +111,7 @@ class FaultFinder:
         known = blocks.get(block[0], ()) if block else tuple(blocks)
         near = get_close_matches(name, known, 1)
         elsewhere = [f"{other}.{name}" for other, names in blocks.items() if name in names]
-        candidates = [".".join([*block, near[0]])] if near else elsewhere
+        candidates = [".".join([*block[:1], near[0]])] if near else elsewhere
         return f"did you mean {candidates[0]}?" if candidates else "remove it or correct its name"
 
 
@@ -127,7 +130,7 @@ def _key_path(fault: Mapping[str, Any]) -> list[str]:
 
 
 def _is_type(part: str) -> bool:
-    """Return whether a part of a fault's key_path is a type that pydantic has tried."""
+    """Return whether a part of a fault's `loc` is a type that pydantic has tried."""
     return part in TRIED or part.startswith("literal[")
 
 

@@ -72,10 +72,12 @@ class Settings:
             require(within, "scans.normal_windows", kinds, expected)
 
     def _require_shared_batches(self) -> None:
-        """Refuse a batch that the workers of `tune` or `train` cannot share."""
+        """Refuse a batch that the workers of a sweep or a training cannot share."""
+        if self.model.method in WITHOUT_NETWORKS:
+            return
         batch_size, space = self.model.batch_size, self.tune.space.get("batch_size")
         searched = [int(n) for n in space.choices] if isinstance(space, Choices) else [batch_size]
-        for size in searched:
+        for size in searched if self.tune.trials else []:
             require_divisible(size, self.tune.workers)
         workers = self.train.workers
         for count in workers.counts if isinstance(workers, WorkerRange) else [workers]:

@@ -35,7 +35,7 @@ class WorkerResources:
 
 @dataclass(frozen=True)
 class WorkerRange:
-    """From `min` to `max` workers, as many as the cluster has room for; the number may change."""
+    """From `min` to `max` workers, as many as the cluster has room for (elastic training)."""
 
     __pydantic_config__: ClassVar = STRICT
 

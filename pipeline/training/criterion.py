@@ -1,9 +1,10 @@
 """The criterion for the best epoch, and a sweep's objective. Neither reads the test split.
 
 `IMPLANT_AUC` chooses the best epoch and needs no label: the AUC of validation normals against the
-same patches with a foreign piece laid over each, where transmissions are multiplied, as in X-ray
-(Beer-Lambert). A sweep ranks its trials by `LABELLED_AUC` if there are labelled validation scans of
-both kinds, else by `IMPLANT_AUC`. A loss weight cannot raise an AUC by rescaling the scores.
+same patches with a foreign piece laid over each (a synthetic anomaly), where transmissions are
+multiplied, as in X-ray (Beer-Lambert). A sweep ranks its trials by `LABELLED_AUC` if there are
+labelled validation scans of both kinds, else by `IMPLANT_AUC`. A loss weight cannot raise an AUC by
+rescaling the scores.
 """
 
 from collections.abc import Iterator
