@@ -63,7 +63,7 @@ def main() -> None:
     table = write_report(
         EVALUATED, inputs.store, test, validated, settings.evaluate, heading, measured
     )
-    write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate)
+    write_figures(EVALUATED / FIGURES, inputs, test, table, settings.evaluate, bags, tails[ANOMALY])
     write_record(settings, model)
     write_page(settings, model, inputs, bags, tails[ANOMALY])
     write_atomically(EVALUATED / SETTINGS, mask_credentials(yaml_text(asdict(settings))).encode())

@@ -23,7 +23,7 @@ from pipeline.evaluation.auc_table import (
     unmeasurable,
 )
 from pipeline.evaluation.bag_metrics import MeasuredBags, measure_all
-from pipeline.evaluation.bags import scored_bags, tails_of
+from pipeline.evaluation.bags import ScoredBag, scored_bags, tails_of
 from pipeline.evaluation.curves import histogram, histogram_rows, roc, roc_rows
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.principal_components import PrincipalComponents
@@ -36,6 +36,7 @@ from pipeline.evaluation.scores import (
     score_store,
 )
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.models.bag_scores import Tails
 from pipeline.models.detector import Detector
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
@@ -202,7 +203,7 @@ def test_the_whole_report(
     )
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "of_an_earlier_evaluation.png").touch()
-    write_figures(tmp_path / "figures", inputs, test, table, EVALUATE)
+    write_figures(tmp_path / "figures", inputs, test, table, EVALUATE, bags, tails[ANOMALY])
     figures = {path.stem for path in (tmp_path / "figures").iterdir()}
     drawn = {"histogram", "exemplars", "scans"}
     expected = {TEST: {"roc", "tsne", *drawn}, VALIDATION: {"unusual", *drawn}, "empty": set()}
@@ -421,15 +422,15 @@ def test_figures_get_the_scaled_threshold_and_the_colours(
     scores = {ANOMALY: np.array([0.1, 0.9])}
     test = WindowScores(np.array(["normal", "gun"]), np.array(["a", "b"]), scores)
     settings = EvaluateSettings(normal_colour="blue", abnormal_colour="red", bootstrap=5)
-    write_figures(tmp_path / "f", inputs, test, auc_table(test, (), 5, 0), settings)
+    bags, tails = [cast(ScoredBag, None)], cast(Tails, None)
+    write_figures(tmp_path / "f", inputs, test, auc_table(test, (), 5, 0), settings, bags, tails)
     assert told["roc"][-1] == told["histogram"][2] == 0.5
     colours = told["histogram"][3]
     assert (colours.normal, colours.abnormal) == ("blue", "red")
     assert told["tsne"][1] is features["different"]
     told.clear()
-    at_the_least = replace(inputs, calibration=replace(calibration, threshold=1))
-    write_figures(tmp_path / "f", at_the_least, test, auc_table(test, (), 5, 0), settings)
-    # Equal features have no distances, and no score can be divided by a threshold of 0.
+    write_figures(tmp_path / "f", inputs, test, auc_table(test, (), 5, 0), settings, [], tails)
+    # Equal features have no distances, and there are no bags.
     assert set(told) == {"roc", "histogram", "exemplars"}
 
 
@@ -459,7 +460,8 @@ def test_figures_show_as_many_windows_as_the_settings_say(
     for labels in (["normal", "gun"], ["normal", "normal"]):
         scores = {ANOMALY: np.array([0.1, 0.9])}
         test = WindowScores(np.array(labels), np.array(["a", "b"]), scores)
-        write_figures(tmp_path / "f", inputs, test, auc_table(test, (), 5, 0), settings)
+        table = auc_table(test, (), 5, 0)
+        write_figures(tmp_path / "f", inputs, test, table, settings, [], cast(Tails, None))
     assert told["pick_features"][2:] == (40, 7)
     assert told["pick_exemplars"][2:] == (3, 7)
     assert told["pick_unusual"][2:] == (3,)

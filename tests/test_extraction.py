@@ -15,11 +15,12 @@ import pipeline.patches.extraction
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, file_digest
 from pipeline.common.names import LABELLED_TRAINING, SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.evaluation.bags import scored_bags, tails_of
 from pipeline.evaluation.figure_data import pick_exemplars, pick_scans
 from pipeline.evaluation.figures import draw_exemplars, draw_scans
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.principal_components import PrincipalComponents
-from pipeline.evaluation.scores import PatchScorer, score_store
+from pipeline.evaluation.scores import ANOMALY, PatchScorer, score_store
 from pipeline.models.detector import build_detector
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
@@ -362,7 +363,9 @@ def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, chan
     tested = [left_out, *(row for row in rows if row.split == TEST)]
     inputs = EvaluationInputs(test, tested, ArraySource(), EXTRACT, detector, CALIBRATION)
     draw_exemplars(tmp_path / "exemplars.png", pick_exemplars(inputs, scores, 2, seed=0))
-    draw_scans(tmp_path / "scans.png", pick_scans(inputs, scores), "")
+    tails = tails_of(score_store(validation, every))
+    bags = list(scored_bags(inputs, scores, tails, every))
+    draw_scans(tmp_path / "scans.png", pick_scans(inputs, bags, tails[ANOMALY]), "")
     assert {path.stem for path in tmp_path.glob("*.png")} == {"exemplars", "scans"}
 
 

@@ -7,18 +7,20 @@ import numpy as np
 import pytest
 
 from pipeline.common.files import file_digest
-from pipeline.common.names import IGNORED, TEST, TRAIN, VALIDATION
+from pipeline.common.names import IGNORED, TEST, TRAIN, VALIDATION, Patches, Scores
+from pipeline.evaluation.bags import ScoredBag, scored_bags
 from pipeline.evaluation.figure_data import (
     pick_exemplars,
     pick_features,
     pick_scans,
     pick_unusual,
-    with_heat,
 )
-from pipeline.evaluation.figures import ScoredScan
+from pipeline.evaluation.figures import ShownScan
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY, WindowScores
+from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import Calibration
+from pipeline.pages.pictures import OUTLINE, outlined
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
@@ -52,11 +54,24 @@ def scored(folder: Path, *rows: CatalogueRow) -> tuple[EvaluationInputs, WindowS
     return inputs, WindowScores(inputs.store.labels, inputs.store.scan_ids, scores)
 
 
-def scan_of(folder: Path, row: CatalogueRow) -> ScoredScan:
+def bags_of(
+    inputs: EvaluationInputs, test: WindowScores
+) -> tuple[EvaluationInputs, list[ScoredBag], Tails]:
+    """The scans with the darkness of all their windows; normals' darkness is 20, 21, ... 118."""
+    ninety_nine = CALIBRATION.scale(np.arange(20.0, 119))
+    tails = Tails.of(ninety_nine, np.arange(99).astype(str))
+
+    def score(patches: Patches) -> dict[str, Scores]:
+        return {ANOMALY: CALIBRATION.scale(inputs.detector.score([patches]).anomaly)}
+
+    return inputs, list(scored_bags(inputs, test, {ANOMALY: tails}, score)), tails
+
+
+def scan_of(folder: Path, row: CatalogueRow) -> ShownScan:
     channels = np.load(row.files[0]).shape[2]
-    left_out, before = (row_of(folder, clutter(2, channels), name) for name in ("out", "before"))
-    inputs, _ = scored(folder, left_out, before, row)
-    return with_heat(row, inputs)
+    left_out = row_of(folder, clutter(2, channels), "out")
+    (shown,) = pick_scans(*bags_of(*scored(folder, left_out, row)))
+    return shown
 
 
 def inputs_of(store: PatchStore, *rows: CatalogueRow) -> EvaluationInputs:
@@ -75,44 +90,49 @@ def numbered(store: PatchStore) -> WindowScores:
     return WindowScores(store.labels, store.scan_ids, scores)
 
 
-def test_heat_is_the_weighted_mean_score_over_the_threshold(tmp_path: Path) -> None:
+def test_heat_is_the_weighted_mean_of_what_the_windows_are_worth(tmp_path: Path) -> None:
     """The scan has a threat in its upper left quarter, which some windows graze."""
-    image = clutter(0, 3, 32, 64) // 8 + np.linspace(80, 260, 64, dtype=np.uint16)[:, None]
+    image = clutter(0, 3, 32, 64) // 8 + np.linspace(60, 260, 64, dtype=np.uint16)[:, None]
     image = image.astype(np.uint8)
     image[:, 32:] = 255  # no window is cut from air alone
     image[20, 3] = 255  # a pixel of air inside
-    row = row_of(tmp_path, image, "s", "knife")
-    scan = scan_of(tmp_path, row)
+    scan = scan_of(tmp_path, row_of(tmp_path, image, "s", "knife"))
     total, weight = np.zeros((2, 32, 64))
     near = [min(place + 1, 16 - place) for place in range(16)]
     over = []
     for top in (0, 8, 16):
         for left in (0, 8, 16, 24):
             window = np.s_[top : top + 16, left : left + 16]
-            score = (255 - image[window].mean() - 20) / 100 / 0.5
-            over.append(score > 1)
-            total[window] += score * np.outer(near, near)
+            darkness = 255 - image[window].mean()
+            over.append(darkness > 70)
+            p_value = (1 + sum(normal >= darkness for normal in range(20, 119))) / 100
+            total[window] += -np.log10(p_value) * np.outer(near, near)
             weight[window] += np.outer(near, near)
-    expected = np.where((image < 240).any(axis=2), total / np.maximum(weight, 1), np.nan)
-    np.testing.assert_allclose(scan.heat, expected, rtol=1e-4)
+    evidence = np.where((image < 240).any(axis=2), total / np.maximum(weight, 1), 0)
+    strength = np.clip((evidence - 1) / 2, 0, 1)[:, :, None]  # of p from .1 to .001
+    colour = np.array([254, 217, 118]) * (1 - strength) + np.array([189, 0, 38]) * strength
+    opacity = 0.75 * np.sqrt(strength)
+    expected = image.mean(axis=2, keepdims=True) * (1 - opacity) + colour * opacity
+    plain = np.ones((32, 64), dtype=np.bool_)
+    plain[:18, :34] = False  # the outline of the threat
+    assert strength[plain].max() > 0.1
+    np.testing.assert_allclose(scan.under_heat[plain], expected[plain], atol=3)
+    np.testing.assert_array_equal(scan.image[plain], image[plain])
     assert 0 < sum(over) < 12
     assert scan.title == f"knife (s)\n{sum(over) / 12:.0%} of windows over"
 
 
-def test_a_uniform_scan_at_the_threshold_has_a_heat_of_1(tmp_path: Path) -> None:
-    row = row_of(tmp_path, np.full((16, 16, 1), 255 - 70, dtype=np.uint8), "s")
-    np.testing.assert_allclose(scan_of(tmp_path, row).heat, 1, rtol=1e-5)
-
-
-def test_threats_are_shown_and_ignored_objects_are_not(tmp_path: Path) -> None:
+def test_threats_are_outlined_and_ignored_objects_are_not(tmp_path: Path) -> None:
     image = clutter(0, 3, 32, 64)
-    razor = row_of(tmp_path, image, "a", "straight_razor")
-    scan = scan_of(tmp_path, razor)
+    scan = scan_of(tmp_path, row_of(tmp_path, image, "a", "straight_razor"))
     assert scan.title.startswith("straight razor (a)\n")
-    np.testing.assert_array_equal(scan.image, image)
-    assert np.argwhere(scan.threats).tolist() == [[y, x] for y in range(16) for x in range(32)]
-    ignored = row_of(tmp_path, image, "b", IGNORED)
-    assert not scan_of(tmp_path, ignored).threats.any()
+    threat = np.zeros((32, 64), dtype=np.bool_)
+    threat[:16, :32] = True
+    np.testing.assert_array_equal(scan.image, outlined(image, threat))
+    ignored = scan_of(tmp_path / "b", row_of(tmp_path, image, "b", IGNORED))
+    np.testing.assert_array_equal(ignored.image, image)
+    for shown in (scan.under_heat, ignored.under_heat):
+        assert (shown == OUTLINE).all(axis=2).any() == (shown is scan.under_heat)
 
 
 def test_a_scan_of_each_kind_has_the_median_share_of_windows_over_the_threshold(
@@ -126,7 +146,7 @@ def test_a_scan_of_each_kind_has_the_median_share_of_windows_over_the_threshold(
         image[:, :columns] = 100
         rows.append(row_of(tmp_path, image, name, *kinds[name]))
     inputs, test = scored(tmp_path, *rows)
-    titles = [scan.title.split("\n")[0] for scan in pick_scans(inputs, test)]
+    titles = [scan.title.split("\n")[0] for scan in pick_scans(*bags_of(inputs, test))]
     assert titles == ["normal (c)", "gun (d)", "gun, knife (f)", "knife (e)"]
 
 
@@ -135,7 +155,8 @@ def test_the_rarest_kinds_are_left_out_but_never_normal(tmp_path: Path) -> None:
     kinds = [*((f"k{number}",) for number in (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5)), ()]
     rows = [row_of(tmp_path, image, f"s{n:02d}", *kind) for n, kind in enumerate(kinds)]
     out = row_of(tmp_path, image, "out")
-    titles = [scan.title.split(" (")[0] for scan in pick_scans(*scored(tmp_path, out, *rows))]
+    shown = pick_scans(*bags_of(*scored(tmp_path, out, *rows)))
+    titles = [scan.title.split(" (")[0] for scan in shown]
     assert titles == ["normal", "k1", "k2", "k3", "k4", "k5"]
 
 

@@ -23,13 +23,12 @@ from pipeline.evaluation.auc_table import auc_table
 from pipeline.evaluation.figures import (
     Colours,
     Exemplars,
-    ScoredScan,
+    ShownScan,
     draw_exemplars,
     draw_histogram,
     draw_roc,
     draw_scans,
     draw_tsne,
-    heat_colours,
 )
 from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.pages.plots import save_figure
@@ -264,17 +263,9 @@ def test_residuals_of_all_exemplars_share_one_scale(tmp_path: Path) -> None:
     assert residual.images[0].get_clim() == (0, 1)
 
 
-@pytest.mark.parametrize(("most", "highest"), [(2.0, 2.0), (1.2, 1.5)])
-def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(
-    tmp_path: Path, most: float, highest: float
-) -> None:
-    heat = np.array([[0.0, 0.5, 1.0], [most, -1.0, np.nan]], dtype=np.float32)
-    heat = np.repeat(np.repeat(heat, 4, axis=0), 4, axis=1)
-    image = GENERATOR.integers(0, 256, (8, 12, 3), dtype=np.uint8)
-    threats = np.zeros((8, 12), dtype=np.bool_)
-    nothing = ScoredScan("normal", image, heat * np.float32(0.25), threats.copy())
-    threats[2:5, 3:9] = True
-    scans = [nothing, ScoredScan("gun", image[::-1].copy(), heat, threats)]
+def test_a_scan_is_shown_over_itself_under_its_heat(tmp_path: Path) -> None:
+    pictures = GENERATOR.integers(0, 256, (4, 8, 12, 3), dtype=np.uint8)
+    scans = [ShownScan("normal", *pictures[:2]), ShownScan("gun", *pictures[2:])]
     figure = draw_scans(tmp_path / "scans.png", scans, "by a rule")
     *axes, legend = figure.axes
     require_no_ticks(figure, axes)
@@ -284,50 +275,29 @@ def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(
         above, below = axes[column::2]
         assert text(above.title) == (scan.title, 10)
         np.testing.assert_array_equal(shown(above), scan.image)
-        np.testing.assert_allclose(shown(below), scan.image.mean(axis=2))
-        np.testing.assert_allclose(shown(below, 1), scan.heat)
-        assert [layer.get_clim() for layer in below.images] == [(0, 255), (0, highest)]
-    assert not axes[0].collections
-    assert not axes[2].collections
-    for outlined in (axes[1], axes[3]):
-        # Half a pixel around rows 2 to 4 and columns 3 to 8, bright on dark.
-        corners = outline_of(outlined)
-        assert corners.min(axis=0).tolist() == [2.5, 1.5]
-        assert corners.max(axis=0).tolist() == [8.5, 4.5]
-    assert legend.get_ylabel() == "score / threshold (black line)"
-    assert np.asarray(legend.lines[-1].get_ydata()).tolist() == [1, 1]
-
-
-def test_the_scan_under_the_heat_is_dark_where_it_is_dark(tmp_path: Path) -> None:
-    image = np.zeros((8, 12, 3), np.uint8)
-    scan = ScoredScan("normal", image, np.ones((8, 12), np.float32), image[..., 0] > 0)
-    below = draw_scans(tmp_path / "scans.png", [scan], "").axes[1].images[0]
-    assert below.to_rgba(np.asarray(below.get_array()))[0, 0].tolist() == [0, 0, 0, 1]
+        np.testing.assert_array_equal(shown(below), scan.under_heat)
+    assert legend.get_ylabel() == "normal windows that score as high"
+    ticks = zip(legend.get_yticks(), legend.get_yticklabels(), strict=True)
+    assert [(place, text(label)[0]) for place, label in ticks] == [
+        (1, "1 of 10"), (2, "1 of 100"), (3, "1 of 1,000")
+    ]  # fmt: skip
+    (colours,) = legend.collections[-1:]
+    assert colours.get_cmap()([0.0, 1.0])[:, 3].tolist() == pytest.approx([0, 0.75], abs=0.01)
 
 
 def outline_of(axes: Axes) -> np.ndarray:
     """The corners of the only outline, which is drawn twice: bright on a wider dark line."""
     dark, bright = axes.collections
     colours = [tuple(np.ravel(line.get_edgecolor())) for line in (dark, bright)]
-    assert colours == [to_rgba("black"), to_rgba("#00d0ff")]
+    assert colours == [to_rgba("black"), to_rgba("#00c8e6")]
     assert np.ravel(dark.get_linewidth())[0] > np.ravel(bright.get_linewidth())[0]
     below, above = (np.asarray(line.get_paths()[0].vertices) for line in (dark, bright))
     np.testing.assert_array_equal(below, above)
     return above
 
 
-def test_heat_has_no_colour_far_below_the_threshold_and_stronger_ones_beyond_it() -> None:
-    colours = heat_colours(2.0)
-    alpha = colours(np.array([0, 0.25, 0.5, 0.75, 1]))[:, 3]  # of heats from 0 to 2 thresholds
-    assert alpha[:2] == pytest.approx([0, 0], abs=0.05)
-    assert (np.diff(alpha[1:]) > 0.1).all()
-    green = colours(np.linspace(0.3, 1, 20))[:, 1]  # from yellow to dark red
-    assert (np.diff(green) <= 0).all()
-    assert green[0] - green[-1] > 0.9
-
-
 def test_a_caption_is_as_wide_as_its_figure(tmp_path: Path) -> None:
-    scan = ScoredScan("normal", IMAGE, np.ones(IMAGE.shape[:2], np.float32), IMAGE[..., 0] < 0)
+    scan = ShownScan("normal", IMAGE, IMAGE)
     figure = draw_scans(tmp_path / "scans.png", [scan], "a rule " * 40)
     (caption,) = [text for text in figure.texts if "a rule" in text.get_text()]
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]

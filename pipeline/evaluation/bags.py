@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common.names import NORMAL, Patches, Scores
+from pipeline.common.names import NORMAL, Image, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.evaluation.inputs import EvaluationInputs
-from pipeline.evaluation.scores import WindowScores
+from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.models.bag_scores import Tails, rows_by_scan
+from pipeline.pages.pictures import heat_levels
 from pipeline.patches.windows import (
     GRAZING,
     foreground_origins,
@@ -22,6 +23,7 @@ from pipeline.patches.windows import (
     window_pixels,
     window_sums,
 )
+from pipeline.screening.image_screener import evidence_map
 
 BINS = 1000  # of -log p of a pixel, from 0 to its highest
 
@@ -101,6 +103,12 @@ def scored_bags(
             touches=window_sums(threats, origins, rule.size) > 0,
             pixels=pixels,
         )
+
+
+def heat_of(image: Image, bag: ScoredBag, tails: Tails) -> NDArray[np.uint8]:
+    """Return the strength of heat on a bag's image, (H, W), 0 to 255, by the anomaly score."""
+    p_values = tails.windows.p_values(bag.scores[ANOMALY])
+    return heat_levels(evidence_map(image, p_values, bag.origins, bag.size))
 
 
 def tails_of(validation: WindowScores) -> dict[str, Tails]:

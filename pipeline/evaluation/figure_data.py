@@ -1,4 +1,4 @@
-"""Picks the data of the figures: exemplar patches, points for t-SNE, whole scans with heat."""
+"""Picks the data of the figures: exemplar patches, points for t-SNE, whole scans under heat."""
 
 from collections.abc import Sequence
 from itertools import chain, zip_longest
@@ -7,18 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.names import NORMAL, Patches
-from pipeline.evaluation.figures import Exemplars, ScoredScan
+from pipeline.evaluation.bags import ScoredBag, heat_of
+from pipeline.evaluation.figures import Exemplars, ShownScan
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY, WindowScores
+from pipeline.models.bag_scores import Tails
+from pipeline.pages.pictures import outlined, under_heat
 from pipeline.patches.store import read_rows
-from pipeline.patches.windows import (
-    foreground_mask,
-    foreground_origins,
-    stitch,
-    top_non_overlapping,
-    window_pixels,
-)
-from pipeline.scans.catalogue import CatalogueRow
+from pipeline.patches.windows import top_non_overlapping
+from pipeline.scans.display import displayable
 
 Rows = NDArray[np.intp]
 
@@ -77,46 +74,31 @@ def pick_features(
     return inputs.detector.features(patches), test.normal[rows]
 
 
-def pick_scans(inputs: EvaluationInputs, test: WindowScores) -> list[ScoredScan]:
-    """Return a test scan of each combination of classes, with heat; normal comes first.
+def pick_scans(
+    inputs: EvaluationInputs, bags: Sequence[ScoredBag], tails: Tails
+) -> list[ShownScan]:
+    """Return a test scan of each combination of classes; normal comes first.
 
     The scan is the one with the median share of windows over the threshold, by the scores alone.
-    The rarest combinations are left out if there are more than `MAX_SCANS`. Scans that extraction
-    left out have no scores, so they are left out here as well.
+    The rarest combinations are left out if there are more than `MAX_SCANS`.
     """
-    names, scan = np.unique(test.scan_ids, return_inverse=True)
-    over = np.bincount(scan, test.scores[ANOMALY] > inputs.threshold) / np.bincount(scan)
-    shares = dict(zip(names.tolist(), over.tolist(), strict=True))
-    kinds: dict[tuple[str, ...], list[CatalogueRow]] = {}
-    for row in inputs.scans:
-        if row.scan_id in shares:
-            kinds.setdefault(row.classes, []).append(row)
+    rows = {row.scan_id: row for row in inputs.scans}
+    kinds: dict[tuple[str, ...], list[tuple[float, ScoredBag]]] = {}
+    for bag in bags:
+        share = float((bag.scores[ANOMALY] > inputs.threshold).mean())
+        kinds.setdefault(rows[bag.scan_id].classes, []).append((share, bag))
     most = sorted(kinds, key=lambda classes: (classes != (), -len(kinds[classes])))[:MAX_SCANS]
     picked = []
     for classes in sorted(most):
-        rows = sorted(kinds[classes], key=lambda row: shares[row.scan_id])
-        picked.append(with_heat(rows[(len(rows) - 1) // 2], inputs))
+        ordered = sorted(kinds[classes], key=lambda pair: pair[0])
+        share, bag = ordered[(len(ordered) - 1) // 2]
+        scan = inputs.source.read(rows[bag.scan_id].entry())
+        shown, threats = displayable(scan.image), scan.threats()
+        hot = under_heat(shown, heat_of(scan.image, bag, tails))
+        name = ", ".join(classes).replace("_", " ") or NORMAL
+        title = f"{name} ({bag.scan_id})\n{share:.0%} of windows over"
+        picked.append(ShownScan(title, outlined(shown, threats), outlined(hot, threats)))
     return picked
-
-
-def with_heat(row: CatalogueRow, inputs: EvaluationInputs) -> ScoredScan:
-    """Return one scan with heat: the scores of its windows, divided by the threshold.
-
-    All windows but background are scored, also those that graze a threat and so have no label. Air
-    has no heat.
-    """
-    scan = inputs.source.read(row.entry())
-    height, width = scan.image.shape[:2]
-    rule = inputs.rule
-    origins = foreground_origins(scan.image, rule)
-    anomaly = inputs.detector.score([window_pixels(scan.image, origins, rule)]).anomaly
-    scores = inputs.calibration.scale(anomaly) / inputs.threshold
-    heat = stitch(scores, origins, rule.size, height, width)
-    heat[~foreground_mask(scan.image)] = np.nan
-    threats = scan.threats()
-    title = ", ".join(row.classes).replace("_", " ") or NORMAL
-    share = f"{(scores > 1).mean():.0%} of windows over"
-    return ScoredScan(f"{title} ({row.scan_id})\n{share}", scan.image, heat, threats)
 
 
 def _exemplars(

@@ -9,23 +9,21 @@ from pathlib import Path
 from textwrap import fill
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from pipeline.common.names import NORMAL, Patches
+from pipeline.common.names import NORMAL, Image, Patches
 from pipeline.evaluation.auc_table import AucTable
 from pipeline.evaluation.curves import histogram, roc
 from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
+from pipeline.pages.pictures import CLEAR, FULL, OUTLINE, heat_colours
 from pipeline.pages.plots import new_figure, save_figure
 from pipeline.scans.display import displayable
-
-OUTLINE = "#00d0ff"  # of threats
-MIN_HEAT_SCALE = 1.5  # thresholds; the scale of heat maps ends here or higher
 
 
 @dataclass(frozen=True)
@@ -59,20 +57,18 @@ class Exemplars:
 
 
 @dataclass(frozen=True)
-class ScoredScan:
-    """A whole scan with its heat map and its threats.
+class ShownScan:
+    """A whole scan as people see it, with its threats outlined.
 
     Attributes:
         title: the classes and the id of the scan, and its share of windows over the threshold.
-        image: (H, W, C) uint8, C from 1 to 3.
-        heat: (H, W) anomaly scores divided by the stored threshold, NaN in air.
-        threats: (H, W) True on the threats.
+        image: (H, W, 3) RGB uint8.
+        under_heat: (H, W, 3) RGB uint8, in grey with its heat over it.
     """
 
     title: str
-    image: NDArray[np.uint8]
-    heat: NDArray[np.float32]
-    threats: NDArray[np.bool_]
+    image: Image
+    under_heat: Image
 
 
 def draw_roc(path: Path, test: WindowScores, table: AucTable, threshold: float) -> Figure:
@@ -190,40 +186,29 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
     return figure
 
 
-def draw_scans(path: Path, scans: Sequence[ScoredScan], caption: str) -> Figure:
-    """Draw whole scans, and below each scan its grey image with heat map; threats are outlined."""
+def draw_scans(path: Path, scans: Sequence[ShownScan], caption: str) -> Figure:
+    """Draw whole scans, and each scan once more below, under its heat."""
     columns = len(scans)
     figure = Figure(figsize=(3.6 * columns + 0.8, 6.0), layout="constrained")
     grid = figure.subplots(2, columns, squeeze=False)
-    highest = max(MIN_HEAT_SCALE, *(float(np.nanmax(scan.heat)) for scan in scans))
     for column, scan in enumerate(scans):
-        grid[0, column].imshow(displayable(scan.image))
         grid[0, column].set_title(_plain(scan.title), fontsize=10)
-        grid[1, column].imshow(scan.image.mean(axis=2), cmap="gray", vmin=0, vmax=255)
-        heat = grid[1, column].imshow(scan.heat, cmap=heat_colours(highest), vmin=0, vmax=highest)
-        for axes, side in zip(grid[:, column], "SN", strict=True):
-            axes.set_anchor(side)  # each scan is right above its heat map
-            _outline(axes, scan.threats)
+        # Each scan is right above its heat.
+        for axes, pixels, side in zip(
+            grid[:, column], (scan.image, scan.under_heat), "SN", strict=True
+        ):
+            axes.imshow(pixels)
+            axes.set_anchor(side)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
-    legend = figure.colorbar(heat, ax=grid.ravel().tolist(), shrink=0.6)
-    legend.set_label("score / threshold (black line)")
-    legend.ax.axhline(1, color="black", linewidth=1.5)
+    heat = ScalarMappable(Normalize(CLEAR, FULL), ListedColormap(heat_colours() / 255))
+    powers = range(int(CLEAR), int(FULL) + 1)
+    legend = figure.colorbar(heat, ax=grid.ravel().tolist(), shrink=0.6, ticks=powers)
+    legend.ax.set_yticklabels([f"1 of {10**power:,}" for power in powers])
+    legend.set_label("normal windows that score as high")
     _caption(figure, caption)
     save_figure(figure, path)
     return figure
-
-
-def heat_colours(highest: float) -> ListedColormap:
-    """Return colours for a heat from 0 to `highest`: clear up to half of the threshold, then red.
-
-    The colours grow stronger up to `highest`, so that scores over the threshold can be told apart.
-    """
-    heat = np.linspace(0, highest, 256)
-    strength = np.clip((heat - 0.5) / (highest - 0.5), 0, 1)
-    colours = colormaps["YlOrRd"](strength)
-    colours[:, 3] = 0.85 * np.sqrt(strength)
-    return ListedColormap(colours)
 
 
 def _caption(figure: Figure, caption: str) -> None:
@@ -234,8 +219,8 @@ def _caption(figure: Figure, caption: str) -> None:
 def _outline(axes: Axes, threats: NDArray[np.bool_]) -> None:
     """Outline threats, bright on dark, so that the line is seen on every ground."""
     if threats.any():
-        for colour, width in (("black", 2.6), (OUTLINE, 1.3)):
-            axes.contour(threats, levels=[0.5], colors=[colour], linewidths=width)
+        for colour, width in (((0, 0, 0), 2.6), (OUTLINE, 1.3)):
+            axes.contour(threats, levels=[0.5], colors=[np.array(colour) / 255], linewidths=width)
 
 
 def _plain(name: str) -> str:

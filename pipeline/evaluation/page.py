@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.evaluation.bags import ScoredBag
+from pipeline.evaluation.bags import ScoredBag, heat_of
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY
 from pipeline.models.bag_scores import Tails, bag_score
-from pipeline.pages.pictures import heat_levels, outlined, page_pictures
+from pipeline.pages.pictures import outlined, page_pictures
 from pipeline.pages.writer import picture, picture_url, write_page
 from pipeline.scans.display import displayable
-from pipeline.screening.image_screener import Look, evidence_map, windows_to_look_at
+from pipeline.screening.image_screener import Look, windows_to_look_at
 
 MAX_BAGS = 10  # that are shown: of the highest scores, and of the misses
 
@@ -55,14 +55,13 @@ def picture_of(
     """Draw a bag: the scan with its threats outlined, and the heat to lay over it."""
     row = next(row for row in inputs.scans if row.scan_id == bag.scan_id)
     scan = inputs.source.read(row.entry())
-    p_values = tails.windows.p_values(bag.scores[ANOMALY])
-    evidence = evidence_map(scan.image, p_values, bag.origins, bag.size)
     scores = bag.scores[ANOMALY]
+    p_values = tails.windows.p_values(scores)
     looks = windows_to_look_at(
         inputs.detector, inputs.rule, scan.image, bag.origins, scores, p_values
     )
     shown = outlined(displayable(scan.image), scan.threats())
-    picture_file, heat_file = page_pictures(shown, heat_levels(evidence))
+    picture_file, heat_file = page_pictures(shown, heat_of(scan.image, bag, tails))
     return BagPicture(
         title=f"{', '.join(row.classes).replace('_', ' ') or 'normal'} ({row.scan_id})",
         p_value=p_value,

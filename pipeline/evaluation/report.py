@@ -18,6 +18,7 @@ from pipeline.evaluation.auc_table import (
     unmeasurable,
 )
 from pipeline.evaluation.bag_metrics import MeasuredBags
+from pipeline.evaluation.bags import ScoredBag
 from pipeline.evaluation.curves import histogram_rows, roc_rows
 from pipeline.evaluation.figure_data import (
     TYPICAL,
@@ -36,6 +37,7 @@ from pipeline.evaluation.figures import (
 )
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
+from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import HEAD_LABELS
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
@@ -174,8 +176,20 @@ def write_figures(
     test: WindowScores,
     table: AucTable,
     settings: EvaluateSettings,
+    bags: Sequence[ScoredBag],
+    tails: Tails,
 ) -> None:
-    """Remove an earlier evaluation's figures; draw each figure that the test split has data for."""
+    """Remove an earlier evaluation's figures; draw each figure that the test split has data for.
+
+    Args:
+        folder: of the figures.
+        inputs: the test split, its scans and the model.
+        test: the scores of the test windows.
+        table: the AUCs.
+        settings: how many windows are shown, in which colours.
+        bags: the test bags, none if each patch is a whole scan.
+        tails: of the anomaly score on validation normals.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if len(test.labels) == 0:
@@ -194,5 +208,5 @@ def write_figures(
             draw_tsne(folder / "tsne.png", features, normal, colours, seed)
     exemplars = pick_exemplars(inputs, test, settings.exemplars, seed)
     draw_exemplars(folder / "exemplars.png", exemplars)
-    if inputs.scans and inputs.threshold > 0:  # by which the heat is divided
-        draw_scans(folder / "scans.png", pick_scans(inputs, test), TYPICAL)
+    if bags:
+        draw_scans(folder / "scans.png", pick_scans(inputs, bags, tails), TYPICAL)

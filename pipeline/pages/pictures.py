@@ -28,7 +28,7 @@ def heat_levels(evidence: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def heat_layer(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return levels of heat (H, W) in colours to lay over the scan, RGBA (H, W, 4)."""
-    return _heat_colours()[levels]
+    return heat_colours()[levels]
 
 
 def under_heat(image: Image, levels: NDArray[np.uint8]) -> Image:
@@ -48,7 +48,7 @@ def outlined(image: Image, mask: NDArray[np.bool_]) -> Image:
 
 
 @cache
-def _heat_colours() -> NDArray[np.uint8]:
+def heat_colours() -> NDArray[np.uint8]:
     """Return 256 colours of heat, RGBA (256, 4), from clear to the strongest."""
     strength = np.linspace(0, 1, 256)[:, None]
     colours = np.array(PALE) + strength * (np.array(STRONG) - PALE)
@@ -59,7 +59,7 @@ def _heat_colours() -> NDArray[np.uint8]:
 @cache
 def _mixed_colours() -> NDArray[np.uint8]:
     """Return each level of heat over each grey, RGB (256, 256, 3)."""
-    colours = _heat_colours()[:, None].astype(np.float64)
+    colours = heat_colours()[:, None].astype(np.float64)
     opacity, grey = colours[:, :, 3:] / 255, np.arange(256)[:, None]
     return (grey * (1 - opacity) + colours[:, :, :3] * opacity).round().astype(np.uint8)
 
