@@ -62,6 +62,12 @@ def test_a_table_may_lack_heads(
     assert found == {A: tmp_path / name, C: tmp_path / name}
 
 
+def test_a_list_of_classes_names_no_image(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("gun\nknife\n")
+    image = Path("set/images/gun.png")
+    assert images_in_tables([image], [tmp_path / "classes.txt"], CLASSES) == {}
+
+
 def test_numbers_and_longer_rows_without_heads_are_no_classes(tmp_path: Path) -> None:
     one = Path("set/images/5.png")
     losses = write_table(tmp_path / "losses.csv", ("5", "0.25"), ("6", "0.125"))

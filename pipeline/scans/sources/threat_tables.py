@@ -40,7 +40,7 @@ def images_in_tables(
         if not names and len(heads) == 2 and any(is_name):  # no heads, but an image and its class
             heads = ["" if name else "class" for name in is_name]
         for row in rows:
-            if _calls_threat(heads, row, names):
+            if len(row) > 1 and _calls_threat(heads, row, names):
                 named = (find_by_end(ends, cell) for cell in row)
                 table_of |= dict.fromkeys(filter(None, named), table)
     return table_of
