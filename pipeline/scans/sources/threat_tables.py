@@ -27,7 +27,8 @@ def images_in_tables(
 
     SIXray's lists have a row for each image and a column for each class, 1 or -1. Other tools
     write a row for each object, with the class in a column. If `classes` is empty, as for a set of
-    normal images, every class counts that `NORMAL_WORDS` does not list.
+    normal images, every class counts that `NORMAL_WORDS` does not list, and a table of two columns
+    may lack heads.
     """
     ends = by_end(images)
     names = {name.casefold() for name in classes}
