@@ -39,7 +39,7 @@ def main() -> None:
     kept = any(entry.part for entry in entries)
     notes = [
         *describe_parts(survey.entries, settings, splits, kept=kept),
-        *describe_bags(bags, len(entries), settings.group),
+        *describe_bags(bags, entries, settings.group, folder),
         f"{near} pairs of near-duplicates across splits: {SCANS / NEAR_DUPLICATES}",
     ]
     text = account_of(listing, survey, rows, source.classes.meaning, notes)

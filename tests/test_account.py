@@ -83,7 +83,7 @@ set: 19 files seen: 6 used as images, 2 as annotations, 6 bad, 5 ignored
   hidden, and not looked at: 2 (.b, .a)
   10 a of a kind
   2 z of a kind
-  1 abnormal scans of the set's own parts, left out
+  1 scans of bags with a threat in the set's own parts, left out
   the last note
   another
 scans                    train  test

@@ -107,11 +107,13 @@ def test_no_scans_have_no_bags() -> None:
 
 
 def test_bags_are_told_of() -> None:
-    names = {"a": "x", "b": "x", "c": "y"}
-    assert describe_bags(names, 5, "^x") == ["3 of 5 scans are in 2 bags (scans.group)"]
-    assert describe_bags({}, 5, COLUMN) == ["0 of 5 scans are in 0 bags (scans.group)"]
-    assert describe_bags({}, 5, None) == []
-    assert describe_bags(names, 5, None) == [
+    names, entries = {"a": "x", "b": "x", "c": "y"}, entries_of(*"abcde")
+    assert describe_bags(names, entries, "^x", Path()) == [
+        "3 of 5 scans are in 2 bags (scans.group)"
+    ]
+    assert describe_bags({}, [], COLUMN, Path()) == ["0 of 0 scans are in 0 bags (scans.group)"]
+    assert describe_bags({}, entries, None, Path()) == []
+    assert describe_bags(names, entries, None, Path()) == [
         "3 of 5 scans are Roboflow's copies of 2 pictures: all copies of a picture are in one split"
     ]
 
@@ -144,6 +146,24 @@ def test_a_row_that_names_no_scan_is_passed_over(tmp_path: Path) -> None:
 def test_an_end_may_have_several_parts(tmp_path: Path) -> None:
     (tmp_path / COLUMN.table).write_text("file,bag\nmore/c.png,x\n")
     assert bag_names(entries_of("a/more/c", "a/c"), COLUMN, tmp_path) == {"a/more/c": "x"}
+
+
+def test_a_path_from_above_the_set_s_folder_names_the_scan_at_its_end(tmp_path: Path) -> None:
+    rows = [r"images\b.2.png,x", "/data/set/images/a_1.png,x", "D:/old/more/c.png,y"]
+    names = by_table(tmp_path, "file,bag", *rows)
+    assert names == {"images/a_1": "x", "images/b.2": "x", "more/c": "y"}
+    assert describe_bags(names, ENTRIES, COLUMN, tmp_path) == [
+        "3 of 4 scans are in 2 bags (scans.group)"
+    ]
+
+
+def test_rows_that_name_no_scan_are_told_of(tmp_path: Path) -> None:
+    # The scan c has a row of its own, and a_1 is the end of two scans.
+    names = by_table(tmp_path, "file,bag", "other/c.png,x", "other/a_1.png,x", "more/c,y")
+    assert names == {"more/c": "y"}
+    assert describe_bags(names, ENTRIES, COLUMN, tmp_path)[1:] == [
+        f"2 rows of {tmp_path}/bags.csv name no scan, such as 'other/c.png'"
+    ]
 
 
 def test_a_pattern_may_leave_scans_alone() -> None:

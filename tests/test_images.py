@@ -1,4 +1,5 @@
 import io
+import struct
 import subprocess
 import sys
 import tempfile
@@ -66,6 +67,38 @@ def test_16_bits_may_have_the_high_byte_first(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.tif", DEEP.astype(">u2"))
     assert path.read_bytes().startswith(b"MM")
     np.testing.assert_array_equal(read_image(path)[:, :, 0], DEEP // 256)
+
+
+def tiff(values: np.ndarray, bits: int, photometric: int) -> bytes:
+    """A TIFF of one strip with uncompressed values, (H, W), of 12 or 16 bits."""
+    packed = values.astype("<u2").tobytes()
+    if bits == 12:
+        packed = bytes.fromhex("".join(f"{value:03x}" for value in values.ravel()))
+    height, width = values.shape
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1,
+            278: height, 279: len(packed)}  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = struct.pack("<I", 8 + len(packed))
+    return b"II*\0" + start + packed + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize(("bits", "photometric"), [(12, 1), (16, 1), (16, 0)])
+def test_bits_and_polarity_of_a_tiff_are_followed(
+    tmp_path: Path, bits: int, photometric: int
+) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(DEEP >> (16 - bits), bits, photometric))
+    high = (DEEP >> 8).astype(np.uint8)
+    np.testing.assert_array_equal(read_image(path)[:, :, 0], high if photometric else 255 - high)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_12_bits_in_a_file_of_16_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = saved(tmp_path / f"a.{suffix}", np.array([[0, 4095]], dtype=np.uint16))
+    with pytest.raises(InputError, match="16 bits, but no value above 4095, as if of 12 bits: sc"):
+        read_image(path)
+    saved(path, np.array([[0, 4096]], dtype=np.uint16))
+    assert read_image(path).ravel().tolist() == [0, 16]
 
 
 def test_palettes_and_single_bits_are_spelled_out(tmp_path: Path) -> None:

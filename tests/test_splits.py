@@ -280,6 +280,9 @@ def test_the_parts_and_the_use_of_labels_are_told() -> None:
     assert describe_parts(entries, SHARES, splits, kept=True)[1:] == [
         "2 scans moved to the test, with others of their bags"
     ]
+    assert describe_parts(in_parts(train=(2, 0)), SHARES, {}, kept=False) == [
+        "the set's own parts: train 2: not used: the set has no test part"
+    ]
     without = with_parts(entries, None, keep=False)
     assert describe_parts(without, SHARES, splits, kept=True) == []
     assert describe_parts(without, outside, {}, kept=True) == [LABELS_USED]

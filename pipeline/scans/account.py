@@ -31,10 +31,11 @@ def account_of(
         notes: further lines.
     """
     left_out = len(survey.entries) - len(rows)
+    of_parts = f"  {left_out} scans of bags with a threat in the set's own parts, left out"
     lines = [
         *_lines_of_files(listing, survey),
         *(f"  {count} {note}" for note, count in sorted(listing.notes.items())),
-        *([f"  {left_out} abnormal scans of the set's own parts, left out"] if left_out else []),
+        *([of_parts] if left_out else []),
         *(f"  {note}" for note in notes),
         _table(survey, rows, meaning),
     ]

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from pipeline.common.errors import InputError
@@ -73,16 +73,31 @@ def bag_names(
     return _by_column(entries, group, folder / group.table)
 
 
-def describe_bags(names: Mapping[str, str], scans: int, group: str | BagColumn | None) -> list[str]:
-    """Return a line with the numbers of scans and of bags, or no line if no scan has a bag."""
+def describe_bags(
+    names: Mapping[str, str],
+    entries: Sequence[ScanEntry],
+    group: str | BagColumn | None,
+    folder: Path,
+) -> list[str]:
+    """Return the numbers of scans and bags, and of a table's rows without a scan, a line each.
+
+    `names` is the result of `bag_names` for the other arguments. There is no line if no scan has a
+    bag and `group` is None.
+    """
     bags = len(set(names.values()))
+    lines = [f"{len(names)} of {len(entries)} scans are in {bags} bags (scans.group)"]
+    if isinstance(group, BagColumn) and entries:
+        table = folder / group.table
+        lost = [row.written for row in _rows(entries, group, table) if not row.scans]
+        if lost:
+            lines.append(f"{len(lost)} rows of {table} name no scan, such as {lost[0]!r}")
     if group is not None:
-        return [f"{len(names)} of {scans} scans are in {bags} bags (scans.group)"]
+        return lines
     if not names:
         return []
     return [
-        f"{len(names)} of {scans} scans are Roboflow's copies of {bags} pictures: all copies of a "
-        "picture are in one split"
+        f"{len(names)} of {len(entries)} scans are Roboflow's copies of {bags} pictures: all "
+        "copies of a picture are in one split"
     ]
 
 
@@ -102,17 +117,15 @@ def _by_pattern(entries: Sequence[ScanEntry], pattern: str) -> dict[str, str]:
 
 
 def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> dict[str, str]:
-    scans_of = _by_end([entry.scan_id for entry in entries])
     names: dict[str, str] = {}
-    for line, row in enumerate(_read_table(table, column), 2):
-        written, bag = row[column.scan] or "", row[column.bag] or ""
-        scans = scans_of.get(written, scans_of.get(_without_suffix(written), []))
-        if len(scans) > 1:
+    for line, row in enumerate(_rows(entries, column, table), 2):
+        if len(row.scans) > 1:
             raise InputError(
-                f"{table}: line {line}: {written!r} is the end of {scans}: write more of the path"
+                f"{table}: line {line}: {row.written!r} is the end of {row.scans}: write more of "
+                "the path"
             )
-        for scan in scans:
-            if names.setdefault(scan, bag) != bag:
+        for scan in row.scans:
+            if names.setdefault(scan, row.bag) != row.bag:
                 raise InputError(
                     f"{table}: line {line}: {scan!r} is in bag {names[scan]!r} too: keep one row"
                 )
@@ -123,6 +136,43 @@ def _by_column(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> 
             f"ids such as {entries[0].scan_id!r}"
         )
     return names
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of a table of bags: a scan's path as written, its bag, and the scans that it names."""
+
+    written: str
+    bag: str
+    scans: list[str]
+
+
+def _rows(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> list[_Row]:
+    """Return the rows of a table of bags.
+
+    A path names the scan whose id ends like it. If there is none, such as for a path that begins
+    above the set's folder, the longest end of the path that one scan's id has names this scan,
+    unless another row names it.
+    """
+    scans_of = _by_end([entry.scan_id for entry in entries])
+
+    def ending_in(end: str) -> list[str]:
+        return scans_of.get(end, scans_of.get(_without_suffix(end), []))
+
+    rows = [
+        _Row(written, row[column.bag] or "", ending_in(written))
+        for row in _read_table(table, column)
+        for written in [(row[column.scan] or "").replace("\\", "/")]
+    ]
+    named = {scan for row in rows for scan in row.scans}
+
+    def below(written: str) -> list[str]:
+        parts = written.split("/")
+        ends = ("/".join(parts[start:]) for start in range(1, len(parts)))
+        scans = next(filter(None, map(ending_in, ends)), [])
+        return scans if len(scans) == 1 and named.isdisjoint(scans) else []
+
+    return [replace(row, scans=row.scans or below(row.written)) for row in rows]
 
 
 def _by_end(scan_ids: Sequence[str]) -> dict[str, list[str]]:

@@ -41,14 +41,16 @@ SIGNATURES = {  # by offset, of formats that are not read: such files are report
 }
 # Change this text if `read_image` returns other pixels for a file.
 PIXEL_RULE = (
-    "1: 8 bits as they are, of 16 the high byte, 1 bit as 0 and 255; grey is one channel, colour "
-    "and palette are RGB, two grey pages of a TIFF are low and high energy; transparency lies "
-    "over white, where nothing absorbs; EXIF orientation is applied"
+    "2: 8 bits as they are, of 12 and 16 the high 8, inverted if 0 is white, 1 bit as 0 and 255; "
+    "grey is one channel, colour and palette are RGB, two grey pages of a TIFF are low and high "
+    "energy; transparency lies over white, where nothing absorbs; EXIF orientation is applied"
 )
 
 LFS = "version https://git-lfs"  # the start of a pointer file of Git LFS
 
 DEEP = "I;16"  # Pillow's mode of 16 bits; its modes by byte order start like this
+BITS_PER_SAMPLE = 258  # a TIFF tag
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a TIFF tag and a value; Pillow inverts only 8 bits for it
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # a TIFF tag, and the value for channels that Pillow drops
 
 Pixels = NDArray[np.uint8]
@@ -138,25 +140,35 @@ def _page_at(image: Image.Image, number: int) -> Pixels:
 
 def _page(image: Image.Image) -> Pixels:
     """Decode the current page of an image, (H, W, C)."""
-    if UNSPECIFIED in getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ()):
+    tags = getattr(image, "tag_v2", {})
+    if UNSPECIFIED in tags.get(EXTRA_SAMPLES, ()):
         raise RefusedError(
             "a channel without a stated meaning: save low and high energy as two pages"
         )
+    bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+    white_is_zero = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
     mode = _plain_mode(image)
     ImageOps.exif_transpose(image, in_place=True)
     width, height = image.size
     pixels = np.empty((height, width, 3 if mode.startswith("RGB") else 1), dtype=np.uint8)
     visible = False
+    highest = 0
     rows = max(1, BAND // width)
     for top in range(0, height, rows):
         band = image.crop((0, top, width, min(height, top + rows)))
         values = np.asarray(band if mode == DEEP else band.convert(mode))
         if mode == DEEP:
-            values = (values >> 8).astype(np.uint8)
+            highest = max(highest, int(values.max()))
+            values = (values >> (bits - 8)).astype(np.uint8)
+            values = 255 - values if white_is_zero else values
         elif mode.endswith("A"):
             visible = visible or bool(values[:, :, -1].any())
             values = _over_white(values)
         pixels[top : top + rows] = values.reshape(-1, *pixels.shape[1:])
+    if mode == DEEP and bits == 16 and highest < 2**12:  # a scan shows some air, which is bright
+        raise RefusedError(
+            f"16 bits, but no value above {highest}, as if of 12 bits: scale it to 16 bits"
+        )
     if mode.endswith("A") and not visible:
         raise RefusedError("every pixel is transparent: save it without an alpha channel")
     return pixels

@@ -42,6 +42,8 @@ def describe_parts(
     counts = Counter(entry.part for entry in entries if entry.part)
     by_part = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
     fate = "kept as the splits" if kept else "not used: to use them, set scans.parts to own"
+    if not counts["test"]:
+        fate = "not used: the set has no test part"
     moved = sum(
         splits.get(entry.scan_id) == TEST != entry.part for entry in entries if entry.part and kept
     )

@@ -70,6 +70,18 @@ def test_what_is_ignored_and_what_stands_for_two_is_said(tmp_path: Path) -> None
     assert bad.file == f"{tmp_path}/knife/1.png"
 
 
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_masks_below_a_class_are_no_scans(tmp_path: Path, above: str) -> None:
+    others = ("test/masks",) if above else ("masks",)
+    folders = (f"{above}normal/masks", f"{above}knife/ground_truth", *others)
+    write_classes(tmp_path, f"{above}normal", *folders)
+    listing = ClassFolderSource(tmp_path, ClassMap({"*": "*"})).listing()
+    assert {entry.scan_id for entry in listing.entries} == {
+        f"{above}normal/1", *(f"{name}/1" for name in others)
+    }  # fmt: skip
+    assert set(listing.ignored) == {tmp_path / name / "1.png" for name in folders[:2]}
+
+
 def test_the_folder_of_a_class_without_an_image_is_named(tmp_path: Path) -> None:
     write_classes(tmp_path, "normal", "knife")
     for name in ("notes.txt", "knife/notes.txt", "docs/notes.txt"):

@@ -148,8 +148,11 @@ def test_an_annotation_that_is_wrong_is_named(
     assert kept == ["images/2", "images/3", "images/4"]
 
 
-def test_another_size_than_annotated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(folder, lambda content: content["images"][0].update(width=40, height=50))
+@pytest.mark.parametrize(("width", "height"), [(40, 50), (40.0, 50)])
+def test_another_size_than_annotated(
+    folder: Path, capsys: pytest.CaptureFixture[str], width: float, height: int
+) -> None:
+    write(folder, lambda content: content["images"][0].update(width=width, height=height))
     source = CocoSource(folder, CLASSES)
     assert_one_bad(
         source,
@@ -180,11 +183,6 @@ def test_images_that_are_missing_or_listed_twice(
 
     write(folder, differently)
     assert_one_bad(CocoSource(folder, CLASSES), capsys, path, "'4.png' is annotated twice")
-
-
-def test_an_annotation_of_no_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(folder, lambda content: content["annotations"].append(annotation(4, 77, 7)))
-    assert_one_bad(CocoSource(folder, CLASSES), capsys, path, "annotation 4: unknown image 77")
 
 
 @pytest.mark.parametrize(
@@ -401,8 +399,12 @@ def test_images_that_a_lost_annotation_may_mean_are_no_normals(folder: Path) -> 
     listing = CocoSource(folder, CLASSES, "normal").listing()
     path = str(folder / "annotations.json")
     reason = "annotation 4: unknown image 77: remove the annotation, or add image 77"
-    assert listing.bad == [BadInput(path, reason)]
+    lost = "images without objects, such as {}: annotations of unknown images may be theirs"
+    assert listing.bad == [BadInput(path, reason), BadInput(path, f"1 {lost.format('4.png')}")]
     assert [entry.scan_id for entry in listing.entries] == ["images/1", "images/2", "images/3"]
+    with_gun(folder, image_id=77)
+    (_, bad) = CocoSource(folder, CLASSES, "normal").listing().bad
+    assert bad == BadInput(path, f"2 {lost.format('1.png')}", 2)
     with_gun(folder, category_id=99)
     listing = CocoSource(folder, CLASSES, "normal").listing()
     assert listing.bad == [BadInput(path, "annotation 1 of 1.png: unknown category 99")]

@@ -280,10 +280,14 @@ def test_a_folder_that_vanishes_while_it_is_read(folder: Path) -> None:
     assert bad.reason == "cannot be read: No such file or directory"
 
 
-def test_a_folder_that_may_not_be_listed_is_named(
+def test_files_and_folders_that_may_not_be_read_are_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / "locked").mkdir(mode=0)
+    for name, mode in (("locked", 0), ("no entry", 0o644)):
+        (folder / name).mkdir()
+        (folder / name / "a.csv").touch()
+        (folder / name).chmod(mode)
+    (folder / "b.csv").touch(mode=0o600)
     monkeypatch.chdir(folder)  # since pytest closes the folders above to everybody but root
     user = os.geteuid()
     os.seteuid(user or 65534)  # root may list every folder
@@ -291,8 +295,12 @@ def test_a_folder_that_may_not_be_listed_is_named(
         bad = list_files(Path()).bad
     finally:
         os.seteuid(user)
-    (folder / "locked").chmod(0o755)
+    for name in ("locked", "no entry"):
+        (folder / name).chmod(0o755)
     assert BadInput("locked", "cannot be listed: Permission denied") in bad
+    advice = "no permission: make it readable"
+    assert BadInput("no entry", f"cannot be entered: {advice}") in bad
+    assert user or BadInput("b.csv", f"cannot be read: {advice}") in bad
 
 
 def test_a_missing_and_an_empty_folder_are_named(tmp_path: Path) -> None:

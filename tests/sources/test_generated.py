@@ -2,7 +2,6 @@
 
 import colorsys
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,11 +17,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from pipeline.patches.windows import BACKGROUND_LEVEL, foreground_mask
 from pipeline.scans.classes import AS_NAMED
-from pipeline.scans.generated import coco
 from pipeline.scans.generated.coco import (
-    RUN_KEY_FILE,
     generate,
-    run_key,
     scan_records,
     write_annotations,
     write_png,
@@ -445,7 +441,7 @@ def test_the_image_fits_the_container(scans: list[Scan]) -> None:
 def write_scans(folder: Path, scans: list[Scan]) -> None:
     for scan in scans:
         write_png(folder / f"{scan.scan_id}.png", scan.image)
-    records = [scan_records(scan.scan_id, scan.image.shape[:2], scan.regions) for scan in scans]
+    records = [scan_records(scan) for scan in scans]
     write_annotations(folder, records)
 
 
@@ -501,32 +497,11 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_workers_do_not_change_a_byte_and_a_killed_run_goes_on(tmp_path: Path) -> None:
-    generate(tmp_path, SEED, 7, workers=2)
-    whole = content_of(tmp_path)
-    assert len(whole) == 8
-
-    # As if killed: some images are there, one of them cut off, and no annotations. One worker
-    # makes what two made.
-    (tmp_path / RUN_KEY_FILE).write_text(run_key(SEED))
-    (tmp_path / "annotations.json").unlink()
-    kept, cut, *lost = (tmp_path / f"{name:05d}.png" for name in (0, 5, 1, 6))
-    cut.write_bytes(whole["00005.png"][:1000])
-    for path in lost:
-        path.unlink()
-    before = kept.stat().st_mtime_ns
-    (tmp_path / ".00006.png.99999999.tmp").touch()  # of a process that was killed
-    generate(tmp_path, SEED, 7, workers=1)
-    assert content_of(tmp_path) == whole
-    assert kept.stat().st_mtime_ns == before
-
-
-def test_the_first_file_on_a_full_disk_is_named(tmp_path: Path) -> None:
-    (tmp_path / RUN_KEY_FILE).write_text(run_key(SEED))  # of a killed run, so the folder is kept
-    (tmp_path / f".{RUN_KEY_FILE}.{os.getpid()}.tmp").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left on device") as error:
-        generate(tmp_path, SEED, 1, workers=1)
-    assert error.value.filename == str(tmp_path / RUN_KEY_FILE)
+def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
+    generate(tmp_path / "two", SEED, 7, workers=2)
+    generate(tmp_path / "one", SEED, 7, workers=1)
+    assert len(content_of(tmp_path / "one")) == 8
+    assert content_of(tmp_path / "two") == content_of(tmp_path / "one")
 
 
 @pytest.mark.slow
@@ -549,29 +524,14 @@ if __name__ == "__main__":
     for child in alive:
         child.kill()
     assert not alive
+    assert not (tmp_path / "annotations.json").exists()
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_of_a_killed_run_whole_images_are_kept_and_others_are_made_again(
-    folder: Path, scans: list[Scan], whole: bool
-) -> None:
-    (folder / RUN_KEY_FILE).write_text(run_key(SEED))
-    image = folder / "00000.png"
-    kept = image.read_bytes() if whole else image.read_bytes()[:-1]
-    image.write_bytes(kept)
-    generate(folder, SEED, 1, workers=1)
-    assert (image.read_bytes() == kept) == whole
-    if not whole:
-        np.testing.assert_array_equal(read_image(image), scans[0].image)
-
-
-@pytest.mark.parametrize("key", ["", f"{SEED + 1}", f"{SEED} of other code"])
-def test_another_seed_or_other_code_keeps_nothing(folder: Path, key: str) -> None:
-    before = content_of(folder)
-    (folder / RUN_KEY_FILE).write_text(key)
+def test_the_files_of_an_earlier_run_are_removed(folder: Path, scans: list[Scan]) -> None:
+    (folder / ".00006.png.99999999.tmp").touch()  # of a process that was killed
     generate(folder, SEED, 1, workers=1)
     assert sorted(content_of(folder)) == ["00000.png", "annotations.json"]
-    assert content_of(folder)["00000.png"] != before["00000.png"]
+    np.testing.assert_array_equal(read_image(folder / "00000.png"), scans[0].image)
 
 
 @pytest.mark.parametrize("depth", [0, 2])
@@ -641,9 +601,3 @@ def test_balls_and_shells_have_their_thickness() -> None:
 def test_parcels_hold_full_weapons_and_some_bags_two_threats() -> None:
     assert [CYCLE[place] for place in PARCEL_PLACES] == [None, "full_weapon"]
     assert any(len(begin_scan(0, number)[1]) == 2 for number in range(6, 200, 10))
-
-
-def test_other_code_renders_the_scans_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = coco.run_key(1)
-    monkeypatch.setattr(coco, "code_digest", lambda _: "other")
-    assert coco.run_key(1) != before

@@ -56,6 +56,13 @@ def test_a_mask_is_no_image_and_its_image_is_no_normal(tmp_path: Path) -> None:
     assert names(listing) == ["images/a", "images/c"]
 
 
+def test_an_image_whose_labels_are_bad_is_ignored_and_its_labels_are_bad(tmp_path: Path) -> None:
+    listing = listed(tmp_path, {"images/b.png": None, "labels/b.txt": "7 0 0 0 0"})
+    assert [item.file for item in listing.bad] == [f"{tmp_path}/labels/b.txt"]
+    assert listing.ignored == {tmp_path / "images/b.png": "an image whose labels are bad"}
+    assert names(listing) == ["images/a"]
+
+
 def test_copies_of_labelled_images_are_told_what_to_do(tmp_path: Path) -> None:
     files: dict[str, Content] = dict.fromkeys(f"{folder}/c.png" for folder in ("jpg", "png", "img"))
     listing = listed(tmp_path, {**files, "img/c.txt": GUN, "jpg/b.png": None})

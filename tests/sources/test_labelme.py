@@ -62,6 +62,8 @@ def test_rectangles_and_polygons(tmp_path: Path, shape: dict[str, Any]) -> None:
         ([RECTANGLE], "not LabelMe's JSON: expected `shapes`"),
         ({"shapes": [], "flags": {"gun": False, "knife": True}},
          "flag 'knife' marks the whole image: draw a shape instead"),
+        ({"shapes": [{**RECTANGLE, "label": "cup"}], "flags": {"gun": True}},
+         "flag 'gun' marks the whole image: draw a shape instead"),
     ],
 )  # fmt: skip
 def test_a_file_of_another_form_is_named_and_its_image_is_no_normal(
@@ -79,6 +81,7 @@ def test_a_file_of_another_form_is_named_and_its_image_is_no_normal(
         ([], {"reviewed": True}),
         ([], {"gun": False}),
         ([RECTANGLE], {"gun": 1}),
+        ([RECTANGLE], {"7": True}),  # a gun too
     ],
 )
 def test_flags_of_no_threat_or_beside_a_shape_say_nothing(
@@ -93,6 +96,7 @@ def test_flags_of_no_threat_or_beside_a_shape_say_nothing(
     ("size", "points", "reason"),
     [
         ((40, 50), RECTANGLE["points"], "annotated as 40x50, but the image is 50x40: annotate"),
+        ((40.0, 50.0), RECTANGLE["points"], "annotated as 40x50, but the image is 50x40: annotate"),
         ((1, 50), RECTANGLE["points"], "annotated as 1x50, but the image is 50x40: annotate"),
         ((50, 40), [[0, 0], [9, 501]], "a coordinate far outside of the image, or not a number"),
         ((50, 40), [[50, 0], [60, 9]], "a box outside of the image of 50x40"),

@@ -9,7 +9,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.classes import ClassMap
-from pipeline.scans.sources.masks import SIXRAY, MasksSource
+from pipeline.scans.sources.masks import SIXRAY, MasksSource, connected_parts
 from tests.sources.bad_files import assert_one_bad
 from tests.tiny import make_sixray, write_image
 
@@ -155,6 +155,13 @@ def test_a_normal_scan_with_a_mask_and_a_second_scan_of_one_id_are_named(folder:
         BadInput(f"{folder}/normal/n00.png", again),
     ]
     assert len(listing.entries) == 4
+
+
+def test_the_parts_of_a_mask_are_not_all_in_memory_at_once() -> None:
+    specks = np.zeros((400, 400), dtype=np.bool_)
+    specks[::2, ::2] = True  # masks of 6 GB together
+    parts = connected_parts(specks)
+    assert [int(next(parts).sum()) for _ in range(3)] == [1] * 3
 
 
 @pytest.mark.parametrize("left", ["normal", "threat", "masks"])

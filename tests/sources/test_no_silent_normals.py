@@ -70,6 +70,50 @@ def test_images_whose_labels_may_be_lost_are_left_out(
     }  # fmt: skip
 
 
+SHAPES = '{"shapes": [{"label": "gun", "points": [[10, 5], [29, 5], [29, 19]]}]}'
+BOX_TABLE = "class,xmin,ymin,xmax,ymax\ngun,10,5,30,20\n"
+LISTED = {"a.json": coco([f"normal{number}.png" for number in range(1, 8)], {})}
+
+
+@pytest.mark.parametrize(
+    ("source", "files", "scans"),
+    [
+        ("folder", {"annotations/normal0.csv": BOX_TABLE}, {}),
+        ("folder", {"images/normal0.csv": BOX_TABLE}, {}),
+        ("folder", {"labels/normal0.mat": b"MATLAB"}, {}),
+        ("folder", {"labels/normal0.txt": "gun"}, {}),
+        ("folder", {"labels.txt": "normal0.png gun\n"}, {}),
+        ("yolo", {"images/normal0.csv": BOX_TABLE}, {}),
+        ("yolo", {"labels.txt": "normal0.png gun\n"}, {"classes": {"*": "*"}}),
+        ("voc", {"Annotations/normal0.csv": BOX_TABLE}, {"unannotated": "normal"}),
+        ("coco", {**LISTED, "images/normal0.json": SHAPES}, {"unannotated": "normal"}),
+    ],
+)
+def test_an_image_whose_labels_are_in_another_format_is_left_out(
+    stage: Stage, source: str, files: Mapping[str, Content], scans: Mapping[str, Any]
+) -> None:
+    found = stage({**in_folder("images"), **files}, source=source, bad_input="skip",
+                  **{"classes": {}, **scans})  # fmt: skip
+    assert set(found.rows) == {f"images/normal{number}" for number in range(1, 8)}
+
+
+@pytest.mark.parametrize(
+    "mask", ["images/normal0-mask.png", "mask_normal0.png", "images/normal0_seg.png",
+             "seg/normal0.png", "segmentations/normal0.png"],
+)  # fmt: skip
+def test_usual_names_of_masks_are_known(stage: Stage, mask: str) -> None:
+    files = {**in_folder("images"), mask: None, "images/mask_of_lane.png": None}
+    found = stage(files, source="folder", classes={}, bad_input="skip")
+    names = {"images/mask_of_lane", *(f"images/normal{number}" for number in range(1, 8))}
+    assert set(found.rows) == names
+    assert "ignored: 1 .png: a mask, which this format does not read" in found.account
+
+
+def test_images_in_a_folder_called_segmentation_are_no_masks_of_themselves(stage: Stage) -> None:
+    found = stage(in_folder("segmentation"), source="folder", classes={})
+    assert len(found.rows) == 8
+
+
 def test_a_copy_of_a_scan_with_labels_beside_it_is_left_out(stage: Stage) -> None:
     files = {"scans/c.png": None, "scans/c.txt": GUN, "jpg/c.png": None}
     found = stage({**BASE, **files}, bad_input="skip")

@@ -465,7 +465,7 @@ def test_the_set_s_own_parts_are_the_splits(stage: Stage, source: str, validatio
     found = stage(files, source=source, classes=classes, parts="own")
     expected = {str(Path(n).with_suffix("")): OWN[n.split("/")[0]] for n in (*images, threats[1])}
     assert found.splits() == expected
-    assert "1 abnormal scans of the set's own parts, left out" in found.account
+    assert "1 scans of bags with a threat in the set's own parts, left out" in found.account
     shared = stage({}, source=source, classes=classes, parts="shares")
     assert len(shared.rows) == len(images) + 2
     assert shared.splits() != expected

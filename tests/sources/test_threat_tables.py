@@ -45,11 +45,51 @@ def test_every_image_that_a_row_names_is_a_threat_and_no_empty_cell_names_one(
     assert images_in_tables([A, B, C], [table], CLASSES) == {A: table, B: table}
 
 
-def test_tables_that_cannot_be_read_keep_no_other_from_it(tmp_path: Path) -> None:
-    (tmp_path / "nul.csv").write_text("name,gun\na," + "1" * 200_000 + "\n")  # csv.Error
-    good = write_table(tmp_path / "good.csv", ("name", "gun"), ("b", "1"), ("c", "1", "more"))
-    tables = [tmp_path / name for name in ("nul.csv", "gone.csv", "good.csv")]
-    assert images_in_tables([A, B, C], tables, CLASSES) == {B: good, C: good}
+def test_a_cell_may_be_longer_than_csv_s_limit(tmp_path: Path) -> None:
+    rows = [("name", "gun", "outline"), ("b", "1", "1" * 200_000), ("c", "1", "", "more")]
+    table = write_table(tmp_path / "list.csv", *rows)
+    assert images_in_tables([A, B, C], [table], CLASSES) == {B: table, C: table}
+
+
+@pytest.mark.parametrize("classes", [CLASSES, ()])
+@pytest.mark.parametrize(("between", "name"), [(",", "a.csv"), ("\t", "a.tsv"), (" ", "a.txt")])
+def test_a_table_may_lack_heads(
+    tmp_path: Path, classes: tuple[str, ...], between: str, name: str
+) -> None:
+    rows = [("images/a.png", "gun"), ("images/b.png", "normal"), ("c", "knife")]
+    (tmp_path / name).write_text("\n".join(map(between.join, rows)))
+    found = images_in_tables([A, B, C], [tmp_path / name], classes)
+    assert found == {A: tmp_path / name, C: tmp_path / name}
+
+
+def test_a_list_of_classes_names_no_image(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("gun\nknife\n")
+    image = Path("set/images/gun.png")
+    assert images_in_tables([image], [tmp_path / "classes.txt"], CLASSES) == {}
+
+
+def test_numbers_and_longer_rows_without_heads_are_no_classes(tmp_path: Path) -> None:
+    one = Path("set/images/5.png")
+    losses = write_table(tmp_path / "losses.csv", ("5", "0.25"), ("6", "0.125"))
+    notes = write_table(tmp_path / "notes.csv", ("a.png", "lane 3", "2024"))
+    assert images_in_tables([A, one], [losses, notes], ()) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename,class_name\na.png,gun\nb.png,normal\n",
+        "filename,labels\na.png,gun\nb.png,normal\n",
+        "file;Classes\na.png;gun\nb.png;normal\n",
+        "Image Index,Finding Labels\na.png,gun\nb.png,normal\n",
+        "filename,is_threat\na.png,True\nb.png,False\n",
+        "filename\tlane\tthreat\na.png\tA 1\tgun\nb.png\tA 1\tnone\n",
+        "filename lane threat\na.png A1 gun\nb.png A1 none\n",
+    ],
+)
+def test_a_head_may_have_more_words_and_be_plural(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.txt").write_text(text)
+    assert images_in_tables([A, B], [tmp_path / "t.txt"], ()) == {A: tmp_path / "t.txt"}
 
 
 @pytest.mark.parametrize("between", [",", ";", "\t", "|"])

@@ -114,7 +114,7 @@ def test_another_size_than_annotated(folder: Path, capsys: pytest.CaptureFixture
     path = folder / "Annotations" / "a.xml"
     text = path.read_text()
     for width, height in ((40, 50), (50, 41)):
-        size = f"<size><width> {width} </width><height>{height}</height></size>"
+        size = f"<size><width> {width}.0 </width><height>{height}</height></size>"
         path.write_text(text.replace("<object>", f"{size}<object>"))
         image = folder / "JPEGImages" / "a.png"
         reason = f"annotated as {width}x{height}, but the image is 50x40"

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from pipeline.common.names import Image
 from pipeline.scans.generated.containers import BAGS, parcel
 from pipeline.scans.generated.items import THREATS
 from pipeline.scans.generated.packing import Scene, pack_bag, pack_parcel
@@ -34,21 +33,16 @@ def render_scan(seed: int, number: int) -> Scan:
     The image is (H, W, 3) RGB, sides of 300 to 800 pixels, air 240 or more in every channel.
     """
     scene, regions = begin_scan(seed, number)
-    return Scan(f"{number:05d}", finish_scan(scene), regions)
+    (pack_parcel if scene.is_parcel else pack_bag)(scene)
+    return Scan(f"{number:05d}", expose(scene.depth, scene.rng), regions)
 
 
 def begin_scan(seed: int, number: int) -> tuple[Scene, tuple[Region, ...]]:
-    """Return a scan's container with its threats, and its regions, which depend on nothing else."""
+    """Return a scan's container with its threats, before benign objects, and the regions."""
     rng = np.random.default_rng([seed, number])
     scene = _empty(rng, number % len(CYCLE) in PARCEL_PLACES)
     threat = threat_of(number)
     return scene, () if threat is None else _hide(scene, threat)
-
-
-def finish_scan(scene: Scene) -> Image:
-    """Pack benign objects into a scan of `begin_scan`, and return its image."""
-    (pack_parcel if scene.is_parcel else pack_bag)(scene)
-    return expose(scene.depth, scene.rng)
 
 
 def _empty(rng: Rng, in_parcel: bool) -> Scene:

@@ -129,6 +129,16 @@ def read_scan(
     return Scan(entry.scan_id, image, tuple(regions), tuple(name for name, _ in masks))
 
 
+def annotated_size(width: object, height: object) -> tuple[int, int] | None:
+    """Return an annotated size; None if a side is no whole number above 0. 100.0 counts as 100."""
+    sides = [
+        int(side) if isinstance(side, float) and side.is_integer() else side
+        for side in (width, height)
+    ]
+    whole = [side for side in sides if isinstance(side, int) and side > 0]
+    return (whole[0], whole[1]) if len(whole) == 2 else None
+
+
 def check_size(annotated: tuple[object, object], size: tuple[int, int]) -> None:
     """Refuse labels made for an image of another size; both are (width, height).
 

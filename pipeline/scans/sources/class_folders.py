@@ -22,6 +22,7 @@ from pipeline.scans.sources.folders import (
     list_set,
     without_repeats,
 )
+from pipeline.scans.sources.unlabelled import MASK, MASK_FOLDER
 
 NUMBER = re.compile(r"^\d+\.")  # before the class's name, in the layout of the 2019 code
 
@@ -40,7 +41,8 @@ class ClassFolderSource:
     def listing(self) -> Listing:
         """List every image; its id is its path below the folder, without the suffix."""
         files = list_set(self.folder)
-        images = [(path, *self._class_and_part(path)) for path in files.images]
+        masks = {path for path in files.images if self._is_mask(path)}
+        images = [(path, *self._class_and_part(path)) for path in files.images if path not in masks]
         names = frozenset(name for _, name, _ in images)
         self._require_images(files, names)
         self.classes.check(names, self.folder)
@@ -55,7 +57,8 @@ class ClassFolderSource:
             entries,
             [*files.bad, *repeats],
             names=names,
-            ignored=dict.fromkeys(ignored, "an image of a class that scans.classes ignores"),
+            ignored=dict.fromkeys(ignored, "an image of a class that scans.classes ignores")
+            | dict.fromkeys(masks, MASK),
         )
 
     def read(self, entry: ScanEntry) -> Scan:
@@ -69,6 +72,12 @@ class ClassFolderSource:
             tuple(Region(name, whole) for name in entry.classes),
             (own_name,) if entry.classes else (),
         )
+
+    def _is_mask(self, path: Path) -> bool:
+        """Return whether an image is in a folder of masks, in or below the folder of a class."""
+        folders = path.relative_to(self.folder).parts[:-1]
+        first = 2 if self._find_class_and_part(path)[1] else 1
+        return any(MASK_FOLDER.search(name.lower()) for name in folders[first:])
 
     @cached_property
     def _has_parts(self) -> bool:

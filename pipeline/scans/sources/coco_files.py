@@ -10,6 +10,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.files import read_json
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import Part, SetFiles
+from pipeline.scans.sources.annotated_source import annotated_size
 from pipeline.scans.sources.folders import ALL_NORMAL, WRONG_SHAPE, describe, reading
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import (
@@ -51,7 +52,12 @@ def read_coco_files(labelled_set: LabelledSet) -> dict[Path, CocoImage]:
     """
     files = labelled_set.files
     listed = [path for path in files.ending_in(".json") if _may_be_coco(path)]
-    others = [path for path in files.ending_in(".json") if path not in listed]
+    image_names = {loose_stem(image) for image in files.images}
+    others = [  # but not files with an image's name: they may be its labels in another format
+        path
+        for path in files.ending_in(".json")
+        if path not in listed and loose_stem(path) not in image_names
+    ]
     if not listed:
         raise InputError(
             f"{files.folder}: no JSON file of COCO in it: expected its annotations, {ALL_NORMAL}"
@@ -184,10 +190,7 @@ def _coco_image(path: Path, record: Record) -> CocoImage:
     name = str(record["file_name"]).strip()
     if not PurePosixPath(name.replace("\\", "/")).name:
         raise ValueError(f"image {record['id']} has no file name")
-    width, height = record.get("width"), record.get("height")
-    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
-        return CocoImage(path, name, (width, height))
-    return CocoImage(path, name, None)
+    return CocoImage(path, name, annotated_size(record.get("width"), record.get("height")))
 
 
 def _assign_annotations(
@@ -210,7 +213,15 @@ def _assign_annotations(
             refused.add(image)
         else:
             images[image].objects.append((names[category], record))
-    if some_unassigned:  # the annotation may belong to any image without objects
-        refused |= {number for number, item in images.items() if not item.objects}
+    empty = {
+        number: item.name
+        for number, item in images.items()
+        if not item.objects and number not in refused
+    }
+    if some_unassigned and empty:  # the annotation may belong to any image without objects
+        reason = f"{len(empty)} images without objects, such as {next(iter(empty.values()))}: "
+        advice = "annotations of unknown images may be theirs"
+        bad.append(BadInput(str(path), reason + advice, len(empty)))
+        refused |= empty.keys()
     usable = [item for number, item in images.items() if number not in refused]
     return usable, [images[number] for number in sorted(refused)], bad

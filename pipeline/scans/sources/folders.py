@@ -25,6 +25,7 @@ WRONG_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError, Over
 DVC_STORE = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")
 ANNEX_STORE = re.compile(r"/annex/objects/")
 CACHE = ".cache"
+UNREADABLE = "no permission: make it readable"
 DVC_FILE = ".dvc"  # suffix of the file that DVC writes beside a tracked file
 
 
@@ -52,6 +53,10 @@ def list_files(folder: Path) -> SetFiles:
         )
 
     for parent, folders, names in os.walk(folder, onerror=cannot_list):
+        if not os.access(parent, os.X_OK, effective_ids=True):
+            bad.append(BadInput(_path_text(Path(parent)), f"cannot be entered: {UNREADABLE}"))
+            folders.clear()
+            continue
         hidden += [Path(parent, name) for name in (*folders, *names) if name.startswith(".")]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
@@ -150,7 +155,7 @@ def _why_unusable(path: Path, root: Path) -> str | None:
         return f"{kind}, not a file: remove it"
     if path.suffix == DVC_FILE and not path.with_suffix("").exists():
         return f"DVC tracks {path.stem}, which is not here: run `dvc pull` or `dvc checkout`"
-    return None
+    return None if os.access(path, os.R_OK, effective_ids=True) else f"cannot be read: {UNREADABLE}"
 
 
 def _why_broken(link: Path) -> str:

@@ -15,6 +15,7 @@ from pipeline.scans.sources.pairing import pair
 from pipeline.scans.sources.threat_tables import NUMBERS_OF_A_BOX
 
 BETWEEN_VALUES = re.compile(r"[\s,;]+")
+NO_LABELS = "text, but no labels"
 PROSE = re.compile(r"(about|changelog|citation|licen[cs]e|notes?|readme)\.", re.IGNORECASE)
 
 
@@ -66,6 +67,8 @@ class LabelledSet:
         self.refused.add(image)
         self.scans.pop(image, None)
         self.bad.append(bad)
+        if bad.file != str(image):
+            self.ignored[image] = "an image whose labels are bad"
 
     def refuse_together(self, images: Sequence[Path], reason: str) -> None:
         """Take images out for one reason, which follows their number in the message."""
@@ -102,7 +105,7 @@ class LabelledSet:
             empty = path.stat().st_size == 0
             is_labels = path.parent in label_folders if empty else looks_like_labels(path)
             if not is_labels:
-                self.ignored[path] = "text, but no labels"
+                self.ignored[path] = NO_LABELS
         self.orphans = [path for path in self.orphans if path not in self.ignored]
 
     def unlabelled_images(self) -> list[Path]:

@@ -15,6 +15,7 @@ from pipeline.common.names import NORMAL
 from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.annotated_source import (
     AnnotatedSource,
+    annotated_size,
     check_reach,
     check_size,
     mask_of,
@@ -39,23 +40,24 @@ class LabelMeSource(AnnotatedSource):
     def _names(self, path: Path) -> list[str]:
         """Return the shapes' classes; refuse a threat that is only a flag of the whole image."""
         content = _read(path)
+        names = [shape["label"] for shape in content["shapes"]]
         meaning = self.classes.meaning
-        threats = [name for name in content["flags"] if meaning(name) not in ("", NORMAL)]
-        if threats and not content["shapes"]:
+        drawn = {"", NORMAL, *map(meaning, names)}
+        threats = [name for name in content["flags"] if meaning(name) not in drawn]
+        if threats:
             raise InputError(
                 f"{path}: flag {threats[0]!r} marks the whole image: draw a shape instead"
             )
-        return [shape["label"] for shape in content["shapes"]]
+        return names
 
     def objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
         """Yield the class and the mask of each shape."""
         for path in entry.files[1:]:
             content = _read(path)
-            annotated = (content.get("imageWidth"), content.get("imageHeight"))
+            annotated = annotated_size(content.get("imageWidth"), content.get("imageHeight"))
             for number, shape in enumerate(content["shapes"], 1):
                 try:
-                    if all(isinstance(side, int) and side > 0 for side in annotated):
-                        check_size(annotated, size)
+                    check_size(annotated or size, size)
                     check_reach((value for point in shape["points"] for value in point), size)
                     require_pixels(value for point in shape["points"] for value in point)
                     classes = {shape["label"]: 0}

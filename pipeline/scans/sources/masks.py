@@ -154,10 +154,10 @@ def check_mask(path: Path, mask: Pixels, size: tuple[int, int]) -> None:
         raise InputError(f"{path}: {error}") from None
 
 
-def connected_parts(mask: Mask) -> list[Mask]:
-    """Return a mask for each connected part of a mask."""
+def connected_parts(mask: Mask) -> Iterator[Mask]:
+    """Yield a mask for each connected part of a mask, so that only one is in memory."""
     count, labels = cv2.connectedComponents(mask.astype(np.uint8))
-    return [labels == label for label in range(1, count)]
+    yield from (labels == label for label in range(1, count))
 
 
 def _values(path: Path) -> frozenset[str]:

@@ -49,10 +49,9 @@ class MvtecSource:
                 expected = self.folder.joinpath(GROUND_TRUTH, *folders[1:], f"{path.stem}_mask.png")
                 bad.append(BadInput(str(path), f"a defect without a mask: expected {expected}"))
                 continue
-            if mask and self.classes.meaning(name) == NORMAL and read_index_mask(mask).any():
-                bad.append(
-                    BadInput(str(path), f"in {name}/, but {mask} is not empty: move the image")
-                )
+            if mask and self.classes.meaning(name) == NORMAL and not _is_empty(mask):
+                reason = f"in {name}/, but {mask} is not an empty mask: move the image"
+                bad.append(BadInput(str(path), reason))
                 continue
             classes = self.classes.abnormal([name])
             # An ignored defect has a mask as well: its windows are no normal ones.
@@ -85,3 +84,11 @@ class MvtecSource:
 
     def _folders(self, path: Path) -> tuple[str, ...]:
         return path.relative_to(self.folder).parts[:-1]
+
+
+def _is_empty(mask: Path) -> bool:
+    """Return whether a mask can be read and holds no defect."""
+    try:
+        return not read_index_mask(mask).any()
+    except InputError:
+        return False

@@ -3,13 +3,15 @@
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from pipeline.scans.sources.pairing import by_end, find_by_end
+from pipeline.scans.sources.pairing import by_end, find_by_end, words_of
 
 # Heads of columns of classes, and the words there that mean no threat.
-LABEL_HEADS = ("abnormal", "anomaly", "category", "class", "defect", "label", "target", "threat")
+LABEL_HEADS = frozenset(
+    ("abnormal", "anomaly", "category", "class", "classes", "defect", "label", "target", "threat")
+)
 NORMAL_WORDS = ("", "-1", "0", "0.0", "false", "good", "negative", "no", "none", "normal", "ok")
 YES = ("1", "1.0", "true", "yes")
 NUMBERS_OF_A_BOX = 4
@@ -25,24 +27,22 @@ def images_in_tables(
 
     SIXray's lists have a row for each image and a column for each class, 1 or -1. Other tools
     write a row for each object, with the class in a column. If `classes` is empty, as for a set of
-    normal images, every class counts that `NORMAL_WORDS` does not list.
+    normal images, every class counts that `NORMAL_WORDS` does not list, and a table of two columns
+    may lack heads.
     """
     ends = by_end(images)
     names = {name.casefold() for name in classes}
     table_of: dict[Path, Path] = {}
     for table in tables:
-        try:
-            rows = _rows(table)
-        except (OSError, csv.Error):
-            continue  # not a readable table; the account counts it as ignored
+        rows = _rows(table)
+        first = rows[0] if rows else []
+        heads = [cell.casefold() for cell in first]
+        is_name = [not cell.isdecimal() and find_by_end(ends, cell) is not None for cell in first]
+        if not names and len(heads) == 2 and any(is_name):  # no heads, but an image and its class
+            heads = ["" if name else "class" for name in is_name]
         for row in rows:
-            cells = {
-                str(head).strip().casefold(): cell.strip()
-                for head, cell in row.items()
-                if isinstance(cell, str)
-            }
-            if _calls_threat(cells, names):
-                named = (find_by_end(ends, cell) for cell in cells.values() if cell)
+            if len(row) > 1 and _calls_threat(heads, row, names):
+                named = (find_by_end(ends, cell) for cell in row)
                 table_of |= dict.fromkeys(filter(None, named), table)
     return table_of
 
@@ -69,26 +69,33 @@ def images_beside_boxes(images: Sequence[Path], tables: Iterable[Path]) -> dict[
     return table_of
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
-    """Return the rows of a table, by the heads in its first line.
+def _rows(table: Path) -> list[list[str]]:
+    """Return the rows of a table, with its heads, if it has any, as first row.
 
-    The delimiter is the most frequent of comma, semicolon, tab and bar in the first line.
+    The delimiter is the most frequent of comma, semicolon, tab and bar in the first line, or else
+    white space.
     """
-    lines = _text(table).splitlines()
+    text = _text(table)
+    lines = text.splitlines()
     delimiter = max(",;\t|", key=lines[0].count) if lines else ","
-    return list(csv.DictReader(lines, delimiter=delimiter))
+    if lines and delimiter not in lines[0]:
+        return [line.split() for line in lines]
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a polygon's cell can be longer
+    return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
 
 
-def _calls_threat(cells: Mapping[str, str], names: Collection[str]) -> bool:
-    """Return whether a row, cells by head in lower case, has one of the abnormal classes."""
+def _calls_threat(heads: Sequence[str], row: Sequence[str], names: Collection[str]) -> bool:
+    """Return whether a row has one of the abnormal classes; the heads are in lower case."""
+    cells = list(zip(heads, row, strict=False))
     if names:
-        return any(
-            cell.casefold() in names or (head in names and cell.casefold() in YES)
-            for head, cell in cells.items()
+        return any(cell.casefold() in names for cell in row) or any(
+            head in names and cell.casefold() in YES for head, cell in cells
         )
-    class_cells = [cell for cell in cells.values() if cell in ("1", "0", "-1")]
+    class_cells = [cell for _, cell in cells if cell in ("1", "0", "-1")]
     return any(
-        cell.casefold() not in NORMAL_WORDS for head, cell in cells.items() if head in LABEL_HEADS
+        cell.casefold() not in NORMAL_WORDS
+        for head, cell in cells
+        if any({word, word.removesuffix("s")} & LABEL_HEADS for word in words_of(head))
     ) or ("1" in class_cells and len(class_cells) == len(cells) - 1)
 
 

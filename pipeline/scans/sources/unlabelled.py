@@ -12,7 +12,12 @@ from pathlib import Path
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.sources.folders import DVC_FILE
-from pipeline.scans.sources.labelled_set import LabelledSet, Labels, looks_like_labels
+from pipeline.scans.sources.labelled_set import (
+    NO_LABELS,
+    LabelledSet,
+    Labels,
+    looks_like_labels,
+)
 from pipeline.scans.sources.pairing import LABEL_WORDS, loose_stem, words_of
 from pipeline.scans.sources.threat_tables import images_beside_boxes, images_in_tables
 from pipeline.settings.scans import Unannotated
@@ -35,8 +40,12 @@ LABELS_INSIDE = {
     ".xml": XML_LABELS,
 }
 MASK_FOLDER = re.compile(r"(^|[\W_])masks?([\W_]|$)|ground[\W_]?truths?|segmentation(class|object)")
-LABEL_FOLDERS = {"annotation", "annotations", "gt", "label", "labels"}
-MASK_ENDING = re.compile(r"_(mask|gt)$")  # of the name of a mask
+LABEL_FOLDERS = frozenset(
+    "annotation annotations gt label labels seg segs segmentation segmentations".split()  # noqa: SIM905
+)
+MASK_NAME = re.compile(r"[_\-. ](mask|gt|seg|segmentation)$|^mask[_\-]")
+MASK = "a mask, which this format does not read"
+TABLES = (".csv", ".tsv", ".txt")
 
 
 def decide_unlabelled(
@@ -113,17 +122,19 @@ def _refuse_by_name(
     Also images that a row of a table calls a threat or, if `boxes`, names beside a box.
     """
     unread = labelled_set.unread_files()
-    label_files = [path for path in unread if _may_be_labels(path)]
+    folder = labelled_set.files.folder
+    label_files = [path for path in unread if _may_be_labels_of_one(folder, path)]
     label_files += [*labelled_set.orphans, *_unreadable_label_files(labelled_set)]
     masks = _masks(labelled_set)
-    labelled_set.ignored |= dict.fromkeys(masks, "a mask, which this format does not read")
+    labelled_set.ignored |= dict.fromkeys(masks, MASK)
     names = {_name_of_image(path): path for path in (*label_files, *masks)}
     for image in labelled_set.unlabelled_images():
         path = names.get(loose_stem(image))
         if path:
             reason = f"no labels were read, but {path} has the same name: mend or convert {path}"
             labelled_set.refuse(image, BadInput(str(image), reason))
-    tables = [path for path in unread if path.suffix.lower() in (".csv", ".tsv")]
+    texts = [path for path, reason in labelled_set.ignored.items() if reason == NO_LABELS]
+    tables = [path for path in (*unread, *texts) if path.suffix.lower() in TABLES]
     images = labelled_set.unlabelled_images()
     table_of = images_in_tables(images, tables, threat_classes)
     if boxes:
@@ -203,7 +214,19 @@ def _unreadable_label_files(labelled_set: LabelledSet) -> list[Path]:
 
 def _name_of_image(path: Path) -> str:
     """Return the name of the image that a file of labels or a mask belongs to, by its own name."""
-    return MASK_ENDING.sub("", loose_stem(path))
+    return MASK_NAME.sub("", loose_stem(path))
+
+
+def _may_be_labels_of_one(folder: Path, path: Path) -> bool:
+    """Return whether an unread file may hold labels of the image whose name it has.
+
+    In a folder such as ``labels``, any content counts, except JSON and XML without objects.
+    """
+    suffix = path.suffix.lower()
+    if _may_be_labels(path) or (suffix in (".csv", ".tsv") and looks_like_labels(path)):
+        return True
+    in_label_folder = not LABEL_FOLDERS.isdisjoint(_words_above(folder, path))
+    return in_label_folder and suffix not in LABELS_INSIDE and path.stat().st_size > 0
 
 
 def _may_be_labels(path: Path) -> bool:

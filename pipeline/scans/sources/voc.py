@@ -115,7 +115,10 @@ def _objects(path: Path, root: Element) -> list[Element]:
 
 def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:
     """Compare the image with ``<size>``; tools that do not know it leave it out, or write 0."""
-    written = [(root.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
+    written = [
+        (root.findtext(f"size/{side}") or "").strip().removesuffix(".0")
+        for side in ("width", "height")
+    ]
     if all(value.isdecimal() and value.strip("0") for value in written):
         try:
             check_size((int(written[0]), int(written[1])), size)
