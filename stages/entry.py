@@ -80,7 +80,7 @@ def _in_one_line(error: Exception) -> str:
     if terminal.log() is None:
         raise error
     traceback.print_exc()
-    line = printable(mask_credentials(on_one_line(error, 200)))
+    line = printable(on_one_line(error, 200))
     return (
         f"{type(error).__name__}: {line}: a fault of SkipScan; {terminal.log()} has its traceback"
     )

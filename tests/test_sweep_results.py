@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 
 from pipeline.common.errors import InputError
 from pipeline.settings.search_space import Choices, Space
-from pipeline.sweeps.log_trials import BEST_OBJECTIVE, log_trials, log_trial
+from pipeline.sweeps.log_trials import BEST_OBJECTIVE, log_trial, log_trials
 from pipeline.sweeps.results import (
     Best,
     SweepResult,
