@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.common import terminal
 from pipeline.common.files import scratch_folder
 from pipeline.common.names import FALSE_ALARM_RATE
-from stages.entry import LOGS, MODEL, SCREENED, TRAINED, run_stage, stop_at_once
+from stages.entry import MODEL, SCREENED, TRAINED, run_stage, stage_log, stop_at_once
 from stages.unchanged import inputs_of, require_unchanged
 
 STAGES = {
@@ -116,7 +116,7 @@ def run_workflow_stage(name: str, stage: Callable[[], None]) -> None:
     the next start removes if this process is killed.
     """
     started = time.monotonic()
-    terminal.send_output_to(LOGS / f"{name}.txt")
+    terminal.send_output_to(stage_log(name))
     print(f"{name}: {STAGES[name]}", file=terminal.err())
     before = inputs_of(name)
     with scratch_folder() as folder:

@@ -12,6 +12,7 @@ from types import FrameType
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, on_one_line
+from pipeline.common.files import project_root
 from pipeline.common.lines import mask_credentials, printable
 
 SCANS = Path("data/scans")
@@ -37,6 +38,18 @@ SYSTEM_ERRORS = {
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_STOP = 8.0  # for Ray and MLflow, after a signal
+
+
+def stage_log(stage: str) -> Path:
+    """Return the log file of a stage.
+
+    In the copy that `dvc exp run --temp` or `--queue` runs in and removes, this file is in the
+    original project, in a folder with the name of the experiment.
+    """
+    file, root = LOGS / f"{stage}.txt", project_root()
+    if root == Path.cwd().resolve():
+        return file
+    return root / LOGS / os.environ.get("DVC_EXP_NAME", "") / file.name
 
 
 def stop_at_once() -> None:
