@@ -11,12 +11,13 @@ import psutil
 import pytest
 
 from pipeline.common.files import SCRATCH
+from stages.entry import stage_log
 from tests.imports import ROOT
 
 STAGE = """
 import sys, time
 from pipeline.common.errors import InputError
-from stages.entry import run_stage, stage_log
+from stages.entry import run_stage
 
 def main():
     try:
