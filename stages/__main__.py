@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.common import terminal
 from pipeline.common.files import scratch_folder
 from pipeline.common.names import FALSE_ALARM_RATE
-from stages.entry import MODEL, SCREENED, TRAINED, run_stage, stage_log, stop_at_once
+from stages.entry import MODEL, SCREENINGS, TRAINED, run_stage, stage_log, stop_at_once
 from stages.unchanged import inputs_of, require_unchanged
 
 STAGES = {
@@ -92,13 +92,17 @@ def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
     )
     for name, default, says in (
         ("--model", str(TRAINED / MODEL), "a file, a run, or models:/skipscan@champion"),
-        ("--out", SCREENED, "folder of the results"),
         ("--false-alarm-rate", FALSE_ALARM_RATE, "share of normal bags that may raise an alarm"),
         ("--workers", 0, "number of Ray's workers, of one core each; 0 for this process alone"),
     ):
         command.add_argument(
             name, type=type(default), default=default, help=f"{says}; default: %(default)s"
         )
+    command.add_argument(
+        "--out",
+        type=Path,
+        help=f"folder of the results; default: {SCREENINGS}/NAME, with the name of FOLDER",
+    )
     command.add_argument(
         "--annotated",
         action="store_true",

@@ -21,6 +21,8 @@ SWEEP = Path("results/tune")
 TRAINED = Path("results/train")
 EVALUATED = Path("results/evaluate")
 SCREENED = Path("results/screen")
+# Of the command `skipscan screen`: DVC would remove them from the folder of the stage.
+SCREENINGS = Path("results/screenings")
 # Not in the results: DVC would run the next stage again for another log.
 LOGS = Path("logs")
 

@@ -41,7 +41,7 @@ from pipeline.screening.records import (
 from pipeline.settings.blocks import NO_FOLDER
 from pipeline.settings.checks import require_rate
 from pipeline.settings.params import load_settings, reading_settings
-from stages.entry import MODEL, SCREENED, TRAINED, stage_log
+from stages.entry import MODEL, SCREENED, SCREENINGS, TRAINED, stage_log
 
 IN_MLFLOW = re.compile(r"models:/.+|(runs:/)?[0-9a-f]{32}")  # a registered model, or a run
 SHOWN_ALARMS = 10
@@ -93,7 +93,8 @@ def screen_folder(arguments: Namespace) -> None:
         file = model_file(arguments.model, Path(folder))
         model, about = TrainedModel.load(file), about_of(file_digest(file), path)
     warn_if_rate_too_low(model, rate)
-    screener = FolderScreener(path, model, about, arguments.out, options)
+    out = arguments.out or SCREENINGS / path.resolve().name
+    screener = FolderScreener(path, model, about, out, options)
     if arguments.watch:
         watch(screener)
     finish(screener)

@@ -30,7 +30,7 @@ def test_the_command_skipscan_runs_a_stage() -> None:
     assert params.changes == ["train.seed=1", "tune.seed=2"]
     screen = parser.parse_args(["screen", "mine", "--false-alarm-rate", "0.2"])
     assert (screen.path, screen.false_alarm_rate) == (Path("mine"), 0.2)
-    assert (screen.model, screen.out) == ("results/train/model.pt", Path("results/screen"))
+    assert (screen.model, screen.out) == ("results/train/model.pt", None)
 
 
 def canonical(package: str) -> str:
