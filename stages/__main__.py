@@ -29,7 +29,7 @@ STAGES = {
     "screen": "say which new bags are suspicious, and where to look in them",
 }
 OTHERS = {
-    "promote": "make the newest model in MLflow the champion, unless its AUC is lower",
+    "promote": "make the newest model in MLflow the champion, unless its AUC is lower or missing",
     "params": "print the settings in effect, or the one line that is wrong",
     "track": "log the results on disk that MLflow lacks",
 }
