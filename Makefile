@@ -5,7 +5,7 @@
 # make fast   the fast tests alone (no install)
 # make lint   ruff and mypy (no install)
 # make bench  prints what is fast, and by how much, with its bars
-# make faults kills, fills and cuts while it runs, and prints what held (as root); resumes
+# make faults kills stages, fills disks, cuts files; prints the losses (as root); resumes
 # make fuzz   damages files and gives them to every reader of foreign files, 10 minutes each
 # make mutants M=metrics   how much wrong code in a module its tests let pass; without M, in all
 # make table1 CIFAR=path SIZE='--ngf 32 --epochs 2'   runs what is missing of Table I; SIZE is optional
@@ -65,6 +65,9 @@ fast:
 	pytest --numprocesses 2 --dist worksteal
 
 mlflow: .venv/ready
+	@case "$$MLFLOW_TRACKING_URI" in http*) \
+	  echo "the runs are on the server that MLFLOW_TRACKING_URI names: open it in a browser"; exit 1;; \
+	esac
 	@echo "The runs, in some seconds: $(RUNS)"
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 \
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(PORT)

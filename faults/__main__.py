@@ -13,6 +13,7 @@ import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import zlib
@@ -112,16 +113,19 @@ def product_digest() -> str:
 
 
 def record(outcomes: Outcomes) -> None:
-    """Copy the outcomes to `RECORD`, and write their table into the README."""
+    """Copy the outcomes to `RECORD`, and write their table and the commit into the README."""
     RECORD.write_text(outcomes.file.read_text(encoding="utf-8"), encoding="utf-8")
-    README.write_text(with_table(README.read_text(encoding="utf-8"), outcomes), encoding="utf-8")
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = with_table(README.read_text(encoding="utf-8"), outcomes, commit.strip())
+    README.write_text(text, encoding="utf-8")
 
 
-def with_table(text: str, outcomes: Outcomes) -> str:
-    """Return the README with the table of these outcomes."""
+def with_table(text: str, outcomes: Outcomes, commit: str) -> str:
+    """Return the README with the table of these outcomes, and the commit that was tried."""
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    return before + BEGIN + outcomes.table(FAULTS) + END + after
+    return f"{before}{BEGIN}{outcomes.table(FAULTS)}\nTried on commit {commit}.\n{END}{after}"
 
 
 if __name__ == "__main__":

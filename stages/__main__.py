@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.common import terminal
 from pipeline.common.files import scratch_folder
 from pipeline.common.names import FALSE_ALARM_RATE
-from stages.entry import LOGS, MODEL, SCREENED, TRAINED, run_stage, stop_at_once
+from stages.entry import MODEL, SCREENINGS, TRAINED, run_stage, stage_log, stop_at_once
 from stages.unchanged import inputs_of, require_unchanged
 
 STAGES = {
@@ -29,7 +29,7 @@ STAGES = {
     "screen": "say which new bags are suspicious, and where to look in them",
 }
 OTHERS = {
-    "promote": "make the newest model in MLflow the champion, unless its AUC is lower",
+    "promote": "make the newest model in MLflow the champion, unless its AUC is lower or missing",
     "params": "print the settings in effect, or the one line that is wrong",
     "track": "log the results on disk that MLflow lacks",
 }
@@ -92,13 +92,17 @@ def _add_screen_arguments(command: argparse.ArgumentParser) -> None:
     )
     for name, default, says in (
         ("--model", str(TRAINED / MODEL), "a file, a run, or models:/skipscan@champion"),
-        ("--out", SCREENED, "folder of the results"),
         ("--false-alarm-rate", FALSE_ALARM_RATE, "share of normal bags that may raise an alarm"),
         ("--workers", 0, "number of Ray's workers, of one core each; 0 for this process alone"),
     ):
         command.add_argument(
             name, type=type(default), default=default, help=f"{says}; default: %(default)s"
         )
+    command.add_argument(
+        "--out",
+        type=Path,
+        help=f"folder of the results; default: {SCREENINGS}/NAME, with the name of FOLDER",
+    )
     command.add_argument(
         "--annotated",
         action="store_true",
@@ -116,7 +120,7 @@ def run_workflow_stage(name: str, stage: Callable[[], None]) -> None:
     the next start removes if this process is killed.
     """
     started = time.monotonic()
-    terminal.send_output_to(LOGS / f"{name}.txt")
+    terminal.send_output_to(stage_log(name))
     print(f"{name}: {STAGES[name]}", file=terminal.err())
     before = inputs_of(name)
     with scratch_folder() as folder:

@@ -12,6 +12,7 @@ from types import FrameType
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, on_one_line
+from pipeline.common.files import project_root
 from pipeline.common.lines import mask_credentials, printable
 
 SCANS = Path("data/scans")
@@ -20,6 +21,8 @@ SWEEP = Path("results/tune")
 TRAINED = Path("results/train")
 EVALUATED = Path("results/evaluate")
 SCREENED = Path("results/screen")
+# Of the command `skipscan screen`: DVC would remove them from the folder of the stage.
+SCREENINGS = Path("results/screenings")
 # Not in the results: DVC would run the next stage again for another log.
 LOGS = Path("logs")
 
@@ -37,6 +40,18 @@ SYSTEM_ERRORS = {
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_STOP = 8.0  # for Ray and MLflow, after a signal
+
+
+def stage_log(stage: str) -> Path:
+    """Return the log file of a stage.
+
+    In the copy that `dvc exp run --temp` or `--queue` runs in and removes, this file is in the
+    original project, in a folder with the name of the experiment.
+    """
+    file, root = LOGS / f"{stage}.txt", project_root()
+    if root == Path.cwd().resolve():
+        return file
+    return root / LOGS / os.environ.get("DVC_EXP_NAME", "") / file.name
 
 
 def stop_at_once() -> None:
@@ -80,7 +95,7 @@ def _in_one_line(error: Exception) -> str:
     if terminal.log() is None:
         raise error
     traceback.print_exc()
-    line = printable(mask_credentials(on_one_line(error, 200)))
+    line = printable(on_one_line(error, 200))
     return (
         f"{type(error).__name__}: {line}: a fault of SkipScan; {terminal.log()} has its traceback"
     )

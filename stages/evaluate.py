@@ -40,7 +40,7 @@ from stages.track import track, write_record
 
 NEXT = (
     f"Open {EVALUATED / PAGE}. Every score by bag: {EVALUATED / BAGS}. Runs: make mlflow. "
-    "Next: git add dvc.lock results/evaluate/metrics.json && git commit"
+    "Next: git add params.yaml dvc.lock results/evaluate/metrics.json && git commit"
 )
 SETTINGS = "settings.yaml"  # the settings in effect, for `dvc params diff`
 

@@ -41,7 +41,7 @@ from pipeline.screening.records import (
 from pipeline.settings.blocks import NO_FOLDER
 from pipeline.settings.checks import require_rate
 from pipeline.settings.params import load_settings, reading_settings
-from stages.entry import LOGS, MODEL, SCREENED, TRAINED
+from stages.entry import MODEL, SCREENED, SCREENINGS, TRAINED, stage_log
 
 IN_MLFLOW = re.compile(r"models:/.+|(runs:/)?[0-9a-f]{32}")  # a registered model, or a run
 SHOWN_ALARMS = 10
@@ -88,12 +88,13 @@ def screen_folder(arguments: Namespace) -> None:
         raise InputError("--watch: screens files one by one: leave out --annotated and --workers")
     options = options_of(path, rate, arguments.annotated, arguments.workers)
     if arguments.workers:
-        terminal.send_output_to(LOGS / "screen.txt")  # of Ray and its workers
+        terminal.send_output_to(stage_log("screen"))  # of Ray and its workers
     with tempfile.TemporaryDirectory() as folder:
         file = model_file(arguments.model, Path(folder))
         model, about = TrainedModel.load(file), about_of(file_digest(file), path)
     warn_if_rate_too_low(model, rate)
-    screener = FolderScreener(path, model, about, arguments.out, options)
+    out = arguments.out or SCREENINGS / path.resolve().name
+    screener = FolderScreener(path, model, about, out, options)
     if arguments.watch:
         watch(screener)
     finish(screener)

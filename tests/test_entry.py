@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from pipeline.common.files import SCRATCH
+from stages.entry import stage_log
 from tests.imports import ROOT
 
 STAGE = """
@@ -115,6 +116,18 @@ def test_wrong_input_is_one_line() -> None:
     process = start("raise InputError('file: wrong')")
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (1, "error: file: wrong\n")
+
+
+def test_the_log_of_a_stage_outlives_the_copy_of_an_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_EXP_NAME", "ashen-gull")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert stage_log("tune") == Path("logs/tune.txt")
+    original = tmp_path / "original"
+    monkeypatch.setenv("DVC_ROOT", str(original))
+    assert stage_log("tune") == original / "logs" / "ashen-gull" / "tune.txt"
 
 
 def test_a_stage_s_temporary_files_are_in_a_scratch_folder(tmp_path: Path) -> None:

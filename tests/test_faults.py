@@ -1,6 +1,7 @@
 """How `make faults` keeps its outcomes, resumes, counts and makes its table."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,4 +117,5 @@ def test_kills_of_all_stages_are_a_hundred() -> None:
 @pytest.mark.skipif(not campaign.RECORD.exists(), reason="no campaign was recorded")
 def test_the_readme_has_the_table_of_the_recorded_outcomes() -> None:
     text = campaign.README.read_text(encoding="utf-8")
-    assert campaign.with_table(text, Outcomes(campaign.RECORD)) == text
+    (commit,) = re.findall(r"^Tried on commit ([0-9a-f]{7,})\.$", text, flags=re.MULTILINE)
+    assert campaign.with_table(text, Outcomes(campaign.RECORD), commit) == text

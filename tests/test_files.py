@@ -165,14 +165,21 @@ def test_a_scratch_folder_goes_at_the_end_and_those_of_killed_processes_at_once(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     killed = subprocess.Popen(["true"])
     killed.wait()
-    left = tmp_path / f"{SCRATCH}{killed.pid}-abc"
-    others = tmp_path / f"{SCRATCH}{os.getppid()}-abc", tmp_path / f"{SCRATCH}x-abc"
+    with scratch_folder() as folder:
+        own, _, end = folder.name.partition(f"{os.getpid()}-")
+        assert own.startswith(SCRATCH)
+        assert end
+    left = tmp_path / f"{own}{killed.pid}-abc"
+    others = tmp_path / f"{own}{os.getppid()}-abc", tmp_path / f"{own}x-abc"
     for folder in (left, *others):
         folder.mkdir()
         (folder / "checkpoint.pt").touch()
+    with monkeypatch.context() as on_another_node:
+        on_another_node.setattr("socket.gethostname", lambda: "another")
+        with scratch_folder():
+            assert left.exists()
     with scratch_folder() as folder:
         assert sorted(tmp_path.iterdir()) == sorted([folder, *others])
-        assert f"-{os.getpid()}-" in folder.name
     assert sorted(tmp_path.iterdir()) == sorted(others)
 
 

@@ -2,12 +2,13 @@
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from pipeline.cluster.storage import Storage
-from pipeline.common.errors import InputError
+from pipeline.common.errors import InputError, first_line, last_line, on_one_line
 from pipeline.common.lines import mask_credentials, printable
 from pipeline.common.tables import text_table
 from pipeline.scans.bad_input import BadInput, report_bad_input
@@ -56,6 +57,15 @@ def test_an_error_s_line_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run_stage(fail)
     assert capsys.readouterr().err == "error: postgresql://***@db.example.org/mlflow: no\n"
+
+
+@pytest.mark.parametrize("shortened", [first_line, on_one_line, last_line])
+def test_the_password_of_a_cut_address_is_masked(
+    shortened: Callable[[BaseException], str],
+) -> None:
+    for most in (120, 200):
+        begin = "x" * (most - URI.index("@") - 1) + " "
+        assert SECRET not in shortened(OSError(f"{begin}{URI}"))
 
 
 def test_a_store_s_failure_is_masked(capsys: pytest.CaptureFixture[str]) -> None:

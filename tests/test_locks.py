@@ -1,9 +1,11 @@
+import errno
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from pipeline.cluster.locks import exclusive_lock
 from pipeline.cluster.storage import Storage
@@ -46,12 +48,26 @@ def test_other_jobs_do_not_wait(tmp_path: Path) -> None:
         assert (tmp_path / "b.lock").exists()
 
 
-def test_an_address_is_not_locked() -> None:
-    with (
-        exclusive_lock(Storage("s3://bucket"), "job"),
-        exclusive_lock(Storage("s3://bucket"), "job"),
-    ):
-        pass
+def test_an_address_is_locked_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with exclusive_lock(Storage("s3://bucket"), "job"), pytest.raises(Timeout):
+        FileLock(tmp_path / "work" / "locks" / "job.lock").acquire(timeout=0)
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_a_lock_on_a_file_system_without_flock_stays_its_holder_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: int) -> None:
+        raise OSError(errno.ENOSYS, "no flock")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    # A lock file that names no process is then anyone's at once, not after 2 seconds.
+    monkeypatch.setattr("filelock._soft.MALFORMED_LOCK_AGE_THRESHOLD", 0)
+    with exclusive_lock(Storage(str(tmp_path)), "job"), pytest.raises(Timeout):
+        FileLock(tmp_path / "job.lock").acquire(timeout=0.1)
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:

@@ -51,6 +51,18 @@ def test_modules_and_their_tests_are_there() -> None:
         assert all((ROOT / test).is_file() for test in tests), module
 
 
+def test_the_code_of_equivalent_mutants_is_there() -> None:
+    modules = mutants.read_modules()
+    for module, changed in mutants.read_equivalent():
+        assert module in modules, changed
+        line = changed.partition(" -> ")[0]
+        assert without_space(line) in without_space((ROOT / module).read_text()), (module, line)
+
+
+def without_space(text: str) -> str:
+    return "".join(text.split())
+
+
 def test_a_name_is_that_of_a_file_or_a_folder() -> None:
     assert list(chosen(["metrics"])) == ["pipeline/common/metrics.py"]
     assert "pipeline/models/methods/egbad/step.py" in chosen(["egbad"])

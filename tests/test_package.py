@@ -30,7 +30,7 @@ def test_the_command_skipscan_runs_a_stage() -> None:
     assert params.changes == ["train.seed=1", "tune.seed=2"]
     screen = parser.parse_args(["screen", "mine", "--false-alarm-rate", "0.2"])
     assert (screen.path, screen.false_alarm_rate) == (Path("mine"), 0.2)
-    assert (screen.model, screen.out) == ("results/train/model.pt", Path("results/screen"))
+    assert (screen.model, screen.out) == ("results/train/model.pt", None)
 
 
 def canonical(package: str) -> str:
@@ -96,6 +96,16 @@ def test_make_mlflow_starts_one_worker_and_prints_the_runs_address() -> None:
     assert "--port $(PORT)" in recipe
     assert "$(RUNS)" in recipe
     assert "experiments/1/runs?workflowType=machine_learning" in MAKEFILE
+
+
+def test_make_mlflow_refers_to_the_server_that_has_the_runs() -> None:
+    command = ["make", "--silent", "--assume-old=.venv/ready", "mlflow"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stdout.endswith("MLFLOW_TRACKING_URI names: open it in a browser\n")
 
 
 def test_recipes_of_make_write_bytecode_even_where_the_environment_forbids_it() -> None:

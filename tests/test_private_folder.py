@@ -154,6 +154,18 @@ def test_a_disk_that_fills_up_while_ray_starts_is_named(
         (folder / "filler").unlink()
 
 
+def test_a_temporary_folder_that_is_empty_or_missing_is_not_used(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "")
+    monkeypatch.setenv("TMPDIR", str(base))
+    assert short_base() == base
+    monkeypatch.setenv("TMPDIR", "")
+    assert short_base() == Path(DEFAULT)
+    monkeypatch.setenv("TMPDIR", "/missing")
+    assert short_base() == Path(DEFAULT)
+
+
 def test_a_token_that_is_cut_short_is_made_anew(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,12 +246,15 @@ def test_a_folder_that_others_can_enter_or_own_is_refused(
 
 @pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
 def test_a_base_that_is_too_long_for_sockets_is_replaced(
-    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    variable: str, base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     below = f"/{MINE}/abcdefgh/{LONGEST_SOCKET.format(pid=os.getpid())}"
     longest = MAX_SOCKET_BYTES - len(below)
     monkeypatch.delenv("RAY_TMPDIR")
-    fits, too_long = ("/" + "é" * ((longest + more) // 2) for more in (-1, 1))
+    fits, too_long = ("é" * ((longest + more) // 2) for more in (0, 2))
+    for name in (fits, too_long):
+        (base / name).mkdir()
+    monkeypatch.chdir(base)
     monkeypatch.setenv(variable, fits)
     assert short_base() == Path(fits)
     assert capsys.readouterr().err == ""

@@ -27,7 +27,7 @@ from pipeline.screening.file_screener import FileScreener
 from pipeline.screening.folder_screener import FolderScreener, Screening, ScreeningOptions
 from pipeline.screening.image_screener import ImageScreener
 from pipeline.screening.new_scans import NewScan, ScanJob
-from pipeline.screening.records import ScreenedFile, about_of, begin
+from pipeline.screening.records import ScreenedFile, about_of
 from pipeline.settings.blocks import NO_FOLDER
 from stages.screen import main, on_ray, print_results, screen_folder, warn_if_rate_too_low, watch
 from tests.arrays import clutter
@@ -421,12 +421,16 @@ def test_regions_of_all_bags_are_in_one_file(scans: Path, model: TrainedModel) -
 
 
 def said(
-    scans: Path, model: TrainedModel, rate: float, capsys: pytest.CaptureFixture[str]
+    scans: Path,
+    model: TrainedModel,
+    rate: float,
+    capsys: pytest.CaptureFixture[str],
+    out: str | None = "out",
 ) -> tuple[list[str], list[str], str]:
     """What the command prints on both streams, and its error."""
     model.save(scans.parent / "model.pt")
     arguments = Namespace(
-        path=scans, model=str(scans.parent / "model.pt"), out=scans.parent / "out",
+        path=scans, model=str(scans.parent / "model.pt"), out=out and scans.parent / out,
         false_alarm_rate=rate, annotated=False, workers=0, watch=False,
     )  # fmt: skip
     error = ""
@@ -452,6 +456,17 @@ def test_the_command_says_what_was_found(
         f"open {folder}/report.html; the table is {folder}/bags.csv",
     ]
     assert (err, error) == ([], "")
+
+
+def test_without_a_folder_for_the_results_the_command_keeps_off_the_stage_s(
+    scans: Path,
+    model: TrainedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(scans.parent)
+    said(scans, model, 0.99, capsys, out=None)
+    assert len(read_table(Path("results/screenings", scans.name, "bags.csv"))) == 4
 
 
 def test_a_rate_that_cannot_be_promised_and_bad_files_are_said(
@@ -614,9 +629,6 @@ def test_without_new_scans_the_stage_says_so_and_leaves_no_results(
         path.name: json.loads(path.read_text()) for path in (project / "results/screen").iterdir()
     }
     assert left == {"screening.json": {"folder": None}}
-    about = {"model": "m", "folder": "in", "code": "c"}
-    begin(project / "results/screen", about)  # as the command, which follows the stage
-    assert json.loads((project / "results/screen/screening.json").read_text()) == about
     set_folder("in")
     main()
     assert "bags.csv" in {path.name for path in (project / "results/screen").iterdir()}

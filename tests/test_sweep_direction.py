@@ -386,7 +386,7 @@ def test_a_sweep_is_run_under_its_lock(tmp_path: Path, monkeypatch: pytest.Monke
         "require_capacity",
         "forget_local_copies",
         "close_abandoned_trials",
-        "log_objectives",
+        "log_trials",
         "tag_best",
     ):
         monkeypatch.setattr(ray_tune, name, lambda *_: None)
@@ -403,7 +403,7 @@ def test_the_best_trial_s_run_is_tagged_and_all_workers_need_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: dict[str, Any] = {}
-    for name in ("require_capacity", "close_abandoned_trials", "log_objectives", "tag_best"):
+    for name in ("require_capacity", "close_abandoned_trials", "log_trials", "tag_best"):
         monkeypatch.setattr(ray_tune, name, lambda *given, name=name: told.update({name: given}))
     for name in ("forget_local_copies", "resumable_rungs", "run_in_thread"):
         monkeypatch.setattr(ray_tune, name, lambda _: None)

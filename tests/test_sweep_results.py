@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 
 from pipeline.common.errors import InputError
 from pipeline.settings.search_space import Choices, Space
-from pipeline.sweeps.log_trials import BEST_OBJECTIVE, log_objectives, log_trial
+from pipeline.sweeps.log_trials import BEST_OBJECTIVE, log_trial, log_trials
 from pipeline.sweeps.results import (
     Best,
     SweepResult,
@@ -264,12 +264,20 @@ def test_a_grid_is_every_combination_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "grid.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_each_trial_s_run_gets_its_own_objective() -> None:
-    run = NotingRun()
-    sweep = SimpleNamespace(children=lambda _: {f"trial-t{number}": run for number in (1, 2)})
-    trials = [trial(0.6, at=1), trial(0.7, at=2), trial(0.5, at=3)]
-    log_objectives(cast(StoredRun, sweep), rank(trials))
-    assert run.told == [("log_metrics", {BEST_OBJECTIVE: value}) for value in (0.7, 0.6)]
+def test_each_trial_s_run_gets_its_result_and_a_trial_of_an_earlier_run_gets_a_run() -> None:
+    run, other = NotingRun(), NotingRun()
+    sweep = SimpleNamespace(children=lambda _: {"trial-t1": run}, child=other.child)
+    first, second = trial(0.6, at=1), trial(0.7, at=2)
+    log_trials(cast(StoredRun, sweep), rank([first, second]))
+    result = [
+        ("log_missing_history", ()),
+        ("log_metrics", {BEST_OBJECTIVE: 0.6}),
+        ("set_tags", {"state": "finished", "reason": ""}),
+    ]
+    assert run.told == result  # its end is not logged again
+    assert other.told[0] == ("child", "trial-t2", second.settings)
+    assert other.told[2] == ("log_metrics", {BEST_OBJECTIVE: 0.7})
+    assert other.told[-1] == ("finish", "FINISHED")
 
 
 def test_what_is_missing_of_a_trial_is_logged_before_its_run_is_closed() -> None:

@@ -245,3 +245,8 @@ def test_an_epoch_and_a_training_are_told_in_a_line() -> None:
     assert stages.train.trained_text({"epoch": 0, "best": best}) == (
         "nothing to train; implant_auc 0.713"
     )
+
+
+def test_the_advice_to_commit_is_the_readme_s() -> None:
+    advice = stages.evaluate.NEXT.partition("Next: ")[2]
+    assert advice in (ROOT / "README.md").read_text()

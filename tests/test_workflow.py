@@ -182,7 +182,6 @@ def test_the_core_imports_no_orchestration(module: str) -> None:
                 "pipeline/cluster/session.py",
                 "pipeline/cluster/tasks.py",
                 "pipeline/patches/extract_on_ray.py",
-                "pipeline/screening/on_ray.py",
                 "pipeline/sweeps/snapshots.py",
                 "pipeline/sweeps/trainable.py",
                 "pipeline/sweeps/trials.py",

@@ -12,6 +12,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
+from pipeline.common.files import project_root
 
 POLL_SECONDS = 0.5
 
@@ -21,15 +22,13 @@ def exclusive_lock(storage: Storage, name: str) -> Iterator[None]:
     """Hold the lock `name` in `storage` during a `with` block; wait while another process has it.
 
     The operating system releases the lock of a process that dies. Storage at an address, such as
-    `s3://`, cannot be locked; the block then runs without a lock.
+    `s3://`, is locked only against other runs of this project on this machine.
 
     Raises:
-        InputError: the folder of the storage is not writable.
+        InputError: the folder of the lock is not writable.
     """
-    if storage.is_address:
-        yield
-        return
-    place = Path(storage.place) / f"{name}.lock"
+    folder = project_root() / "work" / "locks" if storage.is_address else Path(storage.place)
+    place = folder / f"{name}.lock"
     try:
         lock = _acquire(place)
     except OSError as error:
@@ -41,14 +40,22 @@ def exclusive_lock(storage: Storage, name: str) -> Iterator[None]:
 
 
 def _acquire(place: Path) -> BaseFileLock:
+    """Acquire the lock, and name this process in a file beside it.
+
+    Without `flock`, the content of the lock file tells filelock whether its holder lives.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place)
+    lock, holder = FileLock(place), place.with_suffix(".holder")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         time.sleep(POLL_SECONDS)  # a process that has just taken the lock is writing its name
-        holder = place.read_text(encoding="utf-8") or "another process"
-        print(f"{place}: {holder} is at work on this: waiting", file=terminal.err(), flush=True)
+        name = holder.read_text(encoding="utf-8") if holder.exists() else ""
+        print(
+            f"{place}: {name or 'another process'} is at work on this: waiting",
+            file=terminal.err(),
+            flush=True,
+        )
         lock.acquire(poll_interval=POLL_SECONDS)
-    place.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+    holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
     return lock

@@ -75,7 +75,10 @@ def require_room(folder: Path) -> None:
 
 
 def short_base() -> Path:
-    """Return RAY_TMPDIR, TMPDIR or /tmp; /tmp also if paths of sockets would be too long."""
+    """Return RAY_TMPDIR, TMPDIR or /tmp.
+
+    /tmp also where the folder is missing, or paths of sockets in it would be too long.
+    """
     base = _wanted_base()
     longest = f"{base}/skipscan-{os.getuid()}/abcdefgh/{LONGEST_SOCKET.format(pid=os.getpid())}"
     if len(os.fsencode(longest)) <= MAX_SOCKET_BYTES:
@@ -88,7 +91,8 @@ def short_base() -> Path:
 
 
 def _wanted_base() -> Path:
-    return Path(os.environ.get("RAY_TMPDIR", os.environ.get("TMPDIR", DEFAULT)))
+    named = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or DEFAULT)
+    return named if named.is_dir() else Path(DEFAULT)  # as Python's tempfile
 
 
 def users_folder(base: Path) -> Path:

@@ -1,10 +1,14 @@
-"""Runs a task of Ray for each of many jobs, a limited number at a time."""
+"""Runs a function on Ray for each of many jobs, a limited number at a time."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import chdir
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import cv2
 import ray
 from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -12,38 +16,59 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.cluster.preflight import is_on_every_node, is_shared
 from pipeline.common.errors import InputError
 
+T = TypeVar("T")
+
 
 def run_tasks(
-    task: Any,
+    work: Callable[..., T],
     jobs: Iterable[Sequence[Any]],
     at_once: int,
     folder: Path,
-    read: Path | None = None,
-) -> Iterator[Any]:
-    """Yield the result of a task for each job, as it is ready, on the Ray session that is open.
+    read: Path,
+) -> Iterator[T]:
+    """Yield the result of `work` for each job, as it is ready, on the Ray session that is open.
+
+    Each call has one core. If some node does not see this process's working folder, `folder` or
+    `read`, all calls run on this node.
 
     Args:
-        task: a remote function of Ray.
+        work: a function that can be pickled; each worker unpickles it once.
         jobs: the arguments of each call. A call starts when one of those before has ended, so
             results that are not yet taken hold back the jobs after them.
         at_once: number of calls that run or wait in Ray.
-        folder: where the tasks write. If some node does not see it, all run on this node.
-        read: a file that stands for the files that the tasks read; likewise.
+        folder: where the calls write.
+        read: a file that stands for the files that the calls read.
 
     Raises:
-        InputError, OSError: raised by a task; as one process would raise it.
+        InputError, OSError: raised by a call; as one process would raise it.
     """
-    if not is_shared(folder) or (read and not is_on_every_node(read)):
+    task, root = _run, Path.cwd()
+    if not (is_shared(folder) and is_on_every_node(read) and is_on_every_node(root)):
         here = ray.get_runtime_context().get_node_id()
         task = task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False))
+    sent = [ray.put(pickle.dumps((work, root)))]  # in a list, as Ray would fetch it for each call
     waiting = iter(jobs)
-    running = [task.remote(*job) for job in islice(waiting, at_once)]
+    running = [task.remote(sent, job) for job in islice(waiting, at_once)]
     while running:
         ready, running = ray.wait(running)
-        running += [task.remote(*job) for job in islice(waiting, len(ready))]
+        running += [task.remote(sent, job) for job in islice(waiting, len(ready))]
         try:
             yield from ray.get(ready)
         except RayTaskError as error:
             if isinstance(error.cause, InputError | OSError):
                 raise error.cause from None
             raise
+
+
+@ray.remote(num_cpus=1)
+def _run(sent: list[Any], job: Sequence[Any]) -> Any:
+    work, root = _unpickled(sent[0])
+    with chdir(root):  # that paths are relative to
+        return work(*job)
+
+
+@lru_cache(maxsize=1)
+def _unpickled(sent: Any) -> Any:
+    """Unpickle once in each worker: networks are large, and a source caches the labels it reads."""
+    cv2.setNumThreads(1)  # the other cores have workers of their own
+    return pickle.loads(ray.get(sent))  # noqa: S301  bytes from our own driver

@@ -1,5 +1,7 @@
 """The exception for wrong input, as opposed to a fault of the program."""
 
+from pipeline.common.lines import mask_credentials
+
 
 class InputError(ValueError):
     """A file, parameter or value that cannot be used.
@@ -16,15 +18,21 @@ def require(holds: bool, name: str, got: object, expected: str) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a library's error, of 200 characters at most."""
-    return (str(error).strip() or repr(error)).splitlines()[0][:200]
+    """Return the first line of a library's error, of 200 characters at most, without credentials.
+
+    The credentials are masked first: of an address that is cut, no part could be told from another.
+    """
+    return mask_credentials((str(error).strip() or repr(error)).splitlines()[0])[:200]
 
 
 def on_one_line(error: BaseException, most: int = 120) -> str:
-    """Return a library's error on one line, of `most` characters at most."""
-    return " ".join(str(error).split())[:most]
+    """Return a library's error on one line, of `most` characters at most, without credentials."""
+    return mask_credentials(" ".join(str(error).split()))[:most]
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line of an error from another process: that line names the original error."""
-    return str(error).strip().splitlines()[-1]
+    """Return the last line of an error from another process: that line names the original error.
+
+    Credentials are masked, as in the other functions.
+    """
+    return mask_credentials(str(error).strip().splitlines()[-1])

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,16 +74,24 @@ def scratch_folder() -> Iterator[Path]:
     Folders that killed processes have left on this machine are removed first.
     """
     remove_left_scratch()
-    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{_scratch_of_host()}{os.getpid()}-") as folder:
         yield Path(folder)
 
 
 def remove_left_scratch() -> None:
-    """Remove the scratch folders of processes that have ended."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
-        owner = folder.name.removeprefix(SCRATCH).partition("-")[0]
+    """Remove the scratch folders of processes of this machine that have ended."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_scratch_of_host()}*-*"):
+        owner = folder.name.removeprefix(_scratch_of_host()).partition("-")[0]
         if owner.isdecimal() and not is_alive(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scratch_of_host() -> str:
+    """Return the beginning of the names of this machine's folders: nodes may share a TMPDIR.
+
+    A digest of the host's name keeps paths of sockets short.
+    """
+    return f"{SCRATCH}{digest(socket.gethostname())[:8]}-"
 
 
 def rename_durably(temporary: Path, path: Path) -> None:

@@ -3,12 +3,10 @@
 It imports neither torch nor Ray's libraries: both would cost every worker seconds and memory.
 """
 
-import pickle
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
-import cv2
 import ray
 
 from pipeline.cluster.tasks import run_tasks
@@ -26,31 +24,18 @@ def cut_on_ray(
     The largest shards start first, so that none keeps one core busy at the end. Results are yielded
     as they are ready.
 
-    If some node does not see the folder of the shards or the first scan, this node alone cuts all.
+    If some node does not see the working folder, the folder of the shards or the first scan, this
+    node alone cuts all.
 
     Raises:
         InputError: as `cut_shard` does.
     """
-    sent = ray.put(pickle.dumps(recipe))
-    largest_first = sorted(shards, key=lambda shard: len(shard[1]), reverse=True)
-    jobs = [(sent, *shard) for shard in largest_first]
+    jobs = sorted(shards, key=lambda shard: len(shard[1]), reverse=True)
     scan = Path(recipe.root, shards[0][1][0].files[0])
-    yield from run_tasks(_cut, jobs, WAITING_TASKS * _cores(), Path(recipe.folder), scan)
+    cut = partial(cut_shard, recipe)
+    yield from run_tasks(cut, jobs, WAITING_TASKS * _cores(), Path(recipe.folder), scan)
 
 
 def _cores() -> int:
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return int(resources.get("CPU", 1))
-
-
-@ray.remote(num_cpus=1)
-def _cut(recipe: bytes, split: str, rows: Sequence[CatalogueRow]) -> ShardResult:
-    cv2.setNumThreads(1)  # the other cores have tasks of their own
-    return cut_shard(_open(recipe), split, rows)
-
-
-@lru_cache(maxsize=1)
-def _open(recipe: bytes) -> Recipe:
-    """Unpickle the recipe once in each worker: a source caches the labels that it has read."""
-    opened: Recipe = pickle.loads(recipe)  # noqa: S301  bytes from our own driver
-    return opened

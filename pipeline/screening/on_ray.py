@@ -1,14 +1,9 @@
 """Screening on Ray: workers of one core each, on this machine or over a cluster."""
 
-import pickle
 from collections.abc import Iterator, Sequence
-from contextlib import chdir
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import cv2
-import ray
 import torch
 
 from pipeline.cluster.tasks import run_tasks
@@ -28,7 +23,8 @@ def screen_on_ray(
 ) -> Iterator[ScreenedFile]:
     """Screen scans on the Ray session that is open; results are yielded as they are ready.
 
-    If some node does not see the folder of the results and the scans, all workers are on this node.
+    If some node does not see the working folder, the folder of the results and the scans, all
+    workers are on this node.
 
     Args:
         model: the trained model.
@@ -40,22 +36,11 @@ def screen_on_ray(
     Raises:
         OSError: the results cannot be written.
     """
-    sent = [ray.put(pickle.dumps((model, source, out, Path.cwd())))]
+    screen = partial(_screen, FileScreener.of(model, source, out))
     scan = jobs[0][0].path.resolve()
-    yield from run_tasks(_screen, [(sent, *job) for job in jobs], workers, out, scan)
+    yield from run_tasks(screen, jobs, workers, out, scan)
 
 
-@ray.remote(num_cpus=1)
-def _screen(sent: list[Any], scan: NewScan, sha256: str) -> ScreenedFile:
-    screener, root = _open(*sent)
-    with chdir(root):  # that the paths are relative to
-        return screener.screen(scan, sha256)
-
-
-@lru_cache(maxsize=1)
-def _open(sent: Any) -> tuple[FileScreener, Path]:
-    """Build the networks once in each worker."""
-    cv2.setNumThreads(1)  # the other cores have workers of their own
-    torch.set_num_threads(1)
-    model, source, out, root = pickle.loads(ray.get(sent))  # noqa: S301  from our own driver
-    return FileScreener.of(model, source, out), root
+def _screen(screener: FileScreener, scan: NewScan, sha256: str) -> ScreenedFile:
+    torch.set_num_threads(1)  # the other cores have workers of their own
+    return screener.screen(scan, sha256)

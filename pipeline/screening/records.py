@@ -149,10 +149,7 @@ def holds_others(folder: Path, about: Mapping[str, str]) -> bool:
     """Whether a folder holds results of another model, of other scans, or of other code."""
     path = folder / ABOUT
     try:
-        return path.exists() and json.loads(path.read_text(encoding="utf-8")) not in (
-            about,
-            NOTHING_SCREENED,
-        )
+        return path.exists() and json.loads(path.read_text(encoding="utf-8")) != about
     except ValueError:
         return True
 

@@ -25,7 +25,7 @@ TUNER = "tuner.pkl"  # not sealed: a resumed sweep overwrites it before Ray read
 SUFFIXES = (".json", ".pkl")  # of all files from which Ray restores a sweep
 SEAL = ".seal"
 DATE_PARTS = 5  # of 2026-01-31_12-00-00, between hyphens
-MAX_SIGNATURE_BYTES = 2**24  # bytes; a trial takes about 60
+MAX_SEAL_BYTES = 2**24  # bytes; a trial takes about 60
 
 Rungs = list[tuple[int, dict[str, float]]]  # ASHA's: an epoch, and the objectives there by trial
 
@@ -152,7 +152,7 @@ def _driver(name: str) -> str:
 
 def _read_seal(filesystem: FileSystem, file: FileInfo) -> dict[str, Any] | None:
     """Return the content of a seal; None if it is not of this project, or incomplete."""
-    if not file.is_file or file.size > MAX_SIGNATURE_BYTES:
+    if not file.is_file or file.size > MAX_SEAL_BYTES:
         return None
     try:
         content = json.loads(_read(filesystem, file))

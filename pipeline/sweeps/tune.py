@@ -38,7 +38,7 @@ from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import MUTABLE, TuneSettings
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.search_space import Choices, Range, Space
-from pipeline.sweeps.log_trials import log_objectives
+from pipeline.sweeps.log_trials import log_trials
 from pipeline.sweeps.results import SweepResult
 from pipeline.sweeps.snapshots import (
     Rungs,
@@ -125,7 +125,7 @@ def run_sweep(
         result = collect_results(run_in_thread(tuner.fit), settings)
     names = [trial_run_name(trial.trial) for trial in result.trials]
     close_abandoned_trials(run, names)
-    log_objectives(run, result)
+    log_trials(run, result)
     tag_best(run, names[0])
     return result
 

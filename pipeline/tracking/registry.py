@@ -72,8 +72,8 @@ def promote(*, anyway: bool) -> str:
     try:
         return _promote(Tracker(tracking_uri()).client(), anyway=anyway)
     except STORE_ERRORS as error:
-        where = mask_credentials(f"MLflow at {tracking_uri()}: {first_line(error)}")
-        raise InputError(f"{where}: nothing was promoted") from None
+        where = mask_credentials(tracking_uri())
+        raise InputError(f"MLflow at {where}: {first_line(error)}: nothing was promoted") from None
 
 
 def _promote(client: MlflowClient, *, anyway: bool) -> str:

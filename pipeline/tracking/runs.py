@@ -2,8 +2,8 @@
 
 The stages of one `dvc repro` are separate processes. They find their common run by a tag: the
 digest of the settings, the data and the experiment's name. A run is open until `evaluate`
-completes it. A rerun after a kill or an error continues the open run; a rerun after `evaluate`
-gets a new run.
+completes it. A rerun after a kill or an error continues the open run (`dvc exp run` without the
+same `--name` makes a new run); a rerun after `evaluate` gets a new run.
 
 MLflow's status of an open run is RUNNING only while a stage works on it. A stage that succeeds
 sets it to SCHEDULED, because the next stage may fail before it opens the run. A stage that ends

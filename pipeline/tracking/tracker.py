@@ -139,11 +139,11 @@ class Tracker:
             yield
         except STORE_ERRORS as error:
             _failed.add(self.uri)
-            message = (
-                f"MLflow at {self.uri} failed, so this run is not logged there: "
-                f"{first_line(error)}. The results are kept; log them later with `{self.later}`"
+            print(
+                f"MLflow at {mask_credentials(self.uri)} failed, so this run is not logged there: "
+                f"{first_line(error)}. The results are kept; log them later with `{self.later}`",
+                file=terminal.err(),
             )
-            print(mask_credentials(message), file=terminal.err())
 
     def reopen(self, run: Run) -> str:
         """Set a run that a stage, an error or a signal closed to RUNNING again; return its id."""

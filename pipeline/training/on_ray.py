@@ -5,10 +5,9 @@ which takes a second to import; `pipeline.training.log_curves` does.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -120,15 +119,27 @@ def train_on_ray(
 
     The run is named after the job's key. So a rerun of the same job resumes from the last
     checkpoint in `storage`, and no other job uses this checkpoint.
+
+    Raises:
+        InputError: the workers failed too often, or the storage cannot be written.
     """
     least = workers.min if isinstance(workers, WorkerRange) else workers
     require_capacity("train.workers", least, resources.ray_resources)
     name = f"train-{job.key[:16]}"
     filesystem, folder = storage.child(name).open()
     storage.warn_if_others_write()
+
+    def attempt() -> None:
+        try:
+            run_in_thread(lambda: fit(job, workers, resources, storage, name, callbacks))
+        except TrainingFailedError as error:
+            reason = getattr(error, "controller_failure", None)
+            if isinstance(reason, OSError):  # Ray could not write its list of checkpoints
+                raise reason from None
+            raise InputError(f"train: {last_line(error)}") from error
+
     with exclusive_lock(storage, name), _showing_epochs(filesystem, folder, job.settings.epochs):
-        training = partial(fit, job, workers, resources, storage, name, callbacks)
-        retry_writes(lambda: _attempt(training), folder)
+        retry_writes(attempt, folder)
     state = newest_state(filesystem, folder, job.key)
     if state is None:
         raise InputError(
@@ -205,22 +216,6 @@ def _showing_epochs(filesystem: FileSystem, folder: str, epochs: int) -> Iterato
     finally:
         ended.set()
         watcher.join()
-
-
-def _attempt(training: Callable[[], None]) -> None:
-    """Call `training`, and translate Ray's errors.
-
-    Raises:
-        OSError: Ray could not write its list of checkpoints.
-        InputError: the workers failed too often.
-    """
-    try:
-        run_in_thread(training)
-    except TrainingFailedError as error:
-        reason = getattr(error, "controller_failure", None)
-        if isinstance(reason, OSError):
-            raise reason from None
-        raise InputError(f"train: {last_line(error)}") from error
 
 
 def train_worker(config: dict[str, Any]) -> None:

@@ -78,21 +78,19 @@ def retry_writes(write: Callable[[], None], place: str) -> None:
     Raises:
         InputError: the storage still refuses after a minute.
     """
-    for wait in WAITS:
+    for wait in (*WAITS, None):
         try:
             write()
         except OSError as error:
+            if wait is None:
+                raise InputError(
+                    f"{place}: it could not be written for {sum(WAITS)} s: {error}: make it "
+                    "writable, then run the same again to resume from the last checkpoint"
+                ) from None
             print(f"{place}: {error}: trying again in {wait} s", file=terminal.err(), flush=True)
             time.sleep(wait)
         else:
             return
-    try:
-        write()
-    except OSError as error:
-        raise InputError(
-            f"{place}: it could not be written for {sum(WAITS)} s: {error}: make it writable, "
-            "then run the same again to resume from the last checkpoint"
-        ) from None
 
 
 def _is_usable(content: bytes, names: list[str]) -> bool:

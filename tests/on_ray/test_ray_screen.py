@@ -3,9 +3,12 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 
+from pipeline.cluster import tasks
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.screening.folder_screener import FolderScreener, ScreeningOptions
 from pipeline.screening.on_ray import screen_on_ray
@@ -27,6 +30,23 @@ def test_a_worker_that_cannot_write_raises_as_one_process_does(
     with pytest.raises(OSError, match="heat") as error:
         screener.screen()
     assert "ray" not in str(error.value)
+
+
+def test_nodes_that_do_not_see_the_working_folder_screen_nothing(
+    session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, options, pinned = Path.cwd(), tasks._run.options, list[str]()
+
+    def note(scheduling_strategy: Any) -> Any:
+        pinned.append(scheduling_strategy.node_id)
+        return options(scheduling_strategy=scheduling_strategy)
+
+    monkeypatch.setattr(tasks, "is_on_every_node", lambda path: path != root)
+    monkeypatch.setattr(tasks._run, "options", note)
+    scans = make_sixray(tmp_path / "in", normal=2, threat=0)
+    screening = ScreeningOptions(0.3, None, partial(screen_on_ray, workers=2))
+    FolderScreener(scans, make_model(), {}, tmp_path / "out", screening).screen()
+    assert pinned == [ray.get_runtime_context().get_node_id()]
 
 
 def test_workers_find_the_same(

@@ -188,6 +188,8 @@ def test_a_trial_of_two_workers_at_an_address_started_again_has_nothing_left_to_
     later.write_bytes(pickle.dumps(Attack(tmp_path / "proof")))
     run_here("parallel", patches, tmp_path / "second", STORAGE)
     assert json.loads((tmp_path / "second/trials.json").read_text())["trials"] == first
+    (logged,) = trial_runs(tmp_path / "second")  # in a store of its own
+    assert (logged.info.status, logged.data.tags["state"]) == ("FINISHED", "finished")
     assert not (tmp_path / "proof").exists()
 
 
