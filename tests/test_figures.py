@@ -263,9 +263,13 @@ def test_residuals_of_all_exemplars_share_one_scale(tmp_path: Path) -> None:
     assert residual.images[0].get_clim() == (0, 1)
 
 
-def test_a_scan_is_shown_over_itself_under_its_heat(tmp_path: Path) -> None:
+def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(tmp_path: Path) -> None:
     pictures = GENERATOR.integers(0, 256, (4, 8, 12, 3), dtype=np.uint8)
-    scans = [ShownScan("normal", *pictures[:2]), ShownScan("gun", *pictures[2:])]
+    threats = np.zeros((2, 8, 12), dtype=np.bool_)
+    threats[1, 2:5, 3:9] = True
+    scans = [
+        ShownScan("normal", *pictures[:2], threats[0]), ShownScan("gun", *pictures[2:], threats[1])
+    ]  # fmt: skip
     figure = draw_scans(tmp_path / "scans.png", scans, "by a rule")
     *axes, legend = figure.axes
     require_no_ticks(figure, axes)
@@ -276,6 +280,13 @@ def test_a_scan_is_shown_over_itself_under_its_heat(tmp_path: Path) -> None:
         assert text(above.title) == (scan.title, 10)
         np.testing.assert_array_equal(shown(above), scan.image)
         np.testing.assert_array_equal(shown(below), scan.under_heat)
+    assert not axes[0].collections
+    assert not axes[2].collections
+    for outlined in (axes[1], axes[3]):
+        # Half a pixel around rows 2 to 4 and columns 3 to 8, bright on dark.
+        corners = outline_of(outlined)
+        assert corners.min(axis=0).tolist() == [2.5, 1.5]
+        assert corners.max(axis=0).tolist() == [8.5, 4.5]
     assert legend.get_ylabel() == "normal windows that score as high"
     ticks = zip(legend.get_yticks(), legend.get_yticklabels(), strict=True)
     assert [(place, text(label)[0]) for place, label in ticks] == [
@@ -297,7 +308,7 @@ def outline_of(axes: Axes) -> np.ndarray:
 
 
 def test_a_caption_is_as_wide_as_its_figure(tmp_path: Path) -> None:
-    scan = ShownScan("normal", IMAGE, IMAGE)
+    scan = ShownScan("normal", IMAGE, IMAGE, IMAGE[..., 0] < 0)
     figure = draw_scans(tmp_path / "scans.png", [scan], "a rule " * 40)
     (caption,) = [text for text in figure.texts if "a rule" in text.get_text()]
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]

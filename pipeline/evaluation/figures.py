@@ -58,17 +58,19 @@ class Exemplars:
 
 @dataclass(frozen=True)
 class ShownScan:
-    """A whole scan as people see it, with its threats outlined.
+    """A whole scan as people see it.
 
     Attributes:
         title: the classes and the id of the scan, and its share of windows over the threshold.
         image: (H, W, 3) RGB uint8.
         under_heat: (H, W, 3) RGB uint8, in grey with its heat over it.
+        threats: (H, W) True on the threats.
     """
 
     title: str
     image: Image
     under_heat: Image
+    threats: NDArray[np.bool_]
 
 
 def draw_roc(path: Path, test: WindowScores, table: AucTable, threshold: float) -> Figure:
@@ -187,7 +189,7 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
 
 
 def draw_scans(path: Path, scans: Sequence[ShownScan], caption: str) -> Figure:
-    """Draw whole scans, and each scan once more below, under its heat."""
+    """Draw whole scans, and each scan once more below, under its heat; threats are outlined."""
     columns = len(scans)
     figure = Figure(figsize=(3.6 * columns + 0.8, 6.0), layout="constrained")
     grid = figure.subplots(2, columns, squeeze=False)
@@ -199,6 +201,7 @@ def draw_scans(path: Path, scans: Sequence[ShownScan], caption: str) -> Figure:
         ):
             axes.imshow(pixels)
             axes.set_anchor(side)
+            _outline(axes, scan.threats)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
     heat = ScalarMappable(Normalize(CLEAR, FULL), ListedColormap(heat_colours() / 255))
