@@ -267,9 +267,10 @@ def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(tmp_path: 
     pictures = GENERATOR.integers(0, 256, (4, 8, 12, 3), dtype=np.uint8)
     threats = np.zeros((2, 8, 12), dtype=np.bool_)
     threats[1, 2:5, 3:9] = True
+    names = ("normal", "gun")
     scans = [
-        ShownScan("normal", *pictures[:2], threats[0]), ShownScan("gun", *pictures[2:], threats[1])
-    ]  # fmt: skip
+        ShownScan(name, pictures[n], pictures[n + 2], threats[n]) for n, name in enumerate(names)
+    ]
     figure = draw_scans(tmp_path / "scans.png", scans, "by a rule")
     *axes, legend = figure.axes
     require_no_ticks(figure, axes)
