@@ -99,7 +99,7 @@ def test_make_mlflow_starts_one_worker_and_prints_the_runs_address() -> None:
 
 
 def test_make_mlflow_refers_to_the_server_that_has_the_runs() -> None:
-    command = ["make", "--silent", "--assume-old=.venv/ready", "mlflow"]
+    command = ["make", "--silent", "--no-print-directory", "--assume-old=.venv/ready", "mlflow"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60

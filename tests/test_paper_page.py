@@ -98,7 +98,7 @@ def test_the_epoch_is_picked_in_class_order_among_epochs() -> None:
 def test_a_case_without_cells_is_not_run_and_one_with_some_unfinished(tmp_path: Path) -> None:
     some = runs(lines_of("plane"), lines_of("car", in_order=IN_ORDER[:4]))
     said = answer(some)
-    assert "1 of 10 (finished: plane (seed 0); unfinished: car (seed 0); not run: bird, cat" in said
+    assert "1 of 10 (seed 0: plane; unfinished: car (seed 0); not run: bird, cat" in said
     assert "1 case as that code scores" in said
     assert ".950**; the mean of the paper's figures of the same cases is .797" in said
     assert "Mean AUC of 1 case after 60 training steps: .900 as that code scores, .550 in" in said
@@ -115,7 +115,13 @@ def test_a_case_without_cells_is_not_run_and_one_with_some_unfinished(tmp_path: 
 
 def test_an_unfinished_seed_of_a_finished_case_is_named() -> None:
     some = runs(lines_of("plane"), lines_of("plane", 1, in_order=IN_ORDER[:4]))
-    assert "1 of 10 (finished: plane (seed 0); unfinished: plane (seed 1); not" in answer(some)
+    assert "1 of 10 (seed 0: plane; unfinished: plane (seed 1); not" in answer(some)
+
+
+def test_cases_with_the_same_seeds_are_named_together() -> None:
+    some = runs(*(lines_of(case) for case in CASES), lines_of("plane", 1))
+    named = "bird, car, cat, deer, dog, frog, horse, ship, truck"
+    assert f"10 of 10 (seed 0: {named}; seeds 0, 1: plane)." in answer(some)
 
 
 def test_nothing_finished_is_a_page_all_the_same(tmp_path: Path) -> None:

@@ -62,12 +62,11 @@ def answer_lines(runs: Sequence[Run]) -> Iterator[str]:
 
 def _about_cases(runs: Sequence[Run]) -> str:
     finished, begun = finished_cases(runs), by_case(runs)
-    seeds = [f"{case} ({_seeds(of_case)})" for case, of_case in finished.items()]
-    parts = {
-        "finished": seeds,
-        "unfinished": [f"{run.case} (seed {run.seed})" for run in runs if not run.finished],
-        "not run": [case for case in CASES if case not in begun],
-    }
+    parts: dict[str, list[str]] = {}
+    for case, of_case in finished.items():
+        parts.setdefault(_seeds(of_case), []).append(case)
+    parts["unfinished"] = [f"{run.case} (seed {run.seed})" for run in runs if not run.finished]
+    parts["not run"] = [case for case in CASES if case not in begun]
     said = "; ".join(f"{name}: {', '.join(cases)}" for name, cases in parts.items() if cases)
     return (
         "Cases of the paper's Table I that are run at the settings of the authors' 2019 code: "
