@@ -40,9 +40,8 @@ LABELS_INSIDE = {
     ".xml": XML_LABELS,
 }
 MASK_FOLDER = re.compile(r"(^|[\W_])masks?([\W_]|$)|ground[\W_]?truths?|segmentation(class|object)")
-LABEL_FOLDERS = frozenset(
-    "annotation annotations gt label labels seg segs segmentation segmentations".split()  # noqa: SIM905
-)
+NAMES_OF_LABELS = ("annotation", "gt", "label", "seg", "segmentation")
+LABEL_FOLDERS = {f"{name}{end}" for name in NAMES_OF_LABELS for end in ("", "s")}
 MASK_NAME = re.compile(r"[_\-. ](mask|gt|seg|segmentation)$|^mask[_\-]")
 MASK = "a mask, which this format does not read"
 TABLES = (".csv", ".tsv", ".txt")
