@@ -62,7 +62,7 @@ lint:
 	mypy
 
 fast:
-	pytest --numprocesses 2 --dist worksteal
+	pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 
 mlflow: .venv/ready
 	@case "$$MLFLOW_TRACKING_URI" in http*) \

@@ -140,6 +140,7 @@ def test_auc_of_each_protocol(normals: ArrayStore, test: LabelledTest) -> None:
     assert again == found  # scoring leaves the networks as they are
 
 
+@pytest.mark.slow
 def test_a_killed_case_goes_on_with_the_same_result(
     normals: ArrayStore, test: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_killed_case_goes_on_with_the_same_result(
     assert set(whole[-1]["mixed"]) == {"1", "0.95", "0.9", "0.75", "0.5"}
 
 
+@pytest.mark.slow
 def test_a_training_that_has_ended_is_finished_for_the_page(
     normals: ArrayStore, test: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from tests.tiny import TRAIN
 from tests.two_workers import train_one_epoch
 
 
+@pytest.mark.slow
 def test_workers_end_an_epoch_with_one_model_and_the_mean_of_their_statistics(
     patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def test_neighbour_distance_is_that_of_a_slow_search() -> None:
     np.testing.assert_allclose(compare.neighbour_distance(features, normals), slow)
 
 
+@pytest.mark.slow
 def test_early_neighbours_stand_beside_the_method_as_printed_on_cifar_10(
     cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +66,7 @@ def test_thumbnails_are_means_of_cells() -> None:
     np.testing.assert_allclose(found[2, 5, 1], patches[2, 20:24, 4:8].mean(axis=(0, 1)))
 
 
+@pytest.mark.slow
 def test_scores_are_of_the_labelled_validation_windows_and_no_test_window_is_read(
     patches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +90,7 @@ def test_scores_are_of_the_labelled_validation_windows_and_no_test_window_is_rea
     np.testing.assert_allclose(scores["anomaly_score"], weighted)
 
 
+@pytest.mark.slow
 def test_what_is_trained_differs_from_what_is_not(patches: Path) -> None:
     normals = PatchStore(patches, TRAIN)
     seen = normals.read(0, 32)
@@ -125,6 +128,7 @@ def test_the_runner_prints_each_score_with_its_differences(
     assert "+0.000 [+0.000 +0.000]" in same  # less itself
 
 
+@pytest.mark.slow
 def test_a_threat_is_laid_over_every_other_normal_and_darkens_it(patches: Path) -> None:
     store = PatchStore(patches, VALIDATION)
     normals = store.read(0, len(store))

@@ -80,10 +80,8 @@ def test_errors_of_the_system_that_the_user_can_mend_are_one_line() -> None:
     assert "Traceback" in said
 
 
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_while_it_imports(
     number: signal.Signals, status: int, tmp_path: Path
 ) -> None:

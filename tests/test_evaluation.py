@@ -171,6 +171,7 @@ def test_why_nothing_can_be_measured(labels: str, classes: tuple[str, ...], reas
     assert (found is None) == bool(reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", [TEST, VALIDATION, "empty"])  # validation: no abnormal window
 def test_the_whole_report(
     split: str,

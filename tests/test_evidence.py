@@ -124,6 +124,7 @@ def test_validation_scans_stand_in_where_no_test_scan_is_normal(
     assert set(both.windows.scan_ids[len(test) :]) == set(validation.scan_ids)
 
 
+@pytest.mark.slow
 def test_networks_stand_beside_and_in_the_chosen_terms(
     patches: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

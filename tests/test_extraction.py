@@ -338,6 +338,7 @@ def test_a_full_disk_ends_in_one_line_and_no_half_shard(tmp_path: Path, small_di
     assert digests(small_disk) == digests(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_scans_of_one_or_two_channels_to_scores_and_figures(tmp_path: Path, channels: int) -> None:
     rows = make_set(tmp_path, channels)

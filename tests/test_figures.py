@@ -198,6 +198,7 @@ def exemplars_of(patches: np.ndarray, reconstructions: np.ndarray) -> Exemplars:
     return Exemplars(patches, reconstructions, titles, "by a rule", around, threats)
 
 
+@pytest.mark.slow
 def test_exemplars_are_shown_over_their_reconstruction_and_what_differs(tmp_path: Path) -> None:
     patches, reconstructions = GENERATOR.integers(0, 256, (2, 3, 16, 16, 3), dtype=np.uint8)
     exemplars = exemplars_of(patches, reconstructions)

@@ -155,6 +155,7 @@ REASONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_an_image_without_end_is_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -215,6 +216,7 @@ def test_the_largest_image_takes_memory_as_stated(
     assert int(done.stdout) < most  # MB
 
 
+@pytest.mark.slow
 def test_a_wide_scan_of_16_bits_is_read(tmp_path: Path) -> None:
     width, height = 30_000, 2_133
     assert width * height <= MAX_PIXELS

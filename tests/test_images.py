@@ -189,6 +189,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
         read_image(tmp_path / "bomb.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
 @given(share=st.floats(0, 0.97))
 def test_a_file_cut_short_is_never_read(suffix: str, share: float) -> None:

@@ -115,6 +115,7 @@ def test_several_workers_use_all_full_batches_of_a_small_set(patches: int, batch
     assert ShuffledReader(Numbered(patches), 32, 0, 2, 0).batches_per_epoch == batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "rows"), [(32, 256), (64, 256), (256, 16), (1000, 1)])
 def test_reading_takes_100_mb_at_most(side: int, rows: int) -> None:
     store = Numbered(16 * rows * 3, side)

@@ -31,6 +31,7 @@ def hold(folder: Path) -> "subprocess.Popen[bytes]":
     return process
 
 
+@pytest.mark.slow
 def test_the_second_waits_and_says_for_whom_until_the_first_is_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_row_has_the_share_of_mutants_that_differ() -> None:
     assert tally.row() == "| a.py | 300 | 100 | 72 | 20 | 1 | 90% |"
 
 
+@pytest.mark.slow
 def test_pytest_runs_with_the_plugin_for_mutants() -> None:
     command = [
         sys.executable,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -29,6 +29,7 @@ def test_between_the_scores_of_normals_it_is_the_definition_s(
     np.testing.assert_array_equal(found, by_definition(normals, scores + 0.5))
 
 
+@settings(max_examples=10)
 @given(st.integers(0, 99))
 def test_of_many_normals_it_is_never_too_small_and_hardly_too_large(seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -41,6 +42,7 @@ def test_of_many_normals_it_is_never_too_small_and_hardly_too_large(seed: int) -
     assert (np.diff(found) <= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bags", "rate"), [(9, 0.2), (19, 0.1), (19, 0.05)])
 def test_as_many_new_bags_alarm_as_were_asked_for(bags: int, rate: float) -> None:
     """Among few normals too, each of which moves the p-value by a step."""

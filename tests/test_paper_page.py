@@ -265,6 +265,7 @@ def same_files(first: Path, second: Path) -> bool:
     return same == names == sorted(path.name for path in second.iterdir())
 
 
+@pytest.mark.slow
 def test_the_same_cells_give_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
     first, second = (copy_of_pages(tmp_path / name) for name in ("first", "second"))
     lines = read_folders([REPOSITORY])

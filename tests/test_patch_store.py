@@ -8,7 +8,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import TEST, TRAIN
 from pipeline.patches.manifest import read_manifest, write_manifest
 from pipeline.patches.shard_file import Shard
-from pipeline.patches.store import OPEN_SHARDS, PatchStore
+from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import cut_windows
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
@@ -45,8 +45,9 @@ def test_patches_are_the_windows_of_the_catalogue(
     assert counts["grazing"] > 0
 
 
-def test_more_shards_than_may_be_open(tmp_path: Path) -> None:
-    store = store_of(tmp_path, [2] * (OPEN_SHARDS + 5))
+def test_more_shards_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.patches.store.OPEN_SHARDS", 3)
+    store = store_of(tmp_path, [2] * 5)
     for _ in range(2):
         assert ids_of(store.read(0, len(store))) == list(range(len(store)))
 

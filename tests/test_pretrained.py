@@ -64,6 +64,7 @@ def test_two_energies_are_refused() -> None:
         cells_of(pretrained.pretrained_network(), store, np.arange(1))
 
 
+@pytest.mark.slow
 def test_no_judged_cell_is_in_the_bank(
     patches: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,7 @@ def start_anew() -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clean", [start_anew, remove_left_folders])
 def test_those_of_dead_processes_go_at_the_next_start(
     base: Path, clean: Callable[[], None]
@@ -83,6 +84,7 @@ with private_folder() as folder:
     assert base in other.parents
 
 
+@pytest.mark.slow
 def test_it_goes_although_a_process_still_writes_into_it(base: Path) -> None:
     def write_on(folder: Path) -> None:
         end, number = time.monotonic() + 0.5, 0

@@ -98,6 +98,7 @@ def run(
     )
 
 
+@pytest.mark.slow
 def test_each_protocol_picks_and_scores_its_own_best_epoch(
     patches: Path, test_part: LabelledTest, tmp_path: Path
 ) -> None:

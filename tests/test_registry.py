@@ -89,6 +89,7 @@ def test_a_candidate_without_an_auc_is_no_better(tracker: Tracker, tmp_path: Pat
     assert champion(tracker) == "1"
 
 
+@pytest.mark.slow
 def test_a_store_that_is_broken_is_named_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

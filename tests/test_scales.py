@@ -58,6 +58,7 @@ def test_a_candidate_is_the_mean_over_all_terms_of_its_groups() -> None:
     np.testing.assert_allclose(candidate_scores(groups)["64 and 96"], both)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [[], ["--projected"], ["--test"]])
 def test_windows_of_the_first_size_are_those_of_the_study_of_evidence(
     option: list[str],

@@ -65,6 +65,7 @@ def test_bad_files_are_named_and_skipped(
     assert "0 pairs of near-duplicates across splits: data/scans/near_dup" in said.out
 
 
+@pytest.mark.slow
 def test_generated_scans_are_one_line_and_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,6 +80,7 @@ def test_generated_scans_are_one_line_and_a_file(
     assert "0 pairs of near-duplicates" in account
 
 
+@pytest.mark.slow
 def test_bad_files_are_named_and_the_stage_fails(project: Path) -> None:
     set_scans(project)
     done = subprocess.run(

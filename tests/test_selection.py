@@ -106,6 +106,7 @@ def test_spread_keeps_the_rows_and_not_their_places() -> None:
     assert spread(np.array([3, 5, 8, 10, 40, 41, 90]), 4).tolist() == [3, 8, 40, 90]
 
 
+@pytest.mark.slow
 def test_implants_are_of_every_size_place_and_turn() -> None:
     """An eighth to half of the side long, at any place inside, turned by 90, 180 or 270 degrees."""
     patches = np.random.default_rng(0).integers(1, 250, (1500, 18, 18, 1), dtype=np.uint8)

@@ -152,6 +152,7 @@ def test_what_is_no_scan_is_the_client_s_fault(
     assert "tmp" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_packages_of_the_model_are_those_that_its_code_imports() -> None:
     closure = import_closure("pipeline.serving.load")
     imported = {name.partition(".")[0] for path in closure for name in imported_names(path)}

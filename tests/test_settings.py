@@ -102,6 +102,7 @@ def shown_blocks() -> list[dict[str, Any]]:
     return [content for content in found if content.keys() <= PARAMETERS.keys()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", shown_blocks())
 def test_what_the_docs_show_of_the_parameters_works_when_it_is_pasted(
     tmp_path: Path, blocks: dict[str, Any]
@@ -143,6 +144,7 @@ def commands() -> list[str]:
     return re.findall(r"^dvc exp run -S.*", text.replace("\\\n", " "), flags=re.M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands())
 def test_what_the_docs_set_can_be_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str

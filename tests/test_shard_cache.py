@@ -220,6 +220,7 @@ def test_what_a_killed_copy_left_is_not_taken_for_a_shard(
     assert not list(folder.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_workers_of_a_node_share_a_small_cache(shared: SharedPatches, tmp_path: Path) -> None:
     budget = 3 * max(sizes(shared))
     context = multiprocessing.get_context("fork")
@@ -235,6 +236,7 @@ def test_workers_of_a_node_share_a_small_cache(shared: SharedPatches, tmp_path: 
     assert sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.h5")) <= budget
 
 
+@pytest.mark.slow
 def test_a_shard_that_another_process_copies_is_not_copied_twice(
     shared: SharedPatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +256,7 @@ def test_a_shard_that_another_process_copies_is_not_copied_twice(
     assert copied == [("train-0.h5", sizes(shared)[0])]
 
 
+@pytest.mark.slow
 def test_room_that_one_process_has_made_is_not_given_to_another(
     shared: SharedPatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_shard_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
             Shard(path).verify()
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_anywhere_is_found_or_changes_nothing(tmp_path: Path) -> None:
     path = shard_of(tmp_path)
     whole, generator = path.read_bytes(), np.random.default_rng(0)

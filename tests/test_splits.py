@@ -140,6 +140,7 @@ def test_no_bag_is_in_two_splits_and_no_view_of_an_abnormal_one_trains(
         assert split in ((LABELLED_VALIDATION, TEST) if bag.classes else SPLITS)
 
 
+@pytest.mark.slow
 @given(entries=bags_of_views(), seed=st.integers(0, 99))
 def test_shares_of_bags_are_kept_as_nearly_as_bags_allow(
     entries: list[ScanEntry], seed: int

@@ -54,6 +54,7 @@ def test_pairs_are_those_of_a_plain_loop(count: int, seed: int) -> None:
     assert list(map(tuple, near_pairs(perceptual_hashes, splits).tolist())) == expected
 
 
+@pytest.mark.slow
 def test_pairs_across_blocks_are_found() -> None:
     generator = np.random.default_rng(0)
     perceptual_hashes = generator.random((BLOCK + 2, HASH_SIDE**2)) < 0.5

@@ -60,6 +60,7 @@ def test_a_timeline_has_a_bar_from_start_to_end_in_the_colour_of_how_it_ended(
     }
 
 
+@pytest.mark.slow
 def test_as_many_trials_are_named_as_there_is_room_for(tmp_path: Path) -> None:
     many: list[TrialResult] = [replace(trial(0.5, at=n), trial=f"n{n}") for n in range(130)]
     (axes,) = draw_timeline(tmp_path / "timeline.png", many).axes

@@ -85,6 +85,7 @@ def test_a_share_is_of_the_patches_of_the_whole(patches: Path) -> None:
     assert all(patch.tobytes() in known for patch in parts.train.read(0, len(parts.train)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

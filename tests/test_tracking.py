@@ -436,6 +436,7 @@ def test_a_store_that_is_gone_is_said_once_and_stops_nothing(
     assert line.endswith("log them later with `python -m stages track`")
 
 
+@pytest.mark.slow
 def test_a_database_without_its_driver_stops_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_model_is_fitted_to_training_and_calibrated_on_validation_windows() ->
     assert model.notes == []
 
 
+@pytest.mark.slow
 def test_a_model_notes_that_its_validation_bags_had_ignored_objects(project: Content) -> None:
     project["scans"] |= {"classes": {1: "gun", 2: "ignore"}, "validation": 0.6}
     Path("params.yaml").write_text(yaml.safe_dump(project))
@@ -126,6 +127,7 @@ def spied(monkeypatch: pytest.MonkeyPatch, *names: str) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("project")
 def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
     monkeypatch: pytest.MonkeyPatch,
@@ -151,6 +153,7 @@ def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
     assert told["write_report"][3].scans == validation.scans != test.scans
 
 
+@pytest.mark.slow
 def test_an_evaluation_says_everywhere_whose_labels_taught_and_keeps_no_secret(
     project: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,7 @@ def test_resumed_equals_uninterrupted(
     assert same(resumed, whole)
 
 
+@pytest.mark.slow
 def test_networks_taken_over_are_trained_at_the_own_learning_rate(
     patches: Path, validation: Validation
 ) -> None:
@@ -114,6 +115,7 @@ def test_scores_that_are_no_numbers_stop_the_training(patches: Path) -> None:
         run(patches, criterion)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_contextual_loss(patches: Path, validation: Validation) -> None:
     settings = TrainSettings(MODEL, TRAIN.losses, 6, seed=0)
     state, _ = run(patches, validation, settings)

@@ -18,8 +18,11 @@ from tests.imports import ROOT
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("dvc.yaml", "params.yaml", "presets.yaml"):
         shutil.copy(ROOT / name, tmp_path / name)
-    for name in ("pipeline", "stages"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("*.pyc"))
+    for package in (ROOT / "pipeline").rglob("__init__.py"):  # of each, this file is enough
+        copy = tmp_path / package.relative_to(ROOT)
+        copy.parent.mkdir(parents=True)
+        shutil.copy(package, copy)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -79,6 +82,7 @@ def test_other_stages_may_be_changed(project: Path, change: Callable[[Path], Non
 
 @pytest.mark.slow
 def test_a_seed_that_changes_while_scans_are_generated_ends_the_stage(project: Path) -> None:
+    shutil.copytree(ROOT / "pipeline", project / "pipeline", dirs_exist_ok=True)
     replacing("params.yaml", "preset: demo", "preset: tiny")(project)
     process = subprocess.Popen(
         [sys.executable, "-m", "stages", "scans"], cwd=project, stderr=subprocess.PIPE, text=True

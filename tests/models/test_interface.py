@@ -54,6 +54,7 @@ def test_the_seed_alone_decides_the_weights(name: MethodName) -> None:
     assert not same(first, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_resumed_equals_uninterrupted_and_the_same_seed_repeats(
     patches: Path, name: MethodName

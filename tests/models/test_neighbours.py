@@ -114,6 +114,7 @@ def test_the_best_epoch_is_chosen_by_that_score(
     assert validation(model.detector())[IMPLANT_AUC] == state["history"][0][IMPLANT_AUC]
 
 
+@pytest.mark.slow
 def test_the_honest_protocol_scores_so_and_the_reference_as_its_code_does(
     patches: Path, trained: tuple[State, TrainedModel], tmp_path: Path
 ) -> None:

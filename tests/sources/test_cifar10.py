@@ -244,6 +244,7 @@ def test_a_batch_of_another_content_is_named(
     assert_one_bad(Cifar10Source(tmp_path, "car"), capsys, path, str(path))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.binary(max_size=60), st.integers(0, 1000))
 def test_whatever_a_pickle_holds_it_is_named(junk: bytes, at: int) -> None:

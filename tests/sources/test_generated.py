@@ -460,6 +460,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_folder_reads_back_bit_for_bit(tmp_path: Path, scans: list[Scan]) -> None:
     write_scans(tmp_path, scans)
     source = CocoSource(tmp_path, AS_NAMED)

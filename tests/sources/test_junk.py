@@ -42,6 +42,7 @@ def judge(folder: Path, kind: Callable[[Path, ClassMap], ScanSource]) -> None:
     assert all(reason and "\n" not in reason for reason in said)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data())
 def test_coco(data: st.DataObject) -> None:
@@ -72,6 +73,7 @@ def test_coco(data: st.DataObject) -> None:
         judge(Path(folder), CocoSource)
 
 
+@pytest.mark.slow
 @given(
     lines=st.lists(st.lists(NUMBERS, max_size=9).map(" ".join) | st.text(max_size=9), max_size=3)
 )
@@ -85,6 +87,7 @@ def test_yolo(lines: list[str]) -> None:
         judge(Path(folder), YoloSource)
 
 
+@pytest.mark.slow
 @given(
     box=st.tuples(*[NUMBERS] * 4),
     polygon=st.dictionaries(st.sampled_from(["x1", "y1", "x2", "y2", "x3", "y3", "z"]), NUMBERS),
