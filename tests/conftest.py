@@ -27,7 +27,7 @@ def pytest_configure() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process more for each training
     # No test's files have to outlive a power cut; waiting for the disk takes a tenth of the time.
-    os.fsync = lambda _file: None
+    os.fsync = lambda fd: None
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
