@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pipeline.common import terminal
 from pipeline.common.files import read_json, remove_unfinished, write_atomically, yaml_text
 from pipeline.common.lines import mask_credentials
-from pipeline.common.names import TEST, TRAIN, VALIDATION
+from pipeline.common.names import IGNORED_VALIDATION, TEST, TRAIN, VALIDATION
 from pipeline.evaluation.alarms import ValidationSummary
 from pipeline.evaluation.bag_metrics import measure_all
 from pipeline.evaluation.bags import ScoredBag, scored_bags, tails_of
@@ -53,7 +53,7 @@ def main() -> None:
     inputs = evaluation_inputs(settings, model)
     score_patches = every_score(model, inputs.detector)
     test = score_store(inputs.store, score_patches)
-    validation = PatchStore(PATCHES, VALIDATION)
+    validation = PatchStore(PATCHES, VALIDATION, also=IGNORED_VALIDATION)
     tails = tails_of(score_store(validation, score_patches))
     bags = list(scored_bags(inputs, test, tails, score_patches))
     measured = measure_all(bags, tails, settings.screen.false_alarm_rate, settings.evaluate)

@@ -6,7 +6,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.files import remove_unfinished, write_table
-from pipeline.common.names import LABELLED_TRAINING, TRAIN, VALIDATION
+from pipeline.common.names import IGNORED_VALIDATION, LABELLED_TRAINING, TRAIN, VALIDATION
 from pipeline.models.interface import method_of
 from pipeline.models.trained_model import calibrated_model
 from pipeline.patches.manifest import LABELLED_BAGS, read_manifest
@@ -14,7 +14,6 @@ from pipeline.patches.store import PatchStore
 from pipeline.patches.upload import upload_patches
 from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.params import load_settings
-from pipeline.settings.scans import IGNORE
 from pipeline.sweeps.results import choose_settings, read_best
 from pipeline.tracking.runs import Origin, chosen_params, pipeline_run
 from pipeline.tracking.tracker import Tracker, closing_runs
@@ -62,19 +61,19 @@ def main() -> None:
     else:
         criterion = load_validation(validation, training.seed, labelled=None)
         state = fit_without_training(training, normals, criterion, labelled)
-    ignores = IGNORE in settings.scans.classes.values()
-    ignored_objects = ignores and manifest["splits"][VALIDATION]["grazing"] > 0
+    bags = PatchStore(PATCHES, VALIDATION, also=IGNORED_VALIDATION)
     model = calibrated_model(
         net_shape(training, normals),
         state["best"],
         model_settings,
         normals=training_normals(normals),
-        validation=validation.blocks(),
-        scan_ids=validation.scan_ids,
+        validation=bags.blocks(),
+        scan_ids=bags.scan_ids,
         rule=settings.extract.window_rule,
         false_alarm_rate=block.false_alarm_rate,
-        provenance={"settings": chosen, "data": data, "ignored_objects": ignored_objects},
+        provenance={"settings": chosen, "data": data},
         labelled=labelled,
+        normal=bags.is_normal(),
     )
     model.save(TRAINED / MODEL)
     history = state["history"]

@@ -112,9 +112,10 @@ def heat_of(image: Image, bag: ScoredBag, tails: Tails) -> NDArray[np.uint8]:
 
 
 def tails_of(validation: WindowScores) -> dict[str, Tails]:
-    """Return the tails of each score of validation normal windows."""
+    """Return the tails of each score of validation windows, normal or on ignored objects."""
     return {
-        name: Tails.of(scores, validation.scan_ids) for name, scores in validation.scores.items()
+        name: Tails.of(scores, validation.scan_ids, validation.normal)
+        for name, scores in validation.scores.items()
     }
 
 

@@ -46,20 +46,25 @@ def rounded_up(rate: float) -> str:
 
 @dataclass(frozen=True)
 class Tails:
-    """The tails of one score on validation normals.
+    """The tails of one score on validation scans.
 
     Attributes:
-        windows: of the windows' scores.
-        bags: of the bags' scores.
+        windows: of the normal windows' scores.
+        bags: of the bags' scores, with their windows on ignored objects.
     """
 
     windows: RightTail
     bags: RightTail
 
     @classmethod
-    def of(cls, scores: Scores, scan_ids: NDArray[np.str_]) -> "Tails":
-        """Return the tails of (N,) scores of validation normal windows of the scans `scan_ids`."""
-        windows = RightTail.of(scores)
+    def of(
+        cls, scores: Scores, scan_ids: NDArray[np.str_], normal: NDArray[np.bool_] | None = None
+    ) -> "Tails":
+        """Return the tails of (N,) scores of windows of the validation scans `scan_ids`.
+
+        `normal`, (N,), is False for windows on ignored objects; by default all windows are normal.
+        """
+        windows = RightTail.of(scores if normal is None else scores[normal])
         p_values = windows.p_values(scores)
         bags = [bag_score(p_values[rows]) for rows in rows_by_scan(scan_ids).values()]
         return cls(windows, RightTail.of(np.array(bags)))

@@ -27,10 +27,6 @@ from pipeline.settings.windows import WindowRule
 MODEL_FORMAT = 7
 
 HEAD_LABELS = "labels of {} bags used (model.head)"
-IGNORED_OBJECTS = (
-    "windows on ignored objects (scans.classes) count in a new bag, but were left out of "
-    "validation: more normal bags may raise an alarm than asked for (docs/screening.md)"
-)
 
 
 @dataclass(frozen=True)
@@ -96,12 +92,13 @@ def calibrated_model(
     false_alarm_rate: float,
     provenance: dict[str, Any],
     labelled: LabelledWindows | None = None,
+    normal: NDArray[np.bool_] | None = None,
 ) -> "TrainedModel":
     """Return the model of the best epoch, fitted to blocks of training normals and to labels.
 
-    Bounds, threshold and tails come from the blocks of validation normals in `validation`, which
-    are windows of the scans `scan_ids` by `rule`. They have no windows on ignored objects, which
-    count in a new bag, where nobody knows the objects: see `IGNORED_OBJECTS`.
+    Bounds, threshold and tails come from the blocks of `validation`, which are windows of the scans
+    `scan_ids` by `rule`. `normal`, (N,), is False for windows on ignored objects, which count in
+    the tail of bags alone: in a new bag nobody knows the objects. By default all are normal.
     """
     detector = fitted_detector(shape, best["networks"], settings, normals, labelled=labelled)
     compared = detector.scorer.normals
@@ -111,14 +108,14 @@ def calibrated_model(
         shape=shape,
         networks=best["networks"],
         settings=settings,
-        calibration=calibrate(anomaly, false_alarm_rate),
+        calibration=calibrate(anomaly if normal is None else anomaly[normal], false_alarm_rate),
         provenance={
             **provenance,
             "epoch": best["epoch"],
             "criterion": best["criterion"],
             "labelled_bags": bags,
         },
-        tails=Tails.of(anomaly, scan_ids),
+        tails=Tails.of(anomaly, scan_ids, normal),
         rule=rule,
         normals=None if compared is None else compared.cpu(),
         head=detector.scorer.head,
@@ -134,8 +131,8 @@ class TrainedModel:
         networks: the state of each network, by the network's name.
         settings: the method, and how it scores.
         calibration: bounds and threshold.
-        provenance: settings, best epoch and its criterion, digest of the data, the number of
-            labelled bags that taught the score, and whether validation bags have ignored objects.
+        provenance: settings, best epoch and its criterion, digest of the data, and the number of
+            labelled bags that taught the score.
         tails: of the scores of validation normal windows and bags, for p-values.
         rule: the rule by which its scans are cut into windows.
         normals: features of training normals, (M, d), if scores compare with them.
@@ -154,10 +151,9 @@ class TrainedModel:
 
     @property
     def notes(self) -> list[str]:
-        """Lines for people about this model: labels that taught it, alarms it raises too often."""
+        """Lines for people about this model: the labels that taught it."""
         bags = self.provenance.get("labelled_bags")
-        labels = [HEAD_LABELS.format(bags)] if bags else []
-        return labels + [IGNORED_OBJECTS] * bool(self.provenance.get("ignored_objects"))
+        return [HEAD_LABELS.format(bags)] if bags else []
 
     def detector(self) -> Detector:
         """Build a detector with these weights, ready to score."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import code_digest, digest, file_digest
-from pipeline.common.names import TRAIN, VALIDATION, Image, Patches
+from pipeline.common.names import IGNORED_VALIDATION, TRAIN, VALIDATION, Image, Patches
 from pipeline.patches.kept_windows import KeptWindows
 from pipeline.patches.shard_file import (
     BLOCK_ROWS,
@@ -26,7 +26,7 @@ from pipeline.patches.shard_file import (
     ShardWriter,
     rows_in,
 )
-from pipeline.patches.windows import keep_normal, keep_windows, window_pixels
+from pipeline.patches.windows import keep_ignored, keep_normal, keep_windows, window_pixels
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.images import PIXEL_RULE
@@ -200,11 +200,7 @@ def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow
         scan = recipe.source.read(row.entry())
         _require_unchanged(row)
         _require_channels(scan, recipe)
-        windows = keep_windows(scan, recipe.rule)
-        if split in LEARNT and row.classes:
-            windows = keep_normal(windows)  # none is left if a threat fills the scan
-        else:
-            _require_windows(windows)
+        windows = _keep(scan, recipe.rule, split, row)
     except InputError as error:
         if not Path(file).parent.is_dir():
             raise InputError(
@@ -216,6 +212,16 @@ def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow
     writer.add_scan(row.scan_id, windows, _pieces(scan.image, windows, recipe.rule))
     counts = dict(sorted(Counter(windows.labels).items()))
     return ScanResult(row.scan_id, file, row.digests, counts, windows.grazing, windows.background)
+
+
+def _keep(scan: Scan, rule: WindowRule, split: str, row: CatalogueRow) -> KeptWindows:
+    if split == IGNORED_VALIDATION:
+        return keep_ignored(scan, rule)
+    windows = keep_windows(scan, rule)
+    if split in LEARNT and row.classes:
+        return keep_normal(windows)  # none is left if a threat fills the scan
+    _require_windows(windows)
+    return windows
 
 
 def _pieces(image: Image, windows: KeptWindows, rule: WindowRule) -> Iterator[Patches]:

@@ -14,7 +14,13 @@ from typing import Any
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest
-from pipeline.common.names import LABELLED_TRAINING, NORMAL, SPLITS
+from pipeline.common.names import (
+    IGNORED_VALIDATION,
+    LABELLED_TRAINING,
+    NORMAL,
+    SPLITS,
+    VALIDATION,
+)
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
 from pipeline.patches.folder import finish_folder, prepare_folder, summarise_splits
 from pipeline.patches.manifest import LABELLED_BAGS
@@ -76,13 +82,14 @@ def extract_patches(
     prepare_folder(folder)
     recipe, jobs = plan(folder, rows, source, settings, options.reading)
     results = []
-    with terminal.progress("scans", len(rows), "scan") as shown:
+    with terminal.progress("scans", sum(len(group) for _, group in jobs), "scan") as shown:
         for result in _cut_here_first(recipe, jobs, options.parallel):
             shown.update(len(result.scans))
             results.append(result)
-    place = {row.scan_id: number for number, (_, group) in enumerate(jobs) for row in group}
-    results.sort(key=lambda result: place[result.scans[0].scan_id])
-    report_bad_input([bad for result in results for bad in result.bad], options.bad_input)
+    place = {(split, group[0].scan_id): number for number, (split, group) in enumerate(jobs)}
+    results.sort(key=lambda result: place[result.split, result.scans[0].scan_id])
+    bad = dict.fromkeys(bad for result in results for bad in result.bad)  # each once
+    report_bad_input(list(bad), options.bad_input)
     manifest = {
         "settings": asdict(settings),
         "classes": [NORMAL, *sorted({name for row in rows for name in row.classes})],
@@ -119,8 +126,13 @@ def plan(
         root=str(Path.cwd()),
     )
     by_split = {split: [row for row in rows if row.split == split] for split in SPLITS}
-    groups = {split: shard_groups(by_split[split], settings.scans_per_shard) for split in SPLITS}
-    jobs: list[ShardJob] = [(split, group) for split in SPLITS for group in groups[split]]
+    if source.classes.ignores:
+        by_split[IGNORED_VALIDATION] = by_split[VALIDATION]
+    jobs: list[ShardJob] = [
+        (split, group)
+        for split, rows_of_split in by_split.items()
+        for group in shard_groups(rows_of_split, settings.scans_per_shard)
+    ]
     _require_few_classes(jobs)
     return recipe, jobs
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, remove_unfinished, write_atomically
-from pipeline.common.names import LABELLED_TRAINING, SPLITS
+from pipeline.common.names import IGNORED_VALIDATION, LABELLED_TRAINING, SPLITS
 from pipeline.common.tables import text_table
 from pipeline.patches.cutting import ScanResult, ShardResult, disk_errors_in_one_line
 from pipeline.patches.manifest import MANIFEST, write_manifest
@@ -20,9 +20,12 @@ SCAN_RESULTS = "scan_results.jsonl"  # in the shards' folder: a line for each sc
 
 def summarise_splits(results: Sequence[ShardResult]) -> dict[str, Any]:
     """Return the shards' part of the manifest: format, digest of the data, and the splits."""
-    splits = {split: _split([r for r in results if r.split == split]) for split in SPLITS}
+    splits = {
+        split: _split([r for r in results if r.split == split])
+        for split in (*SPLITS, IGNORED_VALIDATION)
+    }
     # Each shard's name is a digest of everything that decides its content. A set without labelled
-    # training scans has the digest that it had before there was such a split.
+    # training scans or ignored objects has the digest that it had before there were such splits.
     counted = {name: split for name, split in splits.items() if _has_scans(name, split)}
     return {"format": FORMAT, "data": digest(counted), "splits": splits}
 
@@ -49,7 +52,12 @@ def finish_folder(folder: Path, manifest: dict[str, Any], results: Sequence[Shar
         InputError: `folder` cannot be written.
     """
     shards = {result.file for result in results if result.windows}
-    lines = [json.dumps(_line(scan, result)) + "\n" for result in results for scan in result.scans]
+    lines = [
+        json.dumps(_line(scan, result)) + "\n"
+        for result in results
+        if result.split in SPLITS  # else its scans have a line already
+        for scan in result.scans
+    ]
     with disk_errors_in_one_line(folder):
         for path in folder.iterdir():
             if path.name not in shards:
@@ -61,7 +69,7 @@ def finish_folder(folder: Path, manifest: dict[str, Any], results: Sequence[Shar
 def patches_text(manifest: dict[str, Any], seconds: float) -> str:
     """Return a text table for people: scans and windows per split and class."""
     headings = ["scans", "skipped", *manifest["classes"], "grazing", "background"]
-    splits = manifest["splits"]
+    splits = {split: manifest["splits"][split] for split in SPLITS}
     rows = [
         [split, *(counts["classes"].get(name, counts.get(name, 0)) for name in headings)]
         for split, counts in splits.items()
@@ -79,8 +87,8 @@ def patches_text(manifest: dict[str, Any], seconds: float) -> str:
 
 
 def _has_scans(name: str, split: dict[str, Any]) -> bool:
-    """Return False for an empty `LABELLED_TRAINING`, which most sets do not have."""
-    return name != LABELLED_TRAINING or split["scans"] > 0
+    """Return False for an empty split that most sets do not have."""
+    return name not in (LABELLED_TRAINING, IGNORED_VALIDATION) or split["scans"] > 0
 
 
 def _split(results: Sequence[ShardResult]) -> dict[str, Any]:

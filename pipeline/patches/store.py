@@ -60,15 +60,28 @@ class PatchStore(PatchSource):
 
     A shard is opened at its first read, in the process that reads. At most `OPEN_SHARDS` are open
     at a time, or fewer if `open_shard` has no room for more.
+
+    Args:
+        folder: the folder of the patches.
+        split: the split's name.
+        open_shard: opens a shard.
+        also: another split, whose patches follow.
     """
 
     def __init__(
-        self, folder: Path, split: str, open_shard: Callable[[Path], Shard] = Shard
+        self,
+        folder: Path,
+        split: str,
+        open_shard: Callable[[Path], Shard] = Shard,
+        *,
+        also: str | None = None,
     ) -> None:
         manifest = read_manifest(folder)
-        if split not in manifest["splits"]:
-            raise InputError(f"{folder}: no split {split!r}: it has {sorted(manifest['splits'])}")
-        shards = manifest["splits"][split]["shards"]
+        splits, shards = manifest["splits"], []
+        for name in (split, also) if also else (split,):
+            if name not in splits:
+                raise InputError(f"{folder}: no split {name!r}: it has {sorted(splits)}")
+            shards += splits[name]["shards"]
         super().__init__(folder, split, manifest["settings"]["size"], manifest["channels"])
         self._open_file = open_shard
         self.classes: tuple[str, ...] = tuple(manifest["classes"])

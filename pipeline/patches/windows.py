@@ -139,6 +139,23 @@ def keep_windows(scan: Scan, rule: WindowRule) -> KeptWindows:
     )
 
 
+def keep_ignored(scan: Scan, rule: WindowRule) -> KeptWindows:
+    """Return the windows on ignored objects that touch no threat, and are not background.
+
+    They are neither normal nor abnormal, but count in a bag, where nobody knows the objects.
+    """
+    if rule.mode == "whole":
+        alone = _keep_whole(scan).grazing
+        return KeptWindows(np.zeros((alone, 2), dtype=np.int32), (IGNORED,) * alone, 0, 0)
+    origins = foreground_origins(scan.image, rule)
+    ignored = np.zeros(scan.image.shape[:2], dtype=np.bool_)
+    for region in scan.regions:
+        ignored |= region.mask & (region.class_name == IGNORED)
+    touches_ignored = window_sums(ignored, origins, rule.size) > 0
+    kept = origins[touches_ignored & (window_sums(scan.threats(), origins, rule.size) == 0)]
+    return KeptWindows(kept, (IGNORED,) * len(kept), 0, 0)
+
+
 def keep_normal(windows: KeptWindows) -> KeptWindows:
     """Keep the normal windows alone; count abnormal windows as `grazing`."""
     kept = np.array([label == NORMAL for label in windows.labels], dtype=np.bool_)

@@ -32,6 +32,11 @@ class ClassMap:
             return "" if name in RESERVED else name
         return IGNORED if meaning == IGNORE else meaning
 
+    @property
+    def ignores(self) -> bool:
+        """Whether a class is ignored."""
+        return IGNORE in self._meanings.values()
+
     def abnormal(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the abnormal classes that the set's own classes `names` mean, sorted."""
         meanings = {self.meaning(name) for name in names}
