@@ -14,7 +14,15 @@ import pytest
 import pipeline.patches.extraction
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest, file_digest
-from pipeline.common.names import LABELLED_TRAINING, SPLITS, TEST, TRAIN, VALIDATION
+from pipeline.common.names import (
+    IGNORED,
+    IGNORED_VALIDATION,
+    LABELLED_TRAINING,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+)
 from pipeline.evaluation.bags import scored_bags, tails_of
 from pipeline.evaluation.figure_data import pick_exemplars, pick_scans
 from pipeline.evaluation.figures import draw_exemplars, draw_scans
@@ -30,8 +38,8 @@ from pipeline.patches.manifest import MANIFEST
 from pipeline.patches.shard_file import Shard
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import CatalogueRow
-from pipeline.scans.classes import AS_NAMED
-from pipeline.scans.scan import Scan, ScanEntry
+from pipeline.scans.classes import AS_NAMED, ClassMap
+from pipeline.scans.scan import Region, Scan, ScanEntry
 from pipeline.scans.sources.voc import VocSource
 from pipeline.scans.sources.yolo import YoloSource
 from pipeline.settings.blocks import ExtractSettings
@@ -415,7 +423,8 @@ def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
     rows = make_set(tmp_path, scans=24)
     before = extract(tmp_path, rows)
     assert before["labelled_bags"] == before["splits"][LABELLED_TRAINING]["scans"] == 0
-    others = {name: of for name, of in before["splits"].items() if name != LABELLED_TRAINING}
+    others = {name: of for name, of in before["splits"].items()
+              if name not in (LABELLED_TRAINING, IGNORED_VALIDATION)}  # fmt: skip
     assert before["data"] == digest(others)  # as it was before there was such a split
     assert not lines(patches_text(before, 1.0), LABELLED_TRAINING)
     teaching = {"s05", "s11", "s17"}
@@ -440,6 +449,46 @@ def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
                for row in moved]  # fmt: skip
     found = extract_patches(tmp_path / "patches", without, ArraySource(), EXTRACT, options)
     assert found["labelled_bags"] == 1
+
+
+class IgnoringSource(ArraySource):
+    """Two validation scans have an ignored object each."""
+
+    classes = ClassMap({"person": "ignore", "*": "*"})
+
+    def read(self, entry: ScanEntry) -> Scan:
+        scan = super().read(entry)
+        mask = np.zeros(scan.image.shape[:2], dtype=np.bool_)
+        mask[:8, :8] = entry.scan_id in ("s03", "s15")
+        return replace(scan, regions=(*scan.regions, Region(IGNORED, mask)))
+
+
+def test_windows_on_ignored_objects_are_read_after_the_split_that_asks_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = make_set(tmp_path, scans=24)
+    (tmp_path / "scans" / "s09.npy").write_bytes(b"")
+    rows = [replace(row, digests=(file_digest(Path(row.files[0])),)) for row in rows]
+    folder, options = tmp_path / "patches", ExtractionOptions(bad_input="skip")
+    found = extract_patches(folder, rows, IgnoringSource(), EXTRACT, options)
+    assert capsys.readouterr().err.count("s09.npy: cannot be read") == 1
+    normals = PatchStore(folder, VALIDATION)
+    bags = PatchStore(folder, VALIDATION, also=IGNORED_VALIDATION)
+    assert len(bags) == len(normals) + 2
+    assert normals.labels.tolist() == ["normal"] * len(normals)
+    assert bags.labels.tolist() == [*normals.labels.tolist(), IGNORED, IGNORED]
+    first, last = bags.scan_ids.tolist()[-2:]
+    assert {first, last} == {"s03", "s15"}
+    assert bags.scan_ids.tolist()[:-2] == normals.scan_ids.tolist()
+    corners = [np.load(tmp_path / "scans" / f"{name}.npy")[:16, :16] for name in (first, last)]
+    np.testing.assert_array_equal(bags.read(len(normals), len(bags)), corners)
+    listed = [json.loads(line) for line in (folder / SCAN_RESULTS).read_text().splitlines()]
+    assert sorted(line["scan_id"] for line in listed) == [row.scan_id for row in rows]
+    text = patches_text(found, 1.0)
+    assert not lines(text, IGNORED_VALIDATION)
+    assert "24 scans and" in text
+    again = extract_patches(folder, rows, ArraySource(), EXTRACT, options)
+    assert again["data"] != found["data"]
 
 
 def test_the_code_of_a_shard_has_the_module_that_reads_its_scans() -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,13 +16,18 @@ import stages.scans
 import stages.train
 from pipeline.cluster.storage import Storage
 from pipeline.common.names import LABELLED_VALIDATION, TEST, TRAIN, VALIDATION
+from pipeline.common.p_values import RightTail
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.scores import ANOMALY
+from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
-from pipeline.models.trained_model import IGNORED_OBJECTS, TrainedModel, calibrate
+from pipeline.models.trained_model import TrainedModel, calibrate
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
+from pipeline.patches.windows import foreground_origins, window_pixels
+from pipeline.scans.catalogue import read_catalogue
+from pipeline.scans.sources.registry import open_source
 from pipeline.scans.splits import split_scans
 from pipeline.settings.params import load_settings, reading_settings
 from pipeline.settings.resources import WorkerResources
@@ -30,7 +36,7 @@ from pipeline.tracking.tracked_run import NoRun
 from pipeline.training import on_ray
 from pipeline.training.loop import net_shape
 from pipeline.training.on_ray import TrainJob
-from stages.entry import EVALUATED, MODEL, PATCHES, SWEEP, TRAINED
+from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, SWEEP, TRAINED
 from tests.imports import ROOT
 from tests.tiny import TRAIN as TINY_TRAINING
 from tests.tiny import make_sixray
@@ -73,12 +79,40 @@ def test_a_model_is_fitted_to_training_and_calibrated_on_validation_windows() ->
 
 
 @pytest.mark.slow
-def test_a_model_notes_that_its_validation_bags_had_ignored_objects(project: Content) -> None:
+def test_validation_bags_are_scored_with_their_windows_on_ignored_objects(
+    project: Content, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project["scans"] |= {"classes": {1: "gun", 2: "ignore"}, "validation": 0.6}
     Path("params.yaml").write_text(yaml.safe_dump(project))
     for stage in (stages.scans, stages.extract, stages.train):
         stage.main()
-    assert TrainedModel.load(TRAINED / MODEL).notes == [IGNORED_OBJECTS]
+    model, normals = TrainedModel.load(TRAINED / MODEL), PatchStore(PATCHES, VALIDATION)
+    detector = model.detector()
+    anomaly = detector.score(normals.blocks()).anomaly
+    assert model.calibration == calibrate(anomaly, 0.05)
+    windows = RightTail.of(anomaly)
+    source, bags, more = open_source(load_settings().scans, SCANS), [], 0
+    for row in read_catalogue(SCANS):
+        if row.split == VALIDATION:  # as when it is screened
+            image = source.read(row.entry()).image
+            origins = foreground_origins(image, model.rule)
+            found = detector.score([window_pixels(image, origins, model.rule)]).anomaly
+            bags.append(bag_score(windows.p_values(found)))
+            more += len(origins)
+    assert more > len(normals) + 10
+    expected = Tails(windows, RightTail.of(np.array(bags)))
+    assert_same_tails(model.tails, expected)
+    told = spied(monkeypatch, "measure_all")
+    monkeypatch.setattr("stages.evaluate.track", lambda: None)
+    stages.evaluate.main()
+    bags_of_evaluation = told["measure_all"][1][ANOMALY].bags
+    assert bags_of_evaluation.scores == pytest.approx(expected.bags.scores)
+
+
+def assert_same_tails(one: Tails, other: Tails) -> None:
+    for name, tail in vars(one).items():
+        assert tail.count == vars(other)[name].count
+        assert tail.scores == pytest.approx(vars(other)[name].scores)
 
 
 def test_the_networks_of_the_best_epoch_are_kept(

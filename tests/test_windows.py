@@ -10,6 +10,7 @@ from pipeline.patches.windows import (
     GRAZING,
     cut_windows,
     foreground_mask,
+    keep_ignored,
     keep_normal,
     keep_windows,
     label_windows,
@@ -174,6 +175,37 @@ def test_a_whole_scan_with_an_ignored_object_alone_is_left_out() -> None:
     cut = cut_windows(Scan("s", image, (ignored,)), rule)
     assert (len(cut.pixels), cut.labels, cut.grazing) == (0, (), 1)
     assert cut_windows(Scan("s", image, (ignored, gun)), rule).labels == ("gun",)
+
+
+def test_windows_on_ignored_objects_without_a_threat_are_kept_apart() -> None:
+    gun, ignored = box(0, 0, 8, 8), box(0, 12, 20, 20) | box(40, 40, 4, 4)
+    scan = Scan("s", scan_with(None).image, (Region("gun", gun), Region(IGNORED, ignored)))
+    scan.image[24:, 40:] = 255  # background
+    windows = keep_ignored(scan, RULE)
+    expected = [
+        (row, column)
+        for row, column in window_origins(48, 64, 16, 8).tolist()
+        if ignored[row : row + 16, column : column + 16].any()
+        and not gun[row : row + 16, column : column + 16].any()
+        and (scan.image[row : row + 16, column : column + 16] < 240).any()
+    ]
+    assert [tuple(origin) for origin in windows.origins.tolist()] == expected
+    assert windows.labels == (IGNORED,) * len(expected)
+    assert len(set(expected) & {(16, 8), (16, 24)}) == 2
+    assert not keep_ignored(scan_with(gun), RULE).labels
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"), [([IGNORED], (IGNORED,)), ([IGNORED, "gun"], ()), ([], ())]
+)
+def test_a_whole_scan_with_an_ignored_object_alone_is_kept_apart(
+    names: list[str], labels: tuple[str, ...]
+) -> None:
+    regions = tuple(Region(name, box(0, 0, 4, 4)) for name in names)
+    scan = Scan("s", scan_with(None).image, regions)
+    windows = keep_ignored(scan, WindowRule(mode="whole", size=16))
+    assert windows.labels == labels
+    assert windows.origins.tolist() == [[0, 0]] * len(labels)
 
 
 @given(
