@@ -9,7 +9,7 @@ IGNORED = "ignored"  # an object that makes a window neither normal nor abnormal
 
 TRAIN = "train"  # normal scans only
 VALIDATION = "validation"  # normal scans only: best epoch, score bounds, threshold
-IGNORED_VALIDATION = "ignored_validation"  # the same scans' windows on ignored objects: bags
+IGNORED_VALIDATION = "ignored_validation"  # the same scans' windows on ignored objects
 LABELLED_TRAINING = "labelled_training"  # bags with a threat: they teach `model.head`
 LABELLED_VALIDATION = "labelled_validation"  # normal and abnormal: a sweep's objective
 TEST = "test"  # normal and abnormal: read only once, by evaluation
