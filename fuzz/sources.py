@@ -133,7 +133,7 @@ def _yolo() -> list[bytes]:
 def _yolo_names() -> list[bytes]:
     return [
         b"path: .\ntrain: images\nnames: [gun, cup]\nnc: 2\n",
-        b"names:\n  0: gun\n  1: 'cup'\nkept: &a {b: [1, 2.5, 2020-01-02]}\n",
+        b"names:\n  0: gun\n  1: 'cup'\nkept: &a {b: [1, 2.5, 2020-01-02]}\nmore: *a\n",
     ]
 
 
