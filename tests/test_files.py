@@ -57,14 +57,22 @@ def test_on_a_full_disk_the_file_is_named_and_nothing_of_it_stays(tmp_path: Path
     assert path.read_bytes() == b"old"
 
 
+def laughs(levels: int) -> str:
+    """Each line repeats the line before nine times."""
+    lines = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(["l0: &l0 [lol]", *lines])
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("a: " + "[" * 33 + "]" * 33, "nested deeper than 32 levels: flatten it"),
         ("a: " + "[" * 5000, "nested deeper than 32 levels"),
         ("- " * 33 + "a", "nested deeper than 32 levels"),
-        ("l: &lol [lol, lol]\nm: [*lol, *lol]", "line 2: an alias, *lol: write its value out"),
-        ("a: &a [*a]", "line 1: an alias, *a: write its value out"),
+        (laughs(9), "aliases that repeat too much, or themselves: write it out"),
+        ("a: &a [*a]", "aliases that repeat too much, or themselves"),
+        ("a: &a {b: &b [*a]}", "aliases that repeat too much, or themselves"),
+        ("a: &a 1\nb: &a 2\nc: *a", "two anchors called 'a': rename one"),
         ("a: " + "b" * 2**16, "more than 65,536 bytes, expected a small file of YAML"),
     ],
     ids=lambda value: value[:12],
@@ -84,9 +92,11 @@ def test_yaml_that_makes_more_of_its_bytes_is_refused(
 
 def test_yaml_within_the_limits_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text(f"a: &a [1, 2]\nb: &a 3\nc: {'[' * 31}{']' * 31}\nd: {{<<: {{e: 1}}}}")
+    path.write_text(f"a: &a [1, 2]\nb: [*a, *a]\nc: {'[' * 31}{']' * 31}\nd: {{<<: {{e: 1}}}}")
     content = read_yaml(path)
-    assert (content["a"], content["b"], content["d"]) == ([1, 2], 3, {"e": 1})
+    assert (content["b"], content["d"]) == ([[1, 2], [1, 2]], {"e": 1})
+    path.write_text(laughs(5))  # 9**4 times
+    assert len(read_yaml(path)["l4"]) == 9
 
 
 @pytest.mark.parametrize("of_dicts", [False, True])

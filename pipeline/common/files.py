@@ -162,7 +162,7 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         InputError: the file is not valid YAML, or a mapping has the same key twice; or it is larger
-            than `MAX_YAML_BYTES`, nested deeper than `MAX_DEPTH`, or has aliases. The message is
+            than `MAX_YAML_BYTES`, nested too deep, or its aliases make more of it. The message is
             one line, with the file and the line number.
         OSError: the file cannot be read.
     """
@@ -251,7 +251,7 @@ def project_root() -> Path:
 def _yaml() -> YAML:
     yaml = YAML(typ="safe", pure=True)
     yaml.Parser = LimitedParser
-    yaml.composer.warn_double_anchors = False  # without aliases, anchors mean nothing
+    yaml.composer.warn_double_anchors = False  # the parser refuses them
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None
     return yaml

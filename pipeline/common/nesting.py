@@ -1,14 +1,22 @@
-"""Limits on the nesting of foreign JSON and YAML."""
+"""Limits on the nesting of foreign JSON and YAML, and on what YAML's aliases repeat."""
 
 import re
 from typing import Any
 
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Event
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    Event,
+    NodeEvent,
+    ScalarEvent,
+)
 from ruamel.yaml.parser import Parser
 
 from pipeline.common.errors import InputError
 
 MAX_DEPTH = 32  # levels; COCO has 6
+MAX_NODES = 2**16  # of YAML with its aliases written out
 NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 
 
@@ -25,25 +33,55 @@ def is_deep_json(content: bytes) -> bool:
 
 
 class LimitedParser(Parser):
-    """A parser of YAML that refuses deep nesting, and aliases, which could repeat without end.
+    """A parser of YAML that refuses deep nesting, and aliases that repeat too much.
 
-    It does so before it builds a value. The errors are InputErrors without the file's name.
+    It checks both before it builds a value. The errors are InputErrors without the file's name.
     """
 
     def __init__(self, loader: Any) -> None:
         super().__init__(loader)
-        self._depth = 0
+        self._count = _NodeCount()
 
     def get_event(self) -> Event:
-        """Return the next event of the file."""
+        """Return the next event of the file, and count it."""
         event: Event = super().get_event()
-        if isinstance(event, AliasEvent):
-            line = event.start_mark.line + 1
-            raise InputError(f"line {line}: an alias, *{event.anchor}: write its value out")
-        if isinstance(event, CollectionStartEvent):
-            self._depth += 1
-        elif isinstance(event, CollectionEndEvent):
-            self._depth -= 1
-        if self._depth > MAX_DEPTH:
+        self._count.add(event)
+        if len(self._count.above) > MAX_DEPTH:
             raise InputError(f"nested deeper than {MAX_DEPTH} levels: flatten it")
+        if self._count.nodes > MAX_NODES:
+            raise InputError("aliases that repeat too much, or themselves: write it out")
         return event
+
+
+class _NodeCount:
+    """Counts the nodes of YAML.
+
+    Attributes:
+        nodes: number of nodes counted so far, with the aliases written out.
+        above: anchor of each open collection, and the number of nodes before it.
+    """
+
+    def __init__(self) -> None:
+        self.nodes = 0
+        self.above: list[tuple[str | None, int]] = []
+        self._sizes: dict[str, int] = {}  # nodes below each anchor
+
+    def add(self, event: Event) -> None:
+        """Add the next event of the file."""
+        if isinstance(event, AliasEvent):
+            self.nodes += self._sizes.get(event.anchor, 0)
+        elif isinstance(event, CollectionEndEvent):
+            anchor, before = self.above.pop()
+            if anchor is not None:
+                self._sizes[anchor] = self.nodes - before
+        elif isinstance(event, NodeEvent):
+            self._add_node(event)
+
+    def _add_node(self, event: NodeEvent) -> None:
+        if event.anchor in self._sizes:
+            raise InputError(f"two anchors called {event.anchor!r}: rename one")
+        if event.anchor is not None:  # until it ends, a collection's alias would be within itself
+            self._sizes[event.anchor] = 1 if isinstance(event, ScalarEvent) else MAX_NODES
+        if isinstance(event, CollectionStartEvent):
+            self.above.append((event.anchor, self.nodes))
+        self.nodes += 1
