@@ -26,7 +26,7 @@ def pytest_configure() -> None:
     gc.disable()
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a process more for each training
-    # No test's files have to outlive a power cut; waiting for the disk takes a tenth of the time.
+    # No test's files have to outlive a power cut, and waiting for the disk takes seconds in all.
     os.fsync = lambda fd: None
 
 

@@ -139,7 +139,7 @@ def measure(
     Args:
         bags: the test bags.
         score: the score's name.
-        tails: of the score on validation normals.
+        tails: of the score on validation scans.
         false_alarm_rate: a bag whose p-value is this or less raises an alarm.
         samples: number of resamples for intervals.
         seed: seed of the resampling.
@@ -201,7 +201,7 @@ def measure_all(
 
     Args:
         bags: the test bags; none if each patch is a whole scan.
-        tails: of each score on validation normals.
+        tails: of each score on validation scans.
         false_alarm_rate: a bag whose p-value is this or less raises an alarm.
         settings: resamples, seed.
     """

@@ -92,7 +92,7 @@ def write_evaluation_page(
         figures: files of figures.
         inputs: the test scans.
         bags: the test bags.
-        tails: of the anomaly score on validation normals.
+        tails: of the anomaly score on validation scans.
     """
     by_rank = ranked(bags, tails)
     misses = [pair for pair in reversed(by_rank) if pair[1].has_threat]

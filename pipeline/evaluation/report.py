@@ -188,7 +188,7 @@ def write_figures(
         table: the AUCs.
         settings: how many windows are shown, in which colours.
         bags: the test bags, none if each patch is a whole scan.
-        tails: of the anomaly score on validation normals.
+        tails: of the anomaly score on validation scans.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
