@@ -407,14 +407,27 @@ def test_of_a_bag_with_a_threat_only_windows_outside_of_it_train(tmp_path: Path)
     assert origins["s05"] == set()
 
 
-def test_a_shard_without_windows_is_not_named(tmp_path: Path) -> None:
+def test_a_shard_without_windows_is_not_named_but_kept_for_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [replace(row, split=TRAIN) if row.classes else row for row in make_set(tmp_path)]
     settings = replace(EXTRACT, shard_scans=1)
-    extract_patches(tmp_path / "patches", rows, FilledSource(), settings)
+    manifest = extract_patches(tmp_path / "patches", rows, FilledSource(), settings)
     lines = (tmp_path / "patches" / SCAN_RESULTS).read_text().splitlines()
     named = {found["scan_id"]: found["shard"] for found in map(json.loads, lines)}
     assert named["s05"] is None
-    assert set(named.values()) - {None} == {path.name for path in shards(tmp_path)}
+    (empty,) = {path.name for path in shards(tmp_path)} - set(named.values())
+    assert empty not in json.dumps(manifest)
+    reads: list[str] = []
+    read = FilledSource.read
+
+    def counted(source: FilledSource, entry: ScanEntry) -> Scan:
+        reads.append(entry.scan_id)
+        return read(source, entry)
+
+    monkeypatch.setattr(FilledSource, "read", counted)
+    assert extract_patches(tmp_path / "patches", rows, FilledSource(), settings) == manifest
+    assert reads == ["s00"]  # for the number of channels
 
 
 def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(

@@ -51,7 +51,7 @@ def finish_folder(folder: Path, manifest: dict[str, Any], results: Sequence[Shar
     Raises:
         InputError: `folder` cannot be written.
     """
-    shards = {result.file for result in results if result.windows}
+    shards = {result.file for result in results}  # empty ones too: a rerun then reads no scan
     lines = [
         json.dumps(_line(scan, result)) + "\n"
         for result in results
