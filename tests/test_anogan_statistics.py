@@ -1,9 +1,16 @@
 """What is measured of AnoGAN's search, on windows whose numbers are known."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
-from experiments.paper.anogan_statistics import measures, orders
+from experiments.paper.anogan_statistics import measures, orders, searched
+from experiments.paper.reference_protocol import LabelledTest
+from pipeline.models.methods.anogan.method import AnoganScorer
+from pipeline.models.pixels import to_tensor
+from pipeline.training.loop import CPU
 
 NORMAL = np.array([True, False, True, False])
 
@@ -29,3 +36,11 @@ def test_classes_are_in_order_one_way_and_the_other() -> None:
     assert found["own statistics, normal first"][0].tolist() == [0, 2, 1, 3]
     assert found["own statistics, threats first"][0].tolist() == [1, 3, 0, 2]
     assert sorted(found["own statistics, shuffled"][0].tolist()) == [0, 1, 2, 3]
+
+
+def test_what_the_search_finds_is_in_the_order_of_the_test_set() -> None:
+    patches = np.random.default_rng(0).integers(0, 256, (20, 2, 2, 3), dtype=np.uint8)
+    test = LabelledTest(patches, np.array(["normal"] * 20), np.arange(20).astype(str))
+    scorer = cast(AnoganScorer, SimpleNamespace(reconstruct=lambda x: x))
+    order = np.random.default_rng(1).permutation(20)
+    np.testing.assert_array_equal(searched(scorer, test, order, 8), to_tensor(patches, CPU))

@@ -20,20 +20,26 @@ from experiments.paper.authors import (
     Case,
     add_row,
     measure,
+    measure_mixed,
     mixed_order,
     orders,
+    parts_of,
     read_lines,
     run_case,
     score,
+    train_epoch,
     train_step,
     unfinished,
 )
+from experiments.paper.cells import Size
 from experiments.paper.reference_protocol import LabelledTest
 from experiments.paper.reference_scoring import reference_scores
+from experiments.paper.table1 import Cifar
 from pipeline.common.names import NORMAL, TRAIN
 from pipeline.models.gan import build_gan
 from pipeline.models.methods.skip_ganomaly.nets import Generator
 from pipeline.models.tensor_files import load_tensors
+from pipeline.patches.batches import ShuffledReader
 from tests.test_metrics import slow_auc
 
 CASE = Case("plane", 1, ngf=4, batch_size=8)
@@ -115,6 +121,40 @@ def test_batches_hold_one_class_by_a_share(test: LabelledTest, share: float, mos
     normal = test.normal[order].reshape(-1, 8).sum(axis=1).tolist()
     assert normal == [most if number % 2 == 0 else 8 - most for number in range(len(normal))]
     assert len(np.unique(order)) == len(order) >= 16
+
+
+def test_batches_of_mixed_classes_have_their_own_statistics(
+    normals: ArrayStore, test: LabelledTest
+) -> None:
+    networks = CASE.networks(normals)
+    order = mixed_order(test, 0.75, 8, CASE.seed)
+    own, running = (
+        score(copy.deepcopy(networks), CASE, test, order, own_statistics=each)
+        for each in (True, False)
+    )
+    assert measure_mixed(networks, CASE, test)["0.75"] == own != running
+
+
+def test_validation_images_train_too(cifar: Path) -> None:
+    split = Cifar(cifar, Size()).case("car")
+    both = [part.read(0, len(part)) for part in (split.train, split.validation)]
+    assert min(map(len, both)) > 0
+    trained = parts_of(Cifar(cifar, Size()), "car")[0]
+    np.testing.assert_array_equal(trained.read(0, len(trained)), np.concatenate(both))
+
+
+@pytest.mark.parametrize(("limit", "times"), [(0.0, 0), (np.inf, 5)])
+def test_d_is_drawn_anew_when_its_loss_is_nothing(
+    normals: ArrayStore, monkeypatch: pytest.MonkeyPatch, limit: float, times: int
+) -> None:
+    monkeypatch.setattr(authors, "REDRAWN_BELOW", limit)
+    networks = CASE.networks(normals)
+    reader = ShuffledReader(normals, 8, 0, 1, CASE.seed)
+    found = train_epoch(build_gan(networks, CASE.settings), CASE, reader, 0, lambda _: None)
+    assert found["redrawn"] == times
+    last = replace(CASE, seed=CASE.seed + 1000 * times).networks(normals)["discriminator"]
+    weights = zip(networks["discriminator"].parameters(), last.parameters(), strict=True)
+    assert all(torch.equal(mine, other) for mine, other in weights) == (times > 0)
 
 
 def test_auc_of_each_protocol(normals: ArrayStore, test: LabelledTest) -> None:

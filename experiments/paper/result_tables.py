@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.paper.cell_results import PARTS, Result
 from experiments.paper.cell_runner import SAMPLES
-from experiments.paper.cells import CIFAR, NO_METHOD, PROTOCOLS, SEEDS, Size
+from experiments.paper.cells import CIFAR, METHODS, NO_METHOD, PROTOCOLS, SEEDS, Size
 from experiments.paper.protocols import HONEST, REFERENCE, REFERENCE_SHUFFLED, Protocol
 from experiments.paper.sections import Column, Rows, Section
 from pipeline.evaluation.scores import ANOMALY, PCA
@@ -25,7 +25,7 @@ Table II also, in brackets, the 95% interval over {SAMPLES} resamples of the sca
 the seeds. The mean of {MIN_CASES} or more cases has the 95% interval over {RESAMPLES:,} resamples
 of the cases.
 `reference_2019` minus its shuffled form is the order of the test set and the best epoch picked; the
-other differences are batch-norm and score as well.
+other differences are batch-norm and, for Skip-GANomaly and GANomaly, the score as well.
 
 "the paper" is the figure that the paper prints. UBA and FFOB, its sets of Table II, are private, so
 there its figures (full weapons are FFOB's) are of other scans than ours. Rows with a star let the
@@ -34,11 +34,12 @@ leak, not how good a detector is. Rows without a model are of the same patches. 
 the abnormal classes that the table has. Each size that was run has its own table, which names the
 cells that were not.
 
-The commands of Table I run the missing cells; seconds are of a cell's last process, where it was
-killed and resumed. Table II is of the patches that `dvc repro extract` leaves (SIXray: `dvc exp run
--S scans.source=sixray -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). A title has
-the start of their digest, which changes with the code that cuts them: today's patches make a table
-of their own. The set `embedded` is scans of an earlier generator, which has other figures.
+The commands run the cells that their `--out` lacks: copy `experiments/paper/cells` there first.
+Seconds are of a cell's last process, where it was killed and resumed. Table II is of the patches
+that `dvc repro extract` leaves (SIXray: `dvc exp run -S scans.source=sixray
+-S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). A title has the start of their
+digest, which changes with the code that cuts them: today's patches make a table of their own. The
+set `embedded` is scans of an earlier generator, which has other figures.
 `python -m experiments.paper.log_cells` logs each cell as an MLflow run with the tags
 `skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
 """
@@ -143,6 +144,8 @@ def case_interval(figures: Sequence[float]) -> tuple[float, float]:
 
 def missing(section: Section) -> Iterator[str]:
     """Yield the missing trainings, and the protocols by which a training was not scored."""
+    run = [rows.method for rows in section.trained]
+    yield from (f"{method}: all of it" for method in METHODS if method not in run)
     for rows in section.trained:
         by_protocol = {protocol: _gone(section, rows, protocol) for protocol in PROTOCOLS}
         for gone in filter(None, dict.fromkeys(by_protocol.values())):
