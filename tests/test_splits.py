@@ -106,6 +106,13 @@ def test_no_normal_scan_is_refused() -> None:
         split_scans(entries_of(1, 5), replace(SHARES, test_normal=0), 0, {})
 
 
+def test_no_advice_to_do_what_is_done() -> None:
+    shares = replace(SHARES, normal_windows="outside", test_normal=0)
+    advice = r"only; add some, or lower scans\.test_normal or scans\.validation$"
+    with pytest.raises(InputError, match=rf"^no normal scan for (train|validation): .* {advice}"):
+        split_scans(entries_of(0, 1), shares, 0, {})
+
+
 def test_repeated_ids_are_refused() -> None:
     with pytest.raises(InputError, match="'n0' stands for two scans"):
         split_scans([*entries_of(5, 0), ScanEntry("n0", (), ())], SHARES, 0, {})

@@ -94,7 +94,9 @@ def split_scans(
             if own
             else _split_by_shares(others, shares, learns=learns)
         )
-    _require_normals(splits, normal=any(not entry.classes for entry in entries))
+    _require_normals(
+        splits, normal=shares.uses_labels or any(not entry.classes for entry in entries)
+    )
     return splits
 
 

@@ -7,6 +7,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.sources.class_folders import ClassFolderSource
+from pipeline.scans.sources.unlabelled import MASK
 from tests.tiny import write_image
 
 CLASSES = ClassMap({"normal": "normal", "knife": "knife", "part": "gun_part", "spare": "ignore"})
@@ -68,6 +69,15 @@ def test_what_is_ignored_and_what_stands_for_two_is_said(tmp_path: Path) -> None
     assert [entry.files[0].name for entry in listing.entries] == ["1.bmp", "1.png"]
     (bad,) = listing.bad
     assert bad.file == f"{tmp_path}/knife/1.png"
+
+
+def test_a_mask_beside_its_image_is_no_scan(tmp_path: Path) -> None:
+    write_classes(tmp_path, "normal", "knife")
+    for name in ("1_mask", "2_mask"):
+        write_image(tmp_path / "knife" / f"{name}.png", np.ones((16, 20, 3), dtype=np.uint8))
+    listing = ClassFolderSource(tmp_path, CLASSES).listing()
+    assert [entry.scan_id for entry in listing.entries] == ["knife/1", "knife/2_mask", "normal/1"]
+    assert listing.ignored == {tmp_path / "knife/1_mask.png": MASK}
 
 
 @pytest.mark.parametrize("above", ["", "train/"])

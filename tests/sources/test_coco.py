@@ -81,6 +81,17 @@ def test_a_copy_in_another_process_reads_the_same(folder: Path) -> None:
             np.testing.assert_array_equal(one.mask, other.mask)
 
 
+@pytest.mark.parametrize("degrees", [0.0, 90.0])
+def test_a_rotated_box_is_refused(folder: Path, degrees: float) -> None:
+    with_gun(folder, attributes={"occluded": False, "rotation": degrees})
+    source = CocoSource(folder, CLASSES)
+    if degrees:
+        with pytest.raises(InputError, match="annotation 1: a rotated box: draw it as a polygon"):
+            source.read(source.listing().entries[0])
+    else:
+        assert len(source.read(source.listing().entries[0]).regions) == 1
+
+
 def test_polygons_and_run_lengths(folder: Path) -> None:
     with_gun(folder, segmentation=[[10, 5, 29, 5, 29, 19, 10, 19]])
     source = CocoSource(folder, CLASSES)

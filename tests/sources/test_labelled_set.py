@@ -28,7 +28,9 @@ def test_an_empty_text_is_one_of_labels_in_their_folder_and_prose_elsewhere(tmp_
     notes: dict[str, Content] = {"notes/empty.txt": "", "notes/may.txt": "of May"}
     listing = listed(tmp_path, {**notes, "labels/gone.txt": ""})
     gone = f"{tmp_path}/labels/gone.txt"
-    assert listing.bad == [BadInput(gone, "labels, but no image has its name: rename or remove it")]
+    assert listing.bad == [
+        BadInput(gone, "labels of no image, or of one with other labels: rename or remove it")
+    ]
     ignored = {tmp_path / name: "text, but no labels" for name in notes}
     assert listing.ignored == ignored
 

@@ -129,9 +129,9 @@ def test_a_shape_without_points_is_named(tmp_path: Path) -> None:
         source.read(entry)
 
 
-def test_other_json_is_ignored_and_labels_without_an_image_are_named(tmp_path: Path) -> None:
+def test_other_json_is_no_label_and_labels_without_an_image_are_named(tmp_path: Path) -> None:
     write_set(tmp_path, {"info.json": '{"kV": 160}', "gone.json": '{"shapes": []}'})
     listing = source_of(tmp_path, a={"shapes": [RECTANGLE]}).listing()
-    assert listing.ignored == {tmp_path / "info.json": "JSON, but not LabelMe's"}
-    reason = "labels, but no image has its name: rename or remove it"
+    assert tmp_path / "info.json" not in listing.annotations
+    reason = "labels of no image, or of one with other labels: rename or remove it"
     assert listing.bad == [BadInput(f"{tmp_path}/gone.json", reason)]

@@ -71,6 +71,15 @@ def test_images_whose_labels_may_be_lost_are_left_out(
 
 
 SHAPES = '{"shapes": [{"label": "gun", "points": [[10, 5], [29, 5], [29, 19]]}]}'
+JSON_FORMS = (
+    '{"boxes": [[10, 5, 30, 20]], "labels": [1]}',
+    '{"ann": {"bboxes": [[10, 5, 30, 20]]}}',
+    '{"bounding_boxes": [[10, 5, 30, 20]]}',
+    '{"annotation": {"object": [{"name": "gun"}]}}',
+    '{"instances": [{"label": "gun"}]}',
+    '{"predictions": [{"class": "gun"}]}',
+    '{"polygons": [[[10, 5], [30, 5], [30, 20]]]}',
+)
 BOX_TABLE = "class,xmin,ymin,xmax,ymax\ngun,10,5,30,20\n"
 LISTED = {"a.json": coco([f"normal{number}.png" for number in range(1, 8)], {})}
 
@@ -83,6 +92,8 @@ LISTED = {"a.json": coco([f"normal{number}.png" for number in range(1, 8)], {})}
         ("folder", {"labels/normal0.mat": b"MATLAB"}, {}),
         ("folder", {"labels/normal0.txt": "gun"}, {}),
         ("folder", {"labels.txt": "normal0.png gun\n"}, {}),
+        ("folder", {"train.txt": "normal0.png 1\nnormal1.png 0\n"}, {}),
+        *(("folder", {"labels/normal0.json": text}, {}) for text in JSON_FORMS),
         ("yolo", {"images/normal0.csv": BOX_TABLE}, {}),
         ("yolo", {"labels.txt": "normal0.png gun\n"}, {"classes": {"*": "*"}}),
         ("voc", {"Annotations/normal0.csv": BOX_TABLE}, {"unannotated": "normal"}),
@@ -129,6 +140,13 @@ def test_images_below_a_link_that_leads_nowhere_are_left_out(stage: Stage, tmp_p
     assert len(found.rows) == 9
 
 
+def test_a_table_names_every_image_of_a_name(stage: Stage) -> None:
+    files = {**in_folder("images"), "low/P2.png": None, "high/P2.png": None, "low/P3.png": None,
+             "list.csv": "P2.png,gun\nP3.png,normal\n"}  # fmt: skip
+    found = stage(files, source="folder", classes={}, bad_input="skip")
+    assert set(found.rows) == {"low/P3", *(f"images/normal{number}" for number in range(8))}
+
+
 SIXRAY_LIST = "name,Gun,Knife\nP2,1,-1\nnormal0,-1,-1\nP1,1,-1\n"
 
 
@@ -155,6 +173,7 @@ def test_images_that_a_list_of_classes_calls_threats_are_no_normals(
         ("voc", {"Annotations.zip": b"PK"}),
         ("voc", {"labels/normal9.txt": GUN}),
         ("labelme", {"annotations.xml": "<annotations><image><box/></image></annotations>"}),
+        ("labelme", {"truth/all.json": coco(["normal0.png"], {"normal0.png": {}})}),
         ("opixray", {"boxes/x.xml": GUN_XML}),
     ],
 )  # fmt: skip
@@ -218,7 +237,8 @@ def test_labels_of_another_part_are_not_an_image_s(
              json_file: listed, "normals.json": coco(names, {})}  # fmt: skip
     with pytest.raises(InputError, match=r"scans\.classes: no scan has gun|2 bad files"):
         stage(files, source="coco")
-    assert f"image '{prefix}2.png' could be any of 1, such as" in capsys.readouterr().err
+    reason = f"image '{prefix}2.png' is not set/images/test/2.png, whose case, suffix or part diff"
+    assert reason in capsys.readouterr().err
 
 
 def test_coco_files_tell_equal_names_apart_by_their_part(stage: Stage) -> None:

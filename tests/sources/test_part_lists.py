@@ -21,10 +21,8 @@ def parts(found: PartLists) -> dict[str, str]:
     return {path.stem: part for path, part in found.parts.items()}
 
 
-@pytest.mark.parametrize(
-    "line", ["a", "a.png", "a 1", "a.png  -1", "images/a.png", r"C:\set\images\a.png 1", " a "]
-)
-def test_a_line_begins_with_the_name_or_path_of_an_image(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize("line", ["a", "a.png", "images/a.png", r"C:\set\images\a.png", " a "])
+def test_a_line_is_the_name_or_path_of_an_image(tmp_path: Path, line: str) -> None:
     found = lists_of(tmp_path, train=f"{line}\n\nb.png\n", VAL="c d.png\nc d\n", testing="e\n")
     assert parts(found) == {"a": "train", "b": "train", "c d": "validation", "e": "test"}
     assert [path.name for path in found.files] == ["VAL.txt", "testing.txt", "train.txt"]
@@ -39,13 +37,13 @@ def test_an_image_of_two_parts_has_none_and_a_part_may_have_two_lists(tmp_path: 
     assert found.notes() == {note: 1}
 
 
-@pytest.mark.parametrize("line", ["gone", "a b 1", "a 1 2", "1 a", "a 2"])
+@pytest.mark.parametrize("line", ["gone", "a b", "1 a", "a 1"])
 def test_a_list_with_a_line_that_names_no_image_is_not_followed(tmp_path: Path, line: str) -> None:
     found = lists_of(tmp_path, train=f"a\n{line}\n", test=f"{line}\nb\n", val="e\n")
     assert parts(found) == {"e": "validation"}
     first, second = (tmp_path / "lists" / name for name in ("test.txt", "train.txt"))
     assert found.partial == [first, second]
-    assert found.files == [first, second, tmp_path / "lists/val.txt"]
+    assert found.files == [tmp_path / "lists/val.txt"]
     assert found.notes() == {f"lists not followed, since a line names no image: {first}": 2}
 
 

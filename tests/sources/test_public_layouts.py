@@ -153,7 +153,7 @@ def test_a_file_of_labels_without_an_image_is_named_and_no_image_is_normal_meanw
     with pytest.raises(InputError, match="8 bad files"):
         stage({**files, "data.yaml": NAMES, "notes.txt": "made in May\n"})
     text = capsys.readouterr().err
-    assert "bad input: set/labels/gone.txt: labels, but no image has its name" in text
+    assert "bad input: set/labels/gone.txt: labels of no image" in text
     assert "7 images without annotation, such as set/images/normal1.png: their labels may" in text
     with pytest.raises(InputError, match="no normal scan for train"):
         stage({}, bad_input="skip")
@@ -475,12 +475,14 @@ def test_parts_by_lists_of_images(stage: Stage) -> None:
     names = list(NORMALS)
     lists = {
         "ImageSets/Main/train.txt": "\n".join(names[:4]),
-        "ImageSets/Main/val.txt": "\n".join(f"{name}  1" for name in names[4:6]),
+        "ImageSets/Main/val.txt": "\n".join(names[4:6]),
         "ImageSets/Main/test.txt": "\r\n".join(names[6:]),
     }
     labels = {f"Annotations/{name}.xml": xml() for name in names}
     labels["Annotations/normal7.xml"] = GUN_XML
-    found = stage({**in_folder("JPEGImages"), **labels, **lists}, source="voc", parts="own")
+    masks: dict[str, Content] = {"SegmentationClass/normal7.png": None}
+    files = {**in_folder("JPEGImages"), **labels, **lists, **masks}
+    found = stage(files, source="voc", parts="own")
     assert list(found.splits().values()) == ["train"] * 4 + ["validation"] * 2 + ["test"] * 2
 
 

@@ -64,6 +64,6 @@ def test_an_empty_file_beside_labels_is_one_of_labels(tmp_path: Path, place: str
     write_set(tmp_path, {f"{place}/gone.txt": ""})
     listing = source_of(tmp_path, "", "b.jpg Knife 1 2 3 4").listing()
     gone = f"{tmp_path}/{place}/gone.txt"
-    reason = "labels, but no image has its name: rename or remove it"
+    reason = "labels of no image, or of one with other labels: rename or remove it"
     assert listing.bad == ([BadInput(gone, reason)] if place == "test_annotation" else [])
     assert (Path(gone) in listing.ignored) == (place == "elsewhere")

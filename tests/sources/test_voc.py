@@ -99,6 +99,34 @@ def test_a_wrong_box_is_named(
     assert_one_bad(VocSource(folder, CLASSES), capsys, file, str(path), reason)
 
 
+@pytest.mark.parametrize(("degrees", "bad"), [("0.0", False), ("90.0", True), ("12", True)])
+def test_a_rotated_box_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], degrees: str, bad: bool
+) -> None:
+    path = annotated(folder, "a", GUN)
+    turned = f"<attribute><name>rotation</name><value>{degrees}</value></attribute>"
+    text = path.read_text().replace("</bndbox>", f"</bndbox><attributes>{turned}</attributes>")
+    path.write_text(text)
+    source = VocSource(folder, CLASSES)
+    if bad:
+        reason = "object 1: a rotated box: export it as a polygon, in COCO"
+        assert_one_bad(source, capsys, folder / "JPEGImages" / "a.png", str(path), reason)
+    else:
+        assert len(source.read(source.listing().entries[0]).regions) == 1
+
+
+def test_an_image_with_a_mask_and_a_file_without_objects_is_no_normal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = np.ones((40, 50, 3), dtype=np.uint8)
+    write_image(folder / "SegmentationClass" / "c.png", mask)
+    image = folder / "JPEGImages" / "c.png"
+    kept = assert_one_bad(
+        VocSource(folder, CLASSES, "normal"), capsys, image, "no labels were read"
+    )
+    assert kept == ["JPEGImages/a", "JPEGImages/b"]
+
+
 def test_files_that_are_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     xml = folder / "Annotations" / "c.xml"
     xml.unlink()
@@ -107,7 +135,7 @@ def test_files_that_are_alone(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert kept == ["JPEGImages/a", "JPEGImages/b"]
     annotated(folder, "c")
     (folder / "JPEGImages" / "c.png").unlink()
-    assert_one_bad(VocSource(folder, CLASSES), capsys, xml, "labels, but no image has its name")
+    assert_one_bad(VocSource(folder, CLASSES), capsys, xml, "labels of no image")
 
 
 def test_another_size_than_annotated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -159,7 +159,7 @@ def test_labels_that_are_no_text_or_have_no_image(
     labelled(folder, "a", GUN)
     labelled(folder, "c")
     path = labelled(folder, "d", GUN)
-    assert_one_bad(YoloSource(folder, CLASSES), capsys, path, "labels, but no image has its name")
+    assert_one_bad(YoloSource(folder, CLASSES), capsys, path, "labels of no image")
 
 
 def test_a_link_is_named_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,8 @@ from pipeline.scans.sources.folders import (
     list_set,
     without_repeats,
 )
-from pipeline.scans.sources.unlabelled import MASK, MASK_FOLDER
+from pipeline.scans.sources.pairing import loose_stem
+from pipeline.scans.sources.unlabelled import MASK, MASK_FOLDER, MASK_NAME
 
 NUMBER = re.compile(r"^\d+\.")  # before the class's name, in the layout of the 2019 code
 
@@ -41,7 +42,16 @@ class ClassFolderSource:
     def listing(self) -> Listing:
         """List every image; its id is its path below the folder, without the suffix."""
         files = list_set(self.folder)
-        masks = {path for path in files.images if self._is_mask(path)}
+        places = {(path.parent, loose_stem(path)) for path in files.images}
+        masks = {
+            path
+            for path in files.images
+            if self._is_mask(path)
+            or (
+                MASK_NAME.search(name := loose_stem(path))
+                and (path.parent, MASK_NAME.sub("", name)) in places
+            )
+        }
         images = [(path, *self._class_and_part(path)) for path in files.images if path not in masks]
         names = frozenset(name for _, name, _ in images)
         self._require_images(files, names)

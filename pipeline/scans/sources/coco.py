@@ -101,6 +101,9 @@ def _mask(record: Record, size: tuple[int, int]) -> Mask:
         _check_extent((x.min(), y.min(), x.max(), y.max()), record["bbox"])
     else:
         require_pixels(record["bbox"])
+        attributes = record.get("attributes")  # CVAT's; its bbox is the box before the rotation
+        if isinstance(attributes, dict) and attributes.get("rotation"):
+            raise ValueError("a rotated box: draw it as a polygon")
     with_mask = bool(segmentation)
     detections = coco_annotations_to_detections([record], size, with_mask, use_iscrowd=False)
     mask = mask_of(detections, size)

@@ -80,12 +80,14 @@ def read_coco_files(labelled_set: LabelledSet) -> dict[Path, CocoImage]:
             if image is None:
                 likely = images.of_name(item)
                 labelled_set.refused.update(likely)
-                reason = "is not in the folder"
-                if likely:
-                    reason = f"could be any of {len(likely)}, such as {likely[0]}"
-                labelled_set.bad.append(
-                    BadInput(str(path), f"image {item.name!r} {reason}: correct its file_name")
-                )
+                reason = "is not in the folder: correct its file_name"
+                if len(likely) == 1:
+                    reason = f"is not {likely[0]}, whose case, suffix or part differs: rename one"
+                elif likely:
+                    reason = (
+                        f"could be any of {len(likely)}, such as {likely[0]}: correct its file_name"
+                    )
+                labelled_set.bad.append(BadInput(str(path), f"image {item.name!r} {reason}"))
             elif items.setdefault(image, item).objects != item.objects:
                 reason = f"image {item.name!r} is annotated twice, and differently: keep one"
                 labelled_set.refuse(image, BadInput(str(path), reason))

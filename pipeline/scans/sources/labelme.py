@@ -31,10 +31,8 @@ class LabelMeSource(AnnotatedSource):
     def read_labels(self, labelled_set: LabelledSet) -> None:
         """Pair images with JSON files by their names."""
         labelled_set.read_pairs(labelled_set.files.ending_in(".json"), self._names)
-        others = [path for path in labelled_set.orphans if b'"shapes"' not in path.read_bytes()]
-        labelled_set.ignored |= dict.fromkeys(others, "JSON, but not LabelMe's")
         labelled_set.orphans = [
-            path for path in labelled_set.orphans if path not in labelled_set.ignored
+            path for path in labelled_set.orphans if b'"shapes"' in path.read_bytes()
         ]
 
     def _names(self, path: Path) -> list[str]:

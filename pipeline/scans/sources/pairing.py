@@ -101,19 +101,24 @@ def part_in_name(name: str) -> Part | None:
     return parts.pop() if len(parts) == 1 else None
 
 
+def all_by_end(images: Iterable[Path]) -> dict[str, list[Path]]:
+    """Map every end of a path, with and without suffix, to its images."""
+    images_of: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        for written in {image, image.with_suffix("")}:
+            for start in range(len(written.parts)):
+                images_of["/".join(written.parts[start:])].append(image)
+    return images_of
+
+
 def by_end(images: Iterable[Path]) -> dict[str, Path | None]:
     """Map every end of a path, with and without suffix, to its image; None if there are several."""
-    image_of: dict[str, Path | None] = {}
-    for image in images:
-        for written in (image, image.with_suffix("")):
-            for start in range(len(written.parts)):
-                end = "/".join(written.parts[start:])
-                image_of[end] = image if image_of.get(end, image) == image else None
-    return image_of
+    ends = all_by_end(images).items()
+    return {end: found[0] if len(found) == 1 else None for end, found in ends}
 
 
-def find_by_end(ends: Mapping[str, Path | None], written: str) -> Path | None:
-    """Return the image whose path shares the longest end of `written`; None if several do."""
+def find_by_end(ends: Mapping[str, T], written: str) -> T | None:
+    """Return the value of the longest end of `written` that has one."""
     parts = PurePosixPath(written.replace("\\", "/")).parts
     for start in range(len(parts)):
         end = "/".join(parts[start:])

@@ -10,8 +10,7 @@ from pipeline.scans.scan import PARTS, Part, SetFiles
 from pipeline.scans.sources.folders import read_lines
 from pipeline.scans.sources.labelled_set import looks_like_labels
 from pipeline.scans.sources.pairing import by_end, find_by_end
-
-VOC_NUMBERS = [["-1"], ["0"], ["1"]]  # after the name, in VOC's lists
+from pipeline.scans.sources.unlabelled import MASK_FOLDER
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class PartLists:
 
     Attributes:
         parts: the part of each image that is in a list.
-        files: the lists.
+        files: the lists that are followed.
         torn: images in lists of different parts, which therefore get no part.
         partial: lists with a line that names no image; such lists are not followed.
     """
@@ -43,15 +42,23 @@ class PartLists:
 def read_part_lists(files: SetFiles) -> PartLists:
     """Read every list of images below the folder.
 
-    A list is a text file named after a part, such as train.txt, in which every line begins with
-    the name or the path of an image of the set. A file with boxes after the images is no list.
+    A list is a text file named after a part, such as train.txt, in which every line is the name or
+    the path of an image of the set. A file with boxes or classes after the images is no list. Masks
+    are no images of a list: VOC has them by the names of its images.
     """
     candidates = [
         path
         for path in files.ending_in(".txt")
         if path.stem.lower() in PARTS and not looks_like_labels(path)
     ]
-    ends = by_end(files.images) if candidates else {}
+    scans = (
+        image
+        for image in files.images
+        if not any(
+            MASK_FOLDER.search(name.lower()) for name in image.relative_to(files.folder).parts[:-1]
+        )
+    )
+    ends = by_end(scans) if candidates else {}
     lists = {path: _images_of(path, ends) for path in candidates}
     parts_of: dict[Path, set[Part]] = defaultdict(set)
     for path, images in lists.items():
@@ -59,7 +66,7 @@ def read_part_lists(files: SetFiles) -> PartLists:
             parts_of[image].add(PARTS[path.stem.lower()])  # type: ignore[index]
     return PartLists(
         {image: next(iter(parts)) for image, parts in parts_of.items() if len(parts) == 1},
-        [path for path, images in lists.items() if any(images)],
+        [path for path, images in lists.items() if images and None not in images],
         [image for image, parts in parts_of.items() if len(parts) > 1],
         [path for path, images in lists.items() if any(images) and None in images],
     )
@@ -71,14 +78,4 @@ def _images_of(path: Path, ends: Mapping[str, Path | None]) -> list[Path | None]
         lines = [line for line in read_lines(path) if line]
     except InputError:
         return []
-    return [_image_of(line, ends) for line in lines]
-
-
-def _image_of(line: str, ends: Mapping[str, Path | None]) -> Path | None:
-    """Return the image whose path shares the longest end of a line; None if none or several do."""
-    words = line.split()
-    for written in (line, words[0]) if words[1:] in VOC_NUMBERS else (line,):
-        image = find_by_end(ends, written)
-        if image is not None:
-            return image
-    return None
+    return [find_by_end(ends, line) for line in lines]

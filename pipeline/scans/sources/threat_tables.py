@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from pipeline.scans.sources.pairing import by_end, find_by_end, words_of
+from pipeline.scans.sources.pairing import all_by_end, find_by_end, words_of
 
 # Heads of columns of classes, and the words there that mean no threat.
 LABEL_HEADS = frozenset(
@@ -30,7 +30,7 @@ def images_in_tables(
     normal images, every class counts that `NORMAL_WORDS` does not list, and a table of two columns
     may lack heads.
     """
-    ends = by_end(images)
+    ends = all_by_end(images)
     names = {name.casefold() for name in classes}
     table_of: dict[Path, Path] = {}
     for table in tables:
@@ -42,8 +42,8 @@ def images_in_tables(
             heads = ["" if name else "class" for name in is_name]
         for row in rows:
             if len(row) > 1 and _calls_threat(heads, row, names):
-                named = (find_by_end(ends, cell) for cell in row)
-                table_of |= dict.fromkeys(filter(None, named), table)
+                for cell in row:
+                    table_of |= dict.fromkeys(find_by_end(ends, cell) or [], table)
     return table_of
 
 

@@ -27,7 +27,8 @@ TEXTS = (".csv", ".json", ".tsv", ".txt", ".xml")
 ARCHIVES = (".7z", ".gz", ".rar", ".tar", ".tgz", ".zip")
 # Patterns in files that hold the labels of many images, by suffix.
 JSON_LABELS = re.compile(
-    rb'"(?:annotations|bbox|bounding_box|box2d|detections|objects|regions|segmentation|shapes'
+    rb'"(?:annotations|(?:b|bounding_?)?box(?:es)?|box2d|detections|instances|objects?'
+    rb"|polygons|predictions|regions|segmentation|shapes"
     rb'|(?:brush|ellipse|keypoint|polygon|rectangle)labels)"\s*:\s*[\[{]\s*[\[{"\d]'
     rb'|"labels?"\s*:\s*(?:\[\s*\{|\{\s*")'
 )
@@ -67,7 +68,7 @@ def decide_unlabelled(
     _require_labels(labelled_set)
     labelled_set.annotations.update(labelled_set.orphans)
     labelled_set.bad += [
-        BadInput(str(path), "labels, but no image has its name: rename or remove it")
+        BadInput(str(path), "labels of no image, or of one with other labels: rename or remove it")
         for path in labelled_set.orphans
     ]
     normal_by_default = choice is None and format_rule == "normal"

@@ -43,6 +43,10 @@ class VocSource(AnnotatedSource):
             labelled_set.files.ending_in(".xml"),
             lambda path: (_name(path, item) for item in _objects(path, _read(path))),
         )
+        in_masks = {loose_stem(mask) for mask in masks}
+        for image, labels in list(labelled_set.scans.items()):
+            if not labels.names and loose_stem(image) in in_masks:
+                del labelled_set.scans[image]  # its objects are in the mask alone, as CVAT writes
         with_boxes = {loose_stem(image) for image in (*labelled_set.scans, *labelled_set.refused)}
         for mask in masks:
             if loose_stem(mask) not in with_boxes:
@@ -58,6 +62,10 @@ class VocSource(AnnotatedSource):
                 if item.find("bndbox") is None:
                     raise InputError(
                         f"{path}: object {number}: no <bndbox>: export upright boxes as Pascal VOC"
+                    )
+                if any(_turns(attribute) for attribute in item.iterfind("attributes/attribute")):
+                    raise InputError(
+                        f"{path}: object {number}: a rotated box: export it as a polygon, in COCO"
                     )
                 alone = Element("annotation")
                 alone.append(item)
@@ -124,6 +132,12 @@ def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:
             check_size((int(written[0]), int(written[1])), size)
         except ValueError as error:  # also of a number with thousands of digits
             raise InputError(f"{path}: {error}") from None
+
+
+def _turns(attribute: Element) -> bool:
+    """Return whether an attribute says that a box is rotated, as CVAT writes it."""
+    value = attribute.findtext("value") or ""
+    return attribute.findtext("name") == "rotation" and value.strip("0.") != ""
 
 
 def _name(path: Path, item: Element) -> str:
