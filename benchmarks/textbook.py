@@ -20,19 +20,20 @@ from pipeline.models.nets import initialise
 LEARNING_RATE, BETAS = 2e-4, (0.5, 0.999)
 CONTEXTUAL_WEIGHT = 50.0
 SCORE_BATCH = 64
+CHANNELS, LATENT_DIM = 3, 100
 
 
 class TextbookGenerator(nn.Module):
     """The authors' G: 4x4 kernels down to a bottleneck of 8 ngf, whose outer taps are dead."""
 
-    def __init__(self, side: int, ngf: int, channels: int = 3) -> None:
+    def __init__(self, side: int, ngf: int) -> None:
         super().__init__()
         widths = [ngf * min(2**level, 8) for level in range(int(log2(side)))]
-        self.down = nn.ModuleList([nn.Conv2d(channels, ngf, 4, 2, 1, bias=False)])
+        self.down = nn.ModuleList([nn.Conv2d(CHANNELS, ngf, 4, 2, 1, bias=False)])
         self.up = nn.ModuleList(
             [
                 nn.Sequential(
-                    nn.ReLU(inplace=True), nn.ConvTranspose2d(2 * ngf, channels, 4, 2, 1), nn.Tanh()
+                    nn.ReLU(inplace=True), nn.ConvTranspose2d(2 * ngf, CHANNELS, 4, 2, 1), nn.Tanh()
                 )
             ]
         )
@@ -61,18 +62,18 @@ class TextbookGenerator(nn.Module):
 class TextbookDiscriminator(nn.Module):
     """The authors' D: the classifier is a 3x3 convolution on a 1x1 map, and ends in a sigmoid."""
 
-    def __init__(self, side: int, ndf: int, latent_dim: int = 100, channels: int = 3) -> None:
+    def __init__(self, side: int, ndf: int) -> None:
         super().__init__()
         widths = [ndf * 2**level for level in range(int(log2(side)) - 2)]
         layers: list[nn.Module] = [
-            nn.Conv2d(channels, ndf, 4, 2, 1, bias=False),
+            nn.Conv2d(CHANNELS, ndf, 4, 2, 1, bias=False),
             nn.LeakyReLU(0.2, inplace=True),
         ]
         for narrow, wide in pairwise(widths):
             convolution = nn.Conv2d(narrow, wide, 4, 2, 1, bias=False)
             layers += [convolution, nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, inplace=True)]
-        self.features = nn.Sequential(*layers, nn.Conv2d(widths[-1], latent_dim, 4, bias=False))
-        self.classifier = nn.Sequential(nn.Conv2d(latent_dim, 1, 3, 1, 1, bias=False), nn.Sigmoid())
+        self.features = nn.Sequential(*layers, nn.Conv2d(widths[-1], LATENT_DIM, 4, bias=False))
+        self.classifier = nn.Sequential(nn.Conv2d(LATENT_DIM, 1, 3, 1, 1, bias=False), nn.Sigmoid())
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

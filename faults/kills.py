@@ -5,7 +5,6 @@ import sys
 import time
 
 import numpy as np
-from mlflow.entities import Run
 
 from faults.outcome import Outcome
 from faults.project import (
@@ -191,24 +190,15 @@ def check_end(outcome: Outcome, project: Project, running: Running, expected: Un
     unfinished = project.unfinished_files()
     outcome.check(not unfinished, f"left {len(unfinished)} files: {' '.join(unfinished[:3])}")
     if expected.stage == "evaluate":
-        kinds = [run.info.status for run in project.runs() if is_pipeline(run)]
+        runs = [run for run in project.runs() if run.data.tags.get(KIND_TAG) == "pipeline"]
+        kinds = [run.info.status for run in runs]
         outcome.check(kinds == ["FINISHED"], f"MLflow has runs {kinds}")
-
-
-def is_pipeline(run: Run) -> bool:
-    """Return whether a run of MLflow is a pipeline's."""
-    return run.data.tags.get(KIND_TAG) == "pipeline"
-
-
-def error_lines(running: Running) -> list[str]:
-    """Return the error lines that a stage has printed."""
-    return [line for line in running.said().splitlines() if line.startswith("error: ")]
 
 
 def check_refused(outcome: Outcome, running: Running, reason: str) -> None:
     """Wait for the end of a stage that cannot go on: status 1 and one line that says why."""
     outcome.check(running.wait() == 1, f"ended with {running.process.returncode}, not with 1")
-    errors = error_lines(running)
+    errors = [line for line in running.said().splitlines() if line.startswith("error: ")]
     clear = len(errors) == 1 and reason in errors[0] and "a fault of SkipScan" not in errors[0]
     outcome.check(clear, f"not one clear line, with {reason!r}: {errors}")
     outcome.check("Traceback" not in running.said(), "with a traceback")

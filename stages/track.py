@@ -1,8 +1,7 @@
 """Logs the results on disk to their MLflow run: `python -m stages track`, and after `evaluate`.
 
 It logs the results with the parameters that `evaluate` recorded, even if params.yaml has changed
-since. It logs only the missing parts, so run it again when a failed store works
-again.
+since. It logs only what is missing: run it again when a failed store works.
 """
 
 import json
@@ -26,13 +25,12 @@ from pipeline.tracking.runs import (
     chosen_params,
     complete,
     completed_run,
-    describe,
     flat_metrics,
     pipeline_run,
     tag_best,
     trial_run_name,
 )
-from pipeline.tracking.tracked_run import TrackedRun
+from pipeline.tracking.tracked_run import NOTE_TAG, TrackedRun
 from pipeline.tracking.tracker import Tracker, closing_runs
 from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SWEEP, TRAINED
 
@@ -87,8 +85,9 @@ def track() -> None:
     measured = flat_metrics(metrics)
     run.log_metrics(measured)
     labelled_bags = model.provenance["labelled_bags"]
-    run.set_tags({**track_sweep(tracker, run), LABELLED_TAG: str(labelled_bags)})
-    describe(run, describe_results(origin.parameters, origin.data, metrics, labelled_bags))
+    text = describe_results(origin.parameters, origin.data, metrics, labelled_bags)
+    tags = {LABELLED_TAG: str(labelled_bags), NOTE_TAG: text}
+    run.set_tags({**track_sweep(tracker, run), **tags})
     run.log_folder(EVALUATED, "evaluation")
     run.log_folder(EVALUATED / FIGURES, None)  # the comparison of runs shows only these
     # The example is from the training split, because the test split may be empty.

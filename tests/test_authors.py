@@ -223,7 +223,7 @@ def test_a_training_that_has_ended_is_finished_for_the_page(
     assert [run.finished for run in author_runs.runs_of(rows[:-1])] == [False]
 
 
-def test_a_line_names_its_images_and_the_machine(test: LabelledTest, tmp_path: Path) -> None:
+def test_a_line_names_its_images_and_the_machine(tmp_path: Path) -> None:
     old = {"case": "plane", "seed": 1, "ngf": 4, "epoch": 0, "step": 0, "auc": {"eval": {}}}
     (tmp_path / "authors.jsonl").write_text(json.dumps(old) + "\n")
     auc = {"eval": {"anomaly_score": 0.5}}

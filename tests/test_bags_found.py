@@ -33,7 +33,7 @@ from pipeline.models.nets import NetShape
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
-from pipeline.patches.windows import cut_windows, window_origins, window_pixels
+from pipeline.patches.windows import keep_windows, window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.blocks import EvaluateSettings, ExtractSettings
@@ -207,7 +207,7 @@ def test_all_windows_of_a_scan_are_scored(
             scan.image, window_origins(height, width, EXTRACT.size, EXTRACT.stride), EXTRACT
         )
         np.testing.assert_allclose(each.scores["darkness"], darkness(every))
-        cut = cut_windows(scan, EXTRACT)
+        cut = keep_windows(scan, EXTRACT)
         assert each.normal.sum() == cut.labels.count("normal")
         assert each.abnormal.sum() == len(cut.labels) - cut.labels.count("normal")
         assert (each.touches & ~each.normal & ~each.abnormal).sum() == cut.grazing

@@ -24,7 +24,7 @@ from pipeline.common.names import (
 )
 from pipeline.evaluation.trivial_scores import total_variation
 from pipeline.patches.store import PatchStore
-from pipeline.patches.windows import cut_windows
+from pipeline.patches.windows import keep_windows
 from pipeline.scans.generated.generator import render_scan
 from pipeline.settings.windows import WindowRule
 
@@ -138,7 +138,7 @@ def test_a_threat_is_laid_over_every_other_normal_and_darkens_it(patches: Path) 
     np.testing.assert_array_equal(found[~abnormal], projection.compressed(normals[~abnormal]))
     bright, was_bright = (each[abnormal].mean(axis=(1, 2, 3)) for each in (found, normals))
     assert (bright < was_bright).all()
-    over = projection.projected(normals[abnormal], store.side, seed=0)
+    over = projection.projected(normals[abnormal])
     np.testing.assert_array_equal(found[abnormal], projection.compressed(over))
     changed = (over != normals[abnormal]).any(axis=3).mean(axis=(1, 2))
     assert (changed > 0.05).all()
@@ -182,7 +182,7 @@ def test_a_part_without_threats_is_refused(patches: Path) -> None:
 def test_windows_to_learn_from_are_those_of_the_rule() -> None:
     rule = WindowRule(size=64, stride=64)
     abnormal, normal = ceiling.rendered_windows(7, rule)  # the seventh has a knife
-    labels = [cut_windows(render_scan(ceiling.SEED, n), rule).labels for n in range(7)]
+    labels = [keep_windows(render_scan(ceiling.SEED, n), rule).labels for n in range(7)]
     assert len(abnormal) == sum(label != "normal" for each in labels for label in each) > 0
     assert len(normal) == sum(min(each.count("normal"), ceiling.PER_SCAN) for each in labels)
 

@@ -426,8 +426,7 @@ def test_figures_get_the_scaled_threshold_and_the_colours(
     bags, tails = [cast(ScoredBag, None)], cast(Tails, None)
     write_figures(tmp_path / "f", inputs, test, auc_table(test, (), 5, 0), settings, bags, tails)
     assert told["roc"][-1] == told["histogram"][2] == 0.5
-    colours = told["histogram"][3]
-    assert (colours.normal, colours.abnormal) == ("blue", "red")
+    assert told["histogram"][3] == {"normal": "blue", "abnormal": "red"}
     assert told["tsne"][1] is features["different"]
     told.clear()
     write_figures(tmp_path / "f", inputs, test, auc_table(test, (), 5, 0), settings, [], tails)

@@ -21,7 +21,6 @@ from sklearn.manifold import TSNE
 
 from pipeline.evaluation.auc_table import auc_table
 from pipeline.evaluation.figures import (
-    Colours,
     Exemplars,
     ShownScan,
     draw_exemplars,
@@ -36,7 +35,7 @@ from pipeline.scans.display import displayable
 
 GENERATOR = np.random.default_rng(0)
 IMAGE = GENERATOR.integers(0, 256, (5, 6, 3), dtype=np.uint8)
-COLOURS = Colours(normal="C2", abnormal="C3")
+COLOURS = {"normal": "C2", "abnormal": "C3"}
 
 
 def shifted_scores() -> WindowScores:
@@ -47,8 +46,8 @@ def shifted_scores() -> WindowScores:
     return WindowScores(labels, np.arange(110).astype(str), {ANOMALY: scores})
 
 
-def shown(axes: Axes, layer: int = 0) -> np.ndarray:
-    return np.asarray(axes.images[layer].get_array())
+def shown(axes: Axes) -> np.ndarray:
+    return np.asarray(axes.images[0].get_array())
 
 
 def text(shown: Text) -> tuple[str, float | str]:
@@ -128,9 +127,7 @@ def test_the_histogram_has_abnormal_scores_to_the_right_and_the_threshold(tmp_pa
     bars = [cast(StepPatch, bar) for bar in axes.patches]
     assert len(bars) == 2
     low, high = np.percentile(test.scores[ANOMALY], [0.1, 99.9])
-    for bar, colour, mask in zip(
-        bars, (COLOURS.normal, COLOURS.abnormal), (test.normal, ~test.normal), strict=True
-    ):
+    for bar, colour, mask in zip(bars, COLOURS.values(), (test.normal, ~test.normal), strict=True):
         density, edges, base = bar.get_data()
         assert (bar.get_facecolor(), bar.get_fill(), base) == (to_rgba(colour, 0.6), True, 0)
         np.testing.assert_allclose(edges, np.linspace(low, high, 51))
@@ -163,8 +160,8 @@ def test_t_sne_shows_each_kind_in_its_colour(tmp_path: Path) -> None:
     of_normal, of_abnormal = (cast(PathCollection, points) for points in figure.axes[0].collections)
     places = [np.asarray(points.get_offsets()) for points in (of_normal, of_abnormal)]
     assert [len(each) for each in places] == [30, 10]
-    assert to_rgba(COLOURS.normal, 0.7) == tuple(np.ravel(of_normal.get_facecolor()))
-    assert to_rgba(COLOURS.abnormal, 0.7) == tuple(np.ravel(of_abnormal.get_facecolor()))
+    assert to_rgba(COLOURS["normal"], 0.7) == tuple(np.ravel(of_normal.get_facecolor()))
+    assert to_rgba(COLOURS["abnormal"], 0.7) == tuple(np.ravel(of_abnormal.get_facecolor()))
     across = np.linalg.norm(places[0][:, None] - places[1], axis=2)
     within = np.linalg.norm(places[1][:, None] - places[1], axis=2)
     assert across.min() > within.max()

@@ -18,11 +18,11 @@ from pipeline.settings.windows import WindowRule
 from tests.models.test_granulometry import RADIUS, with_disc
 
 
-def sheet(scans: int = 12) -> tuple[np.ndarray, WindowLabels]:
-    """Return features (N, 2) with a weak signal, of `scans` scans, half of them with threats."""
+def sheet() -> tuple[np.ndarray, WindowLabels]:
+    """Return features (N, 2) with a weak signal, of twelve scans, half of them with threats."""
     rng = np.random.default_rng(0)
-    scan_ids = np.repeat([f"{index:02d}" for index in range(scans)], 40)
-    abnormal = (np.arange(len(scan_ids)) % 4 == 0) & (scan_ids < f"{scans // 2:02d}")
+    scan_ids = np.repeat([f"{index:02d}" for index in range(12)], 40)
+    abnormal = (np.arange(len(scan_ids)) % 4 == 0) & (scan_ids < "06")
     features = rng.normal(0, 1, (len(scan_ids), 2))
     features[abnormal] += 2
     return features.astype(np.float32), WindowLabels(abnormal, scan_ids)

@@ -9,7 +9,7 @@ from pipeline.common.names import TEST, TRAIN
 from pipeline.patches.manifest import read_manifest, write_manifest
 from pipeline.patches.shard_file import Shard
 from pipeline.patches.store import PatchStore
-from pipeline.patches.windows import cut_windows
+from pipeline.patches.windows import keep_windows, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from tests.stores import ids_of, store_of
@@ -35,9 +35,11 @@ def test_patches_are_the_windows_of_the_catalogue(
     store = PatchStore(patches, TEST)
     source = MasksSource(sixray, SIXRAY, stretched=True)
     for row in (row for row in catalogue if row.split == TEST):
-        windows = cut_windows(source.read(row.entry()), EXTRACT)
+        scan = source.read(row.entry())
+        windows = keep_windows(scan, EXTRACT)
         mine = np.flatnonzero(store.scan_ids == row.scan_id)
-        np.testing.assert_array_equal(store.read(mine[0], mine[-1] + 1), windows.pixels)
+        pixels = window_pixels(scan.image, windows.origins, EXTRACT)
+        np.testing.assert_array_equal(store.read(mine[0], mine[-1] + 1), pixels)
         np.testing.assert_array_equal(store.origins[mine], windows.origins)
         assert tuple(store.labels[mine]) == windows.labels
     counts = read_manifest(patches)["splits"][TEST]

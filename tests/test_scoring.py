@@ -168,7 +168,7 @@ def test_the_threshold_is_the_score_at_the_share_that_nothing_else_passes() -> N
         assert calibrate(anomaly, share) == Calibration(0, 10, threshold, share)
 
 
-def test_a_model_of_another_format_is_refused(model: TrainedModel, tmp_path: Path) -> None:
+def test_a_model_of_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     save_tensors(path, {"format": 2})
     message = r"model\.pt: model format 2, expected 7: run `dvc repro train`$"

@@ -15,7 +15,6 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
-from pipeline.models.nets import NetShape
 from pipeline.models.trained_model import TrainedModel
 from pipeline.serving.contents import model_contents
 from pipeline.settings.params import load_settings
@@ -30,7 +29,6 @@ from pipeline.tracking.runs import (
     close_abandoned_trials,
     complete,
     completed_run,
-    describe,
     flat_metrics,
     pipeline_run,
     tag_best,
@@ -43,7 +41,6 @@ from tests.imports import ROOT
 from tests.tiny import LOSSES, MODEL
 from tests.tiny_model import make_model
 
-SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
 SETTINGS = load_settings(ROOT / "params.yaml", ROOT / "presets.yaml")
 PATCHES = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
 
@@ -220,12 +217,6 @@ def test_a_setting_that_is_given_is_logged_at_once_and_a_searched_one_is_not() -
     assert given.keys() - searched.keys() == {"train.lambda_con", "model.learning_rate"} | {
         f"train.{name}" for name in losses if name != "lambda_con"
     }
-
-
-def test_a_run_is_described(tracker: Tracker) -> None:
-    run = pipeline_run(tracker, origin("data-o"))
-    describe(run, "**Result**: AUC")
-    assert logged(run).data.tags["mlflow.note.content"] == "**Result**: AUC"
 
 
 def test_parameters_can_be_logged_again(tracker: Tracker) -> None:

@@ -256,9 +256,7 @@ def test_a_divergence_names_the_loss_and_the_epoch(patches: Path, validation: Va
         run(patches, validation, wild)
 
 
-def test_a_history_tells_of_each_epoch(
-    of_known_criteria: tuple[State, list[State]], patches: Path
-) -> None:
+def test_a_history_tells_of_each_epoch(of_known_criteria: tuple[State, list[State]]) -> None:
     state, _ = of_known_criteria
     assert state["epoch"] == 4
     assert [metrics["epoch"] for metrics in state["history"]] == [1, 2, 3, 4]

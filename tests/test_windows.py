@@ -8,7 +8,6 @@ from pipeline.common.names import IGNORED, NORMAL
 from pipeline.patches import windows
 from pipeline.patches.windows import (
     GRAZING,
-    cut_windows,
     foreground_mask,
     keep_ignored,
     keep_normal,
@@ -17,6 +16,7 @@ from pipeline.patches.windows import (
     stitch,
     top_non_overlapping,
     window_origins,
+    window_pixels,
     window_sums,
 )
 from pipeline.scans.scan import Region, Scan
@@ -25,8 +25,8 @@ from pipeline.settings.windows import WindowRule
 RULE = WindowRule(size=16, stride=8)
 
 
-def scan_with(mask: np.ndarray | None, height: int = 48, width: int = 64) -> Scan:
-    image = np.full((height, width, 3), 120, dtype=np.uint8)
+def scan_with(mask: np.ndarray | None) -> Scan:
+    image = np.full((48, 64, 3), 120, dtype=np.uint8)
     regions = () if mask is None else (Region("gun", mask),)
     return Scan("s", image, regions)
 
@@ -76,9 +76,10 @@ def test_window_sums_equal_plain_sums(seed: int) -> None:
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_pixels_are_those_of_the_scan(channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 200, (48, 64, channels), dtype=np.uint8)
-    windows = cut_windows(Scan("s", image, ()), RULE)
-    assert windows.pixels.shape == (35, 16, 16, channels)
-    for pixels, (row, column) in zip(windows.pixels, windows.origins, strict=True):
+    origins = window_origins(48, 64, 16, 8)
+    windows = window_pixels(image, origins, RULE)
+    assert windows.shape == (35, 16, 16, channels)
+    for pixels, (row, column) in zip(windows, origins, strict=True):
         np.testing.assert_array_equal(pixels, image[row : row + 16, column : column + 16])
 
 
@@ -112,7 +113,7 @@ def test_of_two_threats_that_cover_as_much_the_first_names_the_window() -> None:
 def test_grazing_and_empty_windows_are_left_out_and_counted() -> None:
     scan = scan_with(box(0, 0, 20, 20))
     scan.image[:, 40:] = 255
-    windows = cut_windows(scan, RULE)
+    windows = keep_windows(scan, RULE)
     labels = label_windows(scan, window_origins(48, 64, 16, 8), RULE)
     assert windows.background > 0
     assert windows.grazing == labels.count(GRAZING) > 0
@@ -124,8 +125,9 @@ def test_grazing_and_empty_windows_are_left_out_and_counted() -> None:
 def test_whole_mode_gives_one_resized_window(channels: int) -> None:
     scan = scan_with(box(0, 0, 3, 3))
     scan = Scan("s", np.ascontiguousarray(scan.image[..., :channels]), scan.regions)
-    windows = cut_windows(scan, WindowRule(mode="whole", size=32))
-    assert windows.pixels.shape == (1, 32, 32, channels)
+    rule = WindowRule(mode="whole", size=32)
+    windows = keep_windows(scan, rule)
+    assert window_pixels(scan.image, windows.origins, rule).shape == (1, 32, 32, channels)
     assert windows.labels == ("gun",)
 
 
@@ -172,9 +174,10 @@ def test_a_whole_scan_with_an_ignored_object_alone_is_left_out() -> None:
     rule = WindowRule(mode="whole", size=16)
     ignored, gun = Region(IGNORED, box(0, 0, 40, 40)), Region("gun", box(0, 0, 4, 4))
     image = scan_with(None).image
-    cut = cut_windows(Scan("s", image, (ignored,)), rule)
-    assert (len(cut.pixels), cut.labels, cut.grazing) == (0, (), 1)
-    assert cut_windows(Scan("s", image, (ignored, gun)), rule).labels == ("gun",)
+    cut = keep_windows(Scan("s", image, (ignored,)), rule)
+    assert len(window_pixels(image, cut.origins, rule)) == 0
+    assert (cut.labels, cut.grazing) == ((), 1)
+    assert keep_windows(Scan("s", image, (ignored, gun)), rule).labels == ("gun",)
 
 
 def test_windows_on_ignored_objects_without_a_threat_are_kept_apart() -> None:
@@ -250,7 +253,7 @@ def test_windows_are_kept_from_the_stated_share_of_foreground_on(seed: int, shar
     air = generator.random((48, 64)) < generator.random()
     image = np.where(air[..., None], 250, 100).repeat(3, axis=2).astype(np.uint8)
     rule = WindowRule(size=16, stride=8, min_foreground=share / 256)
-    windows = cut_windows(Scan("s", image, ()), rule)
+    windows = keep_windows(Scan("s", image, ()), rule)
     slow = {
         (row, column): int((~air[row : row + 16, column : column + 16]).sum())
         for row in range(0, 33, 8)
@@ -310,11 +313,13 @@ def test_a_whole_scan_is_named_by_its_largest_threat_and_shrunk_by_area() -> Non
     sides = {"a": 4, "b": 9, "c": 6}
     regions = [Region(name, box(0, 0, side, side)) for name, side in sides.items()]
     image = np.random.default_rng(0).integers(200, 256, (48, 48, 3), dtype=np.uint8)
-    whole = cut_windows(Scan("s", image, tuple(regions)), WindowRule(mode="whole", size=16))
+    rule = WindowRule(mode="whole", size=16)
+    whole = keep_windows(Scan("s", image, tuple(regions)), rule)
     assert (whole.labels, whole.grazing, whole.background) == (("b",), 0, 0)
     assert whole.origins.tolist() == [[0, 0]]
     means = image.reshape(16, 3, 16, 3, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(whole.pixels[0], means, atol=0.51)
+    (pixels,) = window_pixels(image, whole.origins, rule)
+    np.testing.assert_allclose(pixels, means, atol=0.51)
 
 
 def test_a_map_is_float32_and_has_a_score_for_each_window() -> None:

@@ -28,7 +28,7 @@ from pipeline.models.nets import seeded
 from pipeline.models.pixels import to_tensor
 from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchStore
-from pipeline.patches.windows import cut_windows
+from pipeline.patches.windows import keep_windows, window_pixels
 from pipeline.scans.generated.generator import render_scan
 from pipeline.settings.windows import WindowRule
 from pipeline.training.loop import CPU
@@ -53,11 +53,12 @@ def rendered_windows(scans: int, rule: WindowRule) -> tuple[Patches, Patches]:
     rng = np.random.default_rng(SEED)
     abnormal, normal = [], []
     for number in tqdm(range(scans), desc="rendering", unit="scan"):
-        cut = cut_windows(render_scan(SEED, number), rule)
+        scan = render_scan(SEED, number)
+        cut = keep_windows(scan, rule)
         is_normal = np.array(cut.labels) == NORMAL
         kept = rng.permutation(np.flatnonzero(is_normal))[:PER_SCAN]
-        abnormal.append(cut.pixels[~is_normal])
-        normal.append(cut.pixels[kept])
+        abnormal.append(window_pixels(scan.image, cut.origins[~is_normal], rule))
+        normal.append(window_pixels(scan.image, cut.origins[kept], rule))
     return np.concatenate(abnormal), np.concatenate(normal)
 
 

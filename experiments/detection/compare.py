@@ -129,7 +129,7 @@ def laid_over(store: PatchStore) -> tuple[NDArray[np.intp], Patches, NDArray[np.
     rows = spread(np.arange(len(store)), MAX_JUDGED)
     patches = read_rows(store, rows)
     abnormal = np.arange(len(rows)) % 2 == 1
-    patches[abnormal] = projected(patches[abnormal], store.side, seed=0)
+    patches[abnormal] = projected(patches[abnormal])
     return rows, patches, abnormal
 
 

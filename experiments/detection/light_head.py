@@ -28,7 +28,7 @@ from experiments.run import run_main
 from pipeline.common.names import NORMAL, TEST, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.patches.store import PatchStore
-from pipeline.patches.windows import cut_windows
+from pipeline.patches.windows import keep_windows, window_pixels
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.windows import WindowRule
 
@@ -85,10 +85,11 @@ def sixray_windows(folder: Path) -> tuple[Patches, WindowLabels]:
     rng = np.random.default_rng(SEED)
     pixels, labels, scan_ids = [], [], []
     for entry in tqdm(source.listing().entries, "scans", unit="scan"):
-        cut = cut_windows(source.read(entry), RULE)
+        scan = source.read(entry)
+        cut = keep_windows(scan, RULE)
         order = np.arange(len(cut.labels))
         kept = order if entry.classes else rng.permutation(order)[:PER_SCAN]
-        pixels.append(cut.pixels[kept])
+        pixels.append(window_pixels(scan.image, cut.origins[kept], RULE))
         labels += [cut.labels[index] for index in kept]
         scan_ids += [entry.scan_id] * len(kept)
     abnormal = np.array(labels) != NORMAL

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.names import NORMAL, Image, Patches
-from pipeline.patches.windows import BACKGROUND_LEVEL, cut_windows
+from pipeline.patches.windows import BACKGROUND_LEVEL, keep_windows, window_pixels
 from pipeline.scans.generated.items import THREATS
 from pipeline.scans.generated.packing import SILHOUETTE_DEPTH
 from pipeline.scans.generated.shapes import Pose, Tile
@@ -30,17 +30,18 @@ MAX_PIXELS = 2_000_000
 JPEG_QUALITY = 90
 
 
-def projected(normals: Patches, size: int, seed: int) -> Patches:
-    """Return normal windows (N, size, size, C) with a threat in each, or enough of one.
+def projected(normals: Patches) -> Patches:
+    """Return normal windows (N, S, S, C) with a threat in each, or enough of one.
 
     Enough is the share from which a window of a scan is called abnormal.
     """
-    rng = np.random.default_rng([seed, len(normals)])
+    count, size = normals.shape[:2]
+    rng = np.random.default_rng([0, count])
     rule = WindowRule(size=size, stride=size // 2)
     threats: list[Image] = []
-    while len(threats) < len(normals):
+    while len(threats) < count:
         threats += _windows_of(_threat_in_air(rng), rule, rng)
-    over = np.stack(threats[: len(normals)])
+    over = np.stack(threats[:count])
     shadow = (over < BACKGROUND_LEVEL).any(axis=3, keepdims=True)
     brightness = normals.mean(axis=3) * over.mean(axis=3) / 255
     return np.where(shadow, _painted(brightness, metal_colours(normals)), normals)
@@ -103,6 +104,7 @@ def _threat_in_air(rng: np.random.Generator) -> Scan:
 
 
 def _windows_of(scan: Scan, rule: WindowRule, rng: np.random.Generator) -> list[Image]:
-    windows = cut_windows(scan, rule)
+    windows = keep_windows(scan, rule)
     rows = np.flatnonzero(np.array(windows.labels) != NORMAL)
-    return list(windows.pixels[rng.permutation(rows)[:PER_THREAT]])
+    chosen = windows.origins[rng.permutation(rows)[:PER_THREAT]]
+    return list(window_pixels(scan.image, chosen, rule))

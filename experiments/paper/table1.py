@@ -92,7 +92,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the missing cells, then print the table."""
+    """Run the missing cells, then print a line for each cell."""
     arguments = _arguments()
     cells = planned(arguments, arguments.cases, data_name(arguments.data))
     data = Cifar(arguments.data, size_of(arguments))

@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the missing cells, then print the table."""
+    """Run the missing cells, then print a line for each cell."""
     arguments = _arguments()
     parts = load_parts(arguments.patches, size_of(arguments))
     cells = planned(arguments, [arguments.set], read_manifest(arguments.patches)["data"])

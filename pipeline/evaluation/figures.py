@@ -3,7 +3,7 @@
 Each function writes its figure to a PNG and returns the figure, so that tests can inspect it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
@@ -25,13 +25,7 @@ from pipeline.pages.pictures import CLEAR, FULL, OUTLINE, heat_colours
 from pipeline.pages.plots import new_figure, save_figure
 from pipeline.scans.display import displayable
 
-
-@dataclass(frozen=True)
-class Colours:
-    """The colours of normal and abnormal patches, in any form that matplotlib accepts."""
-
-    normal: str
-    abnormal: str
+Colours = Mapping[str, str]  # of normal and abnormal patches, in any form that matplotlib accepts
 
 
 @dataclass(frozen=True)
@@ -106,8 +100,7 @@ def draw_histogram(path: Path, test: WindowScores, threshold: float, colours: Co
     figure, axes = new_figure(6.0, 3.8)
     edges, densities = histogram(test)
     for kind, density in densities.items():
-        colour = colours.normal if kind == NORMAL else colours.abnormal
-        axes.stairs(density, edges, fill=True, alpha=0.6, color=colour, label=kind)
+        axes.stairs(density, edges, fill=True, alpha=0.6, color=colours[kind], label=kind)
     axes.axvline(threshold, color="0.2", linewidth=1, linestyle="--", label="stored threshold")
     axes.set(xlabel="anomaly score, scaled (Eq. 6)", ylabel="density")
     axes.set_title("Anomaly scores of the test windows", fontsize=11)
@@ -131,13 +124,10 @@ def draw_tsne(
     init = "pca" if features.shape[1] > 1 else "random"
     points = TSNE(perplexity=perplexity, random_state=seed, init=init).fit_transform(features)
     figure, axes = new_figure(5.2, 5.0)
-    for name, mask, colour in (
-        ("normal", normal, colours.normal),
-        ("abnormal", ~normal, colours.abnormal),
-    ):
+    for kind, mask in ((NORMAL, normal), ("abnormal", ~normal)):
         if mask.any():
             x, y = points[mask].T
-            axes.scatter(x, y, s=7, color=colour, alpha=0.7, linewidths=0, label=name)
+            axes.scatter(x, y, s=7, color=colours[kind], alpha=0.7, linewidths=0, label=kind)
     axes.set_axis_off()
     axes.set_title(f"t-SNE of the features, {len(features)} test windows", fontsize=11)
     axes.legend(frameon=False, markerscale=2)

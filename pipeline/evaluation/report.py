@@ -28,7 +28,6 @@ from pipeline.evaluation.figure_data import (
     pick_unusual,
 )
 from pipeline.evaluation.figures import (
-    Colours,
     draw_exemplars,
     draw_histogram,
     draw_roc,
@@ -194,7 +193,7 @@ def write_figures(
     folder.mkdir(parents=True)
     if len(test.labels) == 0:
         return
-    colours = Colours(settings.normal_colour, settings.abnormal_colour)
+    colours = {NORMAL: settings.normal_colour, "abnormal": settings.abnormal_colour}
     seed = settings.seed
     if table[ANOMALY][OVERALL].auc is not None:
         draw_roc(folder / "roc.png", test, table, inputs.threshold)

@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from pipeline.models.precision import autocast, matmul_precision
+from pipeline.models.precision import matmul_precision
 from pipeline.settings.model import ModelSettings, Precision
 
 
@@ -31,8 +32,8 @@ class Gan:
         return self.networks["discriminator"]
 
     def autocast(self, x: Tensor) -> AbstractContextManager[Any]:
-        """Set the precision of the forward passes on x, inside a `step` block."""
-        return autocast(x, self.precision)
+        """Compute forward passes on x's device in bfloat16 if that is the precision."""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     @contextmanager
     def step(self) -> Iterator[None]:

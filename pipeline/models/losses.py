@@ -63,18 +63,15 @@ class GeneratorLosses:
     contextual: Tensor
     latent: Tensor
 
-    def total(self, settings: LossSettings) -> Tensor:
-        """Return the weighted sum of the terms (Equation 4)."""
-        return (
+    def by_name(self, settings: LossSettings) -> dict[str, Tensor]:
+        """Return the weighted sum and its terms, detached, by their names in the history."""
+        total = (
             settings.lambda_adv * self.adversarial
             + settings.lambda_con * self.contextual
             + settings.lambda_lat * self.latent
         )
-
-    def by_name(self, settings: LossSettings) -> dict[str, Tensor]:
-        """Return the sum and its terms, detached, by their names in the training history."""
         return {
-            "loss_g": self.total(settings).detach(),
+            "loss_g": total.detach(),
             "loss_adv": self.adversarial.detach(),
             "loss_con": self.contextual.detach(),
             "loss_lat": self.latent.detach(),

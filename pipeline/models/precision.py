@@ -2,13 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from timeit import repeat
-from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.functional import conv2d
 
 from pipeline.common.errors import InputError
@@ -65,8 +63,3 @@ def numeric_environment() -> list[str | int]:
     """
     capability = torch.backends.cpu.get_cpu_capability()
     return [torch.__version__, capability, len(os.sched_getaffinity(0))]
-
-
-def autocast(x: Tensor, precision: Precision) -> AbstractContextManager[Any]:
-    """Compute forward passes on x's device in bfloat16 if `precision` is "bfloat16"."""
-    return torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16")

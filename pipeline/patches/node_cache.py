@@ -91,7 +91,8 @@ class ShardCache:
         return manifest
 
     def _fetch(self, path: Path) -> None:
-        temporary, size = _unfinished(path), self._listed[path.name]["bytes"]
+        temporary = path.with_name(f".{path.name}{UNFINISHED}")
+        size = self._listed[path.name]["bytes"]
         with FileLock(self._root / "room.lock"):
             temporary.unlink(missing_ok=True)  # left by a process that was killed
             self._make_room(size, path.name)
@@ -137,10 +138,6 @@ def _lock(path: Path) -> FileLock:
     """Return the lock that a process holds while it copies, opens or removes this shard."""
     name = path.name.removeprefix(".").removesuffix(UNFINISHED)
     return FileLock(path.with_name(f"{name}.lock"))
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_name(f".{path.name}{UNFINISHED}")
 
 
 def _stat(path: Path) -> os.stat_result | None:

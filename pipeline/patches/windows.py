@@ -1,6 +1,6 @@
 """Windows over a scan: placing, choosing and labelling them, and stitching scores to a map."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -19,13 +19,6 @@ GRAZING = "grazing"  # touches a threat, but too little of it to be normal or ab
 # where it is white. Anything that absorbs is darker in some channel.
 BACKGROUND_LEVEL = 240
 STRIP = 4096  # columns whose sums `stitch` has in memory at a time
-
-
-@dataclass(frozen=True)
-class Windows(KeptWindows):
-    """`KeptWindows` with the windows' `pixels`, (N, size, size, C) uint8."""
-
-    pixels: NDArray[np.uint8]
 
 
 def axis_origins(length: int, size: int, stride: int) -> list[int]:
@@ -110,15 +103,8 @@ def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> l
     return [str(label) for label in labels]
 
 
-def cut_windows(scan: Scan, rule: WindowRule) -> Windows:
-    """Cut a scan by `rule`, leaving out empty background and windows that graze a threat."""
-    kept = keep_windows(scan, rule)
-    pixels = window_pixels(scan.image, kept.origins, rule)
-    return Windows(**vars(kept), pixels=pixels)
-
-
 def keep_windows(scan: Scan, rule: WindowRule) -> KeptWindows:
-    """Return the windows that `cut_windows` keeps, without their pixels.
+    """Return a scan's windows without empty background and windows that graze a threat.
 
     Raises:
         InputError: the scan is smaller than a window.

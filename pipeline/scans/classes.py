@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipeline.common.errors import InputError, require
+from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED, NORMAL
 from pipeline.settings.scans import IGNORE, RESERVED
 
@@ -21,9 +21,6 @@ class ClassMap:
 
     def __init__(self, meanings: Mapping[str | int, str]) -> None:
         self._meanings = {str(name): meaning for name, meaning in meanings.items()}
-        for name, meaning in self._meanings.items():
-            right = bool(meaning) and meaning != IGNORED
-            require(right, f"scans.classes.{name}", meaning, "normal, ignore or an abnormal class")
 
     def meaning(self, name: str) -> str:
         """Return `NORMAL`, `IGNORED` or an abnormal class; "" for a class that `check` refuses."""

@@ -147,7 +147,7 @@ def windows_to_look_at(
 
 
 def evidence_map(
-    image: Image, p_values: Scores, origins: NDArray[np.int32], size: int
+    image: Image, p_values: PValues, origins: NDArray[np.int32], size: int
 ) -> NDArray[np.float32]:
     """Return -log10 of the p-values around each pixel of a scan, (H, W); NaN in air.
 

@@ -5,14 +5,14 @@ split and the search space have modules of their own.
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Strict
 
 from pipeline.common.errors import require
 from pipeline.common.names import FALSE_ALARM_RATE
 from pipeline.settings.checks import (
-    STRICT,
+    StrictBlock,
     require_colour,
     require_place,
     require_rate,
@@ -71,8 +71,6 @@ SHARD_SCANS, SHARD_WHOLE_SCANS = 16, 8192
 class ScanSettings(SplitShares):
     """The `scans` block: which scans, and how they are split."""
 
-    __pydantic_config__: ClassVar = STRICT
-
     count: int
     source: Source = "generated"
     folder: str = NO_FOLDER
@@ -112,8 +110,6 @@ class ScanSettings(SplitShares):
 class ExtractSettings(WindowRule):
     """The `extract` block: the window rule, and the size of a shard."""
 
-    __pydantic_config__: ClassVar = STRICT
-
     shard_scans: int | None = None
 
     def __post_init__(self) -> None:
@@ -136,8 +132,6 @@ class ExtractSettings(WindowRule):
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings(WorkerResources):
     """The `tune` block: the search space, the search algorithm and the length of the search."""
-
-    __pydantic_config__: ClassVar = STRICT
 
     trials: int
     epochs: int
@@ -181,8 +175,6 @@ class TrainBlock(WorkerResources):
     the value ``method`` is taken from the method's paper.
     """
 
-    __pydantic_config__: ClassVar = STRICT
-
     lambda_adv: float | FromElsewhere
     lambda_con: float | FromElsewhere
     lambda_lat: float | FromElsewhere
@@ -213,10 +205,8 @@ class TrainBlock(WorkerResources):
 
 
 @dataclass(frozen=True)
-class EvaluateSettings:
+class EvaluateSettings(StrictBlock):
     """The `evaluate` block: confidence intervals and figures."""
-
-    __pydantic_config__: ClassVar = STRICT
 
     bootstrap: int = 1000
     tsne_points: int = 1000
@@ -240,7 +230,7 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True)
-class ScreenSettings:
+class ScreenSettings(StrictBlock):
     """The `screen` block.
 
     Attributes:
@@ -249,8 +239,6 @@ class ScreenSettings:
         annotations: of the folder: none, or in the format that the block `scans` names.
         workers: Ray's workers, of one core each; 0 to screen in the stage's own process.
     """
-
-    __pydantic_config__: ClassVar = STRICT
 
     folder: str = NO_FOLDER
     false_alarm_rate: float = FALSE_ALARM_RATE

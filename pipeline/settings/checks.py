@@ -1,18 +1,23 @@
 """Checks that the parameters of several blocks share."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL.ImageColor import colormap
 
 from pipeline.common.errors import require
 
-STRICT: Any = {"extra": "forbid", "allow_inf_nan": False}  # for pydantic
 HEX_COLOUR = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})", re.IGNORECASE)
 SEEDS = 2**32  # numpy's generators take no other seeds
 
 # The file systems that pyarrow opens by address.
 SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "file")
+
+
+class StrictBlock:
+    """Base of dataclasses in which pydantic refuses unknown keys, infinity and NaN."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 def require_seed(seed: int) -> None:

@@ -5,10 +5,10 @@ method does not use count as 0 (`pipeline.models.interface`).
 """
 
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pipeline.common.errors import require
-from pipeline.settings.checks import STRICT
+from pipeline.settings.checks import StrictBlock
 from pipeline.settings.methods import DEFAULT_METHOD, OPTIONS, MethodName
 
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -19,7 +19,7 @@ LAMBDAS = ("lambda_adv", "lambda_con", "lambda_lat")  # of `LossSettings`
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class ModelSettings(StrictBlock):
     """The `model` block: settings that all trials of a sweep and the final training share.
 
     Attributes:
@@ -40,8 +40,6 @@ class ModelSettings:
         search_steps: most steps of the latent search for one patch.
         head: whether labelled bags (`scans.labelled_training`) teach the anomaly score.
     """
-
-    __pydantic_config__: ClassVar = STRICT
 
     ngf: int
     ndf: int

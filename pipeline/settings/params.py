@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,7 +24,7 @@ from pipeline.settings.blocks import (
     TrainBlock,
     TuneSettings,
 )
-from pipeline.settings.checks import STRICT, require_place
+from pipeline.settings.checks import StrictBlock, require_place
 from pipeline.settings.fault_finder import FaultFinder
 from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.model import ModelSettings
@@ -38,10 +38,8 @@ LABELLED_GENERATED, LABELLED_OWN = 0.3, 0.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(StrictBlock):
     """Every parameter of a run, the preset applied."""
-
-    __pydantic_config__: ClassVar = STRICT
 
     preset: str
     storage: str

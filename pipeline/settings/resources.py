@@ -1,16 +1,15 @@
 """The CPUs and GPUs that a worker reserves, and the allowed numbers of workers."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from pipeline.common.errors import require
-from pipeline.settings.checks import STRICT
+from pipeline.settings.checks import StrictBlock
 
 MIN_SHARE = 0.0001  # of a CPU or GPU: the smallest share that Ray reserves
 
 
 @dataclass(frozen=True)
-class WorkerResources:
+class WorkerResources(StrictBlock):
     """CPUs and GPUs that each worker reserves on its node; part of the blocks `tune` and `train`.
 
     Attributes:
@@ -34,10 +33,8 @@ class WorkerResources:
 
 
 @dataclass(frozen=True)
-class WorkerRange:
+class WorkerRange(StrictBlock):
     """From `min` to `max` workers, as many as the cluster has room for (elastic training)."""
-
-    __pydantic_config__: ClassVar = STRICT
 
     min: int
     max: int

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pipeline.common.errors import require
 from pipeline.common.names import IGNORED, NORMAL
-from pipeline.settings.checks import STRICT
+from pipeline.settings.checks import StrictBlock
 
 BadInputRule = Literal["fail", "skip"]
 
@@ -26,7 +26,7 @@ Unannotated = Literal["normal", "bad"]  # how an image without any annotation co
 
 
 @dataclass(frozen=True)
-class BagColumn:
+class BagColumn(StrictBlock):
     """The table and the columns that give the bag of each scan.
 
     Attributes:
@@ -34,8 +34,6 @@ class BagColumn:
         scan: the column with the scans' ids or files; the end of a path is enough.
         bag: the column with the bags' names.
     """
-
-    __pydantic_config__: ClassVar = STRICT
 
     table: str
     scan: str
@@ -82,7 +80,7 @@ Parts = Literal["own", "shares"] | None
 
 
 @dataclass(frozen=True)
-class SplitShares:
+class SplitShares(StrictBlock):
     """Shares of the scans, each from 0 to below 1.
 
     Attributes:

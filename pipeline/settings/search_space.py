@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Any
 
 from pipeline.common.errors import InputError, require
-from pipeline.settings.checks import STRICT
+from pipeline.settings.checks import StrictBlock
 from pipeline.settings.model import LossSettings, ModelSettings
 
 LOSS_NAMES = tuple(field.name for field in fields(LossSettings))
@@ -18,10 +18,8 @@ Values = Mapping[str, Value]
 
 
 @dataclass(frozen=True)
-class Choices:
+class Choices(StrictBlock):
     """A list of values, all equally likely."""
-
-    __pydantic_config__: ClassVar = STRICT
 
     choices: tuple[Value, ...]
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.common.errors import require
+from pipeline.settings.checks import StrictBlock
 
 MAX_SIDE = 4096  # pixels: a network for larger windows fits into no memory
 
 
 @dataclass(frozen=True)
-class WindowRule:
+class WindowRule(StrictBlock):
     """The rule by which a scan is cut into windows.
 
     Attributes:

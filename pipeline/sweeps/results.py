@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -13,6 +13,7 @@ from pipeline.common.files import read_table, write_json, write_table
 from pipeline.common.json_records import parse_record
 from pipeline.models.interface import method_of
 from pipeline.settings.blocks import FROM_METHOD, TrainBlock
+from pipeline.settings.checks import StrictBlock
 from pipeline.settings.model import LossSettings, ModelSettings
 from pipeline.settings.search_space import LOSS_NAMES, Values, settings_of_trial
 
@@ -151,7 +152,7 @@ def read_trials(folder: Path) -> list[TrialResult]:
 
 
 @dataclass(frozen=True)
-class Best:
+class Best(StrictBlock):
     """The content of best.json: the best trial's settings and objective.
 
     Attributes:
@@ -161,8 +162,6 @@ class Best:
         trials: number of trials.
         run_id: MLflow's id of the sweep's run; None where nothing was logged.
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     settings: dict[str, int | float] | None
     objective: str

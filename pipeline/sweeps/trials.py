@@ -83,7 +83,7 @@ class ShowTrials(Callback):
         return {"total": self.total}
 
     def __setstate__(self, state: dict[str, int]) -> None:
-        """Show a sweep that was resumed anew."""
+        """Show a new bar: the sweep is resumed in another process."""
         self.__init__(state["total"])  # type: ignore[misc]
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:

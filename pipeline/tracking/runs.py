@@ -25,7 +25,7 @@ from pipeline.common.lines import mask_credentials
 from pipeline.settings.blocks import FROM_METHOD, FROM_SWEEP
 from pipeline.settings.params import Settings
 from pipeline.settings.search_space import LOSS_NAMES
-from pipeline.tracking.tracked_run import CHILD_TAG, NOTE_TAG, TrackedRun, open_run
+from pipeline.tracking.tracked_run import CHILD_TAG, TrackedRun, open_run
 from pipeline.tracking.tracker import KIND_TAG, Tracker
 
 KEY_TAG = "skipscan.key"
@@ -110,11 +110,6 @@ def complete(run: TrackedRun, results: str) -> None:
     """Close a pipeline's run for good, with the digest of its results: a rerun gets a new run."""
     run.set_tags({OPEN_TAG: "false", RESULTS_TAG: results})
     run.finish()
-
-
-def describe(run: TrackedRun, text: str) -> None:
-    """Set the description of a run, in Markdown."""
-    run.set_tags({NOTE_TAG: text})
 
 
 def trial_run_name(trial: str) -> str:

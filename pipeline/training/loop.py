@@ -110,7 +110,8 @@ def train(
     for epoch in range(state["epoch"], settings.epochs):
         started = time.monotonic()
         # Seeded in each epoch, so that random draws do not depend on where training was resumed.
-        torch.manual_seed(_seed(settings.seed, epoch, worker.rank))
+        seed = np.random.SeedSequence((settings.seed, epoch, worker.rank)).generate_state(1)[0]
+        torch.manual_seed(int(seed))
         learning_rate = settings.model.learning_rate * learning_rate_decay(epoch, settings.epochs)
         gan.set_learning_rate(learning_rate)
         losses = train_epoch(method, gan, reader, epoch, settings.losses, worker)
@@ -196,11 +197,6 @@ def _build(settings: TrainSettings, method: Method, shape: NetShape, worker: Wor
     networks = method.build_networks(shape, settings.seed)
     placed = {name: worker.wrap(network.to(worker.device)) for name, network in networks.items()}
     return build_gan(placed, settings.model)
-
-
-def _seed(*numbers: int) -> int:
-    """Return one seed from several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _advance(state: State, gan: Gan, metrics: Metrics, networks: State) -> State:

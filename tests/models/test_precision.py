@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.models.gan import build_gan
-from pipeline.models.precision import autocast, matmul_precision
+from pipeline.models.gan import Gan, build_gan
+from pipeline.models.precision import matmul_precision
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import Precision
 from tests.models.methods import METHODS, method_named
@@ -66,7 +66,7 @@ def test_autocast_is_in_bfloat16_whatever_torch_s_default_is() -> None:
     torch.set_autocast_dtype("cpu", torch.float16)
     try:
         for precision, expected in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
-            with autocast(x, cast(Precision, precision)):
+            with Gan({}, (), cast(Precision, precision)).autocast(x):
                 assert (x[None] @ x[:, None]).dtype == expected
     finally:
         torch.set_autocast_dtype("cpu", default)

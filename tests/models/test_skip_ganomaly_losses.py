@@ -64,7 +64,7 @@ def test_equation_3_has_a_finite_gradient_where_both_agree() -> None:
 
 def test_equation_4() -> None:
     losses = GeneratorLosses(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(5.0))
-    assert losses.total(LOSSES).item() == 1 * 2 + 40 * 3 + 1 * 5
+    assert losses.by_name(LOSSES)["loss_g"].item() == 1 * 2 + 40 * 3 + 1 * 5
 
 
 @pytest.mark.parametrize(("first", "second"), [(X, X_HAT), (F, F_HAT)])

@@ -499,10 +499,10 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
-    generate(tmp_path / "two", SEED, 7, workers=2)
-    generate(tmp_path / "one", SEED, 7, workers=1)
-    assert len(content_of(tmp_path / "one")) == 8
-    assert content_of(tmp_path / "two") == content_of(tmp_path / "one")
+    generate(tmp_path / "workers", SEED, 7)
+    write_scans(tmp_path / "here", [render_scan(SEED, number) for number in range(7)])
+    assert len(content_of(tmp_path / "here")) == 8
+    assert content_of(tmp_path / "workers") == content_of(tmp_path / "here")
 
 
 @pytest.mark.slow
@@ -511,7 +511,7 @@ def test_nothing_outlives_a_killed_run(tmp_path: Path) -> None:
 from pathlib import Path
 from pipeline.scans.generated.coco import generate
 if __name__ == "__main__":
-    generate(Path({str(tmp_path)!r}), 1, 1000, workers=2)
+    generate(Path({str(tmp_path)!r}), 1, 1000)
 """
     process = subprocess.Popen([sys.executable, "-c", code])
     while not (tmp_path / "00003.png").exists():
@@ -528,9 +528,10 @@ if __name__ == "__main__":
     assert not (tmp_path / "annotations.json").exists()
 
 
+@pytest.mark.slow
 def test_the_files_of_an_earlier_run_are_removed(folder: Path, scans: list[Scan]) -> None:
     (folder / ".00006.png.99999999.tmp").touch()  # of a process that was killed
-    generate(folder, SEED, 1, workers=1)
+    generate(folder, SEED, 1)
     assert sorted(content_of(folder)) == ["00000.png", "annotations.json"]
     np.testing.assert_array_equal(read_image(folder / "00000.png"), scans[0].image)
 

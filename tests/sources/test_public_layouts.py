@@ -77,8 +77,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(tmp_path, monkeypatch)
 
 
-def in_folder(folder: str, suffix: str = ".png") -> dict[str, Content]:
-    return {f"{folder}/{name}{suffix}": None for name in NORMALS}
+def in_folder(folder: str) -> dict[str, Content]:
+    return {f"{folder}/{name}.png": None for name in NORMALS}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from pipeline.scans.generated.shapes import Tile, ellipse, rounded, smooth
-
-Rng = np.random.Generator
-Point = tuple[float, float]
+from pipeline.scans.generated.shapes import Point, Rng, Tile, ellipse, rounded, smooth
 
 
 def board(tile: Tile, rng: Rng, centre: Point, size: Point) -> None:

@@ -3,9 +3,7 @@
 import numpy as np
 
 from pipeline.scans.generated.benign_electronics import board, motor, transformer
-from pipeline.scans.generated.shapes import Tile, ellipse, rounded, smooth
-
-Rng = np.random.Generator
+from pipeline.scans.generated.shapes import Rng, Tile, ellipse, rounded, smooth
 
 
 def plates(tile: Tile, rng: Rng) -> None:

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from pipeline.scans.generated.shapes import Tile, ellipse, rounded, smooth
-
-Rng = np.random.Generator
+from pipeline.scans.generated.shapes import Rng, Tile, ellipse, rounded, smooth
 
 
 def blob(rng: Rng, rx: float, ry: float, roughness: float) -> np.ndarray:

@@ -3,9 +3,7 @@
 import numpy as np
 
 from pipeline.scans.generated.benign_metal import metal_of
-from pipeline.scans.generated.shapes import Tile, ellipse, rounded, smooth
-
-Rng = np.random.Generator
+from pipeline.scans.generated.shapes import Rng, Tile, ellipse, rounded, smooth
 
 
 def wrench(tile: Tile, rng: Rng) -> None:

@@ -54,31 +54,25 @@ def write_annotations(folder: Path, records: Iterable[Record]) -> None:
     write_atomically(folder / ANNOTATIONS, text.encode())
 
 
-def generate(folder: Path, seed: int, count: int, workers: int | None = None) -> None:
-    """Render scans 0 to `count` - 1 of `seed` into `folder`.
+def generate(folder: Path, seed: int, count: int) -> None:
+    """Render scans 0 to `count` - 1 of `seed` into `folder`, on all cores.
 
-    The bytes do not depend on `workers`, the number of processes (all cores if None). The folder is
-    emptied first. A killed run leaves no COCO file.
+    The bytes do not depend on the number of cores. The folder is emptied first. A killed run leaves
+    no COCO file.
     """
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    one, numbers = partial(_generate_one, folder, seed), range(count)
-    if workers == 1:
-        _collect(folder, map(one, numbers), count)
-    else:
-        # Spawned, since a fork would copy OpenCV's threads in the middle of their work.
-        with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker) as pool:
-            _collect(folder, pool.map(one, numbers, chunksize=4), count)
+    one = partial(_generate_one, folder, seed)
+    # Spawned, since a fork would copy OpenCV's threads in the middle of their work.
+    with ProcessPoolExecutor(None, get_context("spawn"), _begin_worker) as pool:
+        records = pool.map(one, range(count), chunksize=4)
+        write_annotations(folder, terminal.progress("scans", count, "scan", records))
 
 
 def _begin_worker() -> None:
     end_with_parent()
     cv2.setNumThreads(1)
-
-
-def _collect(folder: Path, records: Iterable[Record], count: int) -> None:
-    write_annotations(folder, terminal.progress("scans", count, "scan", records))
 
 
 def _generate_one(folder: Path, seed: int, number: int) -> Record:

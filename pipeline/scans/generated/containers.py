@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.scans.generated.shapes import Point, Tile, ellipse, rounded, smooth
+from pipeline.scans.generated.shapes import Point, Rng, Tile, ellipse, rounded, smooth
 
-Rng = np.random.Generator
 Outline = NDArray[np.float64]
 
 

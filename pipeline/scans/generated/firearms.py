@@ -10,9 +10,7 @@ from pipeline.scans.generated.gun_parts import (
     draw_slide,
     draw_spring,
 )
-from pipeline.scans.generated.shapes import Tile, ellipse, smooth
-
-Rng = np.random.Generator
+from pipeline.scans.generated.shapes import Rng, Tile, ellipse, smooth
 
 
 def pistol(tile: Tile, rng: Rng) -> None:

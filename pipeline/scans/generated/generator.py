@@ -5,12 +5,10 @@ import numpy as np
 from pipeline.scans.generated.containers import BAGS, parcel
 from pipeline.scans.generated.items import THREATS
 from pipeline.scans.generated.packing import Scene, pack_bag, pack_parcel
-from pipeline.scans.generated.shapes import Floats, Pose, Tile
+from pipeline.scans.generated.shapes import Floats, Pose, Rng, Tile
 from pipeline.scans.generated.textures import Textures
 from pipeline.scans.generated.xray_detector import expose
 from pipeline.scans.scan import Region, Scan
-
-Rng = np.random.Generator
 
 # Six of ten scans are normal; each of the other four has threats of one class.
 CYCLE: tuple[str | None, ...] = (None,) * 6 + ("knife", "gun", "gun_part", "full_weapon")

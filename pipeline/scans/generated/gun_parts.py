@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from pipeline.scans.generated.shapes import Point, Tile, ellipse, smooth
-
-Rng = np.random.Generator
+from pipeline.scans.generated.shapes import Point, Rng, Tile, ellipse, smooth
 
 
 def cartridge(tile: Tile, base: Point, along: Point, calibre: float, length: float) -> None:

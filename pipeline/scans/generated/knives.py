@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.scans.generated.shapes import Point, Tile, rounded, smooth
-
-Rng = np.random.Generator
+from pipeline.scans.generated.shapes import Point, Rng, Tile, rounded, smooth
 
 HANDLES = ("wood", "plastic", "rubber", "steel", "aluminium", "porcelain")
 

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.scans.generated.items import CLOTHES, ITEM_SETS, TRADE_GOODS, Item, Packed
-from pipeline.scans.generated.shapes import Floats, Pose, Tile
+from pipeline.scans.generated.shapes import Floats, Pose, Rng, Tile
 from pipeline.scans.generated.textures import Textures
 from pipeline.scans.scan import Mask
 
-Rng = np.random.Generator
 Place = NDArray[np.float64]  # (2,) x and y
 
 SILHOUETTE_DEPTH = 0.02  # at the high energy; smaller depths come from antialiasing and smear

@@ -17,6 +17,7 @@ from pipeline.scans.generated.textures import Textures
 
 Floats = NDArray[np.float32]
 Point = tuple[float, float]
+Rng = np.random.Generator
 
 SUBPIXEL_BITS = 4  # fractional bits of cv2's fixed-point coordinates
 

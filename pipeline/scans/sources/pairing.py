@@ -195,7 +195,7 @@ def _pair_nearest(folder: Path, likely: Sequence[tuple[Path, Path]]) -> dict[Pat
 
 
 def _same_part(folder: Path, image: Path, labels: Path) -> bool:
-    return None in (one := {part_of(folder, image), part_of(folder, labels)}) or len(one) == 1
+    return len({part_of(folder, image), part_of(folder, labels)} - {None}) < 2
 
 
 def _group(paths: Iterable[Path], key: Callable[[Path], T]) -> dict[T, list[Path]]:

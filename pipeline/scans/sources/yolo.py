@@ -10,7 +10,7 @@ from supervision import Detections
 from supervision.dataset.formats.yolo import yolo_annotations_to_detections
 
 from pipeline.common.errors import InputError
-from pipeline.scans.scan import Mask, ScanEntry, SetFiles
+from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.annotated_source import AnnotatedSource, check_reach, mask_of
 from pipeline.scans.sources.folders import list_files, read_lines
 from pipeline.scans.sources.labelled_set import LabelledSet, looks_like_labels
@@ -44,7 +44,8 @@ class YoloSource(AnnotatedSource):
             if any(looks_like_labels(path) for path in texts):
                 raise
             self._names, name_files = {}, []  # a set of normal images only has no names
-        labelled_set.annotations |= {*name_files, *_darknet_lists(files)}
+        # darknet's obj.data only repeats the paths of other files.
+        labelled_set.annotations |= {*name_files, *files.ending_in(".data")}
         texts = [path for path in texts if path not in labelled_set.annotations]
         labelled_set.read_pairs(
             texts, lambda path: (name for _, name, _ in self._lines(path, None))
@@ -125,8 +126,3 @@ def _is_tracked_box(numbers: list[str]) -> bool:
     x, y, width, height, confidence = map(float, numbers[:5])
     sides = (x - width / 2, y - height / 2, 1 - x - width / 2, 1 - y - height / 2)
     return min(sides) >= -EDGE and 0 <= confidence <= 1
-
-
-def _darknet_lists(files: SetFiles) -> list[Path]:
-    """Return files such as ``obj.data``, which only repeat the paths of other files."""
-    return [path for path in files.others if path.suffix.lower() == ".data"]

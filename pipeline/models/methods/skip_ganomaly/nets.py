@@ -38,8 +38,8 @@ class Generator(nn.Module):
     not always 8 ngf. The innermost kernels are 2x2, not 4x4: on a 2x2 map padded by 1, the 12
     outer taps of a 4x4 kernel only ever meet padding.
 
-    Deviation from the text, as in the authors' code: the first level of the
-    encoder is a convolution alone, and the innermost has no batch-norm.
+    Deviation from the text, as in the authors' code: the encoder's first level is a convolution
+    alone, and its innermost has no batch-norm.
     """
 
     def __init__(self, shape: NetShape) -> None:
