@@ -1,4 +1,5 @@
 import tracemalloc
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,18 @@ def test_ranks_get_as_many_full_batches_and_no_patch_twice(
         seen += [number for batch in batches for number in ids_of(batch)]
     assert len(seen) == len(set(seen))
     assert 1023 - len(seen) < world_size * batch_size
+
+
+class InBlocksOf3(Numbered):
+    """Patches of which each rank gets many full blocks, and one rank a short one."""
+
+    block_rows = 3
+
+
+def test_ranks_with_full_blocks_get_as_many_batches() -> None:
+    for rank, epoch in product(range(2), range(10)):
+        reader = ShuffledReader(InBlocksOf3(97), 16, rank, 2, 0)
+        assert len(list(reader.epoch(epoch))) == reader.batches_per_epoch > 0
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION
 from pipeline.patches.store import PatchStore, spread
+from pipeline.training import criterion
 from pipeline.training.criterion import (
     IMPLANT_AUC,
     LABELLED_AUC,
@@ -37,6 +38,26 @@ def test_the_criterion_is_the_same_for_the_same_seed(patches: Path) -> None:
     first, again = (load_validation(store, 5, None) for _ in range(2))
     np.testing.assert_array_equal(first.implanted, again.implanted)
     assert not np.array_equal(first.implanted, load_validation(store, 6, None).implanted)
+
+
+def test_validation_has_patches_of_each_kind_spread_over_all(
+    patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(criterion, "MAX_PATCHES", 5)
+    normals, labelled = (PatchStore(patches, name) for name in (VALIDATION, LABELLED_VALIDATION))
+    found = load_validation(normals, 0, labelled)
+    whole = normals.read(0, len(normals))
+    np.testing.assert_array_equal(found.normals, whole[spread_over(np.arange(len(normals)))])
+    kinds = (np.flatnonzero(labelled.is_normal()), np.flatnonzero(~labelled.is_normal()))
+    rows = np.sort(np.concatenate([spread_over(kind) for kind in kinds]))
+    assert found.labelled is not None
+    np.testing.assert_array_equal(found.labelled, labelled.read(0, len(labelled))[rows])
+
+
+def spread_over(rows: np.ndarray) -> np.ndarray:
+    """The first, the last, and three of those between."""
+    assert len(rows) > 5
+    return rows[np.linspace(0, len(rows) - 1, 5).astype(int)]
 
 
 def test_labels_are_the_objective_only_where_both_kinds_are_there(patches: Path) -> None:

@@ -44,7 +44,8 @@ def test_history_has_each_objective_over_its_trial_and_the_best_so_far(tmp_path:
 def test_a_timeline_has_a_bar_from_start_to_end_in_the_colour_of_how_it_ended(
     tmp_path: Path,
 ) -> None:
-    (axes,) = draw_timeline(tmp_path / "timeline.png", TRIALS).axes
+    diverged = replace(trial(None, state="failed"), epochs=0, ended=0.0)  # in its first epoch
+    (axes,) = draw_timeline(tmp_path / "timeline.png", [*TRIALS, diverged]).axes
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels == ["t10", "t20", "t30", "t40"]
     bars = {}

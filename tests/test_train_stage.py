@@ -24,6 +24,7 @@ from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
 from pipeline.models.trained_model import TrainedModel, calibrate
 from pipeline.patches.extraction import extract_patches
+from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import foreground_origins, window_pixels
 from pipeline.scans.catalogue import read_catalogue
@@ -126,6 +127,7 @@ def test_the_networks_of_the_best_epoch_are_kept(
     drawn: list[Any] = []
 
     def trained(job: TrainJob, *_: Any) -> Content:
+        assert job.key == job.settings.key(read_manifest(PATCHES)["data"], 1)  # not other data's
         shape = net_shape(job.settings, PatchStore(PATCHES, TRAIN))
         build = method_of(job.settings.model).build_networks
         drawn[:] = [network_state(build(shape, seed)) for seed in (1, 2)]

@@ -46,8 +46,8 @@ def draw_history(path: Path, trials: Sequence[TrialResult], objective: str) -> F
 
 
 def draw_timeline(path: Path, trials: Sequence[TrialResult]) -> Figure:
-    """Draw when each trial ran, coloured by how it ended."""
-    ordered = _in_time(trials)
+    """Draw when each trial that completed an epoch ran, coloured by how it ended."""
+    ordered = _in_time([trial for trial in trials if trial.epochs])
     figure, axes = new_figure(6.4, min(0.9 + 0.28 * max(len(ordered), 5), 12))
     for state, colour in COLOURS.items():
         of_state = [(number, t) for number, t in enumerate(ordered) if t.state == state]

@@ -45,7 +45,8 @@ class TrialResult:
             network of a trial that had finished), or ``failed``.
         epochs: number of completed epochs.
         training_seconds: seconds in training steps, a part of `ended` - `started`.
-        started, ended: seconds since the sweep's first trial began.
+        started, ended: seconds since the sweep's first trial began; 0 if the trial completed no
+            epoch.
         reason: why the trial failed, in one line; "" if it did not fail.
         curve: the metrics of each epoch.
     """
@@ -109,7 +110,7 @@ def require_enough(result: SweepResult, max_failed: float) -> None:
         InputError: too many trials failed; the message has the last failed trial's reason.
     """
     failed = [trial for trial in result.trials if trial.state == "failed"]
-    if len(failed) > max_failed * len(result.trials):
+    if len(failed) / len(result.trials) > max_failed:
         raise InputError(
             f"tune: {len(failed)} of {len(result.trials)} trials failed, more than "
             f"tune.max_failed ({max_failed:g}) allows: {failed[-1].reason}: narrow the ranges"

@@ -57,7 +57,8 @@ class TrainSettings:
 
         For a range of workers, the key holds the range: training may resume with another number of
         workers in it. The result then also depends on the number of workers in each epoch. On a
-        cluster `numeric_environment` is that of the node that starts the training.
+        cluster `numeric_environment` is that of the node that starts the training. The device has
+        no part in it, so a training may resume on another one.
         """
         asked = [workers.min, workers.max] if isinstance(workers, WorkerRange) else workers
         return digest([asdict(self), data, asked, code_digest(DECIDING), numeric_environment()])
