@@ -1,5 +1,6 @@
 """Registered models: which version is the champion, and how screening finds a model."""
 
+import os
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
+from mlflow.telemetry import get_telemetry_client
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
@@ -15,7 +17,7 @@ from pipeline.serving.contents import model_contents
 from pipeline.settings.params import load_settings
 from pipeline.tracking.registry import Version, comparison, download_model, promote
 from pipeline.tracking.runs import Origin, pipeline_run
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.tracker import HTTP_TIMEOUTS, QUIET, Tracker
 from stages.screen import model_file
 from tests.arrays import clutter
 from tests.tiny_model import make_model
@@ -77,6 +79,18 @@ def test_the_better_version_is_the_champion(tracker: Tracker, tmp_path: Path) ->
         download_model("models:/skipscan/9", tmp_path)
     with pytest.raises(InputError, match=rf"^{'0' * 32}: .*: expected a model in MLflow: "):
         download_model("0" * 32, tmp_path)
+
+
+def test_a_download_has_short_timeouts_and_reports_no_usage(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged(tracker, tmp_path, "a", 0.9)
+    for name in {**QUIET, **HTTP_TIMEOUTS}:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("mlflow.telemetry.client._MLFLOW_TELEMETRY_CLIENT", object())
+    download_model("models:/skipscan/1", tmp_path)
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
+    assert get_telemetry_client() is None
 
 
 def test_a_candidate_without_an_auc_is_no_better(tracker: Tracker, tmp_path: Path) -> None:

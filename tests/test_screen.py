@@ -242,6 +242,27 @@ def test_only_what_is_new_or_changed_is_screened_again(
     )
 
 
+def test_a_bag_that_has_gone_or_is_bad_leaves_no_picture(scans: Path, model: TrainedModel) -> None:
+    screened(scans, model)
+    (scans / "sub/a.png").unlink()
+    (scans / "a.png").write_bytes(b"")
+    screened(scans, model)
+    pictures = [*scans.parent.glob("out/heat/**/*.*g"), *scans.parent.glob("out/page/**/*.*g")]
+    assert {path.name for path in pictures} == {"b <b>&'.png.png", "b <b>&'.png.jpg"}
+    assert len(pictures) == 3
+
+
+def test_a_folder_with_the_name_of_a_picture_is_a_bad_file(
+    scans: Path, model: TrainedModel
+) -> None:
+    write_image(scans / "a.png.png" / "c.png", clutter(5, 3))
+    found = screened(scans, model)
+    (reason,) = (bad.reason for bad in found.bad if "name of its pictures" in bad.reason)
+    assert reason.endswith("rename one")
+    assert {"b <b>&'.png", "sub/a.png"} < {file.file for file in found.files}
+    assert len(found.files) == 3
+
+
 def test_a_bag_is_done_when_its_line_is_on_the_disk(
     scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

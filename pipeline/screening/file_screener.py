@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +67,12 @@ class FileScreener:
         if threats is not None:
             shown = outlined(shown, threats)
         files = encoded(under_heat(shown, levels), ".png"), *page_pictures(shown, levels)
-        for path, content in zip(pictures_of(self.out, new.name), files, strict=True):
-            write_atomically(path, content)
+        try:
+            for path, content in zip(pictures_of(self.out, new.name), files, strict=True):
+                write_atomically(path, content)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError):
+            reason = "a folder beside it has the name of its pictures, or it theirs: rename one"
+            return ScreenedFile(new.name, sha256, reason=reason)
         return ScreenedFile(
             new.name,
             sha256,
@@ -97,6 +102,15 @@ def pictures_of(out: Path, name: str) -> tuple[Path, Path, Path]:
     """Return the paths of a scan's heat map, of the scan on the page, and of its heat there."""
     parts = out / PAGE_PARTS
     return out / HEAT / f"{name}.png", parts / f"{name}.jpg", parts / f"{name}.png"
+
+
+def remove_other_pictures(out: Path, names: Iterable[str]) -> None:
+    """Remove the pictures of all scans but these: the others have gone, or are bad now."""
+    kept = {path for name in names for path in pictures_of(out, name)}
+    for folder in (HEAT, PAGE_PARTS):
+        for path in (out / folder).rglob("*"):
+            if path.suffix in (".png", ".jpg") and path.is_file() and path not in kept:
+                path.unlink(missing_ok=True)
 
 
 def _is_on(look: Look, threats: Mask | None) -> bool:

@@ -13,7 +13,12 @@ from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanSource, SetFiles
-from pipeline.screening.file_screener import PAGE_PARTS, FileScreener, pictures_of
+from pipeline.screening.file_screener import (
+    PAGE_PARTS,
+    FileScreener,
+    pictures_of,
+    remove_other_pictures,
+)
 from pipeline.screening.image_screener import SHOWN_WINDOWS
 from pipeline.screening.new_scans import (
     NewScan,
@@ -183,6 +188,7 @@ class FolderScreener:
             lines=[*self.model.notes, *hits],
             picture=lambda name: picture(out / PAGE_PARTS / name),
         )
+        remove_other_pictures(out, (file.file for file in files))
 
     def _name(self, bad: BadInput) -> str:
         """Return a bad file's path below the folder."""

@@ -48,9 +48,10 @@ def download_model(address: str, folder: Path) -> Path:
     Raises:
         InputError: MLflow has no such model, or cannot be reached.
     """
-    mlflow.set_tracking_uri(tracking_uri())
     try:
-        uri = address if address.startswith("models:/") else _model_of_run(address)
+        client = Tracker(tracking_uri()).client()
+        mlflow.set_tracking_uri(tracking_uri())
+        uri = address if address.startswith("models:/") else _model_of_run(client, address)
         return Path(download_artifacts(artifact_uri=f"{uri}/{WEIGHTS}", dst_path=str(folder)))
     except STORE_ERRORS as error:
         raise InputError(
@@ -120,9 +121,8 @@ def _version(client: MlflowClient, alias: str) -> Version | None:
     return Version(str(version.version), run.data.metrics, data)
 
 
-def _model_of_run(address: str) -> str:
+def _model_of_run(client: MlflowClient, address: str) -> str:
     """Return the place of the model that a run has logged last."""
-    client = MlflowClient(tracking_uri())
     run = client.get_run(address.removeprefix("runs:/"))
     if not run.outputs or not run.outputs.model_outputs:
         raise InputError(f"{address}: this run has no model: expected a run of `dvc repro`")

@@ -37,7 +37,11 @@ KIND_TAG = "skipscan.kind"  # pipeline, sweep, trial or cell; MLflow's pages sho
 # How long a server that does not answer may delay the work. MLflow's default is 14 minutes.
 HTTP_TIMEOUTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 # GIT_PYTHON_REFRESH: if git is not installed, MLflow would print 15 lines about it, twice.
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
 LATER = "python -m stages track"  # logs the missing parts
 
 # Of a store that is away, broken or addressed wrongly; a database without its driver raises
