@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import yaml
 
 from pipeline.common.errors import InputError
 from pipeline.scans.catalogue import read_catalogue
-from pipeline.scans.generated.coco import generate
 from stages.scans import main
 from tests.tiny import write_image
 
@@ -71,7 +69,6 @@ def test_generated_scans_are_one_line_and_a_file(
 ) -> None:
     set_scans(tmp_path, source="generated", folder="data/README.md", classes={}, count=5)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("stages.scans.generate", partial(generate, workers=1))
     main()
     said = "5 generated scans; by class and split: data/scans/account.txt\n"
     assert capsys.readouterr().out == said

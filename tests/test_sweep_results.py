@@ -88,7 +88,7 @@ def test_a_sweep_may_lose_a_stated_share_of_its_trials() -> None:
     ranked = rank([trial(0.7), trial(0.8), trial(None, state="failed")])
     require_enough(ranked, 0.4)
     require_enough(SweepResult(ranked.trials[1:]), 0.5)
-    require_enough(SweepResult((*ranked.trials[:1] * 21, *ranked.trials[-1:] * 29)), 0.58)
+    require_enough(SweepResult([*[ranked.trials[0]] * 21, *[ranked.trials[-1]] * 29]), 0.58)
     with pytest.raises(InputError, match=r"1 of 3 trials failed, more than .*\(0.3\).*nan"):
         require_enough(ranked, 0.3)
 

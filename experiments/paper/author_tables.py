@@ -1,6 +1,6 @@
 """The trainings at the authors' settings as Markdown: the answer, the factors, the AUCs by step."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean, median
 
 from experiments.paper.author_runs import (
@@ -96,17 +96,17 @@ def factor_table(runs: Sequence[Run]) -> str:
         rows.append(_factor_row(factor, values, ".3f" if factor == HONEST_LAST else "+.3f"))
     paper = [PAPER[case] for case in cases]
     table = markdown_table(head, [*rows, _factor_row("= the paper's Table I", paper, ".3f")])
-    in_order, shuffled, evaluation = (
-        short(
-            fmean(case_means(cases, lambda run, by=by: run.auc(by, run.best) - run.auc(by, LAST))),
-            "+.3f",
-        )
-        for by in (IN_ORDER, SHUFFLED, EVAL)
-    )
+    in_order, shuffled, evaluation = (_gain(cases, by) for by in (IN_ORDER, SHUFFLED, EVAL))
     return (
         f"{table}\nThe picked epoch minus the last, mean of {counted(len(cases))}: {in_order} in "
         f"class order (the row above), {shuffled} shuffled, {evaluation} in evaluation mode.\n"
     )
+
+
+def _gain(cases: Mapping[str, Sequence[Run]], protocol: str) -> str:
+    """Return the AUC at the picked epoch minus that after the last, mean of the cases."""
+    gains = case_means(cases, lambda run: run.auc(protocol, run.best) - run.auc(protocol, LAST))
+    return short(fmean(gains), "+.3f")
 
 
 def _factor_row(name: str, values: Sequence[float], form: str) -> Cells:
