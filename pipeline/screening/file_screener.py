@@ -71,6 +71,8 @@ class FileScreener:
             for path, content in zip(pictures_of(self.out, new.name), files, strict=True):
                 write_atomically(path, content)
         except (FileExistsError, IsADirectoryError, NotADirectoryError):
+            if not all((self.out / folder).is_dir() for folder in (HEAT, PAGE_PARTS)):
+                raise  # which no scan's name has caused
             reason = "a folder beside it has the name of its pictures, or it theirs: rename one"
             return ScreenedFile(new.name, sha256, reason=reason)
         return ScreenedFile(
