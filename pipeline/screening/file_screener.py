@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,13 +105,11 @@ def pictures_of(out: Path, name: str) -> tuple[Path, Path, Path]:
     return out / HEAT / f"{name}.png", parts / f"{name}.jpg", parts / f"{name}.png"
 
 
-def remove_other_pictures(out: Path, names: Iterable[str]) -> None:
-    """Remove the pictures of all scans but these: the others have gone, or are bad now."""
-    kept = {path for name in names for path in pictures_of(out, name)}
-    for folder in (HEAT, PAGE_PARTS):
-        for path in (out / folder).rglob("*"):
-            if path.suffix in (".png", ".jpg") and path.is_file() and path not in kept:
-                path.unlink(missing_ok=True)
+def remove_pictures(out: Path, name: str) -> None:
+    """Remove the pictures of a scan, as far as there are any."""
+    for path in pictures_of(out, name):
+        if path.is_file():
+            path.unlink()
 
 
 def _is_on(look: Look, threats: Mask | None) -> bool:

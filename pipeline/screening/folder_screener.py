@@ -17,7 +17,7 @@ from pipeline.screening.file_screener import (
     PAGE_PARTS,
     FileScreener,
     pictures_of,
-    remove_other_pictures,
+    remove_pictures,
 )
 from pipeline.screening.image_screener import SHOWN_WINDOWS
 from pipeline.screening.new_scans import (
@@ -136,7 +136,8 @@ class FolderScreener:
             for file in self._each(jobs):
                 self.records.add(file)
                 shown.update()
-        records = [file for file in self.records if file.file in names]
+        every = list(self.records)
+        records = [file for file in every if file.file in names]
         screened = (file for file in records if not file.reason)
         files = sorted(screened, key=lambda file: (file.p_value, -file.score, file.file))
         refused = sorted((file for file in records if file.reason), key=lambda file: file.file)
@@ -144,6 +145,8 @@ class FolderScreener:
         bad = [BadInput(str(self.root / file.file), file.reason) for file in refused]
         screening = Screening(files, [*listed.bad, *bad], listed.others)
         self._write(screening, [*skipped, *refused])
+        for name in {file.file for file in every} - {file.file for file in files}:
+            remove_pictures(self.out, name)  # it has gone, or is bad now
         return screening
 
     def _listed(self) -> NewScans:
@@ -188,7 +191,6 @@ class FolderScreener:
             lines=[*self.model.notes, *hits],
             picture=lambda name: picture(out / PAGE_PARTS / name),
         )
-        remove_other_pictures(out, (file.file for file in files))
 
     def _name(self, bad: BadInput) -> str:
         """Return a bad file's path below the folder."""
