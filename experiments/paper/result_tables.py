@@ -34,7 +34,8 @@ leak, not how good a detector is. Rows without a model are of the same patches. 
 the abnormal classes that the table has. Each size that was run has its own table, which names the
 cells that were not.
 
-The commands run the cells that their `--out` lacks: copy `experiments/paper/cells` there first.
+The commands run the cells that their `--out` lacks: copy the files of `experiments/paper/cells`
+there first.
 Seconds are of a cell's last process, where it was killed and resumed. Table II is of the patches
 that `dvc repro extract` leaves (SIXray: `dvc exp run -S scans.source=sixray
 -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). A title has the start of their
