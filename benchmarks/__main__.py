@@ -1,4 +1,4 @@
-"""Prints every figure that has a bar, one per line: `make bench`.
+"""Prints the figures of training, scoring and sweeps beside their bars: `make bench`.
 
 python -m benchmarks [--rounds 5] [--threads 2] [--cpu-time]
 """
@@ -10,7 +10,7 @@ from pipeline.settings.model import Precision
 
 def main() -> None:
     """Print the rows as they are found."""
-    arguments = timing.parse_arguments("every figure that has a bar")
+    arguments = timing.parse_arguments("training, scoring and sweeps beside their bars")
     floor.print_floors(arguments.clock)
     slow = bfloat16_slowdown() > SLOW
     if slow:

@@ -1,4 +1,4 @@
-"""How much of a bag's time the networks take, how soon the first bag is done, and the memory.
+"""How much of a bag's time the score takes, how soon the first bag is done, and the memory.
 
     python -m benchmarks.screening [--model results/train/model.pt] [--rounds 5]
 
@@ -125,7 +125,7 @@ def main() -> None:
     model = TrainedModel.load(arguments.model)
     print(f"model {file_digest(arguments.model)[:8]}, ngf {model.shape.ngf}")
     share = share_of_networks(model, arguments.rounds)
-    print(f"networks' share of a bag's time: {share:.2f}, bar 0.9", flush=True)
+    print(f"the score's share of a bag's time: {share:.2f}, bar 0.9 with networks", flush=True)
     ratio = start_ratio(arguments.model.resolve(), arguments.rounds)
     print(f"start to the first bag, in imports of torch: {ratio:.2f}, bar 1.5", flush=True)
     scan = render_scan(SEED, 0).image

@@ -29,7 +29,7 @@ other differences are batch-norm and, for Skip-GANomaly and GANomaly, the score 
 
 "the paper" is the figure that the paper prints. UBA and FFOB, its sets of Table II, are private, so
 there its figures (full weapons are FFOB's) are of other scans than ours. Rows with a star let the
-test's labels leak into the figures ([method.md](../../docs/method.md)): they show the size of the
+test's labels leak into the figures ([how](README.md#protocols)): they show the size of the
 leak, not how good a detector is. Rows without a model are of the same patches. "overall" is of all
 the abnormal classes that the table has. Each size that was run has its own table, which names the
 cells that were not.
