@@ -38,8 +38,11 @@ OTHERS = {
 def main() -> None:
     """Run the stage that the command line names."""
     stop_at_once()
-    arguments = make_parser().parse_args()
+    parser = make_parser()
+    arguments = parser.parse_args()
     name = arguments.stage
+    if name == "screen" and not arguments.path and arguments != parser.parse_args([name]):
+        parser.error("screen: options need FOLDER; without it, the settings are in params.yaml")
     module = import_module(f"stages.{name}")
     if name == "screen" and arguments.path:
         run_stage(partial(module.screen_folder, arguments))

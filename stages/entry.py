@@ -32,11 +32,11 @@ HISTORY = "history.csv"
 
 # Errors that the user can mend, and how.
 SYSTEM_ERRORS = {
-    errno.ENOSPC: "make room, and run it again",
-    errno.EDQUOT: "make room, and run it again",
-    errno.EACCES: "make it writable, and run it again",
-    errno.EPERM: "make it writable, and run it again",
-    errno.EROFS: "make it writable, and run it again",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, and run it again"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "let this user read and write it, and run it again",
+    ),
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_STOP = 8.0  # for Ray and MLflow, after a signal

@@ -34,6 +34,7 @@ from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.sources.registry import open_source
 from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.params import Settings, load_settings
+from pipeline.sweeps.results import read_best
 from pipeline.tracking.tracker import closing_runs
 from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, SWEEP, TRAINED
 from stages.track import track, write_record
@@ -112,6 +113,7 @@ def write_page(
         model.provenance["data"],
         read_json(EVALUATED / METRICS),
         model.provenance["labelled_bags"],
+        read_best(SWEEP).ranked_by,
     )
     tables = [
         ("Windows", EVALUATED / TABLE),

@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 from dvc.utils.cli_parse import to_path_overrides
-from dvc.utils.hydra import apply_overrides
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import yaml_text
@@ -46,13 +46,23 @@ def changed_settings(changes: Sequence[str]) -> Settings:
             read_blocks(path)  # names the file if it is missing
             shutil.copy(path, copy)
         try:
+            if len(get_hydra_sweeps(by_file)) > 1:
+                raise InputError("several values, for `dvc exp run --queue`: check one at a time")
             for name, listed in by_file.items():
                 apply_overrides(Path(folder) / name, listed)
         except Exception as error:  # of DVC, or of the libraries that it parses changes with
             _require_known(by_file, copies)
-            reason = " ".join(str(error.__cause__ or error).split())
-            raise InputError(f"-S: got {' '.join(changes)}: {reason}") from None
+            raise InputError(f"-S: got {' '.join(changes)}: {_reason_of(error)}") from None
         return _settings_of(copies)
+
+
+def _reason_of(error: BaseException) -> str:
+    """Return the reasons of an error of DVC, on one line; its own says only that it is one."""
+    reasons = [str(error)]
+    while error.__cause__:
+        error = error.__cause__
+        reasons.append(str(error))
+    return " ".join(": ".join(reasons[1:] or reasons).split())
 
 
 def _require_known(by_file: dict[str, list[str]], copies: Sequence[Path]) -> None:

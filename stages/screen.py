@@ -206,5 +206,4 @@ def model_file(address: str, folder: Path) -> Path:
     if not IN_MLFLOW.fullmatch(address):
         return Path(address)
     registry = import_module("pipeline.tracking.registry")  # which takes seconds
-    file: Path = registry.download_model(address, folder)
-    return file
+    return registry.download_model(address, folder)

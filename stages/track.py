@@ -85,7 +85,8 @@ def track() -> None:
     measured = flat_metrics(metrics)
     run.log_metrics(measured)
     labelled_bags = model.provenance["labelled_bags"]
-    text = describe_results(origin.parameters, origin.data, metrics, labelled_bags)
+    objective = read_best(SWEEP).ranked_by
+    text = describe_results(origin.parameters, origin.data, metrics, labelled_bags, objective)
     tags = {LABELLED_TAG: str(labelled_bags), NOTE_TAG: text}
     run.set_tags({**track_sweep(tracker, run), **tags})
     run.log_folder(EVALUATED, "evaluation")

@@ -130,6 +130,11 @@ def test_the_container_file_has_nothing_that_hadolint_finds() -> None:
     assert (found.returncode, found.stdout) == (0, "")
 
 
+def test_the_image_has_the_rsync_by_which_ray_up_copies_into_a_container() -> None:
+    assert "docker" in yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
+    assert " rsync " in (DEPLOY / "Containerfile").read_text()
+
+
 def copies() -> list[list[str]]:
     """The sources and, last, the destination of each COPY of the container file."""
     lines = (DEPLOY / "Containerfile").read_text().splitlines()

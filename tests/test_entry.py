@@ -116,6 +116,16 @@ def test_wrong_input_is_one_line() -> None:
     assert (process.returncode, said) == (1, "error: file: wrong\n")
 
 
+def test_an_option_of_screen_without_a_folder_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stages", "screen", "--false-alarm-rate", "0.01"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2
+    assert "options need FOLDER" in found.stderr
+
+
 def test_the_log_of_a_stage_outlives_the_copy_of_an_experiment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

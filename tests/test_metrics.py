@@ -126,12 +126,12 @@ def test_the_interval_is_the_same_after_a_rising_transform(
     assert (after.low, after.high) == pytest.approx((before.low, before.high))
 
 
-def test_draws_that_lack_a_kind_are_left_out() -> None:
+def test_draws_that_lack_a_kind_are_left_out_and_an_interval_has_a_width() -> None:
     """Each scan is of one kind; the draws that have both win all pairs."""
     scores, abnormal = np.arange(10.0), np.arange(10) >= 5
     scans = np.array(list("abcdefghij"))
     assert np.isnan(resampled_aucs(scores, abnormal, scans, 2000, 0)).any()
-    assert auc_by_scan(scores, abnormal, scans, 2000, 0) == AucEstimate(1.0, 1.0, 1.0, 5, 5, 5)
+    assert auc_by_scan(scores, abnormal, scans, 2000, 0) == AucEstimate(1.0, None, None, 5, 5, 5)
 
 
 def test_where_every_draw_lacks_a_kind_there_is_no_interval() -> None:

@@ -24,6 +24,7 @@ from pipeline.models.trained_model import Calibration
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
 from pipeline.settings.params import load_settings
+from pipeline.training.criterion import IMPLANT_AUC, LABELLED_AUC
 from tests.imports import ROOT
 from tests.tiny import EVALUATE
 
@@ -140,7 +141,7 @@ def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -
         "false_alarm_rate": 0.12,
         "detection_rate": None,
     }
-    what, on_what, result, compare = describe_results(origin, "0123456789", metrics, 0).split(
+    what, on_what, result, compare = describe_results(origin, "0123456789", metrics, 0, None).split(
         "\n\n"
     )
     assert what.startswith("**What**: skip_ganomaly, trained on normal scans only")
@@ -151,7 +152,7 @@ def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -
     )
     assert "press Compare" in compare
     metrics |= {"auc": {"overall": None}, "best_auc_without_model": None, "false_alarm_rate": None}
-    nothing = describe_results(origin, "0123456789", metrics, 0).split("\n\n")[2]
+    nothing = describe_results(origin, "0123456789", metrics, 0, None).split("\n\n")[2]
     assert nothing == "**Result**: AUC on the test split: none is defined."
 
 
@@ -167,15 +168,19 @@ def test_labels_that_taught_the_score_are_told_wherever_the_result_is_named() ->
         "false_alarm_rate": None,
         "detection_rate": None,
     }
-    paragraphs = result_paragraphs(asdict(settings), "0123456789", metrics, 7)
+    paragraphs = result_paragraphs(asdict(settings), "0123456789", metrics, 7, None)
     assert "trained on normal scans and labelled bags, scores how" in paragraphs[0]
     assert paragraphs[1] == "**Not unsupervised**: labels of 7 bags used (model.head)."
-    without = result_paragraphs(asdict(settings), "0123456789", metrics, 0)
+    without = result_paragraphs(asdict(settings), "0123456789", metrics, 0, IMPLANT_AUC)
     assert without[1:] == paragraphs[2:]
     assert not any("label" in paragraph for paragraph in without)
-    both = result_paragraphs(asdict(outside), "0123456789", metrics, 7)
+    both = result_paragraphs(asdict(outside), "0123456789", metrics, 7, None)
     assert "trained on the windows outside of threats and labelled bags, scores how" in both[0]
     assert both[1] == f"**Not unsupervised**: {LABELS_USED}; labels of 7 bags used (model.head)."
-    alone = result_paragraphs(asdict(outside), "0123456789", metrics, 0)
+    alone = result_paragraphs(asdict(outside), "0123456789", metrics, 0, None)
     assert "trained on the windows outside of threats, scores how" in alone[0]
     assert alone[1] == f"**Not unsupervised**: {LABELS_USED}."
+    sweep = result_paragraphs(asdict(settings), "0123456789", metrics, 0, LABELLED_AUC)
+    assert sweep[1] == (
+        "**Not unsupervised**: labels of validation scans ranked the sweep's trials (tune)."
+    )

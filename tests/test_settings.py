@@ -618,7 +618,13 @@ def test_the_stage_params_prints_what_a_change_would_give(
         (["scans.classes={gun: gun}"], "-S: got scans.classes={gun: gun}: Could not override"),
         (["train.seed=1", "train.seed=2"], "-S: train.seed is given twice"),
         (["+tune.space={}", "~tune.space"], "-S: tune.space is given twice"),
-        (["train.seed=range(1,3)"], "-S: got train.seed=range(1,3): "),
+        (["train.seed=range(1,3)"], "-S: got train.seed=range(1,3): several values, for `dvc exp"),
+        (["train.lambda_con=1,2"], "-S: got train.lambda_con=1,2: several values, for `dvc exp"),
+        (
+            ["tune.space.lambda_adv={choices: [1]}"],
+            "-S: got tune.space.lambda_adv={choices: [1]}: Error merging override "
+            "tune.space.lambda_adv={choices: [1]}: Cannot merge DictConfig with ListConfig",
+        ),
         (["train.seed=${x}"], "-S: got train.seed=${x}: "),
         (
             ["scans.source=yolo", "scans.folder=data/rw"],

@@ -223,6 +223,7 @@ def test_a_sweep_s_key_depends_on_all_that_decides_it() -> None:
         ray_tune.sweep_key(MODEL, replace(TUNE, seed=1), "data"),
     }
     assert len(keys) == 4
+    assert ray_tune.sweep_key(MODEL, replace(TUNE, max_failed=0.9), "data") in keys
 
 
 def test_a_sweep_s_key_changes_with_the_code_and_with_the_numbers_of_the_machine(

@@ -191,7 +191,9 @@ def test_the_setting_that_decides_is_the_important_one() -> None:
 
 def test_the_summary_has_the_best_trial_s_settings() -> None:
     result = ruled_by_lambda_con()
-    lines = sweep_text(result, as_study(result, DEFAULT_SPACE), "labelled_auc").splitlines()
+    lines = sweep_text(
+        result, importances(as_study(result, DEFAULT_SPACE)), "labelled_auc"
+    ).splitlines()
     best = {line.split()[0]: line.split()[1] for line in lines[1:6]}
     assert best == {"setting": "best"} | {n: f"{value:.4g}" for n, value in result.best.items()}
     assert lines[0].startswith(f"best labelled_auc {result.value:.3f} of 21 trials")
@@ -199,7 +201,7 @@ def test_the_summary_has_the_best_trial_s_settings() -> None:
 
 def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
     result = ruled_by_lambda_con()
-    text = sweep_text(result, as_study(result, DEFAULT_SPACE), "labelled_auc")
+    text = sweep_text(result, importances(as_study(result, DEFAULT_SPACE)), "labelled_auc")
     assert "of 21 trials: finished 20, stopped 0, failed 1" in text
     assert "; training took 60% of their 210 s\n" in text
     assert "failed: lambda_adv 1, lambda_con 40, lambda_lat 1, latent_dim 10: loss_g is nan" in text
@@ -211,7 +213,9 @@ def test_importances_of_few_trials_come_with_a_caution(count: int, failed: int) 
     result = SweepResult([*done, *(trial(0.9, state="failed", at=n) for n in range(failed))])
     said = "19 trials are no evidence, 20 or more are needed (tune.trials)" if failed else ""
     assert caution_of(result) == said
-    lines = sweep_text(result, as_study(result, DEFAULT_SPACE), "labelled_auc").split("\n")
+    lines = sweep_text(result, importances(as_study(result, DEFAULT_SPACE)), "labelled_auc").split(
+        "\n"
+    )
     assert [line for line in lines if "importance: " in line] == [f"importance: {said}"] * (
         count < 20
     )

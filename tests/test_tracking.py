@@ -275,6 +275,10 @@ def test_a_sweep_of_which_the_store_lacks_a_part_is_logged_later(
     assert track_sweep(tracker, parent) == {SWEEP_TAG: begun.id, "objective": "objective"}
     assert tracker.has_finished(begun.id)
     assert set(begun.children({})) == {"trial-a", "trial-b"}
+    assert set(begun.children({BEST_TAG: "true"})) == {"trial-a"}
+    assert logged(begun).data.metrics == {"objective": 0.7}
+    files = tracker.client().list_artifacts(str(begun.id), "sweep")
+    assert {file.path for file in files} == {f"sweep/{path.name}" for path in SWEEP.iterdir()}
 
 
 @pytest.mark.slow

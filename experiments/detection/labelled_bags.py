@@ -141,7 +141,7 @@ def _evidence(detector: Detector, patches: Patches) -> Evidence:
     if not isinstance(scorer, GranulometryScorer):
         raise TypeError(f"{type(scorer).__name__}, expected the method granulometry")
     features = torch.from_numpy(detector.features(patches))
-    return scorer.neg_log_p(features).reshape(len(features), -1)
+    return scorer.neg_log_p(features)
 
 
 def _without(windows: WindowLabels, seen: NDArray[np.bool_]) -> WindowLabels:

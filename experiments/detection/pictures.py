@@ -24,7 +24,7 @@ from pipeline.common.names import NORMAL, TEST, TRAIN, Scores
 from pipeline.evaluation.scores import detector_without_networks
 from pipeline.models.attenuation import MAPS
 from pipeline.models.detector import Detector
-from pipeline.models.methods.granulometry.method import GranulometryScorer
+from pipeline.models.methods.granulometry.method import SHAPE, GranulometryScorer
 from pipeline.models.methods.granulometry.openings import RADII, STATISTICS
 from pipeline.pages.plots import save_figure
 from pipeline.patches.store import PatchStore, read_rows
@@ -143,8 +143,8 @@ def draw_evidence(axes: Axes, store: PatchStore, detector: Detector, window: Tit
     scorer = detector.scorer
     if not isinstance(scorer, GranulometryScorer):
         raise TypeError(f"{type(scorer).__name__}, expected the method granulometry")
-    p_values = scorer.p_values(detector.features(read_rows(store, np.array([window.row]))))[0]
-    for name, by_map in zip(MAPS, p_values, strict=True):
+    p_values = scorer.p_values(detector.features(read_rows(store, np.array([window.row]))))
+    for name, by_map in zip(MAPS, p_values.reshape(SHAPE), strict=True):
         for statistic, by_radius in zip(STATISTICS, by_map, strict=True):
             style, label = STYLES[statistic], f"{name}, {statistic}"
             axes.plot(RADII, by_radius, style, color=COLOURS[name], label=label, marker=".")

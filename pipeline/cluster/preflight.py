@@ -113,8 +113,7 @@ def _ask(node_id: str, question: Callable[[], T]) -> T:
     """Call a function on a node and return its result."""
     pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
     task: Any = ray.remote(num_cpus=0)(_call)
-    answer: T = ray.get(task.options(scheduling_strategy=pinned).remote(question))
-    return answer
+    return ray.get(task.options(scheduling_strategy=pinned).remote(question))
 
 
 def _call(question: Callable[[], T]) -> T:

@@ -92,7 +92,7 @@ def short_base() -> Path:
 
 def _wanted_base() -> Path:
     named = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or DEFAULT)
-    return named if named.is_dir() else Path(DEFAULT)  # as Python's tempfile
+    return named.absolute() if named.is_dir() else Path(DEFAULT)  # as Python's tempfile
 
 
 def users_folder(base: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pyarrow.fs import FileSystem
 
 from pipeline.common import terminal
+from pipeline.common.errors import InputError, first_line
 from pipeline.common.files import project_root
 from pipeline.common.lines import mask_credentials
 
@@ -43,8 +44,15 @@ class Storage:
         return Storage(f"{path.rstrip('/')}/{name}{mark}{query}")
 
     def open(self) -> tuple[FileSystem, str]:
-        """Return the file system of the place, and the path of the place there."""
-        found: tuple[FileSystem, str] = FileSystem.from_uri(self.place)
+        """Return the file system of the place, and the path of the place there.
+
+        Raises:
+            InputError: the address is wrong, or a library for it is missing.
+        """
+        try:
+            found: tuple[FileSystem, str] = FileSystem.from_uri(self.place)
+        except (OSError, ValueError) as error:
+            raise InputError(f"params.yaml: storage: got {self}: {first_line(error)}") from None
         return found
 
     def warn_if_others_write(self) -> None:

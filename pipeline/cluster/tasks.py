@@ -20,11 +20,7 @@ T = TypeVar("T")
 
 
 def run_tasks(
-    work: Callable[..., T],
-    jobs: Iterable[Sequence[Any]],
-    at_once: int,
-    folder: Path,
-    read: Path,
+    work: Callable[..., T], jobs: Iterable[Sequence[Any]], at_once: int, folder: Path, read: Path
 ) -> Iterator[T]:
     """Yield the result of `work` for each job, as it is ready, on the Ray session that is open.
 

@@ -73,11 +73,7 @@ def auc(normal: Scores, abnormal: Scores) -> float | None:
 
 
 def auc_by_scan(
-    scores: Scores,
-    abnormal: NDArray[np.bool_],
-    scan_ids: NDArray[np.str_],
-    samples: int,
-    seed: int,
+    scores: Scores, abnormal: NDArray[np.bool_], scan_ids: NDArray[np.str_], samples: int, seed: int
 ) -> AucEstimate:
     """Return the AUC with an interval from resampled scans, since windows of one scan are alike.
 
@@ -86,7 +82,7 @@ def auc_by_scan(
         abnormal: (N,) True where a window is abnormal.
         scan_ids: (N,) the scan of each window.
         samples: number of resamples. Resamples without normal or without abnormal windows do not
-            count; if none counts, there is no interval.
+            count; if none counts, or all give the same, there is no interval.
         seed: seed of the resampling.
     """
     normal_count, abnormal_count = int((~abnormal).sum()), int(abnormal.sum())
@@ -95,7 +91,7 @@ def auc_by_scan(
     low = high = None
     if value is not None and scans >= MIN_SCANS:
         resampled = resampled_aucs(scores, abnormal, scan_ids, samples, seed)
-        low, high = (None, None) if np.isnan(resampled).all() else percentile_interval(resampled)
+        low, high = _interval(resampled)
     return AucEstimate(value, low, high, normal_count, abnormal_count, scans)
 
 
@@ -141,16 +137,12 @@ def estimate_by_scan(
     if relevant_scans >= MIN_SCANS:
         sums = _draws(scans, samples, seed) @ parts.reshape(scans, -1)
         resampled = np.array([statistic(each.reshape(shape)) for each in sums])
-        low, high = (None, None) if np.isnan(resampled).all() else percentile_interval(resampled)
+        low, high = _interval(resampled)
     return RateEstimate(float(value), low, high, relevant_scans)
 
 
 def resampled_aucs(
-    scores: Scores,
-    abnormal: NDArray[np.bool_],
-    scan_ids: NDArray[np.str_],
-    samples: int,
-    seed: int,
+    scores: Scores, abnormal: NDArray[np.bool_], scan_ids: NDArray[np.str_], samples: int, seed: int
 ) -> Scores:
     """Return AUCs, (samples,): each of a resample with replacement, of as many scans as there are.
 
@@ -176,6 +168,13 @@ def percentile_interval(values: Scores) -> tuple[float, float]:
     """Return the 2.5th and 97.5th percentile of resampled values; NaN values are left out."""
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _interval(resampled: Scores) -> tuple[float | None, float | None]:
+    """Return `percentile_interval`; none if no resample counts, or all give the same."""
+    defined = resampled[~np.isnan(resampled)]
+    alike = len(defined) == 0 or defined.min() == defined.max()
+    return (None, None) if alike else percentile_interval(defined)
 
 
 def _draws(scans: int, samples: int, seed: int) -> NDArray[np.int64]:

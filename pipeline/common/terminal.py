@@ -71,23 +71,12 @@ def progress(
         items: the parts, to iterate over; without them call `update` for each.
         done: number of parts that an earlier run has done, which take no time now.
     """
-    if err().isatty():
-        return tqdm(
-            items, what, total, leave=False, unit=unit, file=err(), smoothing=0, initial=done
-        )
-    return tqdm(
-        items,
-        what,
-        total,
-        file=_Lines(),
-        bar_format=LINE,
-        initial=done,
-        leave=False,
-        smoothing=0,  # the time that is left by the mean of all parts so far
-        mininterval=SECONDS_BETWEEN_LINES,
-        maxinterval=SECONDS_BETWEEN_LINES,
-        delay=SECONDS_BETWEEN_LINES,
-    )
+    shown_as: dict[str, Any] = {"file": err()}
+    if not err().isatty():
+        waits = dict.fromkeys(("mininterval", "maxinterval", "delay"), SECONDS_BETWEEN_LINES)
+        shown_as = {"file": _Lines(), "bar_format": LINE, **waits}
+    # Smoothing 0: the time that is left is by the mean of all parts so far.
+    return tqdm(items, what, total, leave=False, unit=unit, smoothing=0, initial=done, **shown_as)
 
 
 class _Lines(io.StringIO):

@@ -34,20 +34,15 @@ def metrics_of(table: AucTable, test: WindowScores) -> dict[str, Any]:
 
     None where a metric is undefined.
     """
+    aucs = {score: {name: each.auc for name, each in row.items()} for score, row in table.items()}
+    model = table[ANOMALY]
+    windows = {name: estimate.abnormal for name, estimate in model.items()}
     return {
-        "auc": {name: estimate.auc for name, estimate in table[ANOMALY].items()},
-        "interval": {
-            name: {"low": estimate.low, "high": estimate.high}
-            for name, estimate in table[ANOMALY].items()
-        },
-        "scans": {name: estimate.scans for name, estimate in table[ANOMALY].items()},
-        "windows": {name: estimate.abnormal for name, estimate in table[ANOMALY].items()}
-        | {NORMAL: int(test.normal.sum())},
-        "other": {
-            score: {name: estimate.auc for name, estimate in row.items()}
-            for score, row in table.items()
-            if score != ANOMALY
-        },
+        "auc": aucs.pop(ANOMALY),
+        "interval": {name: {"low": each.low, "high": each.high} for name, each in model.items()},
+        "scans": {name: estimate.scans for name, estimate in model.items()},
+        "windows": {**windows, NORMAL: int(test.normal.sum())},
+        "other": aucs,
     }
 
 
@@ -57,22 +52,20 @@ def key_metrics(details: Mapping[str, Any]) -> dict[str, Any]:
     without_model = [other[name][OVERALL] for name in (PCA, *TRIVIAL_SCORES) if name in other]
     at = details["threshold"]
     bags = details["bags"].get(ANOMALY, {})
-    return {
+    metrics = {
         "auc": details["auc"],
         "best_auc_without_model": max((v for v in without_model if v is not None), default=None),
         "false_alarm_rate": at["false_alarm_rate"],
         "detection_rate": at["detection_rate"][OVERALL],
-        **(
-            {
-                "bag_auc": bags["auc"]["auc"],
-                "bag_auc_control": bags["control"]["auc"],
-                "first_look": bags["first_look_1"]["rate"],
-                "auc_within_bags": bags["within"]["rate"],
-            }
-            if bags
-            else {}
-        ),
     }
+    if bags:
+        metrics |= {
+            "bag_auc": bags["auc"]["auc"],
+            "bag_auc_control": bags["control"]["auc"],
+            "first_look": bags["first_look_1"]["rate"],
+            "auc_within_bags": bags["within"]["rate"],
+        }
+    return metrics
 
 
 def unmeasurable(test: WindowScores, classes: tuple[str, ...]) -> str:

@@ -117,8 +117,9 @@ class MeasuredBags:
         rate, least = self.false_alarm_rate, least_rate(self.validation)
         promise = f"target false-alarm rate: {rate:g} of normal bags (screen.false_alarm_rate)"
         if rate < least:
+            bags = "bag" if self.validation == 1 else "bags"
             promise += (
-                f"; with {self.validation} validation bags the lowest possible rate is "
+                f"; with {self.validation} validation {bags} the lowest possible rate is "
                 f"{rounded_up(least)}, so no bag raises an alarm: add normal scans"
             )
         control = "control: the AUC of the bags without the windows that touch a threat"

@@ -78,7 +78,7 @@ def scored_bags(
         height, width = scan.image.shape[:2]
         rule = inputs.rule
         origins = foreground_origins(scan.image, rule)
-        stored = {tuple(inputs.store.origins[row].tolist()): row for row in rows.tolist()}
+        stored = {tuple(inputs.store.origins[n].tolist()): n for n in rows.tolist()}
         stored_rows = np.array([stored.get(tuple(origin), -1) for origin in origins.tolist()])
         others = score(window_pixels(scan.image, origins[stored_rows < 0], rule))
         scores = {}

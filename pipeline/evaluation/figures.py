@@ -90,7 +90,8 @@ def draw_roc(path: Path, test: WindowScores, table: AucTable, threshold: float) 
         ylim=(0, 1),
     )
     axes.set_title("ROC by window, AUC in the legend", fontsize=11)
-    axes.legend(loc="lower right", frameon=False)
+    below_chance = (table[ANOMALY][OVERALL].auc or 0.0) < 0.5
+    axes.legend(loc="upper left" if below_chance else "lower right", frameon=False)
     save_figure(figure, path)
     return figure
 
@@ -144,35 +145,36 @@ def draw_exemplars(path: Path, exemplars: Exemplars) -> Figure:
     """
     columns, side = exemplars.patches.shape[:2]
     x_hat = exemplars.reconstructions
-    rows = ["in the scan"] * (exemplars.around is not None) + ["input"]
-    first = len(rows) - 1
-    if x_hat is not None:
-        rows += ["reconstruction", "residual"]
-    figure = Figure(figsize=(1.3 * columns + 0.9, 1.4 * len(rows) + 0.8), layout="constrained")
-    grid = np.atleast_2d(figure.subplots(len(rows), columns, squeeze=False))
+    names = ["in the scan"] * (exemplars.around is not None) + ["input"]
+    names += ["reconstruction", "residual"] * (x_hat is not None)
+    figure = Figure(figsize=(1.3 * columns + 0.9, 1.4 * len(names) + 0.8), layout="constrained")
+    grid = figure.subplots(len(names), columns, squeeze=False)
+    rows = dict(zip(names, grid, strict=True))
     for column in range(columns):
-        grid[first, column].imshow(displayable(exemplars.patches[column]))
-        grid[0, column].set_title(_plain(exemplars.titles[column]), fontsize=8)
+        rows["input"][column].imshow(displayable(exemplars.patches[column]))
+        grid[0, column].set_title(_title(exemplars.titles[column], 17), fontsize=8)
     if x_hat is not None:
         residual = np.abs(exemplars.patches.astype(np.int16) - x_hat).mean(axis=3)
         ceiling = float(np.percentile(residual, 99.5)) or 1.0
         for column in range(columns):
-            grid[-2, column].imshow(displayable(x_hat[column]))
-            shown = grid[-1, column].imshow(residual[column], cmap="magma", vmin=0, vmax=ceiling)
-        figure.colorbar(shown, ax=grid[-1, :].tolist(), label="of 255")
+            rows["reconstruction"][column].imshow(displayable(x_hat[column]))
+            axes = rows["residual"][column]
+            shown = axes.imshow(residual[column], cmap="magma", vmin=0, vmax=ceiling)
+        figure.colorbar(shown, ax=rows["residual"].tolist(), label="of 255")
     if exemplars.around is not None and exemplars.threats is not None:
         middle = slice(side, 2 * side)
         for column, threats in enumerate(exemplars.threats):
-            grid[0, column].imshow(displayable(exemplars.around[column]))
+            scan = rows["in the scan"][column]
+            scan.imshow(displayable(exemplars.around[column]))
             box = Rectangle((side - 0.5, side - 0.5), side, side, fill=False, linestyle="--")
-            grid[0, column].add_patch(box)
-            _outline(grid[0, column], threats)
+            scan.add_patch(box)
+            _outline(scan, threats)
             for axes in grid[1:, column]:
                 _outline(axes, threats[middle, middle])
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
-    for axes, name in zip(grid[:, 0], rows, strict=True):
-        axes.set_ylabel(name, fontsize=9)
+    for name, row in rows.items():
+        row[0].set_ylabel(name, fontsize=9)
     _caption(figure, exemplars.caption)
     save_figure(figure, path)
     return figure
@@ -184,7 +186,7 @@ def draw_scans(path: Path, scans: Sequence[ShownScan], caption: str) -> Figure:
     figure = Figure(figsize=(3.6 * columns + 0.8, 6.0), layout="constrained")
     grid = figure.subplots(2, columns, squeeze=False)
     for column, scan in enumerate(scans):
-        grid[0, column].set_title(_plain(scan.title), fontsize=10)
+        grid[0, column].set_title(_title(scan.title, 45), fontsize=10)
         # Each scan is right above its heat.
         for axes, pixels, side in zip(
             grid[:, column], (scan.image, scan.under_heat), "SN", strict=True
@@ -214,6 +216,11 @@ def _outline(axes: Axes, threats: NDArray[np.bool_]) -> None:
     if threats.any():
         for colour, width in (((0, 0, 0), 2.6), (OUTLINE, 1.3)):
             axes.contour(threats, levels=[0.5], colors=[np.array(colour) / 255], linewidths=width)
+
+
+def _title(title: str, width: int) -> str:
+    """Return a title whose lines have at most `width` characters, so that neighbours stay apart."""
+    return _plain("\n".join(fill(line, width) for line in title.split("\n")))
 
 
 def _plain(name: str) -> str:

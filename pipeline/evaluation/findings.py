@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.common.metrics import percentile_interval, resampled_aucs
+from pipeline.common.metrics import MIN_SCANS, percentile_interval, resampled_aucs
 from pipeline.evaluation.auc_table import AucTable
 from pipeline.evaluation.bag_metrics import BagMetrics
 from pipeline.evaluation.scores import ANOMALY, OVERALL, PCA, WindowScores
@@ -27,7 +27,7 @@ def findings(table: AucTable, test: WindowScores, settings: EvaluateSettings) ->
         key=lambda row: row[1].auc or 0.0,
     )
     aucs = f"AUC of windows: the model {model}; {name} (no network) {best}"
-    if model.low is None or best.auc is None:
+    if model.scans < MIN_SCANS or best.auc is None:
         return f"{aucs}: there are too few scans to say which is better.\n"
     resampled, others = (
         resampled_aucs(

@@ -106,4 +106,5 @@ def write_evaluation_page(
         highest=(picture_of(bag, p, inputs, tails) for p, bag in by_rank[:MAX_BAGS]),
         misses=(picture_of(bag, p, inputs, tails) for p, bag in misses[:MAX_BAGS]),
         any_bags=bool(by_rank),
+        any_threats=bool(misses),
     )

@@ -55,6 +55,7 @@ IMPLANT_AUC_MEANS = (
     "AUC of validation windows against copies with a piece of another window laid over; 0.5 is "
     "chance"
 )
+SWEEP_LABELS = "labels of validation scans ranked the sweep's trials (tune)"
 NEXT = (
     "next: look at {}; screen new scans with `skipscan screen FOLDER`; add some scans with "
     "labelled threats (docs/formats.md) and run `dvc repro`, to measure what the model finds"
@@ -74,7 +75,11 @@ def heading_of(settings: Settings, notes: Sequence[str]) -> str:
 
 
 def describe_results(
-    origin: Mapping[str, Any], data: str, metrics: Mapping[str, Any], labelled_bags: int
+    origin: Mapping[str, Any],
+    data: str,
+    metrics: Mapping[str, Any],
+    labelled_bags: int,
+    objective: str | None,
 ) -> str:
     """Return the description of a run in MLflow: `result_paragraphs`, and how to compare runs."""
     compare = (
@@ -82,11 +87,16 @@ def describe_results(
         "Compare. The figures are at the top of the artifacts; all metrics, with intervals, "
         f"are in `evaluation/{DETAILS}`, the table in `evaluation/{TABLE}`."
     )
-    return "\n\n".join([*result_paragraphs(origin, data, metrics, labelled_bags), compare])
+    paragraphs = result_paragraphs(origin, data, metrics, labelled_bags, objective)
+    return "\n\n".join([*paragraphs, compare])
 
 
 def result_paragraphs(
-    origin: Mapping[str, Any], data: str, metrics: Mapping[str, Any], labelled_bags: int
+    origin: Mapping[str, Any],
+    data: str,
+    metrics: Mapping[str, Any],
+    labelled_bags: int,
+    objective: str | None,
 ) -> list[str]:
     """Return paragraphs on what was done, on what, and the result, with Markdown's bold.
 
@@ -95,6 +105,7 @@ def result_paragraphs(
         data: digest of the patches.
         metrics: the content of metrics.json.
         labelled_bags: number of labelled bags that taught the score.
+        objective: the metric that ranked the sweep's trials; None if there was no sweep.
     """
     model, scans, extract = origin["model"], origin["scans"], origin["extract"]
     rates = ", ".join(
@@ -112,11 +123,13 @@ def result_paragraphs(
     outside = scans["normal_windows"] == "outside"
     learnt = "the windows outside of threats" if outside else "normal scans"
     learnt += " and labelled bags" if labelled_bags else "" if outside else " only"
+    scored = "scan" if extract["mode"] == "whole" else "window of a scan"
     used = [LABELS_USED] if outside else []
     used += [HEAD_LABELS.format(labelled_bags)] if labelled_bags else []
+    used += [SWEEP_LABELS] if objective == "labelled_auc" else []
     return [
         f"**What**: {model['method']}, trained on {learnt}, scores how suspicious each "
-        f"window of a scan is (preset {origin['preset']}, seed {origin['train']['seed']}).",
+        f"{scored} is (preset {origin['preset']}, seed {origin['train']['seed']}).",
         *([f"**Not unsupervised**: {'; '.join(used)}."] if used else []),
         f"**On what**: {scans['source']} scans, {extract['size']}x{extract['size']} pixels "
         f"(mode {extract['mode']}), patches {data[:8]}.",
@@ -144,11 +157,7 @@ def write_report(
     alarms = Alarms.of(
         test, validated, classes, settings.bootstrap, settings.seed, bags.with_threat
     )
-    details = {
-        **metrics_of(table, test),
-        "threshold": alarms.metrics(),
-        "bags": bags.details(),
-    }
+    details = {**metrics_of(table, test), "threshold": alarms.metrics(), "bags": bags.details()}
     write_json(folder / DETAILS, details)
     write_json(folder / METRICS, key_metrics(details))
     text = auc_text(table, test, heading)

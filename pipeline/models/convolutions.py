@@ -76,8 +76,7 @@ class FromPointConv2d(nn.ConvTranspose2d):
 
 def join(skip: Tensor, x: Tensor) -> Tensor:
     """Concatenate along the channels. Gradients are dense: batch-norm is slow on strided ones."""
-    joined: Tensor = _Join.apply(skip, x)  # type: ignore[no-untyped-call]
-    return joined
+    return _Join.apply(skip, x)  # type: ignore[no-untyped-call]
 
 
 class _Join(torch.autograd.Function):

@@ -109,5 +109,4 @@ class Method:
 
 def method_of(settings: ModelSettings) -> Method:
     """Return the method that the settings name."""
-    method: Method = import_module(f"pipeline.models.methods.{settings.method}.method").METHOD
-    return method
+    return import_module(f"pipeline.models.methods.{settings.method}.method").METHOD

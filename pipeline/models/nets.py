@@ -102,8 +102,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode patches."""
-        z: Tensor = self.levels(x)
-        return z
+        return self.levels(x)
 
 
 class Decoder(nn.Module):
@@ -125,8 +124,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Decode latent codes."""
-        x_hat: Tensor = self.levels(z[:, :, None, None])
-        return x_hat
+        return self.levels(z[:, :, None, None])
 
 
 @contextmanager

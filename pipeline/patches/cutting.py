@@ -137,10 +137,7 @@ def cut_shard(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> Shard
         if finished:
             return finished
         folder = Path(recipe.folder)
-        with (
-            chdir(recipe.root),
-            ShardWriter(folder, recipe.rule.size, recipe.channels) as writer,
-        ):
+        with chdir(recipe.root), ShardWriter(folder, recipe.rule.size, recipe.channels) as writer:
             scans = tuple(_add_scan(writer, recipe, split, row) for row in rows)
             kept = [row for row, scan in zip(rows, scans, strict=True) if scan.skipped is None]
             file = f"{recipe.name(split, kept)}.h5"

@@ -14,13 +14,7 @@ from typing import Any
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest
-from pipeline.common.names import (
-    IGNORED_VALIDATION,
-    LABELLED_TRAINING,
-    NORMAL,
-    SPLITS,
-    VALIDATION,
-)
+from pipeline.common.names import IGNORED_VALIDATION, LABELLED_TRAINING, NORMAL, SPLITS, VALIDATION
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
 from pipeline.patches.folder import finish_folder, prepare_folder, summarise_splits
 from pipeline.patches.manifest import LABELLED_BAGS

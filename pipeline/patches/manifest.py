@@ -56,11 +56,10 @@ def parse_manifest(content: bytes, place: str) -> dict[str, Any]:
         raise InputError(f"{place}: not a manifest: {str(error)[:80]}: {REDO}") from None
     if not isinstance(manifest, dict):
         raise InputError(f"{place}: not a manifest: {REDO}")
-    found: dict[str, Any] = manifest
-    if found.get("format") != FORMAT:
-        raise InputError(f"{place}: format {found.get('format')}, expected {FORMAT}: {REDO}")
-    _require_whole(found, place)
-    return found
+    if manifest.get("format") != FORMAT:
+        raise InputError(f"{place}: format {manifest.get('format')}, expected {FORMAT}: {REDO}")
+    _require_whole(manifest, place)
+    return manifest
 
 
 def _require_whole(manifest: dict[str, Any], place: str) -> None:

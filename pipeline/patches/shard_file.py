@@ -210,8 +210,7 @@ class Shard:
     @property
     def patch_shape(self) -> tuple[int, ...]:
         """(H, W, C) of its patches."""
-        shape: tuple[int, ...] = self._file["patches"].shape[1:]
-        return shape
+        return self._file["patches"].shape[1:]
 
     def close(self) -> None:
         """Close the file."""

@@ -41,11 +41,8 @@ def window_origins(height: int, width: int, size: int, stride: int) -> NDArray[n
             f"a scan of {width}x{height} pixels is smaller than a window of {size}x{size}: "
             "lower extract.size or leave the scan out"
         )
-    rows, columns = (
-        axis_origins(height, size, stride),
-        axis_origins(width, size, stride),
-    )
-    grid = np.meshgrid(rows, columns, indexing="ij")
+    axes = (axis_origins(length, size, stride) for length in (height, width))
+    grid = np.meshgrid(*axes, indexing="ij")
     return np.stack(grid, axis=-1).reshape(-1, 2).astype(np.int32)
 
 
@@ -112,15 +109,15 @@ def keep_windows(scan: Scan, rule: WindowRule) -> KeptWindows:
     if rule.mode == "whole":
         return _keep_whole(scan)
     height, width = scan.image.shape[:2]
-    origins = window_origins(height, width, rule.size, rule.stride)
-    labels = np.array(label_windows(scan, origins, rule))
-    empty = is_background(scan.image, origins, rule)
-    grazing = (labels == GRAZING) & ~empty
-    kept = np.flatnonzero(~empty & ~grazing)
+    every = window_origins(height, width, rule.size, rule.stride)
+    empty = is_background(scan.image, every, rule)
+    origins = every[~empty]
+    labels = np.array(label_windows(scan, origins, rule), dtype=np.str_)
+    kept = labels != GRAZING
     return KeptWindows(
         origins=origins[kept],
         labels=tuple(labels[kept].tolist()),
-        grazing=int(grazing.sum()),
+        grazing=int((~kept).sum()),
         background=int(empty.sum()),
     )
 
@@ -206,11 +203,7 @@ def top_non_overlapping(
 
 
 def stitch(
-    scores: NDArray[np.floating],
-    origins: NDArray[np.int32],
-    size: int,
-    height: int,
-    width: int,
+    scores: NDArray[np.floating], origins: NDArray[np.int32], size: int, height: int, width: int
 ) -> NDArray[np.float32]:
     """Return a score for each pixel: the mean of its windows, NaN where none is.
 

@@ -84,21 +84,17 @@ def describe_bags(
     `names` is the result of `bag_names` for the other arguments. There is no line if no scan has a
     bag and `group` is None.
     """
-    bags = len(set(names.values()))
-    lines = [f"{len(names)} of {len(entries)} scans are in {bags} bags (scans.group)"]
+    of_all, bags = f"{len(names)} of {len(entries)} scans are", len(set(names.values()))
+    if group is None:
+        copies = f"Roboflow's copies of {bags} pictures: all copies of a picture are in one split"
+        return [f"{of_all} {copies}"] if names else []
+    lines = [f"{of_all} in {bags} bags (scans.group)"]
     if isinstance(group, BagColumn) and entries:
         table = folder / group.table
         lost = [row.written for row in _rows(entries, group, table) if not row.scans]
         if lost:
             lines.append(f"{len(lost)} rows of {table} name no scan, such as {lost[0]!r}")
-    if group is not None:
-        return lines
-    if not names:
-        return []
-    return [
-        f"{len(names)} of {len(entries)} scans are Roboflow's copies of {bags} pictures: all "
-        "copies of a picture are in one split"
-    ]
+    return lines
 
 
 def _without_part(scan_id: str) -> str:

@@ -19,7 +19,6 @@ from pipeline.screening.file_screener import (
     pictures_of,
     remove_pictures,
 )
-from pipeline.screening.image_screener import SHOWN_WINDOWS
 from pipeline.screening.new_scans import (
     NewScan,
     NewScans,
@@ -179,7 +178,7 @@ class FolderScreener:
     def _write(self, screening: Screening, skipped: Sequence[ScreenedFile]) -> None:
         out, rate, files = self.out, self.options.false_alarm_rate, screening.files
         hits = [f"at a false-alarm rate of {rate:g}: {line}" for line in hits_text(files, rate)]
-        write_bags(out, [*files, *skipped], rate, SHOWN_WINDOWS)
+        write_bags(out, [*files, *skipped], rate)
         write_json(out / REGIONS, coco(files))
         write_page(
             out / PAGE,

@@ -15,11 +15,7 @@ from pipeline.screening.records import ScreenedFile
 
 
 def screen_on_ray(
-    model: TrainedModel,
-    source: ScanSource | None,
-    out: Path,
-    jobs: Sequence[ScanJob],
-    workers: int,
+    model: TrainedModel, source: ScanSource | None, out: Path, jobs: Sequence[ScanJob], workers: int
 ) -> Iterator[ScreenedFile]:
     """Screen scans on the Ray session that is open; results are yielded as they are ready.
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import UNFINISHED, code_digest, write_json, write_table
 from pipeline.common.json_records import parse_record
-from pipeline.screening.image_screener import Look
+from pipeline.screening.image_screener import SHOWN_WINDOWS, Look
 
 RECORDS = "bags.jsonl"
 TABLE = "bags.csv"
@@ -177,14 +177,12 @@ def begin(folder: Path, about: Mapping[str, str]) -> None:
     write_json(folder / ABOUT, about)
 
 
-def write_bags(
-    folder: Path, files: list[ScreenedFile], false_alarm_rate: float, looks: int
-) -> None:
+def write_bags(folder: Path, files: list[ScreenedFile], false_alarm_rate: float) -> None:
     """Write bags.csv, the most suspicious bag first; skipped files are last, with the reason."""
     annotated = any(file.classes is not None for file in files)
     columns = ["file", "sha256", "p_value", "score", "alarm", *["classes"] * annotated]
     sides = [side.name for side in fields(Look)] + ["on_threat"] * annotated
-    columns += [f"look{n}_{side}" for n in range(1, looks + 1) for side in sides]
+    columns += [f"look{n}_{side}" for n in range(1, SHOWN_WINDOWS + 1) for side in sides]
     columns += ["seconds", "reason"]
     rows = []
     for file in files:

@@ -64,12 +64,7 @@ class ModelSettings(StrictBlock):
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, name, value, "from 0 to below 1")
-        require(
-            0 <= self.score_lambda <= 1,
-            "score_lambda",
-            self.score_lambda,
-            "from 0 to 1",
-        )
+        require(0 <= self.score_lambda <= 1, "score_lambda", self.score_lambda, "from 0 to 1")
         require(self.search_steps >= 1, "search_steps", self.search_steps, "1 or more")
         self._require_own_options()
 

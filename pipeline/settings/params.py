@@ -183,7 +183,4 @@ def read_blocks(path: Path) -> dict[str, Any]:
 
 def _fill(block: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
     """Return the block, with each null or missing key taken from the preset."""
-    return {
-        **preset,
-        **{key: value for key, value in block.items() if value is not None},
-    }
+    return {**preset, **{key: value for key, value in block.items() if value is not None}}

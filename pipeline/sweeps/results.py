@@ -20,15 +20,7 @@ from pipeline.settings.search_space import LOSS_NAMES, Values, settings_of_trial
 BEST = "best.json"
 TRIALS = "trials.csv"
 CURVES = "curves.csv"
-COLUMNS = (
-    "objective",
-    "state",
-    "epochs",
-    "training_seconds",
-    "started",
-    "ended",
-    "reason",
-)
+COLUMNS = ("objective", "state", "epochs", "training_seconds", "started", "ended", "reason")
 
 TrialState = Literal["finished", "stopped", "failed"]
 
@@ -113,7 +105,8 @@ def require_enough(result: SweepResult, max_failed: float) -> None:
     if len(failed) / len(result.trials) > max_failed:
         raise InputError(
             f"tune: {len(failed)} of {len(result.trials)} trials failed, more than "
-            f"tune.max_failed ({max_failed:g}) allows: {failed[-1].reason}: narrow the ranges"
+            f"tune.max_failed ({max_failed:g}) allows: {failed[-1].reason}: narrow the ranges, "
+            "or raise tune.max_failed, which keeps the trials"
         )
 
 
@@ -124,23 +117,14 @@ def write_sweep(
 
     `run_id` is MLflow's id of the sweep's run; None if the sweep was not logged.
     """
-    names = list(result.best) if result else []
-    rows = [_row(trial) for trial in result.trials] if result else []
-    write_table(folder / TRIALS, ["trial", *names, *COLUMNS], rows)
-    curves = [
-        {"trial": trial.trial, **epoch}
-        for trial in (result.trials if result else ())
-        for epoch in trial.curve
-    ]
+    trials = result.trials if result else ()
+    best = dict(result.best) if result else None
+    columns = ["trial", *(best or {}), *COLUMNS]
+    write_table(folder / TRIALS, columns, [_row(trial) for trial in trials])
+    curves = [{"trial": trial.trial, **epoch} for trial in trials for epoch in trial.curve]
     write_table(folder / CURVES, list(curves[0]) if curves else ["trial"], curves)
-    best = Best(
-        settings=dict(result.best) if result else None,
-        objective=objective,
-        value=result.value if result else None,
-        trials=len(result.trials) if result else 0,
-        run_id=run_id,
-    )
-    write_json(folder / BEST, asdict(best))
+    value = result.value if result else None
+    write_json(folder / BEST, asdict(Best(best, objective, value, len(trials), run_id)))
 
 
 def read_trials(folder: Path) -> list[TrialResult]:
@@ -169,6 +153,11 @@ class Best(StrictBlock):
     value: float | None
     trials: int
     run_id: str | None
+
+    @property
+    def ranked_by(self) -> str | None:
+        """The objective, by which the trials are ranked; None where there was no sweep."""
+        return self.objective if self.trials else None
 
 
 def read_best(folder: Path) -> Best:

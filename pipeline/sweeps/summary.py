@@ -1,16 +1,13 @@
 """Writes a sweep's summary for people: a text table, and figures of the trials."""
 
 import warnings
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
 import matplotlib as mpl
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from pipeline.common.files import write_atomically
@@ -35,12 +32,13 @@ MIN_TRIALS = 20
 def write_summary(folder: Path, result: SweepResult, space: Space, objective: str) -> None:
     """Write summary.txt, and the figures for which there are enough trials."""
     study = as_study(result, space)
-    text = sweep_text(result, study, objective)
+    important = importances(study)
+    text = sweep_text(result, important, objective)
     write_atomically(folder / SUMMARY, (text + "\n").encode())
     figures = folder / FIGURES
     draw_history(figures / "history.png", result.trials, objective)
     draw_timeline(figures / "timeline.png", result.trials)
-    if important := _important(result, study):
+    if important:
         title = f"Importance for {objective}, from {_counted(result)} trials"
         few = caution_of(result)
         draw_importances(figures / "importances.png", important, title, few)
@@ -51,7 +49,7 @@ def write_summary(folder: Path, result: SweepResult, space: Space, objective: st
         draw_grid(figures / "grid.png", result, objective)
 
 
-def sweep_text(result: SweepResult, study: optuna.Study, objective: str) -> str:
+def sweep_text(result: SweepResult, important: Mapping[str, float], objective: str) -> str:
     """Return the text of summary.txt: best settings, importances, share of training, failures."""
     counts = {
         state: sum(trial.state == state for trial in result.trials)
@@ -59,7 +57,6 @@ def sweep_text(result: SweepResult, study: optuna.Study, objective: str) -> str:
     }
     wall = sum(trial.ended - trial.started for trial in result.trials)
     training = sum(trial.training_seconds for trial in result.trials)
-    important = _important(result, study)
     settings = [
         (name, f"{value:.4g}", f"{important[name]:.2f}" if name in important else "not defined")
         for name, value in result.best.items()
@@ -92,6 +89,9 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
     The dict is empty if there is no variance: fANOVA's trees may see none in two or three trials.
     """
+    done = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    if len({trial.value for trial in done}) < 2:
+        return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     try:
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
@@ -129,12 +129,6 @@ def _distribution(values: Range | Choices) -> BaseDistribution:
     if isinstance(values, Choices):
         return CategoricalDistribution(values.choices)
     return FloatDistribution(*values, log=True)
-
-
-def _important(result: SweepResult, study: optuna.Study) -> dict[str, float]:
-    """Return `importances`, or {} if all trials have the same objective."""
-    objectives = {trial.objective for trial in result.trials if trial.state != "failed"}
-    return importances(study) if len(objectives) > 1 else {}
 
 
 def _counted(result: SweepResult) -> int:

@@ -91,10 +91,7 @@ class ReportToTune(TuneReportCallback):
         self.objective_name = objective_name
 
     def after_report(
-        self,
-        run_context: Any,
-        metrics: list[dict[str, Any]],
-        checkpoint: Checkpoint | None,
+        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Checkpoint | None
     ) -> None:
         """Report an epoch."""
         reported = {**metrics[0], OBJECTIVE: metrics[0][self.objective_name]}

@@ -94,7 +94,7 @@ class ShowTrials(Callback):
         objectives = [
             trial.metric_analysis[OBJECTIVE]["max"]
             for trial in trials
-            if OBJECTIVE in trial.metric_analysis
+            if OBJECTIVE in trial.metric_analysis and trial.status != Trial.ERROR
         ]
         if objectives:
             self.shown.set_postfix_str(f"best {max(objectives):.3f}", refresh=False)

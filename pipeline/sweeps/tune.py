@@ -54,11 +54,7 @@ from pipeline.sweeps.trials import ShowTrials, TrackTrials, collect_results
 from pipeline.tracking.runs import close_abandoned_trials, tag_best, trial_run_name
 from pipeline.tracking.tracked_run import TrackedRun
 from pipeline.training.criterion import objective_name
-from pipeline.training.loop import (
-    DECIDING,
-    TrainSettings,
-    shuffled_reader,
-)
+from pipeline.training.loop import DECIDING, TrainSettings, shuffled_reader
 
 KEPT_CHECKPOINTS = 2  # for each trial: after a kill, Tune may know only the last but one
 TRIAL_FAILURES = 2  # restarts of a trial from its last checkpoint: its node may have died
@@ -73,9 +69,13 @@ def sweep_objective(patches: Path) -> str:
 
 
 def sweep_key(model: ModelSettings, settings: TuneSettings, data: str) -> str:
-    """Return the digest of everything that decides a sweep's result; the same key resumes it."""
+    """Return the digest of everything that decides a sweep's trials; the same key resumes it.
+
+    So a sweep of which too many trials failed is not lost if `tune.max_failed` is raised.
+    """
     code = code_digest((*DECIDING, "pipeline.sweeps"))
-    return digest([asdict(model), asdict(settings), data, code, numeric_environment()])
+    asked = {name: value for name, value in asdict(settings).items() if name != "max_failed"}
+    return digest([asdict(model), asked, data, code, numeric_environment()])
 
 
 def require_runnable(model: ModelSettings, settings: TuneSettings, patches: PatchStore) -> None:
@@ -95,10 +95,7 @@ def require_runnable(model: ModelSettings, settings: TuneSettings, patches: Patc
 
 
 def run_sweep(
-    job: SweepJob,
-    storage: Storage,
-    run: TrackedRun,
-    trial: Callable[..., None] | None = None,
+    job: SweepJob, storage: Storage, run: TrackedRun, trial: Callable[..., None] | None = None
 ) -> SweepResult:
     """Run the sweep, or resume it: its folder in `storage` is named after its key.
 
@@ -114,8 +111,8 @@ def run_sweep(
     sweep = storage.child(name)
     trainable = _trainable(job, sweep, trial or run_trial)
     storage.warn_if_others_write()
-    warn_of_another_project(storage, name)
     with exclusive_lock(storage, name):
+        warn_of_another_project(storage, name)
         rungs = resumable_rungs(sweep)
         forget_local_copies(name)
         # This writes the tuner.pkl that `Tuner.restore` then reads.
@@ -139,11 +136,7 @@ def _trainable(job: SweepJob, sweep: Storage, trial: Callable[..., None]) -> Any
 
 
 def _new_tuner(
-    trainable: Any,
-    job: SweepJob,
-    storage: Storage,
-    callback: Callback,
-    rungs: Rungs | None = None,
+    trainable: Any, job: SweepJob, storage: Storage, callback: Callback, rungs: Rungs | None = None
 ) -> Tuner:
     """Return the sweep as at its start, but with ASHA's state `rungs` if they are given."""
     settings = job.tune

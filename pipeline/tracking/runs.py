@@ -58,10 +58,8 @@ class Origin:
     def now(cls, settings: Settings, data: str) -> "Origin":
         """The origin of what this process makes."""
         experiment = os.environ.get("DVC_EXP_NAME", "")
-        parameters = json.loads(
-            mask_credentials(json.dumps(asdict(settings)))
-        )  # as a file gives them back
-        return cls(parameters, data, experiment, _git_commit())
+        masked = mask_credentials(json.dumps(asdict(settings)))
+        return cls(json.loads(masked), data, experiment, _git_commit())  # as a file gives them back
 
     @property
     def command(self) -> str:

@@ -80,7 +80,7 @@ def load_validation(normals: PatchSource, seed: int, labelled: PatchStore | None
 
 
 def training_normals(training: PatchSource) -> Iterator[Patches]:
-    """Yield blocks of at most `MAX_REFERENCE_NORMALS` training patches, evenly spread over all.
+    """Yield at most `MAX_REFERENCE_NORMALS` training patches, evenly spread over all, in blocks.
 
     Blocks are read lazily: a detector that fits nothing to them reads none.
     """

@@ -83,7 +83,7 @@ def evidence_of(patches: np.ndarray) -> np.ndarray:
     scorer = fitted(SHAPE, {}, SETTINGS, [NORMALS]).scorer
     assert isinstance(scorer, GranulometryScorer)
     features = granulometry(attenuation_maps(patches)).reshape(len(patches), TERMS)
-    return np.asarray(-np.log(scorer.p_values(features))).reshape(len(patches), TERMS)
+    return np.asarray(-np.log(scorer.p_values(features)))
 
 
 def regression() -> Pipeline:

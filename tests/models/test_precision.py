@@ -3,15 +3,17 @@
 from dataclasses import replace
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from pipeline.models.detector import Detector
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.precision import matmul_precision
 from pipeline.settings.methods import MethodName
 from pipeline.settings.model import Precision
-from tests.models.methods import METHODS, method_named
+from tests.models.methods import METHODS, method_named, settings_of
 from tests.models.plain import SHAPE, some_batch, taken_for_fake, taken_for_real
 from tests.tiny import LOSSES, MODEL
 
@@ -42,6 +44,20 @@ def test_so_are_those_of_every_method_s_step_to_its_last_gradient(
     model = build_gan(networks, replace(MODEL, precision=precision))
     method_named(name).train_step(model, some_batch().float(), replace(LOSSES, latent_dim=6))
     assert seen == {(tf32, tf32)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_scores_and_features_are_in_full_float32(name: MethodName) -> None:
+    networks, seen = method_named(name).build_networks(SHAPE, 0), set()
+    for network in networks.values():
+        network.register_forward_hook(lambda *_: seen.add(flags()))
+    detector = Detector(method_named(name).scorer(networks, settings_of(name)))
+    patches = np.zeros((2, SHAPE.side, SHAPE.side, SHAPE.channels), np.uint8)
+    for work in (lambda: detector.score([patches]), lambda: detector.features(patches)):
+        with matmul_precision("tf32"):
+            work()
+        assert seen == {(False, False)}
+        seen.clear()
 
 
 @pytest.mark.parametrize("name", METHODS)

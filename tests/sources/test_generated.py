@@ -600,6 +600,33 @@ def test_balls_and_shells_have_their_thickness() -> None:
     assert depth[len(depth) // 2, len(depth) // 2] / water == pytest.approx(0.6, rel=0.02)
 
 
+def test_bags_are_packed_for_one_trip_and_parcels_with_trade_goods(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: set[Item] = set()
+    draw = Scene.draw
+
+    def noted(scene: Scene, item: Item, pose: Pose) -> Floats:
+        drawn.add(item)
+        return draw(scene, item, pose)
+
+    monkeypatch.setattr(Scene, "draw", noted)
+    for number in (0, PARCEL_PLACES[0]):
+        packed, empty = render_scan(SEED, number).image, begin_scan(SEED, number)[0].depth
+        assert packed.mean() < 0.95 * expose(empty, np.random.default_rng(0)).mean()
+        if number:
+            assert len(drawn) >= 3
+            assert drawn <= {*TRADE_GOODS}
+        else:
+            assert CLOTHES in drawn
+            assert any(
+                {kind.item for kind in kinds if kind.least} <= drawn - {CLOTHES}
+                and drawn - {CLOTHES} <= {kind.item for kind in kinds}
+                for kinds in ITEM_SETS.values()
+            )
+        drawn.clear()
+
+
 def test_parcels_hold_full_weapons_and_some_bags_two_threats() -> None:
     assert [CYCLE[place] for place in PARCEL_PLACES] == [None, "full_weapon"]
     assert any(len(begin_scan(0, number)[1]) == 2 for number in range(6, 200, 10))

@@ -26,7 +26,9 @@ def threat_of(number: int) -> str | None:
 
 
 def render_scan(seed: int, number: int) -> Scan:
-    """Render scan `number` of the set `seed`; the bytes are the same at any time on any machine.
+    """Render scan `number` of the set `seed`; the bytes are the same at any time on one machine.
+
+    Other vector instructions round otherwise: a few pixels of a scan differ, by up to 3 of 255.
 
     The image is (H, W, 3) RGB, sides of 300 to 800 pixels, air 240 or more in every channel.
     """

@@ -131,11 +131,7 @@ class Tile:
         return moved + self._origin
 
     def polygon(
-        self,
-        points: ArrayLike,
-        thickness: float,
-        material: str,
-        texture: str | None = None,
+        self, points: ArrayLike, thickness: float, material: str, texture: str | None = None
     ) -> None:
         """Draw a flat piece of even thickness in cm, or of uneven thickness by a texture."""
         cover, place = self._cover(self.pixels(points), None)
@@ -144,12 +140,7 @@ class Tile:
         self._add(cover, place, thickness, material)
 
     def box(
-        self,
-        centre: Point,
-        size: Point,
-        thickness: float,
-        material: str,
-        corner: float = 0.1,
+        self, centre: Point, size: Point, thickness: float, material: str, corner: float = 0.1
     ) -> None:
         """Draw a flat rounded rectangle."""
         self.polygon(rounded(centre, size[0], size[1], corner), thickness, material)

@@ -111,8 +111,7 @@ def pseudo_colour(z: Floats, level: Floats) -> Image:
     lowest, highest = min(PALETTE), max(PALETTE)
     row = np.clip((z - lowest) * ((Z_STEPS - 1) / (highest - lowest)), 0, Z_STEPS - 1)
     column = level * (LEVEL_STEPS - 1)
-    painted: Image = palette()[(row + 0.5).astype(np.intp), (column + 0.5).astype(np.intp)]
-    return painted
+    return palette()[(row + 0.5).astype(np.intp), (column + 0.5).astype(np.intp)]
 
 
 def expose(depth: Floats, rng: np.random.Generator) -> Image:

@@ -15,13 +15,7 @@ from pipeline.common.names import IGNORED
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import PARTS, Listing, Part, Region, Scan, ScanEntry, SetFiles
-from pipeline.scans.sources.folders import (
-    ALL_NORMAL,
-    EXPECTED,
-    id_below,
-    list_set,
-    without_repeats,
-)
+from pipeline.scans.sources.folders import ALL_NORMAL, EXPECTED, id_below, list_set, without_repeats
 from pipeline.scans.sources.pairing import loose_stem
 from pipeline.scans.sources.unlabelled import MASK, MASK_FOLDER, MASK_NAME
 

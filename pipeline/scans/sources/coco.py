@@ -19,11 +19,7 @@ from pipeline.scans.sources.annotated_source import (
     mask_of,
     require_pixels,
 )
-from pipeline.scans.sources.coco_files import (
-    CocoImage,
-    Record,
-    read_coco_files,
-)
+from pipeline.scans.sources.coco_files import CocoImage, Record, read_coco_files
 from pipeline.scans.sources.folders import WRONG_SHAPE, describe, list_files
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 from pipeline.scans.sources.pairing import part_in_name

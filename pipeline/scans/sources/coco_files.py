@@ -134,8 +134,8 @@ class ImageFinder:
             return direct
         if written.is_absolute() or ".." in written.parts or ":" in written.parts[0]:
             return find_by_end(self._ends, item.name)
-        only = self._ends.get("/".join(written.parts), direct)
-        if only != direct and only is not None:
+        only = self._ends.get("/".join(written.parts))
+        if only is not None:
             return only
         matching = [
             path

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,7 +80,13 @@ class LabelledSet:
 
         If a file cannot be used, its image is refused. Files without an image are `orphans`.
         """
-        for image, path in self._pair(labels):
+        images = [image for image in self.files.images if image not in self.ignored]
+        pairs = pair(self.files.folder, images, labels)
+        for path, reason in pairs.clashes.items():
+            self.refuse(path, BadInput(str(path), reason))
+        self.orphans += pairs.alone
+        self.annotations.update(pairs.clashes.keys() & set(labels), pairs.labels.values())
+        for image, path in pairs.labels.items():
             try:
                 names = list(names_in(path))
             except InputError as error:
@@ -88,16 +94,6 @@ class LabelledSet:
                 continue
             # The digest, since another file may give the names to the numbers in this one (YOLO).
             self.scans[image] = Labels(frozenset(names), (path,), records=digest(names))
-
-    def _pair(self, labels: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-        images = [image for image in self.files.images if image not in self.ignored]
-        pairs = pair(self.files.folder, images, labels)
-        for path, reason in pairs.clashes.items():
-            self.refuse(path, BadInput(str(path), reason))
-        self.annotations.update(pairs.clashes.keys() & set(labels))
-        self.orphans += pairs.alone
-        self.annotations.update(pairs.labels.values())
-        yield from pairs.labels.items()
 
     def ignore_texts_without_labels(self, label_folders: set[Path]) -> None:
         """Ignore orphans that hold no labels; an empty file in `label_folders` counts as labels."""

@@ -4,10 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from supervision.dataset.formats.labelme import (
-    SUPPORTED_SHAPE_TYPES,
-    labelme_shapes_to_detections,
-)
+from supervision.dataset.formats.labelme import SUPPORTED_SHAPE_TYPES, labelme_shapes_to_detections
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_json

@@ -41,22 +41,22 @@ class MvtecSource:
             if len(folders) < 2 or folders[0].lower() not in PARTS:
                 bad.append(BadInput(str(path), "an image outside of train/<class>, test/<class>"))
                 continue
-            part, name = folders[0].lower(), folders[1]
-            of_test = PARTS[part] == "test"
-            mask = waiting.pop((folders[1:], path.stem), None) if of_test else None
+            part, name = PARTS[folders[0].lower()], folders[1]
+            mask = waiting.pop((folders[1:], path.stem), None) if part == "test" else None
             names.add(name)
-            if mask is None and self.classes.meaning(name) != NORMAL:
+            is_normal = self.classes.meaning(name) == NORMAL
+            if mask is None and not is_normal:
                 expected = self.folder.joinpath(GROUND_TRUTH, *folders[1:], f"{path.stem}_mask.png")
                 bad.append(BadInput(str(path), f"a defect without a mask: expected {expected}"))
                 continue
-            if mask and self.classes.meaning(name) == NORMAL and not _is_empty(mask):
+            if mask and is_normal and not _is_empty(mask):
                 reason = f"in {name}/, but {mask} is not an empty mask: move the image"
                 bad.append(BadInput(str(path), reason))
                 continue
             classes = self.classes.abnormal([name])
             # An ignored defect has a mask as well: its windows are no normal ones.
-            own = (path, mask) if mask and self.classes.meaning(name) != NORMAL else (path,)
-            entries.append(ScanEntry(id_below(self.folder, path), own, classes, part=PARTS[part]))
+            own = (path, mask) if mask and not is_normal else (path,)
+            entries.append(ScanEntry(id_below(self.folder, path), own, classes, part))
         self.classes.check(names, self.folder)
         bad += [BadInput(str(path), "a mask without an image") for path in waiting.values()]
         usable, repeats = without_repeats(entries)

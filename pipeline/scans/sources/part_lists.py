@@ -31,12 +31,13 @@ class PartLists:
 
     def notes(self) -> dict[str, int]:
         """Return remarks for the account, each with its number of cases."""
-        return {
-            **({f"images in lists of several parts, such as {self.torn[0]}": len(self.torn)}
-               if self.torn else {}),
-            **({f"lists not followed, since a line names no image: {self.partial[0]}":
-                len(self.partial)} if self.partial else {}),
-        }  # fmt: skip
+        notes = {}
+        if self.torn:
+            notes[f"images in lists of several parts, such as {self.torn[0]}"] = len(self.torn)
+        if self.partial:
+            note = f"lists not followed, since a line names no image: {self.partial[0]}"
+            notes[note] = len(self.partial)
+        return notes
 
 
 def read_part_lists(files: SetFiles) -> PartLists:

@@ -12,12 +12,7 @@ from pathlib import Path
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.sources.folders import DVC_FILE
-from pipeline.scans.sources.labelled_set import (
-    NO_LABELS,
-    LabelledSet,
-    Labels,
-    looks_like_labels,
-)
+from pipeline.scans.sources.labelled_set import NO_LABELS, LabelledSet, Labels, looks_like_labels
 from pipeline.scans.sources.pairing import LABEL_WORDS, loose_stem, words_of
 from pipeline.scans.sources.threat_tables import images_beside_boxes, images_in_tables
 from pipeline.settings.scans import Unannotated
@@ -36,10 +31,7 @@ XML_LABELS = re.compile(
     rb"<(?:bndbox|box|ellipse|mask|object|points|polygon|polyline|robndbox|tag\s+label=)",
     re.IGNORECASE,
 )
-LABELS_INSIDE = {
-    **dict.fromkeys((".json", ".jsonl", ".ndjson"), JSON_LABELS),
-    ".xml": XML_LABELS,
-}
+LABELS_INSIDE = {**dict.fromkeys((".json", ".jsonl", ".ndjson"), JSON_LABELS), ".xml": XML_LABELS}
 MASK_FOLDER = re.compile(r"(^|[\W_])masks?([\W_]|$)|ground[\W_]?truths?|segmentation(class|object)")
 NAMES_OF_LABELS = ("annotation", "gt", "label", "seg", "segmentation")
 LABEL_FOLDERS = {f"{name}{end}" for name in NAMES_OF_LABELS for end in ("", "s")}

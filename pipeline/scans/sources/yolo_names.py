@@ -45,12 +45,7 @@ def read_names(files: SetFiles) -> tuple[Names, list[Path]]:
         tried = f": {'; '.join(faults)}" if faults else ""
         raise InputError(f"{files.folder}: no names of classes: expected {PLACES}{tried}")
     longest = max(names_in.values(), key=len)
-    if any(
-        longest[index] != name
-        for names in names_in.values()
-        for index, name in names.items()
-        if index in longest
-    ) or any(names.keys() - longest.keys() for names in names_in.values()):
+    if not all(names.items() <= longest.items() for names in names_in.values()):
         shown = "; ".join(f"{path} has {list(names.values())}" for path, names in names_in.items())
         raise InputError(f"{files.folder}: names of classes that differ: {shown}: keep one")
     return longest, list(names_in)

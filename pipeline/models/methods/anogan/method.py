@@ -41,13 +41,11 @@ class AnoganScorer(Scorer):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return G(z) at the z found."""
-        x_hat: Tensor = self.generator(self._find(x, self.discriminator(x)[1]))
-        return x_hat
+        return self.generator(self._find(x, self.discriminator(x)[1]))
 
     def features(self, x: Tensor) -> Tensor:
         """Return f(x)."""
-        features: Tensor = self.discriminator(x)[1]
-        return features
+        return self.discriminator(x)[1]
 
     def _find(self, x: Tensor, features: Tensor) -> Tensor:
         # The search needs gradients, also where the caller has switched them off.
@@ -57,8 +55,7 @@ class AnoganScorer(Scorer):
             return search(loss_of, start.repeat(len(x), 1), self.steps)
 
     def _loss(self, x: Tensor, features: Tensor, z: Tensor) -> Tensor:
-        loss: Tensor = self.anomaly(self._compare(x, features, z))
-        return loss
+        return self.anomaly(self._compare(x, features, z))
 
     def _compare(self, x: Tensor, features: Tensor, z: Tensor) -> dict[str, Tensor]:
         x_hat = self.generator(z)

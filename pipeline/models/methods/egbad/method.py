@@ -32,13 +32,11 @@ class EgbadScorer(Scorer):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return G(E(x))."""
-        x_hat: Tensor = self.generator(self.encoder(x))
-        return x_hat
+        return self.generator(self.encoder(x))
 
     def features(self, x: Tensor) -> Tensor:
         """Return E(x)."""
-        z: Tensor = self.encoder(x)
-        return z
+        return self.encoder(x)
 
 
 METHOD = Method(build_networks, train_step, EgbadScorer, lambdas={})

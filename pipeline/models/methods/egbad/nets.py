@@ -8,15 +8,7 @@ MNIST only. Here G and E are the DCGAN's, and at ndf = 64 D's dense layers have 
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.nets import (
-    LEAK,
-    Decoder,
-    Encoder,
-    NetShape,
-    halvings,
-    init_weights,
-    seeded,
-)
+from pipeline.models.nets import LEAK, Decoder, Encoder, NetShape, halvings, init_weights, seeded
 
 
 class PairDiscriminator(nn.Module):

@@ -33,13 +33,11 @@ class GanomalyScorer(Scorer):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return x_hat = G_D(G_E(x))."""
-        x_hat: Tensor = self.generator(x)[0]
-        return x_hat
+        return self.generator(x)[0]
 
     def features(self, x: Tensor) -> Tensor:
         """Return z = G_E(x)."""
-        z: Tensor = self.generator(x)[1]
-        return z
+        return self.generator(x)[1]
 
 
 METHOD = Method(

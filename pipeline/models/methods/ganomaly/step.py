@@ -7,12 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.gan import Gan
-from pipeline.models.losses import (
-    GeneratorLosses,
-    discriminator_loss,
-    latent_distance,
-    residual,
-)
+from pipeline.models.losses import GeneratorLosses, discriminator_loss, latent_distance, residual
 from pipeline.settings.model import LossSettings
 
 

@@ -57,11 +57,11 @@ class GranulometryScorer(Scorer):
         """Return the mean of -log p over the features of each map, or the head's log-odds."""
         neg_log_p = self.neg_log_p(self.features(x))
         if self.head is None:
-            means = neg_log_p.mean(axis=(2, 3))
+            means = neg_log_p.reshape(len(x), *SHAPE).mean(axis=(2, 3))
             return dict(zip(MAPS, torch.from_numpy(means.T).to(x.device), strict=True))
         *weights, bias = self.head.numpy()
         # Each row is summed by itself, so a window's score does not depend on its batch.
-        log_odds = (neg_log_p.reshape(len(x), FEATURES) * weights).sum(axis=1) + bias
+        log_odds = (neg_log_p * weights).sum(axis=1) + bias
         return {LABELLED: torch.from_numpy(log_odds).to(x.device)}
 
     def features(self, x: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class GranulometryScorer(Scorer):
         By Fisher's rule it is the rarest feature among training normals, and with a head the one
         with the highest product of -log p and weight. "" if no feature adds to the score.
         """
-        p_values = self.p_values(self.features(x).cpu().numpy()).reshape(len(x), FEATURES)
+        p_values = self.p_values(self.features(x).cpu().numpy())
         weights = 1.0 if self.head is None else self.head[:-1].numpy()
         added = -np.log(p_values) * weights
         # Of features that add the same the last, which is the densest and thickest.
@@ -95,15 +95,13 @@ class GranulometryScorer(Scorer):
         return f"{MAPS[map_index]}{thick}: {degree} than in {share} normal windows"
 
     def neg_log_p(self, features: Tensor) -> NDArray[np.float64]:
-        """Return -log p of each feature of N patches, (N, maps, statistics, radii), in nats."""
+        """Return -log p of each feature, (N, d), of the features of N patches, in nats."""
         return -np.log(self.p_values(features.cpu().numpy()))
 
     def p_values(self, features: NDArray[np.float32]) -> PValues:
-        """Return the p-value of each feature of N patches, (N, maps, statistics, radii)."""
-        columns = [
-            tail.p_values(column) for tail, column in zip(self.tails, features.T, strict=True)
-        ]
-        return np.stack(columns, axis=1).reshape(len(features), *SHAPE)
+        """Return the p-value of each feature, (N, d), of the features of N patches."""
+        columns = zip(self.tails, features.T, strict=True)
+        return np.stack([tail.p_values(column) for tail, column in columns], axis=1)
 
     def fit(self, normals: Iterable[Tensor]) -> None:
         """Keep the features of training normals."""
@@ -118,11 +116,10 @@ class GranulometryScorer(Scorer):
         """Learn the log-odds of a threat; the training normals are normal windows, too."""
         assert self.normals is not None
         features = torch.cat([self.normals, *(self.features(x) for x in labelled)])
-        neg_log_p = self.neg_log_p(features).reshape(len(features), FEATURES)
         kinds = np.concatenate([np.zeros(len(self.normals), dtype=np.bool_), abnormal])
         # scikit-learn takes 1.5 seconds to import, and is not needed to score.
         head = import_module("pipeline.models.methods.granulometry.head")
-        weights, bias = head.fit(neg_log_p, kinds)
+        weights, bias = head.fit(self.neg_log_p(features), kinds)
         self.head = torch.from_numpy(np.append(weights, bias))
 
 
@@ -131,7 +128,7 @@ def build_networks(_shape: NetShape, _seed: int) -> dict[str, nn.Module]:
     return {}
 
 
-def train_step(_model: Gan, _x: Tensor, _weights: LossSettings) -> dict[str, Tensor]:
+def train_step(_gan: Gan, _x: Tensor, _settings: LossSettings) -> dict[str, Tensor]:
     """Update nothing: there is no loss."""
     return {}
 

@@ -57,13 +57,11 @@ class SkipGanomalyScorer(Scorer):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return G(x)."""
-        x_hat: Tensor = self.generator(x)
-        return x_hat
+        return self.generator(x)
 
     def features(self, x: Tensor) -> Tensor:
         """Return f(x)."""
-        features: Tensor = self.discriminator(x)[1]
-        return features
+        return self.discriminator(x)[1]
 
 
 METHOD = Method(

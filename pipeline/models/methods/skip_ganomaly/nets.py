@@ -50,10 +50,7 @@ class Generator(nn.Module):
             [
                 HalvingConv2d(shape.channels, widths[0]),
                 *(down(narrow, wide) for narrow, wide in pairwise(widths)),
-                nn.Sequential(
-                    leaky_relu(),
-                    WholeMapConv2d(inner, shape.latent_dim, 2),
-                ),
+                nn.Sequential(leaky_relu(), WholeMapConv2d(inner, shape.latent_dim, 2)),
             ]
         )
         self.decoder = nn.ModuleList(
@@ -64,9 +61,7 @@ class Generator(nn.Module):
                     for wide, narrow in pairwise(widths[::-1])
                 ),
                 nn.Sequential(
-                    relu(),
-                    DoublingConv2d(2 * widths[0], shape.channels, bias=True),
-                    nn.Tanh(),
+                    relu(), DoublingConv2d(2 * widths[0], shape.channels, bias=True), nn.Tanh()
                 ),
             ]
         )
