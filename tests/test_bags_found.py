@@ -256,6 +256,9 @@ def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads:
         "; with 2 validation bags the lowest possible rate is 0.334, so no bag raises an alarm: "
         "add normal scans"
     )
+    tails = {"score": Tails(NORMALS, RightTail.of(np.array([0.5])))}
+    text = measure_all(bags, tails, 0.2, EvaluateSettings(bootstrap=10)).text()
+    assert "; with 1 validation bag the lowest possible rate is 0.5" in text
 
 
 def test_the_table_of_bags_says_what_needs_no_network() -> None:

@@ -131,6 +131,19 @@ def test_a_page_shows_at_most_so_many_bags_and_calls_none_a_miss_that_is_normal(
         assert highest.count("the first is ") == threats or most == 1
 
 
+def test_a_test_part_without_threats_has_no_misses(
+    patches: Path, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
+) -> None:
+    rows = [row for row in catalogue if row.split == TEST]
+    inputs, bags, tails = scored_by_darkness(patches, sixray, rows)
+    normal = [bag for bag in bags if not bag.has_threat]
+    assert normal
+    write_evaluation_page(tmp_path / "p.html", [], [], [], inputs, normal, tails)
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert 'id="highest"' in page
+    assert "misses" not in page
+
+
 def test_a_bag_s_picture_is_of_its_scan(tmp_path: Path) -> None:
     image = np.full((32, 64, 3), 220, dtype=np.uint8)
     image[16:, 48:] = 20

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -15,6 +16,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.legend import Legend
 from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.text import Text
 from sklearn.manifold import TSNE
@@ -248,6 +250,31 @@ def test_names_with_dollars_are_no_formulas(tmp_path: Path) -> None:
     legend = figure.axes[0].get_legend()
     assert legend is not None
     assert legend.get_texts()[0].get_text() == r"a\$b\$  0.500"
+
+
+def test_the_legend_of_a_roc_curve_is_where_no_curve_is(tmp_path: Path) -> None:
+    above = shifted_scores()
+    below = replace(above, scores={ANOMALY: -above.scores[ANOMALY]})
+    for test, place in ((above, "lower right"), (below, "upper left")):
+        table = auc_table(test, ("pocket_knife", "gun"), samples=2, seed=0)
+        legend = draw_roc(tmp_path / "roc.png", test, table, 0.5).axes[0].get_legend()
+        assert legend is not None
+        assert legend._loc == Legend.codes[place]  # type: ignore[attr-defined]
+
+
+def test_long_titles_stay_apart(tmp_path: Path) -> None:
+    name = "2021-05-03/lane_2/bag_000000"
+    pictures = GENERATOR.integers(0, 256, (2, 16, 16, 1), dtype=np.uint8)
+    exemplars = Exemplars(pictures, None, [f"{name}\n0.5"] * 2, "")
+    scan = ShownScan(f"gun, knife, pliers, wrench ({name})", IMAGE, IMAGE, IMAGE[..., 0] < 0)
+    for figure in (
+        draw_exemplars(tmp_path / "exemplars.png", exemplars),
+        draw_scans(tmp_path / "scans.png", [scan, scan], ""),
+    ):
+        renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+        first, second = (axes.title.get_window_extent(renderer) for axes in figure.axes[:2])
+        assert first.x0 > 0
+        assert first.x1 < second.x0
 
 
 def test_residuals_of_all_exemplars_share_one_scale(tmp_path: Path) -> None:

@@ -151,6 +151,9 @@ def test_a_run_s_description_says_what_on_what_the_result_and_how_to_compare() -
         "without a model: 0.750. Above the stored threshold: 12.0% of the normal windows."
     )
     assert "press Compare" in compare
+    origin["extract"]["mode"] = "whole"
+    whole = describe_results(origin, "0123456789", metrics, 0, None)
+    assert "scores how suspicious each scan is" in whole
     metrics |= {"auc": {"overall": None}, "best_auc_without_model": None, "false_alarm_rate": None}
     nothing = describe_results(origin, "0123456789", metrics, 0, None).split("\n\n")[2]
     assert nothing == "**Result**: AUC on the test split: none is defined."

@@ -119,6 +119,36 @@ def test_in_a_browser(page: Path, script: str, expected: str) -> None:
     assert with_script(page, script) == expected
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+def test_on_a_wide_scan_the_numbers_of_windows_are_as_large_as_on_a_small_one(
+    tmp_path: Path,
+) -> None:
+    heights = []
+    for width in (400, 4000):
+        file = ScreenedFile("a.png", "0", width, width // 2, 0.1, 9, (Look(0, 0, 64, 64, 0.1),))
+        scan = encoded(np.zeros((width // 2, width, 3), np.uint8), ".png")
+        (tmp_path / "scan.png").write_bytes(scan)
+        write_page(
+            tmp_path / "page.html", "screening.html", files=[file], skipped=[], skipped_files=0,
+            rate=0.2, lines=[], picture=lambda _: picture(tmp_path / "scan.png"),
+        )  # fmt: skip
+        script = "return document.querySelector('svg text').getBoundingClientRect().height;"
+        heights.append(float(with_script(tmp_path / "page.html", script)))
+    assert heights[1] == pytest.approx(heights[0], rel=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no browser is installed")
+def test_the_header_does_not_hide_what_a_link_leads_to(page: Path) -> None:
+    script = (
+        "document.body.style.paddingBottom = '2000px'; element('skipped').scrollIntoView();"
+        "const top = (selector) => document.querySelector(selector).getBoundingClientRect();"
+        "return top('#skipped').top >= top('header').bottom - 1;"
+    )
+    assert with_script(page, script) == "true"
+
+
 def test_the_page_names_the_windows_that_are_on_a_threat(tmp_path: Path) -> None:
     looks = (Look(0, 0, 8, 8, 0.1),) * 3
     files = [
