@@ -50,6 +50,14 @@ def test_a_child_comes_before_the_options_of_an_address() -> None:
     assert Storage("/what?/for").child("a").place == "/what?/for/a"
 
 
+def test_a_wrong_address_of_storage_is_named_without_its_options() -> None:
+    with pytest.raises(InputError) as raised:
+        Storage(f"s3://bucket/folder?regoin={SECRET}").open()
+    said = "params.yaml: storage: got s3://bucket/folder?***: Unexpected query parameter in S3 URI:"
+    assert str(raised.value).startswith(said)
+    assert SECRET not in str(raised.value)
+
+
 def test_an_error_s_line_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         raise InputError(f"{URI}: no")
