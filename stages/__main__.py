@@ -74,13 +74,13 @@ def make_parser() -> argparse.ArgumentParser:
                 default=[],
                 dest="changes",
                 metavar="BLOCK.KEY=VALUE",
-                help="as for `dvc exp run`: what the settings would be with this change",
+                help="a change, as for `dvc exp run`: print the settings with it",
             )
         if name == "screen":
             _add_screen_arguments(command)
         if name == "promote":
             command.add_argument(
-                "--anyway", action="store_true", help="also where its AUC is lower or missing"
+                "--anyway", action="store_true", help="even if its AUC is lower or missing"
             )
     return parser
 

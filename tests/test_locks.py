@@ -41,7 +41,7 @@ def test_the_second_waits_and_says_for_whom_until_the_first_is_killed(
             assert other.wait() != 0
     said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path}/job.lock: process {other.pid} on ")
-    assert said.endswith(" is at work on this: waiting\n")
+    assert said.endswith(" holds this lock: waiting for it\n")
 
 
 def test_other_jobs_do_not_wait(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def test_stages_that_start_together_have_one_key() -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda path: path.chmod(0o644), "expected a file that nobody else can read"),
-        (lambda path: path.chmod(0o660), "expected a file that nobody else can read"),
+        (lambda path: path.chmod(0o644), "expected a file of yours or root's"),
+        (lambda path: path.chmod(0o660), "expected a file of yours or root's"),
         (lambda path: path.write_bytes(b"short"), "got 5 bytes, expected 32: remove it"),
     ],
 )
@@ -73,7 +73,7 @@ def test_one_that_others_may_know_is_refused(
 def test_one_of_someone_else_is_refused(project: Path) -> None:
     project_key()
     os.chown(project / KEY, 65534, 65534)
-    with pytest.raises(InputError, match="expected a file that nobody else can read"):
+    with pytest.raises(InputError, match="expected a file of yours or root's"):
         project_key()
 
 

@@ -257,8 +257,8 @@ def test_a_folder_with_the_name_of_a_picture_is_a_bad_file(
 ) -> None:
     write_image(scans / "a.png.png" / "c.png", clutter(5, 3))
     found = screened(scans, model)
-    (reason,) = (bad.reason for bad in found.bad if "name of its pictures" in bad.reason)
-    assert reason.endswith("rename one")
+    (reason,) = (bad.reason for bad in found.bad if "have the same name" in bad.reason)
+    assert reason.endswith("rename the scan or the folder")
     assert {"b <b>&'.png", "sub/a.png"} < {file.file for file in found.files}
     assert len(found.files) == 3
 

@@ -52,7 +52,7 @@ def _acquire(place: Path) -> BaseFileLock:
         time.sleep(POLL_SECONDS)  # a process that has just taken the lock is writing its name
         name = holder.read_text(encoding="utf-8") if holder.exists() else ""
         print(
-            f"{place}: {name or 'another process'} is at work on this: waiting",
+            f"{place}: {name or 'another process'} holds this lock: waiting for it",
             file=terminal.err(),
             flush=True,
         )

@@ -77,7 +77,7 @@ def require_room(folder: Path) -> None:
 def short_base() -> Path:
     """Return RAY_TMPDIR, TMPDIR or /tmp.
 
-    /tmp also where the folder is missing, or paths of sockets in it would be too long.
+    Returns /tmp as well if that folder is missing, or if paths of sockets in it would be too long.
     """
     base = _wanted_base()
     longest = f"{base}/skipscan-{os.getuid()}/abcdefgh/{LONGEST_SOCKET.format(pid=os.getpid())}"

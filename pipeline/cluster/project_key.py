@@ -22,7 +22,8 @@ def project_key() -> bytes:
     """Return the project's key; make it at its first use, in a file that only the user can read.
 
     Raises:
-        InputError: others can read the file, or it is not a key.
+        InputError: the file belongs to another user than root, others can read it, the group can
+            write it, or it is not a key.
         OSError: the file cannot be written.
     """
     path = project_root() / KEY
@@ -34,8 +35,9 @@ def project_key() -> bytes:
     found = path.stat()
     if found.st_uid not in (0, os.getuid()) or found.st_mode & READABLE_BY_MORE:
         raise InputError(
-            f"{path}: expected a file that nobody else can read, since it signs what Ray restores: "
-            "run chmod 600 on it, or remove it if others may have read it"
+            f"{path}: expected a file of yours or root's, closed to others and not writable by the "
+            "group, since it signs what Ray restores: run chmod 600 on it, or remove it if others "
+            "may have read it"
         )
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
@@ -44,7 +46,7 @@ def project_key() -> bytes:
 
 
 def key_name() -> str:
-    """Return 8 hex digits that tell the project's key from others and do not give it away."""
+    """Return 8 hex digits that identify the project's key without revealing it."""
     return sign("name")[:8]
 
 

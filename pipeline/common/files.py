@@ -97,7 +97,7 @@ def _scratch_of_host() -> str:
 def rename_durably(temporary: Path, path: Path) -> None:
     """Give a complete file its name, in an order that holds when the power fails.
 
-    The content is on the disk before the name is, and the name before this returns.
+    The content is on the disk before the name, and the name is on the disk before this returns.
     """
     _sync(temporary)
     temporary.replace(path)
@@ -113,7 +113,7 @@ def _sync(path: Path) -> None:
 
 
 def is_plain_name(name: object) -> bool:
-    """Whether a name from outside is that of a file in a folder, and of none elsewhere."""
+    """Whether a name from outside is a file's name alone, without a path to another folder."""
     return (
         isinstance(name, str)
         and name not in {"", ".", ".."}

@@ -1,7 +1,7 @@
 """Scores of whole bags, from the p-values of their windows among validation normals.
 
-A statistic of a bag's smallest p-values is its score, which becomes a p-value among the scores of
-validation bags in turn: so a rate of false alarms can be asked for by bag.
+A bag's score is a statistic of its smallest p-values. The bag's p-value is the share of validation
+bags with this score or a higher one, so a false-alarm rate of bags can be chosen.
 """
 
 import math
@@ -40,7 +40,7 @@ def least_rate(validation_bags: int) -> float:
 
 
 def rounded_up(rate: float) -> str:
-    """Return a rate with three digits, rounded up: asked for as it is shown, it can be kept."""
+    """Return a rate with three digits, rounded up, so that the rate as shown can be kept."""
     return f"{math.ceil(1000 * rate) / 1000:.3f}"
 
 

@@ -75,7 +75,7 @@ def calibrate(anomaly: NDArray[np.float64], false_alarm_rate: float) -> Calibrat
     if minimum == maximum:
         raise InputError(
             f"all validation scores are {minimum}, expected different ones: add validation scans, "
-            "and look whether objects are darker than air in them"
+            "and check that objects are darker than air in them"
         )
     threshold = float(np.quantile(anomaly, 1 - false_alarm_rate, method="higher"))
     return Calibration(minimum, maximum, threshold, false_alarm_rate)

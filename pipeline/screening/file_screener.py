@@ -72,7 +72,10 @@ class FileScreener:
         except (FileExistsError, IsADirectoryError, NotADirectoryError):
             if not all((self.out / folder).is_dir() for folder in (HEAT, PAGE_PARTS)):
                 raise  # which no scan's name has caused
-            reason = "a folder beside it has the name of its pictures, or it theirs: rename one"
+            reason = (
+                "a scan's picture and a folder of pictures would have the same name: rename the "
+                "scan or the folder"
+            )
             return ScreenedFile(new.name, sha256, reason=reason)
         return ScreenedFile(
             new.name,

@@ -78,8 +78,8 @@ class ScanModel(PythonModel):
             context: not used.
             model_input: the column `image` has the bytes of files of images, or of NumPy's .npy
                 with uint8 (H, W, C).
-            params: `false_alarm_rate`, the p-value from which on a bag raises an alarm; `map`, True
-                for the heat as PNG with transparency, in base64.
+            params: `false_alarm_rate`: a bag raises an alarm if its p-value is this or less; `map`:
+                True for the heat as PNG with transparency, in base64.
 
         Raises:
             MlflowException: a row is no scan that the model can score; a server answers 400.

@@ -33,7 +33,7 @@ class TrackTrials(Callback):
         return {"run_id": self.sweep_run.id, "objective_name": self.objective_name}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Go on with the store that this process uses."""
+        """Continue with the store of this process."""
         run_id = state["run_id"]
         run = StoredRun(Tracker(tracking_uri()), run_id) if run_id else NoRun()
         self.__init__(run, state["objective_name"])  # type: ignore[misc]

@@ -71,7 +71,7 @@ def sweep_objective(patches: Path) -> str:
 def sweep_key(model: ModelSettings, settings: TuneSettings, data: str) -> str:
     """Return the digest of everything that decides a sweep's trials; the same key resumes it.
 
-    So a sweep of which too many trials failed is not lost if `tune.max_failed` is raised.
+    `tune.max_failed` has no part in it, so raising it keeps the trials of a sweep that failed.
     """
     code = code_digest((*DECIDING, "pipeline.sweeps"))
     asked = {name: value for name, value in asdict(settings).items() if name != "max_failed"}

@@ -70,8 +70,8 @@ def tracking_uri() -> str:
 def sqlite_uri(path: Path) -> str:
     """Return the URI of a SQLite file.
 
-    Names the driver, as `sqlite:///` would not: for that, MLflow makes the URI's folder without
-    decoding the name, a second folder beside the project's if the name has a % or a question mark.
+    The URI names the driver. Without one (`sqlite:///`), MLflow makes the URI's folder without
+    decoding its name: a second folder beside the project's if the name has a % or a question mark.
     """
     return f"sqlite+pysqlite:///{path}".replace("%", "%25").replace("?", "%3F")
 

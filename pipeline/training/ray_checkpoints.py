@@ -60,7 +60,7 @@ def last_epoch(filesystem: FileSystem, folder: str) -> int:
 def drop_unusable_list(filesystem: FileSystem, folder: str) -> None:
     """Remove Ray Train's list of a run's checkpoints if Ray would refuse to start with this list.
 
-    A kill may cut it short, as Ray overwrites it in place. Ray needs it only to prune checkpoints.
+    A kill may cut the list short: Ray overwrites it in place. Ray only prunes checkpoints by it.
     """
     place = f"{folder}/{RAYS_LIST}"
     if filesystem.get_file_info(place).type == FileType.NotFound:
@@ -85,7 +85,7 @@ def retry_writes(write: Callable[[], None], place: str) -> None:
             if wait is None:
                 raise InputError(
                     f"{place}: it could not be written for {sum(WAITS)} s: {error}: make it "
-                    "writable, then run the same again to resume from the last checkpoint"
+                    "writable, then run the same command again to resume from the last checkpoint"
                 ) from None
             print(f"{place}: {error}: trying again in {wait} s", file=terminal.err(), flush=True)
             time.sleep(wait)

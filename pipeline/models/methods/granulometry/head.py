@@ -14,11 +14,11 @@ def fit(
 ) -> tuple[NDArray[np.float64], float]:
     """Return weights (d,) and a bias: neg_log_p @ weights + bias is the log-odds of a threat.
 
-    The inputs are standardised for the fit alone: the weights are those of the inputs as they are.
+    The inputs are standardised for the fit alone: the returned weights are for the raw inputs.
 
     Args:
         neg_log_p: -log p of each feature of N windows, (N, d), in nats.
-        abnormal: (N,) True where a window has a threat; of both kinds.
+        abnormal: (N,) True where a window has a threat; both True and False occur.
     """
     scaler = StandardScaler().fit(neg_log_p)
     model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=MAX_STEPS)
