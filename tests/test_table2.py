@@ -4,16 +4,20 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from experiments.paper import table2
 from experiments.paper.cells import NO_METHOD, Size, read_cells
-from experiments.paper.table2 import load_parts
+from experiments.paper.table2 import load_parts, patches_digest
 from pipeline.common.names import TEST, TRAIN
 from pipeline.evaluation.trivial_scores import darkness
-from pipeline.patches.manifest import read_manifest
+from pipeline.patches import extraction
+from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
+from pipeline.settings.blocks import ExtractSettings
+from tests.arrays import ArraySource, clutter, make_set
 from tests.imports import import_closure, imported_names
 from tests.models.methods import METHODS
 from tests.test_workflow import ORCHESTRATION
@@ -39,7 +43,7 @@ def test_every_method_has_a_cell_with_each_class_and_is_run_once(
     rows = read_cells(tmp_path)
     assert [row["method"] for row in rows] == [NO_METHOD, *METHODS]
     for row in rows:
-        assert row["data"] == read_manifest(patches)["data"]
+        assert row["data"] == patches_digest(patches)
         for found in row["found"].values():
             assert found["classes"].keys() == {"gun", "knife"}
             counts = [scores["pca" if row["method"] == NO_METHOD else "anomaly_score"]["abnormal"]
@@ -73,6 +77,23 @@ def test_other_patches_are_other_cells(
     (tmp_path / "cells.jsonl").write_text(json.dumps({**row, "data": "others"}) + "\n")
     run(monkeypatch, patches, tmp_path, "--methods", NO_METHOD)
     assert [each["data"] for each in read_cells(tmp_path)] == ["others", row["data"]]
+
+
+def test_the_digest_is_of_the_patches_not_of_the_code_that_cut_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(name: str, **changed: np.ndarray) -> tuple[str, str]:
+        rows, folder = make_set(tmp_path / name, changed=changed), tmp_path / name / "patches"
+        manifest = extract_patches(folder, rows, ArraySource(), ExtractSettings(size=16, stride=8))
+        return patches_digest(folder), manifest["data"]
+
+    first, data = cut("first")
+    for name in ("s00", "s03", "s04"):  # trains, validates, tests
+        assert cut(name, **{name: clutter(99, 3)})[0] != first
+    monkeypatch.setattr(extraction, "deciding_code", lambda _: "other")
+    again, named = cut("again")
+    assert again == first
+    assert named != data
 
 
 def test_a_share_is_of_the_patches_of_the_whole(patches: Path) -> None:

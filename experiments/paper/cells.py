@@ -55,7 +55,7 @@ class Cell:
     Attributes:
         case: the class left out, or the name of the set of patches.
         data: of Table I the name of the images (`experiments.paper.table1.data_name`), of Table II
-            the digest of the patches.
+            the digest of the patches (`experiments.paper.table2.patches_digest`).
     """
 
     case: str

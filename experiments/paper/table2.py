@@ -4,11 +4,13 @@
     python -m experiments.paper.table2 --patches data/patches --set generated --out work/table2
 
 `--set` is a name for the set of scans. The patches' digest is part of a cell, so other patches make
-other cells. Intervals resample whole scans. `experiments.paper.cells` defines cells, and
-`experiments.paper.cell_runner` runs them.
+other cells; the same patches, cut by other code, do not. Intervals resample whole scans.
+`experiments.paper.cells` defines cells, and `experiments.paper.cell_runner` runs them.
 """
 
 import argparse
+import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -26,7 +28,6 @@ from experiments.paper.cells import Size
 from experiments.paper.reference_protocol import LabelledTest
 from experiments.run import run_main
 from pipeline.common.names import NORMAL, TEST, TRAIN, VALIDATION
-from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchSource, PatchStore, read_rows
 
 
@@ -49,6 +50,20 @@ def store_of(folder: Path, split: str, share: float) -> PatchSource:
     return ArrayStore(folder, split, read_rows(store, share_of(len(store), share)))
 
 
+def patches_digest(folder: Path) -> str:
+    """Return the digest of all patches of a folder, their labels and their scans, in hex.
+
+    The manifest's digest also changes with the code that cuts the patches.
+    """
+    content = hashlib.sha256()
+    for split in (TRAIN, VALIDATION, TEST):
+        store = PatchStore(folder, split)
+        for block in store.blocks():
+            content.update(block.tobytes())
+        content.update(json.dumps([store.labels.tolist(), store.scan_ids.tolist()]).encode())
+    return content.hexdigest()
+
+
 def _arguments() -> argparse.Namespace:
     parser = runner_parser("X-ray patches, all methods")
     parser.add_argument(
@@ -62,7 +77,7 @@ def main() -> None:
     """Run the missing cells, then print a line for each cell."""
     arguments = _arguments()
     parts = load_parts(arguments.patches, size_of(arguments))
-    cells = planned(arguments, [arguments.set], read_manifest(arguments.patches)["data"])
+    cells = planned(arguments, [arguments.set], patches_digest(arguments.patches))
     run_cells(cells, lambda _case: parts, arguments.out, torch.device(arguments.device))
 
 
