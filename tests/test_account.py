@@ -8,7 +8,7 @@ from pipeline.scans.bad_input import BadInput
 from pipeline.scans.catalogue import CatalogueRow
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import Listing, ScanEntry, SetFiles
-from pipeline.scans.survey import HASH_SIDE, Survey
+from pipeline.scans.survey import HASH_SIDE, Survey, SurveyedScan
 
 MEANING = ClassMap({"gun": "weapon", "cup": "normal", "dirt": "ignore"}).meaning
 FORMAT = "neither an image nor an annotation of this format"
@@ -23,10 +23,9 @@ def row(name: str, split: str, *classes: str) -> CatalogueRow:
 
 
 def surveyed(*entries: ScanEntry, objects: list[dict[str, int]], bad: tuple[str, ...]) -> Survey:
-    perceptual_hashes = np.zeros((len(entries), HASH_SIDE**2), dtype=np.bool_)
-    return Survey(
-        list(entries), perceptual_hashes, list(objects), [BadInput(b, "torn") for b in bad]
-    )
+    facts = b"", np.zeros(HASH_SIDE**2, dtype=np.bool_), 3
+    scans = [SurveyedScan(e, *facts, o, ()) for e, o in zip(entries, objects, strict=True)]
+    return Survey(scans, [BadInput(b, "torn") for b in bad])
 
 
 def paths(*names: str) -> tuple[Path, ...]:

@@ -105,7 +105,7 @@ def test_of_equal_pictures_the_first_is_kept_or_none_where_their_objects_differ(
     source = set_of(tmp_path, {**images, "knife/e.png": other, "normal/f.png": picture(2)})
     found = survey_scans(source, source.listing().entries)
     assert [entry.scan_id for entry in found.entries] == ["knife/a", "normal/f"]
-    assert found.objects == [{"knife": 1}, {}]
+    assert [scan.objects for scan in found.scans] == [{"knife": 1}, {}]
     c, d, e = (str(tmp_path / name) for name in ("normal/c.png", "normal/d.png", "knife/e.png"))
     others = "the same image as {}, {}, with other objects: keep the right one"
     assert found.bad == [

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.patches.extraction import extract_patches
 from pipeline.scans.catalogue import CatalogueRow, read_catalogue, write_catalogue
-from pipeline.scans.sources.cifar10 import BINARY, CLASSES, SIDE
+from pipeline.scans.sources.cifar10 import BATCHES, CLASSES, SIDE
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.splits import split_scans
 from pipeline.settings.blocks import EvaluateSettings, ExtractSettings
@@ -53,11 +53,10 @@ def make_sixray(folder: Path, normal: int = 12, threat: int = 6) -> Path:
 def make_cifar(folder: Path) -> Path:
     """CIFAR-10's binary batches, 20 images of noise in each."""
     generator = np.random.default_rng(0)
-    for names in BINARY.values():
-        for name in names:
-            rows = generator.integers(0, 256, (20, 1 + 3 * SIDE * SIDE), dtype=np.uint8)
-            rows[:, 0] = np.arange(20) % len(CLASSES)
-            rows.tofile(folder / name)
+    for name in BATCHES:
+        rows = generator.integers(0, 256, (20, 1 + 3 * SIDE * SIDE), dtype=np.uint8)
+        rows[:, 0] = np.arange(20) % len(CLASSES)
+        rows.tofile(folder / f"{name}.bin")
     return folder
 
 

@@ -30,7 +30,7 @@ def account_of(
         meaning: maps a class of the set to normal, ignored, or an abnormal class.
         notes: further lines.
     """
-    left_out = len(survey.entries) - len(rows)
+    left_out = len(survey.scans) - len(rows)
     of_parts = f"  {left_out} scans of bags with a threat in the set's own parts, left out"
     lines = [
         *_lines_of_files(listing, survey),
@@ -60,14 +60,12 @@ def count_files(listing: Listing, survey: Survey) -> tuple[Counter[str], Counter
             groups["image"] += 1
         elif path in listing.annotations and str(path) not in bad:
             groups["annotation"] += 1
-        elif path in listing.ignored:
-            groups["ignored"] += 1
-            ignored[suffix_text(path), listing.ignored[path]] += 1
-        elif path in images or str(path) in bad:
+        elif path not in listing.ignored and (path in images or str(path) in bad):
             groups["bad"] += 1
         else:
             groups["ignored"] += 1
-            ignored[suffix_text(path), "neither an image nor an annotation of this format"] += 1
+            reason = listing.ignored.get(path, "neither an image nor an annotation of this format")
+            ignored[suffix_text(path), reason] += 1
     return groups, ignored
 
 
@@ -97,12 +95,12 @@ def _table(survey: Survey, rows: Sequence[CatalogueRow], meaning: Callable[[str]
     empty: Counter[str] = Counter()
     for row in rows:
         scans[", ".join(row.classes) or NORMAL][row.split] += 1
-    for entry, counts in zip(survey.entries, survey.objects, strict=True):
-        split = split_of.get(entry.scan_id)
+    for scan in survey.scans:
+        split = split_of.get(scan.entry.scan_id)
         if split is None:
             continue
-        empty[split] += not counts
-        for name, count in counts.items():
+        empty[split] += not scan.objects
+        for name, count in scan.objects.items():
             objects[name][split] += count
     headings = [split for split in SPLITS if split in split_of.values()]
     counted = [

@@ -7,11 +7,12 @@ decompression bomb is refused before it is decoded.
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BufferedReader, FileIO
+from itertools import islice
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageSequence
 
 from pipeline.common.files import special_file_kind
 
@@ -179,10 +180,6 @@ def pages_of(image: Image.Image) -> int:
     """Return the number of pictures in a file; of a TIFF up to 3, since Pillow reads each page."""
     if image.format != "TIFF":
         return getattr(image, "n_frames", 1)
-    pages = 1
-    with suppress(EOFError):  # Pillow's sign that there is no such page
-        while pages < 3:
-            image.seek(pages)
-            pages += 1
+    pages = sum(1 for _ in islice(ImageSequence.Iterator(image), 3))
     image.seek(0)
     return pages

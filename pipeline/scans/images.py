@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from pipeline.common.errors import InputError
 from pipeline.scans.image_limits import (
@@ -124,7 +124,7 @@ def _channels(image: Image.Image) -> Pixels:
         return _page(image)
     if image.format != "TIFF" or pages != 2:
         raise RefusedError("several pictures in one file, expected 1, or 2 grey pages of a TIFF")
-    low, high = (_page_at(image, number) for number in (0, 1))
+    low, high = map(_page, ImageSequence.Iterator(image))
     if low.shape[2] != 1 or low.shape != high.shape:
         raise RefusedError(
             f"pages of shape {low.shape} and {high.shape}, expected 2 grey pages of one size"
@@ -132,14 +132,9 @@ def _channels(image: Image.Image) -> Pixels:
     return np.concatenate([low, high], axis=2)
 
 
-def _page_at(image: Image.Image, number: int) -> Pixels:
-    image.seek(number)
-    check_size(image)
-    return _page(image)
-
-
 def _page(image: Image.Image) -> Pixels:
     """Decode the current page of an image, (H, W, C)."""
+    check_size(image)
     tags = getattr(image, "tag_v2", {})
     if UNSPECIFIED in tags.get(EXTRA_SAMPLES, ()):
         raise RefusedError(

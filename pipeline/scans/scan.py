@@ -110,9 +110,9 @@ class SetFiles:
     hidden: tuple[Path, ...] = ()
     bad: tuple[BadInput, ...] = ()
 
-    def ending_in(self, *suffixes: str) -> list[Path]:
-        """Return the files of `others` with one of the suffixes (in lower case), in any case."""
-        return [path for path in self.others if path.suffix.lower() in suffixes]
+    def ending_in(self, suffix: str) -> list[Path]:
+        """Return the files of `others` with the suffix (in lower case), in any case."""
+        return [path for path in self.others if path.suffix.lower() == suffix]
 
 
 @dataclass(frozen=True)

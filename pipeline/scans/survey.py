@@ -38,6 +38,7 @@ class SurveyedScan:
     """The result of reading one scan.
 
     Attributes:
+        entry: the scan's entry.
         pixels: SHA-256 of the image's shape and pixels.
         perceptual_hash: of the image.
         channels: number of channels of the image.
@@ -45,6 +46,7 @@ class SurveyedScan:
         labels: class and SHA-256 of the mask of each region, sorted.
     """
 
+    entry: ScanEntry
     pixels: bytes
     perceptual_hash: Bits
     channels: int
@@ -57,16 +59,17 @@ class Survey:
     """All scans of a set: the usable and the bad.
 
     Attributes:
-        entries: the usable scans.
-        perceptual_hashes: (N, HASH_SIDE**2), perceptual hashes of `entries`.
-        objects: for each entry, the number of objects of each class, by the set's own names.
+        scans: the usable scans.
         bad: the scans that cannot be used, with the reasons.
     """
 
-    entries: list[ScanEntry]
-    perceptual_hashes: NDArray[np.bool_]
-    objects: list[Mapping[str, int]]
+    scans: list[SurveyedScan]
     bad: list[BadInput]
+
+    @property
+    def entries(self) -> list[ScanEntry]:
+        """The entries of the usable scans."""
+        return [scan.entry for scan in self.scans]
 
 
 def survey_scans(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
@@ -79,38 +82,26 @@ def survey_scans(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
         read = pool.map(lambda entry: _read(source, entry), entries)
         scans = list(terminal.progress("survey", len(entries), "scan", read))
     counts = Counter(scan.channels for scan in scans if isinstance(scan, SurveyedScan))
-    twins: dict[bytes, list[tuple[ScanEntry, SurveyedScan]]] = defaultdict(list)
-    for entry, scan in zip(entries, scans, strict=True):
+    twins: dict[bytes, list[SurveyedScan]] = defaultdict(list)
+    for scan in scans:
         if isinstance(scan, SurveyedScan):
-            twins[scan.pixels].append((entry, scan))
-    usable: list[tuple[ScanEntry, SurveyedScan]] = []
+            twins[scan.pixels].append(scan)
+    usable: list[SurveyedScan] = []
     bad: list[BadInput] = []
-    for entry, scan in zip(entries, scans, strict=True):
+    for scan in scans:
         if isinstance(scan, BadInput):
             bad.append(scan)
-        elif fault := _fault(entry, scan, counts, twins[scan.pixels]):
-            bad.append(BadInput(str(entry.files[0]), fault))
+        elif fault := _fault(scan, counts, twins[scan.pixels]):
+            bad.append(BadInput(str(scan.entry.files[0]), fault))
         else:
-            usable.append((entry, scan))
-    perceptual_hashes = np.array([scan.perceptual_hash for _, scan in usable], dtype=np.bool_)
-    return Survey(
-        [entry for entry, _ in usable],
-        perceptual_hashes.reshape(len(usable), HASH_SIDE**2),
-        [scan.objects for _, scan in usable],
-        bad,
-    )
+            usable.append(scan)
+    return Survey(usable, bad)
 
 
-def _fault(
-    entry: ScanEntry,
-    scan: SurveyedScan,
-    counts: Counter[int],
-    twins: Sequence[tuple[ScanEntry, SurveyedScan]],
-) -> str:
+def _fault(scan: SurveyedScan, counts: Counter[int], twins: Sequence[SurveyedScan]) -> str:
     """Return why a scan cannot be kept beside the others; "" if it can.
 
     Args:
-        entry: of the scan.
         scan: the scan.
         counts: number of scans with each number of channels.
         twins: the scans with the same pixels, this one among them.
@@ -121,12 +112,12 @@ def _fault(
             f"{scan.channels} channels, but {counts[usual]} of {counts.total()} scans have "
             f"{usual}: a set has one number of channels"
         )
-    known = entry.classes, scan.objects, scan.labels
-    if any((other.classes, twin.objects, twin.labels) != known for other, twin in twins):
-        others = [str(other.files[0]) for other, _ in twins if other is not entry]
+    known = scan.entry.classes, scan.objects, scan.labels
+    if any((twin.entry.classes, twin.objects, twin.labels) != known for twin in twins):
+        others = [str(twin.entry.files[0]) for twin in twins if twin is not scan]
         return f"the same image as {', '.join(others)}, with other objects: keep the right one"
-    first, _ = twins[0]
-    return "" if first is entry else f"the same image as {first.files[0]}: remove one"
+    first = twins[0]
+    return "" if first is scan else f"the same image as {first.entry.files[0]}: remove one"
 
 
 def perceptual_hash(image: Image) -> Bits:
@@ -170,9 +161,10 @@ def write_near_duplicates(path: Path, survey: Survey, splits: Mapping[str, str])
     If there are more than `MAX_PAIRS`, for instance among images of an empty belt, only the
     first pairs are written.
     """
-    rows = [row for row, entry in enumerate(survey.entries) if entry.scan_id in splits]
-    ids = [survey.entries[row].scan_id for row in rows]
-    pairs = near_pairs(survey.perceptual_hashes[rows], [splits[scan_id] for scan_id in ids])
+    scans = [scan for scan in survey.scans if scan.entry.scan_id in splits]
+    ids = [scan.entry.scan_id for scan in scans]
+    perceptual_hashes = np.array([scan.perceptual_hash for scan in scans])
+    pairs = near_pairs(perceptual_hashes, [splits[scan_id] for scan_id in ids])
     table = [
         {
             "scan": ids[i],
@@ -200,6 +192,7 @@ def _read(source: ScanSource, entry: ScanEntry) -> SurveyedScan | BadInput:
         for region in scan.regions
     )
     return SurveyedScan(
+        entry,
         pixels.digest(),
         perceptual_hash(image),
         image.shape[2],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanEntry
-from pipeline.scans.sources.cifar10 import BINARY, CLASSES, PARTS, PICKLED, Cifar10Source
+from pipeline.scans.sources.cifar10 import BATCHES, CLASSES, PARTS, Cifar10Source
 from pipeline.scans.sources.folders import list_files
 from pipeline.scans.splits import split_scans
 from pipeline.settings.scans import SplitShares
@@ -30,14 +30,14 @@ def batch(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_binary(folder: Path) -> Path:
-    for number, name in enumerate([*BINARY["train"], *BINARY["test"]]):
+    for number, name in enumerate(BATCHES):
         rows, labels = batch(number)
-        (folder / name).write_bytes(np.column_stack([labels.astype(np.uint8), rows]).tobytes())
+        np.column_stack([labels.astype(np.uint8), rows]).tofile(folder / f"{name}.bin")
     return folder
 
 
 def write_pickled(folder: Path) -> Path:
-    for number, name in enumerate([*PICKLED["train"], *PICKLED["test"]]):
+    for number, name in enumerate(BATCHES):
         rows, labels = batch(number)
         content = {b"data": rows, b"labels": labels.tolist(), b"batch_label": b"text"}
         (folder / name).write_bytes(pickle.dumps(content, protocol=2))
@@ -117,8 +117,8 @@ def test_an_id_says_part_class_batch_and_row(tmp_path: Path, write: Callable[[Pa
     source = Cifar10Source(write(tmp_path), "automobile")
     entries = source.listing().entries
     assert len({entry.scan_id for entry in entries}) == 6 * ROWS
-    for number, name in enumerate([*BINARY["train"], *BINARY["test"]]):
-        stem, part = name.removesuffix(".bin"), "train" if number < 5 else "test"
+    for number, stem in enumerate(BATCHES):
+        part = "train" if number < 5 else "test"
         for row, label in enumerate(batch(number)[1]):
             scan_id = f"{part}/{CLASSES[label]}/{stem}-{row:05d}"
             (entry,) = (entry for entry in entries if entry.scan_id == scan_id)

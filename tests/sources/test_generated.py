@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -64,7 +63,6 @@ from pipeline.scans.generated.xray_detector import (
     effective_z,
     expose,
     readings,
-    transmission,
 )
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Region, Scan
@@ -102,17 +100,10 @@ def test_attenuation_is_that_of_the_tables() -> None:
 
 
 def test_pure_metals_have_the_density_of_the_tables() -> None:
-    metals = {name: each for name, each in MATERIALS.items() if len(each.formula) == 2}
+    metals = {name: each for name, each in MATERIALS.items() if len(each[0]) == 2}
     assert metals.keys() == {"steel", "aluminium", "copper", "lead"}
-    for metal in metals.values():
-        assert metal.density == pytest.approx(xraydb.atomic_density(metal.formula), rel=0.01)
-
-
-def test_transmission_falls_with_thickness() -> None:
-    passed = [transmission(slab("aluminium", cm))[:, 0, 0] for cm in (0.0, 0.5, 1.0, 2.0)]
-    assert passed[0].tolist() == [1.0, 1.0]
-    assert all((after < before).all() for before, after in pairwise(passed))
-    np.testing.assert_allclose(passed[2], passed[1] ** 2, rtol=1e-5)  # Beer-Lambert
+    for formula, density in metals.values():
+        assert density == pytest.approx(xraydb.atomic_density(formula), rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -26,25 +26,23 @@ def test_a_line_is_the_name_or_path_of_an_image(tmp_path: Path, line: str) -> No
     found = lists_of(tmp_path, train=f"{line}\n\nb.png\n", VAL="c d.png\nc d\n", testing="e\n")
     assert parts(found) == {"a": "train", "b": "train", "c d": "validation", "e": "test"}
     assert [path.name for path in found.files] == ["VAL.txt", "testing.txt", "train.txt"]
-    assert (found.torn, found.partial, found.notes()) == ([], [], {})
+    assert found.notes == {}
 
 
 def test_an_image_of_two_parts_has_none_and_a_part_may_have_two_lists(tmp_path: Path) -> None:
     found = lists_of(tmp_path, train="a\nb\n", training="b\ne\n", test="a\nc d\n")
     assert parts(found) == {"b": "train", "c d": "test", "e": "train"}
-    assert found.torn == [tmp_path / "images/a.png"]
     note = f"images in lists of several parts, such as {tmp_path}/images/a.png"
-    assert found.notes() == {note: 1}
+    assert found.notes == {note: 1}
 
 
 @pytest.mark.parametrize("line", ["gone", "a b", "1 a", "a 1"])
 def test_a_list_with_a_line_that_names_no_image_is_not_followed(tmp_path: Path, line: str) -> None:
     found = lists_of(tmp_path, train=f"a\n{line}\n", test=f"{line}\nb\n", val="e\n")
     assert parts(found) == {"e": "validation"}
-    first, second = (tmp_path / "lists" / name for name in ("test.txt", "train.txt"))
-    assert found.partial == [first, second]
+    first = tmp_path / "lists/test.txt"
     assert found.files == [tmp_path / "lists/val.txt"]
-    assert found.notes() == {f"lists not followed, since a line names no image: {first}": 2}
+    assert found.notes == {f"lists not followed, since a line names no image: {first}": 2}
 
 
 def test_what_names_no_image_or_no_part_or_cannot_be_read_is_no_list(tmp_path: Path) -> None:
@@ -52,4 +50,4 @@ def test_what_names_no_image_or_no_part_or_cannot_be_read_is_no_list(tmp_path: P
     found = lists_of(
         tmp_path, train="labels\nof May\n", names="a\n", test=b"a\n\xff\n", val="", valid=boxes
     )
-    assert found == PartLists({}, [], [], [])
+    assert found == PartLists({}, [], {})

@@ -21,15 +21,6 @@ def board(tile: Tile, rng: Rng, centre: Point, size: Point) -> None:
             tile.box((x, y), (rng.uniform(0.8, 1.6), 0.6), rng.uniform(0.05, 0.12), "steel")
 
 
-def battery_cells(tile: Tile, start: Point, count: int, length: float) -> None:
-    """Draw round lithium cells side by side, with their steel cans."""
-    for index in range(count):
-        y = start[1] + 1.95 * index
-        ends = ((start[0], y), (start[0] + length, y))
-        tile.rod(*ends, 0.9, "lithium", 0.25)
-        tile.rod(*ends, 0.93, "steel", 0.9)
-
-
 def transformer(tile: Tile, centre: Point, size: float) -> None:
     """Draw an iron core with its copper winding: nearly opaque."""
     tile.box(centre, (size, size * 0.85), size * 0.35, "steel")
@@ -102,10 +93,13 @@ def cables(tile: Tile, rng: Rng) -> None:
 
 
 def power_bank(tile: Tile, rng: Rng) -> None:
-    """Draw round cells in a case, with their electronics."""
+    """Draw round lithium cells in steel cans, side by side in a case, with their electronics."""
     count = int(rng.integers(2, 5))
     tile.shell(rounded((0.6, 0), 9.5, 1.95 * count + 0.9, 0.6), 0.15, 2, "plastic")
-    battery_cells(tile, (-3.4, -0.975 * (count - 1)), count, 6.5)
+    for index in range(count):
+        y = -0.975 * (count - 1) + 1.95 * index
+        tile.rod((-3.4, y), (3.1, y), 0.9, "lithium", 0.25)
+        tile.rod((-3.4, y), (3.1, y), 0.93, "steel", 0.9)
     board(tile, rng, (4.2, 0), (1.5, 1.8 * count))
 
 

@@ -1,7 +1,5 @@
 """Knives, all drawn with the blade along +x. Sizes in cm."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.scans.generated.shapes import Point, Rng, Tile, rounded, smooth
@@ -9,28 +7,14 @@ from pipeline.scans.generated.shapes import Point, Rng, Tile, rounded, smooth
 HANDLES = ("wood", "plastic", "rubber", "steel", "aluminium", "porcelain")
 
 
-@dataclass(frozen=True)
-class Blade:
-    """A blade that starts at x = 0 and points to +x.
-
-    Attributes:
-        length, height: of the blade, cm.
-        spine: thickness of the blade's back, cm.
-        material: of the blade.
-    """
-
-    length: float
-    height: float
-    spine: float
-    material: str
-
-
-def draw_blade(tile: Tile, blade: Blade, outline: list[Point]) -> None:
-    """Draw a blade, thick at the back; `outline` is in shares of its length and height."""
-    points = np.array(outline) * (blade.length, blade.height)
-    tile.polygon(points, 0.45 * blade.spine, blade.material)
+def draw_blade(
+    tile: Tile, outline: list[Point], size: Point, spine: float, material: str = "steel"
+) -> None:
+    """Draw a blade from x = 0 on, `spine` thick at its back; `outline` is in shares of `size`."""
+    points = np.multiply(outline, size)
+    tile.polygon(points, 0.45 * spine, material)
     for share in (0.8, 0.62):  # towards the back, y = 0, it gets thicker
-        tile.polygon(points * (0.985, share), 0.28 * blade.spine, blade.material)
+        tile.polygon(points * (0.985, share), 0.28 * spine, material)
 
 
 def draw_handle(tile: Tile, rng: Rng, length: float, height: float) -> None:
@@ -58,24 +42,24 @@ def kitchen_knife(tile: Tile, rng: Rng) -> None:
     """Draw a cook's, carving or paring knife, of steel, now and then of zirconia."""
     length = rng.uniform(8.5, 12)
     material = "zirconia" if rng.random() < 0.2 else "steel"
-    blade = Blade(length, length * rng.uniform(0.16, 0.26), 0.6, material)
+    size = (length, length * rng.uniform(0.16, 0.26))
     outline = [(0, 0), (0.7, 0.0), (1, rng.uniform(0.1, 0.6)), (0.85, 0.75), (0.5, 1), (0, 1)]
-    draw_blade(tile, blade, outline)
+    draw_blade(tile, outline, size, 0.6, material)
     draw_handle(tile, rng, rng.uniform(8, 9.5), rng.uniform(1.6, 2.1))
 
 
 def dagger(tile: Tile, rng: Rng) -> None:
     """Draw a dagger or combat knife: two edges, a fuller, a cross guard and a pommel."""
-    length = rng.uniform(9, 12.5)
-    blade = Blade(length, rng.uniform(2.2, 3), 0.65, "steel")
-    draw_blade(tile, blade, [(0, 0), (0.75, 0.05), (1, 0.5), (0.75, 0.95), (0, 1)])
-    middle = blade.height / 2
+    length, height = rng.uniform(9, 12.5), rng.uniform(2.2, 3)
+    outline: list[Point] = [(0, 0), (0.75, 0.05), (1, 0.5), (0.75, 0.95), (0, 1)]
+    draw_blade(tile, outline, (length, height), 0.65)
+    middle = height / 2
     tile.wire([(0.5, middle), (length * 0.8, middle)], 0.25, "steel", thickness=-0.1)
     if rng.random() < 0.4:
         for x in np.arange(0.15, 0.6, 0.06) * length:
             tile.polygon([(x, 0), (x + 0.5, 0), (x + 0.1, 0.5)], -0.2, "steel")
-    tile.box((-0.3, middle), (0.7, blade.height * 1.8), 0.7, "steel")
-    draw_handle(tile, rng, rng.uniform(9, 11), blade.height * 0.9)
+    tile.box((-0.3, middle), (0.7, height * 1.8), 0.7, "steel")
+    draw_handle(tile, rng, rng.uniform(9, 11), height * 0.9)
     tile.disc((-10, middle), 1.1, 0.8, "steel")
 
 
@@ -100,10 +84,10 @@ def folding_knife(tile: Tile, rng: Rng) -> None:
 
 def cleaver(tile: Tile, rng: Rng) -> None:
     """Draw a cleaver: a broad, nearly rectangular blade with a hole."""
-    length = rng.uniform(10, 13)
-    blade = Blade(length, rng.uniform(4, 5), 0.65, "steel")
-    draw_blade(tile, blade, [(0, 0), (1, 0.02), (1, 0.9), (0.95, 1), (0.06, 1), (0, 0.85)])
-    tile.disc((length - 1.3, 1.2), 0.45, -blade.spine, "steel")
+    size = (rng.uniform(10, 13), rng.uniform(4, 5))
+    outline: list[Point] = [(0, 0), (1, 0.02), (1, 0.9), (0.95, 1), (0.06, 1), (0, 0.85)]
+    draw_blade(tile, outline, size, 0.65)
+    tile.disc((size[0] - 1.3, 1.2), 0.45, -0.65, "steel")
     draw_handle(tile, rng, rng.uniform(9, 11), 2.4)
 
 

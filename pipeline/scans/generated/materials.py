@@ -1,6 +1,5 @@
 """The objects' materials, and their attenuation at the two energies."""
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -14,46 +13,36 @@ ENERGIES_KEV = (72.0, 122.0)
 # The colours distinguish elements up to zinc; above zinc, K edges bend the curve.
 CALIBRATION_ELEMENTS = range(6, 31)
 
-
-@dataclass(frozen=True)
-class Material:
-    """A chemical formula as xraydb reads it, and a density in g/cm3.
-
-    For loose materials (cloth, board, stuffing) the density includes their air.
-    """
-
-    formula: str
-    density: float
-
-
-MATERIALS: dict[str, Material] = {
-    "steel": Material("Fe", 7.87),
-    "aluminium": Material("Al", 2.70),
-    "brass": Material("Cu63Zn37", 8.5),
-    "copper": Material("Cu", 8.96),
-    "zinc": Material("Zn92Al8", 6.7),
-    "lead": Material("Pb", 11.3),
-    "zirconia": Material("ZrO2", 6.0),
-    "glass": Material("Na2CaSi6O14", 2.5),
-    "porcelain": Material("Al2Si2O7", 2.4),
-    "water": Material("H2O", 1.0),
-    "paper": Material("C6H10O5", 0.85),
-    "board": Material("C6H10O5", 0.18),
-    "cotton": Material("C6H10O5", 0.22),
-    "polyester": Material("C10H8O4", 0.25),
-    "leather": Material("C2H3NO", 0.9),
-    "rubber": Material("C50H80S2ZnO", 1.2),
-    "plastic": Material("C15H17N", 1.05),
-    "nylon": Material("C12H22N2O2", 1.14),
-    "pvc": Material("C2H3Cl", 1.38),
-    "foam": Material("C3H6", 0.05),
-    "wood": Material("C6H10O5", 0.65),
-    "food": Material("C6H12O6", 0.9),
-    "soap": Material("C12H25NaO6", 1.05),
-    "talc": Material("Mg3Si4O12H2", 1.1),
-    "lithium": Material("LiCoO2C9CuAl", 2.3),
-    "circuit": Material("C20H20O16Si7Cu", 1.9),
-    "powder": Material("C6H7N3O11", 0.9),
+# A chemical formula as xraydb reads it, and a density in g/cm3. For loose materials (cloth, board,
+# stuffing) the density includes their air.
+MATERIALS = {
+    "steel": ("Fe", 7.87),
+    "aluminium": ("Al", 2.70),
+    "brass": ("Cu63Zn37", 8.5),
+    "copper": ("Cu", 8.96),
+    "zinc": ("Zn92Al8", 6.7),
+    "lead": ("Pb", 11.3),
+    "zirconia": ("ZrO2", 6.0),
+    "glass": ("Na2CaSi6O14", 2.5),
+    "porcelain": ("Al2Si2O7", 2.4),
+    "water": ("H2O", 1.0),
+    "paper": ("C6H10O5", 0.85),
+    "board": ("C6H10O5", 0.18),
+    "cotton": ("C6H10O5", 0.22),
+    "polyester": ("C10H8O4", 0.25),
+    "leather": ("C2H3NO", 0.9),
+    "rubber": ("C50H80S2ZnO", 1.2),
+    "plastic": ("C15H17N", 1.05),
+    "nylon": ("C12H22N2O2", 1.14),
+    "pvc": ("C2H3Cl", 1.38),
+    "foam": ("C3H6", 0.05),
+    "wood": ("C6H10O5", 0.65),
+    "food": ("C6H12O6", 0.9),
+    "soap": ("C12H25NaO6", 1.05),
+    "talc": ("Mg3Si4O12H2", 1.1),
+    "lithium": ("LiCoO2C9CuAl", 2.3),
+    "circuit": ("C20H20O16Si7Cu", 1.9),
+    "powder": ("C6H7N3O11", 0.9),
 }
 
 
@@ -63,9 +52,9 @@ def attenuation(name: str) -> tuple[float, float]:
 
     From xraydb's tables (Elam, Ravel and Sieber), coherent scatter included, by the mixture rule.
     """
-    material = MATERIALS[name]
+    formula, density = MATERIALS[name]
     low, high = (
-        float(xraydb.material_mu(material.formula, 1000 * energy, density=material.density))
+        float(xraydb.material_mu(formula, 1000 * energy, density=density))
         for energy in ENERGIES_KEV
     )
     return low, high

@@ -50,18 +50,13 @@ PALETTE: dict[float, tuple[tuple[int, int, int], ...]] = {
 Z_STEPS, LEVEL_STEPS = 96, 512
 
 
-def transmission(depth: Floats) -> Floats:
-    """Return the share of the beam, 0 to 1, that passes optical depths: Beer-Lambert's law."""
-    return np.exp(-depth)
-
-
 def readings(depth: Floats, rng: np.random.Generator) -> Floats:
     """Measure optical depths (2, H, W), low and high energy; returns noisy depths, same shape.
 
     Photon counts are Poisson; at these counts a normal distribution with the same variance is
     indistinguishable and far quicker.
     """
-    passed = np.stack([cv2.GaussianBlur(row, (0, 0), BLUR) for row in transmission(depth)])
+    passed = np.stack([cv2.GaussianBlur(row, (0, 0), BLUR) for row in np.exp(-depth)])
     passed += SCATTER
     noise = rng.standard_normal(passed.shape, dtype=np.float32)
     passed += np.sqrt(passed / PHOTONS) * noise
@@ -93,17 +88,12 @@ def brightness(measured: Floats) -> Floats:
 @cache
 def palette() -> NDArray[np.uint8]:
     """Return the colours (Z_STEPS, LEVEL_STEPS, 3) by atomic number and by brightness."""
-    anchors = np.array(sorted(PALETTE))
-    levels = np.linspace(0, 1, LEVEL_STEPS)
-    colours = np.array([PALETTE[z] for z in anchors], dtype=np.float64)  # (A, L, 3)
-    rows = np.stack(
-        [[np.interp(levels, LEVELS, row[:, c]) for c in range(3)] for row in colours]
-    )  # (A, 3, LEVEL_STEPS)
+    anchors, levels = sorted(PALETTE), np.linspace(0, 1, LEVEL_STEPS)
     numbers = np.linspace(anchors[0], anchors[-1], Z_STEPS)
-    left = np.clip(np.searchsorted(anchors, numbers, side="right") - 1, 0, len(anchors) - 2)
-    share = ((numbers - anchors[left]) / np.diff(anchors)[left])[:, None, None]
-    table = rows[left] * (1 - share) + rows[left + 1] * share  # (Z_STEPS, 3, LEVEL_STEPS)
-    return np.asarray(np.rint(table), dtype=np.uint8).transpose(0, 2, 1)
+    table = np.array([PALETTE[z] for z in anchors])
+    table = np.apply_along_axis(lambda row: np.interp(levels, LEVELS, row), 1, table)
+    table = np.apply_along_axis(lambda column: np.interp(numbers, anchors, column), 0, table)
+    return np.asarray(np.rint(table), dtype=np.uint8)
 
 
 def pseudo_colour(z: Floats, level: Floats) -> Image:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import ceil, floor
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from supervision import Detections
@@ -68,7 +68,7 @@ class AnnotatedSource(ABC):
         files = list_set(self.folder)
         lists = read_part_lists(files)
         others = tuple(path for path in files.others if path not in lists.files)
-        labelled_set = LabelledSet(replace(files, others=others), notes=Counter(lists.notes()))
+        labelled_set = LabelledSet(replace(files, others=others), notes=Counter(lists.notes))
         self.read_labels(labelled_set)
         names = frozenset(name for labels in labelled_set.scans.values() for name in labels.names)
         threats = self.classes.threats(names)
@@ -129,14 +129,12 @@ def read_scan(
     return Scan(entry.scan_id, image, tuple(regions), tuple(name for name, _ in masks))
 
 
-def annotated_size(width: object, height: object) -> tuple[int, int] | None:
+def annotated_size(width: Any, height: Any) -> tuple[int, int] | None:
     """Return an annotated size; None if a side is no whole number above 0. 100.0 counts as 100."""
-    sides = [
-        int(side) if isinstance(side, float) and side.is_integer() else side
-        for side in (width, height)
-    ]
-    whole = [side for side in sides if isinstance(side, int) and side > 0]
-    return (whole[0], whole[1]) if len(whole) == 2 else None
+    whole = (
+        isinstance(side, int | float) and side > 0 and side % 1 == 0 for side in (width, height)
+    )
+    return (int(width), int(height)) if all(whole) else None
 
 
 def check_size(annotated: tuple[object, object], size: tuple[int, int]) -> None:

@@ -25,14 +25,8 @@ CLASSES = CIFAR10
 SIDE = 32
 LAYOUT = "train/<class>/ and test/<class>/"
 PARTS: tuple[Part, ...] = ("train", "test")
-BINARY = {
-    "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
-    "test": ["test_batch.bin"],
-}
-PICKLED = {
-    "train": [f"data_batch_{number}" for number in range(1, 6)],
-    "test": ["test_batch"],
-}
+TEST_BATCH = "test_batch"
+BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), TEST_BATCH)
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, 32, 32, 3) RGB, labels (N,)
 
@@ -51,11 +45,7 @@ class Cifar10Source:
         batches = _batch_files(self.folder)
         candidates, bad = self._batch_entries(batches) if batches else self._folder_entries(files)
         entries, repeats = without_repeats(candidates)
-        return Listing(
-            files,
-            entries,
-            [*([] if batches else files.bad), *bad, *repeats],
-        )
+        return Listing(files, entries, [*([] if batches else files.bad), *bad, *repeats])
 
     def read(self, entry: ScanEntry) -> Scan:
         """Read one image; in the class left out, the whole image is the region."""
@@ -66,17 +56,16 @@ class Cifar10Source:
         regions = tuple(Region(name, whole) for name in entry.classes)
         return Scan(entry.scan_id, image, regions, entry.classes)
 
-    def _batch_entries(
-        self, batches: dict[Part, list[Path]]
-    ) -> tuple[list[ScanEntry], list[BadInput]]:
+    def _batch_entries(self, batches: list[Path]) -> tuple[list[ScanEntry], list[BadInput]]:
         entries: list[ScanEntry] = []
         bad = []
-        for part, path in ((part, path) for part, paths in batches.items() for path in paths):
+        for path in batches:
             try:
                 labels = _read_batch(path)[1].tolist()
             except InputError as error:
                 bad.append(as_bad(path, error))
                 continue
+            part: Part = "test" if path.stem == TEST_BATCH else "train"
             entries += [
                 self._entry(part, CLASSES[label], f"{path.stem}-{number:05d}", path)
                 for number, label in enumerate(labels)
@@ -86,14 +75,13 @@ class Cifar10Source:
     def _folder_entries(self, files: SetFiles) -> tuple[list[ScanEntry], list[BadInput]]:
         entries: list[ScanEntry] = []
         bad: list[BadInput] = []
-        parts: dict[str, Part] = {part: part for part in PARTS}
         for part in PARTS:
             _check_class_folders(self.folder / part)
         for path in files.images:
             part_name, *below = path.relative_to(self.folder).parts
-            if part_name in parts and len(below) > 1:
+            if part_name in PARTS and len(below) > 1:
                 name = CIFAR10_ALIASES.get(below[0], below[0])
-                entries.append(self._entry(parts[part_name], name, path.stem, path))
+                entries.append(self._entry(part_name, name, path.stem, path))
             else:
                 bad.append(BadInput(str(path), f"an image outside of {LAYOUT}"))
         return entries, bad
@@ -106,18 +94,16 @@ class Cifar10Source:
         )
 
 
-def _batch_files(folder: Path) -> dict[Part, list[Path]]:
-    """Return the official batch files; empty if none exists."""
-    for names in (BINARY, PICKLED):
-        paths: dict[Part, list[Path]] = {
-            part: [folder / name for name in names[part]] for part in PARTS
-        }
-        missing = [path for part in PARTS for path in paths[part] if not path.is_file()]
-        if len(missing) < sum(len(part) for part in paths.values()):
-            if missing:
-                raise InputError(f"{missing[0]}: no such file: expected all six official batches")
+def _batch_files(folder: Path) -> list[Path]:
+    """Return the official batch files, binary or else pickled; empty if none exists."""
+    for suffix in (".bin", ""):
+        paths = [folder / f"{name}{suffix}" for name in BATCHES]
+        missing = [path for path in paths if not path.is_file()]
+        if not missing:
             return paths
-    return {}
+        if len(missing) < len(paths):
+            raise InputError(f"{missing[0]}: no such file: expected all six official batches")
+    return []
 
 
 def _check_class_folders(folder: Path) -> None:

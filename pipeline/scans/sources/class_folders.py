@@ -81,7 +81,7 @@ class ClassFolderSource:
         """Return whether an image is in a folder of masks, in or below the folder of a class."""
         folders = path.relative_to(self.folder).parts[:-1]
         first = 2 if self._find_class_and_part(path)[1] else 1
-        return any(MASK_FOLDER.search(name.lower()) for name in folders[first:])
+        return bool(MASK_FOLDER.search("/".join(folders[first:])))
 
     @cached_property
     def _has_parts(self) -> bool:

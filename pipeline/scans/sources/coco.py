@@ -10,7 +10,6 @@ from supervision.dataset.formats.coco import coco_annotations_to_detections
 
 from pipeline.common.errors import InputError
 from pipeline.common.files import digest
-from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.annotated_source import (
     AnnotatedSource,
@@ -20,20 +19,15 @@ from pipeline.scans.sources.annotated_source import (
     require_pixels,
 )
 from pipeline.scans.sources.coco_files import CocoImage, Record, read_coco_files
-from pipeline.scans.sources.folders import WRONG_SHAPE, describe, list_files
+from pipeline.scans.sources.folders import faults_of, list_files
 from pipeline.scans.sources.labelled_set import LabelledSet, Labels
 from pipeline.scans.sources.pairing import part_in_name
-from pipeline.settings.scans import Unannotated
 
 
 class CocoSource(AnnotatedSource):
     """Boxes, polygons and run lengths. A listed image without annotations is normal."""
 
-    def __init__(
-        self, folder: Path, classes: ClassMap, unannotated: Unannotated | None = None
-    ) -> None:
-        super().__init__(folder, classes, unannotated)
-        self._images: dict[Path, CocoImage] | None = None
+    _images: dict[Path, CocoImage] | None = None
 
     def read_labels(self, labelled_set: LabelledSet) -> None:
         """Read the labels of each image that a JSON file lists; a path's end finds its image."""
@@ -67,17 +61,11 @@ class CocoSource(AnnotatedSource):
             return  # no file lists the image, so `unannotated` made it normal
         if item is None:
             raise InputError(f"{entry.files[0]}: no longer annotated: run `dvc repro scans`")
-        try:
+        with faults_of(f"{item.path}: {item.name}"):
             check_size(item.size or size, size)
-        except ValueError as error:
-            raise InputError(f"{item.path}: {item.name}: {error}") from None
         for name, record in item.objects:
-            try:
+            with faults_of(f"{item.path}: annotation {record.get('id')}"):
                 yield name, _mask(record, size)
-            except WRONG_SHAPE as error:
-                raise InputError(
-                    f"{item.path}: annotation {record.get('id')}: {describe(error)}"
-                ) from None
 
 
 def _mask(record: Record, size: tuple[int, int]) -> Mask:

@@ -11,11 +11,12 @@ from pipeline.common.files import read_json
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.scan import Part, SetFiles
 from pipeline.scans.sources.annotated_source import annotated_size
-from pipeline.scans.sources.folders import ALL_NORMAL, WRONG_SHAPE, describe, reading
+from pipeline.scans.sources.folders import ALL_NORMAL, faults_of, reading
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import (
     by_end,
     find_by_end,
+    grouped,
     loose_stem,
     part_in_name,
     part_of,
@@ -101,9 +102,7 @@ class ImageFinder:
         self._folder = files.folder
         self._images = frozenset(files.images)
         self._ends = by_end(files.images)
-        self._by_stem: dict[str, list[Path]] = {}
-        for path in files.images:
-            self._by_stem.setdefault(loose_stem(path), []).append(path)
+        self._by_stem = grouped(files.images, loose_stem)
 
     def find(self, item: CocoImage) -> Path | None:
         """Return the image at the item's path, relative to the JSON file, or with this path's end.
@@ -166,12 +165,10 @@ def _read_file(path: Path) -> tuple[list[CocoImage], list[CocoImage], list[BadIn
     """Return a COCO file's images, its images with an unusable annotation, and its faults."""
     with reading(path):
         content = read_json(path)
-    try:
+    with faults_of(f"{path}: not laid out as COCO"):
         names = _by_id((item["id"], str(item["name"]).strip()) for item in content["categories"])
         images = _by_id((item["id"], _coco_image(path, item)) for item in content["images"])
         return _assign_annotations(path, content["annotations"], images, names)
-    except WRONG_SHAPE as error:
-        raise InputError(f"{path}: not laid out as COCO: {describe(error)}") from None
 
 
 def _by_id(pairs: Iterable[tuple[object, T]]) -> dict[str, T]:

@@ -119,9 +119,14 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def describe(error: Exception) -> str:
-    """Return the message of an error of `WRONG_SHAPE` on one line; of a `KeyError`, "no <key>"."""
-    return f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+@contextmanager
+def faults_of(place: object) -> Iterator[None]:
+    """Turn an error of `WRONG_SHAPE` into an `InputError` that names the place on one line."""
+    try:
+        yield
+    except WRONG_SHAPE as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise InputError(f"{place}: {reason}") from None
 
 
 def read_lines(path: Path) -> list[str]:

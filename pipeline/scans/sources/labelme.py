@@ -18,7 +18,7 @@ from pipeline.scans.sources.annotated_source import (
     mask_of,
     require_pixels,
 )
-from pipeline.scans.sources.folders import WRONG_SHAPE, describe, reading
+from pipeline.scans.sources.folders import WRONG_SHAPE, faults_of, reading
 from pipeline.scans.sources.labelled_set import LabelledSet
 
 
@@ -51,15 +51,13 @@ class LabelMeSource(AnnotatedSource):
             content = _read(path)
             annotated = annotated_size(content.get("imageWidth"), content.get("imageHeight"))
             for number, shape in enumerate(content["shapes"], 1):
-                try:
+                with faults_of(f"{path}: shape {number}"):
                     check_size(annotated or size, size)
                     check_reach((value for point in shape["points"] for value in point), size)
                     require_pixels(value for point in shape["points"] for value in point)
                     classes = {shape["label"]: 0}
                     alone = labelme_shapes_to_detections([shape], classes, size, with_masks=True)
                     yield shape["label"], mask_of(alone, size)
-                except WRONG_SHAPE as error:
-                    raise InputError(f"{path}: shape {number}: {describe(error)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

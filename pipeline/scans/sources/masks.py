@@ -10,10 +10,17 @@ import numpy as np
 from pipeline.common.errors import InputError
 from pipeline.scans.bad_input import BadInput, as_bad
 from pipeline.scans.classes import ClassMap
-from pipeline.scans.images import Pixels, read_index_mask
+from pipeline.scans.images import read_index_mask
 from pipeline.scans.scan import Listing, Mask, Scan, ScanEntry
 from pipeline.scans.sources.annotated_source import check_size, read_scan
-from pipeline.scans.sources.folders import ALL_NORMAL, id_below, list_files, without_repeats
+from pipeline.scans.sources.folders import (
+    ALL_NORMAL,
+    faults_of,
+    id_below,
+    list_files,
+    without_repeats,
+)
+from pipeline.scans.sources.pairing import grouped
 
 SIXRAY = ClassMap({1: "gun", 2: "knife"})  # values of a mask; 0 is background
 T = TypeVar("T")
@@ -53,24 +60,18 @@ class MasksSource:
                 within[top_folder].append(path)
             else:
                 bad.append(BadInput(str(path), "an image outside of normal/, threat/ and masks/"))
-        threats, names, more = self._threats(within["threat"], within["masks"])
-        masked = {self._name(path) for path in within["masks"]} - {
-            self._name(path) for path in within["threat"]
-        }
-        bad += [
-            BadInput(str(path), "a normal scan with a mask: move it to threat/, or remove the mask")
-            for path in within["normal"]
-            if self._name(path) in masked
-        ]
-        normal = [
-            ScanEntry(id_below(self.folder, path), (path,), ())
-            for path in within["normal"]
-            if self._name(path) not in masked
-        ]
-        entries, repeats = without_repeats([*normal, *threats])
+        entries, names, more = self._threats(within["threat"], within["masks"])
+        masked = set(map(self._name, within["masks"])).difference(map(self._name, within["threat"]))
+        for path in within["normal"]:
+            if self._name(path) in masked:
+                reason = "a normal scan with a mask: move it to threat/, or remove the mask"
+                bad.append(BadInput(str(path), reason))
+            else:
+                entries.append(ScanEntry(id_below(self.folder, path), (path,), ()))
+        usable, repeats = without_repeats(entries)
         return Listing(
             files,
-            entries,
+            usable,
             [*files.bad, *bad, *more, *repeats],
             names=names,
             annotations=frozenset(within["masks"]),
@@ -120,7 +121,8 @@ class MasksSource:
             if self.stretched:
                 stretched = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
                 mask = stretched.astype(np.uint8, copy=False)
-            check_mask(path, mask, size)
+            with faults_of(path):
+                check_size(mask.shape[::-1], size)
             for value in sorted(set(np.unique(mask).tolist()) - {0}):
                 for part in connected_parts(mask == value):
                     yield str(value), part
@@ -130,9 +132,7 @@ def unique_names(
     masks: Iterable[Path], name_of: Callable[[Path], T]
 ) -> tuple[dict[T, Path], list[BadInput]]:
     """Return the masks by their scans' names; masks that share a name are returned as bad input."""
-    masks_of: dict[T, list[Path]] = {}
-    for path in masks:
-        masks_of.setdefault(name_of(path), []).append(path)
+    masks_of = grouped(masks, name_of)
     bad = [
         BadInput(str(path), f"one of {len(paths)} masks with the same name: keep one")
         for paths in masks_of.values()
@@ -140,18 +140,6 @@ def unique_names(
         if len(paths) > 1
     ]
     return {name: paths[0] for name, paths in masks_of.items() if len(paths) == 1}, bad
-
-
-def check_mask(path: Path, mask: Pixels, size: tuple[int, int]) -> None:
-    """Refuse a mask (H, W) whose size differs from its scan's `size`, (width, height).
-
-    Raises:
-        InputError: the sizes differ; the message names the mask and both sizes.
-    """
-    try:
-        check_size((mask.shape[1], mask.shape[0]), size)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def connected_parts(mask: Mask) -> Iterator[Mask]:

@@ -9,9 +9,9 @@ from pipeline.scans.bad_input import BadInput
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.images import read_index_mask
 from pipeline.scans.scan import PARTS, Listing, Mask, Scan, ScanEntry
-from pipeline.scans.sources.annotated_source import read_scan
-from pipeline.scans.sources.folders import id_below, list_set, without_repeats
-from pipeline.scans.sources.masks import check_mask, connected_parts, unique_names
+from pipeline.scans.sources.annotated_source import check_size, read_scan
+from pipeline.scans.sources.folders import faults_of, id_below, list_set, without_repeats
+from pipeline.scans.sources.masks import connected_parts, unique_names
 
 GOOD, GROUND_TRUTH = "good", "ground_truth"
 # Each defect is an abnormal class with the defect's name.
@@ -76,7 +76,8 @@ class MvtecSource:
         name = self._folders(entry.files[0])[1]
         for path in entry.files[1:]:
             mask = read_index_mask(path)
-            check_mask(path, mask, size)
+            with faults_of(path):
+                check_size(mask.shape[::-1], size)
             if not mask.any():
                 raise InputError(f"{path}: an empty mask of a defect: put its image into {GOOD}/")
             for part in connected_parts(mask > 0):

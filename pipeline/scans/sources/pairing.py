@@ -55,16 +55,16 @@ def pair(folder: Path, images: Iterable[Path], labels: Iterable[Path]) -> Pairs:
     """
     label_of: dict[Path, Path] = {}
     clashes: dict[Path, str] = {}
-    images_by = _group(images, lambda path: _key(folder, path))
-    labels_by = _group(labels, lambda path: _key(folder, path))
+    images_by = grouped(images, lambda path: _key(folder, path))
+    labels_by = grouped(labels, lambda path: _key(folder, path))
     for key, own in images_by.items():
         equal = labels_by.get(key, [])
         _add_pairs(label_of, clashes, own, equal, _pair_equal(own, equal))
     done = {*label_of, *label_of.values(), *clashes}
     unpaired = [image for own in images_by.values() for image in own if image not in done]
     alone = [path for paths in labels_by.values() for path in paths if path not in done]
-    images_by_stem = _group(unpaired, loose_stem)
-    for stem, named in _group(alone, loose_stem).items():
+    images_by_stem = grouped(unpaired, loose_stem)
+    for stem, named in grouped(alone, loose_stem).items():
         likely = _likely_pairs(folder, images_by_stem.get(stem, []), named)
         own = list(dict.fromkeys(image for image, _ in likely))
         equal = list(dict.fromkeys(path for _, path in likely))
@@ -125,6 +125,14 @@ def find_by_end(ends: Mapping[str, T], written: str) -> T | None:
         if end in ends:
             return ends[end]
     return None
+
+
+def grouped(paths: Iterable[Path], key: Callable[[Path], T]) -> dict[T, list[Path]]:
+    """Return the paths by their keys."""
+    groups: dict[T, list[Path]] = defaultdict(list)
+    for path in paths:
+        groups[key(path)].append(path)
+    return groups
 
 
 def _add_pairs(
@@ -196,13 +204,6 @@ def _pair_nearest(folder: Path, likely: Sequence[tuple[Path, Path]]) -> dict[Pat
 
 def _same_part(folder: Path, image: Path, labels: Path) -> bool:
     return len({part_of(folder, image), part_of(folder, labels)} - {None}) < 2
-
-
-def _group(paths: Iterable[Path], key: Callable[[Path], T]) -> dict[T, list[Path]]:
-    groups: dict[T, list[Path]] = defaultdict(list)
-    for path in paths:
-        groups[key(path)].append(path)
-    return groups
 
 
 def _key(folder: Path, path: Path) -> tuple[str, ...]:

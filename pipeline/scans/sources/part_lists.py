@@ -18,26 +18,14 @@ class PartLists:
     """The lists of a set's own parts.
 
     Attributes:
-        parts: the part of each image that is in a list.
+        parts: the part of each image in a list; images in lists of different parts have none.
         files: the lists that are followed.
-        torn: images in lists of different parts, which therefore get no part.
-        partial: lists with a line that names no image; such lists are not followed.
+        notes: remarks for the account, each with its number of cases.
     """
 
     parts: dict[Path, Part]
     files: list[Path]
-    torn: list[Path]
-    partial: list[Path]
-
-    def notes(self) -> dict[str, int]:
-        """Return remarks for the account, each with its number of cases."""
-        notes = {}
-        if self.torn:
-            notes[f"images in lists of several parts, such as {self.torn[0]}"] = len(self.torn)
-        if self.partial:
-            note = f"lists not followed, since a line names no image: {self.partial[0]}"
-            notes[note] = len(self.partial)
-        return notes
+    notes: dict[str, int]
 
 
 def read_part_lists(files: SetFiles) -> PartLists:
@@ -55,22 +43,24 @@ def read_part_lists(files: SetFiles) -> PartLists:
     scans = (
         image
         for image in files.images
-        if not any(
-            MASK_FOLDER.search(name.lower()) for name in image.relative_to(files.folder).parts[:-1]
-        )
+        if not MASK_FOLDER.search(str(image.relative_to(files.folder).parent))
     )
     ends = by_end(scans) if candidates else {}
     lists = {path: _images_of(path, ends) for path in candidates}
+    partial = [path for path, images in lists.items() if any(images) and None in images]
+    followed = [path for path, images in lists.items() if images and None not in images]
     parts_of: dict[Path, set[Part]] = defaultdict(set)
-    for path, images in lists.items():
-        for image in images if None not in images else []:
-            parts_of[image].add(PARTS[path.stem.lower()])  # type: ignore[index]
-    return PartLists(
-        {image: next(iter(parts)) for image, parts in parts_of.items() if len(parts) == 1},
-        [path for path, images in lists.items() if images and None not in images],
-        [image for image, parts in parts_of.items() if len(parts) > 1],
-        [path for path, images in lists.items() if any(images) and None in images],
-    )
+    for path in followed:
+        for image in filter(None, lists[path]):
+            parts_of[image].add(PARTS[path.stem.lower()])
+    torn = [image for image, own in parts_of.items() if len(own) > 1]
+    notes = {}
+    if torn:
+        notes[f"images in lists of several parts, such as {torn[0]}"] = len(torn)
+    if partial:
+        notes[f"lists not followed, since a line names no image: {partial[0]}"] = len(partial)
+    parts = {image: own.pop() for image, own in parts_of.items() if len(own) == 1}
+    return PartLists(parts, followed, notes)
 
 
 def _images_of(path: Path, ends: Mapping[str, Path | None]) -> list[Path | None]:

@@ -1,7 +1,6 @@
 """Opens the scan source that the parameters name."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from pipeline.scans.sources.voc import VocSource
 from pipeline.scans.sources.yolo import YoloSource
 from pipeline.settings.blocks import ScanSettings
 
-DETECTIONS: dict[str, type[AnnotatedSource]] = {
+ANNOTATED: dict[str, type[AnnotatedSource]] = {
     "coco": CocoSource,
     "folder": NormalFolderSource,
     "hixray": TextBoxSource,
@@ -39,23 +38,20 @@ CLASSES = {"mvtec": MVTEC, "sixray": SIXRAY}  # defaults of `scans.classes`
 GENERATED = "generated"  # the generated scans' folder, beside the catalogue
 
 
-def open_folder(settings: ScanSettings, folder: Path) -> ScanSource:
-    """Return the source for another folder of scans in the format that `settings` names."""
-    if settings.source == "generated":
-        return CocoSource(folder, AS_NAMED)
-    return open_source(replace(settings, folder=str(folder)), folder)
-
-
 def open_source(settings: ScanSettings, scans_folder: Path) -> ScanSource:
     """Return the source named by `settings`; the stage `scans` writes to `scans_folder`."""
+    generated = settings.source == "generated"
+    return open_folder(settings, scans_folder / GENERATED if generated else Path(settings.folder))
+
+
+def open_folder(settings: ScanSettings, folder: Path) -> ScanSource:
+    """Return the source for a folder of scans in the format that `settings` names."""
     if settings.source == "generated":
-        return CocoSource(scans_folder / GENERATED, AS_NAMED)
-    folder = Path(settings.folder)
+        return CocoSource(folder, AS_NAMED)
     if settings.source == "cifar10":
         return Cifar10Source(folder, settings.abnormal_class)
-    classes = CLASSES.get(settings.source, ClassMap({}))
-    if settings.classes:
-        classes = ClassMap(settings.classes)
-    if settings.source in DETECTIONS:
-        return DETECTIONS[settings.source](folder, classes, settings.unannotated)
+    default = CLASSES.get(settings.source, ClassMap({}))
+    classes = ClassMap(settings.classes) if settings.classes else default
+    if settings.source in ANNOTATED:
+        return ANNOTATED[settings.source](folder, classes, settings.unannotated)
     return OTHERS[settings.source](folder, classes)

@@ -9,7 +9,7 @@ from supervision import Detections
 from pipeline.common.errors import InputError
 from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.annotated_source import AnnotatedSource, mask_of, require_pixels
-from pipeline.scans.sources.folders import read_lines
+from pipeline.scans.sources.folders import faults_of, read_lines
 from pipeline.scans.sources.labelled_set import LabelledSet
 
 FORM = "an image, a class, and xmin ymin xmax ymax in pixels"
@@ -28,11 +28,9 @@ class TextBoxSource(AnnotatedSource):
         """Yield the class and the mask of each line."""
         for path in entry.files[1:]:
             for number, name, box in _boxes(path):
-                try:
+                with faults_of(f"{path}: line {number}"):
                     require_pixels(box)
                     yield name, mask_of(Detections(np.array([box])), size)
-                except ValueError as error:
-                    raise InputError(f"{path}: line {number}: {error}") from None
 
 
 def _boxes(path: Path) -> Iterator[tuple[int, str, list[float]]]:

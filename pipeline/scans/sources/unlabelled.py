@@ -6,7 +6,7 @@ archive, in a table, or in a file that cannot be read.
 
 import mmap
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.common.errors import InputError
@@ -32,7 +32,10 @@ XML_LABELS = re.compile(
     re.IGNORECASE,
 )
 LABELS_INSIDE = {**dict.fromkeys((".json", ".jsonl", ".ndjson"), JSON_LABELS), ".xml": XML_LABELS}
-MASK_FOLDER = re.compile(r"(^|[\W_])masks?([\W_]|$)|ground[\W_]?truths?|segmentation(class|object)")
+# Of the path to a folder.
+MASK_FOLDER = re.compile(
+    r"(^|[\W_])masks?([\W_]|$)|ground(_|[^\w/])?truths?|segmentation(class|object)", re.IGNORECASE
+)
 NAMES_OF_LABELS = ("annotation", "gt", "label", "seg", "segmentation")
 LABEL_FOLDERS = {f"{name}{end}" for name in NAMES_OF_LABELS for end in ("", "s")}
 MASK_NAME = re.compile(r"[_\-. ](mask|gt|seg|segmentation)$|^mask[_\-]")
@@ -145,29 +148,23 @@ def _masks(labelled_set: LabelledSet) -> list[Path]:
     images_elsewhere = {
         loose_stem(image)
         for image in labelled_set.files.images
-        if LABEL_FOLDERS.isdisjoint(_words_above(folder, image))
+        if not _in_label_folder(folder, image)
     }
     return [
         path
         for path in labelled_set.unlabelled_images()
-        if any(MASK_FOLDER.search(above.lower()) for above in _folders_above(folder, path))
+        if MASK_FOLDER.search(str(path.relative_to(folder).parent))
         or (
             _name_of_image(path) in images_elsewhere
-            and (
-                _name_of_image(path) != loose_stem(path)
-                or not LABEL_FOLDERS.isdisjoint(_words_above(folder, path))
-            )
+            and (_name_of_image(path) != loose_stem(path) or _in_label_folder(folder, path))
         )
     ]
 
 
-def _folders_above(folder: Path, path: Path) -> Sequence[str]:
-    """Return the names of the folders between the set's folder and a file."""
-    return path.relative_to(folder).parts[:-1]
-
-
-def _words_above(folder: Path, path: Path) -> set[str]:
-    return {word for above in _folders_above(folder, path) for word in words_of(above)}
+def _in_label_folder(folder: Path, path: Path) -> bool:
+    """Return whether a folder between the set's folder and a file has a name for labels."""
+    above = path.relative_to(folder).parts[:-1]
+    return any(not LABEL_FOLDERS.isdisjoint(words_of(name)) for name in above)
 
 
 def _refuse_copies(labelled_set: LabelledSet) -> None:
@@ -217,8 +214,8 @@ def _may_be_labels_of_one(folder: Path, path: Path) -> bool:
     suffix = path.suffix.lower()
     if _may_be_labels(path) or (suffix in (".csv", ".tsv") and looks_like_labels(path)):
         return True
-    in_label_folder = not LABEL_FOLDERS.isdisjoint(_words_above(folder, path))
-    return in_label_folder and suffix not in LABELS_INSIDE and path.stat().st_size > 0
+    is_other = suffix not in LABELS_INSIDE and path.stat().st_size > 0
+    return is_other and _in_label_folder(folder, path)
 
 
 def _may_be_labels(path: Path) -> bool:
@@ -228,9 +225,7 @@ def _may_be_labels(path: Path) -> bool:
         return looks_like_labels(path)
     if suffix in ARCHIVES:
         return not LABEL_WORDS.isdisjoint(words_of(path.stem))
-    if suffix not in LABELS_INSIDE:
-        return False
-    if path.stat().st_size == 0:  # which cannot be mapped
+    if suffix not in LABELS_INSIDE or path.stat().st_size == 0:  # which cannot be mapped
         return False
     # The whole file: COCO's and CVAT's files can list a thousand images before the first label.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -1,5 +1,6 @@
 """Pascal VOC: an XML file of objects for each image, in a folder of its own or beside the image."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -16,12 +17,11 @@ from pipeline.scans.sources.annotated_source import (
     mask_of,
     require_pixels,
 )
-from pipeline.scans.sources.folders import reading
+from pipeline.scans.sources.folders import faults_of, reading
 from pipeline.scans.sources.labelled_set import LabelledSet
 from pipeline.scans.sources.pairing import loose_stem
 
-MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")  # tools append to these names
-
+MASK_FOLDER = re.compile(r"(^|/)Segmentation(Class|Object)")  # tools append to these names
 OBJECT_TAGS = ("bndbox", "object", "points", "polygon", "robndbox")  # in other formats too
 
 
@@ -33,10 +33,7 @@ class VocSource(AnnotatedSource):
         masks = [
             image
             for image in labelled_set.files.images
-            if any(
-                folder.startswith(MASK_FOLDERS)
-                for folder in image.relative_to(self.folder).parts[:-1]
-            )
+            if MASK_FOLDER.search(str(image.relative_to(self.folder).parent))
         ]
         labelled_set.ignored |= dict.fromkeys(masks, "VOC's segmentation masks; its boxes are read")
         labelled_set.read_pairs(
@@ -67,18 +64,13 @@ class VocSource(AnnotatedSource):
                     raise InputError(
                         f"{path}: object {number}: a rotated box: export it as a polygon, in COCO"
                     )
-                alone = Element("annotation")
+                name, alone = _name(path, item), Element("annotation")
                 alone.append(item)
-                try:
+                with faults_of(f"{path}: object {number}"):
                     corners = item.iterfind("polygon/*")
                     check_reach((float(corner.text or 0) for corner in corners), size)
                     require_pixels(float(edge.text or 0) for edge in item.iterfind("bndbox/*"))
-                    mask = mask_of(detections_from_xml_obj(alone, [], size)[0], size)
-                    yield _name(path, item), mask
-                except (ValueError, TypeError, IndexError) as error:  # a polygon without corners
-                    if isinstance(error, InputError):
-                        raise
-                    raise InputError(f"{path}: object {number}: {error}") from None
+                    yield name, mask_of(detections_from_xml_obj(alone, [], size)[0], size)
 
 
 def _is_readable(path: Path) -> bool:
@@ -128,10 +120,8 @@ def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:
         for side in ("width", "height")
     ]
     if all(value.isdecimal() and value.strip("0") for value in written):
-        try:
+        with faults_of(path):  # also that a number has thousands of digits
             check_size((int(written[0]), int(written[1])), size)
-        except ValueError as error:  # also of a number with thousands of digits
-            raise InputError(f"{path}: {error}") from None
 
 
 def _turns(attribute: Element) -> bool:

@@ -12,7 +12,7 @@ from supervision.dataset.formats.yolo import yolo_annotations_to_detections
 from pipeline.common.errors import InputError
 from pipeline.scans.scan import Mask, ScanEntry
 from pipeline.scans.sources.annotated_source import AnnotatedSource, check_reach, mask_of
-from pipeline.scans.sources.folders import list_files, read_lines
+from pipeline.scans.sources.folders import faults_of, list_files, read_lines
 from pipeline.scans.sources.labelled_set import LabelledSet, looks_like_labels
 from pipeline.scans.sources.yolo_names import Names, PosesError, read_names
 from pipeline.settings.scans import Unannotated
@@ -38,10 +38,8 @@ class YoloSource(AnnotatedSource):
         texts = [path for path in files.ending_in(".txt") if path not in labelled_set.ignored]
         try:
             self._names, name_files = read_names(files)
-        except PosesError:
-            raise
-        except InputError:
-            if any(looks_like_labels(path) for path in texts):
+        except InputError as error:
+            if isinstance(error, PosesError) or any(map(looks_like_labels, texts)):
                 raise
             self._names, name_files = {}, []  # a set of normal images only has no names
         # darknet's obj.data only repeats the paths of other files.
@@ -61,10 +59,8 @@ class YoloSource(AnnotatedSource):
         """Yield the class and the mask of each line."""
         for path in entry.files[1:]:
             for number, name, detections in self._lines(path, size):
-                try:
+                with faults_of(f"{path}: line {number}"):
                     yield name, mask_of(detections, size)
-                except ValueError as error:
-                    raise InputError(f"{path}: line {number}: {error}") from None
 
     def _lines(
         self, path: Path, size: tuple[int, int] | None
@@ -75,7 +71,7 @@ class YoloSource(AnnotatedSource):
                 continue
             if self._names is None:  # another process listed the folder
                 self._names, _ = read_names(list_files(self.folder))
-            try:
+            with faults_of(f"{path}: line {number}"):
                 written = _box_or_polygon(line.split())
                 is_polygon = len(written) > 5
                 check_reach(map(float, written[1:]), (1, 1))
@@ -85,8 +81,6 @@ class YoloSource(AnnotatedSource):
                 index = int(np.asarray(detections.class_id)[0])
                 if index not in self._names:
                     raise ValueError(f"class {index}, expected one of {self._names}")
-            except (ValueError, OverflowError) as error:
-                raise InputError(f"{path}: line {number}: {error}") from None
             yield number, self._names[index], detections
 
 
@@ -106,17 +100,13 @@ def _box_or_polygon(values: list[str]) -> list[str]:
         if len(numbers) % 2 and 0 <= float(numbers[-1]) <= 1:
             numbers.pop()
     count = len(numbers)
-    if count == 5 and not _is_extra(numbers[4]):
+    if count == 5 and not (WHOLE_NUMBER.match(numbers[4]) or 0 <= float(numbers[4]) <= 1):
         raise ValueError(f"{numbers[4]} after a box, expected a confidence from 0 to 1 or a track")
     if count in (4, 5) or (count == 6 and _is_tracked_box(numbers)):
         return [name, *numbers[:4]]
     if count < 6 or count % 2:
         raise ValueError(f"{count} values after the class fit no form: expected {FORMS}")
     return [name, *numbers]
-
-
-def _is_extra(value: str) -> bool:
-    return bool(WHOLE_NUMBER.match(value)) or 0 <= float(value) <= 1
 
 
 def _is_tracked_box(numbers: list[str]) -> bool:
