@@ -112,6 +112,13 @@ def test_class_folders_take_official_and_short_names(tmp_path: Path) -> None:
     assert source.read(entries[0]).image[0, 0].tolist() == [80, 80, 80]
 
 
+def test_an_image_of_a_class_folder_needs_no_suffix(tmp_path: Path) -> None:
+    (write_folders(tmp_path) / "test/bird/0001.png").rename(tmp_path / "test/bird/0001")
+    source = Cifar10Source(tmp_path, "car")
+    (entry,) = (entry for entry in source.listing().entries if entry.scan_id == "test/bird/0001")
+    assert source.read(entry).image[0, 0].tolist() == [80, 80, 80]
+
+
 @pytest.mark.parametrize("write", [write_binary, write_pickled])
 def test_an_id_says_part_class_batch_and_row(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     source = Cifar10Source(write(tmp_path), "automobile")

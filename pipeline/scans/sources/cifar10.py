@@ -50,7 +50,7 @@ class Cifar10Source:
     def read(self, entry: ScanEntry) -> Scan:
         """Read one image; in the class left out, the whole image is the region."""
         path, name = entry.files[0], entry.scan_id.rsplit("/", 1)[1]
-        is_batch = path.suffix in ("", ".bin")
+        is_batch = path.name.removesuffix(".bin") in BATCHES
         image = _read_batch(path)[0][int(name.rsplit("-", 1)[1])] if is_batch else read_image(path)
         whole = np.ones(image.shape[:2], dtype=np.bool_)
         regions = tuple(Region(name, whole) for name in entry.classes)
