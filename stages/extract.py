@@ -9,7 +9,7 @@ from pipeline.cluster.session import ray_session
 from pipeline.common import terminal
 from pipeline.patches.cutting import Recipe, ShardResult
 from pipeline.patches.extract_on_ray import cut_on_ray
-from pipeline.patches.extraction import ExtractionOptions, ShardJob, extract_patches
+from pipeline.patches.extraction import ShardJob, extract_patches
 from pipeline.patches.folder import patches_text
 from pipeline.scans.bags import bag_names
 from pipeline.scans.catalogue import read_catalogue
@@ -23,15 +23,12 @@ def main() -> None:
     """Write data/patches."""
     settings = load_settings()
     scans, rows = settings.scans, read_catalogue(SCANS)
-    options = ExtractionOptions(
-        bad_input=scans.bad_input,
-        reading=reading_settings(scans),
-        parallel=on_ray,
-        bags=bag_names([row.entry() for row in rows], scans.group, Path(scans.folder)),
-    )
-    source = open_source(scans, SCANS)
+    bags = bag_names([row.entry() for row in rows], scans.group, Path(scans.folder))
+    source, reading = open_source(scans, SCANS), reading_settings(scans)
     started = time.monotonic()
-    manifest = extract_patches(PATCHES, rows, source, settings.extract, options)
+    manifest = extract_patches(
+        PATCHES, rows, source, settings.extract, scans.bad_input, reading, on_ray, bags
+    )
     print(patches_text(manifest, time.monotonic() - started), file=terminal.out())
     remove_left_folders()  # a killed run may have left Ray's, and this one may have needed no Ray
     if scans.uses_labels:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
-from pipeline.common.files import file_digest, write_json
+from pipeline.common.files import file_digest, size_and_time, write_json
 from pipeline.common.lines import one_line
 from pipeline.models.bag_scores import least_rate, rounded_up
 from pipeline.models.trained_model import TrainedModel
@@ -25,8 +26,6 @@ from pipeline.screening.folder_screener import (
     FolderScreener,
     Screening,
     ScreeningOptions,
-    finished_files,
-    size_and_time,
 )
 from pipeline.screening.new_scans import ScanJob, without_annotations
 from pipeline.screening.records import (
@@ -167,14 +166,16 @@ def watch(screener: FolderScreener) -> None:
     while True:
         require(folder.is_dir(), "--watch", str(folder), "a folder")
         listed = list_files(folder)
-        finished = finished_files(listed, before)
-        paths = [*finished.images, *(Path(bad.file) for bad in finished.bad)]
-        now = {path: before[path] for path in paths}
-        if now != screened:
-            print_results(screener.screen(without_annotations(finished)), screener)
-            screened = now
         files = [*listed.images, *(Path(bad.file) for bad in listed.bad)]
-        before = {path: size_and_time(path) for path in files}
+        now = {path: size_and_time(path) for path in files}
+        finished = dict(now.items() & before.items())
+        if finished != screened:
+            images = tuple(path for path in listed.images if path in finished)
+            bad = tuple(bad for bad in listed.bad if Path(bad.file) in finished)
+            scans = without_annotations(replace(listed, images=images, bad=bad))
+            print_results(screener.screen(scans), screener)
+            screened = finished
+        before = now
         time.sleep(WATCH_SECONDS)
 
 

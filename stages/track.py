@@ -4,12 +4,11 @@ It logs the results with the parameters that `evaluate` recorded, even if params
 since. It logs only what is missing: run it again when a failed store works.
 """
 
-import json
 from dataclasses import asdict
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
-from pipeline.common.files import digest, file_digest, read_numbers, write_json
+from pipeline.common.files import digest, file_digest, read_json, read_numbers, write_json
 from pipeline.common.names import TRAIN
 from pipeline.evaluation.report import DETAILS, FIGURES, METRICS, describe_results
 from pipeline.models.trained_model import TrainedModel
@@ -62,7 +61,7 @@ def read_record() -> Origin:
     """
     path, redo = EVALUATED / RECORD, "run `dvc repro -fs evaluate`"  # DVC does not know the record
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file: {redo}") from None
     if record.get("results") != results_digest():
@@ -81,7 +80,7 @@ def track() -> None:
     run.log_dataset(origin.parameters["scans"]["source"], str(PATCHES), origin.data)
     run.log_params(chosen_params(model.provenance["settings"]))
     run.log_missing_history(read_numbers(TRAINED / HISTORY))
-    metrics = json.loads((EVALUATED / METRICS).read_text(encoding="utf-8"))
+    metrics = read_json(EVALUATED / METRICS)
     measured = flat_metrics(metrics)
     run.log_metrics(measured)
     labelled_bags = model.provenance["labelled_bags"]

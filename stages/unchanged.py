@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import file_digest, read_yaml
+from pipeline.common.files import file_digest, read_yaml, value_at
 
 CODE = ("pipeline", "stages")
 
@@ -25,24 +25,21 @@ def inputs_of(stage: str) -> dict[str, Any]:
     """
     inputs: dict[str, Any] = {}
     with suppress(FileNotFoundError):
-        _add_inputs(inputs, read_yaml(Path("dvc.yaml"))["stages"][stage])
+        listed = read_yaml(Path("dvc.yaml"))["stages"][stage]
+        params = read_yaml(Path("params.yaml"))
+        for entry in listed["params"]:
+            by_file = entry if isinstance(entry, dict) else {"params.yaml": [entry]}
+            for file, names in by_file.items():
+                content = read_yaml(Path(file))
+                for name in names:
+                    key = name.replace("${preset}", str(params.get("preset")))
+                    inputs[f"{file}: {key}"] = value_at(content, key.split("."))
+        for name in listed["deps"]:
+            path = Path(name)
+            if path.parts[0] in CODE:
+                files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+                inputs[name] = {str(file): file_digest(file) for file in files}
     return inputs
-
-
-def _add_inputs(inputs: dict[str, Any], listed: Mapping[str, Any]) -> None:
-    params = read_yaml(Path("params.yaml"))
-    for entry in listed["params"]:
-        by_file = entry if isinstance(entry, dict) else {"params.yaml": [entry]}
-        for file, names in by_file.items():
-            content = read_yaml(Path(file))
-            for name in names:
-                key = name.replace("${preset}", str(params.get("preset")))
-                inputs[f"{file}: {key}"] = _value(content, key)
-    for name in listed["deps"]:
-        path = Path(name)
-        if path.parts[0] in CODE:
-            files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-            inputs[name] = {str(file): file_digest(file) for file in files}
 
 
 def require_unchanged(stage: str, before: Mapping[str, Any]) -> None:
@@ -58,10 +55,3 @@ def require_unchanged(stage: str, before: Mapping[str, Any]) -> None:
             f"{', '.join(sorted(changed))}: changed while the stage {stage} ran, so its results "
             "belong to the old values: run `dvc repro` again"
         )
-
-
-def _value(content: Any, key: str) -> Any:
-    """The value under a dotted key; None where there is none."""
-    for name in key.split("."):
-        content = content.get(name) if isinstance(content, dict) else None
-    return content

@@ -32,7 +32,7 @@ from pipeline.evaluation.scores import ANOMALY, PatchScorer, score_store
 from pipeline.models.detector import build_detector
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.cutting import Recipe, ShardResult, cut_shard, deciding_code
-from pipeline.patches.extraction import ExtractionOptions, ShardJob, extract_patches, plan
+from pipeline.patches.extraction import ShardJob, extract_patches, plan
 from pipeline.patches.folder import SCAN_RESULTS, patches_text
 from pipeline.patches.manifest import MANIFEST
 from pipeline.patches.shard_file import Shard
@@ -56,8 +56,7 @@ CALIBRATION = Calibration(0.0, 1.0, 0.5, 0.05)
 def extract(
     folder: Path, rows: Sequence[CatalogueRow], bad_input: BadInputRule = "fail"
 ) -> dict[str, Any]:
-    options = ExtractionOptions(bad_input)
-    return extract_patches(folder / "patches", rows, ArraySource(), EXTRACT, options)
+    return extract_patches(folder / "patches", rows, ArraySource(), EXTRACT, bad_input)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -89,13 +88,11 @@ def test_shards_cut_elsewhere_are_the_same(tmp_path: Path, monkeypatch: pytest.M
 
     rows = make_set(tmp_path)
     extract(tmp_path / "a", rows)
-    options = ExtractionOptions(parallel=parallel)
-    extract_patches(tmp_path / "b" / "patches", rows, ArraySource(), EXTRACT, options)
+    extract_patches(tmp_path / "b" / "patches", rows, ArraySource(), EXTRACT, parallel=parallel)
     assert handed_over == []  # a small set is not worth it
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
     monkeypatch.setattr(pipeline.patches.extraction, "WORTH_RAY_SECONDS", 0.0)
-    options = ExtractionOptions(parallel=parallel)
-    extract_patches(tmp_path / "c" / "patches", rows, ArraySource(), EXTRACT, options)
+    extract_patches(tmp_path / "c" / "patches", rows, ArraySource(), EXTRACT, parallel=parallel)
     assert len(handed_over) == len(shards(tmp_path / "c")) - 1
     assert digests(tmp_path / "a") == digests(tmp_path / "c")
 
@@ -137,8 +134,8 @@ def test_other_settings_are_never_taken_for_these(tmp_path: Path) -> None:
     rows = make_set(tmp_path)
     first = extract(tmp_path, rows)
     before = shards(tmp_path)
-    options = ExtractionOptions(reading={"classes": "others"})
-    second = extract_patches(tmp_path / "patches", rows, ArraySource(), EXTRACT, options)
+    reading = {"classes": "others"}
+    second = extract_patches(tmp_path / "patches", rows, ArraySource(), EXTRACT, reading=reading)
     assert before.isdisjoint(shards(tmp_path))
     assert first["data"] != second["data"]
 
@@ -310,12 +307,11 @@ class VanishingSource(ArraySource):
 
 
 def test_a_folder_that_vanishes_ends_the_run_in_one_line(tmp_path: Path) -> None:
-    options = ExtractionOptions("skip")
     rows = make_set(tmp_path)
     with pytest.raises(
         InputError, match=f"^{tmp_path}/scans: the folder is gone: .*again"
     ) as error:
-        extract_patches(tmp_path / "patches", rows, VanishingSource(), EXTRACT, options)
+        extract_patches(tmp_path / "patches", rows, VanishingSource(), EXTRACT, "skip")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "patches" / MANIFEST).exists()
 
@@ -392,8 +388,7 @@ def test_of_a_bag_with_a_threat_only_windows_outside_of_it_train(tmp_path: Path)
     rows = [
         replace(row, split=TRAIN) if row.classes else row for row in make_set(tmp_path, scans=18)
     ]
-    options = ExtractionOptions("fail")
-    extract_patches(tmp_path / "patches", rows, FilledSource(), EXTRACT, options)
+    extract_patches(tmp_path / "patches", rows, FilledSource(), EXTRACT)
     store = PatchStore(tmp_path / "patches", TRAIN)
     assert store.is_normal().all()
     origins = {
@@ -443,8 +438,8 @@ def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
     teaching = {"s05", "s11", "s17"}
     moved = [replace(row, split=LABELLED_TRAINING) if row.scan_id in teaching else row
              for row in rows]  # fmt: skip
-    options = ExtractionOptions(bags={"s05": "x", "s11": "x", "s23": "y"})
-    found = extract_patches(tmp_path / "patches", moved, ArraySource(), EXTRACT, options)
+    bags = {"s05": "x", "s11": "x", "s23": "y"}
+    found = extract_patches(tmp_path / "patches", moved, ArraySource(), EXTRACT, bags=bags)
     assert found["labelled_bags"] == 2
     assert found["data"] != before["data"]
     (line,) = lines(patches_text(found, 1.0), LABELLED_TRAINING)
@@ -456,11 +451,11 @@ def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
     assert grazing == before["splits"][TEST]["grazing"]
     (tmp_path / "scans" / "s17.npy").write_bytes(b"")  # the only scan of its bag
     (tmp_path / "scans" / "s05.npy").write_bytes(b"")  # of another bag, from which s11 is left
-    options = replace(options, bad_input="skip")
     empty = (file_digest(tmp_path / "scans" / "s05.npy"),)
     without = [replace(row, digests=empty) if row.scan_id in ("s05", "s17") else row
                for row in moved]  # fmt: skip
-    found = extract_patches(tmp_path / "patches", without, ArraySource(), EXTRACT, options)
+    folder = tmp_path / "patches"
+    found = extract_patches(folder, without, ArraySource(), EXTRACT, "skip", bags=bags)
     assert found["labelled_bags"] == 1
 
 
@@ -482,8 +477,8 @@ def test_windows_on_ignored_objects_are_read_after_the_split_that_asks_for_them(
     rows = make_set(tmp_path, scans=24)
     (tmp_path / "scans" / "s09.npy").write_bytes(b"")
     rows = [replace(row, digests=(file_digest(Path(row.files[0])),)) for row in rows]
-    folder, options = tmp_path / "patches", ExtractionOptions(bad_input="skip")
-    found = extract_patches(folder, rows, IgnoringSource(), EXTRACT, options)
+    folder = tmp_path / "patches"
+    found = extract_patches(folder, rows, IgnoringSource(), EXTRACT, "skip")
     assert capsys.readouterr().err.count("s09.npy: cannot be read") == 1
     normals = PatchStore(folder, VALIDATION)
     bags = PatchStore(folder, VALIDATION, also=IGNORED_VALIDATION)
@@ -500,7 +495,7 @@ def test_windows_on_ignored_objects_are_read_after_the_split_that_asks_for_them(
     text = patches_text(found, 1.0)
     assert not lines(text, IGNORED_VALIDATION)
     assert "24 scans and" in text
-    again = extract_patches(folder, rows, ArraySource(), EXTRACT, options)
+    again = extract_patches(folder, rows, ArraySource(), EXTRACT, "skip")
     assert again["data"] != found["data"]
 
 

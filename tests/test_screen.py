@@ -20,7 +20,7 @@ from pipeline.common.files import read_table, write_atomically
 from pipeline.common.p_values import RightTail
 from pipeline.models.bag_scores import least_rate, rows_by_scan
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import fitted, heat_layer, heat_levels, page_pictures, under_heat
+from pipeline.pages.pictures import fitted, heat_colours, heat_levels, page_pictures, under_heat
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import ScanSource
 from pipeline.screening.file_screener import FileScreener
@@ -138,7 +138,7 @@ def test_heat_is_laid_over_the_grey_scan(scans: Path, model: TrainedModel) -> No
 def test_heat_grows_with_the_evidence() -> None:
     evidence = np.array([[np.nan, 0, 1, 1.5, 2, 3, 9]], dtype=np.float32)
     levels = heat_levels(evidence)
-    (layer,) = heat_layer(levels)
+    (layer,) = heat_colours()[levels]
     opacity = layer[:, 3].tolist()
     assert opacity[:3] == [0, 0, 0]
     assert 0 < opacity[3] < opacity[4] < opacity[5] == opacity[6] == 191
@@ -419,7 +419,7 @@ def test_a_file_that_cannot_be_read_any_more_keeps_no_verdict(
     def unreadable(path: Path) -> None:
         raise InputError(f"{path}: cannot be read")
 
-    monkeypatch.setattr("pipeline.screening.folder_screener.file_digest", refuse)
+    monkeypatch.setattr("pipeline.common.files.file_digest", refuse)
     monkeypatch.setattr("pipeline.screening.new_scans.read_image", unreadable)
     screener.screen()
     rows = {row["file"]: row for row in read_table(scans.parent / "out/bags.csv")}

@@ -28,7 +28,7 @@ from mlflow.pyfunc.model import PythonModelContext
 from pipeline.common.p_values import RightTail
 from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import encoded, heat_layer, heat_levels
+from pipeline.pages.pictures import encoded, heat_colours, heat_levels
 from pipeline.scans.images import read_image
 from pipeline.screening.image_screener import ImageScreener
 from pipeline.serving.contents import PACKAGES, model_contents
@@ -100,7 +100,7 @@ def test_the_rate_and_the_map_are_parameters(
     path = tmp_path / "map.png"
     path.write_bytes(base64.b64decode(row["map"]))
     opaque = read_image(path)  # transparent pixels are white
-    layer = heat_layer(heat_levels(expected.evidence))
+    layer = heat_colours()[heat_levels(expected.evidence)]
     assert (opaque[layer[:, :, 3] == 0] == 255).all()
     assert (opaque[layer[:, :, 3] > 20] != 255).any(axis=1).all()
 

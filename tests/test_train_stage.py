@@ -225,7 +225,7 @@ def test_the_stages_pass_on_seeds_and_how_scans_are_read(
         return split_scans(*given)
 
     def extracts(*given: Any) -> Any:
-        told["reading"] = given[4].reading
+        told["reading"] = given[5]
         return extract_patches(*given)
 
     monkeypatch.setattr("stages.scans.split_scans", splits)

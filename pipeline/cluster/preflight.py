@@ -69,7 +69,7 @@ def require_same_versions(wanted: Mapping[str, str]) -> None:
         InputError: a version differs; the message names the node, the package and both versions.
     """
     for node in _live_nodes():
-        there = _ask(node["NodeID"], installed_versions)
+        there = _call_on_node(node["NodeID"], installed_versions)
         for name, here in wanted.items():
             if there[name] != here:
                 raise InputError(
@@ -96,7 +96,7 @@ def is_shared(folder: Path) -> bool:
 
 def is_on_every_node(file: Path) -> bool:
     """Return whether every node has a file at this absolute path."""
-    return all(_ask(node["NodeID"], file.exists) for node in _live_nodes())
+    return all(_call_on_node(node["NodeID"], file.exists) for node in _live_nodes())
 
 
 def installed_versions() -> dict[str, str]:
@@ -109,15 +109,15 @@ def _live_nodes() -> list[dict[str, Any]]:
     return [node for node in every if node["Alive"]]
 
 
-def _ask(node_id: str, question: Callable[[], T]) -> T:
+def _call_on_node(node_id: str, function: Callable[[], T]) -> T:
     """Call a function on a node and return its result."""
     pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
     task: Any = ray.remote(num_cpus=0)(_call)
-    return ray.get(task.options(scheduling_strategy=pinned).remote(question))
+    return ray.get(task.options(scheduling_strategy=pinned).remote(function))
 
 
-def _call(question: Callable[[], T]) -> T:
-    return question()
+def _call(function: Callable[[], T]) -> T:
+    return function()
 
 
 def _version(package: str) -> str:

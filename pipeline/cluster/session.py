@@ -101,7 +101,7 @@ def start(folder: Path) -> None:
         try:
             # Ray Train asks the dashboard's State API, on loopback, about its actors. Without
             # "local" Ray would join another user's cluster, or the cluster of a killed run.
-            with _variables(variables):
+            with _environment(variables):
                 ray.init(
                     address="local",
                     runtime_env=runtime_env,
@@ -165,7 +165,7 @@ def _runtime_env() -> dict[str, Any]:
 
 
 @contextmanager
-def _variables(values: dict[str, str]) -> Iterator[None]:
+def _environment(values: dict[str, str]) -> Iterator[None]:
     """Set variables of the environment for the processes that are started meanwhile."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

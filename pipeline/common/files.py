@@ -12,6 +12,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -71,27 +72,16 @@ def remove_unfinished(folder: Path) -> None:
 def scratch_folder() -> Iterator[Path]:
     """Make a folder among the temporary files, and remove it at the end.
 
-    Folders that killed processes have left on this machine are removed first.
+    Folders that killed processes have left on this machine are removed first. Nodes may share a
+    TMPDIR, so the folders' names tell the machine, by a digest that keeps paths of sockets short.
     """
-    remove_left_scratch()
-    with tempfile.TemporaryDirectory(prefix=f"{_scratch_of_host()}{os.getpid()}-") as folder:
-        yield Path(folder)
-
-
-def remove_left_scratch() -> None:
-    """Remove the scratch folders of processes of this machine that have ended."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_scratch_of_host()}*-*"):
-        owner = folder.name.removeprefix(_scratch_of_host()).partition("-")[0]
+    here = f"{SCRATCH}{digest(socket.gethostname())[:8]}-"
+    for folder in Path(tempfile.gettempdir()).glob(f"{here}*-*"):
+        owner = folder.name.removeprefix(here).partition("-")[0]
         if owner.isdecimal() and not is_alive(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _scratch_of_host() -> str:
-    """Return the beginning of the names of this machine's folders: nodes may share a TMPDIR.
-
-    A digest of the host's name keeps paths of sockets short.
-    """
-    return f"{SCRATCH}{digest(socket.gethostname())[:8]}-"
+    with tempfile.TemporaryDirectory(prefix=f"{here}{os.getpid()}-") as made:
+        yield Path(made)
 
 
 def rename_durably(temporary: Path, path: Path) -> None:
@@ -215,6 +205,13 @@ def _read_file(path: Path, most: int | None = None) -> bytes:
     return content
 
 
+def value_at(content: Any, keys: Iterable[str]) -> Any:
+    """Return the value under nested keys; None where there is none."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content
+
+
 def yaml_text(content: Any) -> str:
     """Return `content` as YAML 1.2 for `read_yaml`: one line per value, keys in their order."""
     text = io.StringIO()
@@ -226,6 +223,31 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def current_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex; "" if it cannot be read, or has gone.
+
+    A file of the same size and time is not read twice by this process.
+    """
+    try:
+        return _digest_at(path, size_and_time(path))
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=2**16)
+def _digest_at(path: Path, about: tuple[int, int]) -> str:  # noqa: ARG001  for the cache alone
+    return file_digest(path)
+
+
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Return a file's size and the time of its last change, (0, 0) if it has gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def code_digest(names: Sequence[str]) -> str:

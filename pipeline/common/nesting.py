@@ -40,42 +40,26 @@ class LimitedParser(Parser):
 
     def __init__(self, loader: Any) -> None:
         super().__init__(loader)
-        self._count = _NodeCount()
-
-    def get_event(self) -> Event:
-        """Return the next event of the file, and count it."""
-        event: Event = super().get_event()
-        self._count.add(event)
-        if len(self._count.above) > MAX_DEPTH:
-            raise InputError(f"nested deeper than {MAX_DEPTH} levels: flatten it")
-        if self._count.nodes > MAX_NODES:
-            raise InputError("aliases that repeat too much, or themselves: write it out")
-        return event
-
-
-class _NodeCount:
-    """Counts the nodes of YAML.
-
-    Attributes:
-        nodes: number of nodes counted so far, with the aliases written out.
-        above: anchor of each open collection, and the number of nodes before it.
-    """
-
-    def __init__(self) -> None:
-        self.nodes = 0
-        self.above: list[tuple[str | None, int]] = []
+        self._nodes = 0  # so far, with the aliases written out
+        self._open: list[tuple[str | None, int]] = []  # collections: anchor, and nodes before it
         self._sizes: dict[str, int] = {}  # nodes below each anchor
 
-    def add(self, event: Event) -> None:
-        """Add the next event of the file."""
+    def get_event(self) -> Event:
+        """Return the next event of the file, and count its nodes."""
+        event: Event = super().get_event()
         if isinstance(event, AliasEvent):
-            self.nodes += self._sizes.get(event.anchor, 0)
+            self._nodes += self._sizes.get(event.anchor, 0)
         elif isinstance(event, CollectionEndEvent):
-            anchor, before = self.above.pop()
+            anchor, before = self._open.pop()
             if anchor is not None:
-                self._sizes[anchor] = self.nodes - before
+                self._sizes[anchor] = self._nodes - before
         elif isinstance(event, NodeEvent):
             self._add_node(event)
+        if len(self._open) > MAX_DEPTH:
+            raise InputError(f"nested deeper than {MAX_DEPTH} levels: flatten it")
+        if self._nodes > MAX_NODES:
+            raise InputError("aliases that repeat too much, or themselves: write it out")
+        return event
 
     def _add_node(self, event: NodeEvent) -> None:
         if event.anchor in self._sizes:
@@ -83,5 +67,5 @@ class _NodeCount:
         if event.anchor is not None:  # until it ends, a collection's alias would be within itself
             self._sizes[event.anchor] = 1 if isinstance(event, ScalarEvent) else MAX_NODES
         if isinstance(event, CollectionStartEvent):
-            self.above.append((event.anchor, self.nodes))
-        self.nodes += 1
+            self._open.append((event.anchor, self._nodes))
+        self._nodes += 1

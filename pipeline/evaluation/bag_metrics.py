@@ -159,7 +159,8 @@ def measure(
         looks: np.array([_is_seen(bag, score, looks) for bag in with_threat], dtype=np.bool_)
         for looks in TOP_WINDOWS
     }
-    within = [value for bag in with_threat if (value := _auc_within(bag, score)) is not None]
+    aucs = [auc(b.scores[score][b.normal], b.scores[score][b.abnormal]) for b in with_threat]
+    within = [value for value in aucs if value is not None]
     pixels = np.array([bag.pixels[score] for bag in bags], dtype=np.float64)
     return BagMetrics(
         auc=auc_by_scan(scores, threat, ids, samples, seed),
@@ -233,9 +234,3 @@ def _is_seen(bag: ScoredBag, score: str, looks: int) -> bool:
     """Return whether one of the first `looks` windows to look at touches a threat."""
     first = top_non_overlapping(bag.scores[score], bag.origins, bag.size, looks)
     return bool(bag.touches[first].any())
-
-
-def _auc_within(bag: ScoredBag, score: str) -> float | None:
-    """Return the AUC of a bag's threat windows against its own normal windows."""
-    scores = bag.scores[score]
-    return auc(scores[bag.normal], scores[bag.abnormal])

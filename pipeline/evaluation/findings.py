@@ -36,13 +36,8 @@ def findings(table: AucTable, test: WindowScores, settings: EvaluateSettings) ->
         for score in (ANOMALY, name)
     )
     low, high = percentile_interval(resampled - others)
-    verdict = (
-        "the model is better"
-        if low > 0
-        else "the model is worse"
-        if high < 0
-        else ("neither is shown to be better")
-    )
+    not_worse = "the model is better" if low > 0 else "neither is shown to be better"
+    verdict = "the model is worse" if high < 0 else not_worse
     difference = model.auc - best.auc
     return f"{aucs}: difference {difference:+.3f} [{low:+.3f} {high:+.3f}], {verdict}.\n"
 

@@ -92,8 +92,7 @@ def detector_without_networks(normals: PatchSource) -> Detector:
 
 def score_store(store: PatchStore, score_patches: PatchScorer) -> WindowScores:
     """Score all patches of a store."""
-    none = np.empty((0, store.side, store.side, store.channels), dtype=np.uint8)
-    parts = [score_patches(none)]
+    parts = [score_patches(store.read(0, 0))]
     with terminal.progress("scores", len(store), "window") as shown:
         for block in store.blocks():
             parts.append(score_patches(block))

@@ -29,13 +29,8 @@ class Scorer(nn.Module, ABC):
     """
 
     weights: Mapping[str, float]
-    normals: Tensor | None
-    head: Tensor | None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.normals = None
-        self.head = None
+    normals: Tensor | None = None
+    head: Tensor | None = None
 
     @abstractmethod
     def terms(self, x: Tensor) -> dict[str, Tensor]:

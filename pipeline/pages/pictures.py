@@ -26,11 +26,6 @@ def heat_levels(evidence: NDArray[np.float32]) -> NDArray[np.uint8]:
     return levels
 
 
-def heat_layer(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return levels of heat (H, W) in colours to lay over the scan, RGBA (H, W, 4)."""
-    return heat_colours()[levels]
-
-
 def under_heat(image: Image, levels: NDArray[np.uint8]) -> Image:
     """Return a scan in grey, with the heat over it, RGB (H, W, 3)."""
     grey = cv2.transform(image, np.full((1, 3), 1 / 3))
@@ -49,7 +44,7 @@ def outlined(image: Image, mask: NDArray[np.bool_]) -> Image:
 
 @cache
 def heat_colours() -> NDArray[np.uint8]:
-    """Return 256 colours of heat, RGBA (256, 4), from clear to the strongest."""
+    """Return the colour of each level of heat over a scan, RGBA (256, 4), from clear to strong."""
     strength = np.linspace(0, 1, 256)[:, None]
     colours = np.array(PALE) + strength * (np.array(STRONG) - PALE)
     opacity = 255 * OPACITY * np.sqrt(strength)
@@ -72,7 +67,7 @@ def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:
 
 def page_pictures(scan: Image, levels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """Return a scan (H, W, 3) as JPEG and its heat (H, W) as PNG, of sizes that fit a page."""
-    heat = heat_layer(fitted(levels, HEAT_WIDTH))
+    heat = heat_colours()[fitted(levels, HEAT_WIDTH)]
     return encoded(fitted(scan, WIDTH), ".jpg"), encoded(heat, ".png")
 
 

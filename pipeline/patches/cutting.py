@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.common.errors import InputError
-from pipeline.common.files import code_digest, digest, file_digest
+from pipeline.common.files import code_digest, current_digest, digest
 from pipeline.common.names import IGNORED_VALIDATION, TRAIN, VALIDATION, Image, Patches
 from pipeline.patches.kept_windows import KeptWindows
 from pipeline.patches.shard_file import (
@@ -177,18 +176,13 @@ def _finished(recipe: Recipe, split: str, rows: Sequence[CatalogueRow]) -> Shard
     classes: list[str] = shard.about["classes"]
     counts = np.zeros((len(rows), len(classes)), dtype=np.int64)
     np.add.at(counts, (shard.column("scans"), shard.column("labels")), 1)
-    scans = [
-        ScanResult(row.scan_id, row.files[0], row.digests, _named(classes, found), *left_out)
-        for row, found, left_out in zip(
-            rows, counts.tolist(), shard.column("left_out").tolist(), strict=True
-        )
-    ]
+    left_out = shard.column("left_out").tolist()
     shard.close()
+    scans = []
+    for row, found, others in zip(rows, counts.tolist(), left_out, strict=True):
+        windows = {name: n for name, n in sorted(zip(classes, found, strict=True)) if n}
+        scans.append(ScanResult(row.scan_id, row.files[0], row.digests, windows, *others))
     return ShardResult(split, path.name, len(shard), tuple(scans))
-
-
-def _named(classes: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
-    return {name: n for name, n in sorted(zip(classes, counts, strict=True)) if n}
 
 
 def _add_scan(writer: ShardWriter, recipe: Recipe, split: str, row: CatalogueRow) -> ScanResult:
@@ -217,7 +211,11 @@ def _keep(scan: Scan, rule: WindowRule, split: str, row: CatalogueRow) -> KeptWi
     windows = keep_windows(scan, rule)
     if split in LEARNT and row.classes:
         return keep_normal(windows)  # none is left if a threat fills the scan
-    _require_windows(windows)
+    if not windows.labels:
+        raise InputError(
+            f"no window is left: {windows.background} are background and {windows.grazing} graze a "
+            "threat: lower extract.min_foreground or extract.min_threat_share, or take it out"
+        )
     return windows
 
 
@@ -230,21 +228,8 @@ def _pieces(image: Image, windows: KeptWindows, rule: WindowRule) -> Iterator[Pa
 def _require_unchanged(row: CatalogueRow) -> None:
     """Refuse a scan with other files than the catalogue's digests, which name its shard."""
     for file, expected in zip(row.files, row.digests, strict=False):  # last may come the records'
-        if _current_digest(Path(file)) != expected:
+        if current_digest(Path(file)) != expected:
             raise InputError(f"{file}: changed since the stage scans read it: run `dvc repro`")
-
-
-def _current_digest(path: Path) -> str | None:
-    try:
-        status = path.stat()
-        return _digest(path, status.st_mtime_ns, status.st_size)
-    except OSError:  # it has just been removed
-        return None
-
-
-@lru_cache(maxsize=16)  # thousands of scans may share a file
-def _digest(path: Path, modified: int, size: int) -> str:  # noqa: ARG001  for the cache alone
-    return file_digest(path)
 
 
 def _require_channels(scan: Scan, recipe: Recipe) -> None:
@@ -253,14 +238,6 @@ def _require_channels(scan: Scan, recipe: Recipe) -> None:
         raise InputError(
             f"{found} channels, but {recipe.channels_of} has {recipe.channels}: "
             "a set has one number of channels, so take one of the two kinds out"
-        )
-
-
-def _require_windows(windows: KeptWindows) -> None:
-    if not windows.labels:
-        raise InputError(
-            f"no window is left: {windows.background} are background and {windows.grazing} graze a "
-            "threat: lower extract.min_foreground or extract.min_threat_share, or take it out"
         )
 
 

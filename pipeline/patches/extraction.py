@@ -7,7 +7,7 @@ repaired, or after a shard was damaged.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,34 +34,21 @@ ShardJob = tuple[str, Sequence[CatalogueRow]]  # a shard's split and its scans
 CutMany = Callable[[Recipe, Sequence[ShardJob]], Iterator[ShardResult]]
 
 
-@dataclass(frozen=True)
-class ExtractionOptions:
-    """Options of an extraction.
-
-    Attributes:
-        bad_input: the rule for scans that cannot be used.
-        reading: the parameters that decide how the source reads.
-        parallel: cuts many shards at once; called if cutting here would take long.
-        bags: the name of the bag of each scan that has one, by the scan's id.
-    """
-
-    bad_input: BadInputRule = "fail"
-    reading: Mapping[str, Any] | None = None
-    parallel: CutMany | None = None
-    bags: Mapping[str, str] = field(default_factory=dict)
-
-
-DEFAULT = ExtractionOptions()
-
-
 def extract_patches(
     folder: Path,
     rows: Sequence[CatalogueRow],
     source: ScanSource,
     settings: ExtractSettings,
-    options: ExtractionOptions = DEFAULT,
+    bad_input: BadInputRule = "fail",
+    reading: Mapping[str, Any] | None = None,
+    parallel: CutMany | None = None,
+    bags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Cut every scan of the catalogue into `folder`, shard by shard, then write the manifest.
+
+    The rule `bad_input` is for scans that cannot be used. The parameters `reading` decide how the
+    source reads. `parallel` cuts many shards at once, if cutting here would take long. `bags` has
+    the name of the bag of each scan that has one, by the scan's id.
 
     Returns:
         The manifest: settings, classes, channels, digest of the data, and for each split its
@@ -74,21 +61,21 @@ def extract_patches(
             a shard has too many classes; the disk is full.
     """
     prepare_folder(folder)
-    recipe, jobs = plan(folder, rows, source, settings, options.reading)
+    recipe, jobs = plan(folder, rows, source, settings, reading)
     results = []
     with terminal.progress("scans", sum(len(group) for _, group in jobs), "scan") as shown:
-        for result in _cut_here_first(recipe, jobs, options.parallel):
+        for result in _cut_here_first(recipe, jobs, parallel):
             shown.update(len(result.scans))
             results.append(result)
     place = {(split, group[0].scan_id): number for number, (split, group) in enumerate(jobs)}
     results.sort(key=lambda result: place[result.split, result.scans[0].scan_id])
     bad = dict.fromkeys(bad for result in results for bad in result.bad)  # each once
-    report_bad_input(list(bad), options.bad_input)
+    report_bad_input(list(bad), bad_input)
     manifest = {
         "settings": asdict(settings),
         "classes": [NORMAL, *sorted({name for row in rows for name in row.classes})],
         "channels": recipe.channels,
-        LABELLED_BAGS: _labelled_bags(rows, results, options.bags),
+        LABELLED_BAGS: _labelled_bags(rows, results, bags or {}),
         **summarise_splits(results),
     }
     _require_training_windows(manifest["splits"])

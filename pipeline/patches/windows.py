@@ -63,21 +63,18 @@ def window_sums(
     return sums.astype(np.int64)
 
 
-def is_background(image: Image, origins: NDArray[np.int32], rule: WindowRule) -> NDArray[np.bool_]:
-    """Return (N,) True for windows of which too little absorbs (`rule.min_foreground`)."""
-    foreground = window_sums(foreground_mask(image), origins, rule.size) / rule.size**2
-    return np.asarray(foreground < rule.min_foreground)
-
-
 def foreground_origins(image: Image, rule: WindowRule) -> NDArray[np.int32]:
     """Return the origins, (N, 2), of the windows of a scan (H, W, C) that are not background.
+
+    Of a background window, too little absorbs (`rule.min_foreground`).
 
     Raises:
         InputError: the scan is smaller than a window.
     """
     height, width = image.shape[:2]
     origins = window_origins(height, width, rule.size, rule.stride)
-    return origins[~is_background(image, origins, rule)]
+    foreground = window_sums(foreground_mask(image), origins, rule.size) / rule.size**2
+    return origins[foreground >= rule.min_foreground]
 
 
 def label_windows(scan: Scan, origins: NDArray[np.int32], rule: WindowRule) -> list[str]:
@@ -109,16 +106,15 @@ def keep_windows(scan: Scan, rule: WindowRule) -> KeptWindows:
     if rule.mode == "whole":
         return _keep_whole(scan)
     height, width = scan.image.shape[:2]
-    every = window_origins(height, width, rule.size, rule.stride)
-    empty = is_background(scan.image, every, rule)
-    origins = every[~empty]
+    windows = len(window_origins(height, width, rule.size, rule.stride))
+    origins = foreground_origins(scan.image, rule)
     labels = np.array(label_windows(scan, origins, rule), dtype=np.str_)
     kept = labels != GRAZING
     return KeptWindows(
         origins=origins[kept],
         labels=tuple(labels[kept].tolist()),
         grazing=int((~kept).sum()),
-        background=int(empty.sum()),
+        background=windows - len(origins),
     )
 
 

@@ -1,18 +1,17 @@
 """Screens files and folders of new scans, for `skipscan screen` and for notebooks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
-from pipeline.common.files import file_digest, remove_unfinished, write_json
+from pipeline.common.files import current_digest, remove_unfinished, write_json
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.writer import picture, write_page
 from pipeline.scans.bad_input import BadInput
-from pipeline.scans.scan import ScanSource, SetFiles
+from pipeline.scans.scan import ScanSource
 from pipeline.screening.file_screener import (
     PAGE_PARTS,
     FileScreener,
@@ -116,7 +115,6 @@ class FolderScreener:
         remove_unfinished(out)
         self.records = Records(out)
         self._here: FileScreener | None = None
-        self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
 
     def screen(self, listed: NewScans | None = None) -> Screening:
         """Screen new and changed files, and write the table, the regions and the page.
@@ -160,7 +158,7 @@ class FolderScreener:
         }
         jobs = []
         for scan in scans:
-            sha256 = self._digest(scan.path)
+            sha256 = current_digest(scan.path)
             has_pictures = all(map(Path.exists, pictures_of(self.out, scan.name)))
             if not has_pictures or (scan.name, sha256, scan.annotations) not in done:
                 jobs.append((scan, sha256))
@@ -197,37 +195,3 @@ class FolderScreener:
         return (
             path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else bad.file
         )
-
-    def _digest(self, path: Path) -> str:
-        """Return a file's SHA-256; "" if it cannot be read, or has gone.
-
-        A file of the same size and time is not read twice by this process.
-        """
-        about = size_and_time(path)
-        if path not in self._digests or self._digests[path][0] != about:
-            self._digests.pop(path, None)
-            with suppress(OSError):
-                self._digests[path] = about, file_digest(path)
-        return self._digests[path][1] if path in self._digests else ""
-
-
-def finished_files(listed: SetFiles, sizes: Mapping[Path, tuple[int, int]]) -> SetFiles:
-    """Keep the files whose size and time are still those of `sizes`: nothing writes to them."""
-
-    def is_finished(path: Path) -> bool:
-        return sizes.get(path) == size_and_time(path)
-
-    return replace(
-        listed,
-        images=tuple(filter(is_finished, listed.images)),
-        bad=tuple(bad for bad in listed.bad if is_finished(Path(bad.file))),
-    )
-
-
-def size_and_time(path: Path) -> tuple[int, int]:
-    """Return a file's size and the time of its last change, (0, 0) if it has gone."""
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns

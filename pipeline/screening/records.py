@@ -92,16 +92,23 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RECORDS
-        self._drop_unfinished()
+        if self.path.exists():
+            content = self.path.read_bytes()
+            end = content.rfind(b"\n") + 1
+            if end < len(content):  # a killed run left the last line without its end
+                os.truncate(self.path, end)
 
     def __iter__(self) -> Iterator[ScreenedFile]:
         """Yield the records; of a file that was screened again, only the last."""
         if not self.path.exists():
             return
-        last = {file.file: number for number, file in self._lines()}
-        for number, file in self._lines():
-            if last[file.file] == number:
-                yield file
+        last: dict[str, ScreenedFile] = {}
+        redo = f"remove {self.path}, and screen again"
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                file = parse_record(_record_type(), line, f"{self.path}: line {number}", redo)
+                last[file.file] = file
+        yield from last.values()
 
     def add(self, file: ScreenedFile) -> None:
         """Write a record to the disk."""
@@ -109,24 +116,6 @@ class Records:
             lines.write(json.dumps(asdict(file)).encode() + b"\n")
             lines.flush()
             os.fsync(lines.fileno())
-
-    def _lines(self) -> Iterator[tuple[int, ScreenedFile]]:
-        with self.path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                redo = f"remove {self.path}, and screen again"
-                yield (
-                    number,
-                    parse_record(_record_type(), line, f"{self.path}: line {number}", redo),
-                )
-
-    def _drop_unfinished(self) -> None:
-        """Cut the last line off if a killed run left it without its end."""
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content):
-            os.truncate(self.path, end)
 
 
 @cache

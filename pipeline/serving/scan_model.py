@@ -18,7 +18,7 @@ from mlflow.types.schema import Array, Object, Property
 from pipeline.common.errors import InputError, on_one_line
 from pipeline.common.names import FALSE_ALARM_RATE, Image
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import encoded, heat_layer, heat_levels
+from pipeline.pages.pictures import encoded, heat_colours, heat_levels
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.image_limits import MAX_PIXELS
 from pipeline.scans.images import read_image
@@ -101,7 +101,7 @@ class ScanModel(PythonModel):
             screened = self._screener.screen(image_of(content))
         except InputError as error:
             raise MlflowException.invalid_parameter_value(f"{IMAGE} {row}: {error}") from None
-        layer = heat_layer(heat_levels(screened.evidence)) if with_map else None
+        layer = heat_colours()[heat_levels(screened.evidence)] if with_map else None
         return {
             "p_value": screened.p_value,
             "alarm": screened.p_value <= rate,

@@ -158,8 +158,11 @@ class TuneSettings(WorkerResources):
             got = f"{self.sampler}, {self.epochs} epochs, {self.workers} workers"
             expected = "sampler random, 2 epochs or more and 1 worker for pbt"
             require(alone, "scheduler", got, expected)
-            fixed = [name for name in self.space if name not in MUTABLE]
-            wrong = [name for name in fixed if not _one_choice(self.space[name])]
+            wrong = [
+                name
+                for name, v in self.space.items()
+                if name not in MUTABLE and not (isinstance(v, Choices) and len(v.choices) == 1)
+            ]
             expected = f"one choice for each under pbt, which changes {', '.join(MUTABLE)} alone"
             require(not wrong, "space", wrong, expected)
         if self.sampler == "grid":
@@ -250,7 +253,3 @@ class ScreenSettings(StrictBlock):
             require_place("folder", self.folder)
         require_rate("false_alarm_rate", self.false_alarm_rate)
         require(self.workers >= 0, "workers", self.workers, "0 or more")
-
-
-def _one_choice(values: Range | Choices) -> bool:
-    return isinstance(values, Choices) and len(values.choices) == 1

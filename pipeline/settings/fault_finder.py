@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.common.errors import InputError
+from pipeline.common.files import value_at
 
 # Types that pydantic has tried, as it writes them into `loc` of a fault.
 TRIED = ("float", "int", "str", "tuple[float, float]", "BagColumn", "Choices", "WorkerRange")
@@ -50,7 +51,7 @@ class FaultFinder:
             for value in content:
                 self.refuse_booleans(value, key_path)
 
-    def one_line(self, error: ValidationError) -> str:
+    def message_of(self, error: ValidationError) -> str:
         """Return the fault that explains most, and the number of other faults, on one line.
 
         An unknown key comes before a missing one: a misspelt key is both.
@@ -100,8 +101,8 @@ class FaultFinder:
         """Return the beginning of a message: the file that a parameter is from."""
         if len(key_path) == 1 and key_path[0] in self.params:
             return self.of_params
-        value = _value(self.params, key_path[:2])
-        from_preset = value is None and _value(self.preset, key_path[:2]) is not None
+        value = value_at(self.params, key_path[:2])
+        from_preset = value is None and value_at(self.preset, key_path[:2]) is not None
         return self.of_preset if from_preset else self.of_params
 
     def _advice(self, key_path: Sequence[str]) -> str:
@@ -142,10 +143,3 @@ def _names(settings: Any) -> dict[str, tuple[str, ...]]:
         else ()
         for field in fields(settings)
     }
-
-
-def _value(content: Any, key_path: Sequence[str]) -> Any:
-    """Return the value of a parameter; None if there is none."""
-    for name in key_path:
-        content = content.get(name) if isinstance(content, Mapping) else None
-    return content

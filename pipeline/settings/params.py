@@ -84,10 +84,9 @@ class Settings(StrictBlock):
 
     def _require_sweep(self) -> None:
         """Refuse a training that takes a setting from a sweep that does not run."""
-        asking = self.train.from_sweep
-        if asking and self.tune.trials == 0:
+        if asking := self.train.from_sweep:
             expected = f"1 or more, since train.{asking[0]} is sweep: or give that a number"
-            require(False, "tune.trials", 0, expected)
+            require(self.tune.trials > 0, "tune.trials", self.tune.trials, expected)
 
     def _require_epochs(self) -> None:
         """Require no epochs and trials of a method without networks, and an epoch of others."""
@@ -147,7 +146,7 @@ def make_settings(
     try:
         return _settings_type().validate_python(filled)
     except ValidationError as error:
-        raise InputError(faults.one_line(error)) from None
+        raise InputError(faults.message_of(error)) from None
 
 
 @cache

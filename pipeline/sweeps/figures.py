@@ -50,13 +50,11 @@ def draw_timeline(path: Path, trials: Sequence[TrialResult]) -> Figure:
     ordered = _in_time([trial for trial in trials if trial.epochs])
     figure, axes = new_figure(6.4, min(0.9 + 0.28 * max(len(ordered), 5), 12))
     for state, colour in COLOURS.items():
-        of_state = [(number, t) for number, t in enumerate(ordered) if t.state == state]
+        of_state = {number: t for number, t in enumerate(ordered) if t.state == state}
         if of_state:
-            numbers = [number for number, _ in of_state]
-            lengths = [t.ended - t.started for _, t in of_state]
-            axes.barh(
-                numbers, lengths, left=[t.started for _, t in of_state], color=colour, label=state
-            )
+            starts = [t.started for t in of_state.values()]
+            lengths = [t.ended - t.started for t in of_state.values()]
+            axes.barh(list(of_state), lengths, left=starts, color=colour, label=state)
     _name_trials(axes.yaxis, ordered)
     axes.invert_yaxis()
     axes.set(xlabel="seconds since the sweep's first trial began", ylabel="trial")

@@ -129,11 +129,11 @@ def write_sweep(
 
 def read_trials(folder: Path) -> list[TrialResult]:
     """Read the trials that `write_sweep` wrote to trials.csv and curves.csv, best trial first."""
-    curves: dict[str, list[dict[str, float]]] = {}
+    curves: dict[str, list[dict[str, str]]] = {}
     for row in read_table(folder / CURVES):
-        trial = row.pop("trial")
-        curves.setdefault(trial, []).append({name: float(row[name]) for name in row})
-    return [_parse(row, curves.get(row["trial"], [])) for row in read_table(folder / TRIALS)]
+        curves.setdefault(row.pop("trial"), []).append(row)
+    rows = [_fields(row, curves.get(row["trial"], [])) for row in read_table(folder / TRIALS)]
+    return TypeAdapter(list[TrialResult]).validate_python(rows)
 
 
 @dataclass(frozen=True)
@@ -209,19 +209,12 @@ def _row(trial: TrialResult) -> dict[str, Any]:
     return {**fields.pop("settings"), **fields}
 
 
-def _parse(row: dict[str, str], curve: Sequence[Mapping[str, float]]) -> TrialResult:
-    return TrialResult(
-        trial=row["trial"],
-        settings={name: _number(row[name]) for name in row if name not in ("trial", *COLUMNS)},
-        objective=float(row["objective"]) if row["objective"] else None,
-        state=TypeAdapter(TrialState).validate_python(row["state"]),
-        epochs=int(row["epochs"]),
-        training_seconds=float(row["training_seconds"]),
-        started=float(row["started"]),
-        ended=float(row["ended"]),
-        reason=row["reason"],
-        curve=curve,
-    )
+def _fields(row: dict[str, str], curve: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return the fields of the trial in a row of `_row`, as texts that pydantic converts."""
+    names = ("trial", *COLUMNS)
+    settings = {name: _number(value) for name, value in row.items() if name not in names}
+    fields: dict[str, Any] = {name: row[name] for name in names}
+    return fields | {"objective": row["objective"] or None, "settings": settings, "curve": curve}
 
 
 def _number(text: str) -> int | float:

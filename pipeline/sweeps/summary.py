@@ -69,7 +69,7 @@ def sweep_text(result: SweepResult, important: Mapping[str, float], objective: s
         *([f"importance: {few}"] if important and (few := caution_of(result)) else []),
     ]
     lines += [
-        f"failed: {_one_line(trial)}: {trial.reason}"
+        f"failed: {_settings_text(trial)}: {trial.reason}"
         for trial in result.trials
         if trial.state == "failed"
     ]
@@ -136,5 +136,5 @@ def _counted(result: SweepResult) -> int:
     return sum(t.state != "failed" and t.objective is not None for t in result.trials)
 
 
-def _one_line(trial: TrialResult) -> str:
+def _settings_text(trial: TrialResult) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in trial.settings.items())

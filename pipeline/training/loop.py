@@ -104,7 +104,9 @@ def train(
     """
     reader = shuffled_reader(settings, patches, worker.rank, worker.world_size)
     method, shape = method_of(settings.model), net_shape(settings, patches)
-    gan = _build(settings, method, shape, worker)
+    built = method.build_networks(shape, settings.seed)
+    placed = {name: worker.wrap(network.to(worker.device)) for name, network in built.items()}
+    gan = build_gan(placed, settings.model)
     state = resume or {"epoch": 0, "history": [], "best": None}
     if resume:
         gan.load_state(resume["model"])
@@ -192,12 +194,6 @@ def net_shape(settings: TrainSettings, patches: PatchSource) -> NetShape:
         ndf=settings.model.ndf,
         latent_dim=settings.losses.latent_dim,
     )
-
-
-def _build(settings: TrainSettings, method: Method, shape: NetShape, worker: Worker) -> Gan:
-    networks = method.build_networks(shape, settings.seed)
-    placed = {name: worker.wrap(network.to(worker.device)) for name, network in networks.items()}
-    return build_gan(placed, settings.model)
 
 
 def _advance(state: State, gan: Gan, metrics: Metrics, networks: State) -> State:

@@ -31,7 +31,7 @@ def newest_state(
         last: name of the last checkpoint to consider; later names are skipped.
     """
     refused = []
-    for name in sorted(_names(filesystem, folder), reverse=True):
+    for name in sorted(_folders(filesystem, folder), reverse=True):
         place = f"{folder}/{name}/{CHECKPOINT}"
         if last is not None and name > last:
             continue
@@ -45,15 +45,15 @@ def newest_state(
         except InputError as error:
             refused.append(error)
             continue
-        _say(refused, f"resuming from {place}")
+        _report_refused(refused, f"resuming from {place}")
         return state
-    _say(refused, "there is no other checkpoint, so training restarts")
+    _report_refused(refused, "there is no other checkpoint, so training restarts")
     return None
 
 
 def last_epoch(filesystem: FileSystem, folder: str) -> int:
     """Return the newest epoch that has a folder for its checkpoint; 0 without one."""
-    epochs = [name.split("-")[1] for name in _names(filesystem, folder) if name.startswith(EPOCH)]
+    epochs = [name.split("-")[1] for name in _folders(filesystem, folder) if name.startswith(EPOCH)]
     return max((int(epoch) for epoch in epochs if epoch.isdigit()), default=0)
 
 
@@ -67,7 +67,7 @@ def drop_unusable_list(filesystem: FileSystem, folder: str) -> None:
         return
     with filesystem.open_input_file(place) as file:
         content = file.read()
-    if not _is_usable(content, _names(filesystem, folder)):
+    if not _is_usable(content, _folders(filesystem, folder)):
         print(f"{place}: cut short, or of another Ray, so it is removed", file=terminal.err())
         filesystem.delete_file(place)
 
@@ -102,11 +102,11 @@ def _is_usable(content: bytes, names: list[str]) -> bool:
         return False
 
 
-def _names(filesystem: FileSystem, folder: str) -> list[str]:
+def _folders(filesystem: FileSystem, folder: str) -> list[str]:
     found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
     return [info.base_name for info in found if info.type == FileType.Directory]
 
 
-def _say(refused: list[InputError], what_now: str) -> None:
+def _report_refused(refused: list[InputError], outcome: str) -> None:
     for error in refused:
-        print(f"{error}; {what_now}", file=terminal.err(), flush=True)
+        print(f"{error}; {outcome}", file=terminal.err(), flush=True)

@@ -17,11 +17,7 @@ class GanomalyScorer(Scorer):
     The residual is reported too, with weight 0 in A.
     """
 
-    def __init__(
-        self,
-        networks: Mapping[str, nn.Module],
-        settings: ModelSettings,  # noqa: ARG002
-    ) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], _settings: ModelSettings) -> None:
         super().__init__()
         self.generator = networks["generator"]
         self.weights = {"residual": 0.0, "latent": 1.0}

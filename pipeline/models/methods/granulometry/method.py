@@ -43,11 +43,7 @@ class GranulometryScorer(Scorer):
     which nobody uses here, and not its order (Brown, Biometrics 1975).
     """
 
-    def __init__(
-        self,
-        networks: Mapping[str, nn.Module],  # noqa: ARG002
-        settings: ModelSettings,
-    ) -> None:
+    def __init__(self, _networks: Mapping[str, nn.Module], settings: ModelSettings) -> None:
         super().__init__()
         fishers = dict.fromkeys(MAPS, 1 / len(MAPS))
         self.weights = {LABELLED: 1.0} if settings.head == "labelled" else fishers
