@@ -21,8 +21,9 @@ from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.coco import CocoSource
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.sources.registry import open_folder
+from pipeline.screening.file_screener import _is_on
 from pipeline.screening.folder_screener import FolderScreener, Screening, ScreeningOptions
-from pipeline.screening.image_screener import ImageScreener
+from pipeline.screening.image_screener import ImageScreener, Look
 from pipeline.screening.new_scans import with_annotations
 from pipeline.screening.records import ScreenedFile, hits_text
 from pipeline.settings.blocks import ScanSettings
@@ -77,6 +78,14 @@ def test_windows_to_look_at_are_compared_with_the_annotated_threats(
         assert list(file.on_threat) == on
         every += on
     assert {True, False} == set(every)
+
+
+def test_a_window_beside_a_threat_is_not_on_it() -> None:
+    threats = np.zeros((40, 60), dtype=np.bool_)
+    threats[20:24, 30:34] = True
+    places = ((15, 25), (14, 21), (15, 20), (15, 34), (10, 25), (24, 25))
+    on = [_is_on(Look(left, top, 10, 10, 0.1), threats) for top, left in places]
+    assert on == [True, True, False, False, False, False]
 
 
 def test_the_table_has_classes_and_hits(scans: Path, model: TrainedModel) -> None:

@@ -157,6 +157,17 @@ def test_d_is_drawn_anew_when_its_loss_is_nothing(
     assert all(torch.equal(mine, other) for mine, other in weights) == (times > 0)
 
 
+def test_losses_are_means_over_the_steps(
+    normals: ArrayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([{"loss_g": torch.tensor(g), "loss_d": torch.tensor(1.0)} for g in (1.0, 3.0)])
+    monkeypatch.setattr(authors, "train_step", lambda *_: next(losses))
+    model = build_gan(CASE.networks(normals), CASE.settings)
+    reader = ShuffledReader(normals, 20, 0, 1, CASE.seed)
+    found = train_epoch(model, CASE, reader, 0, lambda _: None)
+    assert found["losses"] == {"loss_g": 2, "loss_d": 1}
+
+
 def test_auc_of_each_protocol(normals: ArrayStore, test: LabelledTest) -> None:
     networks = CASE.networks(normals)
     found = measure(networks, CASE, test)
@@ -178,6 +189,25 @@ def test_auc_of_each_protocol(normals: ArrayStore, test: LabelledTest) -> None:
     assert len({found[name]["anomaly_score"] for name in (IN_ORDER, SHUFFLED, EVAL)}) == 3
     again = measure(networks, CASE, test)
     assert again == found  # scoring leaves the networks as they are
+
+
+def test_the_seed_decides_the_weights_and_the_order(
+    normals: ArrayStore, test: LabelledTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = (replace(CASE, seed=seed).networks(normals) for seed in (1, 2))
+    weights = (next(networks["generator"].parameters()) for networks in (first, other))
+    assert not torch.equal(*weights)
+    readers: list[ShuffledReader] = []
+
+    def epoch(*given: Any) -> dict[str, Any]:
+        readers.append(given[2])
+        return {}
+
+    monkeypatch.setattr(authors, "train_epoch", epoch)
+    for name in ("measure", "measure_mixed"):
+        monkeypatch.setattr(authors, name, lambda *_: {EVAL: {"anomaly_score": 0.5}})
+    run_case(CASE, normals, test, tmp_path)
+    assert {(reader.seed, reader.batch_size) for reader in readers} == {(CASE.seed, 8)}
 
 
 @pytest.mark.slow

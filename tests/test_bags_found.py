@@ -107,6 +107,14 @@ def test_bags_are_measured() -> None:
     assert found.within.rate == pytest.approx((1 + 0 + 0) / 3)
 
 
+def test_windows_that_overlap_are_one_look() -> None:
+    origins = np.array([[0, 0], [5, 0], [10, 0], [16, 0]], dtype=np.int32)
+    one = replace(bag("a", [9, 8, 7, 1], "nnnt"), origins=origins)
+    tails = Tails(NORMALS, RightTail.of(np.array([0.1])))
+    found = measure([one], "score", tails, 0.2, samples=5, seed=0).first_look
+    assert [found[looks].rate for looks in TOP_WINDOWS] == [0, 1, 1]
+
+
 def test_each_score_is_measured_by_its_own_tails_and_the_seed_of_the_settings() -> None:
     bags = [bag(f"t{n}", [1, 20 * n], "nt") for n in range(6)]
     bags += [bag(f"n{n}", [n, 9 * n], "nn") for n in range(6)]

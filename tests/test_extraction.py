@@ -5,7 +5,9 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,22 @@ def test_shards_cut_elsewhere_are_the_same(tmp_path: Path, monkeypatch: pytest.M
     extract_patches(tmp_path / "c" / "patches", rows, ArraySource(), EXTRACT, parallel=parallel)
     assert len(handed_over) == len(shards(tmp_path / "c")) - 1
     assert digests(tmp_path / "a") == digests(tmp_path / "c")
+
+
+def test_shards_are_cut_elsewhere_if_they_would_take_over_30_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extraction: Any = pipeline.patches.extraction
+    monkeypatch.setattr(extraction, "cut_shard", lambda *_: "here")
+
+    def cut(shards: int) -> list[str]:
+        ticks = count(0, 4)  # a shard takes 4 seconds
+        monkeypatch.setattr(extraction, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+        jobs = [(TRAIN, ())] * shards
+        return list(extraction._cut_here_first(None, jobs, lambda _, rest: ["there"] * len(rest)))
+
+    assert cut(8) == ["here"] * 8
+    assert cut(9) == ["here", *["there"] * 8]
 
 
 def test_a_scan_that_is_added_leaves_the_other_shards_alone(tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ def test_shares_are_kept_in_every_class() -> None:
         assert labelled.count(LABELLED_VALIDATION) == 3
 
 
+def test_shares_are_kept_in_every_combination_of_classes() -> None:
+    kinds = ((), ("gun",), ("gun", "knife"))
+    entries = [ScanEntry(f"{kind}{n}", (), kind) for kind in kinds for n in range(10)]
+    for seed in range(5):
+        splits = split_scans(entries, SHARES, seed, {})
+        for kind in kinds[1:]:
+            found = [splits[f"{kind}{n}"] for n in range(10)]
+            assert (found.count(LABELLED_VALIDATION), found.count(TEST)) == (3, 7)
+
+
 def test_the_order_of_the_scans_does_not_matter_and_the_seed_does() -> None:
     entries = entries_of(30, 10)
     assert split_scans(entries, SHARES, 1, {}) == split_scans(entries[::-1], SHARES, 1, {})

@@ -103,14 +103,14 @@ def result_of(name: str, lambda_con: float, *objectives: float) -> Result:
 
 def test_the_best_epoch_of_the_best_trial_wins() -> None:
     grid = [result_of("a", 4, 0.8, 0.8, 0.8), result_of("b", 40, 0.6, 0.9, 0.7)]
-    grid.append(result_of("c", 400, 0.5))
+    grid.append(result_of("c", 400, 0.5, 0.4))
     found = collect_results(cast(ResultGrid, grid), replace(TUNE, epochs=3))
     assert [
         (trial.trial, trial.objective, trial.state, trial.epochs) for trial in found.trials
     ] == [
         ("b", 0.9, "finished", 3),
         ("a", 0.8, "finished", 3),
-        ("c", 0.5, "stopped", 1),
+        ("c", 0.5, "stopped", 2),
     ]
     assert (found.best, found.value) == ({"lambda_con": 40}, 0.9)
     first = found.trials[0]
@@ -282,6 +282,15 @@ def test_a_trial_is_judged_by_the_implants_of_the_sweep_s_seed(patches: Path) ->
     expected = load_validation(normals, 5, labelled)
     np.testing.assert_array_equal(found.implanted, expected.implanted)
     assert not np.array_equal(found.implanted, first.implanted)
+
+
+def test_a_trial_is_judged_on_the_labelled_validation_scans(patches: Path) -> None:
+    found = trainable._open(patches, None, 0)[1]
+    labelled = PatchStore(patches, LABELLED_VALIDATION)
+    assert found.labelled is not None
+    assert found.labelled_abnormal is not None
+    np.testing.assert_array_equal(found.labelled, labelled.read(0, len(labelled)))
+    np.testing.assert_array_equal(found.labelled_abnormal, ~labelled.is_normal())
 
 
 def test_a_parallel_trial_reports_the_epochs_that_tune_may_lack(

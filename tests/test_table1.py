@@ -4,18 +4,24 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from experiments.paper import table1
+from experiments.array_store import ArrayStore
+from experiments.baselines import without_model
+from experiments.paper import cell_runner, table1
 from experiments.paper.cell_runner import run_cell
-from experiments.paper.cells import NO_METHOD, Cell, Size, read_cells
+from experiments.paper.cells import NO_METHOD, Cell, Size, read_cells, settings_of
 from experiments.paper.table1 import Cifar, data_name
+from pipeline.common.names import TEST
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.tensor_files import save_tensors
 from pipeline.scans.sources.cifar10 import SIDE
+from pipeline.settings.model import LossSettings
 from tests.models.methods import METHODS
 from tests.test_training import same
 
@@ -61,6 +67,8 @@ def test_the_reference_lines_are_of_the_same_images_and_have_no_seed(
     found = row["found"]["honest"]["auc"]
     assert found["darkness"]["auc"] == pytest.approx(roc_auc_score(~parts.test.normal, -values))
     assert found.keys() == {"pca", *TRIVIAL_SCORES}
+    residual = without_model(ArrayStore(cifar, TEST, parts.test.patches), parts.train)["pca"]
+    assert found["pca"]["auc"] == pytest.approx(roc_auc_score(~parts.test.normal, residual))
     assert row["counts"] == [76, 14, 30]
 
 
@@ -89,6 +97,38 @@ def test_cells_from_before_there_were_other_patches_are_known_again(tmp_path: Pa
     (tmp_path / "cells.jsonl").write_text(json.dumps(row) + "\n")
     assert cell.is_in(read_cells(tmp_path))
     assert not Cell("car", METHODS[0], 1, Size()).is_in(read_cells(tmp_path))
+
+
+def test_a_cell_trains_at_its_size_and_with_its_seed() -> None:
+    size = Size(2, latent_dim=4, epochs=3, batch_size=8, learning_rate=0.5, search_steps=6)
+    found = settings_of("anogan", size, 7)
+    model = found.model
+    assert (model.ngf, model.ndf, model.batch_size) == (2, 2, 8)
+    assert (model.learning_rate, model.search_steps) == (0.5, 6)
+    assert (found.epochs, found.seed, found.losses) == (3, 7, LossSettings(0, 0, 0, 4))
+
+
+def test_the_test_part_has_a_share_of_its_own(cifar: Path) -> None:
+    parts = Cifar(cifar, Size(share=0.5, test_share=0.2)).case("car")
+    assert [len(parts.train), len(parts.validation), len(parts.test.labels)] == [38, 7, 6]
+
+
+def test_a_cell_is_trained_validated_and_tested_on_its_own_parts(
+    cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+
+    def protocols_of(*given: Any) -> dict[str, Any]:
+        told.extend(given)
+        return {}
+
+    monkeypatch.setattr(cell_runner, "run_protocols", protocols_of)
+    cell, parts = Cell("car", METHODS[0], 7, Size()), Cifar(cifar, Size()).case("car")
+    run_cell(cell, parts, tmp_path, torch.device("cpu"))
+    settings, train, validation, test, protocols, *_ = told
+    assert (settings.seed, train, test) == (7, parts.train, parts.test)
+    assert protocols == cell.protocols
+    np.testing.assert_array_equal(validation.normals, parts.validation.read(0, 14))
 
 
 @pytest.mark.slow

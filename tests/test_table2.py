@@ -104,6 +104,10 @@ def test_a_share_is_of_the_patches_of_the_whole(patches: Path) -> None:
     assert len(whole.train) == len(PatchStore(patches, TRAIN))
     known = {patch.tobytes() for patch in whole.train.read(0, len(whole.train))}
     assert all(patch.tobytes() in known for patch in parts.train.read(0, len(parts.train)))
+    tested = zip(whole.test.patches, whole.test.labels, whole.test.scan_ids, strict=True)
+    about = {patch.tobytes(): (label, scan_id) for patch, label, scan_id in tested}
+    used = zip(parts.test.labels, parts.test.scan_ids, strict=True)
+    assert [about[patch.tobytes()] for patch in parts.test.patches] == list(used)
 
 
 @pytest.mark.slow

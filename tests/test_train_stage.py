@@ -35,6 +35,7 @@ from pipeline.settings.resources import WorkerResources
 from pipeline.sweeps.results import write_sweep
 from pipeline.tracking.tracked_run import NoRun
 from pipeline.training import on_ray
+from pipeline.training.criterion import IMPLANT_AUC, load_validation
 from pipeline.training.loop import net_shape
 from pipeline.training.on_ray import TrainJob
 from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, SWEEP, TRAINED
@@ -76,6 +77,8 @@ def test_a_model_is_fitted_to_training_and_calibrated_on_validation_windows() ->
     assert model.tails.bags.count == validation.scans
     anomaly = model.detector().score(validation.blocks()).anomaly
     assert model.calibration == calibrate(anomaly, 0.05)
+    criterion = load_validation(validation, 0, labelled=None)(model.detector())[IMPLANT_AUC]
+    assert model.provenance["criterion"] == criterion
     assert model.notes == []
 
 
@@ -122,12 +125,13 @@ def test_the_networks_of_the_best_epoch_are_kept(
     project["preset"] = "tiny"
     project["model"]["batch_size"] = 8
     losses = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1}
-    project["train"] |= {**losses, "latent_dim": 10, "workers": 1}
+    project["train"] |= {**losses, "latent_dim": 10, "workers": 1, "epochs": 2, "seed": 7}
     Path("params.yaml").write_text(yaml.safe_dump(project))
     drawn: list[Any] = []
 
     def trained(job: TrainJob, *_: Any) -> Content:
         assert job.key == job.settings.key(read_manifest(PATCHES)["data"], 1)  # not other data's
+        assert (job.settings.epochs, job.settings.seed) == (2, 7)
         shape = net_shape(job.settings, PatchStore(PATCHES, TRAIN))
         build = method_of(job.settings.model).build_networks
         drawn[:] = [network_state(build(shape, seed)) for seed in (1, 2)]
@@ -213,10 +217,10 @@ def test_an_evaluation_says_everywhere_whose_labels_taught_and_keeps_no_secret(
     assert "secret" not in (EVALUATED / "settings.yaml").read_text()
 
 
-def test_the_stages_pass_on_seeds_and_how_scans_are_read(
+def test_the_stages_pass_on_seeds_bags_and_how_scans_are_read(
     project: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project["scans"]["seed"] = 7
+    project["scans"] |= {"seed": 7, "group": ".+"}  # each scan is a bag of its own name
     Path("params.yaml").write_text(yaml.safe_dump(project))
     told: dict[str, Any] = {}
 
@@ -225,7 +229,7 @@ def test_the_stages_pass_on_seeds_and_how_scans_are_read(
         return split_scans(*given)
 
     def extracts(*given: Any) -> Any:
-        told["reading"] = given[5]
+        told.update(reading=given[5], bags=given[7])
         return extract_patches(*given)
 
     monkeypatch.setattr("stages.scans.split_scans", splits)
@@ -234,7 +238,8 @@ def test_the_stages_pass_on_seeds_and_how_scans_are_read(
     stages.extract.main()
     reading = reading_settings(load_settings().scans)
     assert reading
-    assert told == {"seed": 7, "reading": reading}
+    bags = {row.scan_id: row.scan_id for row in read_catalogue(SCANS)}
+    assert told == {"seed": 7, "reading": reading, "bags": bags}
 
 
 def test_training_is_done_under_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +277,8 @@ def test_labelled_scans_are_opened_only_for_a_sweep_that_asks_for_them(
     found = on_ray.open_validation(job)
     assert set(opened) == {VALIDATION, *[LABELLED_VALIDATION] * labelled}
     assert (found.labelled is not None) == labelled
+    expected = load_validation(PatchStore(patches, VALIDATION), TINY_TRAINING.seed, None)
+    np.testing.assert_array_equal(found.implanted, expected.implanted)
 
 
 def test_an_epoch_and_a_training_are_told_in_a_line() -> None:

@@ -1,5 +1,6 @@
 import copy
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,10 +13,11 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.common.names import VALIDATION
 from pipeline.models.detector import Detector, fitted_detector
-from pipeline.models.gan import Gan, build_gan
+from pipeline.models.gan import Gan, build_gan, network_state
 from pipeline.models.interface import method_of
 from pipeline.models.nets import NetShape
 from pipeline.models.tensor_files import CHECKPOINT, parse_checkpoint, save_checkpoint
+from pipeline.patches.batches import ShuffledReader
 from pipeline.patches.store import PatchStore
 from pipeline.settings.model import LossSettings
 from pipeline.settings.resources import WorkerRange, require_divisible
@@ -328,6 +330,29 @@ def test_random_draws_are_of_seed_epoch_and_rank(
     torch.rand(5)
     assert run() == first
     assert len({*first, *run(rank=1), *run(seed=4)}) == 3 * TRAIN.epochs
+
+
+def test_each_epoch_has_its_own_order_of_patches(
+    patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def epoch(_reader: ShuffledReader, number: int) -> Iterator[np.ndarray]:
+        read.append(number)
+        return iter(())
+
+    monkeypatch.setattr(ShuffledReader, "epoch", epoch)
+    run(patches, cast(Validation, lambda _: {IMPLANT_AUC: 0.5}))
+    assert read == [0, 1]
+
+
+def test_the_first_weights_are_of_the_seed(patches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "train_epoch", lambda *_: {"loss_g": 0.0})
+    settings = replace(TRAIN, epochs=1, seed=7)
+    state, _ = run(patches, cast(Validation, lambda _: {IMPLANT_AUC: 0.5}), settings)
+    shape = net_shape(settings, PatchStore(patches, TRAIN_SPLIT))
+    drawn = network_state(method_of(MODEL).build_networks(shape, 7))
+    assert same(state["model"]["networks"], drawn)
 
 
 def test_a_training_s_key_depends_on_the_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,12 @@ def test_half_of_a_small_threat_in_the_window_names_it() -> None:
     assert label_windows(scan_with(small), origins, RULE) == ["gun", "gun", NORMAL]
 
 
+def test_half_of_one_threat_is_enough_whatever_another_covers() -> None:
+    regions = (Region("gun", box(0, 14, 2, 4)), Region("knife", box(24, 0, 20, 40)))
+    scan = Scan("s", np.full((48, 64, 3), 120, dtype=np.uint8), regions)
+    assert label_windows(scan, np.array([[0, 0]], dtype=np.int32), RULE) == ["gun"]
+
+
 def test_the_larger_of_two_threats_names_the_window() -> None:
     regions = (Region("knife", box(0, 0, 4, 8)), Region("gun", box(4, 0, 8, 8)))
     scan = Scan("s", np.full((48, 64, 3), 120, dtype=np.uint8), regions)
@@ -181,8 +187,9 @@ def test_a_whole_scan_with_an_ignored_object_alone_is_left_out() -> None:
 
 
 def test_windows_on_ignored_objects_without_a_threat_are_kept_apart() -> None:
-    gun, ignored = box(0, 0, 8, 8), box(0, 12, 20, 20) | box(40, 40, 4, 4)
-    scan = Scan("s", scan_with(None).image, (Region("gun", gun), Region(IGNORED, ignored)))
+    gun, one, other = box(0, 0, 8, 8), box(0, 12, 20, 20), box(40, 40, 4, 4)
+    regions = (Region(IGNORED, one), Region("gun", gun), Region(IGNORED, other))
+    scan, ignored = Scan("s", scan_with(None).image, regions), one | other
     scan.image[24:, 40:] = 255  # background
     windows = keep_ignored(scan, RULE)
     expected = [
