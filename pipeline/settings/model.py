@@ -29,8 +29,8 @@ class ModelSettings(StrictBlock):
         learning_rate: Adam's learning rate, before its decay.
         beta1: Adam's beta1.
         beta2: Adam's beta2.
-        score_lambda: lambda of Equation 5, the weight of the residual in the anomaly score of
-            skip_ganomaly, egbad and anogan; no other method uses it.
+        score_lambda: lambda of Equation 5, the weight of the residual in the anomaly score; methods
+            without Equation 5 (docs/method.md) ignore it.
         precision: of matrix products and convolutions in training; weights, losses and scores
             are always float32. tf32 exists only on CUDA; elsewhere it means float32.
         method: name of the method.
