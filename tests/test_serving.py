@@ -189,6 +189,8 @@ def port(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 break
             assert server.poll() is None, (folder / "log").read_text()
             time.sleep(0.1)
+        else:
+            pytest.fail(f"no answer in a minute: {(folder / 'log').read_text()}")
         yield number
     finally:
         os.killpg(server.pid, signal.SIGTERM)
