@@ -13,7 +13,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import heat_levels, outlined, under_heat
+from pipeline.pages.pictures import heat_levels, outlined, page_pictures, under_heat
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Listing, Scan, ScanEntry, ScanSource, SetFiles
@@ -110,6 +110,9 @@ def test_threats_are_outlined_in_the_heat_map(scans: Path, model: TrainedModel) 
         levels = heat_levels(screener.screen(scan.image).evidence)
         expected = under_heat(outlined(scan.image, scan.threats()), levels)
         np.testing.assert_allclose(found, expected, atol=1)
+        files = [scans.parent / f"out/page/{name}.{kind}" for kind in ("jpg", "png")]
+        on_page = page_pictures(outlined(scan.image, scan.threats()), levels)
+        assert [path.read_bytes() for path in files] == list(on_page)
 
 
 def test_a_scan_whose_annotation_has_changed_is_screened_again(
@@ -195,14 +198,17 @@ def test_the_classes_of_params_yaml_are_part_of_what_annotations_say(
 ) -> None:
     monkeypatch.chdir(scans.parent)
     (scans.parent / "presets.yaml").write_text(json.dumps({"tiny": TINY}))
-    found = []
+    found, opened = [], list[Path]()
+    registry = "pipeline.scans.sources.registry"
+    monkeypatch.setattr(f"{registry}.open_folder", lambda _, folder: opened.append(folder))
     for classes in ({"handgun": "gun"}, {"handgun": "ignore"}):
-        block = {"source": "voc", "folder": "in", "classes": classes}
+        block = {"source": "voc", "folder": "elsewhere", "classes": classes}
         Path("params.yaml").write_text(json.dumps({**NEEDED, "scans": block}))
         options = options_of(scans, RATE, annotated=True, workers=workers)
         assert (options.parallel is None) == (workers == 0)
         found.append(options.reading)
     assert found[0] != found[1]
+    assert opened == [scans, scans]  # not of `scans.folder`
 
 
 def test_a_file_of_many_scans_is_refused(tmp_path: Path, model: TrainedModel) -> None:

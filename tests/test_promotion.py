@@ -9,7 +9,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.tracking import MlflowClient
 
 from pipeline.common.errors import InputError
-from pipeline.tracking.registry import Version, _promote, comparison
+from pipeline.tracking.registry import Version, _model_of_run, _promote, comparison
 
 
 class Client:
@@ -68,3 +68,13 @@ def test_every_measure_by_which_versions_are_compared_is_in_the_table() -> None:
              "false_alarm_rate", "first_look"]  # fmt: skip
     version = Version("1", dict.fromkeys((*names, "loss_g"), 0.5), "a")
     assert [line.split()[0] for line in comparison(version, version).splitlines()[1:]] == names
+
+
+def test_of_a_run_that_was_logged_twice_the_last_model_is_taken() -> None:
+    models = [SimpleNamespace(model_id=name) for name in ("first", "last")]
+    run = SimpleNamespace(outputs=SimpleNamespace(model_outputs=models))
+    client = SimpleNamespace(
+        get_run={"0": run}.__getitem__,
+        get_logged_model=lambda name: SimpleNamespace(artifact_location=f"mlartifacts/{name}"),
+    )
+    assert _model_of_run(cast(MlflowClient, client), "runs:/0") == "mlartifacts/last"

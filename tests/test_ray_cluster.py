@@ -6,10 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray
 
+from pipeline.cluster import tasks
 from pipeline.cluster.session import connect, start
 from pipeline.common.errors import InputError
 from tests.imports import ROOT
@@ -107,3 +110,25 @@ def test_a_cluster_that_is_not_there_is_one_line(address: str) -> None:
     assert found.stderr.splitlines()[-1].startswith(
         f"error: RAY_ADDRESS: got {asked!r}, expected auto or the host:port of a running Ray"
     )
+
+
+@pytest.mark.parametrize("hidden", [None, "out", "scan.png", "root"])
+def test_calls_stay_on_this_node_if_another_lacks_a_file(
+    hidden: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "root").mkdir()
+    monkeypatch.chdir(tmp_path / "root")
+    out, scan = tmp_path / "out", tmp_path / "scan.png"
+    pinned = list[str]()
+
+    def options(scheduling_strategy: Any) -> Any:
+        pinned.append(scheduling_strategy.node_id)
+
+    for name in ("is_shared", "is_on_every_node"):
+        monkeypatch.setattr(tasks, name, lambda path: path.name != hidden)
+    context = SimpleNamespace(get_node_id=lambda: "0" * 56)
+    monkeypatch.setattr("ray.get_runtime_context", lambda: context)
+    monkeypatch.setattr("ray.put", lambda content: content)
+    monkeypatch.setattr(tasks, "_run", SimpleNamespace(options=options))
+    assert list(tasks.run_tasks(len, [], 2, out, scan)) == []
+    assert pinned == (["0" * 56] if hidden else [])

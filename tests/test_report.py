@@ -4,22 +4,30 @@ import json
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from pipeline.common.files import read_table
 from pipeline.common.names import TEST, VALIDATION
+from pipeline.evaluation import report as evaluation_report
 from pipeline.evaluation.alarms import ValidationSummary
 from pipeline.evaluation.auc_table import AucTable, key_metrics
 from pipeline.evaluation.bag_metrics import MeasuredBags
+from pipeline.evaluation.bags import ScoredBag
+from pipeline.evaluation.figure_data import TYPICAL
+from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.report import (
     describe_results,
     heading_of,
     result_paragraphs,
+    write_figures,
     write_report,
 )
 from pipeline.evaluation.scores import ANOMALY, OVERALL, WindowScores
+from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.store import PatchStore
 from pipeline.scans.splits import LABELS_USED
@@ -187,3 +195,45 @@ def test_labels_that_taught_the_score_are_told_wherever_the_result_is_named() ->
     assert sweep[1] == (
         "**Not unsupervised**: labels of validation scans ranked the sweep's trials (tune)."
     )
+
+
+def test_figures_are_drawn_of_the_settings_and_the_threshold(
+    report: tuple[Path, AucTable],
+    test_scores: WindowScores,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: dict[str, Any] = {}
+    features = np.eye(4, dtype=np.float32)
+
+    def picks(name: str, picked: object) -> None:
+        def pick(*given: Any) -> object:
+            told[name] = given
+            return picked
+
+        monkeypatch.setattr(evaluation_report, name, pick)
+
+    picks("pick_features", (features, "normal"))
+    picks("pick_exemplars", "some")
+    picks("pick_scans", "scans")
+    for name in ("roc", "histogram", "tsne", "exemplars", "scans"):
+        monkeypatch.setattr(
+            evaluation_report, f"draw_{name}", lambda path, *given: told.update({path.name: given})
+        )
+    inputs = cast(EvaluationInputs, SimpleNamespace(threshold=0.6))
+    table, bags, tails = report[1], [cast(ScoredBag, "bag")], cast(Tails, "tails")
+    (tmp_path / "earlier.png").touch()
+    settings = replace(EVALUATE, seed=7)
+    write_figures(tmp_path, inputs, test_scores, table, settings, bags, tails)
+    colours = {"normal": "blue", "abnormal": "red"}
+    assert told == {
+        "roc.png": (test_scores, table, 0.6),
+        "histogram.png": (test_scores, 0.6, colours),
+        "pick_features": (inputs, test_scores, 40, 7),
+        "tsne.png": (features, "normal", colours, 7),
+        "pick_exemplars": (inputs, test_scores, 3, 7),
+        "exemplars.png": ("some",),
+        "pick_scans": (inputs, bags, tails),
+        "scans.png": ("scans", TYPICAL),
+    }
+    assert not (tmp_path / "earlier.png").exists()

@@ -27,6 +27,7 @@ from pipeline.screening.file_screener import FileScreener
 from pipeline.screening.folder_screener import FolderScreener, Screening, ScreeningOptions
 from pipeline.screening.image_screener import ImageScreener
 from pipeline.screening.new_scans import NewScan, ScanJob
+from pipeline.screening.on_ray import screen_on_ray
 from pipeline.screening.records import ScreenedFile, about_of
 from pipeline.settings.blocks import NO_FOLDER
 from stages.screen import main, on_ray, print_results, screen_folder, warn_if_rate_too_low, watch
@@ -486,8 +487,40 @@ def test_without_a_folder_for_the_results_the_command_keeps_off_the_stage_s(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(scans.parent)
-    said(scans, model, 0.99, capsys, out=None)
+    said(scans / "sub" / "..", model, 0.99, capsys, out=None)
     assert len(read_table(Path("results/screenings", scans.name, "bags.csv"))) == 4
+
+
+def test_the_command_passes_on_its_options(
+    scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[Any]()
+
+    def options(*given: Any) -> ScreeningOptions:
+        told.append(given)
+        return ScreeningOptions(RATE)
+
+    monkeypatch.setattr("stages.screen.options_of", options)
+    monkeypatch.setattr("stages.screen.terminal.send_output_to", lambda _: None)
+    monkeypatch.setattr("stages.screen.watch", lambda screener: told.append(screener.path))
+    (scans / "cut.png").unlink()
+    model.save(scans.parent / "model.pt")
+    shared = {"path": scans, "model": str(scans.parent / "model.pt"), "false_alarm_rate": 0.99}
+    for number, more in enumerate((
+        {"annotated": True, "workers": 2, "watch": False},
+        {"annotated": False, "workers": 0, "watch": True},
+    )):  # fmt: skip
+        screen_folder(Namespace(**shared, **more, out=scans.parent / f"out{number}"))
+    assert told == [(scans, 0.99, True, 2), (scans, 0.99, False, 0), scans]
+
+
+def test_the_command_knows_a_model_by_its_content(
+    scans: Path, model: TrainedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(scans, model, 0.99, capsys)
+    other = replace(model, provenance={**model.provenance, "epoch": 9})  # at the same address
+    error = said(scans, other, 0.99, capsys)[2]
+    assert error.startswith(f"{scans.parent}/out: holds the results of another model")
 
 
 def test_a_rate_that_cannot_be_promised_and_bad_files_are_said(
@@ -529,6 +562,15 @@ def test_as_many_workers_screen_as_are_asked_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("pipeline.screening.on_ray.screen_on_ray", lambda *given: given)
     told: list[Any] = list(on_ray(3, cast(TrainedModel, "model"), None, Path("out"), []))
     assert told == ["model", None, Path("out"), [], 3]
+
+
+def test_ray_is_told_of_jobs_workers_and_folders(
+    model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.screening.on_ray.run_tasks", lambda *given: given)
+    jobs = [(NewScan(name, Path("/scans", name)), "") for name in ("a.png", "b.png")]
+    told: list[Any] = list(screen_on_ray(model, None, Path("out"), jobs, 3))
+    assert told[1:] == [jobs, 3, Path("out"), Path("/scans/a.png")]
 
 
 def test_a_rate_is_a_share(
@@ -626,6 +668,23 @@ def test_the_stage_screens_the_folder_of_the_parameters(
     set_folder("in/sub")
     main()
     assert again[6:] == ["a.png"]
+
+
+def test_the_stage_takes_the_options_of_its_own_block(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = {"folder": "in", "false_alarm_rate": 0.3, "annotations": "scans", "workers": 2}
+    Path("params.yaml").write_text(json.dumps({**NEEDED, "screen": screen}))
+    told = list[Any]()
+
+    def options(*given: Any) -> ScreeningOptions:
+        told.extend(given)
+        return ScreeningOptions(RATE)
+
+    monkeypatch.setattr("stages.screen.options_of", options)
+    main()
+    assert told == [Path("in"), 0.3, True, 2]
+    assert "no bag can raise an alarm" not in capsys.readouterr().err  # 4 bags allow 0.2
 
 
 def test_what_a_killed_removal_left_is_removed(project: Path) -> None:

@@ -1,5 +1,6 @@
 """Scores of new scans, with a detector whose scores can be worked out by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,8 +191,10 @@ def test_regions_are_annotations_of_coco() -> None:
 
 
 def test_regions_and_sizes_are_those_of_the_scan(tmp_path: Path) -> None:
-    file_screener = FileScreener.of(make_model(), None, tmp_path / "out")
-    assert file_screener.threshold == pytest.approx(-np.log10(0.05))
+    model = make_model()
+    calibration = replace(model.calibration, false_alarm_rate=0.1)
+    file_screener = FileScreener.of(replace(model, calibration=calibration), None, tmp_path / "out")
+    assert file_screener.threshold == pytest.approx(1)
     path = write_image(tmp_path / "a.png", clutter(0, 3, 48, 80))
     found = file_screener.screen(NewScan("a.png", path), "")
     assert (found.width, found.height) == (80, 48)

@@ -57,6 +57,25 @@ def test_one_bag_and_one_file_are_counted_in_the_singular(tmp_path: Path) -> Non
     assert "<h1>1 bag screened, 1 file skipped" in text
 
 
+def test_each_bag_has_its_own_pictures_p_value_and_windows(tmp_path: Path) -> None:
+    files = [
+        ScreenedFile(name, "0", width, 90, p_value, 9, (Look(left, 8, 16, 16, 0.002),))
+        for name, width, p_value, left in (("a", 160, 0.1, 16), ("b", 170, 0.2, 24))
+    ]
+    write_page(
+        tmp_path / "page.html", "screening.html", files=files, skipped=[], rate=0.15, lines=[],
+        picture=lambda name: f"picture of {name}",
+    )  # fmt: skip
+    head, *bags = (tmp_path / "page.html").read_text().split('<section class="bag"')
+    assert 'step="any" value="0.15"' in head
+    for bag, file in zip(bags, files, strict=True):
+        assert f'data-p="{file.p_value}" data-name="{file.file}"' in bag
+        pictures = [f"picture of {file.file}.{kind}" for kind in ("jpg", "png")]
+        assert re.findall(r'src="(.*?)"', bag) == pictures
+        assert f'viewBox="0 0 {file.width} 90"' in bag
+        assert f'<rect x="{file.looks[0].left}" y="8" width="16"' in bag
+
+
 def test_the_page_needs_no_network(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert set(re.findall(r'(?:src|href)="(.{5})', text)) == {"data:", "#skip"}

@@ -3,8 +3,8 @@
 import pickle
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,27 +14,34 @@ import pandas as pd
 import pytest
 from ray.tune import Checkpoint, Result, ResultGrid, TuneConfig
 from ray.tune.experiment import Trial
+from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler, pbt
 from ray.tune.search import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 
+import stages.tune
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_VALIDATION, VALIDATION
-from pipeline.models.tensor_files import save_checkpoint
+from pipeline.models.tensor_files import CHECKPOINT, parse_checkpoint, save_checkpoint
+from pipeline.patches.manifest import read_manifest
 from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import TuneSettings
 from pipeline.settings.methods import MethodName
+from pipeline.settings.params import load_settings
 from pipeline.settings.search_space import Choices, Range, Space
 from pipeline.sweeps import trainable
 from pipeline.sweeps import tune as ray_tune
-from pipeline.sweeps.results import rank
+from pipeline.sweeps.results import Best, rank, read_best
 from pipeline.sweeps.snapshots import rungs, sweep_name
+from pipeline.sweeps.summary import SUMMARY
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
 from pipeline.sweeps.trials import TrackTrials, collect_results
 from pipeline.tracking.tracked_run import NoRun, StoredRun
 from pipeline.tracking.tracker import Tracker
-from pipeline.training.criterion import IMPLANT_AUC, load_validation
+from pipeline.training.criterion import IMPLANT_AUC, LABELLED_AUC, load_validation
+from stages.entry import SWEEP
+from tests.imports import ROOT
 from tests.on_ray.jobs import PBT, TUNE
 from tests.test_sweep_results import NotingRun, trial
 from tests.tiny import MODEL
@@ -182,6 +189,24 @@ def test_what_tune_keeps_of_the_callback_has_no_address_of_the_store() -> None:
     assert b"secret" not in pickle.dumps(TrackTrials(run, IMPLANT_AUC))
 
 
+def test_each_trial_has_its_own_run_in_a_resumed_sweep_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///here.db")
+    before = TrackTrials(StoredRun(Tracker("sqlite:///there.db"), "sweep"), LABELLED_AUC)
+    track = pickle.loads(pickle.dumps(before))
+    assert track.sweep_run == StoredRun(Tracker("sqlite:///here.db"), "sweep")
+    assert track.objective_name == LABELLED_AUC
+    runs = {"trial-a": NotingRun(), "trial-b": NotingRun()}
+    track.sweep_run = SimpleNamespace(child=lambda name, _: runs[name])
+    trials = [SimpleNamespace(trial_id=name, config={}) for name in "ab"]
+    for each in trials:
+        track.on_trial_start(0, [], each)
+    track.on_trial_complete(0, [], trials[1])
+    assert {name: run.told for name, run in runs.items()} == {
+        "trial-a": [],
+        "trial-b": [("finish",)],
+    }
+
+
 def test_pbt_stays_within_the_space() -> None:
     space: Space = {**PBT.space, "lambda_con": (4, 400), "lambda_adv": Choices((1, 3, 9))}
     scheduler = cast(Any, ray_tune._scheduler(PBT, space))
@@ -300,11 +325,13 @@ def test_a_parallel_trial_reports_the_epochs_that_tune_may_lack(
     monkeypatch.setattr("ray.tune.get_context", lambda: SimpleNamespace(get_trial_id=lambda: "t"))
     monkeypatch.setattr("ray.tune.report", told.append)
     monkeypatch.setattr(trainable, "ReportToTune", lambda name: name)
-    monkeypatch.setattr(trainable, "fit", lambda *_: told.append("fit"))
-    job = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "key")
+    monkeypatch.setattr(trainable, "fit", lambda _, *given: told.append(given))
+    asked = replace(TUNE, workers=2, concurrent=3)
+    job = SweepJob(MODEL, asked, "patches", IMPLANT_AUC, "key")
     values = {"lambda_adv": 1, "lambda_con": 2, "lambda_lat": 3, "latent_dim": 5}
     trainable.run_parallel_trial(values, job, Storage(str(tmp_path)))
-    assert told == ["fit"]
+    fit = (2, asked, Storage(str(tmp_path / "t")), "train", [IMPLANT_AUC])
+    assert told == [fit]
     history = [{"epoch": n, IMPLANT_AUC: n / 10} for n in (1, 2)]
     for name, epochs in (("epoch-000001-5", 1), ("epoch-000002-7", 2)):
         folder = tmp_path / "t/train" / name
@@ -312,7 +339,29 @@ def test_a_parallel_trial_reports_the_epochs_that_tune_may_lack(
         save_checkpoint(folder, {"epoch": epochs, "history": history[:epochs]}, "key")
     trainable.run_parallel_trial(values, job, Storage(str(tmp_path)))
     again = [{**metrics, OBJECTIVE: metrics[IMPLANT_AUC]} for metrics in history]
-    assert told[1:] == [*again, "fit"]
+    assert told[1:] == [*again, fit]
+
+
+def test_an_epoch_is_reported_with_the_sweep_s_objective(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[Any]()
+
+    def report(metrics: dict[str, float], checkpoint: Checkpoint) -> None:
+        content = (Path(checkpoint.path) / CHECKPOINT).read_bytes()
+        told.append((metrics, parse_checkpoint(content, "here", "key")))
+
+    storage = SimpleNamespace(trial_fs_path="trial")
+    monkeypatch.setattr(
+        "ray.tune.get_context", lambda: SimpleNamespace(get_storage=lambda: storage)
+    )
+    monkeypatch.setattr("ray.tune.report", report)
+    metrics = {"epoch": 1, IMPLANT_AUC: 0.5, LABELLED_AUC: 0.75}
+    job = SweepJob(MODEL, TUNE, "patches", LABELLED_AUC, "key")
+    trainable.report_epoch(metrics, {"epoch": 1}, job)
+    monkeypatch.setattr(TuneReportCallback, "__init__", lambda _: None)
+    monkeypatch.setattr(TuneReportCallback, "after_report", lambda *given: told.append(given[2]))
+    trainable.ReportToTune(LABELLED_AUC).after_report(None, [metrics, {"epoch": 1}], None)
+    reported = {**metrics, OBJECTIVE: 0.75}
+    assert told == [(reported, {"epoch": 1}), [reported]]
 
 
 def test_an_epoch_that_is_reported_again_counts_once() -> None:
@@ -425,3 +474,44 @@ def test_the_best_trial_s_run_is_tagged_and_all_workers_need_room(
     assert told["require_capacity"][1] == 6
     assert told["tag_best"][1] == "trial-t2"
     assert set(told["close_abandoned_trials"][1]) == {"trial-t1", "trial-t2"}
+
+
+def test_the_stage_passes_on_its_settings_and_logs_what_the_sweep_has_found(
+    patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SWEEP).mkdir(parents=True)
+    (tmp_path / SWEEP / SUMMARY).touch()
+    result, run, told = rank([trial(0.6, at=1), trial(0.7, at=2)]), NotingRun(), dict[str, Any]()
+
+    def note(name: str, returned: object) -> None:
+        def noted(*given: Any) -> object:
+            told[name] = given
+            return returned
+
+        monkeypatch.setattr(stages.tune, name, noted)
+
+    note("require_runnable", None)
+    note("pipeline_run", run)
+    note("upload_patches", "uploaded")
+    note("run_sweep", result)
+    note("write_summary", None)
+    monkeypatch.setattr("stages.tune.PATCHES", patches)
+    monkeypatch.setattr("stages.tune.ray_session", nullcontext)
+    monkeypatch.setattr("stages.tune.Tracker.open", lambda: None)
+    settings = load_settings(ROOT / "params.yaml", ROOT / "presets.yaml")
+    stages.tune.sweep(replace(settings, model=MODEL, tune=TUNE, cache_gb=3, storage="s3://b/x"))
+    job, storage, _ = told["run_sweep"]
+    key = ray_tune.sweep_key(MODEL, TUNE, read_manifest(patches)["data"])
+    assert job == SweepJob(MODEL, TUNE, str(patches), "labelled_auc", key, cast(Any, "uploaded"))
+    assert told["upload_patches"] == (patches, storage, 3)
+    assert storage == Storage("s3://b/x")
+    assert told["write_summary"] == (SWEEP, result, TUNE.space, "labelled_auc")
+    assert read_best(SWEEP) == Best(dict(result.best), "labelled_auc", 0.7, 2, "run")
+    assert run.told == [
+        ("child", "sweep"),
+        ("log_params", {"objective": "labelled_auc", **asdict(TUNE)}),
+        ("log_metrics", {"objective": 0.7}),
+        ("log_folder", SWEEP, "sweep"),
+        ("finish",),
+    ]

@@ -110,7 +110,11 @@ def test_the_line_of_a_grid_is_the_mean_over_the_other_settings() -> None:
 def test_each_panel_of_a_grid_is_of_its_own_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr(figures, "draw_setting", lambda _, name, __: shown.append(name))
-    figures.draw_grid(tmp_path / "g.png", grid()[0], "auc")
-    assert shown == ["lambda_con", "latent_dim"]
+    shown: dict[str, list[TrialResult]] = {}
+    monkeypatch.setattr(
+        figures, "draw_setting", lambda _, name, trials: shown.update({name: trials})
+    )
+    result = grid()[0]
+    figures.draw_grid(tmp_path / "g.png", result, "auc")
+    done = [trial for trial in result.trials if trial.state != "failed"]
+    assert shown == {"lambda_con": done, "latent_dim": done}

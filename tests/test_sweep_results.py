@@ -10,6 +10,7 @@ from optuna.distributions import FloatDistribution
 
 from pipeline.common.errors import InputError
 from pipeline.settings.search_space import Choices, Space
+from pipeline.sweeps import summary
 from pipeline.sweeps.log_trials import BEST_OBJECTIVE, log_trial, log_trials
 from pipeline.sweeps.results import (
     Best,
@@ -267,6 +268,29 @@ def test_a_grid_is_every_combination_and_nothing_else(tmp_path: Path) -> None:
     assert not is_grid(ruled_by_lambda_con(), DEFAULT_SPACE)
     write_summary(tmp_path, result, space, "labelled_auc")
     assert (tmp_path / "figures" / "grid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_figure_is_of_the_sweep_and_its_objective_with_the_caution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+    for name in ("history", "timeline", "importances", "parallel_coordinates", "grid"):
+        monkeypatch.setattr(
+            summary, f"draw_{name}", lambda path, *given: told.update({path.stem: given})
+        )
+    shares = {"lambda_con": 1.0}
+    monkeypatch.setattr(summary, "importances", lambda _: shares)
+    result, space = grid()
+    write_summary(tmp_path, result, space, "labelled_auc")
+    study, objective = told.pop("parallel_coordinates")
+    assert (study.best_value, objective) == (result.value, "labelled_auc")
+    title = "Importance for labelled_auc, from 5 trials"  # the sixth failed
+    assert told == {
+        "history": (result.trials, "labelled_auc"),
+        "timeline": (result.trials,),
+        "importances": (shares, title, caution_of(result)),
+        "grid": (result, "labelled_auc"),
+    }
 
 
 def test_each_trial_s_run_gets_its_result_and_a_trial_of_an_earlier_run_gets_a_run() -> None:

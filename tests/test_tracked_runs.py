@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking import runs, tracker
-from pipeline.tracking.runs import Origin
-from pipeline.tracking.tracked_run import MAX_METRICS, StoredRun
-from pipeline.tracking.tracker import Tracker
+from pipeline.tracking import runs, tracked_run, tracker
+from pipeline.tracking.runs import KEY_TAG, Origin
+from pipeline.tracking.tracked_run import CHILD_TAG, MAX_METRICS, StoredRun
+from pipeline.tracking.tracker import KIND_TAG, PARENT_TAG, Tracker
 from pipeline.training.log_curves import LogCurves
 
 
@@ -24,7 +24,19 @@ def test_a_run_has_the_name_of_its_experiment(monkeypatch: pytest.MonkeyPatch) -
         made = Origin(parameters, "data", experiment, "")
         _, _, name, tags, _ = cast(Any, runs.pipeline_run(cast(Tracker, None), made))
         assert name.startswith(expected)
+        assert name == experiment or name.endswith(made.key()[KEY_TAG][:4])
         assert tags.get("dvc.experiment", "") == experiment
+        facts = {KIND_TAG: "pipeline", "skipscan.preset": "demo", "skipscan.data": "data"}
+        assert tags.items() >= facts.items()
+
+
+def test_a_nested_run_has_its_parent_its_kind_and_its_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracked_run, "open_run", lambda _, *given: given)
+    found: Any = StoredRun(cast(Tracker, None), "sweep's id").child("trial-a", {"x": 1})
+    key = {PARENT_TAG: "sweep's id", CHILD_TAG: "trial-a"}
+    assert found == (key, "trial-a", {KIND_TAG: "trial"}, {"x": 1})
 
 
 def test_many_metrics_are_logged_in_calls_that_mlflow_takes() -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import stages.extract
 import stages.scans
 import stages.train
 from pipeline.cluster.storage import Storage
+from pipeline.common.files import read_table
 from pipeline.common.names import LABELLED_VALIDATION, TEST, TRAIN, VALIDATION
 from pipeline.common.p_values import RightTail
 from pipeline.evaluation.principal_components import PrincipalComponents
@@ -31,15 +34,18 @@ from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.sources.registry import open_source
 from pipeline.scans.splits import split_scans
 from pipeline.settings.params import load_settings, reading_settings
-from pipeline.settings.resources import WorkerResources
-from pipeline.sweeps.results import write_sweep
+from pipeline.settings.resources import WorkerRange, WorkerResources
+from pipeline.sweeps.results import rank, write_sweep
+from pipeline.tracking.runs import chosen_params
 from pipeline.tracking.tracked_run import NoRun
 from pipeline.training import on_ray
-from pipeline.training.criterion import IMPLANT_AUC, load_validation
+from pipeline.training.criterion import IMPLANT_AUC, LABELLED_AUC, load_validation
+from pipeline.training.log_curves import LogCurves
 from pipeline.training.loop import net_shape
 from pipeline.training.on_ray import TrainJob
-from stages.entry import EVALUATED, MODEL, PATCHES, SCANS, SWEEP, TRAINED
+from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SCANS, SWEEP, TRAINED
 from tests.imports import ROOT
+from tests.test_sweep_results import NotingRun, trial
 from tests.tiny import TRAIN as TINY_TRAINING
 from tests.tiny import make_sixray
 
@@ -122,16 +128,28 @@ def assert_same_tails(one: Tails, other: Tails) -> None:
 def test_the_networks_of_the_best_epoch_are_kept(
     project: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project["preset"] = "tiny"
+    project |= {"preset": "tiny", "storage": "kept", "cache_gb": 3}
     project["model"]["batch_size"] = 8
-    losses = {"lambda_adv": 1, "lambda_con": 40, "lambda_lat": 1}
+    losses = {"lambda_adv": 1, "lambda_con": "sweep", "lambda_lat": 1}
     project["train"] |= {**losses, "latent_dim": 10, "workers": 1, "epochs": 2, "seed": 7}
     Path("params.yaml").write_text(yaml.safe_dump(project))
-    drawn: list[Any] = []
+    searched = {"lambda_adv": 2, "lambda_con": 30, "lambda_lat": 2, "latent_dim": 5, "beta1": 0.4}
+    write_sweep(SWEEP, rank([replace(trial(0.7), settings=searched)]), IMPLANT_AUC, None)
+    run, storage = NotingRun(), Storage.of("kept")
+    data, drawn = read_manifest(PATCHES)["data"], list[Any]()
 
-    def trained(job: TrainJob, *_: Any) -> Content:
-        assert job.key == job.settings.key(read_manifest(PATCHES)["data"], 1)  # not other data's
+    def upload(*given: Any) -> str:
+        assert given == (PATCHES, storage, 3)
+        return "uploaded"
+
+    def trained(job: TrainJob, *given: Any) -> Content:
+        *others, (curves,) = given
+        assert others == [1, load_settings().train, storage]
+        assert curves.run is run
+        assert cast(Any, job.shared) == "uploaded"
+        assert job.key == job.settings.key(data, 1)  # not other data's
         assert (job.settings.epochs, job.settings.seed) == (2, 7)
+        assert (job.settings.model.beta1, job.settings.losses.lambda_con) == (0.4, 30)
         shape = net_shape(job.settings, PatchStore(PATCHES, TRAIN))
         build = method_of(job.settings.model).build_networks
         drawn[:] = [network_state(build(shape, seed)) for seed in (1, 2)]
@@ -139,11 +157,17 @@ def test_the_networks_of_the_best_epoch_are_kept(
         history = [{"epoch": 1}, {"epoch": 2}]
         return {"epoch": 2, "model": {"networks": drawn[1]}, "history": history, "best": best}
 
+    monkeypatch.setattr("stages.train.pipeline_run", lambda *_: run)
+    monkeypatch.setattr("stages.train.upload_patches", upload)
     monkeypatch.setattr("stages.train.train_on_ray", trained)
     monkeypatch.setattr("stages.train.ray_session", nullcontext)
     stages.train.main()
     found = TrainedModel.load(TRAINED / MODEL)
-    assert found.provenance["epoch"] == 1
+    assert (found.provenance["epoch"], found.provenance["data"]) == (1, data)
+    chosen = found.provenance["settings"]
+    assert (found.settings.beta1, chosen["beta1"], chosen["lambda_con"]) == (0.4, 0.4, 30)
+    assert run.told == [("log_params", chosen_params(chosen))]
+    assert [row["epoch"] for row in read_table(TRAINED / HISTORY)] == ["1", "2"]
     for name, network in drawn[0].items():
         for key, value in network.items():
             assert torch.equal(found.networks[name][key], value)
@@ -173,7 +197,13 @@ def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stages.train.main()
-    told = spied(monkeypatch, "tails_of", "measure_all", "write_report", "scored_bags")
+    write_sweep(SWEEP, rank([trial(0.7)]), LABELLED_AUC, None)
+    (SWEEP / "figures").mkdir()
+    (SWEEP / "figures" / "history.png").touch()
+    told = spied(
+        monkeypatch, "tails_of", "measure_all", "write_report", "scored_bags", "write_figures",
+        "write_evaluation_page",
+    )  # fmt: skip
     fit_components, fitted = PrincipalComponents.fit, list[str]()
 
     def fit(store: PatchStore) -> PrincipalComponents:
@@ -190,7 +220,20 @@ def test_evaluation_takes_each_split_and_each_rate_for_its_own_purpose(
     settings = load_settings()
     assert told["measure_all"][2] == settings.screen.false_alarm_rate
     assert settings.screen.false_alarm_rate != settings.train.false_alarm_rate
-    assert told["write_report"][3].scans == validation.scans != test.scans
+    validated, model = told["write_report"][3], TrainedModel.load(TRAINED / MODEL)
+    assert validated.scans == validation.scans != test.scans
+    assert (validated.criterion, validated.calibration) == (
+        model.provenance["criterion"],
+        model.calibration,
+    )
+    assert told["write_figures"][-1] is told["measure_all"][1][ANOMALY]
+    _, paragraphs, tables, figures, *_ = told["write_evaluation_page"]
+    assert "labels of validation scans ranked the sweep's trials" in paragraphs[1]
+    assert [(title, path.name) for title, path in tables] == [
+        ("Windows", "table.txt"), ("Bags", "bags.txt"), ("The sweep", "summary.txt")
+    ]  # fmt: skip
+    drawn = sorted((EVALUATED / "figures").glob("*.png"))
+    assert figures == [*drawn, SWEEP / "figures" / "history.png"]
 
 
 @pytest.mark.slow
@@ -203,7 +246,7 @@ def test_an_evaluation_says_everywhere_whose_labels_taught_and_keeps_no_secret(
         stage.main()
     project["storage"] = "s3://user:secret@host/x"
     Path("params.yaml").write_text(yaml.safe_dump(project))
-    told = spied(monkeypatch, "measure_all", "write_evaluation_page")
+    told = spied(monkeypatch, "measure_all", "write_evaluation_page", "detector_without_networks")
     monkeypatch.setattr("stages.evaluate.track", lambda: None)
     stages.evaluate.main()
     bags = TrainedModel.load(TRAINED / MODEL).provenance["labelled_bags"]
@@ -213,6 +256,7 @@ def test_an_evaluation_says_everywhere_whose_labels_taught_and_keeps_no_secret(
     assert all(text.splitlines()[1] == said for text in texts.values())
     assert f"<b>Not unsupervised</b>: {said}." in (EVALUATED / "report.html").read_text()
     assert "\ngranulometry " in texts["table.txt"]  # the method without the labels, beside it
+    assert told["detector_without_networks"][0].split == TRAIN
     assert told["write_evaluation_page"][-1] is told["measure_all"][1][ANOMALY]
     assert "secret" not in (EVALUATED / "settings.yaml").read_text()
 
@@ -259,6 +303,49 @@ def test_training_is_done_under_the_lock(tmp_path: Path, monkeypatch: pytest.Mon
     job = TrainJob(TINY_TRAINING, "patches", "key")
     on_ray.train_on_ray(job, 1, WorkerResources(1, 0), Storage(str(tmp_path)))
     assert done == ["lock", "fit", "release"]
+
+
+def test_a_training_has_the_name_of_its_key_and_room_for_its_least_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+    for name in ("require_capacity", "fit"):
+        monkeypatch.setattr(on_ray, name, lambda *given, name=name: told.update({name: given}))
+    monkeypatch.setattr(on_ray, "newest_state", lambda *given: given)
+    monkeypatch.setattr(on_ray, "run_in_thread", lambda work: work())
+    job = TrainJob(TINY_TRAINING, "patches", "0123456789abcdefghij")
+    asked = (WorkerRange(2, 5), WorkerResources(1, 0), Storage(str(tmp_path)))
+    callbacks = [LogCurves(NoRun())]
+    state: Any = on_ray.train_on_ray(job, *asked, callbacks)
+    assert told["require_capacity"][1:] == (2, {"CPU": 1, "GPU": 0})
+    assert told["fit"] == (job, *asked, "train-0123456789abcdef", callbacks)
+    assert state[1:] == (str(tmp_path / "train-0123456789abcdef"), job.key)
+
+
+def test_ray_train_is_told_of_workers_failures_and_callbacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+
+    def trainer(_: Any, **given: Any) -> Any:
+        told.update(given)
+        return SimpleNamespace(fit=lambda: None)
+
+    monkeypatch.setattr(on_ray, "TorchTrainer", trainer)
+    job, curves = TrainJob(TINY_TRAINING, "patches", "key"), LogCurves(NoRun())
+    storage = Storage(str(tmp_path))
+    on_ray.fit(job, WorkerRange(1, 4), WorkerResources(3, 0.5), storage, "name", [curves])
+    scaling, run = told["scaling_config"], told["run_config"]
+    assert told["train_loop_config"] == {"job": job}
+    assert (scaling.num_workers, scaling.use_gpu) == ((1, 4), True)
+    assert scaling.resources_per_worker == {"CPU": 3, "GPU": 0.5}
+    assert told["torch_config"].backend == "gloo"  # since workers share a GPU
+    assert (run.name, run.storage_path) == ("name", str(tmp_path))
+    assert run.failure_config.max_failures == on_ray.WORKER_FAILURES
+    assert run.checkpoint_config.num_to_keep == 2
+    first, second = run.callbacks
+    assert isinstance(first, on_ray.EndAtDivergence)
+    assert second is curves
 
 
 @pytest.mark.parametrize("labelled", [False, True])
