@@ -40,7 +40,8 @@ Seconds are of a cell's last process, where it was killed and resumed. Table II 
 that `dvc repro extract` leaves (SIXray: `dvc exp run -S scans.source=sixray
 -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). A title has the start of the
 digest of the patches (`table2.patches_digest`). The set `embedded` is scans of an earlier
-generator, which has other figures.
+generator, with other figures; its title has the digest of the manifest, which also
+depends on the code.
 `python -m experiments.paper.log_cells` logs each cell as an MLflow run with the tags
 `skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
 """

@@ -22,8 +22,8 @@ def project_key() -> bytes:
     """Return the project's key; make it at its first use, in a file that only the user can read.
 
     Raises:
-        InputError: the file belongs to another user than root, others can read it, the group can
-            write it, or it is not a key.
+        InputError: the file belongs to neither this user nor root, others can read it, the group
+            can write it, or it is not a key.
         OSError: the file cannot be written.
     """
     path = project_root() / KEY
