@@ -6,6 +6,9 @@ takes seconds to import is imported where it is used.
 
 import gc
 import os
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +64,17 @@ class FilesAndFolders(LoadFileScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndFolders | None:
     """Replace the scheduler of `--dist loadfile`."""
     return FilesAndFolders(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def yaml_is_parsed_once() -> Iterator[None]:
+    """Parse equal files once: tests read params.yaml a thousand times, 10 ms each."""
+    from pipeline.common import files
+
+    parsed = cache(files._parse_yaml)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_parse_yaml", lambda content: deepcopy(parsed(content)))
+        yield
 
 
 @pytest.fixture(scope="session")

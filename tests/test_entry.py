@@ -52,6 +52,7 @@ def test_a_signal_ends_it_with_one_line(number: signal.Signals, status: int) -> 
     assert said == f"stopped by {number.name}: run it again to resume\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what", ["time.sleep(60)", "import atexit; atexit.register(time.sleep, 60)"],
     ids=["whose exception is lost", "after the work"],
@@ -65,6 +66,7 @@ def test_a_signal_counts(what: str) -> None:
     assert said == "stopped by SIGTERM: run it again to resume\n"
 
 
+@pytest.mark.slow
 def test_errors_of_the_system_that_the_user_can_mend_are_one_line() -> None:
     process = start("raise OSError(28, 'No space left on device', '/data/scans/00001.png')")
     _, said = process.communicate(timeout=30)

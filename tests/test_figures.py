@@ -35,6 +35,8 @@ from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.pages.plots import save_figure
 from pipeline.scans.display import displayable
 
+pytestmark = pytest.mark.slow  # drawing takes most of their time
+
 GENERATOR = np.random.default_rng(0)
 IMAGE = GENERATOR.integers(0, 256, (5, 6, 3), dtype=np.uint8)
 COLOURS = {"normal": "C2", "abnormal": "C3"}
@@ -197,7 +199,6 @@ def exemplars_of(patches: np.ndarray, reconstructions: np.ndarray) -> Exemplars:
     return Exemplars(patches, reconstructions, titles, "by a rule", around, threats)
 
 
-@pytest.mark.slow
 def test_exemplars_are_shown_over_their_reconstruction_and_what_differs(tmp_path: Path) -> None:
     patches, reconstructions = GENERATOR.integers(0, 256, (2, 3, 16, 16, 3), dtype=np.uint8)
     exemplars = exemplars_of(patches, reconstructions)

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
 import yaml
 from dvc_render.html import HTML
 
@@ -37,6 +38,7 @@ def canonical(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
+@pytest.mark.slow
 def test_every_package_that_the_code_imports_is_declared() -> None:
     declared = {canonical(re.split(r"[^\w.-]", line)[0]) for line in PROJECT["dependencies"]}
     imported = {

@@ -151,6 +151,7 @@ def test_a_server_that_is_away_is_named_without_its_password(
     assert "secret" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_database_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

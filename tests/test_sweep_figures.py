@@ -27,6 +27,8 @@ from pipeline.sweeps.figures import (
 from pipeline.sweeps.results import TrialResult
 from tests.test_sweep_results import grid, trial
 
+pytestmark = pytest.mark.slow  # drawing takes most of their time
+
 TRIALS = [trial(0.7, at=30), trial(0.6, at=10), trial(None, state="failed", at=20),
           trial(0.5, state="stopped", at=40)]  # fmt: skip
 
@@ -61,7 +63,6 @@ def test_a_timeline_has_a_bar_from_start_to_end_in_the_colour_of_how_it_ended(
     }
 
 
-@pytest.mark.slow
 def test_as_many_trials_are_named_as_there_is_room_for(tmp_path: Path) -> None:
     many: list[TrialResult] = [replace(trial(0.5, at=n), trial=f"n{n}") for n in range(130)]
     (axes,) = draw_timeline(tmp_path / "timeline.png", many).axes

@@ -222,6 +222,7 @@ def test_importances_of_few_trials_come_with_a_caution(count: int, failed: int) 
     )
 
 
+@pytest.mark.slow
 def test_trials_too_alike_to_tell_what_decides_have_no_importances(tmp_path: Path) -> None:
     result = rank([trial(0.7), trial(0.7 + 1e-12, at=1)])
     write_summary(tmp_path, result, DEFAULT_SPACE, "labelled_auc")
@@ -229,6 +230,7 @@ def test_trials_too_alike_to_tell_what_decides_have_no_importances(tmp_path: Pat
     assert "not defined" in (tmp_path / "summary.txt").read_text()
 
 
+@pytest.mark.slow
 def test_what_a_method_does_not_have_was_not_searched(tmp_path: Path) -> None:
     trials = [
         replace(trial(value), settings={"latent_dim": 5 * n}) for n, value in ((1, 0.7), (2, 0.8))
@@ -237,7 +239,8 @@ def test_what_a_method_does_not_have_was_not_searched(tmp_path: Path) -> None:
     assert "lambda_con" not in (tmp_path / "summary.txt").read_text()
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 20])
 def test_figures_are_drawn_for_as_many_trials_as_there_are(tmp_path: Path, count: int) -> None:
     result = SweepResult(ruled_by_lambda_con().trials[:count])
     write_summary(tmp_path, result, DEFAULT_SPACE, "labelled_auc")
@@ -260,12 +263,17 @@ def grid() -> tuple[SweepResult, Space]:
     return rank([*trials[:-1], replace(trials[-1], state="failed")]), space
 
 
-def test_a_grid_is_every_combination_and_nothing_else(tmp_path: Path) -> None:
+def test_a_grid_is_every_combination_and_nothing_else() -> None:
     result, space = grid()
     assert is_grid(result, space)
     assert not is_grid(SweepResult(result.trials[1:]), space)
     assert not is_grid(SweepResult([result.trials[0]]), dict.fromkeys(space, Choices((1,))))
     assert not is_grid(ruled_by_lambda_con(), DEFAULT_SPACE)
+
+
+@pytest.mark.slow
+def test_a_grid_has_a_figure(tmp_path: Path) -> None:
+    result, space = grid()
     write_summary(tmp_path, result, space, "labelled_auc")
     assert (tmp_path / "figures" / "grid.png").read_bytes().startswith(b"\x89PNG")
 

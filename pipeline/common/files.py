@@ -158,7 +158,7 @@ def read_yaml(path: Path) -> Any:
     """
     content = _read_file(path, MAX_YAML_BYTES)
     try:
-        return _yaml().load(content)
+        return _parse_yaml(content)
     except DuplicateKeyError as error:
         key = str(error.problem).partition('"')[2].partition('"')[0]
         reason = f"line {error.problem_mark.line + 1}: the key {key!r} is given twice: remove one"
@@ -268,6 +268,10 @@ def digest(content: Any) -> str:
 def project_root() -> Path:
     """Return the project's root; in the copy that `dvc exp run --temp` makes, the original's."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def _parse_yaml(content: bytes) -> Any:
+    return _yaml().load(content)
 
 
 def _yaml() -> YAML:

@@ -267,6 +267,7 @@ def test_the_cycle_is_six_normal_scans_and_one_of_each_class() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_scan_is_a_function_of_seed_and_number(scans: list[Scan]) -> None:
     again = render_scan(SEED, 7)
     np.testing.assert_array_equal(again.image, scans[7].image)
@@ -279,6 +280,7 @@ def test_a_scan_is_a_function_of_seed_and_number(scans: list[Scan]) -> None:
     assert len({scan.image.tobytes() for scan in scans}) == len(scans)
 
 
+@pytest.mark.slow
 def test_regions_are_the_threats_of_the_scan(scans: list[Scan]) -> None:
     for number, scan in enumerate(scans):
         height, width = scan.image.shape[:2]
@@ -290,6 +292,7 @@ def test_regions_are_the_threats_of_the_scan(scans: list[Scan]) -> None:
             assert 200 < region.mask.sum() < 0.2 * height * width
 
 
+@pytest.mark.slow
 def test_a_threat_absorbs_where_its_region_is(scans: list[Scan]) -> None:
     for scan in scans:
         for region in scan.regions:
@@ -415,6 +418,7 @@ def test_threats_lie_within_their_container() -> None:
             assert (reach < scene.room + 0.5).all()
 
 
+@pytest.mark.slow
 def test_the_image_fits_the_container(scans: list[Scan]) -> None:
     for scan in scans:
         absorbs = foreground_mask(scan.image)
@@ -591,6 +595,7 @@ def test_balls_and_shells_have_their_thickness() -> None:
     assert depth[len(depth) // 2, len(depth) // 2] / water == pytest.approx(0.6, rel=0.02)
 
 
+@pytest.mark.slow
 def test_bags_are_packed_for_one_trip_and_parcels_with_trade_goods(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
