@@ -443,6 +443,7 @@ def test_a_shard_without_windows_is_not_named_but_kept_for_the_next_run(
     assert reads == ["s00"]  # for the number of channels
 
 
+@pytest.mark.slow
 def test_labelled_training_bags_are_cut_counted_and_shown_where_there_are_any(
     tmp_path: Path,
 ) -> None:

@@ -98,6 +98,7 @@ def test_the_epoch_is_picked_in_class_order_among_epochs() -> None:
     assert "**" not in "".join(found[1] + found[2])
 
 
+@pytest.mark.slow
 def test_a_case_without_cells_is_not_run_and_one_with_some_unfinished(tmp_path: Path) -> None:
     some = runs(lines_of("plane"), lines_of("car", in_order=IN_ORDER[:4]))
     said = answer(some)
@@ -127,6 +128,7 @@ def test_cases_with_the_same_seeds_are_named_together() -> None:
     assert f"10 of 10 (seed 0: {named}; seeds 0, 1: plane)." in answer(some)
 
 
+@pytest.mark.slow
 def test_nothing_finished_is_a_page_all_the_same(tmp_path: Path) -> None:
     assert answer([]).count("\n") == 1
     for table in (factor_table([]), share_table([]), criteria_table([], [])):
@@ -135,6 +137,7 @@ def test_nothing_finished_is_a_page_all_the_same(tmp_path: Path) -> None:
     draw_shares(tmp_path / LINES, [])
 
 
+@pytest.mark.slow
 def test_seeds_are_averaged_with_the_lowest_and_the_highest_as_ends(tmp_path: Path) -> None:
     other = [value + 0.04 for value in EVAL]
     both = runs(lines_of("plane"), lines_of("plane", 1, honest=other), lines_of("ship"))
@@ -189,6 +192,7 @@ def test_criteria_are_counted_by_their_own_words() -> None:
     assert "3 cases as the 2019 code scores: .866; the paper's: .635." in criteria_table(some, [])
 
 
+@pytest.mark.slow
 def test_shares_are_a_line_for_each_training(tmp_path: Path) -> None:
     some = runs(lines_of("plane"), lines_of("plane", 1), lines_of("ship"))
     assert cells_of(share_table(some))["plane, seed 1"] == [".850", ".800", ".750", ".650", ".500"]

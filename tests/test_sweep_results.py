@@ -208,6 +208,7 @@ def test_the_summary_says_how_the_time_went_and_what_failed() -> None:
     assert "failed: lambda_adv 1, lambda_con 40, lambda_lat 1, latent_dim 10: loss_g is nan" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "failed"), [(19, 3), (20, 0)])
 def test_importances_of_few_trials_come_with_a_caution(count: int, failed: int) -> None:
     done = ruled_by_lambda_con().trials[:count]

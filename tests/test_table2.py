@@ -56,6 +56,7 @@ def test_every_method_has_a_cell_with_each_class_and_is_run_once(
     assert "epoch 1," not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_reference_lines_are_those_of_the_test_part(
     patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +70,7 @@ def test_the_reference_lines_are_those_of_the_test_part(
     assert found["auc"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_other_patches_are_other_cells(
     patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +81,7 @@ def test_other_patches_are_other_cells(
     assert [each["data"] for each in read_cells(tmp_path)] == ["others", row["data"]]
 
 
+@pytest.mark.slow
 def test_the_digest_is_of_the_patches_not_of_the_code_that_cut_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

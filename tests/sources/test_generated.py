@@ -406,6 +406,7 @@ def test_a_silhouette_is_where_an_object_absorbs_at_the_high_energy() -> None:
         np.testing.assert_allclose(scene.depth - before, added[:, 10:-10, 10:-10], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_threats_lie_within_their_container() -> None:
     for number in (6, 7, 19, 29):  # the last two are parcels
         scene, regions = begin_scan(SEED, number)
@@ -623,6 +624,7 @@ def test_bags_are_packed_for_one_trip_and_parcels_with_trade_goods(
         drawn.clear()
 
 
+@pytest.mark.slow
 def test_parcels_hold_full_weapons_and_some_bags_two_threats() -> None:
     assert [CYCLE[place] for place in PARCEL_PLACES] == [None, "full_weapon"]
     assert any(len(begin_scan(0, number)[1]) == 2 for number in range(6, 200, 10))
