@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from tests.imports import ROOT
 
 STAGE = """
 import os, sys, warnings
+from collections.abc import Iterator
 from pathlib import Path
 from pipeline.common import terminal
 from stages.entry import run_stage
@@ -76,6 +78,29 @@ def test_progress_in_a_file_is_lines(
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [f"scans: {n} of 3" for n in range(4)]
     assert all(line.endswith(" left") for line in lines)
+
+
+def test_progress_in_a_file_has_a_line_every_15_seconds_and_counts_all_that_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow work after fast work: tqdm by itself waits for as many parts as the last line had."""
+    clock = 0.0
+    monkeypatch.setattr("tqdm.std.time", lambda: clock)
+
+    def work() -> Iterator[int]:
+        nonlocal clock
+        for part in range(1060):
+            yield part
+            clock += 1 / 64 if part < 960 else 1.0
+
+    list(terminal.progress("scans", 1060, "scan", work()))
+    lines = [line.split(",")[:2] for line in capsys.readouterr().err.splitlines()]
+    times = ("00:15", "00:30", "00:45", "01:00", "01:15", "01:30", "01:45")
+    counts = range(961, 1060, 15)
+    assert lines == [
+        [f"scans: {count} of 1060", f" {time} gone"]
+        for count, time in zip(counts, times, strict=True)
+    ]
 
 
 def test_short_work_is_quiet_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:

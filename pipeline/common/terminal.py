@@ -74,7 +74,8 @@ def progress(
     shown_as: dict[str, Any] = {"file": err()}
     if not err().isatty():
         waits = dict.fromkeys(("mininterval", "maxinterval", "delay"), SECONDS_BETWEEN_LINES)
-        shown_as = {"file": _Lines(), "bar_format": LINE, **waits}
+        # By itself tqdm looks at the clock less often, the faster the parts are.
+        shown_as = {"file": _Lines(), "bar_format": LINE, "miniters": 0, **waits}
     # Smoothing 0: the time that is left is by the mean of all parts so far.
     return tqdm(items, what, total, leave=False, unit=unit, smoothing=0, initial=done, **shown_as)
 
