@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow.fs import LocalFileSystem
 from ray.tune import Checkpoint, Result, ResultGrid, TuneConfig
 from ray.tune.experiment import Trial
 from ray.tune.integration.ray_train import TuneReportCallback
@@ -40,6 +41,7 @@ from pipeline.sweeps.trials import TrackTrials, collect_results
 from pipeline.tracking.tracked_run import NoRun, StoredRun
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.criterion import IMPLANT_AUC, LABELLED_AUC, load_validation
+from pipeline.training.ray_checkpoints import epochs_done
 from stages.entry import SWEEP
 from tests.imports import ROOT
 from tests.on_ray.jobs import PBT, TUNE
@@ -276,8 +278,12 @@ def test_a_trial_goes_on_from_its_checkpoint(
     told: dict[str, Any] = {}
 
     def listens(*given: Any, **more: Any) -> None:
-        told.update(settings=given[0], validation=given[2], **more)
+        told.update(settings=given[0], validation=given[2], worker=given[3], **more)
 
+    storage = SimpleNamespace(storage_filesystem=LocalFileSystem(), trial_fs_path=str(tmp_path))
+    monkeypatch.setattr(
+        "ray.tune.get_context", lambda: SimpleNamespace(get_storage=lambda: storage)
+    )
     checkpoint = tmp_path / "checkpoint_000000"
     checkpoint.mkdir()
     save_checkpoint(checkpoint, {"epoch": 1}, "key")
@@ -291,6 +297,8 @@ def test_a_trial_goes_on_from_its_checkpoint(
     assert told["settings"].model.learning_rate == 0.5
     normals = PatchStore(patches, VALIDATION)
     np.testing.assert_array_equal(told["validation"].normals, normals.read(0, len(normals)))
+    told["worker"].tell_progress(1.25)
+    assert epochs_done(LocalFileSystem(), str(tmp_path)) == 1.25
 
 
 def test_a_trial_trains_for_the_epochs_and_with_the_seed_of_the_sweep() -> None:

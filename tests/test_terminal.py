@@ -1,9 +1,12 @@
 """Lines and progress for a person, apart from the output of libraries."""
 
 import io
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,13 +14,17 @@ import pytest
 from pyarrow.fs import LocalFileSystem
 from ray.tune.experiment import Trial
 
+from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
+from pipeline.settings.blocks import TuneSettings
 from pipeline.sweeps.trainable import OBJECTIVE
 from pipeline.sweeps.trials import ShowTrials
 from pipeline.training import on_ray
-from pipeline.training.ray_checkpoints import last_epoch
+from pipeline.training.ray_checkpoints import epochs_done, last_epoch, write_progress
 from tests.imports import ROOT
+from tests.tiny import TRAIN
 
+TUNE = TuneSettings(trials=9, epochs=4, concurrent=2)
 STAGE = """
 import os, sys, warnings
 from collections.abc import Iterator
@@ -130,10 +137,10 @@ def test_progress_in_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_trials_that_ended_are_shown_with_the_best_objective(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
-    shown = ShowTrials(3)
+    shown = ShowTrials(3, TUNE, Storage(str(tmp_path)))
     analysed: tuple[dict[str, dict[str, float]], ...] = (
         {OBJECTIVE: {"max": 0.7}},
         {OBJECTIVE: {"max": 0.9}},
@@ -146,8 +153,8 @@ def test_the_trials_that_ended_are_shown_with_the_best_objective(
     )
     for ended in states:
         trials = [
-            SimpleNamespace(status=status, metric_analysis=metrics)
-            for status, metrics in zip((*ended, Trial.RUNNING), analysed, strict=True)
+            SimpleNamespace(trial_id=name, status=status, metric_analysis=metrics)
+            for name, status, metrics in zip("abc", (*ended, Trial.RUNNING), analysed, strict=True)
         ]
         shown.on_step_end(0, trials)  # type: ignore[arg-type]
     shown.on_experiment_end([])
@@ -155,6 +162,44 @@ def test_the_trials_that_ended_are_shown_with_the_best_objective(
     assert first.startswith("tune: 0 of 3")
     assert last.startswith("tune: 2 of 3")
     assert last.endswith(", best 0.700")  # a failed trial is never the best
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_of_trials_that_run_their_share_of_the_epochs_is_shown(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+) -> None:
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    settings = replace(TUNE, epochs=4, workers=workers)
+    shown = pickle.loads(pickle.dumps(ShowTrials(9, settings, Storage(str(tmp_path)))))
+    for name, epochs in (("a", 3.0), ("b", 1.5), ("c", 0.24)):
+        folder = tmp_path / name / ("train" if workers > 1 else "")
+        folder.mkdir(parents=True)
+        write_progress(LocalFileSystem(), str(folder), epochs)
+    now = 100.0
+    monkeypatch.setattr("pipeline.sweeps.trials.time.monotonic", lambda: now)
+    states = [Trial.TERMINATED, Trial.RUNNING, Trial.RUNNING, Trial.PENDING]
+
+    def step() -> str:
+        trials = [
+            SimpleNamespace(trial_id=name, status=status, metric_analysis={})
+            for name, status in zip("abcd", states, strict=True)
+        ]
+        shown.on_step_end(0, trials)
+        return capsys.readouterr().err.splitlines()[-1].split(",")[0]
+
+    # One trial, 1.5 and 0.24 epochs of four.
+    assert step() == "tune: 1.44 of 9"
+    write_progress(LocalFileSystem(), str(folder), 2.24)
+    assert step() == "tune: 1.44 of 9"  # S3 is not asked in every step of Ray Tune
+    now += 11
+    assert step() == "tune: 1.94 of 9"
+    states[1] = Trial.TERMINATED  # ASHA stopped it: all of it is done
+    assert step() == "tune: 2.56 of 9"
+    states[2] = Trial.ERROR
+    assert step() == "tune: 3 of 9"
 
 
 def test_epochs_are_shown_by_their_checkpoints(
@@ -168,3 +213,39 @@ def test_epochs_are_shown_by_their_checkpoints(
             (tmp_path / name).mkdir()
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("train: 3 of 4")
+
+
+def test_within_an_epoch_its_share_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    files = LocalFileSystem()
+    with on_ray._showing_epochs(files, str(tmp_path), 4):
+        (tmp_path / "epoch-000002-17").mkdir()
+        write_progress(files, str(tmp_path), 2.3457)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("train: 2.35 of 4")
+    (tmp_path / "progress.txt").write_text("")  # another process writes it right now
+    assert epochs_done(files, str(tmp_path)) == 2
+    write_progress(files, str(tmp_path), 1.9)  # before the checkpoint of epoch 2
+    assert epochs_done(files, str(tmp_path)) == 2
+    write_progress(files, str(tmp_path / "missing"), 1.9)  # nothing stops a training
+
+
+def test_a_worker_s_progress_is_beside_its_checkpoints(
+    patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = LocalFileSystem()
+    storage = SimpleNamespace(storage_filesystem=files, experiment_fs_path=str(tmp_path))
+    context = {
+        "get_local_world_size": 2, "get_world_rank": 0, "get_world_size": 2, "get_storage": storage
+    }  # fmt: skip
+    told = SimpleNamespace(
+        **{name: partial(lambda value: value, context[name]) for name in context}
+    )
+    monkeypatch.setattr("ray.train.get_context", lambda: told)
+    monkeypatch.setattr("ray.train.torch.get_device", lambda: "cpu")
+    monkeypatch.setattr(on_ray, "set_torch_threads", lambda _: None)
+    monkeypatch.setattr(on_ray, "open_validation", lambda _: None)
+    monkeypatch.setattr(on_ray, "train", lambda *given, **_: given[3].tell_progress(1.25))
+    on_ray.train_worker({"job": on_ray.TrainJob(TRAIN, str(patches), "key")})
+    assert epochs_done(files, str(tmp_path)) == 1.25

@@ -246,10 +246,14 @@ def test_progress_is_told_by_rank_0_now_and_then(
     ticks = iter(range(0, 1000, 10))  # a batch takes 10 seconds
     monkeypatch.setattr("pipeline.training.loop.time.monotonic", lambda: next(ticks))
     batches = [np.zeros(number, dtype=np.uint8) for number in range(5)]
-    assert [len(one) for one in _with_progress(iter(batches), 5, 2, 0)] == [0, 1, 2, 3, 4]
+    told: list[float] = []
+    first, second = (Worker(rank, 2, tell_progress=told.append) for rank in (0, 1))
+    assert [len(one) for one in _with_progress(iter(batches), 5, 2, first)] == [0, 1, 2, 3, 4]
     assert capsys.readouterr().out == "epoch 3: batch 2 of 5\nepoch 3: batch 4 of 5\n"
-    assert len(list(_with_progress(iter(batches), 5, 2, 1))) == 5
+    assert told == [2.4, 2.8]  # epochs done
+    assert len(list(_with_progress(iter(batches), 5, 2, second))) == 5
     assert capsys.readouterr().out == ""
+    assert told == [2.4, 2.8]
 
 
 def test_a_divergence_names_the_loss_and_the_epoch(patches: Path, validation: Validation) -> None:

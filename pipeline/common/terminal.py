@@ -71,13 +71,19 @@ def progress(
         items: the parts, to iterate over; without them call `update` for each.
         done: number of parts that an earlier run has done, which take no time now.
     """
-    shown_as: dict[str, Any] = {"file": err()}
+    # By itself tqdm looks at the clock less often, the faster the parts were.
+    shown_as: dict[str, Any] = {"file": err(), "miniters": 0}
     if not err().isatty():
         waits = dict.fromkeys(("mininterval", "maxinterval", "delay"), SECONDS_BETWEEN_LINES)
-        # By itself tqdm looks at the clock less often, the faster the parts are.
-        shown_as = {"file": _Lines(), "bar_format": LINE, "miniters": 0, **waits}
+        shown_as |= {"file": _Lines(), "bar_format": LINE, **waits}
     # Smoothing 0: the time that is left is by the mean of all parts so far.
     return tqdm(items, what, total, leave=False, unit=unit, smoothing=0, initial=done, **shown_as)
+
+
+def set_progress(shown: "tqdm[Any]", done: float) -> None:
+    """Show how many parts of some work are done; 2.25: two, and a quarter of the next."""
+    shown.n = round(done, 2) if done % 1 else int(done)
+    shown.update(0)
 
 
 class _Lines(io.StringIO):

@@ -27,8 +27,14 @@ from pipeline.settings.search_space import settings_of_trial
 from pipeline.training.criterion import Validation, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, train
 from pipeline.training.on_ray import TrainJob, fit
-from pipeline.training.ray_checkpoints import newest_state, retry_writes
+from pipeline.training.ray_checkpoints import (
+    epochs_done,
+    newest_state,
+    retry_writes,
+    write_progress,
+)
 
+TRAINING = "train"  # name of a trial's run of Ray Train, and of its folder in the trial's folder
 OBJECTIVE = "objective"  # metric of an epoch; a trial is ranked by its best epoch
 
 
@@ -58,12 +64,17 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
     training = _training(config, job)
     set_torch_threads(training.concurrent_jobs)
     patches, validation = _open(Path(job.patches), job.shared, job.tune.seed)
-    checkpoint = tune.get_checkpoint()
+    checkpoint, storage = tune.get_checkpoint(), tune.get_context().get_storage()
     train(
         training.settings,
         patches,
         validation,
-        Worker(device=torch.device("cuda" if job.tune.gpus else "cpu")),
+        Worker(
+            device=torch.device("cuda" if job.tune.gpus else "cpu"),
+            tell_progress=partial(
+                write_progress, storage.storage_filesystem, storage.trial_fs_path
+            ),
+        ),
         partial(report_epoch, job=job),
         resume=_resumed(checkpoint, job.key) if checkpoint else None,
     )
@@ -76,11 +87,21 @@ def run_parallel_trial(config: dict[str, Any], job: SweepJob, sweep: Storage) ->
     the training resumes. So all epochs before are reported again.
     """
     settings, folder = job.tune, sweep.child(tune.get_context().get_trial_id())
-    state = newest_state(*folder.child("train").open(), job.key)
+    state = newest_state(*folder.child(TRAINING).open(), job.key)
     for metrics in state["history"] if state else []:
         tune.report({**metrics, OBJECTIVE: metrics[job.objective]})
     training, reports = _training(config, job), [ReportToTune(job.objective)]
-    fit(training, settings.workers, settings, folder, "train", reports)
+    fit(training, settings.workers, settings, folder, TRAINING, reports)
+
+
+def trial_epochs_done(sweep: Storage, trial: str, settings: TuneSettings) -> float:
+    """Return how many epochs of a trial are done, a fraction.
+
+    Raises:
+        OSError: the storage cannot be read.
+    """
+    folder = sweep.child(trial)
+    return epochs_done(*(folder if settings.workers == 1 else folder.child(TRAINING)).open())
 
 
 class ReportToTune(TuneReportCallback):

@@ -1,6 +1,8 @@
 """Logs the trials of a sweep to MLflow while the sweep runs, and collects their results."""
 
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,17 @@ from ray.tune import Callback, Result, ResultGrid
 from ray.tune.experiment import Trial
 from tqdm import tqdm
 
+from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.errors import last_line
 from pipeline.settings.blocks import TuneSettings
 from pipeline.sweeps.results import SweepResult, TrialResult, rank, require_enough
-from pipeline.sweeps.trainable import OBJECTIVE
+from pipeline.sweeps.trainable import OBJECTIVE, trial_epochs_done
 from pipeline.tracking.runs import trial_run_name
 from pipeline.tracking.tracked_run import NoRun, StoredRun, TrackedRun
 from pipeline.tracking.tracker import Tracker, tracking_uri
 
+SECONDS_BETWEEN_LOOKS = 10  # at the progress of the trials that run
 ENDED = (Trial.TERMINATED, Trial.ERROR)
 
 
@@ -72,25 +76,30 @@ class TrackTrials(Callback):
 
 
 class ShowTrials(Callback):
-    """Shows how many trials have ended, and the best objective so far."""
+    """Shows how many trials are done, and the best objective so far."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, settings: TuneSettings, sweep: Storage) -> None:
         self.total = total
+        self.settings = settings
+        self.sweep = sweep
+        self.shares: dict[str, float] = {}  # of each running trial, done at the last look
+        self.next_look = 0.0
         self.shown: tqdm[Any] | None = None
 
-    def __getstate__(self) -> dict[str, int]:
+    def __getstate__(self) -> dict[str, Any]:
         """Leave out the terminal, which a file cannot hold: Tune keeps this object in one."""
-        return {"total": self.total}
-
-    def __setstate__(self, state: dict[str, int]) -> None:
-        """Show a new bar: the sweep is resumed in another process."""
-        self.__init__(state["total"])  # type: ignore[misc]
+        return {**vars(self), "shares": {}, "next_look": 0.0, "shown": None}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Count the trials that have ended."""
+        """Count the trials that have ended, and the shares of those that run."""
         ended = sum(trial.status in ENDED for trial in trials)
+        running = [trial.trial_id for trial in trials if trial.status == Trial.RUNNING]
         if self.shown is None:
             self.shown = terminal.progress("tune", self.total, "trial", done=ended)
+        if time.monotonic() >= self.next_look:
+            with suppress(OSError):
+                self.shares = {name: self._share(name) for name in running}
+            self.next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
         objectives = [
             trial.metric_analysis[OBJECTIVE]["max"]
             for trial in trials
@@ -98,7 +107,11 @@ class ShowTrials(Callback):
         ]
         if objectives:
             self.shown.set_postfix_str(f"best {max(objectives):.3f}", refresh=False)
-        self.shown.update(ended - self.shown.n)
+        done = ended + sum(self.shares.get(name, 0) for name in running)
+        terminal.set_progress(self.shown, done)
+
+    def _share(self, trial: str) -> float:
+        return min(trial_epochs_done(self.sweep, trial, self.settings) / self.settings.epochs, 1)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Leave the last state on the terminal."""

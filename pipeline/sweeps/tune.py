@@ -139,7 +139,7 @@ def _new_tuner(
     trainable: Any, job: SweepJob, storage: Storage, callback: Callback, rungs: Rungs | None = None
 ) -> Tuner:
     """Return the sweep as at its start, but with ASHA's state `rungs` if they are given."""
-    settings = job.tune
+    settings, name = job.tune, sweep_name(job.key)
     space = _searched(job.model, settings)
     scheduler = _scheduler(settings, space)
     if rungs is not None:
@@ -160,11 +160,11 @@ def _new_tuner(
             scheduler=scheduler,
         ),
         run_config=tune.RunConfig(
-            name=sweep_name(job.key),
+            name=name,
             storage_path=storage.place,
             callbacks=[
                 callback,
-                ShowTrials(_trial_count(settings, space)),
+                ShowTrials(_trial_count(settings, space), settings, storage.child(name)),
                 SealSnapshot(scheduler),
             ],
             failure_config=tune.FailureConfig(max_failures=TRIAL_FAILURES),

@@ -72,12 +72,14 @@ class Worker:
         rank, world_size: this process's rank, and the number of processes.
         device: the device that this process computes on.
         wrap: makes a network data-parallel; the identity for a single process.
+        tell_progress: called on rank 0 now and then, with the number of epochs done, a fraction.
     """
 
     rank: int = 0
     world_size: int = 1
     device: torch.device = CPU
     wrap: Callable[[nn.Module], nn.Module] = lambda network: network
+    tell_progress: Callable[[float], None] = lambda _: None
 
 
 # Called on every rank after every epoch, with the epoch's metrics and the state to keep.
@@ -160,7 +162,7 @@ def train_epoch(
     for network in gan.networks.values():
         network.train()
     totals: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=worker.device))
-    batches = _with_progress(reader.epoch(epoch), reader.batches_per_epoch, epoch, worker.rank)
+    batches = _with_progress(reader.epoch(epoch), reader.batches_per_epoch, epoch, worker)
     for batch in batches:
         losses = method.train_step(gan, to_tensor(batch, worker.device), settings)
         for name, value in losses.items():
@@ -239,12 +241,13 @@ def _require_finite(means: Metrics, epoch: int) -> None:
 
 
 def _with_progress(
-    batches: Iterator[NDArray[np.uint8]], total: int, epoch: int, rank: int
+    batches: Iterator[NDArray[np.uint8]], total: int, epoch: int, worker: Worker
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the batches; rank 0 prints a line of progress, fit for a log, now and then."""
     said = time.monotonic()
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(batches, start=1):
         yield batch
-        if rank == 0 and time.monotonic() - said > PROGRESS_SECONDS:
+        if worker.rank == 0 and time.monotonic() - said > PROGRESS_SECONDS:
             said = time.monotonic()
-            print(f"epoch {epoch + 1}: batch {number + 1} of {total}", flush=True)
+            print(f"epoch {epoch + 1}: batch {number} of {total}", flush=True)
+            worker.tell_progress(epoch + number / total)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -54,9 +55,11 @@ from pipeline.training.loop import (
 from pipeline.training.ray_checkpoints import (
     EPOCH,
     drop_unusable_list,
+    epochs_done,
     last_epoch,
     newest_state,
     retry_writes,
+    write_progress,
 )
 
 SECONDS_BETWEEN_LOOKS = 2  # at the checkpoints, to show how many there are
@@ -196,7 +199,7 @@ class EndAtDivergence(UserCallback):  # type: ignore[misc]
 
 @contextmanager
 def _showing_epochs(filesystem: FileSystem, folder: str, epochs: int) -> Iterator[None]:
-    """Show how many epochs have a checkpoint in `folder`, while the workers train."""
+    """Show how many epochs are done, while the workers train and write to `folder`."""
     ended = Event()
     done = last_epoch(filesystem, folder)
 
@@ -205,7 +208,7 @@ def _showing_epochs(filesystem: FileSystem, folder: str, epochs: int) -> Iterato
             while True:
                 last = ended.wait(SECONDS_BETWEEN_LOOKS)
                 with suppress(OSError):  # the workers say what they cannot write
-                    shown.update(last_epoch(filesystem, folder) - shown.n)
+                    terminal.set_progress(shown, epochs_done(filesystem, folder))
                 if last:
                     return
 
@@ -223,15 +226,17 @@ def train_worker(config: dict[str, Any]) -> None:
     job: TrainJob = config["job"]
     context = ray.train.get_context()
     set_torch_threads(context.get_local_world_size() * job.concurrent_jobs)
+    storage = context.get_storage()
+    folder = storage.storage_filesystem, storage.experiment_fs_path
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         device=ray.train.torch.get_device(),
         wrap=_data_parallel,
+        tell_progress=partial(write_progress, *folder),
     )
     # Ray's own list of checkpoints is not used: it lacks checkpoints written just before a kill.
-    storage = context.get_storage()
-    resume = newest_state(storage.storage_filesystem, storage.experiment_fs_path, job.key)
+    resume = newest_state(*folder, job.key)
     train(
         job.settings,
         job.open(TRAIN),

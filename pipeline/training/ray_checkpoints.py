@@ -1,8 +1,12 @@
-"""Checkpoints in Ray's storage: training resumes from the newest; failed writes are retried."""
+"""Checkpoints in Ray's storage: training resumes from the newest; failed writes are retried.
+
+A file beside the checkpoints has the progress of the training within its epoch.
+"""
 
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import ray
 from pyarrow.fs import FileSelector, FileSystem, FileType
@@ -14,6 +18,7 @@ from pipeline.training.loop import State
 
 RAYS_LIST = "checkpoint_manager_snapshot.json"  # Ray Train's list of a run's checkpoints
 EPOCH = "epoch-"  # begins the names of checkpoints
+PROGRESS = "progress.txt"  # the number of epochs done, a fraction
 WAITS = (1, 2, 4, 8, 16, 32)  # seconds between tries to write: a minute in all
 
 
@@ -55,6 +60,22 @@ def last_epoch(filesystem: FileSystem, folder: str) -> int:
     """Return the newest epoch that has a folder for its checkpoint; 0 without one."""
     epochs = [name.split("-")[1] for name in _folders(filesystem, folder) if name.startswith(EPOCH)]
     return max((int(epoch) for epoch in epochs if epoch.isdigit()), default=0)
+
+
+def write_progress(filesystem: FileSystem, folder: str, epochs: float) -> None:
+    """Write how many epochs of a training are done, a fraction; nothing if it cannot be written."""
+    with suppress(OSError), filesystem.open_output_stream(f"{folder}/{PROGRESS}") as file:
+        file.write(f"{epochs:.4f}".encode())
+
+
+def epochs_done(filesystem: FileSystem, folder: str) -> float:
+    """Return how many epochs of a training are done, by its checkpoints and `write_progress`."""
+    epochs = last_epoch(filesystem, folder)
+    try:
+        with filesystem.open_input_file(f"{folder}/{PROGRESS}") as file:
+            return max(epochs, float(file.read()))
+    except (OSError, ValueError):  # not written yet, or being written
+        return epochs
 
 
 def drop_unusable_list(filesystem: FileSystem, folder: str) -> None:
