@@ -37,7 +37,7 @@ from pipeline.sweeps.results import Best, rank, read_best
 from pipeline.sweeps.snapshots import rungs, sweep_name
 from pipeline.sweeps.summary import SUMMARY
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
-from pipeline.sweeps.trials import TrackTrials, collect_results
+from pipeline.sweeps.trials import ShowTrials, TrackTrials, collect_results
 from pipeline.tracking.tracked_run import NoRun, StoredRun
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.criterion import IMPLANT_AUC, LABELLED_AUC, load_validation
@@ -262,6 +262,13 @@ def test_a_sweep_s_key_changes_with_the_code_and_with_the_numbers_of_the_machine
             patched.setattr(ray_tune, name, value)
             keys.add(ray_tune.sweep_key(MODEL, TUNE, "data"))
     assert len(keys) == 3
+
+
+def test_progress_is_looked_for_where_the_trials_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = told_of(monkeypatch, TUNE)["run_config"]
+    (shown,) = [callback for callback in run.callbacks if isinstance(callback, ShowTrials)]
+    assert Path(shown.sweep.place) == Path("storage", run.name)
+    assert (shown.total, shown.settings) == (TUNE.trials, TUNE)
 
 
 def test_a_resumed_sweep_s_asha_has_its_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
