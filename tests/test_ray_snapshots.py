@@ -16,6 +16,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.utils.serialization import _loads_with_cloudpickle
 
+from pipeline.cluster.locks import exclusive_lock
 from pipeline.cluster.project_key import KEY
 from pipeline.cluster.storage import Storage
 from pipeline.common.files import file_digest
@@ -260,11 +261,12 @@ def test_a_copy_of_the_project_resumes_only_with_the_key(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     storage, name = Storage(str(tmp_path / "ray")), sweep_name("a" * 64)
-    warn_of_another_project(storage, name)
     sweep = tmp_path / "ray" / name
-    sweep.mkdir(parents=True)
-    make_snapshot(sweep, 1)
-    warn_of_another_project(storage, name)
+    with exclusive_lock(storage, name):  # whose files have the sweep's name as well
+        warn_of_another_project(storage, name)
+        sweep.mkdir()
+        make_snapshot(sweep, 1)
+        warn_of_another_project(storage, name)
     assert capsys.readouterr().err == ""
 
     copy = tmp_path / "copy"
@@ -272,7 +274,8 @@ def test_a_copy_of_the_project_resumes_only_with_the_key(
     monkeypatch.setenv("DVC_ROOT", str(copy))
     other = sweep_name("a" * 64)
     assert other != name
-    warn_of_another_project(storage, other)
+    with exclusive_lock(storage, other):
+        warn_of_another_project(storage, other)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{sweep}: a copy of the project with another key began this sweep;")
     assert str(KEY) in line

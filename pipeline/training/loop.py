@@ -112,6 +112,8 @@ def train(
     state = resume or {"epoch": 0, "history": [], "best": None}
     if resume:
         gan.load_state(resume["model"])
+    if worker.rank == 0:
+        worker.tell_progress(state["epoch"])
     for epoch in range(state["epoch"], settings.epochs):
         started = time.monotonic()
         # Seeded in each epoch, so that random draws do not depend on where training was resumed.
