@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common import terminal
-from pipeline.common.names import TEST, TRAIN
+from pipeline.common.names import TEST, TRAIN, VALIDATION
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import Scan, ScanEntry, ScanSource
@@ -43,7 +43,7 @@ def test_pairs_are_those_of_a_plain_loop(count: int, seed: int) -> None:
     base = generator.random((3, HASH_SIDE**2)) < 0.5
     flips = generator.random((count, HASH_SIDE**2)) < 0.05
     perceptual_hashes = base[generator.integers(0, 3, count)] ^ flips
-    splits = generator.choice([TRAIN, TEST], count).tolist()
+    splits = generator.choice([TRAIN, VALIDATION, TEST], count).tolist()
     expected = [
         (i, j, bits)
         for i in range(count)
@@ -57,10 +57,13 @@ def test_pairs_are_those_of_a_plain_loop(count: int, seed: int) -> None:
 @pytest.mark.slow
 def test_pairs_across_blocks_are_found() -> None:
     generator = np.random.default_rng(0)
-    perceptual_hashes = generator.random((BLOCK + 2, HASH_SIDE**2)) < 0.5
-    perceptual_hashes[BLOCK + 1] = perceptual_hashes[3]
-    splits = [TRAIN] * BLOCK + [TEST] * 2
-    assert near_pairs(perceptual_hashes, splits).tolist() == [[3, BLOCK + 1, 0]]
+    perceptual_hashes = generator.random((2 * BLOCK + 2, HASH_SIDE**2)) < 0.5
+    splits = [TRAIN, TEST] * (BLOCK + 1)  # a block of each, and one scan more
+    ends = [[0, 2 * BLOCK + 1], [1, 4], [5, 2 * BLOCK]]
+    for first, second in ends:
+        perceptual_hashes[second] = perceptual_hashes[first]
+    found = near_pairs(perceptual_hashes, splits)
+    assert found.tolist() == [[*pair, 0] for pair in ends]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import cv2
@@ -134,25 +135,32 @@ def perceptual_hash(image: Image) -> Bits:
 def near_pairs(perceptual_hashes: NDArray[np.bool_], splits: Sequence[str]) -> NDArray[np.int32]:
     """Return sorted pairs in different splits with hashes that differ in up to `NEAR_BITS` bits.
 
-    Matrix products compare all pairs: 10,000 scans take about a second.
+    Matrix products compare all pairs, so the time grows with the square of the number of scans.
 
     Returns:
         (N, 3): the rows of both scans, and the number of bits that differ.
     """
-    signs = perceptual_hashes.astype(np.float32) * 2 - 1
+    all_bits = perceptual_hashes.shape[1]
     names = np.array(splits)
-    blocks = [np.empty((0, 3), dtype=np.int32)]
-    for top in range(0, len(signs), BLOCK):
-        for left in range(top, len(signs), BLOCK):
-            products = signs[top : top + BLOCK] @ signs[left : left + BLOCK].T
-            bits = (signs.shape[1] - products) / 2
-            near = bits <= NEAR_BITS
-            near &= names[top : top + BLOCK, None] != names[None, left : left + BLOCK]
-            rows, columns = np.nonzero(near)
-            block = np.stack([rows + top, columns + left, bits[rows, columns]], axis=1)
-            blocks.append(block[block[:, 0] < block[:, 1]].astype(np.int32))
-    pairs = np.concatenate(blocks)
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    rows_of = [np.flatnonzero(names == name) for name in np.unique(names)]
+    blocks = [
+        (ours[top : top + BLOCK], theirs[left : left + BLOCK])
+        for ours, theirs in combinations(rows_of, 2)
+        for top in range(0, len(ours), BLOCK)
+        for left in range(0, len(theirs), BLOCK)
+    ]
+    found = [np.empty((0, 3), dtype=np.int32)]
+    for ours, theirs in terminal.progress("near-duplicates", len(blocks), "block", blocks):
+        first, second = (perceptual_hashes[rows] * np.float32(2) - 1 for rows in (ours, theirs))
+        products = first @ second.T  # as many bits that agree as differ give 0
+        if products.max() < all_bits - 2 * NEAR_BITS:  # most blocks
+            continue
+        i, j = np.nonzero(products >= all_bits - 2 * NEAR_BITS)
+        pairs = np.sort(np.stack([ours[i], theirs[j]], axis=1), axis=1)
+        bits = (all_bits - products[i, j]) / 2
+        found.append(np.column_stack([pairs, bits]).astype(np.int32))
+    near = np.concatenate(found)
+    return near[np.lexsort((near[:, 1], near[:, 0]))]
 
 
 def write_near_duplicates(path: Path, survey: Survey, splits: Mapping[str, str]) -> int:
