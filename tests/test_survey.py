@@ -54,6 +54,13 @@ def test_pairs_are_those_of_a_plain_loop(count: int, seed: int) -> None:
     assert list(map(tuple, near_pairs(perceptual_hashes, splits).tolist())) == expected
 
 
+def test_hashes_that_differ_in_40_bits_are_near() -> None:
+    bits = np.random.default_rng(0).random(HASH_SIDE**2) < 0.5
+    far, further = (bits ^ (np.arange(bits.size) < count) for count in (40, 41))
+    assert near_pairs(np.array([bits, far]), [TRAIN, TEST]).tolist() == [[0, 1, 40]]
+    assert near_pairs(np.array([bits, further]), [TRAIN, TEST]).tolist() == []
+
+
 @pytest.mark.slow
 def test_pairs_across_blocks_are_found() -> None:
     generator = np.random.default_rng(0)
