@@ -6,6 +6,7 @@ Every training process imports this module, so it does not use scikit-learn, who
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,9 +178,13 @@ def _interval(resampled: Scores) -> tuple[float | None, float | None]:
     return (None, None) if alike else percentile_interval(defined)
 
 
+@lru_cache(maxsize=1)  # many scores of the same scans follow each other
 def _draws(scans: int, samples: int, seed: int) -> NDArray[np.int64]:
-    """Return how often each resample draws each scan, (samples, scans)."""
-    return np.random.default_rng(seed).multinomial(scans, np.full(scans, 1 / scans), size=samples)
+    """Return how often each resample draws each scan, (samples, scans), read-only."""
+    even = np.full(scans, 1 / scans)
+    draws = np.random.default_rng(seed).multinomial(scans, even, size=samples)
+    draws.setflags(write=False)
+    return draws
 
 
 def _shown(value: float | None, low: float | None, high: float | None, scans: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.common import terminal
 from pipeline.common.metrics import AucEstimate, auc_by_scan
 from pipeline.common.names import NORMAL
 from pipeline.common.tables import text_table
@@ -23,10 +24,12 @@ AucTable = dict[str, dict[str, AucEstimate]]  # by score, then by class
 
 def auc_table(test: WindowScores, classes: tuple[str, ...], samples: int, seed: int) -> AucTable:
     """Return the AUC of each score for each class and overall, against all normal test patches."""
-    return {
-        score: {name: _auc(test, score, name, samples, seed) for name in (*classes, OVERALL)}
-        for score in test.scores
-    }
+    table: AucTable = {score: {} for score in test.scores}
+    # By class: `metrics` draws its resamples anew for another number of scans.
+    cells = [(score, name) for name in (*classes, OVERALL) for score in test.scores]
+    for score, name in terminal.progress("AUCs", len(cells), "AUC", cells):
+        table[score][name] = _auc(test, score, name, samples, seed)
+    return table
 
 
 def metrics_of(table: AucTable, test: WindowScores) -> dict[str, Any]:
