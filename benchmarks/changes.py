@@ -34,7 +34,7 @@ def torch_convolutions() -> Iterator[None]:
 @contextmanager
 def plain_join() -> Iterator[None]:
     """Let gradients after a join be strided."""
-    with patch.object(generator, "join", lambda skip, x: torch.cat([skip, x], dim=1)):
+    with patch.object(generator, "concat_skip", lambda skip, x: torch.cat([skip, x], dim=1)):
         yield
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from benchmarks.floor import BATCH
 from benchmarks.timing import Clock, Timing, alternate, parse_arguments
 from pipeline.models import convolutions
-from pipeline.models.convolutions import DoublingConv2d, HalvingConv2d
+from pipeline.models.convolutions import DownsampleConv2d, UpsampleConvTranspose2d
 
 HALVING = ((64, 128, 16), (128, 256, 8), (256, 512, 4))  # channels in and out, side of the input
 DOUBLING = ((1024, 256, 2), (512, 128, 4), (256, 64, 8), (128, 3, 16))
@@ -28,7 +28,7 @@ def passes(forward: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor) ->
 
 
 def compare(
-    module: HalvingConv2d | DoublingConv2d, side: int, rounds: int, clock: Clock
+    module: DownsampleConv2d | UpsampleConvTranspose2d, side: int, rounds: int, clock: Clock
 ) -> dict[str, Timing]:
     """Time one layer, as torch's own and as a product."""
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -49,9 +49,9 @@ def compare(
 def main() -> None:
     """Print a line for each layer."""
     arguments = parse_arguments("convolutions as torch's own and as a product")
-    layers: list[tuple[HalvingConv2d | DoublingConv2d, int]]
-    layers = [(HalvingConv2d(before, after), side) for before, after, side in HALVING]
-    layers += [(DoublingConv2d(before, after), side) for before, after, side in DOUBLING]
+    layers: list[tuple[DownsampleConv2d | UpsampleConvTranspose2d, int]]
+    layers = [(DownsampleConv2d(before, after), side) for before, after, side in HALVING]
+    layers += [(UpsampleConvTranspose2d(before, after), side) for before, after, side in DOUBLING]
     for module, side in layers:
         found = compare(module, side, arguments.rounds, arguments.clock)
         print(f"{module.in_channels:>4} to {module.out_channels:>3}, from {side:>2} px: ", end="")

@@ -18,7 +18,7 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.floor import BATCH, WIDTH, paper_shape
-from benchmarks.timing import Row, Timing, print_rows, summary
+from benchmarks.timing import Row, print_rows, summary
 from benchmarks.train_step import LOSSES, model_settings, some_patches
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
@@ -33,7 +33,7 @@ def measure(rounds: int, side: int = 32) -> list[Row]:
     """Return the benchmark row: patches a second of two workers, as a multiple of one."""
     with tempfile.TemporaryDirectory() as folder:
         spawn(_worker, (folder, side, rounds), nprocs=WORKERS)
-        alone, both = (Timing(*values) for values in torch.load(Path(folder) / "found.pt"))
+        alone, both = map(summary, torch.load(Path(folder) / "seconds.pt"))
     detail = f"one {alone} a step, two {both}, each worker {BATCH} patches"
     ratio = WORKERS * alone.median / both.median
     return [Row(f"2 workers x 1 thread, {side} px", ratio, BAR, detail)]
@@ -54,8 +54,7 @@ def _worker(rank: int, folder: str, side: int, rounds: int) -> None:
         seconds[1].extend(_turn(shared, x))
         torch.distributed.barrier()
     if rank == 0:
-        found = [summary(values) for values in seconds]
-        torch.save([(t.median, t.low, t.high) for t in found], Path(folder) / "found.pt")
+        torch.save(seconds, Path(folder) / "seconds.pt")
     torch.distributed.destroy_process_group()
 
 

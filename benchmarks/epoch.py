@@ -13,13 +13,12 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.floor import BATCH, LATENT_DIM
 from benchmarks.read import make_store
 from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows
-from benchmarks.train_step import LOSSES, model_settings
+from benchmarks.train_step import CPU, LOSSES, model_settings
 from pipeline.models.gan import Gan, build_gan
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
@@ -32,7 +31,6 @@ SIDE, PATCHES = 64, 8192
 DEMO_WIDTH = 8
 BATCHES = BUFFER_BLOCKS * BLOCK_ROWS // BATCH
 BAR = 0.95
-CPU = torch.device("cpu")
 
 
 def epoch(model: Gan, batches: Callable[[], Iterable[NDArray[np.uint8]]]) -> Callable[[], object]:

@@ -5,9 +5,10 @@
 The command generates scans of 1200x900 into a temporary folder below `--folder`, half PNG and half
 JPEG. Then three rivals take turns, `--rounds` times, to write all windows (64 pixels, stride 32):
 a loop in one process (cv2.imread, slice, one row at a time into HDF5), our extraction on all cores,
-and a write of bytes in memory to one file, scan by scan. Their times do not include the wait for
-the disk, which comes between them. It prints medians, Ray's start (once, before all) on its own,
-and last the peak memory of a worker, scans of 2000x1500 included.
+and a write of bytes in memory to one file, scan by scan. The loop and the plain write do not wait
+for the disk; ours does at the end of each shard, so that a shard survives a power failure. Other
+waits for the disk are not timed. It prints medians, Ray's start (once, before all) on its own, and
+last the peak memory of a worker, scans of 2000x1500 included.
 """
 
 import argparse

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Clock, parse_arguments, seconds_of
-from pipeline.models.convolutions import DoublingConv2d, HalvingConv2d
+from pipeline.models.convolutions import DownsampleConv2d, UpsampleConvTranspose2d
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 
@@ -50,11 +50,15 @@ def paper_shape(side: int) -> NetShape:
     return NetShape(side, 3, WIDTH, WIDTH, LATENT_DIM)
 
 
+def weight_count(shape: NetShape) -> int:
+    """Return the number of weights of both networks."""
+    return sum(p.numel() for net in build_networks(shape, 0).values() for p in net.parameters())
+
+
 def step_work(shape: NetShape, batch: int) -> Work:
     """Return the work of one training step."""
     work = _passes(shape, batch, STEP_PASSES)
-    weights = sum(p.numel() for net in build_networks(shape, 0).values() for p in net.parameters())
-    return Work(work.flops, work.moved + ADAM_TRANSFERS * FLOAT_BYTES * weights)
+    return Work(work.flops, work.moved + ADAM_TRANSFERS * FLOAT_BYTES * weight_count(shape))
 
 
 def score_work(shape: NetShape, batch: int) -> Work:
@@ -87,7 +91,7 @@ def _forward(network: nn.Module, shape: NetShape, batch: int) -> Work:
         nonlocal flops, moved
         weight = module.get_parameter("weight")
         places = min(inputs[0].shape[3], output.shape[3])
-        halves = isinstance(module, (HalvingConv2d, DoublingConv2d))
+        halves = isinstance(module, (DownsampleConv2d, UpsampleConvTranspose2d))
         live = ((4 * places - 2) / (4 * places)) ** 2 if halves else 1.0
         flops += 2 * batch * places**2 * weight.numel() * live
         moved += FLOAT_BYTES * (batch * (inputs[0].numel() + output.numel()) + weight.numel())

@@ -6,11 +6,14 @@ Both score the same windows of generated scans, from uint8 pixels; the networks 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from benchmarks.floor import LATENT_DIM
 from benchmarks.timing import Clock, Row, alternate, parse_arguments, print_rows
+from benchmarks.train_step import model_settings
 from pipeline.common.names import Patches
 from pipeline.models.detector import Detector, build_detector, fitted_detector
 from pipeline.models.gan import network_state
@@ -18,7 +21,6 @@ from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.nets import NetShape
 from pipeline.patches.windows import keep_windows, window_pixels
 from pipeline.scans.generated.generator import render_scan
-from pipeline.settings.model import ModelSettings
 from pipeline.settings.windows import WindowRule
 
 SCANS = 6
@@ -28,14 +30,11 @@ BAR = 2.0  # thousand windows a second, on one core
 
 def detectors(normals: Patches) -> dict[str, Detector]:
     """Return both detectors; granulometry is fitted to the normals."""
-    shape = NetShape(normals.shape[1], normals.shape[3], WIDTH, WIDTH, latent_dim=100)
-    networks = network_state(build_networks(shape, seed=0))
-    printed = ModelSettings(WIDTH, WIDTH, learning_rate=1e-3, score_lambda=0.9)
-    without = ModelSettings(
-        WIDTH, WIDTH, learning_rate=1e-3, score_lambda=0.9, method="granulometry"
-    )
+    shape = NetShape(normals.shape[1], normals.shape[3], WIDTH, WIDTH, LATENT_DIM)
+    networks, settings = network_state(build_networks(shape, seed=0)), model_settings(WIDTH)
+    without = replace(settings, method="granulometry")
     return {
-        "networks": build_detector(shape, networks, printed),
+        "networks": build_detector(shape, networks, settings),
         "granulometry": fitted_detector(shape, {}, without, [normals]),
     }
 

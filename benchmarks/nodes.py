@@ -43,7 +43,7 @@ def main() -> None:
             project.change("model", ngf=arguments.ngf, ndf=arguments.ngf)
             one, two = (epoch_seconds(project, nodes, arguments.epochs) for nodes in (1, 2))
         finally:
-            project.end_stages()
+            project.close()
     print(f"an epoch on one node {one:.1f} s, on two {two:.1f} s: {one / two:.2f} times as fast")
 
 

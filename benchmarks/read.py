@@ -19,10 +19,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-import torch
 
 from benchmarks.floor import BATCH, WIDTH, paper_shape
-from benchmarks.train_step import LOSSES, model_settings
+from benchmarks.train_step import CPU, LOSSES, model_settings
 from pipeline.common.files import digest
 from pipeline.common.names import NORMAL, TRAIN
 from pipeline.models.gan import Gan, build_gan
@@ -99,7 +98,7 @@ def from_memory(memory: np.ndarray, order: np.ndarray) -> int:
 
 def step(model: Gan, batch: np.ndarray) -> int:
     """Train one step; return the number of patches."""
-    train_step(model, to_tensor(batch, torch.device("cpu")), LOSSES)
+    train_step(model, to_tensor(batch, CPU), LOSSES)
     return len(batch)
 
 

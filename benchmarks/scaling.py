@@ -9,8 +9,7 @@ and its links. Nothing here was measured on a GPU.
 from dataclasses import dataclass
 from math import ceil, log2
 
-from benchmarks.floor import BATCH, FLOAT_BYTES, SIDES, paper_shape, step_work
-from pipeline.models.methods.skip_ganomaly.nets import build_networks
+from benchmarks.floor import BATCH, FLOAT_BYTES, SIDES, paper_shape, step_work, weight_count
 
 GPUS = (8, 64, 512)
 EFFICIENCY = 0.9
@@ -58,10 +57,7 @@ def main() -> None:
     for side in SIDES:
         shape = paper_shape(side)
         per_patch = step_work(shape, BATCH).flops / BATCH
-        weights = sum(
-            p.numel() for net in build_networks(shape, 0).values() for p in net.parameters()
-        )
-        sent = FLOAT_BYTES * weights
+        sent = FLOAT_BYTES * weight_count(shape)
         for gpus in GPUS:
             wait = assumed.all_reduce(sent, gpus)
             computing = assumed.step(BATCH * per_patch)

@@ -1,4 +1,4 @@
-"""How long a served scan takes beside the score itself, and the memory of the server.
+"""How long a served scan takes beside its screening without a server, and the server's memory.
 
     python -m benchmarks.serving [--model results/train/model.pt] [--python PATH]
 
@@ -30,14 +30,14 @@ import psutil
 
 from pipeline.common.names import Image
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import encoded
+from pipeline.pages.pictures import encode_image
 from pipeline.scans.generated.generator import render_scan
 from pipeline.screening.image_screener import ImageScreener
 from pipeline.serving.contents import model_contents
 
 SEED = 0
 REQUESTS, CLIENTS = 200, 8
-ALONE = 20  # requests of a single client, and scores without a server
+ALONE = 20  # requests of a single client, and screenings without a server
 START_SECONDS = 120
 
 
@@ -106,8 +106,8 @@ def seconds_of(port: int, body: bytes) -> float:
     return time.perf_counter() - started
 
 
-def score_seconds(model: TrainedModel, image: Image) -> float:
-    """Return the median time of scoring a scan in this process."""
+def screening_seconds(model: TrainedModel, image: Image) -> float:
+    """Return the median time of screening a scan in this process: score, map and explanation."""
     screener, times = ImageScreener.of(model), []
     for _ in range(ALONE):
         started = time.perf_counter()
@@ -134,7 +134,7 @@ def main() -> None:
     if arguments.requirements:
         arguments.requirements.write_text("\n".join(contents["pip_requirements"]) + "\n")
         return
-    body = request_of(encoded(image, ".png"))
+    body = request_of(encode_image(image, ".png"))
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / "stored"
         mlflow.pyfunc.save_model(stored, **contents)
@@ -148,7 +148,7 @@ def main() -> None:
             after = megabytes(server)
             status, said = ask(port, "POST", "/invocations", request_of(b"no image"))
             seconds_of(port, body)
-    print(f"the score itself: {score_seconds(model, image) * 1e3:.0f} ms")
+    print(f"without a server: {screening_seconds(model, image) * 1e3:.0f} ms")
     print(f"one client: {np.median(alone) * 1e3:.0f} ms a scan")
     p50, p95 = np.percentile(times, [50, 95]) * 1e3
     print(f"{REQUESTS} requests by {CLIENTS} clients: p50 {p50:.0f} ms, p95 {p95:.0f} ms, "

@@ -73,8 +73,16 @@ def _finish(device: torch.device) -> None:
 
 def model_settings(width: int, precision: Precision = "float32") -> ModelSettings:
     """Return the settings of the textbook's optimiser, at ngf = ndf = `width`."""
-    betas, rate = BETAS, LEARNING_RATE
-    return ModelSettings(width, width, rate, 0.9, BATCH, *betas, precision)
+    return ModelSettings(
+        ngf=width,
+        ndf=width,
+        learning_rate=LEARNING_RATE,
+        score_lambda=0.9,
+        batch_size=BATCH,
+        beta1=BETAS[0],
+        beta2=BETAS[1],
+        precision=precision,
+    )
 
 
 def some_patches(side: int, count: int = BATCH) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """The scores that need no model, for the experiments."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -15,10 +15,11 @@ def without_model(store: PatchSource, normals: PatchSource) -> dict[str, Scores]
     """Return the scores that need no model; the score `pca` is fitted on `normals`."""
     components = PrincipalComponents.fit(normals)
     residual = _joined(components.residual(block) for block in store.blocks())
-    return {PCA: residual, **_trivial(store.blocks())}
+    return {PCA: residual, **trivial_scores(store.blocks())}
 
 
-def _trivial(blocks: Iterator[Patches]) -> dict[str, Scores]:
+def trivial_scores(blocks: Iterable[Patches]) -> dict[str, Scores]:
+    """Return the trivial scores of blocks of patches, by name; blocks are read once."""
     parts = [{name: score(block) for name, score in TRIVIAL_SCORES.items()} for block in blocks]
     return {name: _joined(p[name] for p in parts) for name in TRIVIAL_SCORES}
 

@@ -11,7 +11,6 @@ as root. After a kill it goes on with the next fault; other code of the product 
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -68,9 +67,7 @@ def try_all(folder: Path, chosen: list[Fault], outcomes: Outcomes, seed: int) ->
                         try_one(project, fault, outcomes, seed)
                         show(fault, chosen, outcomes)
     finally:
-        project.end_stages()
-        project.kill_strays(project.temporary)
-        shutil.rmtree(project.temporary, ignore_errors=True)
+        project.close()
 
 
 def try_one(project: Project, fault: Fault, outcomes: Outcomes, seed: int) -> None:

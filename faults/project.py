@@ -241,6 +241,12 @@ class Project:
         self.started.clear()
         self.kill_strays(self.stages_temporary)
 
+    def close(self) -> None:
+        """Kill all processes of the project, and remove their temporary files."""
+        self.end_stages()
+        self.kill_strays(self.temporary)
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
     def kill_strays(self, temporary: Path) -> None:
         """Kill all processes with temporary files in this folder; unmount the campaign's disks."""
         for process in strays(temporary):

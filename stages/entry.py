@@ -13,7 +13,7 @@ from types import FrameType
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, on_one_line
 from pipeline.common.files import project_root
-from pipeline.common.lines import mask_credentials, printable
+from pipeline.common.lines import escape_unprintable, mask_credentials
 
 SCANS = Path("data/scans")
 PATCHES = Path("data/patches")
@@ -88,14 +88,14 @@ def _in_one_line(error: Exception) -> str:
         Exception: `error` itself, if it is a fault of ours and there is no log.
     """
     if isinstance(error, InputError):
-        return printable(mask_credentials(str(error)))
+        return escape_unprintable(mask_credentials(str(error)))
     if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
         file = error.filename or "a file of this stage"  # the error of a write names none
         return f"{file}: {error.strerror}: {SYSTEM_ERRORS[error.errno]}"
     if terminal.log() is None:
         raise error
     traceback.print_exc()
-    line = printable(on_one_line(error, 200))
+    line = escape_unprintable(on_one_line(error, 200))
     return (
         f"{type(error).__name__}: {line}: a fault of SkipScan; {terminal.log()} has its traceback"
     )

@@ -15,7 +15,7 @@ from pipeline.scans.bags import bag_names
 from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.sources.registry import open_source
 from pipeline.scans.splits import LABELS_USED
-from pipeline.settings.params import load_settings, reading_settings
+from pipeline.settings.params import load_settings, source_params
 from stages.entry import PATCHES, SCANS
 
 
@@ -24,10 +24,10 @@ def main() -> None:
     settings = load_settings()
     scans, rows = settings.scans, read_catalogue(SCANS)
     bags = bag_names([row.entry() for row in rows], scans.group, Path(scans.folder))
-    source, reading = open_source(scans, SCANS), reading_settings(scans)
+    source, params = open_source(scans, SCANS), source_params(scans)
     started = time.monotonic()
     manifest = extract_patches(
-        PATCHES, rows, source, settings.extract, scans.bad_input, reading, on_ray, bags
+        PATCHES, rows, source, settings.extract, scans.bad_input, params, on_ray, bags
     )
     print(patches_text(manifest, time.monotonic() - started), file=terminal.out())
     remove_left_folders()  # a killed run may have left Ray's, and this one may have needed no Ray

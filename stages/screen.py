@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.common import terminal
 from pipeline.common.errors import InputError, require
 from pipeline.common.files import file_digest, size_and_time, write_json
-from pipeline.common.lines import one_line
+from pipeline.common.lines import escape_line
 from pipeline.models.bag_scores import least_rate, rounded_up
 from pipeline.models.trained_model import TrainedModel
 from pipeline.scans.bad_input import count_in_words
@@ -29,17 +29,17 @@ from pipeline.screening.folder_screener import (
 )
 from pipeline.screening.new_scans import ScanJob, without_annotations
 from pipeline.screening.records import (
-    ABOUT,
+    IDENTITY,
     NOTHING_SCREENED,
     TABLE,
     ScreenedFile,
-    about_of,
     hits_text,
-    holds_others,
+    holds_other_results,
+    screening_identity,
 )
 from pipeline.settings.blocks import NO_FOLDER
 from pipeline.settings.checks import require_rate
-from pipeline.settings.params import load_settings, reading_settings
+from pipeline.settings.params import load_settings, source_params
 from stages.entry import MODEL, SCREENED, SCREENINGS, TRAINED, stage_log
 
 IN_MLFLOW = re.compile(r"models:/.+|(runs:/)?[0-9a-f]{32}")  # a registered model, or a run
@@ -48,30 +48,31 @@ WATCH_SECONDS = 2.0  # between two looks; a file that is the same in both is who
 
 
 def main() -> None:
-    """Write results/screen: the new scans in `screen.folder`, by the model of results/train.
+    """Screen the scans in `screen.folder` with the model in results/train; write results/screen.
 
     Raises:
-        InputError: the model or a parameter is wrong, there is no image, or a file is bad: the
-            other files are screened before.
+        InputError: the model or a parameter is wrong, there is no image, or, once all other files
+            are screened, a file is bad.
     """
     settings = load_settings()
     screen = settings.screen
     if screen.folder == NO_FOLDER:
         shutil.rmtree(SCREENED, ignore_errors=True)
         SCREENED.mkdir(parents=True)
-        write_json(SCREENED / ABOUT, NOTHING_SCREENED)  # DVC warns of an output that is empty
+        write_json(SCREENED / IDENTITY, NOTHING_SCREENED)  # DVC warns of an output that is empty
         line = f"screen.folder is {NO_FOLDER}, no folder of new scans: nothing is screened"
         print(line, file=terminal.out())
         return
     path, folder = TRAINED / MODEL, Path(screen.folder)
-    model, about = TrainedModel.load(path), about_of(file_digest(path), folder)
-    if holds_others(SCREENED, about) or not (SCREENED / ABOUT).exists():  # or a kill left a part
+    model, identity = TrainedModel.load(path), screening_identity(file_digest(path), folder)
+    killed = not (SCREENED / IDENTITY).exists()  # before it was written
+    if killed or holds_other_results(SCREENED, identity):
         shutil.rmtree(SCREENED, ignore_errors=True)
     options = options_of(
         folder, screen.false_alarm_rate, screen.annotations == "scans", screen.workers
     )
     warn_if_rate_too_low(model, screen.false_alarm_rate)
-    finish(FolderScreener(folder, model, about, SCREENED, options))
+    finish(FolderScreener(folder, model, identity, SCREENED, options))
 
 
 def screen_folder(arguments: Namespace) -> None:
@@ -90,10 +91,10 @@ def screen_folder(arguments: Namespace) -> None:
         terminal.send_output_to(stage_log("screen"))  # of Ray and its workers
     with tempfile.TemporaryDirectory() as folder:
         file = model_file(arguments.model, Path(folder))
-        model, about = TrainedModel.load(file), about_of(file_digest(file), path)
+        model, identity = TrainedModel.load(file), screening_identity(file_digest(file), path)
     warn_if_rate_too_low(model, rate)
     out = arguments.out or SCREENINGS / path.resolve().name
-    screener = FolderScreener(path, model, about, out, options)
+    screener = FolderScreener(path, model, identity, out, options)
     if arguments.watch:
         watch(screener)
     finish(screener)
@@ -101,19 +102,19 @@ def screen_folder(arguments: Namespace) -> None:
 
 def options_of(folder: Path, rate: float, annotated: bool, workers: int) -> ScreeningOptions:
     """Return the options of a screening; params.yaml tells the format of annotations."""
-    source, reading = None, dict[str, Any]()
+    source, params = None, dict[str, Any]()
     if annotated:
         require(
             folder.is_dir(), "the folder of annotated scans", str(folder), "a folder that exists"
         )
         registry = import_module("pipeline.scans.sources.registry")
         scans = load_settings().scans
-        source, reading = registry.open_folder(scans, folder), reading_settings(scans)
+        source, params = registry.open_folder(scans, folder), source_params(scans)
     if not workers:
-        return ScreeningOptions(rate, source, reading=reading)
+        return ScreeningOptions(rate, source, source_params=params)
     # Of a run that was killed; Ray removes them at its start, but there may be no work left for it.
     import_module("pipeline.cluster.private_folder").remove_left_folders()
-    return ScreeningOptions(rate, source, partial(on_ray, workers), reading)
+    return ScreeningOptions(rate, source, partial(on_ray, workers), params)
 
 
 def on_ray(
@@ -127,7 +128,7 @@ def on_ray(
 
 
 def warn_if_rate_too_low(model: TrainedModel, rate: float) -> None:
-    """Say so if the validation bags are too few for any alarm at the rate that is asked for."""
+    """Print a line if no bag can raise an alarm at `rate`, for lack of validation bags."""
     bags, least = model.tails.bags.count, least_rate(model.tails.bags.count)
     if rate < least:
         print(
@@ -185,26 +186,28 @@ def print_results(screening: Screening, screener: FolderScreener) -> None:
     alarms = screening.alarms(rate)
     print(f"{len(alarms)} of {len(screening.files)} bags raise an alarm", file=terminal.out())
     for file in alarms[:SHOWN_ALARMS]:
-        print(one_line(f"  {file.file}: p-value {file.p_value:.3g}"), file=terminal.out())
+        print(escape_line(f"  {file.file}: p-value {file.p_value:.3g}"), file=terminal.out())
     if len(alarms) > SHOWN_ALARMS:
         print(f"  and {len(alarms) - SHOWN_ALARMS} more", file=terminal.out())
     for line in (*screener.model.notes, *hits_text(screening.files, rate)):
         print(line, file=terminal.out())
     if screening.others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in screening.others.items())
-        print(one_line(f"not looked at: {counts}"), file=terminal.out())
+        print(escape_line(f"not looked at: {counts}"), file=terminal.out())
     print(f"open {out / PAGE}; the table is {out / TABLE}", file=terminal.out())
     for bad in screening.bad:
-        print(one_line(f"bad input: {bad.file}: {bad.reason}"), file=terminal.err())
+        print(escape_line(f"bad input: {bad.file}: {bad.reason}"), file=terminal.err())
 
 
-def model_file(address: str, folder: Path) -> Path:
-    """Return the file of the model; one that is in MLflow is downloaded into `folder`.
+def model_file(model: str, folder: Path) -> Path:
+    """Return the model's file; a model in MLflow is downloaded into `folder`.
+
+    `model` is a file, a run's id, or a URI such as `models:/skipscan@champion`.
 
     Raises:
         InputError: MLflow has no such model.
     """
-    if not IN_MLFLOW.fullmatch(address):
-        return Path(address)
+    if not IN_MLFLOW.fullmatch(model):
+        return Path(model)
     registry = import_module("pipeline.tracking.registry")  # which takes seconds
-    return registry.download_model(address, folder)
+    return registry.download_model(model, folder)

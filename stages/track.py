@@ -70,7 +70,7 @@ def read_record() -> Origin:
 
 
 def track() -> None:
-    """Complete the pipeline's run, also with what an earlier run trained, and close it."""
+    """Log all results on disk that the pipeline's MLflow run lacks, then close the run."""
     model, origin, results = TrainedModel.load(TRAINED / MODEL), read_record(), results_digest()
     tracker = Tracker.open()
     if name := completed_run(tracker, origin, results):

@@ -1,7 +1,7 @@
 """Compares the parameters and the code of a stage at its end with those at its start.
 
-DVC reads both when a stage has ended. If they changed meanwhile, it would record the results of the
-old ones under the new ones, and call them up to date.
+DVC reads parameters and code when a stage has ended. If they changed while the stage ran, DVC would
+record the results with the new parameters and code, and take them for up to date.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ CODE = ("pipeline", "stages")
 def inputs_of(stage: str) -> dict[str, Any]:
     """Read the parameters and digest the code that dvc.yaml lists for a stage, by their names.
 
-    Nothing is listed where there is no dvc.yaml. If another file is missing, the stage says so.
+    Returns {} without a dvc.yaml. A missing file ends the list: the stage reports this file.
 
     Raises:
         InputError: a file of parameters is not valid YAML.
@@ -43,10 +43,14 @@ def inputs_of(stage: str) -> dict[str, Any]:
 
 
 def require_unchanged(stage: str, before: Mapping[str, Any]) -> None:
-    """Refuse the results of a stage if its inputs are no longer those of its start.
+    """Refuse the results of a stage whose parameters or code have changed while it ran.
+
+    Args:
+        stage: the stage's name.
+        before: the result of `inputs_of` at the stage's start.
 
     Raises:
-        InputError: some are not; the message names them.
+        InputError: names the parameters and the code that have changed.
     """
     now = inputs_of(stage)
     changed = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]

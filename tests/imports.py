@@ -9,6 +9,7 @@ from pipeline.settings.methods import MethodName
 
 ROOT = Path(__file__).parents[1]
 OURS = ("pipeline", "stages")
+ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
 LOOKS_UP_METHODS = "pipeline.models.interface"  # it imports them by their names
 
 

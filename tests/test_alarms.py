@@ -24,7 +24,7 @@ def alarms(labels: str, scans: str, scores: list[float], *classes: str) -> Alarm
         np.array(list(scans), dtype=np.str_),
         {ANOMALY: np.array(scores)},
     )
-    return Alarms.of(test, VALIDATED, classes, samples=50, seed=3)
+    return Alarms.of(test, VALIDATED, classes, resamples=50, seed=3)
 
 
 SOME = alarms(
@@ -99,7 +99,7 @@ def test_of_five_scans_the_false_alarms_have_an_interval() -> None:
 def test_the_intervals_are_of_as_many_samples_as_are_asked_for() -> None:
     scores = {ANOMALY: np.array([0.9, 0.1, 0.9, 0.1, 0.1, 0.1])}
     test = WindowScores(np.array(["normal"] * 6), np.array(list("abcdef")), scores)
-    few, many = (Alarms.of(test, VALIDATED, (), samples, 0) for samples in (2, 500))
+    few, many = (Alarms.of(test, VALIDATED, (), resamples, 0) for resamples in (2, 500))
     assert few.windows["normal"].low != many.windows["normal"].low
 
 

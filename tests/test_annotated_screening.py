@@ -13,7 +13,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import heat_levels, outlined, page_pictures, under_heat
+from pipeline.pages.pictures import draw_outlines, heat_levels, overlay_heat, page_pictures
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import Listing, Scan, ScanEntry, ScanSource, SetFiles
@@ -108,10 +108,10 @@ def test_threats_are_outlined_in_the_heat_map(scans: Path, model: TrainedModel) 
         scan, name = source.read(entry), entry.files[0].relative_to(scans)
         found = read_image(scans.parent / f"out/heat/{name}.png")
         levels = heat_levels(screener.screen(scan.image).evidence)
-        expected = under_heat(outlined(scan.image, scan.threats()), levels)
+        expected = overlay_heat(draw_outlines(scan.image, scan.threats()), levels)
         np.testing.assert_allclose(found, expected, atol=1)
         files = [scans.parent / f"out/page/{name}.{kind}" for kind in ("jpg", "png")]
-        on_page = page_pictures(outlined(scan.image, scan.threats()), levels)
+        on_page = page_pictures(draw_outlines(scan.image, scan.threats()), levels)
         assert [path.read_bytes() for path in files] == list(on_page)
 
 
@@ -131,8 +131,8 @@ def test_a_scan_whose_annotation_has_changed_is_screened_again(
 def test_scans_whose_annotations_are_read_otherwise_are_screened_again(
     scans: Path, model: TrainedModel
 ) -> None:
-    def on_threats(reading: dict[str, object]) -> int:
-        options = ScreeningOptions(RATE, masks(scans), reading=reading)
+    def on_threats(params: dict[str, object]) -> int:
+        options = ScreeningOptions(RATE, masks(scans), source_params=params)
         found = FolderScreener(scans, model, {"model": "m"}, scans.parent / "out", options).screen()
         return sum(any(file.on_threat) for file in found.files)
 
@@ -206,7 +206,7 @@ def test_the_classes_of_params_yaml_are_part_of_what_annotations_say(
         Path("params.yaml").write_text(json.dumps({**NEEDED, "scans": block}))
         options = options_of(scans, RATE, annotated=True, workers=workers)
         assert (options.parallel is None) == (workers == 0)
-        found.append(options.reading)
+        found.append(options.source_params)
     assert found[0] != found[1]
     assert opened == [scans, scans]  # not of `scans.folder`
 

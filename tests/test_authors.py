@@ -40,7 +40,7 @@ from pipeline.models.gan import build_gan
 from pipeline.models.methods.skip_ganomaly.nets import Generator
 from pipeline.models.tensor_files import load_tensors
 from pipeline.patches.batches import ShuffledReader
-from tests.test_metrics import slow_auc
+from tests.slow_auc import slow_auc
 
 CASE = Case("plane", 1, ngf=4, batch_size=8)
 

@@ -21,26 +21,27 @@ from pipeline.evaluation.bag_metrics import (
     measure_all,
     share_of_bags,
 )
-from pipeline.evaluation.bags import BINS, ScoredBag, _pixel_counts, scored_bags, tails_of
+from pipeline.evaluation.bags import (
+    BINS,
+    ScoredBag,
+    ScorePatches,
+    _pixel_histograms,
+    scored_bags,
+    tails_of,
+)
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY, PCA, WindowScores
-from pipeline.evaluation.trivial_scores import darkness
 from pipeline.models.bag_scores import TOP, Tails, bag_score
-from pipeline.models.detector import Detector
-from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
-from pipeline.models.methods.skip_ganomaly.nets import build_networks
-from pipeline.models.nets import NetShape
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import keep_windows, window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
-from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.blocks import EvaluateSettings, ExtractSettings
 from pipeline.settings.methods import GRANULOMETRY
 from tests.arrays import ArraySource, make_set
-from tests.darkness import darkness_detector, darkness_of
-from tests.tiny import EXTRACT, MODEL
+from tests.darkness import darkness_detector, darkness_inputs, darkness_of
+from tests.tiny import EXTRACT
 
 NORMALS = RightTail.of(np.arange(99.0))
 
@@ -96,7 +97,7 @@ def test_bags_are_measured() -> None:
         bag("e", [1, 1, 1], "nnn"),
     ]
     tails = Tails(NORMALS, RightTail.of(np.array([0.1, 0.2, 0.3, 1.4])))
-    found = measure(bags, "score", tails, 0.55, samples=20, seed=0)
+    found = measure(bags, "score", tails, 0.55, resamples=20, seed=0)
     values = {each.scan_id: bag_score(NORMALS.p_values(each.scores["score"])) for each in bags}
     assert values["d"] > values["b"] > 1.4 > values["a"] > 0.1 > values["c"] > values["e"]
     assert found.auc.auc == 0.5  # each of the three is above e, and none above d
@@ -104,14 +105,14 @@ def test_bags_are_measured() -> None:
     assert (found.false_alarm_rate.rate, found.false_alarm_rate.scans) == (0.5, 2)
     looks = {number: found.first_look[number].rate for number in TOP_WINDOWS}
     assert looks == {1: pytest.approx(1 / 3), 3: pytest.approx(2 / 3), 5: pytest.approx(2 / 3)}
-    assert found.within.rate == pytest.approx((1 + 0 + 0) / 3)
+    assert found.within_bag_auc.rate == pytest.approx((1 + 0 + 0) / 3)
 
 
 def test_windows_that_overlap_are_one_look() -> None:
     origins = np.array([[0, 0], [5, 0], [10, 0], [16, 0]], dtype=np.int32)
     one = replace(bag("a", [9, 8, 7, 1], "nnnt"), origins=origins)
     tails = Tails(NORMALS, RightTail.of(np.array([0.1])))
-    found = measure([one], "score", tails, 0.2, samples=5, seed=0).first_look
+    found = measure([one], "score", tails, 0.2, resamples=5, seed=0).first_look
     assert [found[looks].rate for looks in TOP_WINDOWS] == [0, 1, 1]
 
 
@@ -122,7 +123,7 @@ def test_each_score_is_measured_by_its_own_tails_and_the_seed_of_the_settings() 
         replace(
             one,
             scores={"score": one.scores["score"], "low": -one.scores["score"]},
-            pixels=dict.fromkeys(("score", "low"), one.pixels["score"]),
+            pixel_histograms=dict.fromkeys(("score", "low"), one.pixel_histograms["score"]),
         )
         for one in bags
     ]
@@ -148,23 +149,23 @@ def test_a_bag_whose_p_value_is_the_rate_raises_an_alarm() -> None:
 def test_the_control_leaves_out_every_window_that_touches_a_threat() -> None:
     bags = [bag("a", [1, 80, 90], "ngt"), bag("e", [1, 1], "nn"), bag("f", [2, 2], "nn")]
     tails = Tails(NORMALS, RightTail.of(np.array([0.1, 0.2])))
-    found = measure(bags, "score", tails, 0.2, samples=20, seed=0)
+    found = measure(bags, "score", tails, 0.2, resamples=20, seed=0)
     assert (found.auc.auc, found.control.auc) == (1, 0.25)  # it equals e then, and f is above it
 
 
 def test_the_control_keeps_windows_that_graze_an_ignored_object() -> None:
     one = replace(bag("a", [80, 90], "nt"), normal=np.array([False, False]))
     tails = Tails(NORMALS, RightTail.of(np.array([0.1])))
-    found = measure([one, bag("e", [1, 1], "nn")], "score", tails, 0.2, samples=5, seed=0)
+    found = measure([one, bag("e", [1, 1], "nn")], "score", tails, 0.2, resamples=5, seed=0)
     assert (found.control.auc, found.control.abnormal) == (1, 1)
 
 
 def test_a_bag_of_which_nothing_is_left_is_out_of_the_control() -> None:
     bags = [bag("a", [80, 90], "gt"), bag("e", [1, 1], "nn"), bag("b", [90, 50], "tn")]
     tails = Tails(NORMALS, RightTail.of(np.array([0.1, 0.2])))
-    found = measure(bags, "score", tails, 0.2, samples=20, seed=0)
+    found = measure(bags, "score", tails, 0.2, resamples=20, seed=0)
     assert (found.auc.auc, found.control.auc) == (1, 1)
-    alone = measure(bags[:2], "score", tails, 0.2, samples=20, seed=0)
+    alone = measure(bags[:2], "score", tails, 0.2, resamples=20, seed=0)
     assert (alone.control.auc, alone.control.abnormal) == (None, 0)
 
 
@@ -174,8 +175,8 @@ def test_pixels_of_few_bags_with_a_threat_have_no_interval() -> None:
         bags = [bag(f"n{n}", [1, 2], "nn") for n in range(9)]
         bags += [bag(f"t{n}", [1, 2 + n], "nt") for n in range(threats)]
         for one in bags:
-            one.pixels["score"][0, 3] = 10
-        found = measure(bags, "score", tails, 0.2, samples=20, seed=0).pixels
+            one.pixel_histograms["score"][0, 3] = 10
+        found = measure(bags, "score", tails, 0.2, resamples=20, seed=0).pixel_average_precision
         assert (found.low is None, found.scans) == (threats < 5, threats)
 
 
@@ -189,55 +190,46 @@ def test_average_precision_is_scikit_learn_s() -> None:
     assert np.isnan(average_precision(np.ones((2, 3)) * [[1], [0]]))
 
 
-def test_all_windows_of_a_scan_are_scored(
-    sixray: Path, catalogue: list[CatalogueRow], patches: Path
-) -> None:
-    def score(some: Patches) -> dict[str, Scores]:
-        return {"darkness": darkness(some)}
+@pytest.fixture(scope="module")
+def inputs(patches: Path, sixray: Path, catalogue: list[CatalogueRow]) -> EvaluationInputs:
+    return darkness_inputs(patches, sixray, catalogue)
 
-    store, source = PatchStore(patches, TEST), MasksSource(sixray, SIXRAY, stretched=True)
-    shape = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)
-    rows = [row for row in catalogue if row.split == TEST]
-    inputs = EvaluationInputs(
-        store, rows, source, EXTRACT,
-        Detector(SkipGanomalyScorer(build_networks(shape, 0), MODEL)), Calibration(0, 1, 0.5, 0.1),
-    )  # fmt: skip
-    test = WindowScores(store.labels, store.scan_ids, score(store.read(0, len(store))))
-    validation = PatchStore(patches, VALIDATION)
-    scores = score(validation.read(0, len(validation)))["darkness"]
-    tails = {"darkness": Tails.of(scores, validation.scan_ids)}
-    found = {each.scan_id: each for each in scored_bags(inputs, test, tails, score)}
-    assert found.keys() == {row.scan_id for row in rows}
-    for row in rows:
-        scan, each = source.read(row.entry()), found[row.scan_id]
+
+def by_darkness(some: Patches) -> dict[str, Scores]:
+    return {"darkness": darkness_of(some)}
+
+
+def scored_windows(store: PatchStore, score: ScorePatches = by_darkness) -> WindowScores:
+    return WindowScores(store.labels, store.scan_ids, dict(score(store.read(0, len(store)))))
+
+
+def test_all_windows_of_a_scan_are_scored(inputs: EvaluationInputs, patches: Path) -> None:
+    tails = tails_of(scored_windows(PatchStore(patches, VALIDATION)))
+    bags = scored_bags(inputs, scored_windows(inputs.store), tails, by_darkness)
+    found = {each.scan_id: each for each in bags}
+    assert found.keys() == {row.scan_id for row in inputs.scans}
+    for row in inputs.scans:
+        scan, each = inputs.source.read(row.entry()), found[row.scan_id]
         height, width = scan.image.shape[:2]
         every = window_pixels(
             scan.image, window_origins(height, width, EXTRACT.size, EXTRACT.stride), EXTRACT
         )
-        np.testing.assert_allclose(each.scores["darkness"], darkness(every))
+        np.testing.assert_allclose(each.scores["darkness"], darkness_of(every))
         cut = keep_windows(scan, EXTRACT)
         assert each.normal.sum() == cut.labels.count("normal")
         assert each.abnormal.sum() == len(cut.labels) - cut.labels.count("normal")
         assert (each.touches & ~each.normal & ~each.abnormal).sum() == cut.grazing
         assert each.has_threat == bool(row.classes)
         threat_pixels = sum(int(region.mask.sum()) for region in scan.regions)
-        assert each.pixels["darkness"][1].sum() == threat_pixels
-        assert each.pixels["darkness"].sum() == height * width
+        assert each.pixel_histograms["darkness"][1].sum() == threat_pixels
+        assert each.pixel_histograms["darkness"].sum() == height * width
 
 
-def test_scans_that_extraction_left_out_are_no_bags(
-    sixray: Path, catalogue: list[CatalogueRow], patches: Path
-) -> None:
-    store, source = PatchStore(patches, TEST), MasksSource(sixray, SIXRAY, stretched=True)
-    rows = [row for row in catalogue if row.split == TEST]
-    left_out, calibration = replace(rows[0], scan_id="left out"), Calibration(0, 1, 0.5, 0.1)
-    inputs = EvaluationInputs(
-        store, [left_out, *rows], source, EXTRACT, darkness_detector(), calibration
-    )
-    values = {"darkness": darkness_of(store.read(0, len(store)))}
-    test = WindowScores(store.labels, store.scan_ids, values)
-    found = scored_bags(inputs, test, tails_of(test), lambda some: {"darkness": darkness_of(some)})
-    assert [one.scan_id for one in found] == [row.scan_id for row in rows]
+def test_scans_that_extraction_left_out_are_no_bags(inputs: EvaluationInputs) -> None:
+    left_out = replace(inputs.scans[0], scan_id="left out")
+    more, test = replace(inputs, scans=[left_out, *inputs.scans]), scored_windows(inputs.store)
+    found = scored_bags(more, test, tails_of(test), by_darkness)
+    assert [one.scan_id for one in found] == [row.scan_id for row in inputs.scans]
 
 
 def test_a_bag_has_a_threat_even_if_its_windows_graze_it() -> None:
@@ -272,7 +264,9 @@ def test_the_table_has_no_column_in_which_nothing_is_defined(threat: str, heads:
 def test_the_table_of_bags_says_what_needs_no_network() -> None:
     auc, rate = AucEstimate(0.5, None, None, 5, 5, 4), RateEstimate(0.5, None, None, 4)
     looks = dict.fromkeys(TOP_WINDOWS, rate)
-    found = BagMetrics(auc, auc, rate, rate, looks, within=rate, pixels=rate)
+    found = BagMetrics(
+        auc, auc, rate, rate, looks, within_bag_auc=rate, pixel_average_precision=rate
+    )
     metrics = dict.fromkeys((ANOMALY, GRANULOMETRY, PCA), found)
     _, *rows = MeasuredBags(metrics, 0.2, 8).text().splitlines()
     assert [row.split("  ")[0] for row in rows[:5]] == [
@@ -283,28 +277,19 @@ def test_the_table_of_bags_says_what_needs_no_network() -> None:
 def test_pixels_of_more_evidence_are_in_higher_bins() -> None:
     evidence = np.log(np.array([[1, 10, 100]], dtype=np.float32))
     threats = np.array([[False, False, True]])
-    without, with_threat = _pixel_counts(evidence, threats, RightTail.of(np.arange(99.0)))
+    without, with_threat = _pixel_histograms(evidence, threats, RightTail.of(np.arange(99.0)))
     assert np.flatnonzero(without).tolist() == [0, 499]
     assert np.flatnonzero(with_threat).tolist() == [BINS - 1]
 
 
-def test_each_score_has_its_own_map(
-    sixray: Path, catalogue: list[CatalogueRow], patches: Path
-) -> None:
+def test_each_score_has_its_own_map(inputs: EvaluationInputs, patches: Path) -> None:
     def score(some: Patches) -> dict[str, Scores]:
-        return {"darkness": darkness_of(some), "light": 255 - darkness_of(some)}
+        return {**by_darkness(some), "light": 255 - darkness_of(some)}
 
-    store, source = PatchStore(patches, TEST), MasksSource(sixray, SIXRAY, stretched=True)
-    rows = [row for row in catalogue if row.split == TEST]
-    calibration = Calibration(0, 1, 0.5, 0.1)
-    inputs = EvaluationInputs(store, rows, source, EXTRACT, darkness_detector(), calibration)
-    test = WindowScores(store.labels, store.scan_ids, score(store.read(0, len(store))))
-    validation = PatchStore(patches, VALIDATION)
-    normals = score(validation.read(0, len(validation)))
-    tails = {name: Tails.of(values, validation.scan_ids) for name, values in normals.items()}
-    for each in scored_bags(inputs, test, tails, score):
+    tails = tails_of(scored_windows(PatchStore(patches, VALIDATION), score))
+    for each in scored_bags(inputs, scored_windows(inputs.store, score), tails, score):
         if each.has_threat:  # which is dark
-            of_threat = {name: counts[1] for name, counts in each.pixels.items()}
+            of_threat = {name: counts[1] for name, counts in each.pixel_histograms.items()}
             mean = {n: counts @ np.arange(BINS) / counts.sum() for n, counts in of_threat.items()}
             assert mean["darkness"] > 2 * mean["light"]
 
@@ -313,16 +298,14 @@ def test_windows_that_graze_a_threat_have_their_own_scores(tmp_path: Path) -> No
     rows = make_set(tmp_path)
     rule = ExtractSettings(size=16, stride=4, shard_scans=2, min_window_share=0.5)
     extract_patches(tmp_path / "patches", rows, ArraySource(), rule)
-    store, detector = PatchStore(tmp_path / "patches", TEST), darkness_detector()
+    store = PatchStore(tmp_path / "patches", TEST)
     tested = [row for row in rows if row.split == TEST]
     inputs = EvaluationInputs(
-        store, tested, ArraySource(), rule, detector, Calibration(0, 1, 0.5, 0.1)
+        store, tested, ArraySource(), rule, darkness_detector(), Calibration(0, 1, 0.5, 0.1)
     )
-    test = WindowScores(
-        store.labels, store.scan_ids, {"darkness": darkness_of(store.read(0, len(store)))}
-    )
+    test = scored_windows(store)
     tails = {"darkness": Tails.of(test.scores["darkness"], store.scan_ids)}
-    for each in scored_bags(inputs, test, tails, lambda some: {"darkness": darkness_of(some)}):
+    for each in scored_bags(inputs, test, tails, by_darkness):
         (row,) = (row for row in tested if row.scan_id == each.scan_id)
         image = np.load(row.files[0])
         every = window_pixels(image, window_origins(48, 64, 16, 4), rule)
@@ -333,12 +316,12 @@ def test_windows_that_graze_a_threat_have_their_own_scores(tmp_path: Path) -> No
 
 def test_pixels_of_normal_bags_count_too() -> None:
     one, other = bag("a", [1, 2], "nt"), bag("b", [1, 2], "nn")
-    one.pixels["score"][:] = 0
-    one.pixels["score"][1, 5] = 10
-    other.pixels["score"][0, 9] = 30
+    one.pixel_histograms["score"][:] = 0
+    one.pixel_histograms["score"][1, 5] = 10
+    other.pixel_histograms["score"][0, 9] = 30
     tails = Tails(NORMALS, RightTail.of(np.array([0.1, 0.2])))
-    found = measure([one, other], "score", tails, 0.2, samples=5, seed=0)
-    assert found.pixels.rate == pytest.approx(10 / 40)
+    found = measure([one, other], "score", tails, 0.2, resamples=5, seed=0)
+    assert found.pixel_average_precision.rate == pytest.approx(10 / 40)
 
 
 def test_every_measure_of_bags_has_its_own_name() -> None:

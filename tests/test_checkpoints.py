@@ -9,13 +9,9 @@ from hypothesis import given, strategies
 
 from pipeline.common.errors import InputError
 from pipeline.models.tensor_files import CHECKPOINT, load_tensors, parse_checkpoint, save_checkpoint
+from tests.attacks import Attack
 
 WEIGHTS = torch.arange(100)
-
-
-class Trap:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (print, ("this code must not run",))
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
@@ -34,11 +30,10 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         parse_checkpoint((tmp_path / CHECKPOINT).read_bytes(), "here", "two")
 
 
-def test_pickled_code_is_refused_and_not_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    torch.save({"state": Trap()}, tmp_path / "trap.pt")
-    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Trap(), protocol=2))
+def test_pickled_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    attack = Attack(tmp_path / "proof")
+    torch.save({"state": attack}, tmp_path / "trap.pt")
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(attack, protocol=2))
     for name in ("trap.pt", "bare.pt"):
         content = (tmp_path / name).read_bytes()
         with pytest.raises(InputError, match=f"{name}: incomplete or foreign file of tensors"):
@@ -46,7 +41,7 @@ def test_pickled_code_is_refused_and_not_run(
         (tmp_path / name).write_bytes(content + sha256(content).digest())
         with pytest.raises(InputError, match=f"{name}: .* it holds more than plain data"):
             load_tensors(tmp_path / name)
-    assert capsys.readouterr().out == ""
+    assert not attack.proof.exists()
 
 
 @pytest.mark.parametrize("content", [[], {}, {"key": "key"}, {"key": 1, "state": {}}])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.models.tensor_files import load_tensors
-from tests.test_training import same
+from tests.comparing import same
 from tests.tiny import TRAIN
 from tests.two_workers import train_one_epoch
 

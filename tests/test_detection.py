@@ -10,10 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.detection import ceiling, compare, judging, projection
 from experiments.detection import cifar as cifar_study
-from experiments.detection.judging import WindowLabels, require_labels, scores_text
 from experiments.paper.cells import Size, settings_of
 from experiments.paper.table1 import Cifar
-from pipeline.common.errors import InputError
 from pipeline.common.names import (
     LABELLED_TRAINING,
     LABELLED_VALIDATION,
@@ -98,9 +96,8 @@ def test_what_is_trained_differs_from_what_is_not(patches: Path) -> None:
     model = compare.trained(settings, normals, PatchStore(patches, VALIDATION))
 
     def features_of_untrained(seen: np.ndarray) -> np.ndarray:
-        return compare.untrained(compare.early_neighbours_of(settings), normals, seen).features(
-            patch
-        )
+        early = compare.scored_by(settings, "early_neighbours")
+        return compare.untrained(early, normals, seen).features(patch)
 
     patch = seen[:1]
     plain = features_of_untrained(seen)
@@ -164,18 +161,6 @@ def test_threats_have_the_colour_of_what_has_the_least_red_at_their_brightness()
     colours = projection.metal_colours(patches)
     np.testing.assert_array_equal(colours[12], blue)
     np.testing.assert_allclose(colours[20], projection.LEVELS[20])
-
-
-def test_a_table_says_what_is_not_defined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "SAMPLES", 5)
-    windows = WindowLabels(np.array([True, False]), np.array(["a", "a"]))
-    lines = scores_text({"one": np.array([1.0, 0.0])}, windows, []).split("\n")
-    assert lines[1].split() == ["one", "1.000", "[1.000", "1.000]", "1.00", *"-------"]
-
-
-def test_a_part_without_threats_is_refused(patches: Path) -> None:
-    with pytest.raises(InputError, match="0 abnormal windows in train"):
-        require_labels(PatchStore(patches, TRAIN))
 
 
 @pytest.mark.slow

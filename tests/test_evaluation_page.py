@@ -18,15 +18,13 @@ from pipeline.evaluation.page import picture_of, ranked, write_evaluation_page
 from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import Calibration
-from pipeline.pages.pictures import heat_levels, outlined, page_pictures, under_heat
+from pipeline.pages.pictures import draw_outlines, heat_levels, overlay_heat, page_pictures
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import window_origins, window_pixels
 from pipeline.scans.catalogue import CatalogueRow
-from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.windows import WindowRule
 from tests.arrays import ArraySource, clutter, save
-from tests.darkness import darkness_detector, darkness_of
-from tests.tiny import EXTRACT
+from tests.darkness import darkness_detector, darkness_inputs, darkness_of
 
 TAILS = Tails(RightTail.of(np.arange(99.0)), RightTail.of(np.array([0.5, 1.0, 2.0])))
 
@@ -48,24 +46,23 @@ def test_threats_are_outlined_and_nothing_else() -> None:
     image = np.full((20, 30, 3), 100, dtype=np.uint8)
     threats = np.zeros((20, 30), dtype=np.bool_)
     threats[5:12, 8:20] = True
-    changed = (outlined(image, threats) != image).any(axis=2)
+    changed = (draw_outlines(image, threats) != image).any(axis=2)
     assert changed[5, 8:20].all()
     assert changed[5:12, 19].all()
     assert not changed[8, 13]
     assert not changed[:3].any()
     assert (image == 100).all()
-    assert not (outlined(image, threats & False) != image).any()
+    assert not (draw_outlines(image, threats & False) != image).any()
 
 
-def scored_by_darkness(
-    patches: Path, sixray: Path, rows: list[CatalogueRow]
-) -> tuple[EvaluationInputs, list[ScoredBag], Tails]:
+Scored = tuple[EvaluationInputs, list[ScoredBag], Tails]
+
+
+@pytest.fixture(scope="module")
+def scored(patches: Path, sixray: Path, catalogue: list[CatalogueRow]) -> Scored:
     """The inputs of the test split, its bags, and the tails of the same windows' scores."""
-    store = PatchStore(patches, TEST)
-    inputs = EvaluationInputs(
-        store, rows, MasksSource(sixray, SIXRAY, stretched=True), EXTRACT,
-        darkness_detector(), Calibration(0, 255, 100, 0.1),
-    )  # fmt: skip
+    inputs = darkness_inputs(patches, sixray, catalogue)
+    store = inputs.store
     scores = {ANOMALY: darkness_of(store.read(0, len(store)))}
     test = WindowScores(store.labels, store.scan_ids, scores)
     tails = tails_of(test)
@@ -73,11 +70,8 @@ def scored_by_darkness(
     return inputs, bags, tails[ANOMALY]
 
 
-def test_the_page_shows_texts_figures_and_bags(
-    patches: Path, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
-) -> None:
-    rows = [row for row in catalogue if row.split == TEST]
-    inputs, bags, tails = scored_by_darkness(patches, sixray, rows)
+def test_the_page_shows_texts_figures_and_bags(scored: Scored, tmp_path: Path) -> None:
+    inputs, bags, tails = scored
     (tmp_path / "table.txt").write_text("AUC <b>0.5</b>")
     figure = tmp_path / "roc.png"
     figure.write_bytes(b"a picture")
@@ -102,7 +96,7 @@ def test_the_page_shows_texts_figures_and_bags(
     assert [scan for _, scan in shown[0]] == [bag.scan_id for bag in by_rank]
     threats = [bag.scan_id for bag in reversed(by_rank) if bag.has_threat]
     assert [scan for _, scan in shown[1]] == threats
-    classes = {row.scan_id: ", ".join(row.classes) or "normal" for row in rows}
+    classes = {row.scan_id: ", ".join(row.classes) or "normal" for row in inputs.scans}
     assert all(name == classes[scan] for part in shown for name, scan in part)
     because = re.findall(r"1: p [\d.e-]+ \(darkness ([\d.]+)\)", highest)
     for bag, said in zip(by_rank, because, strict=True):
@@ -115,11 +109,9 @@ def test_the_page_shows_texts_figures_and_bags(
 
 
 def test_a_page_shows_at_most_so_many_bags_and_calls_none_a_miss_that_is_normal(
-    patches: Path, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    rows = [row for row in catalogue if row.split == TEST]
-    inputs, bags, tails = scored_by_darkness(patches, sixray, rows)
+    scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, bags, tails = scored
     threats = sum(bag.has_threat for bag in bags)
     assert 1 < threats < len(bags)
     for most in (len(bags), 1):
@@ -131,11 +123,8 @@ def test_a_page_shows_at_most_so_many_bags_and_calls_none_a_miss_that_is_normal(
         assert highest.count("the first is ") == threats or most == 1
 
 
-def test_a_test_part_without_threats_has_no_misses(
-    patches: Path, sixray: Path, catalogue: list[CatalogueRow], tmp_path: Path
-) -> None:
-    rows = [row for row in catalogue if row.split == TEST]
-    inputs, bags, tails = scored_by_darkness(patches, sixray, rows)
+def test_a_test_part_without_threats_has_no_misses(scored: Scored, tmp_path: Path) -> None:
+    inputs, bags, tails = scored
     normal = [bag for bag in bags if not bag.has_threat]
     assert normal
     write_evaluation_page(tmp_path / "p.html", [], [], [], inputs, normal, tails)
@@ -208,5 +197,5 @@ def test_pictures_of_many_rows_have_heat_in_every_row() -> None:
     np.testing.assert_array_equal(
         levels, np.concatenate([heat_levels(evidence[row]) for row in rows])
     )
-    one_by_one = np.concatenate([under_heat(image[row], levels[row]) for row in rows])
-    np.testing.assert_array_equal(under_heat(image, levels), one_by_one)
+    one_by_one = np.concatenate([overlay_heat(image[row], levels[row]) for row in rows])
+    np.testing.assert_array_equal(overlay_heat(image, levels), one_by_one)

@@ -11,7 +11,7 @@ from scipy import stats
 
 from experiments.detection import evidence, judging
 from experiments.detection.evidence import evidence_scores, from_test, softened, uniformity_text
-from experiments.detection.rules import RULES, cauchy, fisher, harmonic, p_values
+from experiments.detection.rules import RULES, fisher, harmonic, p_values
 from experiments.detection.terms import pixel_terms, texture
 from experiments.paper.cells import Size
 from pipeline.models.detector import fitted_detector
@@ -46,10 +46,6 @@ def test_rules_against_scipy() -> None:
     for column, row in zip(fisher(found), found.T, strict=True):
         assert 2 * 5 * column == pytest.approx(stats.combine_pvalues(row, "fisher").statistic)
     np.testing.assert_allclose(harmonic(found), -np.log(stats.hmean(found, axis=0)))
-    np.testing.assert_allclose(
-        stats.cauchy.sf(cauchy(found)),
-        [stats.cauchy.sf(stats.cauchy.isf(row).mean()) for row in found.T],
-    )
 
 
 def test_the_chosen_candidate_is_the_method() -> None:
@@ -140,5 +136,5 @@ def test_networks_stand_beside_and_in_the_chosen_terms(
     )
     count, own = 2 * 2 * len(RADII), 2 + len(evidence.SIGNED_RADII)
     np.testing.assert_allclose(both, (count * chosen + own * alone) / (count + own))
-    assert "metal, cauchy" in judged
+    assert "metal, harmonic" in judged
     assert "metal_amount" in judged

@@ -152,8 +152,10 @@ def test_other_settings_are_never_taken_for_these(tmp_path: Path) -> None:
     rows = make_set(tmp_path)
     first = extract(tmp_path, rows)
     before = shards(tmp_path)
-    reading = {"classes": "others"}
-    second = extract_patches(tmp_path / "patches", rows, ArraySource(), EXTRACT, reading=reading)
+    params = {"classes": "others"}
+    second = extract_patches(
+        tmp_path / "patches", rows, ArraySource(), EXTRACT, source_params=params
+    )
     assert before.isdisjoint(shards(tmp_path))
     assert first["data"] != second["data"]
 
@@ -524,14 +526,16 @@ def test_the_code_of_a_shard_has_the_module_that_reads_its_scans() -> None:
     assert len({deciding_code(source) for source in (voc, yolo, ArraySource())}) == 3
 
 
-@pytest.mark.parametrize("change", ["digests", "classes", "channels", "code", "rule", "reading"])
+@pytest.mark.parametrize(
+    "change", ["digests", "classes", "channels", "code", "rule", "params_digest"]
+)
 def test_a_shard_s_name_changes_with_all_that_decides_it(change: str) -> None:
     row = CatalogueRow("s", TRAIN, ("gun",), ("a.png", "mask.png"), ("1", "of the mask"))
     rule = ExtractSettings().window_rule
-    recipe = Recipe(ArraySource(), rule, 3, "a.png", "reading", "code", "/f", "/r")
+    recipe = Recipe(ArraySource(), rule, 3, "a.png", "params", "code", "/f", "/r")
     before = recipe.name(TRAIN, [row])
     changed: dict[str, Any] = {
-        "channels": 1, "code": "other", "reading": "x", "rule": replace(rule, stride=4)
+        "channels": 1, "code": "other", "params_digest": "x", "rule": replace(rule, stride=4)
     }  # fmt: skip
     of_row: dict[str, Any] = {change: ("1", "other")}
     if change in changed:

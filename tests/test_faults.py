@@ -86,6 +86,13 @@ def test_each_try_is_written_before_the_next_and_an_error_is_a_loss(
     assert len(set(drawn)) == 2
 
 
+def test_a_closed_project_leaves_no_temporary_files(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", tmp_path / "temporary")
+    project.stages_temporary.mkdir(parents=True)
+    project.close()
+    assert not project.temporary.exists()
+
+
 def test_a_stray_is_found_whoever_its_parent_is(tmp_path: Path) -> None:
     """Its parent has ended; the folder is in its environment, or is its own."""
     for environment, folder in (({"TMPDIR": str(tmp_path)}, "/"), ({}, str(tmp_path))):

@@ -113,7 +113,7 @@ def test_heat_is_the_weighted_mean_of_what_the_windows_are_worth(tmp_path: Path)
     opacity = 0.75 * np.sqrt(strength)
     expected = image.mean(axis=2, keepdims=True) * (1 - opacity) + colour * opacity
     assert strength.max() > 0.1
-    np.testing.assert_allclose(scan.under_heat, expected, atol=3)
+    np.testing.assert_allclose(scan.heat_overlay, expected, atol=3)
     assert 0 < sum(over) < 12
     assert scan.title == f"knife (s)\n{sum(over) / 12:.0%} of windows over"
 

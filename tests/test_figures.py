@@ -94,7 +94,7 @@ def test_what_stops_only_the_low_energy_is_shown_blue() -> None:
 
 def test_a_roc_curve_has_the_area_that_its_legend_says(tmp_path: Path) -> None:
     test = shifted_scores()
-    table = auc_table(test, ("pocket_knife", "absent", "gun"), samples=2, seed=0)
+    table = auc_table(test, ("pocket_knife", "absent", "gun"), resamples=2, seed=0)
     figure = draw_roc(tmp_path / "roc.png", test, table, threshold=0.75)
     (axes,) = figure.axes
     *drawn, chance, _ = axes.lines
@@ -257,7 +257,7 @@ def test_the_legend_of_a_roc_curve_is_where_no_curve_is(tmp_path: Path) -> None:
     above = shifted_scores()
     below = replace(above, scores={ANOMALY: -above.scores[ANOMALY]})
     for test, place in ((above, "lower right"), (below, "upper left")):
-        table = auc_table(test, ("pocket_knife", "gun"), samples=2, seed=0)
+        table = auc_table(test, ("pocket_knife", "gun"), resamples=2, seed=0)
         legend = draw_roc(tmp_path / "roc.png", test, table, 0.5).axes[0].get_legend()
         assert legend is not None
         assert legend._loc == Legend.codes[place]  # type: ignore[attr-defined]
@@ -306,7 +306,7 @@ def test_a_scan_is_shown_over_its_heat_and_the_outline_of_its_threats(tmp_path: 
         above, below = axes[column::2]
         assert text(above.title) == (scan.title, 10)
         np.testing.assert_array_equal(shown(above), scan.image)
-        np.testing.assert_array_equal(shown(below), scan.under_heat)
+        np.testing.assert_array_equal(shown(below), scan.heat_overlay)
     assert not axes[0].collections
     assert not axes[2].collections
     for outlined in (axes[1], axes[3]):

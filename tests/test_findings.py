@@ -92,8 +92,8 @@ def test_bags_are_compared_with_the_best_score_without_a_network() -> None:
             detection_rate=places[name],
             false_alarm_rate=places[name],
             first_look={1: RateEstimate(0.25, 0.1, 0.4, 8), 3: places[PCA]},
-            within=places[name],
-            pixels=places[name],
+            within_bag_auc=places[name],
+            pixel_average_precision=places[name],
         )
         for name in names
     }

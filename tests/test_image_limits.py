@@ -21,8 +21,8 @@ from pipeline.common.errors import InputError
 from pipeline.scans import image_limits, images
 from pipeline.scans.image_limits import MAX_PIXELS
 from pipeline.scans.images import image_format, read_image
+from tests.imports import ROOT
 
-ROOT = Path(__file__).parents[1]
 SIDE = 8000  # of the largest square image
 TOO_MUCH = "too much metadata, or too many chunks or reads"
 NOTHING = zlib.compress(bytes(8 * 9))  # 8x8 pixels of grey

@@ -19,7 +19,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.metrics import percentile_interval, resampled_aucs
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN
 from pipeline.patches.store import PatchStore
-from tests.test_metrics import slow_auc
+from tests.slow_auc import slow_auc
 
 SCAN_IDS = np.repeat([f"s{number}" for number in range(12)], 8)
 
@@ -85,6 +85,15 @@ def test_bags_are_compared_by_their_highest_windows_and_without_their_threats() 
         assert bag_auc(scores, windows, control=control) == pytest.approx(expected)
 
 
+def test_the_control_is_without_bags_that_hold_threats_alone() -> None:
+    windows, scores = windows_and_scores()
+    of_first = windows.of("s0")
+    whole = WindowLabels(windows.abnormal | of_first, SCAN_IDS)
+    rest = WindowLabels(windows.abnormal[~of_first], SCAN_IDS[~of_first])
+    expected = bag_auc(scores[~of_first], rest, control=True)
+    assert bag_auc(scores, whole, control=True) == expected is not None
+
+
 def test_the_first_look_is_at_the_highest_windows_of_each_scan_that_do_not_overlap() -> None:
     columns = [0, 32, 64, 96, 0, 8, 32, 64]
     origins = np.array([[0, column] for column in columns], dtype=np.int32)
@@ -117,7 +126,7 @@ def test_the_table_has_a_row_for_each_score_with_its_differences_from_those_name
     ]
     normal, threat = scores[~windows.abnormal], scores[windows.abnormal]
     assert slow_auc(normal.tolist(), threat.tolist()) == pytest.approx(0.728, abs=5e-4)
-    resampled = resampled_aucs(scores, windows.abnormal, windows.scan_ids, samples=5, seed=0)
+    resampled = resampled_aucs(scores, windows.abnormal, windows.scan_ids, resamples=5, seed=0)
     assert percentile_interval(resampled) == pytest.approx((0.740, 0.797), abs=5e-4)
     found = [threat_bags_found(scores, windows, top) for top in (1, 5)]
     assert found == [0.25, 0.375]

@@ -25,7 +25,7 @@ def sheet() -> tuple[np.ndarray, WindowLabels]:
     abnormal = (np.arange(len(scan_ids)) % 4 == 0) & (scan_ids < "06")
     features = rng.normal(0, 1, (len(scan_ids), 2))
     features[abnormal] += 2
-    return features.astype(np.float32), WindowLabels(abnormal, scan_ids)
+    return features, WindowLabels(abnormal, scan_ids)
 
 
 def test_a_scan_is_in_one_half_and_both_halves_have_both_kinds() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.cluster.storage import Storage
 from pipeline.common.errors import InputError, first_line, last_line, on_one_line
-from pipeline.common.lines import mask_credentials, printable
+from pipeline.common.lines import escape_unprintable, mask_credentials
 from pipeline.common.tables import text_table
 from pipeline.scans.bad_input import BadInput, report_bad_input
 from pipeline.settings.params import load_settings
@@ -45,9 +45,9 @@ def test_what_is_secret_in_an_address_is_masked(text: str, expected: str) -> Non
 def test_a_child_comes_before_the_options_of_an_address() -> None:
     options = f"?region=eu-north-1&secret_key={SECRET}"
     child = Storage(f"s3://bucket/folder/{options}").child("tune-1").child("a")
-    assert child.place == f"s3://bucket/folder/tune-1/a{options}"
+    assert child.path_or_uri == f"s3://bucket/folder/tune-1/a{options}"
     assert str(child) == "s3://bucket/folder/tune-1/a?***"
-    assert Storage("/what?/for").child("a").place == "/what?/for/a"
+    assert Storage("/what?/for").child("a").path_or_uri == "/what?/for/a"
 
 
 def test_a_wrong_address_of_storage_is_named_without_its_options() -> None:
@@ -115,7 +115,7 @@ def test_the_record_of_results_has_no_secret() -> None:
     ],
 )
 def test_what_a_terminal_would_obey_is_escaped(text: str, expected: str) -> None:
-    assert printable(text) == expected
+    assert escape_unprintable(text) == expected
 
 
 def test_names_with_escape_sequences_reach_no_terminal(

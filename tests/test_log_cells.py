@@ -10,6 +10,7 @@ from experiments.paper.log_cells import CELL, CELL_TAG, log_author_runs, log_cel
 from experiments.paper.protocols import REFERENCE, REFERENCE_SHUFFLED
 from pipeline.tracking.tracked_run import open_run
 from pipeline.tracking.tracker import KIND_TAG, Tracker
+from tests.mlflow_stores import tracker_in
 from tests.test_paper_page import EVAL, STEPS, lines_of
 from tests.test_results import FIRST, row
 
@@ -18,9 +19,7 @@ KEY = "authors-plane-0-64"
 
 @pytest.fixture
 def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    return Tracker.open()
+    return tracker_in(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow  # making the store takes seconds

@@ -12,14 +12,9 @@ from pipeline.common.metrics import (
     rate_by_scan,
     resampled_aucs,
 )
+from tests.slow_auc import slow_auc
 
 SCORES = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
-
-
-def slow_auc(normal: list[float], abnormal: list[float]) -> float:
-    """The share of pairs in which the abnormal one scores higher; ties count half."""
-    wins = sum((a > n) + 0.5 * (a == n) for a in abnormal for n in normal)
-    return wins / (len(normal) * len(abnormal))
 
 
 @given(SCORES, SCORES)
@@ -46,7 +41,7 @@ def test_the_interval_is_that_of_a_slow_bootstrap_by_scan() -> None:
     scores = np.round(
         generator.normal(size=96) + abnormal + np.repeat(generator.normal(size=12), 8), 1
     )
-    found = auc_by_scan(scores, abnormal, scans, samples=300, seed=7)
+    found = auc_by_scan(scores, abnormal, scans, resamples=300, seed=7)
     draws = np.random.default_rng(7).multinomial(12, np.full(12, 1 / 12), size=300)
     names = np.unique(scans)
     slow = []
@@ -71,7 +66,7 @@ def test_two_scores_of_the_same_windows_get_the_same_draws() -> None:
     abnormal, scans = generator.random(96) < 0.4, np.repeat(list("abcdefghijkl"), 8)
     scores = np.round(generator.normal(size=96) + abnormal, 1)
     first, same, opposite = (
-        resampled_aucs(each, abnormal, scans, samples=50, seed=3)
+        resampled_aucs(each, abnormal, scans, resamples=50, seed=3)
         for each in (scores, 2 * scores + 1, -scores)
     )
     assert len(np.unique(first)) > 10
@@ -81,7 +76,7 @@ def test_two_scores_of_the_same_windows_get_the_same_draws() -> None:
 
 def test_a_draw_that_lacks_a_kind_is_nan_and_left_out_of_the_interval() -> None:
     scores, abnormal, scans = np.array([1.0, 0.0]), np.array([True, False]), np.array(["a", "b"])
-    found = resampled_aucs(scores, abnormal, scans, samples=20, seed=0)
+    found = resampled_aucs(scores, abnormal, scans, resamples=20, seed=0)
     assert len(found) == 20
     assert np.isnan(found).any()
     assert percentile_interval(found) == (1, 1)
@@ -121,8 +116,8 @@ def test_the_interval_is_the_same_after_a_rising_transform(
 ) -> None:
     abnormal, scans = np.arange(24) % 2 > 0, np.repeat(list("abcdef"), 4)
     values, rising = np.array(scores) + 5, np.cumsum(steps)
-    before = auc_by_scan(values.astype(float), abnormal, scans, samples=20, seed=0)
-    after = auc_by_scan(rising[values], abnormal, scans, samples=20, seed=0)
+    before = auc_by_scan(values.astype(float), abnormal, scans, resamples=20, seed=0)
+    after = auc_by_scan(rising[values], abnormal, scans, resamples=20, seed=0)
     assert (after.low, after.high) == pytest.approx((before.low, before.high))
 
 
@@ -136,7 +131,7 @@ def test_draws_that_lack_a_kind_are_left_out_and_an_interval_has_a_width() -> No
 
 def test_where_every_draw_lacks_a_kind_there_is_no_interval() -> None:
     scores, abnormal, scans = np.arange(10.0), np.arange(10) >= 5, np.array(list("abcdefghij"))
-    assert np.isnan(resampled_aucs(scores, abnormal, scans, samples=1, seed=588)).all()
+    assert np.isnan(resampled_aucs(scores, abnormal, scans, resamples=1, seed=588)).all()
     found = auc_by_scan(scores, abnormal, scans, 1, 588)
     assert found == AucEstimate(1.0, None, None, 5, 5, 5)
 
@@ -169,7 +164,7 @@ def test_a_rate_has_the_interval_of_a_slow_bootstrap_by_scan() -> None:
     scans = np.repeat(list("abcdefg"), [3, 9, 1, 4, 6, 2, 5])
     flags = generator.random(30) < np.repeat([0.1, 0.9, 0.5, 0.2, 0.3, 0.8, 0.1],
                                              [3, 9, 1, 4, 6, 2, 5])  # fmt: skip
-    found = rate_by_scan(flags, scans, samples=300, seed=7)
+    found = rate_by_scan(flags, scans, resamples=300, seed=7)
     draws = np.random.default_rng(7).multinomial(7, np.full(7, 1 / 7), size=300)
     slow = []
     for draw in draws:

@@ -9,7 +9,13 @@ import torch
 
 from experiments.array_store import ArrayStore
 from experiments.detection import pretrained
-from experiments.detection.pretrained import Bank, cell_scores, cells_of, cells_of_maps
+from experiments.detection.pretrained import (
+    cell_scores,
+    cells_of,
+    cells_of_maps,
+    drawn_bank,
+    nearest_distances,
+)
 from pipeline.common.errors import InputError
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN
 from pipeline.patches.store import PatchStore
@@ -23,10 +29,9 @@ def test_a_window_has_the_highest_and_the_mean_distance_from_the_nearest_cells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pretrained, "CHUNK", 7)
-    bank, judged = Bank(cells(3, 0).flatten(0, 1)), cells(5, 1)
+    bank, judged = cells(3, 0).flatten(0, 1), cells(5, 1)
     slow = [
-        [min(float((cell - kept).norm()) for kept in bank.cells) for cell in window]
-        for window in judged
+        [min(float((cell - kept).norm()) for kept in bank) for cell in window] for window in judged
     ]
     found = cell_scores(bank, judged)
     np.testing.assert_allclose(found["cells, maximum"], [max(each) for each in slow])
@@ -35,12 +40,12 @@ def test_a_window_has_the_highest_and_the_mean_distance_from_the_nearest_cells(
 
 def test_a_bank_is_drawn_from_the_cells_of_all_windows() -> None:
     normals = cells(20, 0)
-    drawn = Bank.drawn(normals, 50, seed=3).cells
+    drawn = drawn_bank(normals, 50)
     places = [int(row) for cell in drawn for row in np.flatnonzero(is_cell(normals, cell))]
     assert len(set(places)) == len(places) == 50
     assert len({place // 9 for place in places}) > 15  # windows
-    torch.testing.assert_close(drawn, Bank.drawn(normals, 50, seed=3).cells)
-    assert len(Bank.drawn(normals, 1000, seed=3).cells) == 180
+    torch.testing.assert_close(drawn, drawn_bank(normals, 50))
+    assert len(drawn_bank(normals, 1000)) == 180
 
 
 def is_cell(normals: torch.Tensor, cell: torch.Tensor) -> np.ndarray:
@@ -77,8 +82,8 @@ def test_no_judged_cell_is_in_the_bank(
     assert all(scores.shape == (len(labelled),) for scores in judged.values())
     network = pretrained.pretrained_network()
     every = [cells_of(network, store, np.arange(len(store))) for store in (train, labelled)]
-    bank = Bank.drawn(every[0], pretrained.BANK_CELLS, pretrained.SEED)
-    assert f"bank: {len(bank.cells)} cells" in capsys.readouterr().out
+    bank = drawn_bank(every[0], pretrained.BANK_CELLS)
+    assert f"bank: {len(bank)} cells" in capsys.readouterr().out
     np.testing.assert_allclose(
-        judged["cells, mean"], bank.distances(every[1]).mean(axis=1), rtol=1e-3
+        judged["cells, mean"], nearest_distances(bank, every[1]).mean(axis=1), rtol=1e-3
     )

@@ -28,6 +28,7 @@ from pipeline.sweeps.snapshots import (
     sweep_name,
     warn_of_another_project,
 )
+from tests.attacks import Attack
 
 KINDS = ["trials", "sampler", "searcher", "seal"]
 
@@ -126,16 +127,6 @@ def test_a_snapshot_of_two_moments_gives_way_to_the_one_before(kind: str, tmp_pa
 def test_a_snapshot_without_one_of_its_files(kind: str, tmp_path: Path) -> None:
     make_snapshot(tmp_path, 1)[kind].unlink()
     assert resumed_month(tmp_path) is None
-
-
-class Attack:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, proof: Path) -> None:
-        self.proof = proof
-
-    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
-        return os.mkdir, (self.proof,)
 
 
 STRANGE = "2026-03-01_12-00-00"

@@ -18,7 +18,7 @@ from pipeline.models.tensor_files import save_tensors
 from pipeline.patches.store import PatchStore
 from pipeline.training.criterion import IMPLANT_AUC, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
-from tests.test_training import same
+from tests.comparing import same
 from tests.tiny import MODEL, TRAIN
 
 SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=5)

@@ -14,7 +14,7 @@ from pipeline.common.files import read_table
 from pipeline.common.names import TEST, VALIDATION
 from pipeline.evaluation import report as evaluation_report
 from pipeline.evaluation.alarms import ValidationSummary
-from pipeline.evaluation.auc_table import AucTable, key_metrics
+from pipeline.evaluation.auc_table import AucTable, auc_table, key_metrics
 from pipeline.evaluation.bag_metrics import MeasuredBags
 from pipeline.evaluation.bags import ScoredBag
 from pipeline.evaluation.figure_data import TYPICAL
@@ -197,14 +197,9 @@ def test_labels_that_taught_the_score_are_told_wherever_the_result_is_named() ->
     )
 
 
-def test_figures_are_drawn_of_the_settings_and_the_threshold(
-    report: tuple[Path, AucTable],
-    test_scores: WindowScores,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def told_of_figures(monkeypatch: pytest.MonkeyPatch, features: np.ndarray) -> dict[str, Any]:
+    """Return what is given from now on: to what picks, by its name, and for each figure drawn."""
     told: dict[str, Any] = {}
-    features = np.eye(4, dtype=np.float32)
 
     def picks(name: str, picked: object) -> None:
         def pick(*given: Any) -> object:
@@ -214,26 +209,58 @@ def test_figures_are_drawn_of_the_settings_and_the_threshold(
         monkeypatch.setattr(evaluation_report, name, pick)
 
     picks("pick_features", (features, "normal"))
-    picks("pick_exemplars", "some")
-    picks("pick_scans", "scans")
+    for name in ("exemplars", "scans", "unusual"):
+        picks(f"pick_{name}", name)
     for name in ("roc", "histogram", "tsne", "exemplars", "scans"):
         monkeypatch.setattr(
             evaluation_report, f"draw_{name}", lambda path, *given: told.update({path.name: given})
         )
-    inputs = cast(EvaluationInputs, SimpleNamespace(threshold=0.6))
-    table, bags, tails = report[1], [cast(ScoredBag, "bag")], cast(Tails, "tails")
+    return told
+
+
+INPUTS, TAILS = cast(EvaluationInputs, SimpleNamespace(threshold=0.6)), cast(Tails, "tails")
+
+
+def test_figures_are_drawn_of_the_settings_and_the_threshold(
+    report: tuple[Path, AucTable],
+    test_scores: WindowScores,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features = np.eye(4, dtype=np.float32)
+    told = told_of_figures(monkeypatch, features)
+    table, bags = report[1], [cast(ScoredBag, "bag")]
     (tmp_path / "earlier.png").touch()
     settings = replace(EVALUATE, seed=7)
-    write_figures(tmp_path, inputs, test_scores, table, settings, bags, tails)
+    write_figures(tmp_path, INPUTS, test_scores, table, settings, bags, TAILS)
     colours = {"normal": "blue", "abnormal": "red"}
     assert told == {
         "roc.png": (test_scores, table, 0.6),
         "histogram.png": (test_scores, 0.6, colours),
-        "pick_features": (inputs, test_scores, 40, 7),
+        "pick_features": (INPUTS, test_scores, 40, 7),
         "tsne.png": (features, "normal", colours, 7),
-        "pick_exemplars": (inputs, test_scores, 3, 7),
-        "exemplars.png": ("some",),
-        "pick_scans": (inputs, bags, tails),
+        "pick_exemplars": (INPUTS, test_scores, 3, 7),
+        "exemplars.png": ("exemplars",),
+        "pick_scans": (INPUTS, bags, TAILS),
         "scans.png": ("scans", TYPICAL),
     }
     assert not (tmp_path / "earlier.png").exists()
+
+
+def test_only_figures_with_something_to_show_are_drawn(
+    report: tuple[Path, AucTable],
+    test_scores: WindowScores,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = told_of_figures(monkeypatch, np.ones((2, 2)))  # equal features have no distances
+    normal = WindowScores(np.full(2, "normal"), np.array(["a", "b"]), {ANOMALY: np.arange(2.0)})
+    for test, table, special in (
+        (test_scores, report[1], "roc.png"),
+        (normal, auc_table(normal, (), 5, 0), "unusual.png"),
+    ):
+        told.clear()
+        write_figures(tmp_path, INPUTS, test, table, EVALUATE, [], TAILS)
+        drawn = {name for name in told if name.endswith(".png")}
+        assert drawn == {special, "histogram.png", "exemplars.png"}
+    assert told["pick_unusual"] == (INPUTS, normal, 3)

@@ -12,9 +12,8 @@ import yaml
 from pipeline.common.errors import InputError
 from pipeline.scans.catalogue import read_catalogue
 from stages.scans import main
+from tests.imports import ROOT
 from tests.tiny import write_image
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture

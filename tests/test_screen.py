@@ -20,7 +20,13 @@ from pipeline.common.files import read_table, write_atomically
 from pipeline.common.p_values import RightTail
 from pipeline.models.bag_scores import least_rate, rows_by_scan
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import fitted, heat_colours, heat_levels, page_pictures, under_heat
+from pipeline.pages.pictures import (
+    heat_colours,
+    heat_levels,
+    overlay_heat,
+    page_pictures,
+    shrink_to_width,
+)
 from pipeline.scans.images import read_image
 from pipeline.scans.scan import ScanSource
 from pipeline.screening.file_screener import FileScreener
@@ -28,7 +34,7 @@ from pipeline.screening.folder_screener import FolderScreener, Screening, Screen
 from pipeline.screening.image_screener import ImageScreener
 from pipeline.screening.new_scans import NewScan, ScanJob
 from pipeline.screening.on_ray import screen_on_ray
-from pipeline.screening.records import ScreenedFile, about_of
+from pipeline.screening.records import ScreenedFile, screening_identity
 from pipeline.settings.blocks import NO_FOLDER
 from stages.screen import main, on_ray, print_results, screen_folder, warn_if_rate_too_low, watch
 from tests.arrays import clutter
@@ -37,6 +43,7 @@ from tests.tiny import write_image
 from tests.tiny_model import make_model
 
 RATE = 0.3
+OPTIONS = ScreeningOptions(RATE)
 
 
 def test_the_rows_of_each_scan_are_those_of_a_search_for_it() -> None:
@@ -65,9 +72,21 @@ def scans(tmp_path: Path) -> Path:
     return folder
 
 
+def screener_of(
+    scans: Path,
+    model: TrainedModel,
+    out: str = "out",
+    digest: str = "m",
+    options: ScreeningOptions = OPTIONS,
+) -> FolderScreener:
+    """A screener of `scans` that writes to the folder `out` beside them."""
+    return FolderScreener(
+        scans, model, screening_identity(digest, scans), scans.parent / out, options
+    )
+
+
 def screened(scans: Path, model: TrainedModel, out: str = "out", digest: str = "m") -> Screening:
-    about = about_of(digest, scans)
-    return FolderScreener(scans, model, about, scans.parent / out, ScreeningOptions(RATE)).screen()
+    return screener_of(scans, model, out, digest).screen()
 
 
 def without_times(folder: Path) -> dict[str, object]:
@@ -133,7 +152,7 @@ def test_heat_is_laid_over_the_grey_scan(scans: Path, model: TrainedModel) -> No
     image = read_image(scans / "sub/a.png")
     levels = heat_levels(ImageScreener.of(model).screen(image).evidence)
     found = read_image(scans.parent / "out/heat/sub/a.png.png")
-    np.testing.assert_allclose(found, under_heat(image, levels), atol=1)
+    np.testing.assert_allclose(found, overlay_heat(image, levels), atol=1)
 
 
 def test_heat_grows_with_the_evidence() -> None:
@@ -146,10 +165,10 @@ def test_heat_grows_with_the_evidence() -> None:
     assert layer[5, :3].tolist() == [189, 0, 38]
     assert layer[3, 1] > layer[4, 1] > layer[5, 1]  # from yellow to red
     colour = np.tile(np.array([90, 30, 63], np.uint8), (1, 7, 1))
-    assert under_heat(colour, levels)[0, 0].tolist() == [61, 61, 61]
+    assert overlay_heat(colour, levels)[0, 0].tolist() == [61, 61, 61]
     white, black = np.full((1, 7, 3), 255, np.uint8), np.zeros((1, 7, 3), np.uint8)
-    assert under_heat(white, levels)[0, 0].tolist() == [255, 255, 255]
-    assert under_heat(black, levels)[0, 5].tolist() == [
+    assert overlay_heat(white, levels)[0, 0].tolist() == [255, 255, 255]
+    assert overlay_heat(black, levels)[0, 5].tolist() == [
         round(part * 191 / 255) for part in (189, 0, 38)
     ]
 
@@ -157,17 +176,17 @@ def test_heat_grows_with_the_evidence() -> None:
 def test_wide_pictures_are_made_smaller() -> None:
     wide = np.zeros((10, 400, 3), np.uint8)
     wide[:, 200:] = 200
-    small = fitted(wide, 100)
+    small = shrink_to_width(wide, 100)
     assert small.shape == (2, 100, 3)  # 2.5 is rounded to even
     assert (small[:, :50] == 0).all()
     assert (small[:, 50:] == 200).all()
-    assert fitted(wide, 400) is wide
+    assert shrink_to_width(wide, 400) is wide
 
 
 def test_tall_pictures_are_made_smaller_too() -> None:
     tall = np.zeros((70_000, 90, 3), np.uint8)
-    assert fitted(tall, 800).shape == (64_000, 82, 3)
-    assert fitted(tall, 90).shape == (7_200, 9, 3)
+    assert shrink_to_width(tall, 800).shape == (64_000, 82, 3)
+    assert shrink_to_width(tall, 90).shape == (7_200, 9, 3)
     scan, heat = page_pictures(tall, tall[:, :, 0])
     assert (scan[:2], heat[:4]) == (b"\xff\xd8", b"\x89PNG")
 
@@ -218,9 +237,7 @@ def test_a_killed_screening_goes_on_with_the_next_bag(
     screened(scans, model)
     assert seen == ["a.png"]
     assert again == ["b <b>&'.png", "cut.png", "sub/a.png"]
-    assert without_times(scans.parent / "out") == {
-        **without_times(scans.parent / "whole"),
-    }
+    assert without_times(scans.parent / "out") == without_times(scans.parent / "whole")
 
 
 def test_only_what_is_new_or_changed_is_screened_again(
@@ -314,9 +331,8 @@ def test_workers_that_finish_in_any_order_leave_the_same_table(
 
     rows = []
     for name, parallel in (("one", None), ("many", backwards)):
-        out, options = scans.parent / name, ScreeningOptions(RATE, parallel=parallel)
-        FolderScreener(scans, model, about_of("m", scans), out, options).screen()
-        rows.append([row["file"] for row in read_table(out / "bags.csv")])
+        screener_of(scans, model, name, options=ScreeningOptions(RATE, parallel=parallel)).screen()
+        rows.append([row["file"] for row in read_table(scans.parent / name / "bags.csv")])
     assert rows[0] == rows[1]
 
 
@@ -409,8 +425,7 @@ def test_results_of_other_code_are_not_gone_on_with(
 def test_a_file_that_cannot_be_read_any_more_keeps_no_verdict(
     scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screener = FolderScreener(scans, model, about_of("m", scans), scans.parent / "out",
-                              ScreeningOptions(RATE))  # fmt: skip
+    screener = screener_of(scans, model)
     assert len(screener.screen().files) == 3
     write_image(scans / "a.png", clutter(9, 3))
 
@@ -498,7 +513,7 @@ def test_the_command_passes_on_its_options(
 
     def options(*given: Any) -> ScreeningOptions:
         told.append(given)
-        return ScreeningOptions(RATE)
+        return OPTIONS
 
     monkeypatch.setattr("stages.screen.options_of", options)
     monkeypatch.setattr("stages.screen.terminal.send_output_to", lambda _: None)
@@ -586,8 +601,6 @@ def test_whole_files_are_screened_as_they_arrive(
 ) -> None:
     whole, broken = (scans / "a.png").read_bytes(), (scans / "cut.png").read_bytes()
     (scans / "cut.png").unlink()
-    about = about_of("m", scans)
-    screener = FolderScreener(scans, model, about, scans.parent / "out", ScreeningOptions(RATE))
     again, rows = noted(monkeypatch), scans.parent / "out" / "bags.csv"
     new, moved = scans / "new.png", scans.parent / "moved.png"
     moved.write_bytes(whole[:-1])  # a broken file that is whole from the start
@@ -611,7 +624,7 @@ def test_whole_files_are_screened_as_they_arrive(
 
     monkeypatch.setattr(time, "sleep", step)
     with pytest.raises(KeyboardInterrupt):
-        watch(screener)
+        watch(screener_of(scans, model))
     first = ["a.png", "b <b>&'.png", "sub/a.png"]
     assert seen == [
         [], first, first, first, first, [*first[:2], "new.png", "sub/a.png"],
@@ -625,11 +638,9 @@ def test_whole_files_are_screened_as_they_arrive(
 def test_a_watched_folder_that_vanishes_is_named(
     scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    about = about_of("m", scans)
-    screener = FolderScreener(scans, model, about, scans.parent / "out", ScreeningOptions(RATE))
     monkeypatch.setattr(time, "sleep", lambda _: scans.rename(scans.parent / "elsewhere"))
     with pytest.raises(InputError, match=r"^--watch: got '.*/in', expected a folder"):
-        watch(screener)
+        watch(screener_of(scans, model))
 
 
 @pytest.fixture
@@ -646,8 +657,8 @@ def project(scans: Path, model: TrainedModel, monkeypatch: pytest.MonkeyPatch) -
     return folder
 
 
-def set_folder(name: str) -> None:
-    screen = {"folder": name, "false_alarm_rate": 0.3}
+def set_folder(name: str, **options: object) -> None:
+    screen = {"folder": name, "false_alarm_rate": RATE, **options}
     Path("params.yaml").write_text(json.dumps({**NEEDED, "screen": screen}))
 
 
@@ -658,7 +669,7 @@ def test_the_stage_screens_the_folder_of_the_parameters(
     main()
     rows = read_table(project / "results/screen/bags.csv")
     assert [row["file"] for row in rows if row["alarm"] == "1"] == [
-        row["file"] for row in rows if float(row["p_value"]) <= 0.3
+        row["file"] for row in rows if float(row["p_value"]) <= RATE
     ]
     main()
     assert len(again) == 3  # the second run had nothing to do
@@ -673,17 +684,16 @@ def test_the_stage_screens_the_folder_of_the_parameters(
 def test_the_stage_takes_the_options_of_its_own_block(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    screen = {"folder": "in", "false_alarm_rate": 0.3, "annotations": "scans", "workers": 2}
-    Path("params.yaml").write_text(json.dumps({**NEEDED, "screen": screen}))
+    set_folder("in", annotations="scans", workers=2)
     told = list[Any]()
 
     def options(*given: Any) -> ScreeningOptions:
         told.extend(given)
-        return ScreeningOptions(RATE)
+        return OPTIONS
 
     monkeypatch.setattr("stages.screen.options_of", options)
     main()
-    assert told == [Path("in"), 0.3, True, 2]
+    assert told == [Path("in"), RATE, True, 2]
     assert "no bag can raise an alarm" not in capsys.readouterr().err  # 4 bags allow 0.2
 
 
@@ -721,5 +731,5 @@ def test_the_same_name_in_another_folder_is_another_screening(
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        found.append(about_of("model", Path("in")))
+        found.append(screening_identity("model", Path("in")))
     assert found[0] != found[1]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.pages.pictures import encoded
-from pipeline.pages.writer import picture, write_page
+from pipeline.pages.pictures import encode_image
+from pipeline.pages.writer import file_data_url, write_page
 from pipeline.screening.image_screener import Look
 from pipeline.screening.records import ScreenedFile
 
@@ -27,13 +27,13 @@ def page(tmp_path: Path) -> Path:
     for name in NAMES:
         folder = (tmp_path / name).parent
         folder.mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"{name}.jpg").write_bytes(encoded(red, ".jpg"))
-        (tmp_path / f"{name}.png").write_bytes(encoded(none, ".png"))
+        (tmp_path / f"{name}.jpg").write_bytes(encode_image(red, ".jpg"))
+        (tmp_path / f"{name}.png").write_bytes(encode_image(none, ".png"))
     skipped = [ScreenedFile("bad.png", "", reason="cannot be read: <b>cut</b>")]
     write_page(
         tmp_path / "page.html", "screening.html", files=FILES, skipped=skipped, skipped_files=37,
         rate=0.2013, lines=["<i>2</i> hits"],
-        picture=lambda name: picture(tmp_path / name),
+        data_url=lambda name: file_data_url(tmp_path / name),
     )  # fmt: skip
     return tmp_path / "page.html"
 
@@ -50,7 +50,7 @@ def test_one_bag_and_one_file_are_counted_in_the_singular(tmp_path: Path) -> Non
     skipped = [ScreenedFile("bad.png", "", reason="cut")]
     write_page(
         tmp_path / "page.html", "screening.html", files=FILES[:1], skipped=skipped,
-        skipped_files=1, rate=0.2, lines=[], picture=lambda _: "data:,",
+        skipped_files=1, rate=0.2, lines=[], data_url=lambda _: "data:,",
     )  # fmt: skip
     text = " ".join((tmp_path / "page.html").read_text(encoding="utf-8").split())
     assert "<title>SkipScan: 1 bag screened</title>" in text
@@ -64,7 +64,7 @@ def test_each_bag_has_its_own_pictures_p_value_and_windows(tmp_path: Path) -> No
     ]
     write_page(
         tmp_path / "page.html", "screening.html", files=files, skipped=[], rate=0.15, lines=[],
-        picture=lambda name: f"picture of {name}",
+        data_url=lambda name: f"picture of {name}",
     )  # fmt: skip
     head, *bags = (tmp_path / "page.html").read_text().split('<section class="bag"')
     assert 'step="any" value="0.15"' in head
@@ -146,11 +146,11 @@ def test_on_a_wide_scan_the_numbers_of_windows_are_as_large_as_on_a_small_one(
     heights = []
     for width in (400, 4000):
         file = ScreenedFile("a.png", "0", width, width // 2, 0.1, 9, (Look(0, 0, 64, 64, 0.1),))
-        scan = encoded(np.zeros((width // 2, width, 3), np.uint8), ".png")
+        scan = encode_image(np.zeros((width // 2, width, 3), np.uint8), ".png")
         (tmp_path / "scan.png").write_bytes(scan)
         write_page(
             tmp_path / "page.html", "screening.html", files=[file], skipped=[], skipped_files=0,
-            rate=0.2, lines=[], picture=lambda _: picture(tmp_path / "scan.png"),
+            rate=0.2, lines=[], data_url=lambda _: file_data_url(tmp_path / "scan.png"),
         )  # fmt: skip
         script = "return document.querySelector('svg text').getBoundingClientRect().height;"
         heights.append(float(with_script(tmp_path / "page.html", script)))
@@ -180,7 +180,7 @@ def test_the_page_names_the_windows_that_are_on_a_threat(tmp_path: Path) -> None
     ]
     write_page(
         tmp_path / "page.html", "screening.html", files=files, skipped=[], rate=0.2, lines=[],
-        picture=lambda _: "data:,",
+        data_url=lambda _: "data:,",
     )  # fmt: skip
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     hit, miss, normal = text.split('<section class="bag"')[1:]

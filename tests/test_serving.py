@@ -28,7 +28,7 @@ from mlflow.pyfunc.model import PythonModelContext
 from pipeline.common.p_values import RightTail
 from pipeline.models.bag_scores import Tails
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import encoded, heat_colours, heat_levels
+from pipeline.pages.pictures import encode_image, heat_colours, heat_levels
 from pipeline.scans.images import read_image
 from pipeline.screening.image_screener import ImageScreener
 from pipeline.serving.contents import PACKAGES, model_contents
@@ -83,7 +83,7 @@ def test_images_and_arrays_are_screened_as_on_the_command_line(
     served: ScanModel, trained: TrainedModel
 ) -> None:
     expected = ImageScreener.of(trained).screen(SCAN)
-    found = predicted(served, encoded(SCAN, ".png"), npy(SCAN), encoded(SCAN, ".tiff"))
+    found = predicted(served, encode_image(SCAN, ".png"), npy(SCAN), encode_image(SCAN, ".tiff"))
     for row in found:
         assert row["p_value"] == expected.p_value
         assert row["boxes"] == [vars(look) for look in expected.looks]
@@ -121,8 +121,11 @@ def test_the_example_is_a_scan_that_the_model_takes(
     ("content", "message"),
     [
         (b"", "image 1: not an image"),
-        (encoded(SCAN, ".png")[:300], "image 1: cannot be read: image file is truncated"),
-        (encoded(SCAN[:8], ".png"), "image 1: a scan of 64x8 pixels is smaller than a window of 1"),
+        (encode_image(SCAN, ".png")[:300], "image 1: cannot be read: image file is truncated"),
+        (
+            encode_image(SCAN[:8], ".png"),
+            "image 1: a scan of 64x8 pixels is smaller than a window of 1",
+        ),
         (npy(SCAN[:, :, :1]), "image 1: 1 channels, but the model is of scans with 3: train a"),
         (npy(SCAN)[:-1], "image 1: got 9215 bytes of pixels, expected 9216"),
         (npy(SCAN)[:40], "image 1: not an array: "),
@@ -220,7 +223,7 @@ def posted(port: int, content: bytes, **params: Any) -> tuple[int, Any]:
 @pytest.mark.filterwarnings("ignore")  # of pandas, on MLflow's use of it
 def test_the_stored_model_is_served(port: int, trained: TrainedModel) -> None:
     expected = ImageScreener.of(trained).screen(SCAN)
-    status, found = posted(port, encoded(SCAN, ".png"), false_alarm_rate=0.999)
+    status, found = posted(port, encode_image(SCAN, ".png"), false_alarm_rate=0.999)
     assert status == 200
     (row,) = found["predictions"]
     assert row["p_value"] == pytest.approx(expected.p_value)

@@ -17,15 +17,15 @@ from pipeline.common.files import yaml_text
 from pipeline.scans.sources.registry import open_source
 from pipeline.settings.blocks import Source
 from pipeline.settings.checks import SCHEMES, require_colour
-from pipeline.settings.params import Settings, load_settings, make_settings, reading_settings
+from pipeline.settings.params import Settings, load_settings, make_settings, source_params
 from pipeline.settings.resources import WorkerRange
 from pipeline.settings.search_space import LOSS_NAMES
 from pipeline.sweeps.results import Best, choose_settings
 from stages.params import changed_settings, main
+from tests.imports import ROOT
 
 NO_SWEEP = Best(None, objective="none", value=None, trials=0, run_id=None)
 
-ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "presets.yaml"
 PARAMETERS = yaml.load((ROOT / "params.yaml").read_text(), yaml.CSafeLoader)
 AVAILABLE = yaml.load(PRESETS.read_text(), yaml.CSafeLoader)
@@ -378,7 +378,7 @@ def test_a_population_is_only_of_trials_that_can_take_over_one_another(
 
 def test_what_cannot_change_how_a_scan_is_read_leaves_its_shard_valid() -> None:
     def reading(**changes: object) -> dict[str, object]:
-        return reading_settings(settings_with(**changes).scans)
+        return source_params(settings_with(**changes).scans)
 
     own = {"scans__source": "yolo", "scans__folder": "mine"}
     for name, value in (
@@ -437,7 +437,7 @@ def test_workers_that_never_run_share_no_batch(changes: dict[str, object]) -> No
     settings_with(**changes)
 
 
-@pytest.mark.parametrize("name", ["method", "precision", "latent_score", "lambda_cno"])
+@pytest.mark.parametrize("name", ["method", "precision", "latent_score"])
 def test_a_sweep_searches_numbers_only(name: str) -> None:
     with pytest.raises(InputError, match=f"tune.space: got '{name}', expected one of lambda_adv"):
         settings_with(tune__space={**DEFAULT_SPACE, name: {"choices": [1]}})

@@ -36,7 +36,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SharedPatches:
 
 
 def sizes(shared: SharedPatches) -> list[int]:
-    return [path.stat().st_size for path in sorted(Path(shared.address).glob("*.h5"))]
+    return [path.stat().st_size for path in sorted(Path(shared.path_or_uri).glob("*.h5"))]
 
 
 def copies(tmp_path: Path) -> list[str]:
@@ -44,13 +44,13 @@ def copies(tmp_path: Path) -> list[str]:
 
 
 def cached(shared: SharedPatches, tmp_path: Path, budget: int) -> PatchStore:
-    cache = ShardCache(shared.address, shared.data, budget, tmp_path / "cache")
+    cache = ShardCache(shared.path_or_uri, shared.data, budget, tmp_path / "cache")
     return PatchStore(cache.folder, "train", cache.open)
 
 
-def read_all(address: str, root: Path, budget: int) -> None:
+def read_all(uri: str, root: Path, budget: int) -> None:
     """What a worker of the node does: it reads every patch, in small pieces out of order."""
-    cache = ShardCache(address, DATA, budget, root)
+    cache = ShardCache(uri, DATA, budget, root)
     store = PatchStore(cache.folder, "train", cache.open)
     for start in np.random.default_rng().permutation(np.arange(0, TOTAL, 25)).tolist():
         assert ids_of(store.read(start, start + 25)) == list(range(start, start + 25))
@@ -67,7 +67,7 @@ def test_on_one_machine_nothing_is_uploaded(
 
 
 def test_only_what_is_missing_is_uploaded(shared: SharedPatches, tmp_path: Path) -> None:
-    there = Path(shared.address)
+    there = Path(shared.path_or_uri)
     (there / MANIFEST).unlink()  # as if killed before the last shard
     (there / "train-2.h5").unlink()
     before = {path: path.stat().st_mtime_ns for path in there.glob("*.h5")}
@@ -79,7 +79,7 @@ def test_only_what_is_missing_is_uploaded(shared: SharedPatches, tmp_path: Path)
 
 
 def test_a_shard_of_another_size_is_uploaded_again(shared: SharedPatches, tmp_path: Path) -> None:
-    there, before = Path(shared.address), sizes(shared)
+    there, before = Path(shared.path_or_uri), sizes(shared)
     (there / MANIFEST).unlink()
     (there / "train-2.h5").write_bytes(b"cut short")
     upload_patches(tmp_path / "patches", Storage(str(tmp_path / "storage")), 1)
@@ -96,7 +96,7 @@ def test_to_an_address_is_uploaded_whether_or_not_a_cluster_is_named(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     store_of(tmp_path / "patches", LENGTHS)
     storage = Storage((tmp_path / "storage").as_uri())
-    assert storage.is_address
+    assert storage.is_uri
     assert upload_patches(tmp_path / "patches", storage, 1) is not None
     assert len(list((tmp_path / "storage").rglob("*.h5"))) == len(LENGTHS)
 
@@ -172,7 +172,7 @@ def test_what_is_in_use_stays_and_the_parameter_is_named(
 def test_a_damaged_shared_shard_is_named_and_not_kept(
     shared: SharedPatches, tmp_path: Path
 ) -> None:
-    damaged = Path(shared.address) / "train-0.h5"
+    damaged = Path(shared.path_or_uri) / "train-0.h5"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
@@ -197,13 +197,13 @@ def test_a_damaged_copy_is_made_again(shared: SharedPatches, tmp_path: Path) -> 
 
 
 def test_a_missing_shared_shard_is_named(shared: SharedPatches, tmp_path: Path) -> None:
-    (Path(shared.address) / "train-0.h5").unlink()
+    (Path(shared.path_or_uri) / "train-0.h5").unlink()
     with pytest.raises(InputError, match=r"train-0\.h5: no copy made"):
         cached(shared, tmp_path, 10**9).read(0, 10)
 
 
 def test_patches_that_are_nowhere_are_named(shared: SharedPatches, tmp_path: Path) -> None:
-    (Path(shared.address) / MANIFEST).unlink()
+    (Path(shared.path_or_uri) / MANIFEST).unlink()
     with pytest.raises(InputError, match=r"manifest\.json: cannot be read"):
         open_store(tmp_path / "elsewhere", "train", shared)
 
@@ -225,7 +225,7 @@ def test_workers_of_a_node_share_a_small_cache(shared: SharedPatches, tmp_path: 
     budget = 3 * max(sizes(shared))
     context = multiprocessing.get_context("fork")
     workers = [
-        context.Process(target=read_all, args=(shared.address, tmp_path / "cache", budget))
+        context.Process(target=read_all, args=(shared.path_or_uri, tmp_path / "cache", budget))
         for _ in range(3)
     ]
     for worker in workers:
@@ -289,7 +289,7 @@ def test_an_upload_that_broke_off_leaves_no_file_under_its_own_name(
             super().move(beside, place)
 
     monkeypatch.setenv("RAY_ADDRESS", "auto")
-    monkeypatch.setattr(Storage, "open", lambda storage: (Breaking(), storage.place))
+    monkeypatch.setattr(Storage, "open", lambda storage: (Breaking(), storage.path_or_uri))
     store_of(tmp_path / "patches", LENGTHS)
     with pytest.raises(KeyboardInterrupt):
         upload_patches(tmp_path / "patches", Storage(str(tmp_path / "storage")), cache_gb=1)
@@ -299,14 +299,16 @@ def test_an_upload_that_broke_off_leaves_no_file_under_its_own_name(
 
 
 def test_the_shared_manifest_lists_sizes_and_digests(shared: SharedPatches) -> None:
-    shards = json.loads((Path(shared.address) / MANIFEST).read_text())["splits"]["train"]["shards"]
+    shards = json.loads((Path(shared.path_or_uri) / MANIFEST).read_text())["splits"]["train"][
+        "shards"
+    ]
     assert [shard["bytes"] for shard in shards] == sizes(shared)
 
 
 def test_a_manifest_on_the_storage_cannot_write_elsewhere(
     shared: SharedPatches, tmp_path: Path
 ) -> None:
-    path = Path(shared.address) / MANIFEST
+    path = Path(shared.path_or_uri) / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["splits"]["train"]["shards"][0]["file"] = "../../stolen.h5"
     path.write_text(json.dumps(manifest))
@@ -316,14 +318,14 @@ def test_a_manifest_on_the_storage_cannot_write_elsewhere(
 
 
 def test_a_manifest_of_other_patches_is_refused(shared: SharedPatches, tmp_path: Path) -> None:
-    path = Path(shared.address) / MANIFEST
+    path = Path(shared.path_or_uri) / MANIFEST
     path.write_text(path.read_text().replace(DATA, DATA[::-1]))
     with pytest.raises(InputError, match=r"manifest.json: of other patches: remove it"):
         cached(shared, tmp_path, 10**9)
 
 
 def test_what_is_no_shard_gets_no_name(shared: SharedPatches, tmp_path: Path) -> None:
-    folder = Path(shared.address)
+    folder = Path(shared.path_or_uri)
     manifest = json.loads((folder / MANIFEST).read_text())
     entry = manifest["splits"]["train"]["shards"][0]
     (folder / entry["file"]).write_bytes(b"#!/bin/sh")

@@ -112,30 +112,17 @@ def content_of(path: Path) -> list[bytes]:
     return [shard.read(0, ROWS).tobytes(), *(shard.column(name).tobytes() for name in names)]
 
 
-def another_format(file: h5py.File) -> None:
-    file.attrs["format"] = 1
+def put(name: str, value: object, *, attribute: bool = False) -> Callable[[h5py.File], None]:
+    """Put `value`, or nothing, where the dataset or attribute of this name was."""
 
+    def change(file: h5py.File) -> None:
+        where = file.attrs if attribute else file
+        if name in where:
+            del where[name]
+        if value is not None:
+            where[name] = value
 
-def no_format(file: h5py.File) -> None:
-    del file.attrs["format"]
-
-
-def attribute_of_variable_length(file: h5py.File) -> None:
-    file.attrs["about"] = json.dumps({})
-
-
-def another_attribute(file: h5py.File) -> None:
-    file.attrs["more"] = 1
-
-
-def external_link(file: h5py.File) -> None:
-    del file["labels"]
-    file["labels"] = h5py.ExternalLink("/etc/hostname", "labels")
-
-
-def soft_link(file: h5py.File) -> None:
-    del file["labels"]
-    file["labels"] = h5py.SoftLink("/scans")
+    return change
 
 
 def virtual_storage(file: h5py.File) -> None:
@@ -165,29 +152,6 @@ def a_group(file: h5py.File) -> None:
     file.create_group("labels")
 
 
-def another_dataset(file: h5py.File) -> None:
-    file["more"] = np.zeros(3)
-
-
-def a_dataset_less(file: h5py.File) -> None:
-    del file["origins"]
-
-
-def five_labels(file: h5py.File) -> None:
-    del file["labels"]
-    file["labels"] = np.zeros(5, np.uint8)
-
-
-def oblong_patches(file: h5py.File) -> None:
-    del file["patches"]
-    file["patches"] = np.zeros((ROWS, 16, 8, 3), np.uint8)
-
-
-def four_channels(file: h5py.File) -> None:
-    del file["patches"]
-    file["patches"] = np.zeros((ROWS, 16, 16, 4), np.uint8)
-
-
 def patches_that_are_not_there(file: h5py.File) -> None:
     """Two million of them, of which none is on the disk: HDF5 would make them up."""
     for name in ("patches", "checksums", "labels", "scans", "origins"):
@@ -199,23 +163,23 @@ def patches_that_are_not_there(file: h5py.File) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (five_labels, "shapes"),
-        (oblong_patches, "shapes"),
-        (four_channels, "shapes"),
+        (put("labels", np.zeros(5, np.uint8)), "shapes"),
+        (put("patches", np.zeros((ROWS, 16, 8, 3), np.uint8)), "shapes"),
+        (put("patches", np.zeros((ROWS, 16, 16, 4), np.uint8)), "shapes"),
         (patches_that_are_not_there, "it declares 15[0-9]{8} bytes, more than the file has"),
-        (another_format, "shard format 1, expected 3"),
-        (no_format, "shard format None, expected 3"),
-        (attribute_of_variable_length, "attributes"),
-        (another_attribute, "attributes"),
-        (external_link, "labels is a link to elsewhere"),
-        (soft_link, "labels is a link to elsewhere"),
+        (put("format", 1, attribute=True), "shard format 1, expected 3"),
+        (put("format", None, attribute=True), "shard format None, expected 3"),
+        (put("about", json.dumps({}), attribute=True), "attributes"),  # of variable length
+        (put("more", 1, attribute=True), "attributes"),
+        (put("labels", h5py.ExternalLink("/etc/group", "labels")), "labels is a link to elsewhere"),
+        (put("labels", h5py.SoftLink("/scans")), "labels is a link to elsewhere"),
         (virtual_storage, "/labels is of another storage or type"),
         (external_storage, "/labels is of another storage or type"),
         (object_type, "/scan_ids is of another storage or type"),
         (a_filter, "/labels is of another storage or type"),
         (a_group, "a group"),
-        (another_dataset, "it holds"),
-        (a_dataset_less, "it holds"),
+        (put("more", np.zeros(3)), "it holds"),
+        (put("origins", None), "it holds"),
     ],
 )
 def test_what_no_shard_of_ours_holds_is_refused(

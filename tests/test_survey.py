@@ -24,8 +24,7 @@ from pipeline.scans.survey import (
     survey_scans,
     write_near_duplicates,
 )
-from tests.sources.sets import noise, write_set
-from tests.sources.test_public_layouts import GUN
+from tests.sources.sets import GUN, noise, write_set
 from tests.tiny import write_image
 
 

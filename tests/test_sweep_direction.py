@@ -33,7 +33,7 @@ from pipeline.settings.params import load_settings
 from pipeline.settings.search_space import Choices, Range, Space
 from pipeline.sweeps import trainable
 from pipeline.sweeps import tune as ray_tune
-from pipeline.sweeps.results import Best, rank, read_best
+from pipeline.sweeps.results import Best, SweepResult, rank, read_best
 from pipeline.sweeps.snapshots import rungs, sweep_name
 from pipeline.sweeps.summary import SUMMARY
 from pipeline.sweeps.trainable import OBJECTIVE, SweepJob
@@ -45,18 +45,25 @@ from pipeline.training.ray_checkpoints import epochs_done
 from stages.entry import SWEEP
 from tests.imports import ROOT
 from tests.on_ray.jobs import PBT, TUNE
-from tests.test_sweep_results import NotingRun, trial
+from tests.sweeps import NotingRun, trial
 from tests.tiny import MODEL
+
+VALUES = {"lambda_adv": 1, "lambda_con": 2, "lambda_lat": 3, "latent_dim": 5}
 
 
 def told_of(
-    monkeypatch: pytest.MonkeyPatch, asked: TuneSettings, method: MethodName = "skip_ganomaly"
+    monkeypatch: pytest.MonkeyPatch,
+    asked: TuneSettings,
+    method: MethodName = "skip_ganomaly",
+    *known: Any,
 ) -> dict[str, Any]:
     """Return what Ray's `Tuner` is told of a sweep."""
     monkeypatch.setattr(ray_tune, "Tuner", lambda _trainable, **told: told)
     job = SweepJob(replace(MODEL, method=method), asked, "patches", IMPLANT_AUC, "key")
     callback = TrackTrials(NoRun(), IMPLANT_AUC)
-    return cast(dict[str, Any], ray_tune._new_tuner(None, job, Storage("storage"), callback))
+    return cast(
+        dict[str, Any], ray_tune._new_tuner(None, job, Storage("storage"), callback, *known)
+    )
 
 
 @pytest.fixture
@@ -186,11 +193,6 @@ def test_a_trial_s_run_has_its_settings_its_epochs_and_how_it_ended(
     assert run.told == [("child", "trial-a", {"lambda_con": 4}), ("log_epoch", curve), said]
 
 
-def test_what_tune_keeps_of_the_callback_has_no_address_of_the_store() -> None:
-    run = StoredRun(Tracker("postgresql://user:secret@host/db"), "run")
-    assert b"secret" not in pickle.dumps(TrackTrials(run, IMPLANT_AUC))
-
-
 def test_each_trial_has_its_own_run_in_a_resumed_sweep_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///here.db")
     before = TrackTrials(StoredRun(Tracker("sqlite:///there.db"), "sweep"), LABELLED_AUC)
@@ -267,15 +269,13 @@ def test_a_sweep_s_key_changes_with_the_code_and_with_the_numbers_of_the_machine
 def test_progress_is_looked_for_where_the_trials_write(monkeypatch: pytest.MonkeyPatch) -> None:
     run = told_of(monkeypatch, TUNE)["run_config"]
     (shown,) = [callback for callback in run.callbacks if isinstance(callback, ShowTrials)]
-    assert Path(shown.sweep.place) == Path("storage", run.name)
+    assert Path(shown.sweep.path_or_uri) == Path("storage", run.name)
     assert (shown.total, shown.settings) == (TUNE.trials, TUNE)
 
 
 def test_a_resumed_sweep_s_asha_has_its_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_tune, "Tuner", lambda _, **told: told)
-    job, known = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "key"), [(1, {"a": 0.5})]
-    callback = TrackTrials(NoRun(), IMPLANT_AUC)
-    told = cast(Any, ray_tune._new_tuner(None, job, Storage("storage"), callback, known))
+    known = [(1, {"a": 0.5})]
+    told = told_of(monkeypatch, TUNE, "skip_ganomaly", known)
     assert rungs(told["tune_config"].scheduler) == known
 
 
@@ -298,8 +298,7 @@ def test_a_trial_goes_on_from_its_checkpoint(
     monkeypatch.setattr(trainable, "train", listens)
     monkeypatch.setattr("ray.tune.get_checkpoint", lambda: Checkpoint(str(checkpoint)))
     job = SweepJob(MODEL, TUNE, str(patches), "labelled_auc", "key")
-    losses = {"lambda_adv": 1, "lambda_con": 2, "lambda_lat": 3}
-    trainable.run_trial({**losses, "latent_dim": 5, "learning_rate": 0.5}, job)
+    trainable.run_trial({**VALUES, "learning_rate": 0.5}, job)
     assert told["resume"] == {"epoch": 1}
     assert told["settings"].model.learning_rate == 0.5
     normals = PatchStore(patches, VALIDATION)
@@ -310,23 +309,19 @@ def test_a_trial_goes_on_from_its_checkpoint(
 
 def test_a_trial_trains_for_the_epochs_and_with_the_seed_of_the_sweep() -> None:
     job = SweepJob(MODEL, replace(TUNE, epochs=9, seed=4), "p", IMPLANT_AUC, "k")
-    values = {"lambda_adv": 1, "lambda_con": 2, "lambda_lat": 3, "latent_dim": 5}
-    found = trainable._training(values, job)
+    found = trainable._training(VALUES, job)
     assert (found.settings.epochs, found.settings.seed, found.labelled) == (9, 4, True)
     assert (found.key, found.patches, found.concurrent_jobs) == ("k", "p", TUNE.concurrent)
 
 
-def test_a_trial_is_judged_by_the_implants_of_the_sweep_s_seed(patches: Path) -> None:
+def test_a_trial_is_judged_by_labelled_scans_and_the_implants_of_the_sweep_s_seed(
+    patches: Path,
+) -> None:
     first, found = (trainable._open(patches, None, seed)[1] for seed in (0, 5))
     normals, labelled = (PatchStore(patches, name) for name in (VALIDATION, LABELLED_VALIDATION))
     expected = load_validation(normals, 5, labelled)
     np.testing.assert_array_equal(found.implanted, expected.implanted)
     assert not np.array_equal(found.implanted, first.implanted)
-
-
-def test_a_trial_is_judged_on_the_labelled_validation_scans(patches: Path) -> None:
-    found = trainable._open(patches, None, 0)[1]
-    labelled = PatchStore(patches, LABELLED_VALIDATION)
     assert found.labelled is not None
     assert found.labelled_abnormal is not None
     np.testing.assert_array_equal(found.labelled, labelled.read(0, len(labelled)))
@@ -343,8 +338,7 @@ def test_a_parallel_trial_reports_the_epochs_that_tune_may_lack(
     monkeypatch.setattr(trainable, "fit", lambda _, *given: told.append(given))
     asked = replace(TUNE, workers=2, concurrent=3)
     job = SweepJob(MODEL, asked, "patches", IMPLANT_AUC, "key")
-    values = {"lambda_adv": 1, "lambda_con": 2, "lambda_lat": 3, "latent_dim": 5}
-    trainable.run_parallel_trial(values, job, Storage(str(tmp_path)))
+    trainable.run_parallel_trial(VALUES, job, Storage(str(tmp_path)))
     fit = (2, asked, Storage(str(tmp_path / "t")), "train", [IMPLANT_AUC])
     assert told == [fit]
     history = [{"epoch": n, IMPLANT_AUC: n / 10} for n in (1, 2)]
@@ -352,7 +346,7 @@ def test_a_parallel_trial_reports_the_epochs_that_tune_may_lack(
         folder = tmp_path / "t/train" / name
         folder.mkdir(parents=True)
         save_checkpoint(folder, {"epoch": epochs, "history": history[:epochs]}, "key")
-    trainable.run_parallel_trial(values, job, Storage(str(tmp_path)))
+    trainable.run_parallel_trial(VALUES, job, Storage(str(tmp_path)))
     again = [{**metrics, OBJECTIVE: metrics[IMPLANT_AUC]} for metrics in history]
     assert told[1:] == [*again, fit]
 
@@ -446,46 +440,46 @@ def test_a_trial_reserves_what_its_worker_needs() -> None:
         assert found._resources.required_resources.get("CPU", 0) == cpus
 
 
-def test_a_sweep_is_run_under_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = list[str]()
+KEY = "0123456789abcdefghij"
+
+
+def done_by(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, result: SweepResult, asked: TuneSettings
+) -> list[tuple[Any, ...]]:
+    """What a sweep with this result calls, in order: names, and what is given."""
+    done = list[tuple[Any, ...]]()
 
     @contextmanager
     def lock(_: Storage, name: str) -> Iterator[None]:
-        done.append(f"lock {name}")
+        done.append(("lock", name))
         yield
-        done.append("release")
+        done.append(("release",))
 
     monkeypatch.setattr(ray_tune, "exclusive_lock", lock)
     for name in (
-        "require_capacity",
-        "forget_local_copies",
-        "close_abandoned_trials",
-        "log_trials",
-        "tag_best",
-    ):
-        monkeypatch.setattr(ray_tune, name, lambda *_: None)
-    result = rank([trial(0.7)])
-    monkeypatch.setattr(ray_tune, "resumable_rungs", lambda _: done.append("look for snapshots"))
-    monkeypatch.setattr(ray_tune, "run_in_thread", lambda _: done.append("fit"))
+        "require_capacity", "forget_local_copies", "resumable_rungs", "run_in_thread",
+        "close_abandoned_trials", "log_trials", "tag_best",
+    ):  # fmt: skip
+        monkeypatch.setattr(ray_tune, name, lambda *given, name=name: done.append((name, *given)))
     monkeypatch.setattr(ray_tune, "collect_results", lambda *_: result)
-    job = SweepJob(MODEL, TUNE, "patches", IMPLANT_AUC, "0123456789abcdefghij")
-    assert ray_tune.run_sweep(job, Storage(str(tmp_path)), NoRun()) is result
-    assert done == [f"lock {sweep_name(job.key)}", "look for snapshots", "fit", "release"]
+    job = SweepJob(MODEL, asked, "patches", IMPLANT_AUC, KEY)
+    assert ray_tune.run_sweep(job, Storage(str(folder)), NoRun()) is result
+    return done
+
+
+def test_a_sweep_is_run_under_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = done_by(monkeypatch, tmp_path, rank([trial(0.7)]), TUNE)
+    assert ("lock", sweep_name(KEY)) in done
+    expected = ["lock", "resumable_rungs", "run_in_thread", "release"]
+    assert [name for name, *_ in done if name in expected] == expected
 
 
 def test_the_best_trial_s_run_is_tagged_and_all_workers_need_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: dict[str, Any] = {}
-    for name in ("require_capacity", "close_abandoned_trials", "log_trials", "tag_best"):
-        monkeypatch.setattr(ray_tune, name, lambda *given, name=name: told.update({name: given}))
-    for name in ("forget_local_copies", "resumable_rungs", "run_in_thread"):
-        monkeypatch.setattr(ray_tune, name, lambda _: None)
     result = rank([trial(0.6, at=1), trial(0.7, at=2)])
-    monkeypatch.setattr(ray_tune, "collect_results", lambda *_: result)
     asked = replace(TUNE, concurrent=3, workers=2)
-    job = SweepJob(MODEL, asked, "patches", IMPLANT_AUC, "0123456789abcdefghij")
-    ray_tune.run_sweep(job, Storage(str(tmp_path)), NoRun())
+    told = {name: given for name, *given in done_by(monkeypatch, tmp_path, result, asked)}
     assert told["require_capacity"][1] == 6
     assert told["tag_best"][1] == "trial-t2"
     assert set(told["close_abandoned_trials"][1]) == {"trial-t1", "trial-t2"}

@@ -25,7 +25,7 @@ from pipeline.sweeps.figures import (
     draw_timeline,
 )
 from pipeline.sweeps.results import TrialResult
-from tests.test_sweep_results import grid, trial
+from tests.sweeps import grid, trial
 
 pytestmark = pytest.mark.slow  # drawing takes most of their time
 

@@ -15,8 +15,6 @@ from pipeline.sweeps.log_trials import BEST_OBJECTIVE, log_trial, log_trials
 from pipeline.sweeps.results import (
     Best,
     SweepResult,
-    TrialResult,
-    TrialState,
     rank,
     read_best,
     read_trials,
@@ -32,6 +30,7 @@ from pipeline.sweeps.summary import (
     write_summary,
 )
 from pipeline.tracking.tracked_run import StoredRun
+from tests.sweeps import NotingRun, grid, trial
 
 DEFAULT_SPACE: Space = {
     "lambda_adv": (0.1, 10),
@@ -39,30 +38,6 @@ DEFAULT_SPACE: Space = {
     "lambda_lat": (0.1, 10),
     "latent_dim": Choices((5, 10)),
 }
-
-
-def trial(
-    objective: float | None, lambda_con: float = 40, state: TrialState = "finished", at: float = 0
-) -> TrialResult:
-    settings = {"lambda_adv": 1, "lambda_con": lambda_con, "lambda_lat": 1, "latent_dim": 10}
-    reason = "loss_g is nan in epoch 1" if state == "failed" else ""
-    return TrialResult(f"t{at:g}", settings, objective, state, 2, 6.0, at, at + 10, reason)
-
-
-class NotingRun:
-    """Notes what is logged to it and to its children."""
-
-    id = "run"
-
-    def __init__(self) -> None:
-        self.told = list[Any]()
-
-    def child(self, *given: Any) -> "NotingRun":
-        self.told.append(("child", *given))
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *given: self.told.append((name, *given))
 
 
 def ruled_by_lambda_con() -> SweepResult:
@@ -248,20 +223,6 @@ def test_figures_are_drawn_for_as_many_trials_as_there_are(tmp_path: Path, count
     found = {path.stem for path in (tmp_path / "figures").iterdir()}
     compared = {"parallel_coordinates", "importances"} if count > 1 else set()
     assert found == {"history", "timeline"} | compared
-
-
-def grid() -> tuple[SweepResult, Space]:
-    """Every combination of three and two choices; one trial failed."""
-    fixed = Choices((1,))
-    space: Space = {"lambda_adv": fixed, "lambda_con": Choices((4, 40, 400)), "lambda_lat": fixed,
-                    "latent_dim": Choices((5, 10))}  # fmt: skip
-    pairs = [(con, dim) for con in (4, 40, 400) for dim in (5, 10)]
-    trials = [trial(0.5 + at / 16, con, at=at) for at, (con, _) in enumerate(pairs)]
-    settings = [
-        {**t.settings, "latent_dim": dim} for t, (_, dim) in zip(trials, pairs, strict=True)
-    ]
-    trials = [replace(t, settings=s) for t, s in zip(trials, settings, strict=True)]
-    return rank([*trials[:-1], replace(trials[-1], state="failed")]), space
 
 
 def test_a_grid_is_every_combination_and_nothing_else() -> None:

@@ -22,8 +22,8 @@ from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.tensor_files import save_tensors
 from pipeline.scans.sources.cifar10 import SIDE
 from pipeline.settings.model import LossSettings
+from tests.comparing import same
 from tests.models.methods import METHODS
-from tests.test_training import same
 
 ARGUMENTS = ["--cases", "car", "--seeds", "0", "--ngf", "2", "--epochs", "2", "--batch-size", "8",
              "--latent-dim", "4", "--search-steps", "2"]  # fmt: skip

@@ -18,9 +18,8 @@ from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
 from pipeline.settings.blocks import ExtractSettings
 from tests.arrays import ArraySource, clutter, make_set
-from tests.imports import import_closure, imported_names
+from tests.imports import ORCHESTRATION, import_closure, imported_names
 from tests.models.methods import METHODS
-from tests.test_workflow import ORCHESTRATION
 
 ARGUMENTS = ["--seeds", "0", "--ngf", "2", "--epochs", "1", "--batch-size", "8", "--latent-dim",
              "4", "--search-steps", "2"]  # fmt: skip

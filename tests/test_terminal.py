@@ -74,7 +74,7 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     found = run_stage("", tmp_path)
     assert "Traceback" not in found.stderr
     log = tmp_path / "logs" / "stage.txt"
-    assert found.stderr == f"error: {log}: File exists: expected a place for the log\n"
+    assert found.stderr == f"error: {log}: File exists: make it writable, for the log\n"
 
 
 def test_progress_in_a_file_is_lines(

@@ -20,7 +20,7 @@ from pipeline.tracking.tracked_run import NOTE_TAG
 from stages.entry import EVALUATED, HISTORY, MODEL, SWEEP, TRAINED
 from stages.track import RECORD, read_record, results_digest, track, write_record
 from tests.imports import ROOT
-from tests.test_sweep_results import NotingRun, trial
+from tests.sweeps import NotingRun, trial
 from tests.tiny_model import make_model
 
 

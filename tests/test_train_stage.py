@@ -33,7 +33,7 @@ from pipeline.patches.windows import foreground_origins, window_pixels
 from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.sources.registry import open_source
 from pipeline.scans.splits import split_scans
-from pipeline.settings.params import load_settings, reading_settings
+from pipeline.settings.params import load_settings, source_params
 from pipeline.settings.resources import WorkerRange, WorkerResources
 from pipeline.sweeps.results import rank, write_sweep
 from pipeline.tracking.runs import chosen_params
@@ -45,7 +45,7 @@ from pipeline.training.loop import net_shape
 from pipeline.training.on_ray import TrainJob
 from stages.entry import EVALUATED, HISTORY, MODEL, PATCHES, SCANS, SWEEP, TRAINED
 from tests.imports import ROOT
-from tests.test_sweep_results import NotingRun, trial
+from tests.sweeps import NotingRun, trial
 from tests.tiny import TRAIN as TINY_TRAINING
 from tests.tiny import make_sixray
 
@@ -273,17 +273,17 @@ def test_the_stages_pass_on_seeds_bags_and_how_scans_are_read(
         return split_scans(*given)
 
     def extracts(*given: Any) -> Any:
-        told.update(reading=given[5], bags=given[7])
+        told.update(params=given[5], bags=given[7])
         return extract_patches(*given)
 
     monkeypatch.setattr("stages.scans.split_scans", splits)
     monkeypatch.setattr("stages.extract.extract_patches", extracts)
     stages.scans.main()
     stages.extract.main()
-    reading = reading_settings(load_settings().scans)
-    assert reading
+    params = source_params(load_settings().scans)
+    assert params
     bags = {row.scan_id: row.scan_id for row in read_catalogue(SCANS)}
-    assert told == {"seed": 7, "reading": reading, "bags": bags}
+    assert told == {"seed": 7, "params": params, "bags": bags}
 
 
 def test_training_is_done_under_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pipeline.patches import cutting
 from pipeline.screening import records
 from pipeline.settings.methods import MethodName
 from pipeline.training.loop import DECIDING
-from tests.imports import OURS, ROOT, import_closure, imported_names, module_file
+from tests.imports import ORCHESTRATION, OURS, ROOT, import_closure, imported_names, module_file
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 OUR_FILES = sorted(p.relative_to(ROOT) for name in OURS for p in (ROOT / name).rglob("*.py"))
@@ -57,7 +57,6 @@ MAY_IMPORT = {
     "serving": {*BASE, "scans", "patches", "models", "pages", "screening"},
     "evaluation": {*BASE, "scans", "patches", "models", "pages", "screening"},
 }
-ORCHESTRATION = ("ray", "mlflow", "dvc", "pydantic", "optuna")
 
 
 @pytest.mark.parametrize("stage", STAGES)

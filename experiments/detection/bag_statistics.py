@@ -18,14 +18,15 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.baselines import without_model
-from experiments.detection.compare import AS_PRINTED, early_neighbours_of, trained
+from experiments.detection.compare import AS_PRINTED, scored_by, trained
 from experiments.detection.judging import require_labels
 from experiments.paper.cells import Size, settings_of
 from experiments.run import run_main
-from pipeline.common.metrics import auc_by_scan
+from pipeline.common.metrics import AucEstimate, auc_by_scan
 from pipeline.common.names import LABELLED_VALIDATION, TRAIN, VALIDATION, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.common.tables import text_table
+from pipeline.models.bag_scores import rows_by_scan
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
 from pipeline.scans.catalogue import write_catalogue
@@ -92,7 +93,7 @@ def window_scores(patches: Path, seed: int, epochs: int) -> dict[str, tuple[Scor
         settings = settings_of(DEFAULT_METHOD, size, seed)
         for name, each in (
             (AS_PRINTED, settings),
-            ("early neighbours", early_neighbours_of(settings)),
+            ("early neighbours", scored_by(settings, "early_neighbours")),
         ):
             detector = trained(each, normals, validation)
             for scores, store in zip(found, (validation, labelled), strict=True):
@@ -111,24 +112,23 @@ def main() -> None:
     for seed in tqdm(arguments.seeds, "seeds", unit="seed"):
         patches = generated_patches(Path("work/bag_statistics") / str(seed), seed)
         labelled = PatchStore(patches, LABELLED_VALIDATION)
-        names, places = np.unique(labelled.scan_ids, return_inverse=True)
-        normal = labelled.is_normal()
-        threat += [bool((~normal[places == place]).any()) for place in range(len(names))]
+        scans, normal = rows_by_scan(labelled.scan_ids).values(), labelled.is_normal()
+        threat += [not normal[rows].all() for rows in scans]
         for score, (of_normals, values) in window_scores(patches, seed, arguments.epochs).items():
             p_values = RightTail.of(of_normals).p_values(values)
-            for place in range(len(names)):
-                own = np.sort(p_values[places == place])
+            for rows in scans:
+                own = np.sort(p_values[rows])
                 for name, statistic in STATISTICS.items():
                     bags[score][name].append(statistic(own))
-    rows = [
+    table = [
         [score, *(_estimate(found[name], threat) for name in STATISTICS)]
         for score, found in bags.items()
     ]
-    print(text_table(["AUC of bags", *STATISTICS], rows))
+    print(text_table(["AUC of bags", *STATISTICS], table))
     print(f"{sum(threat)} bags with a threat, {len(threat) - sum(threat)} without")
 
 
-def _estimate(values: list[float], threat: list[bool]) -> object:
+def _estimate(values: list[float], threat: list[bool]) -> AucEstimate:
     """Return the AUC with its interval; every bag is resampled by itself."""
     ids = np.arange(len(values)).astype(np.str_)
     return auc_by_scan(np.array(values), np.array(threat), ids, SAMPLES, 0)

@@ -126,8 +126,7 @@ def main() -> None:
         fit(network, abnormal, normal, arguments.steps, arguments.seed)
     patches = labelled.read(0, len(labelled))
     scores = {"metal_amount": metal_amount(patches), "supervised": logits(network, patches)}
-    windows = WindowLabels(~labelled.is_normal(), labelled.scan_ids)
-    print(scores_text(scores, windows, ["metal_amount"]))
+    print(scores_text(scores, WindowLabels.read(labelled), ["metal_amount"]))
 
 
 if __name__ == "__main__":

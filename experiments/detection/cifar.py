@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.detection.compare import early_neighbours_of, trained
+from experiments.detection.compare import scored_by, trained
 from experiments.detection.judging import WindowLabels, window_auc
-from experiments.paper.cell_runner import Parts
+from experiments.paper.cell_runner import Parts, add_size_options, size_of
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table1 import Cifar
 from experiments.run import run_main
@@ -34,7 +34,7 @@ def scores_of(parts: Parts, size: Size, seed: int) -> tuple[Scores, Scores]:
     settings = settings_of(DEFAULT_METHOD, size, seed)
     printed, early = (
         trained(each, parts.train, parts.validation).score([parts.test.patches]).anomaly
-        for each in (settings, early_neighbours_of(settings))
+        for each in (settings, scored_by(settings, "early_neighbours"))
     )
     return printed, early
 
@@ -69,18 +69,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10, as scans.folder")
     parser.add_argument("--cases", nargs="+", choices=CLASSES, default=CLASSES)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    sizes = ("ngf", "latent_dim", "epochs", "batch_size", "learning_rate", "share", "test_share")
-    for name in sizes:
-        value = getattr(Size(), name)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    add_size_options(parser, left_out={"search_steps"})
     return parser.parse_args()
 
 
 def main() -> None:
     """Print the table."""
-    arguments = vars(_arguments())
-    folder, cases, seeds = (arguments.pop(name) for name in ("data", "cases", "seeds"))
-    for line in lines(Cifar(folder, Size(**arguments)), cases, seeds):
+    arguments = _arguments()
+    data = Cifar(arguments.data, size_of(arguments))
+    for line in lines(data, arguments.cases, arguments.seeds):
         print(line, flush=True)
 
 

@@ -25,6 +25,7 @@ from experiments.array_store import ArrayStore
 from experiments.baselines import without_model
 from experiments.detection.judging import WindowLabels, require_labels, scores_text, window_auc
 from experiments.detection.projection import compressed, projected
+from experiments.paper.cell_runner import add_size_options, size_of
 from experiments.paper.cells import SEEDS, Size, settings_of
 from experiments.paper.table2 import store_of
 from experiments.run import run_main
@@ -33,9 +34,9 @@ from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import SCORE_BATCH, Detector, fitted_detector
 from pipeline.models.gan import network_state
 from pipeline.models.interface import method_of
-from pipeline.models.neighbours import NormalFeatures
+from pipeline.models.neighbours import NeighbourDistance
 from pipeline.models.pixels import to_tensor
-from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
+from pipeline.patches.store import PatchSource, PatchStore, evenly_spaced, read_rows
 from pipeline.settings.methods import DEFAULT_METHOD
 from pipeline.settings.model import LatentScore
 from pipeline.training.criterion import load_validation, training_normals
@@ -51,7 +52,7 @@ Features = NDArray[np.floating]  # (N, any length)
 
 def neighbour_distance(features: Features, normals: Features) -> Scores:
     """Return the distance of features (N, d) to the nearest normals (M, d), (N,)."""
-    distances: Scores = NormalFeatures(torch.from_numpy(normals))(
+    distances: Scores = NeighbourDistance(torch.from_numpy(normals))(
         torch.from_numpy(features)
     ).numpy()
     return distances
@@ -72,11 +73,6 @@ def trained(settings: TrainSettings, normals: PatchSource, validation: PatchSour
     shape = net_shape(settings, normals)
     fit_to = training_normals(normals)
     return fitted_detector(shape, state["best"]["networks"], settings.model, fit_to, CPU)
-
-
-def early_neighbours_of(settings: TrainSettings) -> TrainSettings:
-    """Return the same settings, scored by early neighbours."""
-    return scored_by(settings, "early_neighbours")
 
 
 def scored_by(settings: TrainSettings, latent_score: LatentScore) -> TrainSettings:
@@ -119,14 +115,12 @@ def labelled(folder: Path) -> Judged:
     """
     store = PatchStore(folder, LABELLED_VALIDATION)
     require_labels(store)
-    return Judged(
-        store, WindowLabels(~store.is_normal(), store.scan_ids, store.origins, store.side)
-    )
+    return Judged(store, WindowLabels.read(store))
 
 
 def laid_over(store: PatchStore) -> tuple[NDArray[np.intp], Patches, NDArray[np.bool_]]:
     """Return rows of a store (N,), their patches, and which have a threat: every other one."""
-    rows = spread(np.arange(len(store)), MAX_JUDGED)
+    rows = evenly_spaced(np.arange(len(store)), MAX_JUDGED)
     patches = read_rows(store, rows)
     abnormal = np.arange(len(rows)) % 2 == 1
     patches[abnormal] = projected(patches[abnormal])
@@ -147,16 +141,16 @@ def all_scores(folder: Path, judged: Judged, size: Size, seed: int) -> dict[str,
     patches = judged.store.read(0, len(judged.store))
     settings = settings_of(DEFAULT_METHOD, size, seed)
     seen = np.concatenate(list(training_normals(normals)))
-    plain = untrained(early_neighbours_of(settings), normals, seen)
+    early = scored_by(settings, "early_neighbours")
     validation = PatchStore(folder, VALIDATION)
     found, by_features, best = (
         trained(each, normals, validation).score([patches])
-        for each in (settings, scored_by(settings, "neighbours"), early_neighbours_of(settings))
+        for each in (settings, scored_by(settings, "neighbours"), early)
     )
     return {
         **without_model(judged.store, normals),
         "neighbours, 8x8 pixels": neighbour_distance(thumbnails(patches), thumbnails(seen)),
-        UNTRAINED: plain.score([patches]).anomaly,
+        UNTRAINED: untrained(early, normals, seen).score([patches]).anomaly,
         **found.terms,
         AS_PRINTED: found.anomaly,
         "neighbours of f(x)": by_features.anomaly,
@@ -176,19 +170,17 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--projected", action="store_true", help="lay threats over normals")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    for name in ("ngf", "latent_dim", "epochs", "batch_size", "learning_rate", "share"):
-        value = getattr(Size(), name)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    add_size_options(parser, left_out={"search_steps", "test_share"})
     return parser.parse_args()
 
 
 def main() -> None:
     """Print a table for each seed."""
-    arguments = vars(_arguments())
-    folder, seeds, project = (arguments.pop(name) for name in ("patches", "seeds", "projected"))
-    judged = with_projected(folder) if project else labelled(folder)
-    for seed in seeds:
-        scores = all_scores(folder, judged, Size(**arguments), seed)
+    arguments = _arguments()
+    folder, size = arguments.patches, size_of(arguments)
+    judged = with_projected(folder) if arguments.projected else labelled(folder)
+    for seed in arguments.seeds:
+        scores = all_scores(folder, judged, size, seed)
         lines = [best_trivial(scores, judged.windows), UNTRAINED, AS_PRINTED]
         print(f"seed {seed}")
         print(scores_text(scores, judged.windows, lines), flush=True)

@@ -13,7 +13,7 @@ adds rows with its terms.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -34,10 +34,10 @@ from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 from pipeline.models.detector import Detector
 from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.models.methods.granulometry.openings import granulometry
-from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
+from pipeline.patches.store import PatchSource, PatchStore, evenly_spaced, read_rows
 from pipeline.settings.methods import DEFAULT_METHOD
 
-BLOCK = 512
+BLOCK = 512  # patches
 MAX_VALIDATION = 8192  # windows that stand in for normal test scans
 BLUR = 1.0  # sigma, pixels, of --matched
 SIGNED_RADII = (0, 1, 2, 4)
@@ -88,15 +88,19 @@ def network_terms(detector: Detector, patches: Patches) -> Terms:
     return {**detector.score([patches]).terms, **signed}
 
 
+def read_in_blocks(store: PatchSource, rows: np.ndarray) -> Iterator[Patches]:
+    """Yield the patches in these rows of a store, `BLOCK` at a time, and show the progress."""
+    for start in tqdm(range(0, len(rows), BLOCK), unit="block"):
+        yield read_rows(store, rows[start : start + BLOCK])
+
+
 def terms_of(
     store: PatchSource, rows: np.ndarray, detectors: Mapping[str, Detector], *, matched: bool
 ) -> Terms:
     """Return every term of some patches of a store; a network's begin with its name."""
     parts = []
-    for start in tqdm(range(0, len(rows), BLOCK), unit="block"):
-        patches = read_rows(store, rows[start : start + BLOCK])
-        if matched:
-            patches = softened(patches)
+    for block in read_in_blocks(store, rows):
+        patches = softened(block) if matched else block
         found = dict(pixel_terms(patches))
         found |= {name: score(patches) for name, score in TRIVIAL_SCORES.items()}
         for network, detector in detectors.items():
@@ -149,11 +153,11 @@ def uniformity_text(normals: Terms, validation: Terms) -> str:
 def from_test(folder: Path) -> Judged:
     """Return the test windows; if no test scan is normal, some of validation scans as well."""
     store = PatchStore(folder, TEST)
-    windows = WindowLabels(~store.is_normal(), store.scan_ids, store.origins, store.side)
+    windows = WindowLabels.read(store)
     if windows.normal_scans():
         return Judged(store, windows)
     validation = PatchStore(folder, VALIDATION)
-    rows = spread(np.arange(len(validation)), MAX_VALIDATION)
+    rows = evenly_spaced(np.arange(len(validation)), MAX_VALIDATION)
     patches = np.concatenate([store.read(0, len(store)), read_rows(validation, rows)])
     return Judged(
         ArrayStore(folder, TEST, patches),
@@ -205,10 +209,10 @@ def main() -> None:
     folder, matched, judged = arguments.patches, arguments.matched, chosen_windows(arguments)
     networks = networks_of(folder, arguments.seeds) if arguments.networks else {}
     train, validation = PatchStore(folder, TRAIN), PatchStore(folder, VALIDATION)
-    rows = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS)
+    rows = evenly_spaced(np.arange(len(train)), MAX_REFERENCE_NORMALS)
     normals = terms_of(train, rows, networks, matched=matched)
     found = terms_of(judged.store, np.arange(len(judged.store)), networks, matched=matched)
-    seen = spread(np.arange(len(validation)), MAX_REFERENCE_NORMALS)
+    seen = evenly_spaced(np.arange(len(validation)), MAX_REFERENCE_NORMALS)
     scores = {name: found[name] for name in TRIVIAL_SCORES}
     scores |= evidence_scores(normals, found, arguments.candidates, list(networks))
     print(scores_text(scores, judged.windows, ["metal_amount", f"{CHOSEN}, fisher"]))

@@ -4,8 +4,9 @@ Scores are (N,); a higher score is more abnormal. Windows of one scan are alike,
 resamples whole scans.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,6 @@ from pipeline.patches.windows import top_non_overlapping
 FALSE_ALARMS = 0.05  # of the normal bags
 TOP = 5  # windows of a bag that are averaged
 SAMPLES = 1000
-SHARES = (
-    "within", "cross", "first 1", "first 3", "bag AUC", "control", "bags, max", f"top {TOP}",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,11 @@ class WindowLabels:
     scan_ids: NDArray[np.str_]
     origins: NDArray[np.int32] | None = None
     size: int = 64
+
+    @classmethod
+    def read(cls, store: PatchStore) -> "WindowLabels":
+        """Return the labels and scans of all windows of a store."""
+        return cls(~store.is_normal(), store.scan_ids, store.origins, store.side)
 
     def of(self, scan: str) -> NDArray[np.bool_]:
         """Return (N,) True where a window is of the scan."""
@@ -92,10 +95,7 @@ def threat_bags_found(scores: Scores, windows: WindowLabels, top: int) -> float 
     A scan's score is the mean of its `top` highest windows. With 20 normal scans or less the
     threshold is the highest score of these. None where one of the kinds is absent.
     """
-    normal, threat = (
-        np.array([np.sort(scores[windows.of(scan)])[-top:].mean() for scan in scans])
-        for scans in (windows.normal_scans(), windows.threat_scans())
-    )
+    normal, threat = _bag_scores(scores, windows, top)
     if not len(normal) or not len(threat):
         return None
     threshold = np.quantile(normal, 1 - FALSE_ALARMS, method="higher")
@@ -129,15 +129,39 @@ def bag_auc(scores: Scores, windows: WindowLabels, *, control: bool = False) -> 
     Args:
         scores: (N,).
         windows: their labels and scans.
-        control: leave the threat windows out. If the AUC is not near 0.5, the score tells
-            the scans apart by something else, such as the session of scanning.
+        control: leave out the threat windows, and scans that have no other. If the AUC is not
+            near 0.5, the score tells the scans apart by something else, such as the session of
+            scanning.
     """
-    kept = ~windows.abnormal if control else np.ones(len(scores), dtype=np.bool_)
+    return auc(*_bag_scores(scores, windows, TOP, ~windows.abnormal if control else True))
+
+
+def _bag_scores(
+    scores: Scores, windows: WindowLabels, top: int, kept: NDArray[np.bool_] | bool = True
+) -> tuple[Scores, Scores]:
+    """Return the mean of the `top` highest kept windows of scans without a threat, and with one."""
     normal, threat = (
-        np.array([np.sort(scores[windows.of(scan) & kept])[-TOP:].mean() for scan in scans])
+        [
+            np.sort(scores[own])[-top:].mean()
+            for own in (windows.of(scan) & kept for scan in scans)
+            if own.any()
+        ]
         for scans in (windows.normal_scans(), windows.threat_scans())
     )
-    return auc(normal, threat)
+    return np.array(normal), np.array(threat)
+
+
+# The columns of a table, in this order.
+MEASURES: Mapping[str, Callable[[Scores, WindowLabels], float | None]] = {
+    "within": auc_within_scans,
+    "cross": cross_auc,
+    "first 1": partial(first_look, looks=1),
+    "first 3": partial(first_look, looks=3),
+    "bag AUC": bag_auc,
+    "control": partial(bag_auc, control=True),
+    "bags, max": partial(threat_bags_found, top=1),
+    f"top {TOP}": partial(threat_bags_found, top=TOP),
+}
 
 
 def scores_text(scores: Mapping[str, Scores], windows: WindowLabels, lines: Sequence[str]) -> str:
@@ -145,14 +169,14 @@ def scores_text(scores: Mapping[str, Scores], windows: WindowLabels, lines: Sequ
     found = {name: _Found.of(each, windows) for name, each in scores.items()}
     less = [f"less {line}" for line in lines]
     rows = [
-        [name, own.cell(), *(own.less(found[line]) for line in lines), *own.shares]
+        [name, own.cell(), *(own.less(found[line]) for line in lines), *own.measures]
         for name, own in found.items()
     ]
     threats = int(windows.abnormal.sum())
     threat_scans, normal_scans = windows.threat_scans(), windows.normal_scans()
     return "\n".join(
         [
-            text_table(["AUC", "", *less, *SHARES], rows),
+            text_table(["AUC", "", *less, *MEASURES], rows),
             f"{threats} windows with a threat, {len(windows.abnormal) - threats} normal",
             f"{len(threat_scans)} scans with a threat, {len(normal_scans)} without",
         ]
@@ -165,22 +189,13 @@ class _Found:
 
     auc: float
     resampled: Scores
-    shares: tuple[str, ...]
+    measures: tuple[str, ...]
 
     @classmethod
     def of(cls, scores: Scores, windows: WindowLabels) -> "_Found":
-        shares = (
-            auc_within_scans(scores, windows),
-            cross_auc(scores, windows),
-            first_look(scores, windows, 1),
-            first_look(scores, windows, 3),
-            bag_auc(scores, windows),
-            bag_auc(scores, windows, control=True),
-            threat_bags_found(scores, windows, 1),
-            threat_bags_found(scores, windows, TOP),
-        )
+        found = [measure(scores, windows) for measure in MEASURES.values()]
         resampled = resampled_aucs(scores, windows.abnormal, windows.scan_ids, SAMPLES, seed=0)
-        cells = tuple("-" if share is None else f"{share:.2f}" for share in shares)
+        cells = tuple("-" if value is None else f"{value:.2f}" for value in found)
         return cls(window_auc(scores, windows), resampled, cells)
 
     def cell(self) -> str:

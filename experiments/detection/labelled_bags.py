@@ -11,45 +11,30 @@ labelled bags, with the mean, the lowest and the highest of all draws; if there 
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from experiments.detection.evidence import from_test
-from experiments.detection.judging import (
-    WindowLabels,
-    auc_within_scans,
-    bag_auc,
-    cross_auc,
-    first_look,
-)
+from experiments.detection.evidence import from_test, read_in_blocks
+from experiments.detection.judging import MEASURES, WindowLabels
 from experiments.run import run_main
-from pipeline.common.names import TRAIN, Patches, Scores
+from pipeline.common.names import TRAIN
 from pipeline.common.tables import text_table
 from pipeline.evaluation.scores import detector_without_networks
 from pipeline.models.detector import Detector
 from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.models.methods.granulometry import head
 from pipeline.models.methods.granulometry.method import GranulometryScorer
-from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
+from pipeline.patches.store import PatchSource, PatchStore, evenly_spaced
 
 MAX_DRAWS = 70
 SEED = 0
-BLOCK = 512
-MEASURES: Mapping[str, Callable[[Scores, WindowLabels], float | None]] = {
-    "within": auc_within_scans,
-    "cross": cross_auc,
-    "first 1": lambda scores, windows: first_look(scores, windows, 1),
-    "bag AUC": bag_auc,
-    "control": lambda scores, windows: bag_auc(scores, windows, control=True),
-}
+COLUMNS = ("within", "cross", "first 1", "bag AUC", "control")  # of `MEASURES`
 
 Evidence = NDArray[np.float64]  # (N, terms), -log p in nats
 
@@ -70,12 +55,12 @@ class Known:
 
 
 def evidence_of(store: PatchSource, rows: NDArray[np.intp], detector: Detector) -> Evidence:
-    """Return the evidence of some patches of a store."""
-    parts = []
-    for start in tqdm(range(0, len(rows), BLOCK), unit="block"):
-        patches: Patches = read_rows(store, rows[start : start + BLOCK])
-        parts.append(_evidence(detector, patches))
-    return np.concatenate(parts)
+    """Return the evidence of some patches of a store, by the method granulometry."""
+    scorer = detector.scorer
+    if not isinstance(scorer, GranulometryScorer):
+        raise TypeError(f"{type(scorer).__name__}, expected the method granulometry")
+    features = (detector.features(patches) for patches in read_in_blocks(store, rows))
+    return np.concatenate([-np.log(scorer.p_values(each)) for each in features])
 
 
 def draws(count: int, labelled: int, max_draws: int) -> list[tuple[int, ...]]:
@@ -109,7 +94,7 @@ def rows(known: Known, counts: Sequence[int]) -> Iterator[list[str]]:
                 scores, windows = taught(known, [threats[index] for index in drawn])
             else:
                 scores, windows = known.judged.mean(axis=1), known.windows
-            found.append([measure(scores, windows) for measure in MEASURES.values()])
+            found.append([MEASURES[name](scores, windows) for name in COLUMNS])
         values = np.array(found, dtype=np.float64)
         yield [str(count), str(len(found)), *map(_spread, values.T)]
 
@@ -128,26 +113,17 @@ def main() -> None:
     chosen = np.unique(train.scan_ids)[: arguments.normals]
     of_chosen = np.flatnonzero(np.isin(train.scan_ids, chosen))
     known = Known(
-        evidence_of(train, spread(of_chosen, MAX_REFERENCE_NORMALS), detector),
+        evidence_of(train, evenly_spaced(of_chosen, MAX_REFERENCE_NORMALS), detector),
         evidence_of(judged.store, np.arange(len(judged.store)), detector),
         judged.windows,
     )
-    print(text_table(["labelled bags", "draws", *MEASURES], list(rows(known, arguments.counts))))
+    print(text_table(["labelled bags", "draws", *COLUMNS], list(rows(known, arguments.counts))))
     print(f"windows of {len(chosen)} training scans; mean [lowest highest] of the draws")
-
-
-def _evidence(detector: Detector, patches: Patches) -> Evidence:
-    scorer = detector.scorer
-    if not isinstance(scorer, GranulometryScorer):
-        raise TypeError(f"{type(scorer).__name__}, expected the method granulometry")
-    features = torch.from_numpy(detector.features(patches))
-    return scorer.neg_log_p(features)
 
 
 def _without(windows: WindowLabels, seen: NDArray[np.bool_]) -> WindowLabels:
     origins = None if windows.origins is None else windows.origins[~seen]
-    kept = replace(windows, abnormal=windows.abnormal[~seen], scan_ids=windows.scan_ids[~seen])
-    return replace(kept, origins=origins)
+    return WindowLabels(windows.abnormal[~seen], windows.scan_ids[~seen], origins, windows.size)
 
 
 def _spread(values: NDArray[np.float64]) -> str:

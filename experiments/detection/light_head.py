@@ -8,7 +8,8 @@ from the labels of the other half, so no window is scored by a head that knew it
 detection method, because it knows the threats beforehand: it says whether the scans hold threats
 that a light model can learn, as real scans do (README.md in this folder).
 
-The features are those of `experiments.detection.terms`.
+The features are those of `experiments.detection.terms`, and the regression is that of the method
+granulometry's head.
 """
 
 import argparse
@@ -17,9 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from experiments.detection.judging import WindowLabels, require_labels, scores_text
@@ -27,22 +25,22 @@ from experiments.detection.terms import pixel_terms
 from experiments.run import run_main
 from pipeline.common.names import NORMAL, TEST, Patches, Scores
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
+from pipeline.models.methods.granulometry import head
 from pipeline.patches.store import PatchStore
 from pipeline.patches.windows import keep_windows, window_pixels
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.settings.windows import WindowRule
 
-REGULARISATION = 0.1  # C of scikit-learn's logistic regression
 RULE = WindowRule()  # of windows cut from SIXray
 PER_SCAN = 100  # normal windows of a scan of SIXray, whose scans are large
 SEED = 0
 
-Features = NDArray[np.float32]
+Features = NDArray[np.float64]
 
 
 def features_of(patches: Patches) -> Features:
     """Return the features (N, F) of patches (N, S, S, C), from 0 to 1."""
-    return np.stack(list(pixel_terms(patches).values()), axis=1).astype(np.float32)
+    return np.stack(list(pixel_terms(patches).values()), axis=1)
 
 
 def halves(windows: WindowLabels) -> Iterator[NDArray[np.bool_]]:
@@ -65,10 +63,8 @@ def head_scores(features: Features, windows: WindowLabels) -> Scores:
     """Score the windows (N, F) of each half by a head that learned from the other half, (N,)."""
     scores = np.zeros(len(features))
     for judged in halves(windows):
-        head = make_pipeline(
-            StandardScaler(), LogisticRegression(C=REGULARISATION, max_iter=2000)
-        ).fit(features[~judged], windows.abnormal[~judged])
-        scores[judged] = head.decision_function(features[judged])
+        weights, bias = head.fit(features[~judged], windows.abnormal[~judged])
+        scores[judged] = features[judged] @ weights + bias
     return scores
 
 
@@ -108,7 +104,7 @@ def main() -> None:
         store = PatchStore(arguments.patches, TEST)
         require_labels(store)
         patches = store.read(0, len(store))
-        windows = WindowLabels(~store.is_normal(), store.scan_ids)
+        windows = WindowLabels.read(store)
     print(judged_text(patches, windows))
 
 

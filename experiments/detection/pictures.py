@@ -159,7 +159,7 @@ def main() -> None:
     """Draw the picture."""
     store, normals = PatchStore(PATCHES, TEST), PatchStore(PATCHES, TRAIN)
     detector = detector_without_networks(normals)
-    scores = np.concatenate([detector.score([block]).anomaly for block in store.blocks()])
+    scores = detector.score(store.blocks()).anomaly
     windows = pick(store.labels, store.scan_ids, scores, COUNT, SEED)
     draw(PICTURE, store, detector, windows)
     print(PICTURE)

@@ -13,7 +13,6 @@ coreset where it is drawn at random here, and the maximum is weighted by its nei
 """
 
 import argparse
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,14 +21,13 @@ from efficientnet_lite_pytorch import EfficientNet
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from experiments.detection.evidence import (
-    BLOCK,
     CHOSEN,
     add_window_options,
     chosen_windows,
     evidence_scores,
+    read_in_blocks,
     terms_of,
 )
 from experiments.detection.judging import scores_text
@@ -38,39 +36,12 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import TRAIN, Scores
 from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.models.pixels import to_tensor
-from pipeline.patches.store import PatchSource, PatchStore, read_rows, spread
+from pipeline.patches.store import PatchSource, PatchStore, evenly_spaced
 
 STAGE_ENDS = (4, 10)  # blocks of the network: 40 channels at stride 8, 112 at stride 16
 BANK_CELLS = 10_000
 SEED = 0
 CHUNK = 16_384  # cells that are compared with the bank at a time
-
-
-@dataclass(frozen=True)
-class Bank:
-    """Cells of training normals.
-
-    Attributes:
-        cells: (M, d).
-    """
-
-    cells: Tensor
-
-    @classmethod
-    def drawn(cls, cells: Tensor, max_cells: int, seed: int) -> "Bank":
-        """Keep at most `max_cells` of cells (N, cells, d), at random."""
-        flat = cells.flatten(0, 1)
-        return cls(
-            flat[torch.from_numpy(np.random.default_rng(seed).permutation(len(flat))[:max_cells])]
-        )
-
-    def distances(self, cells: Tensor) -> NDArray[np.float64]:
-        """Return the Euclidean distance of cells (N, cells, d) to the nearest, (N, cells)."""
-        nearest = [
-            torch.cdist(part, self.cells, compute_mode="use_mm_for_euclid_dist").amin(dim=1)
-            for part in cells.flatten(0, 1).split(CHUNK)
-        ]
-        return torch.cat(nearest).reshape(cells.shape[:2]).double().numpy()
 
 
 def pretrained_network() -> EfficientNet:
@@ -110,15 +81,31 @@ def cells_of(network: EfficientNet, store: PatchSource, rows: NDArray[np.intp]) 
     if store.channels == 2:
         raise InputError(f"{store.folder}: patches of 2 channels, expected 1 or 3")
     parts = []
-    for start in tqdm(range(0, len(rows), BLOCK), unit="block"):
-        x = to_tensor(read_rows(store, rows[start : start + BLOCK]), torch.device("cpu"))
+    for patches in read_in_blocks(store, rows):
+        x = to_tensor(patches, torch.device("cpu"))
         parts.append(cells_of_maps(stage_maps(network, x.expand(-1, 3, -1, -1))))
     return torch.cat(parts)
 
 
-def cell_scores(bank: Bank, cells: Tensor) -> dict[str, Scores]:
+def drawn_bank(cells: Tensor, max_cells: int) -> Tensor:
+    """Return at most `max_cells` of cells (N, cells, d), at random, (M, d)."""
+    flat = cells.flatten(0, 1)
+    rows = np.random.default_rng(SEED).permutation(len(flat))[:max_cells]
+    return flat[torch.from_numpy(rows)]
+
+
+def nearest_distances(bank: Tensor, cells: Tensor) -> NDArray[np.float64]:
+    """Return the Euclidean distances of cells (N, cells, d) to the nearest in the bank (M, d)."""
+    nearest = [
+        torch.cdist(part, bank, compute_mode="use_mm_for_euclid_dist").amin(dim=1)
+        for part in cells.flatten(0, 1).split(CHUNK)
+    ]
+    return torch.cat(nearest).reshape(cells.shape[:2]).double().numpy()
+
+
+def cell_scores(bank: Tensor, cells: Tensor) -> dict[str, Scores]:
     """Return the scores of windows by their cells (N, cells, d): maximum and mean distance."""
-    found = bank.distances(cells)
+    found = nearest_distances(bank, cells)
     return {"cells, maximum": found.max(axis=1), "cells, mean": found.mean(axis=1)}
 
 
@@ -128,16 +115,19 @@ def main() -> None:
     add_window_options(parser)
     arguments = parser.parse_args()
     judged, train = chosen_windows(arguments), PatchStore(arguments.patches, TRAIN)
-    rows, every = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS), np.arange(len(judged.store))
+    rows, every = (
+        evenly_spaced(np.arange(len(train)), MAX_REFERENCE_NORMALS),
+        np.arange(len(judged.store)),
+    )
     network = pretrained_network()
-    bank = Bank.drawn(cells_of(network, train, rows), BANK_CELLS, SEED)
+    bank = drawn_bank(cells_of(network, train, rows), BANK_CELLS)
     found = terms_of(judged.store, every, {}, matched=False)
     evidence = evidence_scores(terms_of(train, rows, {}, matched=False), found, [CHOSEN])
     chosen = f"{CHOSEN}, fisher"
     scores = {"metal_amount": found["metal_amount"], chosen: evidence[chosen]}
     scores |= cell_scores(bank, cells_of(network, judged.store, every))
     print(scores_text(scores, judged.windows, list(scores)[:2]))
-    print(f"bank: {len(bank.cells)} cells of {len(rows)} training windows, seed {SEED}")
+    print(f"bank: {len(bank)} cells of {len(rows)} training windows, seed {SEED}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.common.names import Scores
 from pipeline.common.p_values import RightTail
 
-PValues = NDArray[np.float64]  # (T, N), of T terms and N windows
+TermPValues = NDArray[np.float64]  # (T, N), of T terms and N windows
 
 
 def p_values(normals: Mapping[str, Scores], judged: Mapping[str, Scores]) -> dict[str, Scores]:
@@ -16,23 +16,14 @@ def p_values(normals: Mapping[str, Scores], judged: Mapping[str, Scores]) -> dic
     return {name: RightTail.of(values).p_values(judged[name]) for name, values in normals.items()}
 
 
-def fisher(p_values: PValues) -> Scores:
+def fisher(p_values: TermPValues) -> Scores:
     """Return the mean of -log p, (N,) (Fisher 1925); Brown's rule (1975) has the same order."""
     return -np.log(p_values).mean(axis=0)
 
 
-def harmonic(p_values: PValues) -> Scores:
+def harmonic(p_values: TermPValues) -> Scores:
     """Return -log of the harmonic mean of p, (N,) (Wilson, PNAS 2019): for dependent terms."""
     return np.log((1 / p_values).mean(axis=0))
 
 
-def cauchy(p_values: PValues) -> Scores:
-    """Return the mean of tan((1/2 - p) pi), (N,) (Liu and Xie, JASA 2020): for dependent terms."""
-    return np.tan((0.5 - p_values) * np.pi).mean(axis=0)
-
-
-RULES: Mapping[str, Callable[[PValues], Scores]] = {
-    "fisher": fisher,
-    "harmonic": harmonic,
-    "cauchy": cauchy,
-}
+RULES: Mapping[str, Callable[[TermPValues], Scores]] = {"fisher": fisher, "harmonic": harmonic}

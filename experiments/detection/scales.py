@@ -28,8 +28,9 @@ from pipeline.common.names import TRAIN, VALIDATION, Image, Patches, Scores
 from pipeline.common.p_values import RightTail
 from pipeline.models.attenuation import attenuation_maps
 from pipeline.models.interface import MAX_REFERENCE_NORMALS
+from pipeline.models.methods.granulometry.method import FEATURES
 from pipeline.models.methods.granulometry.openings import granulometry
-from pipeline.patches.store import PatchStore, spread
+from pipeline.patches.store import PatchStore, evenly_spaced
 from pipeline.scans.catalogue import read_catalogue
 from pipeline.scans.images import read_image
 
@@ -41,7 +42,7 @@ CANDIDATES: Sequence[tuple[str, ...]] = (
     (CONTEXT,), (CHOSEN, CONTEXT),
 )  # fmt: skip
 
-Terms = NDArray[np.float64]  # (N, 32)
+Terms = NDArray[np.float64]  # (N, FEATURES)
 Files = Mapping[str, Path]  # images, by scan
 Places = tuple[NDArray[np.str_], NDArray[np.int32]]  # (N,) scans and (N, 2) origins of windows
 
@@ -80,7 +81,7 @@ def terms_around(files: Files, places: Places, side: int, laid: Patches | None =
             compressed after. None if the scans are judged as they are.
     """
     scan_ids, origins = places
-    found = np.empty((len(scan_ids), 32))
+    found = np.empty((len(scan_ids), FEATURES))
     for scan in tqdm(np.unique(scan_ids).tolist(), unit="scan"):
         rows = np.flatnonzero(scan_ids == scan)
         patches, corners = around(read_image(files[scan]), origins[rows], SIDES[0], side)
@@ -93,7 +94,7 @@ def terms_around(files: Files, places: Places, side: int, laid: Patches | None =
 
 
 def evidence_among(normals: Terms, judged: Terms) -> Terms:
-    """Return -log p of each term among those of normals (M, 32), in nats."""
+    """Return -log p of each term among those of normals (M, FEATURES), in nats."""
     columns = zip(normals.T, judged.T, strict=True)
     found = [RightTail.of(values).p_values(column) for values, column in columns]
     return -np.log(np.stack(found, axis=1))
@@ -143,7 +144,7 @@ def main() -> None:
         _, laid, abnormal = laid_over(PatchStore(arguments.patches, VALIDATION))
         compared = ~abnormal
     train = PatchStore(arguments.patches, TRAIN)
-    rows = spread(np.arange(len(train)), MAX_REFERENCE_NORMALS)
+    rows = evenly_spaced(np.arange(len(train)), MAX_REFERENCE_NORMALS)
     files = {row.scan_id: Path(row.files[0]) for row in read_catalogue(arguments.scans)}
     seen = train.scan_ids[rows], train.origins[rows]
     places = windows.scan_ids, np.asarray(windows.origins)

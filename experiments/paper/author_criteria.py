@@ -6,12 +6,13 @@ from statistics import fmean
 from typing import NamedTuple
 
 from experiments.paper.author_runs import PAPER, Run, by_case, case_means, finished_cases
-from experiments.paper.author_tables import FIRST_STEP, NONE_FINISHED, counted, short
+from experiments.paper.author_tables import FIRST_STEP, NONE_FINISHED, short
 from experiments.paper.authors import EVAL, IN_ORDER, SHARES, SHUFFLED
 from experiments.paper.cell_results import Result
 from experiments.paper.cells import CIFAR, NO_METHOD
 from experiments.paper.protocols import HONEST
 from experiments.paper.result_tables import Cells, markdown_table
+from experiments.paper.sections import counted
 from pipeline.evaluation.scores import OVERALL
 
 NEAR = 0.05  # the most that a reproduced AUC is from the paper's

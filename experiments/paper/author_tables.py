@@ -17,6 +17,7 @@ from experiments.paper.author_runs import (
 from experiments.paper.authors import EARLY, EPOCHS, EVAL, IN_ORDER, SHARES, SHUFFLED
 from experiments.paper.paper_tables import CASES
 from experiments.paper.result_tables import MIN_CASES, Cells, case_interval, markdown_table
+from experiments.paper.sections import counted
 
 FIRST_STEP = f"step {EARLY[0]}"
 NONE_FINISHED = "No case is finished.\n"
@@ -161,11 +162,6 @@ def time_line(runs: Sequence[Run]) -> str:
         f"{median(seconds):,.0f} seconds in the median ({min(seconds):,} to {max(seconds):,}), "
         f"{sum(seconds) / 3600:.1f} hours in sum.\n"
     )
-
-
-def counted(count: int, name: str = "case") -> str:
-    """Return a number with its noun."""
-    return f"{count} {name}" + "s" * (count != 1)
 
 
 def short(value: float, form: str = ".3f") -> str:

@@ -216,7 +216,7 @@ def run_case(
     first = 0
     if checkpoint.exists():
         state = load_tensors(checkpoint)
-        model.load_state(state["model"])
+        model.load_state_dict(state["model"])
         first = state["epoch"]
     else:
         add_row(out, case, 0, 0, measure(networks, case, test))
@@ -231,7 +231,7 @@ def run_case(
         if epoch + 1 == EPOCHS:
             extra["mixed"] = measure_mixed(networks, case, test)
         add_row(out, case, epoch + 1, (epoch + 1) * reader.batches_per_epoch, aucs, extra)
-        save_tensors(checkpoint, {"model": model.state(), "epoch": epoch + 1})
+        save_tensors(checkpoint, {"model": model.state_dict(), "epoch": epoch + 1})
 
 
 def train_epoch(

@@ -5,7 +5,7 @@ After a kill, a rerun resumes after the last epoch. Needs torch, but neither Ray
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -34,7 +34,7 @@ from experiments.paper.reference_protocol import LabelledTest, run_protocols
 from pipeline.common.names import TEST
 from pipeline.evaluation.auc_table import auc_table
 from pipeline.evaluation.scores import OVERALL, WindowScores
-from pipeline.patches.store import PatchSource, spread
+from pipeline.patches.store import PatchSource, evenly_spaced
 from pipeline.training.criterion import load_validation
 
 SAMPLES = 200  # resamples behind an interval
@@ -102,7 +102,7 @@ def summary(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 def share_of(count: int, share: float) -> NDArray[np.intp]:
     """Return a share of `count` rows, one at least, evenly spread."""
-    return spread(np.arange(count), max(1, round(share * count)))
+    return evenly_spaced(np.arange(count), max(1, round(share * count)))
 
 
 def runner_parser(description: str) -> argparse.ArgumentParser:
@@ -114,14 +114,20 @@ def runner_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    for name, value in vars(Size()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    add_size_options(parser)
     return parser
 
 
+def add_size_options(parser: argparse.ArgumentParser, left_out: Collection[str] = ()) -> None:
+    """Add an option for each field of `Size`, except those that the command does not use."""
+    for name, value in vars(Size()).items():
+        if name not in left_out:
+            parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+
+
 def size_of(arguments: argparse.Namespace) -> Size:
-    """Return the size of the runs."""
-    return Size(**{name: getattr(arguments, name) for name in vars(Size())})
+    """Return the size of the runs by the options of `add_size_options`."""
+    return Size(**{name: v for name, v in vars(arguments).items() if name in vars(Size())})
 
 
 def planned(arguments: argparse.Namespace, cases: Sequence[str], data: str) -> Iterator[Cell]:

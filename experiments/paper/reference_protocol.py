@@ -69,8 +69,7 @@ class LabelledTest:
     @classmethod
     def read(cls, store: PatchStore) -> "LabelledTest":
         """Return all patches of a store."""
-        patches = np.concatenate([store.read(0, 0), *store.blocks()])
-        return cls(patches, store.labels, store.scan_ids)
+        return cls(store.read(0, len(store)), store.labels, store.scan_ids)
 
     def scored(self, scores: dict[str, Scores]) -> WindowScores:
         """Return the test part with scores of its patches."""

@@ -9,7 +9,8 @@ from experiments.paper.cell_results import PARTS, Result
 from experiments.paper.cell_runner import SAMPLES
 from experiments.paper.cells import CIFAR, METHODS, NO_METHOD, PROTOCOLS, SEEDS, Size
 from experiments.paper.protocols import HONEST, REFERENCE, REFERENCE_SHUFFLED, Protocol
-from experiments.paper.sections import Column, Rows, Section
+from experiments.paper.sections import Column, Rows, Section, counted
+from pipeline.common.metrics import percentile_interval
 from pipeline.evaluation.scores import ANOMALY, PCA
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
 
@@ -131,7 +132,7 @@ def mean_of_cases(by_case: Sequence[Sequence[float]]) -> str:
     """
     means = [float(np.mean(values)) for values in by_case]
     if len(means) < MIN_CASES:
-        return f"{np.mean(means):+.3f}, {len(means)} case" + "s" * (len(means) != 1)
+        return f"{np.mean(means):+.3f}, {counted(len(means))}"
     low, high = case_interval(means)
     return f"{np.mean(means):+.3f} [{low:+.3f} {high:+.3f}]"
 
@@ -140,8 +141,7 @@ def case_interval(figures: Sequence[float]) -> tuple[float, float]:
     """Return the 95% interval of the mean of a figure of each case, over resampled cases."""
     values = np.array(figures)
     draws = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+    return percentile_interval(values[draws].mean(axis=1))
 
 
 def missing(section: Section) -> Iterator[str]:
@@ -163,9 +163,8 @@ def time_rows(section: Section) -> Iterator[Cells]:
     """Yield the number of cells and patches, the hours and the machine of each method."""
 
     def about(result: Result) -> tuple[str, str]:
-        threads = f"{result.threads} thread" + "s" * (result.threads != 1)
         counts = " / ".join(f"{count:,}" for count in result.counts)
-        return counts, f"{result.device}, {threads}"
+        return counts, f"{result.device}, {counted(result.threads, 'thread')}"
 
     for rows in section.trained:
         for (counts, device), group in groupby(sorted(rows.results, key=about), about):

@@ -102,6 +102,11 @@ def sections(results: Iterable[Result]) -> list[Section]:
     return found
 
 
+def counted(count: int, name: str = "case") -> str:
+    """Return a number with its noun."""
+    return f"{count} {name}" + "s" * (count != 1)
+
+
 def _section(
     where: tuple[int, str, str], trained: Sequence[Result], lines: Sequence[Result]
 ) -> Section:
@@ -110,7 +115,7 @@ def _section(
     lines = [r for r in lines if _patches(r) == _patches(trained[0])]
     about = asdict(size)
     ngf, epochs, steps = (about.pop(key) for key in ("ngf", "epochs", "search_steps"))
-    title = f"{name or data}, ngf {ngf:g}, {epochs:g} epoch" + "s" * (epochs != 1)
+    title = f"{name or data}, ngf {ngf:g}, {counted(epochs, 'epoch')}"
     if any(_searches(result) for result in trained):
         title += f", search of {steps:g} steps"
     if number == 2:

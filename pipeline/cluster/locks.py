@@ -21,38 +21,38 @@ POLL_SECONDS = 0.5
 def exclusive_lock(storage: Storage, name: str) -> Iterator[None]:
     """Hold the lock `name` in `storage` during a `with` block; wait while another process has it.
 
-    The operating system releases the lock of a process that dies. Storage at an address, such as
+    The operating system releases the lock of a process that dies. Storage at a URI, such as
     `s3://`, is locked only against other runs of this project on this machine.
 
     Raises:
         InputError: the folder of the lock is not writable.
     """
-    folder = project_root() / "work" / "locks" if storage.is_address else Path(storage.place)
-    place = folder / f"{name}.lock"
+    folder = project_root() / "work" / "locks" if storage.is_uri else Path(storage.path_or_uri)
+    path = folder / f"{name}.lock"
     try:
-        lock = _acquire(place)
+        lock = _acquire(path)
     except OSError as error:
-        raise InputError(f"{place}: {error}: make the storage writable, or set another") from None
+        raise InputError(f"{path}: {error}: make the storage writable, or set another") from None
     try:
         yield
     finally:
         lock.release()
 
 
-def _acquire(place: Path) -> BaseFileLock:
+def _acquire(path: Path) -> BaseFileLock:
     """Acquire the lock, and name this process in a file beside it.
 
     Without `flock`, the content of the lock file tells filelock whether its holder lives.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    lock, holder = FileLock(place), place.with_suffix(".holder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(path), path.with_suffix(".holder")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         time.sleep(POLL_SECONDS)  # a process that has just taken the lock is writing its name
         name = holder.read_text(encoding="utf-8") if holder.exists() else ""
         print(
-            f"{place}: {name or 'another process'} holds this lock: waiting for it",
+            f"{path}: {name or 'another process'} holds this lock: waiting for it",
             file=terminal.err(),
             flush=True,
         )

@@ -20,31 +20,35 @@ T = TypeVar("T")
 
 
 def run_tasks(
-    work: Callable[..., T], jobs: Iterable[Sequence[Any]], at_once: int, folder: Path, read: Path
+    work: Callable[..., T],
+    jobs: Iterable[Sequence[Any]],
+    max_pending: int,
+    output_folder: Path,
+    input_file: Path,
 ) -> Iterator[T]:
     """Yield the result of `work` for each job, as it is ready, on the Ray session that is open.
 
-    Each call has one core. If some node does not see this process's working folder, `folder` or
-    `read`, all calls run on this node.
+    Each call has one core. If some node does not see this process's working folder,
+    `output_folder` or `input_file`, all calls run on this node.
 
     Args:
         work: a function that can be pickled; each worker unpickles it once.
         jobs: the arguments of each call. A call starts when one of those before has ended, so
             results that are not yet taken hold back the jobs after them.
-        at_once: number of calls that run or wait in Ray.
-        folder: where the calls write.
-        read: a file that stands for the files that the calls read.
+        max_pending: most calls that run or wait in Ray at a time.
+        output_folder: where the calls write.
+        input_file: one of the files that the calls read; a node that has it counts as having all.
 
     Raises:
-        InputError, OSError: raised by a call; as one process would raise it.
+        InputError, OSError: a call raised it.
     """
     task, root = _run, Path.cwd()
-    if not (is_shared(folder) and is_on_every_node(read) and is_on_every_node(root)):
+    if not (is_shared(output_folder) and is_on_every_node(input_file) and is_on_every_node(root)):
         here = ray.get_runtime_context().get_node_id()
         task = task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False))
     sent = [ray.put(pickle.dumps((work, root)))]  # in a list, as Ray would fetch it for each call
     waiting = iter(jobs)
-    running = [task.remote(sent, job) for job in islice(waiting, at_once)]
+    running = [task.remote(sent, job) for job in islice(waiting, max_pending)]
     while running:
         ready, running = ray.wait(running)
         running += [task.remote(sent, job) for job in islice(waiting, len(ready))]

@@ -20,7 +20,7 @@ def require(holds: bool, name: str, got: object, expected: str) -> None:
 def first_line(error: BaseException) -> str:
     """Return the first line of a library's error, of 200 characters at most, without credentials.
 
-    The credentials are masked before the line is cut: in half an address they cannot be found.
+    Credentials are masked before the line is cut: half a URI would not match the pattern.
     """
     return mask_credentials((str(error).strip() or repr(error)).splitlines()[0])[:200]
 

@@ -1,4 +1,4 @@
-"""Text from outside, made fit for a terminal, a log or a file that others read."""
+"""Sanitises text from outside for terminals and logs: masks passwords, escapes characters."""
 
 import re
 
@@ -11,17 +11,17 @@ def mask_credentials(text: str) -> str:
     return QUERY.sub(r"\1?***", CREDENTIALS.sub(r"\1***@", text))
 
 
-def printable(text: str) -> str:
-    """Return `text` with all but printable characters and ends of lines as Python escapes them.
+def escape_unprintable(text: str) -> str:
+    r"""Return `text` with its unprintable characters as escapes, such as ``\x1b``; newlines stay.
 
-    A terminal obeys some of the others, and names of files and classes may hold any.
+    Terminals obey some control characters, and names of files and classes may hold any.
     """
     return "".join(
-        sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode()
-        for sign in text
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        for char in text
     )
 
 
-def one_line(text: str) -> str:
-    """Return `printable` text with its ends of lines escaped too: no name can forge a line."""
-    return printable(text).replace("\n", "\\n")
+def escape_line(text: str) -> str:
+    """Return `text` on one line, newlines escaped too: no file's name can forge a line of a log."""
+    return escape_unprintable(text).replace("\n", "\\n")

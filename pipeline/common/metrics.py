@@ -74,7 +74,11 @@ def auc(normal: Scores, abnormal: Scores) -> float | None:
 
 
 def auc_by_scan(
-    scores: Scores, abnormal: NDArray[np.bool_], scan_ids: NDArray[np.str_], samples: int, seed: int
+    scores: Scores,
+    abnormal: NDArray[np.bool_],
+    scan_ids: NDArray[np.str_],
+    resamples: int,
+    seed: int,
 ) -> AucEstimate:
     """Return the AUC with an interval from resampled scans, since windows of one scan are alike.
 
@@ -82,8 +86,8 @@ def auc_by_scan(
         scores: (N,) scores; a higher score is more abnormal.
         abnormal: (N,) True where a window is abnormal.
         scan_ids: (N,) the scan of each window.
-        samples: number of resamples. Resamples without normal or without abnormal windows do not
-            count; if none counts, or all give the same, there is no interval.
+        resamples: number of bootstrap resamples. Resamples without normal or without abnormal
+            windows do not count; if none counts, or all give the same, there is no interval.
         seed: seed of the resampling.
     """
     normal_count, abnormal_count = int((~abnormal).sum()), int(abnormal.sum())
@@ -91,31 +95,31 @@ def auc_by_scan(
     value = auc(scores[~abnormal], scores[abnormal])
     low = high = None
     if value is not None and scans >= MIN_SCANS:
-        resampled = resampled_aucs(scores, abnormal, scan_ids, samples, seed)
+        resampled = resampled_aucs(scores, abnormal, scan_ids, resamples, seed)
         low, high = _interval(resampled)
     return AucEstimate(value, low, high, normal_count, abnormal_count, scans)
 
 
 def rate_by_scan(
-    flags: NDArray[np.bool_], scan_ids: NDArray[np.str_], samples: int, seed: int
+    flags: NDArray[np.bool_], scan_ids: NDArray[np.str_], resamples: int, seed: int
 ) -> RateEstimate:
     """Return the share of windows that are flagged, with an interval from resampled scans.
 
     Args:
         flags: (N,) True where a window is flagged.
         scan_ids: (N,) the scan of each window.
-        samples: number of resamples, each of as many scans as there are.
+        resamples: number of bootstrap resamples, each of as many scans as there are.
         seed: seed of the resampling.
     """
     _, scan = np.unique(scan_ids, return_inverse=True)
     parts = np.stack([np.bincount(scan, flags), np.bincount(scan)], axis=1).astype(np.float64)
-    return estimate_by_scan(parts, lambda total: total[0] / total[1], samples, seed)
+    return estimate_by_scan(parts, lambda total: total[0] / total[1], resamples, seed)
 
 
 def estimate_by_scan(
     parts: NDArray[np.float64],
     statistic: Callable[[NDArray[np.float64]], float],
-    samples: int,
+    resamples: int,
     seed: int,
     relevant_scans: int | None = None,
 ) -> RateEstimate:
@@ -124,7 +128,7 @@ def estimate_by_scan(
     Args:
         parts: (scans, ...), what each scan adds to the sum.
         statistic: of the sum, (...); 0 to 1. NaN where it is not defined.
-        samples: number of resamples, each of as many scans as there are.
+        resamples: number of bootstrap resamples, each of as many scans as there are.
         seed: seed of the resampling.
         relevant_scans: number of scans without which the statistic is not defined; None for all.
             With fewer than `MIN_SCANS` of them there is no interval.
@@ -136,29 +140,34 @@ def estimate_by_scan(
         return RateEstimate(None, None, None, relevant_scans)
     low = high = None
     if relevant_scans >= MIN_SCANS:
-        sums = _draws(scans, samples, seed) @ parts.reshape(scans, -1)
+        sums = _draws(scans, resamples, seed) @ parts.reshape(scans, -1)
         resampled = np.array([statistic(each.reshape(shape)) for each in sums])
         low, high = _interval(resampled)
     return RateEstimate(float(value), low, high, relevant_scans)
 
 
 def resampled_aucs(
-    scores: Scores, abnormal: NDArray[np.bool_], scan_ids: NDArray[np.str_], samples: int, seed: int
+    scores: Scores,
+    abnormal: NDArray[np.bool_],
+    scan_ids: NDArray[np.str_],
+    resamples: int,
+    seed: int,
 ) -> Scores:
-    """Return AUCs, (samples,): each of a resample with replacement, of as many scans as there are.
+    """Return the AUC of each bootstrap resample of the scans, (resamples,).
 
-    An AUC is NaN if its resample has no normal or no abnormal windows. Resamples depend only on
-    seed and scans, so for two scores of the same windows the difference of the AUCs is paired.
+    A resample draws as many scans as there are, with replacement. An AUC is NaN if its resample has
+    no normal or no abnormal windows. Resamples depend only on seed and scans, so for two scores of
+    the same windows the difference of the AUCs is paired.
 
     Args:
         scores: (N,) scores without NaN; a higher score is more abnormal.
         abnormal: (N,) True where a window is abnormal.
         scan_ids: (N,) the scan of each window.
-        samples: number of resamples.
+        resamples: number of bootstrap resamples.
         seed: seed of the resampling.
     """
     names, scan = np.unique(scan_ids, return_inverse=True)
-    draws = _draws(len(names), samples, seed)
+    draws = _draws(len(names), resamples, seed)
     order = np.argsort(scores, kind="stable")
     scan, abnormal = scan[order], abnormal[order]
     _, starts = np.unique(scores[order], return_index=True)  # where a run of equal scores starts
@@ -179,10 +188,10 @@ def _interval(resampled: Scores) -> tuple[float | None, float | None]:
 
 
 @lru_cache(maxsize=1)  # many scores of the same scans follow each other
-def _draws(scans: int, samples: int, seed: int) -> NDArray[np.int64]:
-    """Return how often each resample draws each scan, (samples, scans), read-only."""
+def _draws(scans: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """Return how often each resample draws each scan, (resamples, scans), read-only."""
     even = np.full(scans, 1 / scans)
-    draws = np.random.default_rng(seed).multinomial(scans, even, size=samples)
+    draws = np.random.default_rng(seed).multinomial(scans, even, size=resamples)
     draws.setflags(write=False)
     return draws
 

@@ -23,7 +23,7 @@ NO_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 def is_deep_json(content: bytes) -> bool:
     """Return whether valid JSON is nested deeper than `MAX_DEPTH`.
 
-    A value nested so deep may be read, but then not be shown or written: Python counts its calls.
+    Python may parse a deeper value, but exceeds its recursion limit when it prints or writes it.
     """
     content = content.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, NO_BRACKETS)
     brackets = re.sub(rb'"[^"]*"', b"", content)

@@ -17,7 +17,7 @@ MAX_POINTS = 1024  # of a tail that are kept
 
 @dataclass(frozen=True)
 class RightTail:
-    """The scores of n normals, as far as p-values need them.
+    """The right tail of n normals' scores: their empirical survival function, times n.
 
     Attributes:
         count: n.
@@ -70,7 +70,7 @@ class RightTail:
 
         Where no score was dropped they are those of the definition. Elsewhere the normals between
         two kept scores all count, so a p-value is never too small, and too large by less than a
-        step of the scores that are kept: n^(1/1023), 0.8% for 4,096 normals. NaN has none.
+        step of the scores that are kept: n^(1/1023), 0.8% for 4,096 normals. A NaN score gives NaN.
         """
         reached = np.append(self.reached, 0)[np.searchsorted(self.scores, scores)]
         reached[np.isnan(scores)] = np.nan

@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that started them, and whether a process lives."""
+"""Ends a process together with its parent, and tells whether a process is alive."""
 
 import os
 from multiprocessing import parent_process
@@ -14,10 +14,10 @@ def end_with_parent() -> None:
     Thread(target=_watch_parent, daemon=True).start()
 
 
-def is_alive(number: int) -> bool:
-    """Return whether a process of this machine has this number."""
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this machine has this id."""
     try:
-        os.kill(number, 0)
+        os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's

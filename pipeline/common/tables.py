@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
-from pipeline.common.lines import one_line
+from pipeline.common.lines import escape_line
 
 
 def text_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -15,5 +15,5 @@ def text_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str
         rows: a cell for each column, shown as `str` shows it; cells missing at the end are empty.
     """
     sides = ("left", *("right",) * (len(headings) - 1))
-    cells = [[one_line(str(cell)) for cell in row] for row in (headings, *rows)]
+    cells = [[escape_line(str(cell)) for cell in row] for row in (headings, *rows)]
     return tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=sides)

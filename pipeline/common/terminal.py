@@ -46,7 +46,7 @@ def send_output_to(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("wb")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: expected a place for the log") from None
+        raise InputError(f"{path}: {error.strerror}: make it writable, for the log") from None
     with file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

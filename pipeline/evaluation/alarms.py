@@ -28,7 +28,7 @@ class ValidationSummary:
 
 @dataclass(frozen=True)
 class ScanCount:
-    """The scans of one kind: how many have a window over the threshold, of how many."""
+    """Numbers of scans of one kind: with a window over the threshold (`alarms`), and in all."""
 
     alarms: int
     scans: int
@@ -61,18 +61,18 @@ class Alarms:
         test: WindowScores,
         validated: ValidationSummary,
         classes: tuple[str, ...],
-        samples: int,
+        resamples: int,
         seed: int,
         with_threat: Collection[str] = (),
     ) -> "Alarms":
-        """Count the alarms on the test windows; intervals are from `samples` resampled scans.
+        """Count the alarms on the test windows; intervals are from bootstrap `resamples` of scans.
 
         The scans `with_threat` have a threat even if none of their windows is abnormal.
         """
         over = test.scores[ANOMALY] > validated.calibration.scaled_threshold
         masks = {NORMAL: test.normal, **{n: test.abnormal(n) for n in (*classes, OVERALL)}}
         windows = {
-            name: rate_by_scan(over[mask], test.scan_ids[mask], samples, seed)
+            name: rate_by_scan(over[mask], test.scan_ids[mask], resamples, seed)
             for name, mask in masks.items()
         }
         scans = set(test.scan_ids.tolist())

@@ -22,13 +22,13 @@ SECTIONS = {
 AucTable = dict[str, dict[str, AucEstimate]]  # by score, then by class
 
 
-def auc_table(test: WindowScores, classes: tuple[str, ...], samples: int, seed: int) -> AucTable:
+def auc_table(test: WindowScores, classes: tuple[str, ...], resamples: int, seed: int) -> AucTable:
     """Return the AUC of each score for each class and overall, against all normal test patches."""
     table: AucTable = {score: {} for score in test.scores}
     # By class: `metrics` draws its resamples anew for another number of scans.
     cells = [(score, name) for name in (*classes, OVERALL) for score in test.scores]
     for score, name in terminal.progress("AUCs", len(cells), "AUC", cells):
-        table[score][name] = _auc(test, score, name, samples, seed)
+        table[score][name] = _auc(test, score, name, resamples, seed)
     return table
 
 
@@ -112,7 +112,9 @@ def estimate_rows(table: AucTable) -> list[dict[str, Any]]:
     ]
 
 
-def _auc(test: WindowScores, score: str, class_name: str, samples: int, seed: int) -> AucEstimate:
+def _auc(test: WindowScores, score: str, class_name: str, resamples: int, seed: int) -> AucEstimate:
     abnormal = test.abnormal(class_name)
     used = abnormal | test.normal
-    return auc_by_scan(test.scores[score][used], abnormal[used], test.scan_ids[used], samples, seed)
+    return auc_by_scan(
+        test.scores[score][used], abnormal[used], test.scan_ids[used], resamples, seed
+    )

@@ -44,11 +44,11 @@ class BagMetrics:
             such as the session of scanning.
         detection_rate: share of the bags with a threat that raise an alarm.
         false_alarm_rate: share of the normal bags that raise an alarm.
-        first_look: by k of `TOP_WINDOWS`, the share of the bags with a threat in which one of the k
-            highest windows that do not overlap touches the threat.
-        within: mean, over the bags with a threat, of the AUC of a bag's threat windows against its
-            own normal windows.
-        pixels: average precision of the pixels of all bags, by the stitched -log p.
+        first_look: by k of `TOP_WINDOWS`, the hit rate at k: the share of the bags with a threat in
+            which one of the k highest windows that do not overlap touches the threat.
+        within_bag_auc: mean, over the bags with a threat, of the AUC of a bag's threat windows
+            against its own normal windows.
+        pixel_average_precision: of the pixels of all bags, ranked by the stitched -log p.
     """
 
     auc: AucEstimate
@@ -56,8 +56,8 @@ class BagMetrics:
     detection_rate: RateEstimate
     false_alarm_rate: RateEstimate
     first_look: Mapping[int, RateEstimate]
-    within: RateEstimate
-    pixels: RateEstimate
+    within_bag_auc: RateEstimate
+    pixel_average_precision: RateEstimate
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class MeasuredBags:
     Attributes:
         metrics: by score; {} if no bag has several windows.
         false_alarm_rate: the rate that is asked for.
-        validation: number of validation bags.
+        validation_bags: number of validation bags.
         with_threat: ids of the test bags that have a threat, also if all windows on it graze it.
     """
 
     metrics: Mapping[str, BagMetrics]
     false_alarm_rate: float
-    validation: int
+    validation_bags: int
     with_threat: frozenset[str] = frozenset()
 
     def details(self) -> dict[str, Any]:
@@ -85,14 +85,14 @@ class MeasuredBags:
                 "detection_rate": asdict(measured.detection_rate),
                 "false_alarm_rate": asdict(measured.false_alarm_rate),
                 **{f"first_look_{n}": asdict(seen) for n, seen in measured.first_look.items()},
-                "within": asdict(measured.within),
-                "pixels": asdict(measured.pixels),
+                "within": asdict(measured.within_bag_auc),
+                "pixels": asdict(measured.pixel_average_precision),
             }
             for name, measured in self.metrics.items()
         }
 
     def text(self) -> str:
-        """Return a text table, a row per score, and below it what the false-alarm rate can be.
+        """Return a text table, a row per score, and below it the target false-alarm rate.
 
         A column that is not defined for any score is left out: without threats, most are.
         """
@@ -105,8 +105,8 @@ class MeasuredBags:
             "detected": [str(row.detection_rate) for row in scores],
             "false alarms": [str(row.false_alarm_rate) for row in scores],
             **{f"first {n}": [str(row.first_look[n]) for row in scores] for n in TOP_WINDOWS},
-            "within": [str(row.within) for row in scores],
-            "pixels": [str(row.pixels) for row in scores],
+            "within": [str(row.within_bag_auc) for row in scores],
+            "pixels": [str(row.pixel_average_precision) for row in scores],
         }
         shown = {head: cells for head, cells in columns.items() if set(cells) != {NOT_DEFINED}}
         rows: list[Sequence[object]] = []
@@ -114,12 +114,12 @@ class MeasuredBags:
             if name in SECTIONS:
                 rows.append([SECTIONS[name]])
             rows.append([name, *cells])
-        rate, least = self.false_alarm_rate, least_rate(self.validation)
+        rate, least = self.false_alarm_rate, least_rate(self.validation_bags)
         promise = f"target false-alarm rate: {rate:g} of normal bags (screen.false_alarm_rate)"
         if rate < least:
-            bags = "bag" if self.validation == 1 else "bags"
+            bags = "bag" if self.validation_bags == 1 else "bags"
             promise += (
-                f"; with {self.validation} validation {bags} the lowest possible rate is "
+                f"; with {self.validation_bags} validation {bags} the lowest possible rate is "
                 f"{rounded_up(least)}, so no bag raises an alarm: add normal scans"
             )
         control = "control: the AUC of the bags without the windows that touch a threat"
@@ -132,7 +132,7 @@ def measure(
     score: str,
     tails: Tails,
     false_alarm_rate: float,
-    samples: int,
+    resamples: int,
     seed: int,
 ) -> BagMetrics:
     """Measure one score on test bags.
@@ -142,7 +142,7 @@ def measure(
         score: the score's name.
         tails: of the score on validation scans.
         false_alarm_rate: a bag whose p-value is this or less raises an alarm.
-        samples: number of resamples for intervals.
+        resamples: number of bootstrap resamples, for intervals.
         seed: seed of the resampling.
     """
     ids = np.array([bag.scan_id for bag in bags])
@@ -161,17 +161,19 @@ def measure(
     }
     aucs = [auc(b.scores[score][b.normal], b.scores[score][b.abnormal]) for b in with_threat]
     within = [value for value in aucs if value is not None]
-    pixels = np.array([bag.pixels[score] for bag in bags], dtype=np.float64)
+    histograms = np.array([bag.pixel_histograms[score] for bag in bags], dtype=np.float64)
     return BagMetrics(
-        auc=auc_by_scan(scores, threat, ids, samples, seed),
-        control=auc_by_scan(control[left], threat[left], ids[left], samples, seed),
+        auc=auc_by_scan(scores, threat, ids, resamples, seed),
+        control=auc_by_scan(control[left], threat[left], ids[left], resamples, seed),
         detection_rate=share_of_bags(alarm[threat]),
         false_alarm_rate=share_of_bags(alarm[~threat]),
         first_look={looks: share_of_bags(seen) for looks, seen in first.items()},
-        within=estimate_by_scan(
-            np.array([(value, 1) for value in within]), lambda s: s[0] / s[1], samples, seed
+        within_bag_auc=estimate_by_scan(
+            np.array([(value, 1) for value in within]), lambda s: s[0] / s[1], resamples, seed
         ),
-        pixels=estimate_by_scan(pixels, average_precision, samples, seed, int(threat.sum())),
+        pixel_average_precision=estimate_by_scan(
+            histograms, average_precision, resamples, seed, int(threat.sum())
+        ),
     )
 
 
@@ -207,21 +209,21 @@ def measure_all(
         false_alarm_rate: a bag whose p-value is this or less raises an alarm.
         settings: resamples, seed.
     """
-    samples, seed = settings.bootstrap, settings.seed
+    resamples, seed = settings.bootstrap, settings.seed
     metrics = {
-        name: measure(bags, name, tails[name], false_alarm_rate, samples, seed)
+        name: measure(bags, name, tails[name], false_alarm_rate, resamples, seed)
         for name in (bags[0].scores if bags else ())
     }
-    validation = next(iter(tails.values())).bags.count
+    validation_bags = next(iter(tails.values())).bags.count
     with_threat = frozenset(bag.scan_id for bag in bags if bag.has_threat)
-    return MeasuredBags(metrics, false_alarm_rate, validation, with_threat)
+    return MeasuredBags(metrics, false_alarm_rate, validation_bags, with_threat)
 
 
 def average_precision(counts: NDArray[np.float64]) -> float:
     """Return the average precision of pixels, NaN without a threat.
 
     Args:
-        counts: (2, bins), the pixels without and with threat, in bins of a rising score.
+        counts: (2, bins), numbers of pixels without and with a threat, in bins of a rising score.
     """
     without, threats = counts[:, ::-1].cumsum(axis=1)
     if threats[-1] == 0:

@@ -42,8 +42,8 @@ class ScoredBag:
         normal, abnormal: (N,) True on windows that are normal, and that are of a threat. Windows
             that graze a threat are neither.
         touches: (N,) True on windows that touch a threat.
-        pixels: by the score's name, (2, BINS): histograms of -log p in the stitched map; first of
-            the pixels without a threat, then of the threats' pixels.
+        pixel_histograms: by the score's name, (2, BINS): histograms of -log p in the stitched map,
+            of the pixels without a threat, and of the threats' pixels.
     """
 
     scan_id: str
@@ -53,12 +53,12 @@ class ScoredBag:
     normal: NDArray[np.bool_]
     abnormal: NDArray[np.bool_]
     touches: NDArray[np.bool_]
-    pixels: Mapping[str, NDArray[np.int64]]
+    pixel_histograms: Mapping[str, NDArray[np.int64]]
 
     @property
     def has_threat(self) -> bool:
         """Whether the scan has a threat."""
-        return any(bool(counts[1].any()) for counts in self.pixels.values())
+        return any(bool(counts[1].any()) for counts in self.pixel_histograms.values())
 
 
 def scored_bags(
@@ -89,8 +89,8 @@ def scored_bags(
         threats = scan.threats()
         p_values = [tails[name].windows.p_values(values) for name, values in scores.items()]
         evidence = stitch(-np.log(np.stack(p_values, 1)), origins, rule.size, height, width)
-        pixels = {
-            name: _pixel_counts(evidence[:, :, column], threats, tails[name].windows)
+        histograms = {
+            name: _pixel_histograms(evidence[:, :, column], threats, tails[name].windows)
             for column, name in enumerate(scores)
         }
         yield ScoredBag(
@@ -101,7 +101,7 @@ def scored_bags(
             normal=labels == NORMAL,
             abnormal=(labels != NORMAL) & (labels != GRAZING),
             touches=window_sums(threats, origins, rule.size) > 0,
-            pixels=pixels,
+            pixel_histograms=histograms,
         )
 
 
@@ -119,7 +119,7 @@ def tails_of(validation: WindowScores) -> dict[str, Tails]:
     }
 
 
-def _pixel_counts(
+def _pixel_histograms(
     evidence: NDArray[np.float32], threats: NDArray[np.bool_], windows: RightTail
 ) -> NDArray[np.int64]:
     """Count the pixels of a stitched map of -log p by bin: without and with threat, (2, BINS)."""

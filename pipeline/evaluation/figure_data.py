@@ -12,7 +12,7 @@ from pipeline.evaluation.figures import Exemplars, ShownScan
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY, WindowScores
 from pipeline.models.bag_scores import Tails
-from pipeline.pages.pictures import under_heat
+from pipeline.pages.pictures import overlay_heat
 from pipeline.patches.store import read_rows
 from pipeline.patches.windows import top_non_overlapping
 from pipeline.scans.display import displayable
@@ -94,7 +94,7 @@ def pick_scans(
         share, bag = ordered[(len(ordered) - 1) // 2]
         scan = inputs.source.read(rows[bag.scan_id].entry())
         image = displayable(scan.image)
-        hot = under_heat(image, heat_of(scan.image, bag, tails))
+        hot = overlay_heat(image, heat_of(scan.image, bag, tails))
         name = ", ".join(classes).replace("_", " ") or NORMAL
         title = f"{name} ({bag.scan_id})\n{share:.0%} of windows over"
         picked.append(ShownScan(title, image, hot, scan.threats()))

@@ -57,13 +57,13 @@ class ShownScan:
     Attributes:
         title: the classes and the id of the scan, and its share of windows over the threshold.
         image: (H, W, 3) RGB uint8.
-        under_heat: (H, W, 3) RGB uint8, in grey with its heat over it.
+        heat_overlay: (H, W, 3) RGB uint8, in grey with its heat over it.
         threats: (H, W) True on the threats.
     """
 
     title: str
     image: Image
-    under_heat: Image
+    heat_overlay: Image
     threats: NDArray[np.bool_]
 
 
@@ -189,7 +189,7 @@ def draw_scans(path: Path, scans: Sequence[ShownScan], caption: str) -> Figure:
         grid[0, column].set_title(_title(scan.title, 45), fontsize=10)
         # Each scan is right above its heat.
         for axes, pixels, side in zip(
-            grid[:, column], (scan.image, scan.under_heat), "SN", strict=True
+            grid[:, column], (scan.image, scan.heat_overlay), "SN", strict=True
         ):
             axes.imshow(pixels)
             axes.set_anchor(side)

@@ -10,8 +10,8 @@ from pipeline.evaluation.bags import ScoredBag, heat_of
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY
 from pipeline.models.bag_scores import Tails, bag_score
-from pipeline.pages.pictures import outlined, page_pictures
-from pipeline.pages.writer import picture, picture_url, write_page
+from pipeline.pages.pictures import draw_outlines, page_pictures
+from pipeline.pages.writer import data_url, file_data_url, write_page
 from pipeline.scans.display import displayable
 from pipeline.screening.image_screener import Look, windows_to_look_at
 
@@ -25,7 +25,7 @@ class BagPicture:
     Attributes:
         title: its classes and its scan's id.
         p_value: of the bag.
-        scan, heat: URLs that contain the pictures.
+        scan, heat: the pictures as data URLs.
         width, height: of the scan, in pixels.
         looks: the windows to look at.
         seen: whether the first of them touches a threat; None for a normal bag.
@@ -60,13 +60,13 @@ def picture_of(
     looks = windows_to_look_at(
         inputs.detector, inputs.rule, scan.image, bag.origins, scores, p_values
     )
-    shown = outlined(displayable(scan.image), scan.threats())
+    shown = draw_outlines(displayable(scan.image), scan.threats())
     picture_file, heat_file = page_pictures(shown, heat_of(scan.image, bag, tails))
     return BagPicture(
         title=f"{', '.join(row.classes).replace('_', ' ') or 'normal'} ({row.scan_id})",
         p_value=p_value,
-        scan=picture_url(picture_file, ".jpg"),
-        heat=picture_url(heat_file, ".png"),
+        scan=data_url(picture_file, ".jpg"),
+        heat=data_url(heat_file, ".png"),
         width=scan.image.shape[1],
         height=scan.image.shape[0],
         looks=looks,
@@ -102,7 +102,7 @@ def write_evaluation_page(
         paragraphs=paragraphs,
         texts=[(title, file.read_text(encoding="utf-8")) for title, file in texts if file.exists()],
         figures=figures,
-        picture=picture,
+        data_url=file_data_url,
         highest=(picture_of(bag, p, inputs, tails) for p, bag in by_rank[:MAX_BAGS]),
         misses=(picture_of(bag, p, inputs, tails) for p, bag in misses[:MAX_BAGS]),
         any_bags=bool(by_rank),

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from pipeline.common.names import Patches
-from pipeline.patches.store import PatchSource, sample_rows
+from pipeline.patches.store import PatchSource, read_evenly_spaced
 
 COMPONENTS = 16
 DECIMALS = 6  # of a residual: float32 products are not the same beyond on every processor
@@ -24,7 +24,7 @@ class PrincipalComponents:
     @classmethod
     def fit(cls, normals: PatchSource) -> "PrincipalComponents":
         """Fit to some of the training normals; the same patches give the same components."""
-        patches = sample_rows(normals, FIT_PATCHES)
+        patches = read_evenly_spaced(normals, FIT_PATCHES)
         count = min(COMPONENTS, len(patches))
         pca = PCA(n_components=count, svd_solver="randomized", random_state=0)
         with threadpool_limits(1):  # threads would sum in another order each time

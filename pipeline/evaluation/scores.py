@@ -13,7 +13,7 @@ from pipeline.models.detector import Detector, fitted_detector
 from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.models.nets import NetShape
 from pipeline.models.trained_model import Calibration
-from pipeline.patches.store import PatchSource, PatchStore, sample_rows
+from pipeline.patches.store import PatchSource, PatchStore, read_evenly_spaced
 from pipeline.settings.methods import GRANULOMETRY
 from pipeline.settings.model import ModelSettings
 
@@ -86,7 +86,7 @@ def detector_without_networks(normals: PatchSource) -> Detector:
         ngf=1, ndf=1, learning_rate=1, score_lambda=0, method=GRANULOMETRY
     )  # no network has these sizes
     shape = NetShape(normals.side, normals.channels, ngf=1, ndf=1, latent_dim=1)
-    sample = sample_rows(normals, MAX_REFERENCE_NORMALS)
+    sample = read_evenly_spaced(normals, MAX_REFERENCE_NORMALS)
     return fitted_detector(shape, {}, settings, [sample])
 
 

@@ -17,11 +17,11 @@ SMALL_SIDE = 4  # side of the smaller map, up to which the product is faster
 MAX_PRODUCT_CHANNELS = 4  # up to so many output channels, the matrix product is faster at any size
 
 
-class HalvingConv2d(nn.Conv2d):
+class DownsampleConv2d(nn.Conv2d):
     """4x4 convolution, stride 2, padding 1: (N, C, H, W) to (N, K, H / 2, W / 2)."""
 
-    def __init__(self, narrow: int, wide: int) -> None:
-        super().__init__(narrow, wide, 4, 2, 1, bias=False)
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 4, 2, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve x."""
@@ -33,11 +33,11 @@ class HalvingConv2d(nn.Conv2d):
         return rows.view(n, h // 2, w // 2, -1).permute(0, 3, 1, 2)
 
 
-class DoublingConv2d(nn.ConvTranspose2d):
+class UpsampleConvTranspose2d(nn.ConvTranspose2d):
     """Transposed 4x4 convolution, stride 2, padding 1: (N, C, H, W) to (N, K, 2 H, 2 W)."""
 
-    def __init__(self, wide: int, narrow: int, bias: bool = False) -> None:
-        super().__init__(wide, narrow, 4, 2, 1, bias=bias)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = False) -> None:
+        super().__init__(in_channels, out_channels, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Apply the transposed convolution to x."""
@@ -53,19 +53,19 @@ class DoublingConv2d(nn.ConvTranspose2d):
 class WholeMapConv2d(nn.Conv2d):
     """Convolution whose kernel is as large as the map: (N, C, S, S) to (N, K, 1, 1)."""
 
-    def __init__(self, channels: int, features: int, side: int) -> None:
-        super().__init__(channels, features, side, bias=False)
+    def __init__(self, in_channels: int, out_channels: int, side: int) -> None:
+        super().__init__(in_channels, out_channels, side, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply each whole map by the weights."""
         return linear(_matrix(x), _matrix(self.weight), self.bias)[:, :, None, None]
 
 
-class FromPointConv2d(nn.ConvTranspose2d):
+class FromPointConvTranspose2d(nn.ConvTranspose2d):
     """Transpose of `WholeMapConv2d`: (N, C, 1, 1) to (N, K, S, S)."""
 
-    def __init__(self, features: int, channels: int, side: int) -> None:
-        super().__init__(features, channels, side, bias=False)
+    def __init__(self, in_channels: int, out_channels: int, side: int) -> None:
+        super().__init__(in_channels, out_channels, side, bias=False)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
         """Multiply each point by the weights."""
@@ -74,12 +74,12 @@ class FromPointConv2d(nn.ConvTranspose2d):
         return _add(rows.view(-1, side, side, channels).permute(0, 3, 1, 2), self.bias)
 
 
-def join(skip: Tensor, x: Tensor) -> Tensor:
+def concat_skip(skip: Tensor, x: Tensor) -> Tensor:
     """Concatenate along the channels. Gradients are dense: batch-norm is slow on strided ones."""
-    return _Join.apply(skip, x)  # type: ignore[no-untyped-call]
+    return _ConcatSkip.apply(skip, x)  # type: ignore[no-untyped-call]
 
 
-class _Join(torch.autograd.Function):
+class _ConcatSkip(torch.autograd.Function):
     """`torch.cat` along the channels, with gradients dense in channels_last layout."""
 
     @staticmethod

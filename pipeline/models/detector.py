@@ -75,7 +75,7 @@ class Detector:
 
     @torch.inference_mode()
     def reconstruct(self, patches: Patches) -> Patches | None:
-        """Return the reconstructions x_hat of patches, (N, H, W, C) uint8, or None."""
+        """Return x_hat of patches, (N, H, W, C) uint8; None if the method reconstructs nothing."""
         x_hat = self.scorer.reconstruct(to_tensor(patches, self.device))
         return None if x_hat is None else to_patches(x_hat)
 

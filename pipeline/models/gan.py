@@ -23,16 +23,16 @@ class Gan:
 
     @property
     def generator(self) -> nn.Module:
-        """The network that generates patches; every method has one."""
+        """The network that generates patches, of every method with networks."""
         return self.networks["generator"]
 
     @property
     def discriminator(self) -> nn.Module:
-        """The network that tells generated patches from real ones; every method has one."""
+        """The network that tells generated from real patches, of every method with networks."""
         return self.networks["discriminator"]
 
     def autocast(self, x: Tensor) -> AbstractContextManager[Any]:
-        """Compute forward passes on x's device in bfloat16 if that is the precision."""
+        """Compute forward passes on x's device in bfloat16 if `precision` is bfloat16."""
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     @contextmanager
@@ -45,15 +45,15 @@ class Gan:
         for optimiser in self.optimisers:
             optimiser.step()
 
-    def state(self) -> dict[str, Any]:
-        """Return everything that a later process needs to resume training."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of `networks` by name, and of `optimisers`, to resume training."""
         return {
             "networks": network_state(self.networks),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore a state that `state` returned."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a state that `state_dict` returned."""
         for name, network in self.networks.items():
             unwrap(network).load_state_dict(state["networks"][name])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):

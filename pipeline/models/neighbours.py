@@ -1,4 +1,4 @@
-"""Distances from a patch's features to the features of training normals."""
+"""The distance from a patch's features to their nearest neighbours among training normals (kNN)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,10 +6,10 @@ from torch import Tensor, nn
 NEIGHBOURS = 5
 
 
-class NormalFeatures(nn.Module):
-    """Features of training normals, (M, d): the reference set for distances.
+class NeighbourDistance(nn.Module):
+    """Mean Euclidean distance to the `NEIGHBOURS` nearest features of training normals, (M, d).
 
-    Each of the d features is standardised over the set. Distances are computed in float64 by
+    Each of the d features is standardised over the M normals. Distances are computed in float64 by
     matrix products: in float32 the rounding would show, and vary with the batch size.
     """
 
@@ -17,16 +17,16 @@ class NormalFeatures(nn.Module):
     scale: Tensor
     normals: Tensor
 
-    def __init__(self, features: Tensor) -> None:
+    def __init__(self, normals: Tensor) -> None:
         super().__init__()
-        features = features.double()
-        deviation = features.std(dim=0, correction=0)
-        self.register_buffer("mean", features.mean(dim=0))
+        normals = normals.double()
+        deviation = normals.std(dim=0, correction=0)
+        self.register_buffer("mean", normals.mean(dim=0))
         self.register_buffer("scale", torch.where(deviation > 0, deviation, 1.0))
-        self.register_buffer("normals", self._scaled(features))
+        self.register_buffer("normals", self._scaled(normals))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return mean Euclidean distances of features, (N, d), to `NEIGHBOURS` nearest, (N,)."""
+        """Return the distances, (N,), of features (N, d)."""
         by_products = "use_mm_for_euclid_dist"
         scaled = self._scaled(features.double())
         distances = torch.cdist(scaled, self.normals, compute_mode=by_products)

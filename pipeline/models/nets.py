@@ -19,9 +19,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.common.errors import InputError
 from pipeline.models.convolutions import (
-    DoublingConv2d,
-    FromPointConv2d,
-    HalvingConv2d,
+    DownsampleConv2d,
+    FromPointConvTranspose2d,
+    UpsampleConvTranspose2d,
     WholeMapConv2d,
 )
 
@@ -75,7 +75,7 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
         self.feature_layer = feature_layer
-        self.features = halvings(shape.channels, widths, shape.latent_dim)
+        self.features = dcgan_encoder(shape.channels, widths, shape.latent_dim)
         self.classifier = nn.Linear(shape.latent_dim, 1, bias=False)
         init_weights(self)
 
@@ -97,7 +97,7 @@ class Encoder(nn.Module):
 
     def __init__(self, shape: NetShape) -> None:
         super().__init__()
-        self.levels = halvings(shape.channels, _widths(shape), shape.latent_dim)
+        self.levels = dcgan_encoder(shape.channels, _widths(shape), shape.latent_dim)
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,12 +112,12 @@ class Decoder(nn.Module):
         super().__init__()
         self.latent_dim = shape.latent_dim
         widths = _widths(shape)[::-1]
-        first = FromPointConv2d(shape.latent_dim, widths[0], 4)
+        first = FromPointConvTranspose2d(shape.latent_dim, widths[0], 4)
         self.levels = nn.Sequential(
             nn.Sequential(first, nn.BatchNorm2d(widths[0])),
-            *(up(DoublingConv2d(wide, narrow), narrow) for wide, narrow in pairwise(widths)),
+            *(up_block(UpsampleConvTranspose2d(wide, narrow)) for wide, narrow in pairwise(widths)),
             relu(),
-            DoublingConv2d(widths[-1], shape.channels, bias=True),
+            UpsampleConvTranspose2d(widths[-1], shape.channels, bias=True),
             nn.Tanh(),
         )
         init_weights(self)
@@ -172,28 +172,29 @@ def relu() -> nn.ReLU:
     return nn.ReLU(inplace=True)
 
 
-def halvings(channels: int, widths: Sequence[int], length: int) -> nn.Sequential:
-    """Return the DCGAN's encoder of (N, channels, S, S) into (N, length), linear.
+def dcgan_encoder(channels: int, widths: Sequence[int], out_features: int) -> nn.Sequential:
+    """Return the DCGAN's encoder: (N, channels, S, S) to (N, out_features), linear.
 
-    Each level halves the side by a 4x4 convolution, down to a 4x4 map, which the last maps whole.
+    Each level halves the side by a 4x4 convolution. The last convolution takes a whole 4x4 map.
     """
     return nn.Sequential(
-        HalvingConv2d(channels, widths[0]),  # without batch-norm, as in DCGAN; not so in the text
-        *(down(narrow, wide) for narrow, wide in pairwise(widths)),
+        DownsampleConv2d(channels, widths[0]),  # no batch-norm, as in DCGAN; the text has one
+        *(down_block(narrow, wide) for narrow, wide in pairwise(widths)),
         leaky_relu(),
-        WholeMapConv2d(widths[-1], length, 4),
-        nn.Flatten(),  # (N, length, 1, 1) to (N, length)
+        WholeMapConv2d(widths[-1], out_features, 4),
+        nn.Flatten(),  # (N, out_features, 1, 1) to (N, out_features)
     )
 
 
-def down(narrow: int, wide: int) -> nn.Sequential:
+def down_block(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return an activation, a 4x4 convolution that halves the side, and batch-norm."""
-    return nn.Sequential(leaky_relu(), HalvingConv2d(narrow, wide), nn.BatchNorm2d(wide))
+    convolution = DownsampleConv2d(in_channels, out_channels)
+    return nn.Sequential(leaky_relu(), convolution, nn.BatchNorm2d(out_channels))
 
 
-def up(convolution: nn.ConvTranspose2d, narrow: int) -> nn.Sequential:
-    """Return an activation, a transposed convolution that doubles the side, and batch-norm."""
-    return nn.Sequential(relu(), convolution, nn.BatchNorm2d(narrow))
+def up_block(convolution: nn.ConvTranspose2d) -> nn.Sequential:
+    """Return an activation, a transposed convolution that enlarges the map, and batch-norm."""
+    return nn.Sequential(relu(), convolution, nn.BatchNorm2d(convolution.out_channels))
 
 
 def fold_batch_norm(network: nn.Module) -> None:

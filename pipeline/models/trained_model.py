@@ -94,11 +94,26 @@ def calibrated_model(
     labelled: LabelledWindows | None = None,
     normal: NDArray[np.bool_] | None = None,
 ) -> "TrainedModel":
-    """Return the model of the best epoch, fitted to blocks of training normals and to labels.
+    """Return the model of the best epoch, fitted to training normals and to labels, and calibrated.
 
-    Bounds, threshold and tails come from the blocks of `validation`, which are windows of the scans
-    `scan_ids` by `rule`. `normal`, (N,), is False for windows on ignored objects, which count in
-    the tail of bags alone: in a new bag nobody knows the objects. By default all are normal.
+    Bounds, threshold and tails come from the validation windows.
+
+    Args:
+        shape: the sizes of the networks.
+        best: `networks`, `epoch` and `criterion` of the best epoch, from `train`.
+        settings: the method, and how it scores.
+        normals: blocks of training normals, (any number, H, W, C) uint8.
+        validation: blocks of the N validation windows, (any number, H, W, C) uint8.
+        scan_ids: (N,) the scan of each validation window.
+        rule: the rule by which scans were cut into windows.
+        false_alarm_rate: the share of validation normals that may exceed the threshold, 0 to 1.
+        provenance: the settings, and the digest of the data.
+        labelled: labelled windows that teach the score; None without.
+        normal: (N,) False for validation windows on ignored objects, which count in the tail of
+            bags alone, since nobody knows the objects in a new bag; None if all are normal.
+
+    Raises:
+        InputError: the validation scores are all equal or not finite.
     """
     detector = fitted_detector(shape, best["networks"], settings, normals, labelled=labelled)
     compared = detector.scorer.normals

@@ -26,8 +26,8 @@ def heat_levels(evidence: NDArray[np.float32]) -> NDArray[np.uint8]:
     return levels
 
 
-def under_heat(image: Image, levels: NDArray[np.uint8]) -> Image:
-    """Return a scan in grey, with the heat over it, RGB (H, W, 3)."""
+def overlay_heat(image: Image, levels: NDArray[np.uint8]) -> Image:
+    """Return a scan (H, W, 3) in grey, with the heat map over it, RGB (H, W, 3)."""
     grey = cv2.transform(image, np.full((1, 3), 1 / 3))
     result = np.empty_like(image)
     for top in range(0, len(image), BAND):
@@ -36,7 +36,7 @@ def under_heat(image: Image, levels: NDArray[np.uint8]) -> Image:
     return result
 
 
-def outlined(image: Image, mask: NDArray[np.bool_]) -> Image:
+def draw_outlines(image: Image, mask: NDArray[np.bool_]) -> Image:
     """Return an RGB image (H, W, 3) with lines around the True pixels of a mask (H, W)."""
     lines, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return np.asarray(cv2.drawContours(image.copy(), lines, -1, OUTLINE, 2))
@@ -59,7 +59,7 @@ def _mixed_colours() -> NDArray[np.uint8]:
     return (grey * (1 - opacity) + colours[:, :, :3] * opacity).round().astype(np.uint8)
 
 
-def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:
+def encode_image(pixels: NDArray[np.uint8], suffix: str) -> bytes:
     """Return RGB or RGBA pixels as the bytes of a file of the kind `suffix`."""
     code = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
     return cv2.imencode(suffix, cv2.cvtColor(pixels, code))[1].tobytes()
@@ -67,11 +67,11 @@ def encoded(pixels: NDArray[np.uint8], suffix: str) -> bytes:
 
 def page_pictures(scan: Image, levels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """Return a scan (H, W, 3) as JPEG and its heat (H, W) as PNG, of sizes that fit a page."""
-    heat = heat_colours()[fitted(levels, HEAT_WIDTH)]
-    return encoded(fitted(scan, WIDTH), ".jpg"), encoded(heat, ".png")
+    heat = heat_colours()[shrink_to_width(levels, HEAT_WIDTH)]
+    return encode_image(shrink_to_width(scan, WIDTH), ".jpg"), encode_image(heat, ".png")
 
 
-def fitted(pixels: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+def shrink_to_width(pixels: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
     """Return pixels (H, W, ...), made smaller until W <= `most` and H <= `MAX_RATIO` * `most`."""
     height, width = pixels.shape[:2]
     scale = min(most / width, MAX_RATIO * most / height)

@@ -24,13 +24,13 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     write_parts(path, (part.encode() for part in parts))
 
 
-def picture(path: Path) -> str:
-    """Return a file of a picture as a URL that contains it."""
-    return picture_url(path.read_bytes(), path.suffix)
+def file_data_url(path: Path) -> str:
+    """Return a JPEG or PNG file as a data URL (base64)."""
+    return data_url(path.read_bytes(), path.suffix)
 
 
-def picture_url(content: bytes, suffix: str) -> str:
-    """Return the bytes of a picture's file as a URL that contains them."""
+def data_url(content: bytes, suffix: str) -> str:
+    """Return the bytes of an image file with this suffix as a data URL (base64)."""
     return f"data:{KINDS[suffix]};base64,{base64.b64encode(content).decode()}"
 
 

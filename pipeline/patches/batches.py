@@ -19,6 +19,8 @@ BUFFER_BLOCKS = 16
 class ShuffledReader:
     """Reader of one rank's batches of a store, in a random order.
 
+    It replaces PyTorch's DataLoader and DistributedSampler, which would read row by row.
+
     Blocks are permuted, dealt to the ranks and read whole; the rows of `BUFFER_BLOCKS` blocks are
     permuted. Batch-norm and gradients need equal batches, so every rank yields the same number of
     full batches; each epoch drops the rows that are left over, different ones in each epoch.

@@ -59,7 +59,7 @@ class Recipe:
         rule: the rule by which windows are cut, kept and labelled.
         channels: number of channels that every scan must have.
         channels_of: the file that gave the number of channels.
-        reading: digest of the parameters that decide how the source reads.
+        params_digest: digest of the parameters that decide how the source reads (`source_params`).
         code: digest of the modules that decide the bytes.
         folder: absolute folder of the shards.
         root: absolute folder that the scans' paths are relative to.
@@ -69,7 +69,7 @@ class Recipe:
     rule: WindowRule
     channels: int
     channels_of: str
-    reading: str
+    params_digest: str
     code: str
     folder: str
     root: str
@@ -77,7 +77,7 @@ class Recipe:
     def name(self, split: str, rows: Sequence[CatalogueRow]) -> str:
         """Return a shard's name without suffix: its split, and a digest of scans and recipe."""
         scans = [[row.scan_id, row.classes, row.digests] for row in rows]
-        made_from = [FORMAT, scans, asdict(self.rule), self.channels, self.reading, self.code]
+        made_from = [FORMAT, scans, asdict(self.rule), self.channels, self.params_digest, self.code]
         return f"{split}-{digest(made_from)[:20]}"
 
 

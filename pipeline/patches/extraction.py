@@ -40,15 +40,21 @@ def extract_patches(
     source: ScanSource,
     settings: ExtractSettings,
     bad_input: BadInputRule = "fail",
-    reading: Mapping[str, Any] | None = None,
+    source_params: Mapping[str, Any] | None = None,
     parallel: CutMany | None = None,
     bags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Cut every scan of the catalogue into `folder`, shard by shard, then write the manifest.
 
-    The rule `bad_input` is for scans that cannot be used. The parameters `reading` decide how the
-    source reads. `parallel` cuts many shards at once, if cutting here would take long. `bags` has
-    the name of the bag of each scan that has one, by the scan's id.
+    Args:
+        folder: of the shards.
+        rows: the catalogue.
+        source: reads the scans.
+        settings: the window rule, and the size of a shard.
+        bad_input: the rule for scans that cannot be used.
+        source_params: the parameters that decide how the source reads.
+        parallel: cuts many shards at once, if cutting here would take long; None to cut all here.
+        bags: the name of the bag of each scan that has one, by the scan's id.
 
     Returns:
         The manifest: settings, classes, channels, digest of the data, and for each split its
@@ -61,7 +67,7 @@ def extract_patches(
             a shard has too many classes; the disk is full.
     """
     prepare_folder(folder)
-    recipe, jobs = plan(folder, rows, source, settings, reading)
+    recipe, jobs = plan(folder, rows, source, settings, source_params)
     results = []
     with terminal.progress("scans", sum(len(group) for _, group in jobs), "scan") as shown:
         for result in _cut_here_first(recipe, jobs, parallel):
@@ -88,7 +94,7 @@ def plan(
     rows: Sequence[CatalogueRow],
     source: ScanSource,
     settings: ExtractSettings,
-    reading: Mapping[str, Any] | None = None,
+    source_params: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, list[ShardJob]]:
     """Return the recipe of all shards, and the split and scans of each shard.
 
@@ -101,7 +107,7 @@ def plan(
         rule=settings.window_rule,
         channels=channels,
         channels_of=channels_of,
-        reading=digest(reading),
+        params_digest=digest(source_params),
         code=deciding_code(source),
         folder=str(folder.resolve()),
         root=str(Path.cwd()),

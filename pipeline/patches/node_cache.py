@@ -38,15 +38,21 @@ class CachedShard(Shard):
 class ShardCache:
     """Opens the shards of one set of patches.
 
+    Args:
+        path_or_uri: the folder of the shared patches.
+        data: digest of the patches.
+        budget: bytes that all copies on the node may take.
+        root: the node's cache folder; by default the user's.
+
     Attributes:
         folder: the folder of the copies; it has the manifest from the start.
 
     Raises:
-        InputError: the patches at `address` are incomplete, or cannot be read.
+        InputError: the patches at `path_or_uri` are incomplete, or cannot be read.
     """
 
-    def __init__(self, address: str, data: str, budget: int, root: Path | None = None) -> None:
-        self._storage = Storage(address)
+    def __init__(self, path_or_uri: str, data: str, budget: int, root: Path | None = None) -> None:
+        self._storage = Storage(path_or_uri)
         self._filesystem, self._place = self._storage.open()
         self._budget = budget
         self._root = root or user_cache_path("skipscan")
@@ -74,7 +80,10 @@ class ShardCache:
                 self._fetch(path)
             except OSError as error:
                 place = self._storage.child(path.name)
-                raise InputError(f"{place}: no copy made: {first_line(error)}") from None
+                raise InputError(
+                    f"{place}: no copy made in {self.folder}: {first_line(error)}: make room "
+                    "there, or remove the folder that the shard is in, to upload it again"
+                ) from None
             return CachedShard(path)
 
     def _fetch_manifest(self, data: str) -> dict[str, Any]:
@@ -83,7 +92,10 @@ class ShardCache:
             with self._filesystem.open_input_file(f"{self._place}/{MANIFEST}") as file:
                 content: bytes = file.read()
         except OSError as error:
-            raise InputError(f"{place}: cannot be read: {first_line(error)}") from None
+            raise InputError(
+                f"{place}: cannot be read: {first_line(error)}: make it readable, or remove the "
+                "folder that it is in, to upload it again"
+            ) from None
         manifest = parse_manifest(content, place)
         if manifest["data"] != data:
             raise InputError(f"{place}: of other patches: remove it, and run again")

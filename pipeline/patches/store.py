@@ -23,12 +23,13 @@ class NoRoomError(InputError):
 
 
 class PatchSource(ABC):
-    """The patches of one split in a fixed order: what training reads, whatever holds them.
+    """The patches of one split in a fixed order, as training reads them (compare torch's Dataset).
 
     Attributes:
-        folder: where they are from, for messages.
-        split: its name.
-        side, channels: of each patch.
+        folder: the folder of the patches, for messages.
+        split: the split's name.
+        side: of a patch in pixels.
+        channels: of a patch, 1 to 3.
     """
 
     def __init__(self, folder: Path, split: str, side: int, channels: int) -> None:
@@ -42,7 +43,7 @@ class PatchSource(ABC):
 
     @abstractmethod
     def read(self, start: int, stop: int) -> Patches:
-        """Patches `start` to `stop` as (N, H, W, C) uint8."""
+        """Return patches `start` to `stop` as (N, H, W, C) uint8."""
 
     @property
     def block_rows(self) -> int:
@@ -170,8 +171,8 @@ class PatchStore(PatchSource):
         return shard
 
 
-def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """Return at most `most` of the rows, evenly spread over all of them."""
+def evenly_spaced(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """Return at most `most` of the rows, evenly spaced; nothing is drawn at random."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
@@ -182,6 +183,6 @@ def read_rows(store: PatchSource, rows: NDArray[np.intp]) -> Patches:
     return np.concatenate([store.read(0, 0), *(store.read(row, row + 1) for row in rows.tolist())])
 
 
-def sample_rows(store: PatchSource, most: int) -> Patches:
-    """Read at most `most` patches, evenly spread over the store, (N, H, W, C) uint8."""
-    return read_rows(store, spread(np.arange(len(store)), most))
+def read_evenly_spaced(store: PatchSource, most: int) -> Patches:
+    """Read at most `most` patches, evenly spaced over the store, (N, H, W, C) uint8."""
+    return read_rows(store, evenly_spaced(np.arange(len(store)), most))

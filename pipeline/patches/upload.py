@@ -23,12 +23,12 @@ class SharedPatches:
     """The uploaded patches, for nodes that cannot read the patches' own folder.
 
     Attributes:
-        address: their folder, or their address on a file system that pyarrow knows.
+        path_or_uri: their folder, or their URI on a file system that pyarrow opens.
         data: digest of the patches.
         cache_bytes: disk space that a node's copies of shards may take.
     """
 
-    address: str
+    path_or_uri: str
     data: str
     cache_bytes: int
 
@@ -39,17 +39,18 @@ def upload_patches(folder: Path, storage: Storage, cache_gb: float) -> SharedPat
     Raises:
         InputError: the patches are not finished, or the storage cannot be written.
     """
-    if runs_here() and not storage.is_address:
+    if runs_here() and not storage.is_uri:
         return None
     manifest = read_manifest(folder)
-    address = storage.child("patches").child(manifest["data"][:16])
+    target = storage.child("patches").child(manifest["data"][:16])
     try:
-        _upload(folder, manifest, address)
+        _upload(folder, manifest, target)
     except OSError as error:
         raise InputError(
-            f"{address}: cannot be written ({first_line(error)}): see storage"
+            f"{target}: cannot be written ({first_line(error)}): make it writable, or set storage "
+            "in params.yaml to another folder or address"
         ) from None
-    return SharedPatches(address.place, manifest["data"], int(cache_gb * 1e9))
+    return SharedPatches(target.path_or_uri, manifest["data"], int(cache_gb * 1e9))
 
 
 def open_store(folder: Path, split: str, shared: SharedPatches | None) -> PatchStore:
@@ -60,26 +61,26 @@ def open_store(folder: Path, split: str, shared: SharedPatches | None) -> PatchS
     """
     if shared is None or _holds(folder, shared.data):
         return PatchStore(folder, split)
-    cache = ShardCache(shared.address, shared.data, shared.cache_bytes)
+    cache = ShardCache(shared.path_or_uri, shared.data, shared.cache_bytes)
     return PatchStore(cache.folder, split, cache.open)
 
 
-def _upload(folder: Path, manifest: dict[str, Any], address: Storage) -> None:
-    """Upload the shards to `address` and, last, the manifest with their sizes and digests."""
-    filesystem, place = address.open()
-    if filesystem.get_file_info(f"{place}/{MANIFEST}").is_file:
+def _upload(folder: Path, manifest: dict[str, Any], target: Storage) -> None:
+    """Upload the shards to `target` and, last, the manifest with their sizes and digests."""
+    filesystem, path_there = target.open()
+    if filesystem.get_file_info(f"{path_there}/{MANIFEST}").is_file:
         return
-    filesystem.create_dir(place, recursive=True)
+    filesystem.create_dir(path_there, recursive=True)
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     for shard in terminal.progress("upload", len(shards), "shard", shards):
         path = folder / shard["file"]
         shard |= {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-        if filesystem.get_file_info(f"{place}/{path.name}").size != shard["bytes"]:
-            _put(path, filesystem, f"{place}/{path.name}")
-    temporary = _temporary_name(f"{place}/{MANIFEST}")
+        if filesystem.get_file_info(f"{path_there}/{path.name}").size != shard["bytes"]:
+            _put(path, filesystem, f"{path_there}/{path.name}")
+    temporary = _temporary_name(f"{path_there}/{MANIFEST}")
     with filesystem.open_output_stream(temporary) as file:
         file.write(json.dumps(manifest, indent=2).encode())
-    filesystem.move(temporary, f"{place}/{MANIFEST}")
+    filesystem.move(temporary, f"{path_there}/{MANIFEST}")
 
 
 def _put(path: Path, filesystem: FileSystem, place: str) -> None:

@@ -1,9 +1,9 @@
-"""Writes the account: the use of every file of a set, and the scans and objects per split."""
+"""The text of account.txt: the use of every file of a set, scans and objects per split."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
-from pipeline.common.lines import printable
+from pipeline.common.lines import escape_unprintable
 from pipeline.common.names import NORMAL, SPLITS
 from pipeline.common.tables import text_table
 from pipeline.scans.catalogue import CatalogueRow
@@ -39,7 +39,7 @@ def account_of(
         *(f"  {note}" for note in notes),
         _table(survey, rows, meaning),
     ]
-    return printable("\n".join(lines) + "\n")
+    return escape_unprintable("\n".join(lines) + "\n")
 
 
 def count_files(listing: Listing, survey: Survey) -> tuple[Counter[str], Counter[tuple[str, str]]]:

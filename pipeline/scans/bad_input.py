@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.common import terminal
 from pipeline.common.errors import InputError
-from pipeline.common.lines import one_line
+from pipeline.common.lines import escape_line
 from pipeline.settings.scans import BadInputRule
 
 
@@ -43,7 +43,7 @@ def report_bad_input(bad_files: Sequence[BadInput], rule: BadInputRule) -> None:
         return
     for bad in bad_files:
         verdict = "skipped" if rule == "skip" else "bad input"
-        print(one_line(f"{verdict}: {bad.file}: {bad.reason}"), file=terminal.err())
+        print(escape_line(f"{verdict}: {bad.file}: {bad.reason}"), file=terminal.err())
     files, them = count_in_words(bad_files)
     if rule == "fail":
         raise InputError(

@@ -146,9 +146,9 @@ class _Row:
 def _rows(entries: Sequence[ScanEntry], column: BagColumn, table: Path) -> list[_Row]:
     """Return the rows of a table of bags.
 
-    A path names the scan whose id ends like it. If there is none, such as for a path that begins
-    above the set's folder, the longest end of the path that one scan's id has names this scan,
-    unless another row names it.
+    A path names the scan whose id ends with the path. If no id does, for instance because the path
+    begins above the set's folder, the path names the scan whose id ends with the longest possible
+    end of the path, if this is a single scan that no other row names.
     """
     scans_of = _by_end([entry.scan_id for entry in entries])
 
@@ -193,10 +193,17 @@ def _read_table(table: Path, column: BagColumn) -> list[dict[str, str]]:
     try:
         rows = read_table(table)
     except OSError as error:
-        raise InputError(f"{table}: cannot be read ({error.strerror}): see scans.group") from None
+        raise InputError(
+            f"{table}: cannot be read ({error.strerror}): expected the CSV file that "
+            "scans.group.table names"
+        ) from None
     except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"{table}: expected a CSV file in UTF-8, see scans.group") from None
+        raise InputError(
+            f"{table}: expected a CSV file in UTF-8: save it so, or correct scans.group.table"
+        ) from None
     for name in (column.scan, column.bag):
         if rows and name not in rows[0]:
-            raise InputError(f"{table}: no column {name!r}: it has {list(rows[0])}")
+            raise InputError(
+                f"{table}: no column {name!r}: it has {list(rows[0])}: correct scans.group"
+            )
     return rows

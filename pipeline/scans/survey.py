@@ -40,7 +40,7 @@ class SurveyedScan:
 
     Attributes:
         entry: the scan's entry.
-        pixels: SHA-256 of the image's shape and pixels.
+        pixel_digest: SHA-256 of the image's shape and pixels.
         perceptual_hash: of the image.
         channels: number of channels of the image.
         objects: number of objects of each class, by the set's own names.
@@ -48,7 +48,7 @@ class SurveyedScan:
     """
 
     entry: ScanEntry
-    pixels: bytes
+    pixel_digest: bytes
     perceptual_hash: Bits
     channels: int
     objects: Mapping[str, int]
@@ -86,13 +86,13 @@ def survey_scans(source: ScanSource, entries: Sequence[ScanEntry]) -> Survey:
     twins: dict[bytes, list[SurveyedScan]] = defaultdict(list)
     for scan in scans:
         if isinstance(scan, SurveyedScan):
-            twins[scan.pixels].append(scan)
+            twins[scan.pixel_digest].append(scan)
     usable: list[SurveyedScan] = []
     bad: list[BadInput] = []
     for scan in scans:
         if isinstance(scan, BadInput):
             bad.append(scan)
-        elif fault := _fault(scan, counts, twins[scan.pixels]):
+        elif fault := _fault(scan, counts, twins[scan.pixel_digest]):
             bad.append(BadInput(str(scan.entry.files[0]), fault))
         else:
             usable.append(scan)

@@ -10,7 +10,13 @@ import numpy as np
 from pipeline.common.errors import InputError
 from pipeline.common.files import write_atomically
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import encoded, heat_levels, outlined, page_pictures, under_heat
+from pipeline.pages.pictures import (
+    draw_outlines,
+    encode_image,
+    heat_levels,
+    overlay_heat,
+    page_pictures,
+)
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.display import displayable
 from pipeline.scans.scan import Mask, ScanSource
@@ -64,8 +70,8 @@ class FileScreener:
         threats = scan.threats() if new.entry else None
         shown, levels = displayable(scan.image), heat_levels(screened.evidence)
         if threats is not None:
-            shown = outlined(shown, threats)
-        files = encoded(under_heat(shown, levels), ".png"), *page_pictures(shown, levels)
+            shown = draw_outlines(shown, threats)
+        files = encode_image(overlay_heat(shown, levels), ".png"), *page_pictures(shown, levels)
         try:
             for path, content in zip(pictures_of(self.out, new.name), files, strict=True):
                 write_atomically(path, content)

@@ -9,7 +9,7 @@ from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.files import current_digest, remove_unfinished, write_json
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.writer import picture, write_page
+from pipeline.pages.writer import file_data_url, write_page
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.scan import ScanSource
 from pipeline.screening.file_screener import (
@@ -26,7 +26,13 @@ from pipeline.screening.new_scans import (
     with_annotations,
     without_annotations,
 )
-from pipeline.screening.records import Records, ScreenedFile, begin, hits_text, write_bags
+from pipeline.screening.records import (
+    Records,
+    ScreenedFile,
+    hits_text,
+    prepare_results_folder,
+    write_bags,
+)
 from pipeline.screening.regions import coco
 
 REGIONS = "regions.json"
@@ -64,13 +70,13 @@ class ScreeningOptions:
         false_alarm_rate: a bag raises an alarm if its p-value is this or less.
         source: reads the scans with their annotations, for hits and misses; None without.
         parallel: screens many scans at once; None to screen them here, one by one.
-        reading: the parameters that decide how the source reads.
+        source_params: the parameters that decide how the source reads.
     """
 
     false_alarm_rate: float
     source: ScanSource | None = None
     parallel: ScreenMany | None = None
-    reading: Mapping[str, Any] = field(default_factory=dict)
+    source_params: Mapping[str, Any] = field(default_factory=dict)
 
 
 class FolderScreener:
@@ -83,7 +89,7 @@ class FolderScreener:
         self,
         path: Path,
         model: TrainedModel,
-        about: Mapping[str, str],
+        identity: Mapping[str, str],
         out: Path,
         options: ScreeningOptions,
     ) -> None:
@@ -92,7 +98,7 @@ class FolderScreener:
         Args:
             path: an image, or a folder of scans.
             model: the trained model.
-            about: of `about_of`, so that results of two models are never mixed.
+            identity: of `screening_identity`; `out` must have the same one, or be new.
             out: the folder of the results: bags.csv, heat maps, regions.json, report.html.
             options: the rate of alarms, annotations, workers.
 
@@ -111,7 +117,7 @@ class FolderScreener:
             )
         self.path, self.model, self.out, self.options = path, model, out, options
         self.root = path.parent if path.is_file() else path
-        begin(out, about)
+        prepare_results_folder(out, identity)
         remove_unfinished(out)
         self.records = Records(out)
         self._here: FileScreener | None = None
@@ -148,7 +154,7 @@ class FolderScreener:
 
     def _listed(self) -> NewScans:
         if self.options.source:
-            return with_annotations(self.path, self.options.source, self.options.reading)
+            return with_annotations(self.path, self.options.source, self.options.source_params)
         return without_annotations(list_images(self.path))
 
     def _jobs(self, scans: Sequence[NewScan]) -> list[ScanJob]:
@@ -186,7 +192,7 @@ class FolderScreener:
             skipped_files=sum(bad.count for bad in screening.bad),
             rate=rate,
             lines=[*self.model.notes, *hits],
-            picture=lambda name: picture(out / PAGE_PARTS / name),
+            data_url=lambda name: file_data_url(out / PAGE_PARTS / name),
         )
 
     def _name(self, bad: BadInput) -> str:

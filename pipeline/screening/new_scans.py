@@ -46,7 +46,7 @@ ScanJob = tuple[NewScan, str]  # a scan, and the SHA-256 of its image
 
 @dataclass(frozen=True)
 class NewScans:
-    """What a folder holds.
+    """The scans to screen in a folder, and its other files.
 
     Attributes:
         scans: the scans to screen, by name.
@@ -77,8 +77,8 @@ def without_annotations(listed: SetFiles) -> NewScans:
     return NewScans(scans, listed.bad, _counts(listed, dict.fromkeys(listed.others, "")))
 
 
-def with_annotations(folder: Path, source: ScanSource, reading: Mapping[str, Any]) -> NewScans:
-    """Return the scans that a source finds in a folder, by the parameters `reading`.
+def with_annotations(folder: Path, source: ScanSource, params: Mapping[str, Any]) -> NewScans:
+    """Return the scans that a source finds in a folder; `params` decide how the source reads.
 
     Raises:
         InputError: as `ScanSource.listing`, or an image file holds several scans.
@@ -87,7 +87,7 @@ def with_annotations(folder: Path, source: ScanSource, reading: Mapping[str, Any
     scans = []
     for entry in listing.entries:
         image, *others = entry.files
-        about = [*(file_digest(path) for path in others), entry.records, entry.classes, reading]
+        about = [*(file_digest(path) for path in others), entry.records, entry.classes, params]
         scans.append(NewScan(_name(folder, image), image, entry, digest(about)))
     if len({scan.name for scan in scans}) < len(scans):
         raise InputError(f"{folder}: a file holds several scans: give a file for each scan")

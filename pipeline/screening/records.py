@@ -17,7 +17,7 @@ from pipeline.screening.image_screener import SHOWN_WINDOWS, Look
 
 RECORDS = "bags.jsonl"
 TABLE = "bags.csv"
-ABOUT = "screening.json"  # the model, the scans and the software whose results a folder holds
+IDENTITY = "screening.json"  # by which model, code and folder of scans the results were made
 NOTHING_SCREENED = {"folder": None}  # of the stage `screen` without new scans
 # The code that decides the results of a bag.
 DECIDING = (
@@ -123,8 +123,10 @@ def _record_type() -> TypeAdapter[ScreenedFile]:
     return TypeAdapter(ScreenedFile)
 
 
-def about_of(model_sha256: str, path: Path) -> dict[str, str]:
-    """Return the facts that identify a folder of results: model, code, and folder of the scans.
+def screening_identity(model_sha256: str, path: Path) -> dict[str, str]:
+    """Return the content of screening.json: digests of model and code, and the folder of the scans.
+
+    Results are resumed only under the same identity, so results of two models are never mixed.
 
     Args:
         model_sha256: of the model's file.
@@ -134,36 +136,36 @@ def about_of(model_sha256: str, path: Path) -> dict[str, str]:
     return {"model": model_sha256, "folder": str(folder.resolve()), "code": code_digest(DECIDING)}
 
 
-def holds_others(folder: Path, about: Mapping[str, str]) -> bool:
-    """Whether a folder holds results of another model, of other scans, or of other code."""
-    path = folder / ABOUT
+def holds_other_results(folder: Path, identity: Mapping[str, str]) -> bool:
+    """Return whether a folder holds results of another model, of other scans, or of other code."""
+    path = folder / IDENTITY
     try:
-        return path.exists() and json.loads(path.read_text(encoding="utf-8")) != about
+        return path.exists() and json.loads(path.read_text(encoding="utf-8")) != identity
     except ValueError:
         return True
 
 
-def begin(folder: Path, about: Mapping[str, str]) -> None:
+def prepare_results_folder(folder: Path, identity: Mapping[str, str]) -> None:
     """Create the folder of the results, or resume the same screening in it.
 
     Raises:
         InputError: the folder holds the results of another model, or other files; or it is a file.
     """
     require(folder.is_dir() or not folder.exists(), "--out", str(folder), "a folder")
-    if holds_others(folder, about):
+    if holds_other_results(folder, identity):
         raise InputError(
             f"{folder}: holds the results of another model, folder or version of SkipScan: choose "
             "another folder, or remove this one"
         )
-    killed = set(folder.glob(f".{ABOUT}.*{UNFINISHED}"))  # at the first write
-    if folder.exists() and set(folder.iterdir()) - killed and not (folder / ABOUT).exists():
+    killed = set(folder.glob(f".{IDENTITY}.*{UNFINISHED}"))  # at the first write
+    if folder.exists() and set(folder.iterdir()) - killed and not (folder / IDENTITY).exists():
         raise InputError(f"{folder}: holds other files: choose an empty folder for the results")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except NotADirectoryError:
         expected = "a path whose parents are folders"
         raise InputError(f"--out: got {str(folder)!r}, expected {expected}") from None
-    write_json(folder / ABOUT, about)
+    write_json(folder / IDENTITY, identity)
 
 
 def write_bags(folder: Path, files: list[ScreenedFile], false_alarm_rate: float) -> None:

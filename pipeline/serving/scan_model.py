@@ -18,7 +18,7 @@ from mlflow.types.schema import Array, Object, Property
 from pipeline.common.errors import InputError, on_one_line
 from pipeline.common.names import FALSE_ALARM_RATE, Image
 from pipeline.models.trained_model import TrainedModel
-from pipeline.pages.pictures import encoded, heat_colours, heat_levels
+from pipeline.pages.pictures import encode_image, heat_colours, heat_levels
 from pipeline.scans.bad_input import as_bad
 from pipeline.scans.image_limits import MAX_PIXELS
 from pipeline.scans.images import read_image
@@ -106,7 +106,7 @@ class ScanModel(PythonModel):
             "p_value": screened.p_value,
             "alarm": screened.p_value <= rate,
             "boxes": [vars(look) for look in screened.looks],
-            "map": "" if layer is None else base64.b64encode(encoded(layer, ".png")).decode(),
+            "map": "" if layer is None else base64.b64encode(encode_image(layer, ".png")).decode(),
         }
 
 

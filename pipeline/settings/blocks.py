@@ -14,7 +14,7 @@ from pipeline.common.names import FALSE_ALARM_RATE
 from pipeline.settings.checks import (
     StrictBlock,
     require_colour,
-    require_place,
+    require_path_or_uri,
     require_rate,
     require_seed,
 )
@@ -99,7 +99,7 @@ class ScanSettings(SplitShares):
         else:
             expected = "the folder of your scans, such as data/raw"
             require(self.folder != NO_FOLDER, "folder", self.folder, expected)
-            require_place("folder", self.folder)
+            require_path_or_uri("folder", self.folder)
         require_seed(self.seed)
         check_abnormal_class(self.abnormal_class)
         check_classes(self.classes)
@@ -250,6 +250,6 @@ class ScreenSettings(StrictBlock):
 
     def __post_init__(self) -> None:
         if self.folder != NO_FOLDER:
-            require_place("folder", self.folder)
+            require_path_or_uri("folder", self.folder)
         require_rate("false_alarm_rate", self.false_alarm_rate)
         require(self.workers >= 0, "workers", self.workers, "0 or more")

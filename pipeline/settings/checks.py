@@ -10,7 +10,7 @@ from pipeline.common.errors import require
 HEX_COLOUR = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})", re.IGNORECASE)
 SEEDS = 2**32  # numpy's generators take no other seeds
 
-# The file systems that pyarrow opens by address.
+# The file systems that pyarrow opens by URI.
 SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "file")
 
 
@@ -36,8 +36,8 @@ def require_colour(name: str, value: str) -> None:
     require(bool(right), name, value, "a colour such as '#4c78a8', or a CSS name such as steelblue")
 
 
-def require_place(name: str, value: str) -> None:
-    """Refuse a text that names neither a folder nor an address of a known file system."""
+def require_path_or_uri(name: str, value: str) -> None:
+    """Refuse a text that is neither a path nor a URI with one of `SCHEMES`."""
     expected = f"a folder, or an address that begins with one of {', '.join(SCHEMES)} and ://"
     scheme, mark, rest = value.partition("://")
     require(not value.startswith("~"), name, value, "a path without ~, which no shell expands here")

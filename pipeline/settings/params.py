@@ -24,13 +24,13 @@ from pipeline.settings.blocks import (
     TrainBlock,
     TuneSettings,
 )
-from pipeline.settings.checks import StrictBlock, require_place
-from pipeline.settings.fault_finder import FaultFinder
+from pipeline.settings.checks import StrictBlock, require_path_or_uri
 from pipeline.settings.methods import WITHOUT_NETWORKS
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.resources import WorkerRange, require_divisible
 from pipeline.settings.scans import SplitShares
 from pipeline.settings.search_space import Choices, check_values
+from pipeline.settings.validation_messages import ValidationMessages
 
 # Defaults of `scans.labelled_validation`. Users have few abnormal scans of their own, so all of
 # these are test scans by default.
@@ -54,7 +54,7 @@ class Settings(StrictBlock):
 
     def __post_init__(self) -> None:
         require(0 < self.cache_gb < float("inf"), "cache_gb", self.cache_gb, "more than 0")
-        require_place("storage", self.storage)
+        require_path_or_uri("storage", self.storage)
         check_values(self.tune.space, self.model)
         self._require_shared_batches()
         self._require_sweep()
@@ -99,8 +99,8 @@ class Settings(StrictBlock):
             require(value == 0, name, value, expected)
 
 
-def reading_settings(scans: ScanSettings) -> dict[str, Any]:
-    """Return the parameters of the `scans` block that can change how a scan is read."""
+def source_params(scans: ScanSettings) -> dict[str, Any]:
+    """Return the parameters of the `scans` block that decide how a source reads a scan."""
     others = {field.name for field in fields(SplitShares)}
     others |= {"folder", "seed", "count", "group", "bad_input", "parts", "unannotated"}
     return {name: value for name, value in vars(scans).items() if name not in others}
@@ -141,12 +141,13 @@ def make_settings(
             filled[block] = _fill(params[block], preset[block])
     if isinstance(filled.get("scans"), dict):
         filled["scans"] = _completed_scans(filled["scans"])
-    faults = FaultFinder(Settings, params, preset, f"{params_file}: ", f"{presets_file}: {name}.")
-    faults.refuse_booleans(filled)
+    of_params, of_preset = f"{params_file}: ", f"{presets_file}: {name}."
+    messages = ValidationMessages(Settings, params, preset, of_params, of_preset)
+    messages.refuse_booleans(filled)
     try:
         return _settings_type().validate_python(filled)
     except ValidationError as error:
-        raise InputError(faults.message_of(error)) from None
+        raise InputError(messages.message_of(error)) from None
 
 
 @cache

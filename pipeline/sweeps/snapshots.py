@@ -19,7 +19,7 @@ from pipeline.cluster.project_key import KEY, has_valid_signature, key_name, sig
 from pipeline.cluster.storage import Storage
 from pipeline.common import terminal
 from pipeline.common.files import file_digest, write_atomically
-from pipeline.common.lines import one_line
+from pipeline.common.lines import escape_line
 
 TUNER = "tuner.pkl"  # not sealed: a resumed sweep overwrites it before Ray reads it
 SUFFIXES = (".json", ".pkl")  # of all files from which Ray restores a sweep
@@ -100,9 +100,9 @@ def warn_of_another_project(storage: Storage, name: str) -> None:
     same = [each for each in sweeps if each.base_name.startswith(f"{name.rpartition('-')[0]}-")]
     if same and name not in [each.base_name for each in same]:
         print(
-            f"{one_line(same[0].path)}: a copy of the project with another key began this sweep; "
-            f"a new sweep starts: to resume the old one, stop, copy that project's {KEY} here, and "
-            "rerun",
+            f"{escape_line(same[0].path)}: a copy of the project with another key began this "
+            f"sweep; a new sweep starts: to resume the old one, stop, copy that project's {KEY} "
+            "here, and rerun",
             file=terminal.err(),
         )
 
@@ -175,8 +175,8 @@ def _is_whole(filesystem: FileSystem, files: dict[str, FileInfo], content: dict[
 
 def _remove(filesystem: FileSystem, file: FileInfo) -> None:
     print(
-        f"{one_line(file.path)}: cut short by a kill, or not sealed with this project's {KEY}, so "
-        "it is removed",
+        f"{escape_line(file.path)}: cut short by a kill, or not sealed with this project's {KEY}, "
+        "so it is removed",
         file=terminal.err(),
     )
     if file.type == FileType.Directory:

@@ -83,8 +83,8 @@ def run_trial(config: dict[str, Any], job: SweepJob) -> None:
 def run_parallel_trial(config: dict[str, Any], job: SweepJob, sweep: Storage) -> None:
     """Run one trial under Ray Train, with its checkpoints in the trial's folder in `sweep`.
 
-    Tune's snapshot of a killed sweep may lack epochs whose checkpoints are there, and from which
-    the training resumes. So all epochs before are reported again.
+    After a kill, Tune's snapshot may lack epochs of which there are checkpoints. So the epochs up
+    to the newest checkpoint, from which the training resumes, are reported to Tune again.
     """
     settings, folder = job.tune, sweep.child(tune.get_context().get_trial_id())
     state = newest_state(*folder.child(TRAINING).open(), job.key)
@@ -105,7 +105,7 @@ def trial_epochs_done(sweep: Storage, trial: str, settings: TuneSettings) -> flo
 
 
 class ReportToTune(TuneReportCallback):
-    """Passes the metrics that Ray Train's first worker reports to Tune."""
+    """Reports to Tune the metrics that Ray Train's first worker has reported."""
 
     def __init__(self, objective_name: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

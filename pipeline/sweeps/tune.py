@@ -118,7 +118,7 @@ def run_sweep(
         # This writes the tuner.pkl that `Tuner.restore` then reads.
         tuner = _new_tuner(trainable, job, storage, TrackTrials(run, job.objective), rungs)
         if rungs is not None:
-            tuner = Tuner.restore(sweep.place, trainable=trainable, restart_errored=True)
+            tuner = Tuner.restore(sweep.path_or_uri, trainable=trainable, restart_errored=True)
         result = collect_results(run_in_thread(tuner.fit), settings)
     names = [trial_run_name(trial.trial) for trial in result.trials]
     close_abandoned_trials(run, names)
@@ -161,7 +161,7 @@ def _new_tuner(
         ),
         run_config=tune.RunConfig(
             name=name,
-            storage_path=storage.place,
+            storage_path=storage.path_or_uri,
             callbacks=[
                 callback,
                 ShowTrials(_trial_count(settings, space), settings, storage.child(name)),

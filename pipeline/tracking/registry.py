@@ -17,7 +17,7 @@ from pipeline.tracking.tracked_run import CANDIDATE, REGISTERED
 from pipeline.tracking.tracker import STORE_ERRORS, Tracker, tracking_uri
 
 CHAMPION = "champion"
-WEIGHTS = "artifacts/model.pt"  # of the trained model, in the folder of a stored one
+MODEL_FILE = "artifacts/model.pt"  # the file of `TrainedModel`, in the folder of a logged model
 OVERALL = "auc/overall"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model, no such alias
 COMPARED = ("auc/", "bag_auc", "first_look", "auc_within_bags", "false_alarm_rate")
@@ -25,7 +25,7 @@ COMPARED = ("auc/", "bag_auc", "first_look", "auc_within_bags", "false_alarm_rat
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the registered model, and what its run has measured on the test split.
+    """A version of the registered model, and its run's metrics on the test split.
 
     Attributes:
         number: of the version.
@@ -38,11 +38,11 @@ class Version:
     data: str | None
 
 
-def download_model(address: str, folder: Path) -> Path:
+def download_model(model: str, folder: Path) -> Path:
     """Download a trained model into a folder; returns its file.
 
     Args:
-        address: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or a run's id.
+        model: the URI `models:/NAME@ALIAS` or `models:/NAME/VERSION`, or a run's id.
         folder: where to write it.
 
     Raises:
@@ -51,11 +51,11 @@ def download_model(address: str, folder: Path) -> Path:
     try:
         client = Tracker(tracking_uri()).client()
         mlflow.set_tracking_uri(tracking_uri())
-        uri = address if address.startswith("models:/") else _model_of_run(client, address)
-        return Path(download_artifacts(artifact_uri=f"{uri}/{WEIGHTS}", dst_path=str(folder)))
+        uri = model if model.startswith("models:/") else _model_of_run(client, model)
+        return Path(download_artifacts(artifact_uri=f"{uri}/{MODEL_FILE}", dst_path=str(folder)))
     except STORE_ERRORS as error:
         raise InputError(
-            f"{address}: {first_line(error)}: expected a model in MLflow: `make mlflow` "
+            f"{model}: {first_line(error)}: expected a model in MLflow: `make mlflow` "
             "shows the models, and `skipscan promote` names the champion"
         ) from None
 
@@ -121,11 +121,11 @@ def _version(client: MlflowClient, alias: str) -> Version | None:
     return Version(str(version.version), run.data.metrics, data)
 
 
-def _model_of_run(client: MlflowClient, address: str) -> str:
-    """Return the place of the model that a run has logged last."""
-    run = client.get_run(address.removeprefix("runs:/"))
+def _model_of_run(client: MlflowClient, run_id: str) -> str:
+    """Return the URI of the model that a run logged last; `run_id` may begin with `runs:/`."""
+    run = client.get_run(run_id.removeprefix("runs:/"))
     if not run.outputs or not run.outputs.model_outputs:
-        raise InputError(f"{address}: this run has no model: expected a run of `dvc repro`")
+        raise InputError(f"{run_id}: this run has no model: expected a run of `dvc repro`")
     return str(client.get_logged_model(run.outputs.model_outputs[-1].model_id).artifact_location)
 
 

@@ -40,7 +40,7 @@ BEST_TAG = "skipscan.best"  # "true" on the run of a sweep's best trial
 
 @dataclass(frozen=True)
 class Origin:
-    """What a pipeline's results were made from, by which their run is found in MLflow.
+    """The settings, data and experiment that results were made from; they identify MLflow's run.
 
     Attributes:
         parameters: the settings in effect, by block.
@@ -56,7 +56,7 @@ class Origin:
 
     @classmethod
     def now(cls, settings: Settings, data: str) -> "Origin":
-        """The origin of what this process makes."""
+        """Return the origin of the results that this process makes."""
         experiment = os.environ.get("DVC_EXP_NAME", "")
         masked = mask_credentials(json.dumps(asdict(settings)))
         return cls(json.loads(masked), data, experiment, _git_commit())  # as a file gives them back
@@ -67,7 +67,7 @@ class Origin:
         return "dvc exp run" if self.experiment else "dvc repro"
 
     def key(self) -> dict[str, str]:
-        """The tag that the runs of this origin have."""
+        """Return the tag by which the runs of this origin are found."""
         return {KEY_TAG: digest([self.parameters, self.data, self.experiment])}
 
 

@@ -175,7 +175,10 @@ class Tracker:
         return runs
 
     def has_finished(self, run_id: str | None) -> bool:
-        """Return whether the store has all of a run; True if it fails: nothing is logged twice."""
+        """Return whether a run is FINISHED in the store, so that it need not be logged again.
+
+        Returns True as well if the store fails, and False for the run id None.
+        """
         if run_id is None:
             return False
         if not self.failed:

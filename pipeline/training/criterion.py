@@ -19,7 +19,13 @@ from pipeline.common.names import Patches
 from pipeline.models.detector import Detector, LabelledWindows
 from pipeline.models.interface import MAX_REFERENCE_NORMALS
 from pipeline.patches.shard_file import BLOCK_ROWS
-from pipeline.patches.store import PatchSource, PatchStore, read_rows, sample_rows, spread
+from pipeline.patches.store import (
+    PatchSource,
+    PatchStore,
+    evenly_spaced,
+    read_evenly_spaced,
+    read_rows,
+)
 
 IMPLANT_AUC = "implant_auc"  # validation normals against the same patches with implants
 LABELLED_AUC = "labelled_auc"  # normal against abnormal patches of the labelled validation scans
@@ -68,13 +74,15 @@ def objective_name(labelled: PatchStore) -> str:
 
 def load_validation(normals: PatchSource, seed: int, labelled: PatchStore | None) -> Validation:
     """Read up to `MAX_PATCHES` validation normals, and as many of each kind from `labelled`."""
-    patches = sample_rows(normals, MAX_PATCHES)
+    patches = read_evenly_spaced(normals, MAX_PATCHES)
     implanted = implant(patches, np.random.default_rng([seed, len(patches)]))
     if labelled is None or objective_name(labelled) == IMPLANT_AUC:
         return Validation(patches, implanted)
     normal = labelled.is_normal()
     rows = np.sort(
-        np.concatenate([spread(np.flatnonzero(kind), MAX_PATCHES) for kind in (normal, ~normal)])
+        np.concatenate(
+            [evenly_spaced(np.flatnonzero(kind), MAX_PATCHES) for kind in (normal, ~normal)]
+        )
     )
     return Validation(patches, implanted, read_rows(labelled, rows), ~normal[rows])
 
@@ -84,7 +92,7 @@ def training_normals(training: PatchSource) -> Iterator[Patches]:
 
     Blocks are read lazily: a detector that fits nothing to them reads none.
     """
-    rows = spread(np.arange(len(training)), MAX_REFERENCE_NORMALS)
+    rows = evenly_spaced(np.arange(len(training)), MAX_REFERENCE_NORMALS)
     for start in range(0, len(rows), BLOCK_ROWS):
         yield read_rows(training, rows[start : start + BLOCK_ROWS])
 

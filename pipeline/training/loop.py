@@ -111,7 +111,7 @@ def train(
     gan = build_gan(placed, settings.model)
     state = resume or {"epoch": 0, "history": [], "best": None}
     if resume:
-        gan.load_state(resume["model"])
+        gan.load_state_dict(resume["model"])
     if worker.rank == 0:
         worker.tell_progress(state["epoch"])
     for epoch in range(state["epoch"], settings.epochs):
@@ -209,7 +209,7 @@ def _advance(state: State, gan: Gan, metrics: Metrics, networks: State) -> State
         best = {"epoch": metrics["epoch"], "criterion": criterion, "networks": kept}
     return {
         "epoch": int(metrics["epoch"]),
-        "model": gan.state(),
+        "model": gan.state_dict(),
         "history": [*state["history"], metrics],
         "best": best,
     }

@@ -175,7 +175,7 @@ def fit(
         ),
         run_config=RunConfig(
             name=name,
-            storage_path=storage.place,
+            storage_path=storage.path_or_uri,
             failure_config=FailureConfig(max_failures=WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.convolutions import (
-    DoublingConv2d,
-    FromPointConv2d,
-    HalvingConv2d,
+    DownsampleConv2d,
+    FromPointConvTranspose2d,
+    UpsampleConvTranspose2d,
     WholeMapConv2d,
 )
 from pipeline.models.gan import Gan, build_gan
@@ -26,9 +26,9 @@ SHAPE = NetShape(side=16, channels=3, ngf=4, ndf=4, latent_dim=6)
 def plain_convolutions() -> Iterator[None]:
     """Every convolution as torch's own."""
     with pytest.MonkeyPatch.context() as patch:
-        for ours in (HalvingConv2d, WholeMapConv2d):
+        for ours in (DownsampleConv2d, WholeMapConv2d):
             patch.setattr(ours, "forward", nn.Conv2d.forward)
-        for transposed in (DoublingConv2d, FromPointConv2d):
+        for transposed in (UpsampleConvTranspose2d, FromPointConvTranspose2d):
             patch.setattr(transposed, "forward", nn.ConvTranspose2d.forward)
         yield
 

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from pipeline.models.methods.anogan.method import AnoganScorer
-from pipeline.models.methods.anogan.search import GAIN, PATIENCE, RATE, search, start_code
+from pipeline.models.methods.anogan.search import (
+    LEARNING_RATE,
+    MIN_IMPROVEMENT,
+    PATIENCE,
+    search,
+    start_code,
+)
 from pipeline.models.methods.anogan.step import train_step
 from pipeline.settings.model import LossSettings
 from tests.models.plain import (
@@ -50,7 +56,7 @@ def adam_by_hand(target: list[float], start: list[float], steps: int) -> list[fl
             first = 0.9 * first + 0.1 * gradient
             second = 0.999 * second + 0.001 * gradient**2
             mean, square = first / (1 - 0.9**step), second / (1 - 0.999**step)
-            z -= RATE * mean / (square**0.5 + 1e-8)
+            z -= LEARNING_RATE * mean / (square**0.5 + 1e-8)
         found.append(z)
     return found
 
@@ -79,13 +85,13 @@ def test_a_search_that_gains_nothing_ends_and_the_others_go_on() -> None:
     calls = 0
     search(lambda z: loss_of(z)[:1], start, steps=1000)
     assert calls == 1 + PATIENCE
-    assert 0 < GAIN < 1
+    assert 0 < MIN_IMPROVEMENT < 1
 
 
 def steps_of(*losses: float) -> tuple[int, float]:
     """How many steps a search takes that meets these losses, then the last, and its code.
 
-    The gradient is 1 all the time, so that each step moves the code from 0 down by `RATE`.
+    The gradient is 1 all the time, so that each step moves the code from 0 down by the rate.
     """
     calls = 0
 
@@ -112,7 +118,7 @@ def steps_of(*losses: float) -> tuple[int, float]:
 def test_a_search_ends_so_many_steps_after_its_last_gain(losses: list[float], last: int) -> None:
     calls, z = steps_of(*losses)
     assert calls == last + PATIENCE
-    assert z == pytest.approx(-RATE * (calls - 1), rel=1e-6)
+    assert z == pytest.approx(-LEARNING_RATE * (calls - 1), rel=1e-6)
 
 
 def test_a_code_stays_where_it_gained_no_more_while_others_go_on() -> None:
@@ -121,7 +127,7 @@ def test_a_code_stays_where_it_gained_no_more_while_others_go_on() -> None:
         return torch.cat([flat, (z[1:] - 5).square().sum(dim=1)])
 
     found = search(loss_of, torch.zeros(2, 1, dtype=torch.float64), steps=100)
-    assert found[0].item() == pytest.approx(-RATE * PATIENCE, rel=1e-6)
+    assert found[0].item() == pytest.approx(-LEARNING_RATE * PATIENCE, rel=1e-6)
 
 
 def test_every_search_starts_from_one_draw_of_the_uniform_prior() -> None:
@@ -158,7 +164,7 @@ def test_the_score_weighs_both_norms_at_the_code_found() -> None:
     for row, score in enumerate(scorer.anomaly(scorer.terms(x))):
         patch = x[row : row + 1]
         z = start_code(SHAPE.latent_dim).double()[None].requires_grad_()
-        optimiser = torch.optim.Adam([z], lr=RATE)
+        optimiser = torch.optim.Adam([z], lr=LEARNING_RATE)
         first = sum(parts(patch, z)).item()  # type: ignore[union-attr]
         for _ in range(30):
             residual, discrimination = parts(patch, z)

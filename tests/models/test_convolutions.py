@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from pipeline.models.convolutions import (
-    DoublingConv2d,
-    FromPointConv2d,
-    HalvingConv2d,
+    DownsampleConv2d,
+    FromPointConvTranspose2d,
+    UpsampleConvTranspose2d,
     WholeMapConv2d,
     col2im,
+    concat_skip,
     im2col,
-    join,
 )
 
 SIDES = [1, 2, 4, 8]  # of the smaller map; 8 is left to the plain convolution
@@ -44,30 +44,30 @@ def some_maps(channels: int, side: int) -> Tensor:
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 def test_halving(side: int, layout: torch.memory_format) -> None:
     x = some_maps(5, 2 * side).contiguous(memory_format=layout)
-    assert_same(HalvingConv2d(5, 7).double(), nn.Conv2d.forward, x)
+    assert_same(DownsampleConv2d(5, 7).double(), nn.Conv2d.forward, x)
 
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize(("channels", "bias"), [(7, False), (3, True)])
 def test_doubling(side: int, channels: int, bias: bool) -> None:
-    module = DoublingConv2d(5, channels, bias=bias).double()
+    module = UpsampleConvTranspose2d(5, channels, bias=bias).double()
     assert_same(module, nn.ConvTranspose2d.forward, some_maps(5, side))
 
 
 @pytest.mark.parametrize("side", [2, 4])
 def test_whole_maps(side: int) -> None:
     assert_same(WholeMapConv2d(5, 7, side).double(), nn.Conv2d.forward, some_maps(5, side))
-    module = FromPointConv2d(5, 7, side).double()
+    module = FromPointConvTranspose2d(5, 7, side).double()
     assert_same(module, nn.ConvTranspose2d.forward, some_maps(5, 1))
 
 
 @pytest.mark.parametrize(
     ("module", "plain", "side"),
     [
-        (HalvingConv2d(5, 7), nn.Conv2d, 4),
-        (DoublingConv2d(5, 7), nn.ConvTranspose2d, 4),
+        (DownsampleConv2d(5, 7), nn.Conv2d, 4),
+        (UpsampleConvTranspose2d(5, 7), nn.ConvTranspose2d, 4),
         (WholeMapConv2d(5, 7, 4), nn.Conv2d, 4),
-        (FromPointConv2d(5, 7, 4), nn.ConvTranspose2d, 1),
+        (FromPointConvTranspose2d(5, 7, 4), nn.ConvTranspose2d, 1),
     ],
 )
 def test_a_bias_that_they_get_later_counts(
@@ -82,8 +82,8 @@ def test_join_is_cat() -> None:
     skip, x = some_maps(2, 4), some_maps(3, 4)
     first, second = skip.requires_grad_(), x.requires_grad_()
     weights = some_maps(5, 4)
-    found = torch.autograd.grad((join(first, second) * weights).sum(), [first, second])
-    assert torch.equal(join(first, second), torch.cat([first, second], dim=1))
+    found = torch.autograd.grad((concat_skip(first, second) * weights).sum(), [first, second])
+    assert torch.equal(concat_skip(first, second), torch.cat([first, second], dim=1))
     assert torch.equal(torch.cat(found, dim=1), weights)
 
 
@@ -96,9 +96,9 @@ def test_col2im_is_the_transpose_of_im2col() -> None:
 @pytest.mark.parametrize(
     ("module", "plain", "expected"),
     [
-        (HalvingConv2d(5, 7), nn.Conv2d, [10, 16]),
-        (DoublingConv2d(7, 5), nn.ConvTranspose2d, [5, 8]),
-        (DoublingConv2d(7, 4), nn.ConvTranspose2d, []),  # to an image: at any size
+        (DownsampleConv2d(5, 7), nn.Conv2d, [10, 16]),
+        (UpsampleConvTranspose2d(7, 5), nn.ConvTranspose2d, [5, 8]),
+        (UpsampleConvTranspose2d(7, 4), nn.ConvTranspose2d, []),  # to an image: at any size
     ],
 )
 def test_the_product_is_what_runs_on_small_maps_only(
@@ -128,11 +128,11 @@ def test_the_product_is_what_runs_on_small_maps_only(
 
 def test_which_kernels_they_have() -> None:
     for module, shape, bias in (
-        (HalvingConv2d(5, 7), (7, 5, 4, 4), False),
-        (DoublingConv2d(5, 7), (5, 7, 4, 4), False),
-        (DoublingConv2d(5, 7, bias=True), (5, 7, 4, 4), True),
+        (DownsampleConv2d(5, 7), (7, 5, 4, 4), False),
+        (UpsampleConvTranspose2d(5, 7), (5, 7, 4, 4), False),
+        (UpsampleConvTranspose2d(5, 7, bias=True), (5, 7, 4, 4), True),
         (WholeMapConv2d(5, 7, 3), (7, 5, 3, 3), False),
-        (FromPointConv2d(5, 7, 3), (5, 7, 3, 3), False),
+        (FromPointConvTranspose2d(5, 7, 3), (5, 7, 3, 3), False),
     ):
         assert module.weight.shape == shape
         assert (module.bias is not None) == bias
@@ -141,7 +141,7 @@ def test_which_kernels_they_have() -> None:
 def test_gradients_of_a_join_are_dense() -> None:
     skip, x = (some_maps(channels, 4).requires_grad_() for channels in (2, 3))
     weights = some_maps(5, 4).contiguous(memory_format=torch.channels_last)
-    for gradient in torch.autograd.grad((join(skip, x) * weights).sum(), [skip, x]):
+    for gradient in torch.autograd.grad((concat_skip(skip, x) * weights).sum(), [skip, x]):
         assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -155,7 +155,7 @@ def test_im2col_has_what_each_place_of_the_kernel_sees() -> None:
 
 
 def test_no_weight_is_copied() -> None:
-    module = HalvingConv2d(5, 7).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = DownsampleConv2d(5, 7).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module(torch.randn(3, 5, 4, 4)).sum().backward()
     assert module.weight.grad is not None
     assert module.weight.grad.stride() == module.weight.stride()

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.models.gan import Gan, build_gan, learning_rate_decay, network_state
-from tests.test_training import same
+from tests.comparing import same
 from tests.tiny import MODEL
 
 
@@ -46,19 +46,19 @@ def test_a_step_moves_every_network_as_adam_does_by_its_own_gradients_alone() ->
 def test_the_state_has_all_that_goes_on() -> None:
     gan, other = small_gan(), small_gan(seed=1)
     move(gan)
-    other.load_state(copy.deepcopy(gan.state()))
-    assert same(other.state(), gan.state())
+    other.load_state_dict(copy.deepcopy(gan.state_dict()))
+    assert same(other.state_dict(), gan.state_dict())
     for each in (gan, other):
         move(each)
-    assert same(other.state(), gan.state())
-    assert gan.state().keys() == {"networks", "optimisers"}
+    assert same(other.state_dict(), gan.state_dict())
+    assert gan.state_dict().keys() == {"networks", "optimisers"}
 
 
 def test_the_state_of_fewer_networks_is_refused() -> None:
     gan = small_gan()
-    state = gan.state()
+    state = gan.state_dict()
     with pytest.raises(ValueError, match="shorter"):
-        gan.load_state(state | {"optimisers": state["optimisers"][:1]})
+        gan.load_state_dict(state | {"optimisers": state["optimisers"][:1]})
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_the_state_of_a_network_has_no_wrapper_s_prefix() -> None:
     wrapped = nn.DataParallel(network)
     assert network_state({"generator": wrapped})["generator"].keys() == {"weight", "bias"}
     gan = build_gan({"generator": wrapped, "discriminator": network}, MODEL)
-    gan.load_state(small_state := copy.deepcopy(gan.state()))
-    assert same(gan.state(), small_state)
+    gan.load_state_dict(small_state := copy.deepcopy(gan.state_dict()))
+    assert same(gan.state_dict(), small_state)
 
 
 def test_the_settings_decide_the_precision_and_adam() -> None:

@@ -23,10 +23,10 @@ from pipeline.settings.model import LAMBDAS
 from pipeline.settings.windows import WindowRule
 from pipeline.training.criterion import IMPLANT_AUC, load_validation
 from pipeline.training.loop import Metrics, State, TrainSettings, Worker, net_shape, train
+from tests.comparing import same
 from tests.darkness import DarknessScorer
 from tests.models.methods import METHODS, method_named, settings_of
 from tests.models.plain import SHAPE, double_gan, some_batch
-from tests.test_training import same
 from tests.tiny import LOSSES, MODEL
 
 LOSSES_6 = replace(LOSSES, latent_dim=6)

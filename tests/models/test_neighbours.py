@@ -13,7 +13,7 @@ from experiments.paper.reference_protocol import LabelledTest, run_protocols
 from pipeline.common.names import TEST, VALIDATION
 from pipeline.common.names import TRAIN as TRAIN_SPLIT
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
-from pipeline.models.neighbours import NEIGHBOURS, NormalFeatures
+from pipeline.models.neighbours import NEIGHBOURS, NeighbourDistance
 from pipeline.models.nets import NetShape
 from pipeline.models.pixels import to_tensor
 from pipeline.models.trained_model import TrainedModel, calibrated_model
@@ -39,14 +39,14 @@ def test_distances_are_those_of_scikit_learn(normals: int) -> None:
     seen = generator.normal(3, [1, 10, 0.1, 5], (normals, 4)).astype(np.float32)
     seen[:, 3] = 7  # no deviation to scale by
     others = generator.normal(3, 4, (20, 4)).astype(np.float32)
-    found = NormalFeatures(torch.from_numpy(seen))(torch.from_numpy(others))
+    found = NeighbourDistance(torch.from_numpy(seen))(torch.from_numpy(others))
     np.testing.assert_allclose(found, by_scikit_learn(others, seen), rtol=1e-4)
 
 
 def test_a_distance_does_not_depend_on_its_batch() -> None:
     generator = torch.Generator().manual_seed(0)
     seen, others = (torch.randn(count, 64, generator=generator) for count in (200, 30))
-    distance = NormalFeatures(seen)
+    distance = NeighbourDistance(seen)
     alone = torch.cat([distance(row[None]) for row in others])
     assert torch.equal(distance(others), alone)
     assert alone.dtype == others.dtype
@@ -54,15 +54,15 @@ def test_a_distance_does_not_depend_on_its_batch() -> None:
 
 def test_fewer_normals_than_neighbours_are_all_counted() -> None:
     seen = torch.tensor([[0.0], [2.0]])  # mean 1, deviation 1
-    assert NormalFeatures(seen)(torch.tensor([[5.0]])).tolist() == [4.0]
+    assert NeighbourDistance(seen)(torch.tensor([[5.0]])).tolist() == [4.0]
 
 
 def test_features_far_from_0_are_told_apart_as_well() -> None:
     generator = torch.Generator().manual_seed(0)
     seen, others = (torch.randn(count, 3, generator=generator).double() for count in (40, 10))
     far = torch.tensor([1e7, 0.0, -1e7])
-    found = NormalFeatures(seen + far)(others + far)
-    torch.testing.assert_close(found, NormalFeatures(seen)(others), rtol=1e-6, atol=0)
+    found = NeighbourDistance(seen + far)(others + far)
+    torch.testing.assert_close(found, NeighbourDistance(seen)(others), rtol=1e-6, atol=0)
 
 
 @pytest.fixture(scope="module")

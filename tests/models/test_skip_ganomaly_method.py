@@ -9,7 +9,7 @@ from torch import Tensor
 
 from experiments.paper.reference_scoring import reference_terms
 from pipeline.models.methods.skip_ganomaly.method import SkipGanomalyScorer
-from pipeline.models.neighbours import NormalFeatures
+from pipeline.models.neighbours import NeighbourDistance
 from pipeline.models.nets import Discriminator
 from pipeline.settings.model import LatentScore
 from tests.models.plain import double_gan, some_batch
@@ -41,7 +41,7 @@ def test_the_latent_term_may_be_the_distance_from_normals(latent_score: LatentSc
         return discriminator.early_features(x) if early else discriminator(x)[1]
 
     scorer.fit([x[:2], x[2:6]])
-    distance = NormalFeatures(compared(x[:6]))(compared(x[6:]))
+    distance = NeighbourDistance(compared(x[:6]))(compared(x[6:]))
     torch.testing.assert_close(scorer.terms(x[6:])["latent"], distance)
     residual = (x - scorer.reconstruct(x))[6:].abs().mean(dim=(1, 2, 3))
     torch.testing.assert_close(

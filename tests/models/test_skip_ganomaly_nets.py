@@ -90,19 +90,6 @@ def test_the_generator_is_that_of_figure_3() -> None:
     assert_same_network(Generator(SMALL), PlainGenerator(), some_batch(3))
 
 
-def test_every_skip_reaches_the_output() -> None:
-    generator = Generator(shape_of(32)).eval()
-    x = torch.rand(1, 3, 32, 32) * 2 - 1
-    with torch.no_grad():
-        whole = generator(x)
-        for level in range(len(generator.encoder) - 1):
-            hook = generator.encoder[level].register_forward_hook(
-                lambda _module, _input, output: output + 100.0
-            )
-            assert not torch.allclose(whole, generator(x))
-            hook.remove()
-
-
 @pytest.mark.parametrize("side", [32, 64])
 def test_no_weight_is_dead(side: int) -> None:
     shape = shape_of(side)

@@ -14,10 +14,10 @@ from pipeline.models.tensor_files import load_tensors
 from pipeline.settings.resources import WorkerResources
 from pipeline.training.on_ray import TrainJob, train_on_ray
 from pipeline.training.ray_checkpoints import RAYS_LIST, newest_state
+from tests.comparing import same
 from tests.on_ray.conftest import ON_RAY, STORAGE, RunHere
 from tests.on_ray.jobs import ELASTIC, TRAIN
 from tests.on_ray.processes import kill_when, start
-from tests.test_training import same
 
 pytestmark = ON_RAY
 

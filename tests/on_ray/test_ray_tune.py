@@ -25,10 +25,10 @@ from pipeline.sweeps.summary import as_study
 from pipeline.tracking.runs import BEST_TAG
 from pipeline.training.criterion import LABELLED_AUC, load_validation
 from pipeline.training.loop import TrainSettings, Worker, train
+from tests.attacks import Attack
 from tests.on_ray.conftest import ON_RAY, STORAGE, RunHere
 from tests.on_ray.jobs import GRID, PBT, TUNE
 from tests.on_ray.processes import kill_when, start
-from tests.test_ray_snapshots import Attack
 from tests.tiny import MODEL
 
 pytestmark = ON_RAY

@@ -17,7 +17,7 @@ from pipeline.scans.sources.folders import EXPECTED, list_files
 from pipeline.scans.sources.unlabelled import TAKEN_FOR_NORMAL
 from pipeline.scans.sources.yolo import YoloSource
 from pipeline.settings.scans import Unannotated
-from tests.sources.sets import Content, write_set
+from tests.sources.sets import GUN, Content, write_set
 
 WIDTH, HEIGHT = 30, 20
 
@@ -122,9 +122,8 @@ def test_a_polygon_reaches_ten_times_the_longer_side_at_most() -> None:
 def test_a_listing_has_parts_by_list_then_folder_and_says_what_it_made_of_files(
     tmp_path: Path,
 ) -> None:
-    gun = "0 0.4 0.3125 0.4 0.375"
     files: dict[str, Content] = {
-        "data.yaml": "names: [gun, cup]", "val/a.png": None, "val/a.txt": f"{gun}\n{gun}",
+        "data.yaml": "names: [gun, cup]", "val/a.png": None, "val/a.txt": f"{GUN}\n{GUN}",
         "val/b.png": None, "val/b.txt": "1 0.5 0.5 0.1 0.1", "val/b.jpg": None, "c/c.png": None,
         "train.txt": "a.png\n", "notes.txt": "of May", "test.txt": "c.png\ngone.png\n",
         "moving.gif": b"GIF8",

@@ -248,6 +248,7 @@ BOX_NOTE = "objects whose polygon is a point or a box: bbox was taken"
         (None, 300, 0),
         ([[]], 300, 1),
         ([[10, 5]], 300, 1),
+        ([[10, 5, 30, 20]], 300, 1),
         ([10, 5, 30, 20], 300, 1),
         ([[10, 5, 29, 5, 29, 19], [1, 2]], 300, 1),
         ([10, 5, 29, 5, 29, 19, 10, 19], 300, 0),
@@ -315,6 +316,8 @@ def test_ids_may_be_numbers_or_text(folder: Path, ids: tuple[object, object]) ->
     with_gun(folder, image_id=ids[0], category_id=ids[1])
     listing = CocoSource(folder, CLASSES).listing()
     assert (listing.bad, listing.entries[0].classes) == ([], ("gun",))
+    write(folder, lambda content: content["images"][0].update(id=ids[0]))
+    assert CocoSource(folder, CLASSES).listing().entries[0].classes == ("gun",)
 
 
 @pytest.mark.parametrize(
@@ -418,7 +421,10 @@ def test_images_that_a_lost_annotation_may_mean_are_no_normals(folder: Path) -> 
     assert bad == BadInput(path, f"2 {lost.format('1.png')}", 2)
     with_gun(folder, category_id=99)
     listing = CocoSource(folder, CLASSES, "normal").listing()
-    assert listing.bad == [BadInput(path, "annotation 1 of 1.png: unknown category 99")]
+    reason = (
+        "annotation 1 of 1.png: unknown category 99: add it to categories, or correct category_id"
+    )
+    assert listing.bad == [BadInput(path, reason)]
     assert [entry.scan_id for entry in listing.entries] == ["images/2", "images/3", "images/4"]
 
 

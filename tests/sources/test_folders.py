@@ -191,7 +191,7 @@ def test_lines_have_no_mark_and_no_blanks_at_their_ends(
     ("content", "reason"),
     [
         (None, "cannot be read: No such file or directory"),
-        (b"a\xff", "not text in UTF-8"),
+        (b"a\xff", "not text in UTF-8: save it as UTF-8"),
         (
             b"version https://git-lfs.github.com/spec/v1\n",
             "a pointer of Git LFS: run `git lfs pull`",
@@ -258,13 +258,6 @@ def test_of_one_id_the_first_is_kept() -> None:
     assert bad == [BadInput("y", reason), BadInput("z", reason)]
     last, first = (ScanEntry(name, (Path("a"),), ()) for name in "zb")
     assert without_repeats([last, first]) == ([first, last], [])
-
-
-def test_the_same_file_under_two_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good, copy = folder / "normal" / "good.png", folder / "normal" / "other.png"
-    shutil.copy(good, copy)
-    kept = assert_one_bad(source_of(folder), capsys, copy, f"the same image as {good}")
-    assert kept == ["normal/good"]
 
 
 def test_a_folder_that_vanishes_while_it_is_read(folder: Path) -> None:

@@ -569,13 +569,6 @@ def test_the_colour_of_thin_layers_is_neutral() -> None:
     assert thick == pytest.approx(26, abs=1.5)
 
 
-def test_a_tilted_object_is_smeared_across_its_axis() -> None:
-    drawn = Tile(4.0, Pose(10.0, smear=4.0), Textures(np.random.default_rng(0)))
-    drawn.box((0, 0), (2, 2), 1, "water", 0)
-    rows, columns = np.nonzero(drawn.finished()[0])
-    assert np.ptp(rows) > np.ptp(columns)
-
-
 def test_threats_lie_anywhere_and_things_where_it_is_empty() -> None:
     scene, disc = empty_bag(), Item(lambda tile, _: tile.disc((0, 0), 1, 1, "steel"), 2)
     scene.depth[:, :, 200:] = 5

@@ -9,9 +9,8 @@ from pipeline.scans.classes import ClassMap
 from pipeline.scans.scan import Listing
 from pipeline.scans.sources.labelled_set import looks_like_labels
 from pipeline.scans.sources.yolo import YoloSource
-from tests.sources.sets import Content, write_set
+from tests.sources.sets import GUN, Content, write_set
 
-GUN = "0 0.4 0.3125 0.4 0.375"
 BASE: dict[str, Content] = {"images/a.png": None, "labels/a.txt": GUN, "data.yaml": "names: [gun]"}
 ADVICE = "set scans.unannotated to normal if they hold no threat"
 

@@ -60,6 +60,7 @@ def test_rectangles_and_polygons(tmp_path: Path, shape: dict[str, Any]) -> None:
         ({"shapes": [{"points": CORNERS}]}, "not LabelMe's JSON: expected `shapes`"),
         ({"shapes": [], "flags": ["gun"]}, "not LabelMe's JSON: expected `shapes`"),
         ([RECTANGLE], "not LabelMe's JSON: expected `shapes`"),
+        ({"objects": []}, "not LabelMe's JSON: expected `shapes`"),
         ({"shapes": [], "flags": {"gun": False, "knife": True}},
          "flag 'knife' marks the whole image: draw a shape instead"),
         ({"shapes": [{**RECTANGLE, "label": "cup"}], "flags": {"gun": True}},

@@ -9,7 +9,7 @@ from pipeline.common.errors import InputError
 from pipeline.common.names import IGNORED
 from pipeline.scans.bad_input import BadInput
 from pipeline.scans.classes import ClassMap
-from pipeline.scans.sources.masks import SIXRAY, MasksSource, connected_parts
+from pipeline.scans.sources.masks import SIXRAY, MasksSource, connected_components
 from tests.sources.bad_files import assert_one_bad
 from tests.tiny import make_sixray, write_image
 
@@ -56,20 +56,6 @@ def test_every_connected_part_is_a_region(folder: Path) -> None:
     assert entry.classes == ("gun", "knife")
     found = [(region.class_name, int(region.mask.sum())) for region in source.read(entry).regions]
     assert found == [("gun", 16), ("gun", 100), ("knife", 16)]
-
-
-def test_a_mask_without_a_scan_and_a_scan_without_a_mask(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = MasksSource(folder, SIXRAY, stretched=True)
-    scan, mask = folder / "threat" / "t02.png", folder / "masks" / "t02.png"
-    elsewhere = folder.parent / "elsewhere.png"
-    scan.rename(elsewhere)
-    assert_one_bad(source, capsys, mask, "a mask without a scan in threat/")
-    elsewhere.rename(scan)
-    mask.unlink()
-    kept = assert_one_bad(source, capsys, scan, f"without a mask: expected {mask}")
-    assert kept == ["normal/n00", "normal/n01", "threat/t03"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +137,10 @@ def test_a_normal_scan_with_a_mask_and_a_second_scan_of_one_id_are_named(folder:
     again = f"scan id 'normal/n00' is that of {folder}/normal/n00.bmp too: rename one"
     assert listing.bad == [
         BadInput(f"{folder}/normal/deep/a.png", masked),
-        BadInput(f"{folder}/masks/deep/a.png", "a mask without a scan in threat/"),
+        BadInput(
+            f"{folder}/masks/deep/a.png",
+            "a mask without a scan in threat/: add the image, or remove the mask",
+        ),
         BadInput(f"{folder}/normal/n00.png", again),
     ]
     assert len(listing.entries) == 4
@@ -160,7 +149,7 @@ def test_a_normal_scan_with_a_mask_and_a_second_scan_of_one_id_are_named(folder:
 def test_the_parts_of_a_mask_are_not_all_in_memory_at_once() -> None:
     specks = np.zeros((400, 400), dtype=np.bool_)
     specks[::2, ::2] = True  # masks of 6 GB together
-    parts = connected_parts(specks)
+    parts = connected_components(specks)
     assert [int(next(parts).sum()) for _ in range(3)] == [1] * 3
 
 

@@ -1,6 +1,5 @@
 """With `scans.bad_input: skip` or unusual files, an image whose labels may be lost is no normal."""
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,24 +7,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from pipeline.common.errors import InputError
-from pipeline.scans.sources.registry import open_source
-from pipeline.settings.params import load_settings
-from tests.sources.sets import Content, noise, write_set
-from tests.sources.test_public_layouts import GUN, GUN_XML, NAMES, Stage, coco, in_folder, xml
+from tests.sources.sets import (
+    GUN,
+    GUN_XML,
+    NAMES,
+    NORMALS,
+    PICTURES,
+    Content,
+    Stage,
+    coco,
+    in_folder,
+    write_set,
+    xml,
+)
 
 BASE: dict[str, Content] = {
     **in_folder("images"), "images/a.png": None, "labels/a.txt": GUN, "data.yaml": NAMES,
-    **{f"labels/normal{number}.txt": "" for number in range(8)},
+    **{f"labels/{name}.txt": "" for name in NORMALS},
 }  # fmt: skip
-WHOLE = noise(0)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_labels_of_nearly_the_same_name_are_an_image_s(
 ) -> None:
     found = stage({**BASE, **files})
     images = {str(Path(name).with_suffix("")) for name, content in files.items() if content is None}
-    assert {name for name, classes in found.classes().items() if classes} == {*images, "images/a"}
+    assert found.threats() == {*images, "images/a"}
 
 
 @pytest.mark.parametrize(
@@ -65,9 +66,7 @@ def test_images_whose_labels_may_be_lost_are_left_out(
     with pytest.raises(InputError, match=r"bad files?, named above"):
         stage({**BASE, **files}, source=source)
     found = stage({}, source=source, bad_input="skip")
-    assert found.classes() == {
-        "images/a": ("gun",), **{f"images/normal{number}": () for number in range(8)}
-    }  # fmt: skip
+    assert found.classes() == {"images/a": ("gun",), **{f"images/{name}": () for name in NORMALS}}
 
 
 SHAPES = '{"shapes": [{"label": "gun", "points": [[10, 5], [29, 5], [29, 19]]}]}'
@@ -81,7 +80,7 @@ JSON_FORMS = (
     '{"polygons": [[[10, 5], [30, 5], [30, 20]]]}',
 )
 BOX_TABLE = "class,xmin,ymin,xmax,ymax\ngun,10,5,30,20\n"
-LISTED = {"a.json": coco([f"normal{number}.png" for number in range(1, 8)], {})}
+LISTED = {"a.json": coco(PICTURES[1:], {})}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ def test_an_image_whose_labels_are_in_another_format_is_left_out(
 ) -> None:
     found = stage({**in_folder("images"), **files}, source=source, bad_input="skip",
                   **{"classes": {}, **scans})  # fmt: skip
-    assert set(found.rows) == {f"images/normal{number}" for number in range(1, 8)}
+    assert set(found.rows) == {f"images/{name}" for name in NORMALS[1:]}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_an_image_whose_labels_are_in_another_format_is_left_out(
 def test_usual_names_of_masks_are_known(stage: Stage, mask: str) -> None:
     files = {**in_folder("images"), mask: None, "images/mask_of_lane.png": None}
     found = stage(files, source="folder", classes={}, bad_input="skip")
-    names = {"images/mask_of_lane", *(f"images/normal{number}" for number in range(1, 8))}
+    names = {"images/mask_of_lane", *(f"images/{name}" for name in NORMALS[1:])}
     assert set(found.rows) == names
     assert "ignored: 1 .png: a mask, which this format does not read" in found.account
 
@@ -144,7 +143,7 @@ def test_a_table_names_every_image_of_a_name(stage: Stage) -> None:
     files = {**in_folder("images"), "low/P2.png": None, "high/P2.png": None, "low/P3.png": None,
              "list.csv": "P2.png,gun\nP3.png,normal\n"}  # fmt: skip
     found = stage(files, source="folder", classes={}, bad_input="skip")
-    assert set(found.rows) == {"low/P3", *(f"images/normal{number}" for number in range(8))}
+    assert set(found.rows) == {"low/P3", *(f"images/{name}" for name in NORMALS)}
 
 
 SIXRAY_LIST = "name,Gun,Knife\nP2,1,-1\nnormal0,-1,-1\nP1,1,-1\n"
@@ -185,21 +184,6 @@ def test_a_set_without_any_labels_that_are_read_is_refused_where_others_lie_ther
               unannotated="normal", bad_input="skip")  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"annotations": [{"id": 1, "image_id": "1", "category_id": "7", "bbox": [10, 5, 20, 15]}]},
-        {"images": [{"id": "1", "file_name": "normal1.png"}]},
-    ],
-)  # fmt: skip
-def test_coco_ids_may_be_numbers_or_text(stage: Stage, change: Mapping[str, Any]) -> None:
-    names = [f"normal{number}.png" for number in range(8)]
-    content = json.loads(coco(names, {"normal1.png": {}})) | change
-    files = {**in_folder("."), "a.json": json.dumps(content)}
-    found = stage(files, source="coco", unannotated="normal")
-    assert {name for name, classes in found.classes().items() if classes} == {"normal1"}
-
-
 @pytest.mark.parametrize("block", ["categories", "images"])
 def test_a_coco_id_that_stands_for_two_is_named(
     stage: Stage, capsys: pytest.CaptureFixture[str], block: str
@@ -212,8 +196,8 @@ def test_a_coco_id_that_stands_for_two_is_named(
 
 
 def test_an_image_that_two_coco_files_list_is_left_out(stage: Stage) -> None:
-    names = [f"normal{number}.png" for number in range(8)]
-    files = {"a.json": coco(names[:4], {}), "b.json": coco(names[3:], {names[3]: {}, names[4]: {}})}
+    guns: dict[str, dict[str, Any]] = {name: {} for name in PICTURES[3:5]}
+    files = {"a.json": coco(PICTURES[:4], {}), "b.json": coco(PICTURES[3:], guns)}
     found = stage({**in_folder("."), **files}, source="coco", bad_input="skip")
     assert "normal3" not in found.rows
     assert found.classes()["normal4"] == ("gun",)
@@ -232,9 +216,8 @@ def test_labels_of_another_part_are_not_an_image_s(
     stage: Stage, capsys: pytest.CaptureFixture[str], json_file: str, prefix: str
 ) -> None:
     listed = coco([f"{prefix}1.png", f"{prefix}2.png"], {f"{prefix}1.png": {}})
-    names = [f"images/normal{n}.png" for n in range(8)]
     files = {**in_folder("images"), "images/test/1.png": None, "images/test/2.png": None,
-             json_file: listed, "normals.json": coco(names, {})}  # fmt: skip
+             json_file: listed, "normals.json": coco([*in_folder("images")], {})}  # fmt: skip
     with pytest.raises(InputError, match=r"scans\.classes: no scan has gun|2 bad files"):
         stage(files, source="coco")
     reason = f"image '{prefix}2.png' is not set/images/test/2.png, whose case, suffix or part diff"
@@ -243,39 +226,18 @@ def test_labels_of_another_part_are_not_an_image_s(
 
 def test_coco_files_tell_equal_names_apart_by_their_part(stage: Stage) -> None:
     images = {**in_folder("images/train"), **in_folder("images/test")}
-    names = [f"normal{number}.png" for number in range(8)]
-    files = {"annotations/instances_train.json": coco(names, {}),
-             "annotations/instances_test.json": coco(names, {names[0]: {}})}  # fmt: skip
+    files = {"annotations/instances_train.json": coco(PICTURES, {}),
+             "annotations/instances_test.json": coco(PICTURES, {PICTURES[0]: {}})}  # fmt: skip
     found = stage({**images, **files}, source="coco", parts="own")
-    assert {name for name, classes in found.classes().items() if classes} == {"images/test/normal0"}
+    assert found.threats() == {"images/test/normal0"}
     assert len(found.rows) == 16
 
 
 def test_an_image_that_no_coco_file_lists_may_be_normal(stage: Stage) -> None:
-    names = [f"normal{number}.png" for number in range(7)]
-    files = {**in_folder("."), "a.json": coco(names, {names[0]: {}}), "info.json": "{}"}
+    files = {**in_folder("."), "a.json": coco(PICTURES[:7], {PICTURES[0]: {}}), "info.json": "{}"}
     found = stage(files, source="coco", unannotated="normal")
     assert len(found.rows) == 8
     assert "ignored: 1 .json: JSON, but not COCO's" in found.account
-
-
-@pytest.mark.parametrize("order", ["ab", "ba"])
-def test_of_equal_pictures_with_other_objects_none_is_taken(stage: Stage, order: str) -> None:
-    normal, threat = (f"images/{letter}.png" for letter in order)
-    files = {**BASE, normal: WHOLE, threat: WHOLE, f"labels/{order[1]}.txt": GUN,
-             f"labels/{order[0]}.txt": ""}  # fmt: skip
-    found = stage(files, bad_input="skip", classes={"*": "*"}, normal_windows="bags")
-    assert {f"images/{letter}" for letter in "ab"}.isdisjoint(found.rows)
-
-
-def test_a_normal_scan_with_a_mask_is_no_normal(stage: Stage) -> None:
-    mask = np.ones((40, 50, 1), dtype=np.uint8)
-    files = {**in_folder("normal"), "threat/t.png": None, "masks/t.png": mask,
-             "masks/normal0.png": mask, "threat/u.png": None, "masks/u.png": mask,
-             "masks/u.tif": mask}  # fmt: skip
-    found = stage(files, source="masks", classes={1: "gun"}, bad_input="skip")
-    assert {"normal/normal0", "threat/u"}.isdisjoint(found.rows)
-    assert len(found.rows) == 8
 
 
 @pytest.mark.parametrize(
@@ -288,10 +250,7 @@ def test_a_normal_scan_with_a_mask_is_no_normal(stage: Stage) -> None:
     ],
 )
 def test_a_track_after_a_polygon_is_left_out(stage: Stage, line: str, pixels: int) -> None:
-    stage({**BASE, "labels/a.txt": line})
-    source = open_source(load_settings().scans, Path("data/scans"))
-    (entry,) = (entry for entry in source.listing().entries if entry.classes)
-    (region,) = source.read(entry).regions
+    (region,) = stage({**BASE, "labels/a.txt": line}).scans()["images/a"].regions
     assert int(region.mask.sum()) == pixels
 
 
@@ -305,11 +264,6 @@ def test_what_ultralytics_leaves_beside_a_set_is_ignored(stage: Stage) -> None:
     assert "1 .png: of Ultralytics' runs" in found.account
 
 
-def test_longer_lists_of_the_same_names_agree(stage: Stage) -> None:
-    files = {**BASE, "train/classes.txt": "gun\n"}
-    assert stage(files).classes()["images/a"] == ("gun",)
-
-
 def test_poses_are_refused(stage: Stage) -> None:
     with pytest.raises(InputError, match="kpt_shape: poses are not read"):
         stage({**BASE, "data.yaml": NAMES + "kpt_shape: [2, 2]\n"})
@@ -320,24 +274,8 @@ def test_btad_s_names_of_normal_and_defect(stage: Stage) -> None:
     files = {**in_folder("train/ok"), "test/ok/0.bmp": None, "test/ko/1.bmp": None,
              "ground_truth/ko/1.bmp": mask, "ground_truth/ok/0.bmp": mask * 0}  # fmt: skip
     found = stage(files, source="mvtec", classes={"ok": "normal", "ko": "gun"})
-    assert {name for name, classes in found.classes().items() if classes} == {"test/ko/1"}
+    assert found.threats() == {"test/ko/1"}
     assert len(found.rows) == 10
-
-
-def test_a_mask_whose_background_is_not_index_0_is_refused(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    mask = Image.fromarray(np.eye(40, 50, dtype=np.uint8))
-    mask.putpalette([255, 255, 255, 0, 0, 0])
-    mask.save(inverted := io.BytesIO(), "PNG")
-    mask.putpalette([0, 0, 0, 255, 255, 255])
-    mask.save(right := io.BytesIO(), "PNG")
-    files = {**in_folder("train/good"), "test/hole/0.png": None, "test/hole/1.png": None,
-             "ground_truth/hole/0_mask.png": inverted.getvalue(),
-             "ground_truth/hole/1_mask.png": right.getvalue()}  # fmt: skip
-    found = stage(files, source="mvtec", classes={}, bad_input="skip")
-    assert "index 0, the background, has the colour [255, 255, 255]" in capsys.readouterr().err
-    assert {name for name, classes in found.classes().items() if classes} == {"test/hole/1"}
 
 
 def test_tables_name_images_in_any_case_and_a_bare_number_is_no_name(stage: Stage) -> None:
@@ -372,73 +310,6 @@ def test_labels_of_images_that_are_not_read_are_told_of_the_images(stage: Stage)
         stage(files)
 
 
-def test_a_mask_of_two_pages_is_refused(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    pages = [Image.fromarray(np.full((40, 50), value, dtype=np.uint8)) for value in (1, 2)]
-    pages[0].save(mask := io.BytesIO(), "TIFF", save_all=True, append_images=pages[1:])
-    files = {**in_folder("normal"), "threat/t.png": None, "masks/t.tif": mask.getvalue()}
-    with pytest.raises(InputError, match="1 bad file"):
-        stage(files, source="masks", classes={1: "gun", 2: "knife"})
-    assert "several pictures in one file, expected a mask of one" in capsys.readouterr().err
-
-
-def test_roboflow_s_copies_of_two_classes_are_not_one_bag(stage: Stage) -> None:
-    files = {f"{part}/{name}/00{number}_jpg.rf.{part}{number}.jpg": None
-             for part in ("train", "test") for name in ("normal", "gun") for number in range(6)
-             if (part, name) != ("train", "gun")}  # fmt: skip
-    classes = {"normal": "normal", "gun": "gun"}
-    found = stage(files, source="class_folders", classes=classes, parts="shares")
-    for number in range(6):
-        splits = {s for name, s in found.splits().items() if f"normal/00{number}" in name}
-        assert len(splits) == 1
-    assert {"train", "test"} < set(found.splits().values())
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ('<?xml version="1.0" encoding="foo"?><annotation/>', "LookupError: unknown encoding"),
-        (xml(("", 1, 1, 9, 9)), "an <object> without <name>"),
-        ("<annotation><object><name>gun</name><robndbox/></object></annotation>",
-         "object 1: no <bndbox>: export upright boxes as Pascal VOC"),
-        ("<annotation><o><object><bndbox/></object></o></annotation>",
-         "no <object> directly below <annotation>, but a <object>: expected Pascal VOC"),
-        ("<annotation><bndbox/></annotation>", "no <object> directly below <annotation>"),
-        (GUN_XML.replace("</bndbox>", "</bndbox><bndbox/>"), "object 1: more than one <bndbox>"),
-    ],
-)  # fmt: skip
-def test_xml_that_cannot_be_used_is_named(
-    stage: Stage, capsys: pytest.CaptureFixture[str], text: str, reason: str
-) -> None:
-    normals = {f"{name}.xml": xml() for name in ("normal0", "normal1")}
-    files = {"a.png": None, "a.xml": text, **in_folder("."), **normals}
-    with pytest.raises(InputError, match="1 bad file"):
-        stage(files, source="voc", unannotated="normal")
-    assert reason in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ({"shapes": [{"label": "gun", "points": [[10, 5], [30, 5], [30, 20], [10, 20]]}]}, None),
-        ({"shapes": [], "flags": {"gun": True}}, "flag 'gun' marks the whole image"),
-        ({"shapes": [{"label": "gun", "shape_type": "point", "points": [[1, 1]]}]},
-         "shape 1: a point called 'gun', expected a rectangle or a polygon"),
-        ({"objects": []}, "not LabelMe's JSON: expected `shapes`"),
-    ],
-)  # fmt: skip
-def test_forms_of_labelme(
-    stage: Stage, capsys: pytest.CaptureFixture[str], content: object, reason: str | None
-) -> None:
-    files = {**in_folder("."), "a.png": None, "a.json": json.dumps(content)}
-    if reason is None:
-        found = stage(files, source="labelme", unannotated="normal")
-        assert found.classes()["a"] == ("gun",)
-        return
-    with pytest.raises(InputError, match="1 bad file"):
-        stage(files, source="labelme", unannotated="normal")
-    assert f"set/a.json: {reason}" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("name", ["images/b.png", "labels/normal0.txt"])
 def test_a_pointer_of_git_lfs_is_named(
     stage: Stage, capsys: pytest.CaptureFixture[str], name: str
@@ -447,19 +318,6 @@ def test_a_pointer_of_git_lfs_is_named(
         stage({**BASE, "labels/b.txt": "", "images/b.png": None,
                name: "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"})  # fmt: skip
     assert f"set/{name}: a pointer of Git LFS: run `git lfs pull`" in capsys.readouterr().err
-
-
-def test_a_list_of_a_part_with_a_line_that_names_no_image_is_said(stage: Stage) -> None:
-    found = stage({**BASE, "test.txt": "images/a.png\nimages/gone.png\n"})
-    assert "1 lists not followed, since a line names no image: set/test.txt" in found.account
-
-
-def test_a_threat_in_every_bag_is_said(stage: Stage) -> None:
-    labels = {f"labels/normal{number}.txt": GUN for number in range(8)}
-    with pytest.raises(
-        InputError, match=r"set scans\.normal_windows to outside, which uses labels"
-    ):
-        stage({**in_folder("images"), **labels, "data.yaml": NAMES})
 
 
 BACKGROUNDS: dict[str, Content] = {
@@ -489,7 +347,7 @@ def test_backgrounds_beside_files_that_say_nothing_of_them_are_normal(
     stage: Stage, files: Mapping[str, Content], scans: Mapping[str, Any]
 ) -> None:
     found = stage({**BACKGROUNDS, **files}, **scans)
-    assert {name for name, classes in found.classes().items() if classes} == {"images/a"}
+    assert found.threats() == {"images/a"}
     assert len(found.rows) == 9
 
 
@@ -543,8 +401,7 @@ def test_backgrounds_are_not_taken_for_normal_while_labels_lie_there_that_are_no
 def test_images_that_a_coco_file_may_mean_are_no_normals(
     stage: Stage, content: Mapping[str, Any]
 ) -> None:
-    names = [f"normal{number}.png" for number in range(8)]
-    one, other = (json.loads(coco(part, {})) for part in (names[:1], names[1:]))
+    one, other = (json.loads(coco(part, {})) for part in (PICTURES[:1], PICTURES[1:]))
     files = {"a.json": json.dumps(one | content), "b.json": json.dumps(other)}
     found = stage({**in_folder("."), **files}, source="coco", bad_input="skip",
                   unannotated="normal", classes={})  # fmt: skip
@@ -552,39 +409,11 @@ def test_images_that_a_coco_file_may_mean_are_no_normals(
     assert len(found.rows) == 7
 
 
-def test_a_polygon_that_is_elsewhere_than_its_box_is_named(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    polygon = {"segmentation": [[40, 30, 49, 30, 49, 39, 40, 39]]}
-    files = {"a.png": None, "a.json": coco(["a.png"], {"a.png": polygon})}
-    with pytest.raises(InputError, match="1 bad file"):
-        stage(files, source="coco")
-    assert "annotation 0: segmentation and bbox lie in different places" in capsys.readouterr().err
-
-
 def test_a_yolo_set_of_normals_with_empty_labels_needs_no_names(stage: Stage) -> None:
-    files = {f"labels/normal{number}.txt": "" for number in range(8)}
+    files = {f"labels/{name}.txt": "" for name in NORMALS}
     found = stage({**in_folder("images"), **files, "README.txt": "all clear"}, classes={})
     assert len(found.rows) == 8
-    unlisted = open_source(load_settings().scans, Path("data/scans"))  # as extraction has it
-    assert [unlisted.read(row.entry()).regions for row in found.rows.values()] == [()] * 8
-
-
-def test_many_pictures_of_one_name_are_paired_by_their_bags(stage: Stage) -> None:
-    files = {f"raw/bag{bag:02d}/top.png": None for bag in range(60)}
-    labels = {f"truth/bag{bag:02d}/top.txt": GUN if bag == 7 else "" for bag in range(60)}
-    found = stage({**files, **labels, "data.yaml": NAMES})
-    assert {n for n, classes in found.classes().items() if classes} == {"raw/bag07/top"}
-    assert "taken for normal" not in found.account
-
-
-def test_a_normal_of_mvtec_with_a_mask_that_is_not_empty_is_no_normal(stage: Stage) -> None:
-    mask = np.ones((40, 50, 1), dtype=np.uint8)
-    files = {**in_folder("train/good"), "test/good/0.png": None, "test/good/1.png": None,
-             "ground_truth/good/0_mask.png": mask}  # fmt: skip
-    found = stage(files, source="mvtec", classes={}, bad_input="skip")
-    assert "test/good/0" not in found.rows
-    assert "test/good/1" in found.rows
+    assert [scan.regions for scan in found.scans().values()] == [()] * 8
 
 
 @pytest.mark.parametrize("source", ["yolo", "voc"])
@@ -604,5 +433,4 @@ def test_what_the_folder_above_the_set_is_called_does_not_matter(stage: Stage, s
 def test_normals_alone_need_no_annotation_where_the_user_says_so(stage: Stage, source: str) -> None:
     found = stage(in_folder("images"), source=source, classes={}, unannotated="normal")
     assert set(found.classes().values()) == {()}
-    unlisted = open_source(load_settings().scans, Path("data/scans"))
-    assert [unlisted.read(row.entry()).regions for row in found.rows.values()] == [()] * 8
+    assert [scan.regions for scan in found.scans().values()] == [()] * 8

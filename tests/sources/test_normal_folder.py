@@ -1,29 +1,22 @@
 """A folder of normal scans alone, and sets with labels that are given as one."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
 from pipeline.common.errors import InputError
-from tests.sources.sets import Content
-from tests.sources.test_public_layouts import GUN, GUN_XML, Stage, in_folder, scans_of
+from tests.sources.sets import GUN, GUN_XML, NORMALS, Content, Stage, in_folder
 
 WAY = "set scans.source to folder if every image in it is a normal scan"
-
-
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(tmp_path, monkeypatch)
 
 
 def test_every_image_is_normal_and_every_other_file_is_counted(stage: Stage) -> None:
     others = {"notes.txt": "of lane 3", "day1/a/list.csv": "file\nb.png\n", ".hidden": "x"}
     nested = {"day1/a/b.png": None, "day1/c.TIF": None, "day 2/d.jpeg": None}
     found = stage({**in_folder("."), **nested, **others}, source="folder", classes={})
-    names = {"day1/a/b", "day1/c", "day 2/d", *(f"normal{number}" for number in range(8))}
+    names = {"day1/a/b", "day1/c", "day 2/d", *NORMALS}
     assert found.classes() == dict.fromkeys(names, ())
-    assert all(scan.regions == () == scan.objects for scan in scans_of(found).values())
+    assert all(scan.regions == () == scan.objects for scan in found.scans().values())
     account = found.account.splitlines()
     assert account[0] == (
         "set: 13 files seen: 11 used as images, 0 as annotations, 0 bad, 2 ignored"

@@ -1,84 +1,28 @@
 """Sets as public tools write them: every threat is found or named, none is normal in silence."""
 
 import json
-import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.common.errors import InputError
-from pipeline.scans.scan import Scan
-from pipeline.scans.sources.registry import open_source
-from pipeline.settings.params import load_settings
-from tests.sources.sets import SIZE, Content, Found, noise, run_stage, write_set
-
-GUN = "0 0.4 0.3125 0.4 0.375"  # of 50x40: columns 10 to 29, rows 5 to 19
-NAMES = "names: [gun, bottle]\n"
-BOX = (slice(5, 20), slice(10, 30))
-NORMALS = {f"normal{number}": None for number in range(8)}
-
-
-def xml(*boxes: tuple[str, int, int, int, int], more: str = "") -> str:
-    objects = "".join(
-        f"<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin><xmax>{right}</xmax>"
-        f"<ymax>{bottom}</ymax></bndbox></object>"
-        for name, x, y, right, bottom in boxes
-    )
-    return f"<annotation>{more}{objects}</annotation>"
-
-
-GUN_XML = xml(("gun", 11, 6, 30, 20))
-
-
-def coco(names: list[str], guns: Mapping[str, Mapping[str, Any]], **image: Any) -> str:
-    """A COCO file of some images; `guns` has a record for each image that shows one."""
-    size = {"width": SIZE[0], "height": SIZE[1], **image}
-    return json.dumps(
-        {
-            "images": [
-                {"id": i, "file_name": n, **{k: v for k, v in size.items() if v is not None}}
-                for i, n in enumerate(names)
-            ],
-            "categories": [{"id": 7, "name": "gun"}],
-            "annotations": [
-                {"id": i, "image_id": i, "category_id": 7, "bbox": [10, 5, 20, 15], **guns[name]}
-                for i, name in enumerate(names)
-                if name in guns
-            ],
-        }
-    )
-
-
-def scans_of(found: Found) -> dict[str, Scan]:
-    source = open_source(load_settings().scans, Path("data/scans"))
-    source.listing()
-    return {name: source.read(row.entry()) for name, row in found.rows.items()}
-
-
-class Stage:
-    """The stage, over a set in a folder of its own."""
-
-    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = tmp_path / "set"
-        self._tmp_path, self._monkeypatch = tmp_path, monkeypatch
-
-    def __call__(self, files: Mapping[str, Content], **scans: object) -> Found:
-        write_set(self.folder, files)
-        settings = {"source": "yolo", "classes": {"gun": "gun"}, **scans}
-        return run_stage(self._tmp_path, self._monkeypatch, **settings)
-
-
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(tmp_path, monkeypatch)
-
-
-def in_folder(folder: str) -> dict[str, Content]:
-    return {f"{folder}/{name}.png": None for name in NORMALS}
+from tests.sources.sets import (
+    BOX,
+    GUN,
+    GUN_XML,
+    NAMES,
+    NORMALS,
+    PICTURES,
+    SIZE,
+    Content,
+    Stage,
+    coco,
+    in_folder,
+    noise,
+    xml,
+)
 
 
 @pytest.mark.parametrize(
@@ -102,27 +46,12 @@ def test_yolo_labels_are_found_whatever_the_folders_are_called(
     others = in_folder(str(Path(image).parent))
     found = stage({image: None, labels: GUN, "data.yaml": NAMES, **others})
     a = str(Path(image).with_suffix(""))
-    assert {name for name, classes in found.classes().items() if classes == ("gun",)} == {a}
-    (gun,) = scans_of(found)[a].regions
+    assert (found.threats(), found.classes()[a]) == ({a}, ("gun",))
+    (gun,) = found.scans()[a].regions
     box = np.zeros(SIZE[::-1], dtype=np.bool_)
     box[BOX] = True
     np.testing.assert_array_equal(gun.mask, box)
     assert "8 images without annotation, taken for normal" in found.account
-
-
-def test_labels_of_two_parts_with_equal_names_stay_apart(stage: Stage) -> None:
-    images = {**in_folder("train_image"), "train_image/a.png": None, "test_image/a.png": None}
-    labels = {"train_annotation/a.txt": "", "test_annotation/a.txt": GUN}
-    found = stage({**images, **labels, "data.yaml": NAMES})
-    assert found.classes()["test_image/a"] == ("gun",)
-    assert found.classes()["train_image/a"] == ()
-
-
-def test_labels_beside_an_image_are_its_own(stage: Stage) -> None:
-    files = {"images/a.png": None, "images/a.txt": "", "scans/a.png": None, "scans/a.txt": GUN}
-    found = stage({**files, **in_folder("images"), "data.yaml": NAMES})
-    assert found.classes()["images/a"] == ()
-    assert found.classes()["scans/a"] == ("gun",)
 
 
 def test_labels_that_could_be_several_images_are_named(
@@ -163,8 +92,8 @@ def test_a_file_of_labels_without_an_image_is_named_and_no_image_is_normal_meanw
 
 
 def test_no_image_is_normal_while_a_coco_file_cannot_be_read(stage: Stage) -> None:
-    names = [f"{name}.png" for name in NORMALS]
-    files = {"a.json": coco(names[:1], {names[0]: {}}), "b.json": coco(names[1:], {})[:-9]}
+    files = {"a.json": coco(PICTURES[:1], {PICTURES[0]: {}}),
+             "b.json": coco(PICTURES[1:], {})[:-9]}  # fmt: skip
     with pytest.raises(InputError, match="no normal scan for train"):
         stage({**in_folder("images"), **files}, source="coco", bad_input="skip",
               unannotated="normal")  # fmt: skip
@@ -193,67 +122,12 @@ def test_labels_of_another_format_are_named(
     assert expected in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "more", ["", " 0.91", " 3", " 0.91 7", " 0.91 1", " 0.91 0", " 1 12", " 0.91 7.0"]
-)
-def test_confidence_and_track_after_a_box_are_left_out(stage: Stage, more: str) -> None:
-    found = stage({**in_folder("."), "a.png": None, "a.txt": GUN + more, "data.yaml": NAMES})
-    (region,) = scans_of(found)["a"].regions
-    assert int(region.mask.sum()) == 20 * 15
-
-
 def test_a_triangle_is_a_triangle(stage: Stage) -> None:
     lines = "0 0.2 0.25 0.8 0.25 0.8 0.75\n0 0.2 0.25 0.8 0.25 0.8 1\n"
     found = stage({**in_folder("."), "a.png": None, "a.txt": lines, "data.yaml": NAMES})
-    one, other = scans_of(found)["a"].regions
+    one, other = found.scans()["a"].regions
     assert int(one.mask.sum()) == pytest.approx(30 * 20 / 2, rel=0.2)
     assert int(other.mask.sum()) == pytest.approx(30 * 30 / 2, rel=0.2)
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("0 0.1 0.2 0.3", "3 values after the class fit no form"),
-        (GUN + " 0.5 0.5 0.5", "7 values after the class fit no form"),
-        (GUN + " 1.57", "1.57 after a box, expected a confidence from 0 to 1 or a track"),
-        (GUN + " 0.5 0.5 0.5 0.5 0.5", "9 values after the class fit no form"),
-        ("a.jpg gun 1 2 3 4", "line 1: "),
-    ],
-)
-def test_a_line_that_fits_no_form_is_named(
-    stage: Stage, capsys: pytest.CaptureFixture[str], line: str, reason: str
-) -> None:
-    with pytest.raises(InputError, match="1 bad file"):
-        stage({**in_folder("."), "a.png": None, "a.txt": line, "data.yaml": NAMES})
-    assert "bad input: set/a.txt: line 1: " in (text := capsys.readouterr().err)
-    assert reason in text
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"dataset.yaml": NAMES},
-        {"pidray.yaml": "path: .\nnames:\n  0: gun\n  1: bottle\n"},
-        {"data.yml": "\ufeff" + NAMES},
-        {"configs/config.yaml": NAMES, "configs/hyp.yaml": "lr: 0.1"},
-        {"data.yaml": "names: [' gun ', \"bottle\"]"},
-        {"obj.names": "gun\nbottle\n", "obj.data": "classes = 2\nnames = data/obj.names\n"},
-        {"train/_darknet.labels": "gun\r\nbottle\r\n"},
-        {"labels/classes.txt": "\ufeffgun \n bottle\n\n"},
-        {"classes.txt": "gun\nbottle\n", "data.yaml": NAMES},
-    ],
-)
-def test_names_of_classes_wherever_tools_write_them(
-    stage: Stage, files: Mapping[str, Content]
-) -> None:
-    found = stage({**in_folder("images"), "labels/normal0.txt": GUN, **files})
-    assert found.classes()["images/normal0"] == ("gun",)
-
-
-def test_names_of_classes_that_differ_are_listed(stage: Stage) -> None:
-    files: dict[str, Content] = {"data.yaml": NAMES, "old/data.yaml": "names: [knife, gun]"}
-    with pytest.raises(InputError, match=r"set/data\.yaml has \['gun.*old/data\.yaml has \['knife"):
-        stage({**in_folder("images"), "labels/normal0.txt": GUN, **files})
 
 
 def test_words_that_older_yaml_takes_for_booleans_are_names(stage: Stage) -> None:
@@ -280,12 +154,6 @@ def test_a_picture_of_a_format_that_is_not_read_is_named(
     assert "bad input: set/gun/0: not a format that is read" in capsys.readouterr().err
 
 
-def test_a_class_s_folder_without_an_image_is_named(stage: Stage) -> None:
-    files = {**in_folder("normal"), "gun/0.raw": bytes(40)}
-    with pytest.raises(InputError, match=r"set/gun: no image of class gun in it, but 0\.raw"):
-        stage(files, source="class_folders", classes={"normal": "normal", "*": "threat"})
-
-
 def test_a_class_that_no_scan_has_is_named(stage: Stage) -> None:
     files = {**in_folder("images"), "labels/normal0.txt": GUN, "data.yaml": NAMES}
     with pytest.raises(InputError, match="no scan in set has Knife: it has gun: correct or remove"):
@@ -310,7 +178,7 @@ def test_voc_as_tools_write_it(stage: Stage, files: Mapping[str, Content]) -> No
     found = stage({**files, **normals, **in_folder(place)}, source="voc")
     assert found.classes()[f"{place}/a"] == ("gun",)
     assert len(found.rows) == 9
-    (region,) = scans_of(found)[f"{place}/a"].regions
+    (region,) = found.scans()[f"{place}/a"].regions
     assert region.mask[BOX].all()
     assert int(region.mask.sum()) == 300
 
@@ -327,78 +195,6 @@ def test_a_million_negatives_are_one_line(stage: Stage, capsys: pytest.CaptureFi
     assert "8 images without annotation, taken for normal (scans.unannotated)" in found.account
 
 
-PATHS = ("a.png", r"images\a.png", "../images/a.png", "./images/a.png", r"C:\old\images\a.png",
-         "/home/me/images/a.png")  # fmt: skip
-
-
-@pytest.mark.parametrize("written", PATHS)
-def test_coco_paths_of_other_systems(stage: Stage, written: str) -> None:
-    names = [written, *(f"{name}.png" for name in NORMALS)]
-    files = {**in_folder("images"), "images/a.png": None}
-    found = stage(
-        {**files, "annotations/instances.json": coco(names, {written: {}})}, source="coco"
-    )
-    assert found.classes()["images/a"] == ("gun",)
-    assert len(found.rows) == 9
-
-
-@pytest.mark.parametrize("width", [None, "50", 0])
-def test_coco_without_a_size_that_can_be_used(stage: Stage, width: object) -> None:
-    names = [f"{name}.png" for name in NORMALS]
-    text = coco(names, {"normal0.png": {}}, width=width)
-    found = stage({**in_folder("images"), "a.json": text}, source="coco")
-    assert found.classes()["images/normal0"] == ("gun",)
-
-
-POINTS: tuple[list[Any], ...] = (
-    [[10, 5]],
-    [[10, 5, 30, 20]],
-    [10, 5, 20, 15],
-    [[]],
-    [[1, 2], [1, 1, 9, 1, 9, 9]],
-)
-
-
-@pytest.mark.parametrize("segmentation", POINTS)
-def test_a_point_or_a_box_as_polygon_leaves_the_bbox(
-    stage: Stage, segmentation: list[object]
-) -> None:
-    names = [f"{name}.png" for name in NORMALS]
-    text = coco(names, {"normal0.png": {"segmentation": segmentation}})
-    found = stage({**in_folder("images"), "a.json": text}, source="coco")
-    (region,) = scans_of(found)["images/normal0"].regions
-    assert region.mask[BOX].all()
-    assert int(region.mask.sum()) == 300
-    assert "1 objects whose polygon is a point or a box: bbox was taken" in found.account
-
-
-SIZES = "annotated as 40x50, but the image is 50x40: annotate the image at this size"
-
-
-@pytest.mark.parametrize(
-    ("source", "files"),
-    [
-        ("coco", {"a.json": coco(["a.png"], {"a.png": {}}, width=40, height=50), "a.png": None}),
-        ("voc", {"a.png": None, "a.xml": xml(("gun", 1, 1, 9, 9), more="<size><width>40</width>"
-                                             "<height>50</height></size>")}),
-        ("masks", {"threat/a.png": None, "masks/a.png": np.ones((50, 40, 1), np.uint8),
-                   "normal/b.png": None}),
-        ("labelme", {"a.png": None, "a.json": json.dumps(
-            {"imageWidth": 40, "imageHeight": 50, "shapes": [
-                {"label": "gun", "shape_type": "rectangle", "points": [[1, 1], [9, 9]]}]})}),
-        ("mvtec", {"train/good/b.png": None, "test/gun/a.png": None,
-                   "ground_truth/gun/a_mask.png": np.ones((50, 40, 1), np.uint8)}),
-    ],
-)  # fmt: skip
-def test_labels_of_another_size_are_bad_by_the_same_words(
-    stage: Stage, capsys: pytest.CaptureFixture[str], source: str, files: Mapping[str, Content]
-) -> None:
-    classes = {"masks": {1: "gun"}, "mvtec": {}}.get(source, {"gun": "gun"})
-    with pytest.raises(InputError, match="1 bad file"):
-        stage(files, source=source, classes=classes)
-    assert SIZES in capsys.readouterr().err
-
-
 def test_mvtec_ad(stage: Stage) -> None:
     mask = np.zeros((*SIZE[::-1], 1), dtype=np.uint8)
     mask[BOX] = 255
@@ -410,7 +206,7 @@ def test_mvtec_ad(stage: Stage) -> None:
         "test/good/000": (), "test/hole/000": ("hole",),
     }  # fmt: skip
     assert {split for name, split in found.splits().items() if name.startswith("test")} == {"test"}
-    (region,) = scans_of(found)["test/hole/000"].regions
+    (region,) = found.scans()["test/hole/000"].regions
     np.testing.assert_array_equal(region.mask, mask[:, :, 0] > 0)
 
 
@@ -422,7 +218,7 @@ def test_the_text_annotation_of_opixray_and_hixray(stage: Stage, source: str) ->
              "train/train_knife.txt": "\n".join(NORMALS)}  # fmt: skip
     found = stage(files, source=source, classes={"Folding_Knife": "knife"}, parts="own")
     assert found.classes()["test/test_image/a"] == ("knife",)
-    (region,) = scans_of(found)["test/test_image/a"].regions
+    (region,) = found.scans()["test/test_image/a"].regions
     assert region.mask[BOX].all()
     assert int(region.mask.sum()) == 300
 
@@ -433,7 +229,7 @@ def test_labelme(stage: Stage) -> None:
     files = {**in_folder("."), **normals, "a.png": None, "a.json": json.dumps({"shapes": shapes})}
     found = stage(files, source="labelme")
     assert found.classes()["a"] == ("gun",)
-    (region,) = scans_of(found)["a"].regions
+    (region,) = found.scans()["a"].regions
     assert region.mask[BOX].all()
 
 
@@ -472,34 +268,17 @@ def test_the_set_s_own_parts_are_the_splits(stage: Stage, source: str, validatio
 
 
 def test_parts_by_lists_of_images(stage: Stage) -> None:
-    names = list(NORMALS)
     lists = {
-        "ImageSets/Main/train.txt": "\n".join(names[:4]),
-        "ImageSets/Main/val.txt": "\n".join(names[4:6]),
-        "ImageSets/Main/test.txt": "\r\n".join(names[6:]),
+        "ImageSets/Main/train.txt": "\n".join(NORMALS[:4]),
+        "ImageSets/Main/val.txt": "\n".join(NORMALS[4:6]),
+        "ImageSets/Main/test.txt": "\r\n".join(NORMALS[6:]),
     }
-    labels = {f"Annotations/{name}.xml": xml() for name in names}
+    labels = {f"Annotations/{name}.xml": xml() for name in NORMALS}
     labels["Annotations/normal7.xml"] = GUN_XML
     masks: dict[str, Content] = {"SegmentationClass/normal7.png": None}
     files = {**in_folder("JPEGImages"), **labels, **lists, **masks}
     found = stage(files, source="voc", parts="own")
     assert list(found.splits().values()) == ["train"] * 4 + ["validation"] * 2 + ["test"] * 2
-
-
-@pytest.mark.parametrize(
-    ("folders", "reason"),
-    [
-        (("a", "b"), "scans.parts: got 'own', but no folder or list of the set is called train"),
-        (("train", "val"), "the set has no test part of its own, but train 8, validation 8"),
-        (("train", "test", "more"), "8 scans are in no part of the set, such as 'more/normal0'"),
-    ],
-)
-def test_parts_that_cannot_be_told(stage: Stage, folders: tuple[str, ...], reason: str) -> None:
-    files: dict[str, Content] = {"data.yaml": NAMES}
-    for folder in folders:
-        files |= in_folder(folder)
-    with pytest.raises(InputError, match=reason):
-        stage(files, classes={}, parts="own")
 
 
 def test_own_parts_lend_a_sweep_their_labelled_scans(stage: Stage) -> None:
@@ -549,59 +328,6 @@ def test_the_number_of_channels_is_that_of_most_scans(
     reason = f"set/images/a.png: {odd} channels, but 7 of 8 scans have {usual}"
     assert reason in capsys.readouterr().err
     assert len(stage({}, classes={}, bad_input="skip").rows) == 7
-
-
-def test_links_into_the_store_of_dvc_and_git_annex_are_files(stage: Stage, tmp_path: Path) -> None:
-    files = {**in_folder("images"), "labels/normal0.txt": GUN, "data.yaml": NAMES}
-    write_set(stage.folder, files)
-    stores = [tmp_path / ".dvc" / "cache" / "files" / "md5", tmp_path / "old" / "cache",
-              tmp_path / ".git" / "annex" / "objects" / "Xk" / "9Z"]  # fmt: skip
-    for number, path in enumerate(sorted((stage.folder / "images").iterdir())):
-        store = stores[number % 3]
-        key = f"SHA256E-s{number}"
-        target = store / "0a" / f"{number:030x}" if number % 3 < 2 else store / key / key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(target)
-        path.symlink_to(os.path.relpath(target, path.parent))
-    found = stage({})
-    assert len(found.rows) == 8
-    assert found.classes()["images/normal0"] == ("gun",)
-
-
-def test_a_link_to_content_that_was_not_fetched(
-    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_set(
-        stage.folder, {**in_folder("images"), "data.yaml": NAMES, "images/b.png.dvc": "outs:"}
-    )
-    lost = stage.folder / "images" / "a.png"
-    lost.symlink_to(tmp_path / ".dvc" / "cache" / "files" / "md5" / "0a" / ("1" * 30))
-    (tmp_path / "secret.png").write_bytes((stage.folder / "images" / "normal0.png").read_bytes())
-    (stage.folder / "images" / "c.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(InputError, match="3 bad files"):
-        stage({}, classes={})
-    text = capsys.readouterr().err
-    assert "set/images/a.png: a link into a store that lacks the file: run `dvc pull`" in text
-    assert "set/images/b.png.dvc: DVC tracks b.png, which is not here: run `dvc pull`" in text
-    assert "set/images/c.png: a link out of the folder: put the file here" in text
-
-
-def test_special_files_are_named_and_not_waited_for(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_set(stage.folder, {**in_folder("images"), "data.yaml": NAMES})
-    os.mkfifo(stage.folder / "images" / "a.png")
-    os.mkfifo(stage.folder / "labels.txt")
-    (stage.folder / "null.txt").symlink_to("/dev/null")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.path.relpath(stage.folder / "s.txt"))
-        with pytest.raises(InputError, match="12 bad files"):
-            stage({}, classes={})
-    text = capsys.readouterr().err
-    assert "set/images/a.png: a FIFO, not a file: remove it" in text
-    assert "set/labels.txt: a FIFO, not a file: remove it" in text
-    assert "set/s.txt: a socket, not a file: remove it" in text
-    assert "set/null.txt: a link out of the folder" in text
 
 
 def test_the_account_adds_up(stage: Stage) -> None:

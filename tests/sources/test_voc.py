@@ -68,6 +68,10 @@ FILE = '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotation>&a;</a
     [
         ("<annotation><object>", "not XML that is read: ParseError"),
         ("", "not XML that is read: ParseError"),
+        (
+            '<?xml version="1.0" encoding="foo"?><annotation/>',
+            "not XML that is read: LookupError",
+        ),
         (BOMB, "not XML that is read: DTDForbidden"),
         (FILE, "not XML that is read: DTDForbidden"),
         ("<html></html>", "not Pascal VOC: expected an <annotation>, got <html>: "),
@@ -204,6 +208,8 @@ def test_a_polygon_is_filled_and_one_out_of_reach_is_named(
         ("<object><bndbox/></object>", "an <object> without <name>"),
         ("<o><object><bndbox/></object></o>",
          "no <object> directly below <annotation>, but a <object>: expected Pascal VOC"),
+        ("<bndbox/>", "no <object> directly below <annotation>, but a <bndbox>"),
+        ("<object><name>gun</name><bndbox/><bndbox/></object>", "object 1: more than one <bndbox>"),
     ],
 )  # fmt: skip
 def test_an_object_of_another_form_is_named(
@@ -211,7 +217,7 @@ def test_an_object_of_another_form_is_named(
 ) -> None:
     path = folder / "Annotations" / "a.xml"
     path.write_text(f"<annotation>{text}</annotation>")
-    file = folder / "JPEGImages" / "a.png" if reason.startswith("object") else path
+    file = folder / "JPEGImages" / "a.png" if "robndbox" in text else path
     kept = assert_one_bad(VocSource(folder, CLASSES), capsys, file, reason)
     assert kept == ["JPEGImages/b", "JPEGImages/c"]
 

@@ -22,6 +22,7 @@ def names_of(folder: Path, files: dict[str, Content]) -> tuple[Names, list[str]]
     ("name", "text"),
     [
         ("data.yaml", "names: [gun, ' cup ']\nnc: 2"),
+        ("data.yml", "\ufeffnames: [gun, cup]"),
         ("deep/any.YML", "names: {0: gun, '1': cup}"),
         ("obj.names", "gun\ncup\n"),
         ("deep/A.NAMES", "gun\n cup \n\n \n"),
@@ -64,15 +65,18 @@ def test_every_file_without_names_is_named_where_none_has_any(tmp_path: Path) ->
         names_of(tmp_path, {"a.png": None})
     files: dict[str, Content] = {
         "a.yaml": "nc: 2", "b.yaml": "names: gun", "c.names": "\n \n", "d.yaml": "names: []",
-        "e.yaml": "names: {a: gun}",
+        "e.yaml": "names: {a: gun}", "f.yaml": "names: 3", "g.yaml": "- gun", "h.yaml": "",
+        "i.yaml": "a: [1",
     }  # fmt: skip
     form = "expected the classes under `names`, a list or by index"
     message = (
         f"{tmp_path}: no names of classes: expected {PLACES}: {tmp_path}/a.yaml has no `names`; "
         f"{tmp_path}/b.yaml: {form}; {tmp_path}/c.names: no name of a class in it: expected one a "
-        f"line; {tmp_path}/d.yaml: {form}; {tmp_path}/e.yaml: {form}"
+        f"line; {tmp_path}/d.yaml: {form}; {tmp_path}/e.yaml: {form}; {tmp_path}/f.yaml: {form}; "
+        f"{tmp_path}/g.yaml has no `names`; {tmp_path}/h.yaml has no `names`; {tmp_path}/i.yaml: "
+        "not valid YAML: "
     )
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         names_of(tmp_path, files)
 
 

@@ -184,7 +184,7 @@ def mask_of(detections: Detections, size: tuple[int, int]) -> Mask:
     width, height = size
     left, top, right, bottom = detections.xyxy[0].tolist()
     if right <= left or bottom <= top:
-        raise ValueError("a box without area")
+        raise ValueError(f"a box without area: {left:g} {top:g} {right:g} {bottom:g}")
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         raise ValueError(f"a box outside of the image of {width}x{height}")
     if detections.mask is not None:

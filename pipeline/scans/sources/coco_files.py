@@ -208,7 +208,8 @@ def _assign_annotations(
             bad.append(BadInput(str(path), reason + advice))
         elif category not in names:
             reason = f"annotation {record.get('id')} of {images[image].name}: "
-            bad.append(BadInput(str(path), f"{reason}unknown category {category}"))
+            advice = "add it to categories, or correct category_id"
+            bad.append(BadInput(str(path), f"{reason}unknown category {category}: {advice}"))
             refused.add(image)
         else:
             images[image].objects.append((names[category], record))

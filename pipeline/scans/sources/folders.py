@@ -139,7 +139,7 @@ def read_lines(path: Path) -> list[str]:
         with reading(path):
             text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not text in UTF-8") from None
+        raise InputError(f"{path}: not text in UTF-8: save it as UTF-8") from None
     if text.startswith(LFS):
         raise InputError(f"{path}: a pointer of Git LFS: run `git lfs pull`")
     return [line.strip() for line in text.splitlines()]

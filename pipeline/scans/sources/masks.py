@@ -25,6 +25,7 @@ from pipeline.scans.sources.pairing import grouped
 SIXRAY = ClassMap({1: "gun", 2: "knife"})  # values of a mask; 0 is background
 T = TypeVar("T")
 FOLDERS = ("normal", "threat", "masks")
+ORPHAN = "add the image, or remove the mask"
 
 
 class MasksSource:
@@ -78,14 +79,14 @@ class MasksSource:
         )
 
     def read(self, entry: ScanEntry) -> Scan:
-        """Read one scan; every connected part of a mask value is an object of its own."""
+        """Read one scan; every connected component of a mask value is an object of its own."""
         return read_scan(entry, self.classes, self._objects)
 
     def _threats(
         self, scans: list[Path], masks: list[Path]
     ) -> tuple[list[ScanEntry], frozenset[str], list[BadInput]]:
         """Return the threat scans, the values in their masks, and the bad files."""
-        waiting, bad = unique_names(masks, self._name)
+        waiting, bad = masks_by_name(masks, self._name)
         entries = []
         seen: set[str] = set()
         for scan in scans:
@@ -106,9 +107,8 @@ class MasksSource:
             seen |= names
             classes = self.classes.abnormal(names)
             entries.append(ScanEntry(id_below(self.folder, scan), (scan, mask), classes))
-        bad += [
-            BadInput(str(path), "a mask without a scan in threat/") for path in waiting.values()
-        ]
+        reason = f"a mask without a scan in threat/: {ORPHAN}"
+        bad += [BadInput(str(path), reason) for path in waiting.values()]
         return entries, frozenset(seen), bad
 
     def _name(self, path: Path) -> str:
@@ -124,14 +124,14 @@ class MasksSource:
             with faults_of(path):
                 check_size(mask.shape[::-1], size)
             for value in sorted(set(np.unique(mask).tolist()) - {0}):
-                for part in connected_parts(mask == value):
+                for part in connected_components(mask == value):
                     yield str(value), part
 
 
-def unique_names(
+def masks_by_name(
     masks: Iterable[Path], name_of: Callable[[Path], T]
 ) -> tuple[dict[T, Path], list[BadInput]]:
-    """Return the masks by their scans' names; masks that share a name are returned as bad input."""
+    """Return the masks by their scans' names, and masks that share a name as bad input."""
     masks_of = grouped(masks, name_of)
     bad = [
         BadInput(str(path), f"one of {len(paths)} masks with the same name: keep one")
@@ -142,8 +142,8 @@ def unique_names(
     return {name: paths[0] for name, paths in masks_of.items() if len(paths) == 1}, bad
 
 
-def connected_parts(mask: Mask) -> Iterator[Mask]:
-    """Yield a mask for each connected part of a mask, so that only one is in memory."""
+def connected_components(mask: Mask) -> Iterator[Mask]:
+    """Yield a mask for each connected component of a mask, so that only one is in memory."""
     count, labels = cv2.connectedComponents(mask.astype(np.uint8))
     yield from (labels == label for label in range(1, count))
 

@@ -11,7 +11,7 @@ from pipeline.scans.images import read_index_mask
 from pipeline.scans.scan import PARTS, Listing, Mask, Scan, ScanEntry
 from pipeline.scans.sources.annotated_source import check_size, read_scan
 from pipeline.scans.sources.folders import faults_of, id_below, list_set, without_repeats
-from pipeline.scans.sources.masks import connected_parts, unique_names
+from pipeline.scans.sources.masks import ORPHAN, connected_components, masks_by_name
 
 GOOD, GROUND_TRUTH = "good", "ground_truth"
 # Each defect is an abnormal class with the defect's name.
@@ -29,7 +29,7 @@ class MvtecSource:
         """List every image of ``train/`` and ``test/``; its id is its path, without the suffix."""
         files = list_set(self.folder)
         masks = [path for path in files.images if self._folders(path)[:1] == (GROUND_TRUTH,)]
-        waiting, bad = unique_names(
+        waiting, bad = masks_by_name(
             masks, lambda path: (self._folders(path)[1:], path.stem.removesuffix("_mask"))
         )
         entries = []
@@ -58,7 +58,9 @@ class MvtecSource:
             own = (path, mask) if mask and not is_normal else (path,)
             entries.append(ScanEntry(id_below(self.folder, path), own, classes, part))
         self.classes.check(names, self.folder)
-        bad += [BadInput(str(path), "a mask without an image") for path in waiting.values()]
+        bad += [
+            BadInput(str(path), f"a mask without an image: {ORPHAN}") for path in waiting.values()
+        ]
         usable, repeats = without_repeats(entries)
         return Listing(
             files,
@@ -69,7 +71,7 @@ class MvtecSource:
         )
 
     def read(self, entry: ScanEntry) -> Scan:
-        """Read one scan; every connected part of its mask is an object of its own."""
+        """Read one scan; every connected component of its mask is an object of its own."""
         return read_scan(entry, self.classes, self._objects)
 
     def _objects(self, entry: ScanEntry, size: tuple[int, int]) -> Iterator[tuple[str, Mask]]:
@@ -80,7 +82,7 @@ class MvtecSource:
                 check_size(mask.shape[::-1], size)
             if not mask.any():
                 raise InputError(f"{path}: an empty mask of a defect: put its image into {GOOD}/")
-            for part in connected_parts(mask > 0):
+            for part in connected_components(mask > 0):
                 yield name, part
 
     def _folders(self, path: Path) -> tuple[str, ...]:

@@ -133,5 +133,5 @@ def _turns(attribute: Element) -> bool:
 def _name(path: Path, item: Element) -> str:
     name = (item.findtext("name") or "").strip()
     if not name:
-        raise InputError(f"{path}: an <object> without <name>")
+        raise InputError(f"{path}: an <object> without <name>: name its class")
     return name

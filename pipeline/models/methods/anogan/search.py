@@ -9,8 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-RATE = 0.02  # Adam's learning rate; the paper gives none
-PATIENCE, GAIN = 50, 1e-3  # a search ends when its loss has not fallen by 0.1% in 50 steps
+LEARNING_RATE = 0.02  # Adam's learning rate; the paper gives none
+# A patch's search ends when its loss has not fallen by 0.1% in 50 steps.
+PATIENCE, MIN_IMPROVEMENT = 50, 1e-3
 START_SEED = 0
 
 
@@ -29,14 +30,14 @@ def search(loss_of: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Te
         steps: number of steps at most; a code no longer moves once its search has ended.
     """
     z = start.clone().requires_grad_()
-    optimiser = torch.optim.Adam([z], lr=RATE)
+    optimiser = torch.optim.Adam([z], lr=LEARNING_RATE)
     best = torch.full_like(z[:, 0], torch.inf)
     waited = torch.zeros_like(best)
     for _ in range(steps):
         losses = loss_of(z)
-        gained = losses.detach() < best * (1 - GAIN)
-        best = torch.where(gained, losses.detach(), best)
-        waited = torch.where(gained, 0, waited + 1)
+        improved = losses.detach() < best * (1 - MIN_IMPROVEMENT)
+        best = torch.where(improved, losses.detach(), best)
+        waited = torch.where(improved, 0, waited + 1)
         going = waited < PATIENCE
         if not going.any():
             break

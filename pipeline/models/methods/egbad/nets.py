@@ -8,7 +8,15 @@ MNIST only. Here G and E are the DCGAN's, and at ndf = 64 D's dense layers have 
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.nets import LEAK, Decoder, Encoder, NetShape, halvings, init_weights, seeded
+from pipeline.models.nets import (
+    LEAK,
+    Decoder,
+    Encoder,
+    NetShape,
+    dcgan_encoder,
+    init_weights,
+    seeded,
+)
 
 
 class PairDiscriminator(nn.Module):
@@ -19,7 +27,7 @@ class PairDiscriminator(nn.Module):
         widths = [shape.ndf * 2**i for i in range(shape.levels - 2)]  # down to a 4x4 map
         of_patch, of_code, of_both = 16 * shape.ndf, 8 * shape.ndf, 16 * shape.ndf
         self.patches = nn.Sequential(
-            *halvings(shape.channels, widths, of_patch), nn.LeakyReLU(LEAK)
+            *dcgan_encoder(shape.channels, widths, of_patch), nn.LeakyReLU(LEAK)
         )
         self.codes = nn.Sequential(nn.Linear(shape.latent_dim, of_code), nn.LeakyReLU(LEAK))
         self.both = nn.Sequential(nn.Linear(of_patch + of_code, of_both), nn.LeakyReLU(LEAK))

@@ -10,7 +10,7 @@ from pipeline.models.interface import Method, Scorer
 from pipeline.models.losses import latent_distance, residual
 from pipeline.models.methods.skip_ganomaly.nets import build_networks
 from pipeline.models.methods.skip_ganomaly.step import train_step
-from pipeline.models.neighbours import NormalFeatures
+from pipeline.models.neighbours import NeighbourDistance
 from pipeline.models.nets import Discriminator, features_of_both
 from pipeline.settings.model import ModelSettings
 
@@ -36,7 +36,7 @@ class SkipGanomalyScorer(Scorer):
         if self.latent_score == "distance":
             distance = latent_distance(*features_of_both(self.discriminator, x, x_hat))
         else:
-            distance = self.neighbours(self.neighbour_features(x))
+            distance = self.neighbour_distance(self.neighbour_features(x))
         return {"residual": residual(x, x_hat), "latent": distance}
 
     def fit(self, normals: Iterable[Tensor]) -> None:
@@ -45,9 +45,9 @@ class SkipGanomalyScorer(Scorer):
             self.set_reference(torch.cat([self.neighbour_features(x) for x in normals]))
 
     def set_reference(self, normals: Tensor) -> None:
-        """Measure distances from the features of training normals, (M, d)."""
+        """Store the features of training normals, (M, d): L is the distance to their nearest."""
         super().set_reference(normals)
-        self.neighbours = NormalFeatures(normals)
+        self.neighbour_distance = NeighbourDistance(normals)
 
     def neighbour_features(self, x: Tensor) -> Tensor:
         """Return the features to find neighbours by: f(x), or those of D's first convolution."""

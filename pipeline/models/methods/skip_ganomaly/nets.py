@@ -8,22 +8,22 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from pipeline.models.convolutions import (
-    DoublingConv2d,
-    FromPointConv2d,
-    HalvingConv2d,
+    DownsampleConv2d,
+    FromPointConvTranspose2d,
+    UpsampleConvTranspose2d,
     WholeMapConv2d,
-    join,
+    concat_skip,
 )
 from pipeline.models.nets import (
     MAX_WIDENING,
     Discriminator,
     NetShape,
-    down,
+    down_block,
     init_weights,
     leaky_relu,
     relu,
     seeded,
-    up,
+    up_block,
 )
 
 
@@ -48,20 +48,22 @@ class Generator(nn.Module):
         inner = widths[-1]
         self.encoder = nn.ModuleList(
             [
-                HalvingConv2d(shape.channels, widths[0]),
-                *(down(narrow, wide) for narrow, wide in pairwise(widths)),
+                DownsampleConv2d(shape.channels, widths[0]),
+                *(down_block(narrow, wide) for narrow, wide in pairwise(widths)),
                 nn.Sequential(leaky_relu(), WholeMapConv2d(inner, shape.latent_dim, 2)),
             ]
         )
         self.decoder = nn.ModuleList(
             [
-                up(FromPointConv2d(shape.latent_dim, inner, 2), inner),
+                up_block(FromPointConvTranspose2d(shape.latent_dim, inner, 2)),
                 *(
-                    up(DoublingConv2d(2 * wide, narrow), narrow)
+                    up_block(UpsampleConvTranspose2d(2 * wide, narrow))
                     for wide, narrow in pairwise(widths[::-1])
                 ),
                 nn.Sequential(
-                    relu(), DoublingConv2d(2 * widths[0], shape.channels, bias=True), nn.Tanh()
+                    relu(),
+                    UpsampleConvTranspose2d(2 * widths[0], shape.channels, bias=True),
+                    nn.Tanh(),
                 ),
             ]
         )
@@ -75,7 +77,7 @@ class Generator(nn.Module):
             skips.append(x)
         x = self.decoder[0](skips.pop())
         for level in self.decoder[1:]:
-            x = level(join(skips.pop(), x))
+            x = level(concat_skip(skips.pop(), x))
         return x
 
 

@@ -1,4 +1,4 @@
-"""Turns the faults that pydantic finds in parameters into one line for the user."""
+"""Turns the errors that pydantic finds in parameters into one line for the user."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -10,15 +10,15 @@ from pydantic import ValidationError
 from pipeline.common.errors import InputError
 from pipeline.common.files import value_at
 
-# Types that pydantic has tried, as it writes them into `loc` of a fault.
+# Types that pydantic has tried, as it writes them into `loc` of an error.
 TRIED = ("float", "int", "str", "tuple[float, float]", "BagColumn", "Choices", "WorkerRange")
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 MISSING = ("missing", "missing_argument")
 
 
 @dataclass(frozen=True)
-class FaultFinder:
-    """Names the file and the parameter of a fault.
+class ValidationMessages:
+    """Makes messages that name the file and the parameter of an error.
 
     Attributes:
         settings: the dataclass of all parameters, whose blocks are dataclasses.
@@ -51,38 +51,38 @@ class FaultFinder:
             for value in content:
                 self.refuse_booleans(value, key_path)
 
-    def message_of(self, error: ValidationError) -> str:
-        """Return the fault that explains most, and the number of other faults, on one line.
+    def message_of(self, validation: ValidationError) -> str:
+        """Return the error that explains most, and the number of other errors, on one line.
 
         An unknown key comes before a missing one: a misspelt key is both.
         """
-        faults = error.errors()
-        # If a value may have several types, pydantic gives one fault for each type, and `loc` ends
+        errors = validation.errors()
+        # If a value may have several types, pydantic gives one error for each type, and `loc` ends
         # with the type. The user meant the type that reached our own check, or the deepest `loc`.
         order = ("value_error", *UNKNOWN)
         first = next(
-            (fault for kind in order for fault in faults if fault["type"] == kind),
-            max(faults, key=lambda fault: len(fault["loc"])),
+            (error for kind in order for error in errors if error["type"] == kind),
+            max(errors, key=lambda error: len(error["loc"])),
         )
         unknown = first["type"] in UNKNOWN
-        key_paths = {tuple(_key_path(f)) for f in faults if not (unknown and f["type"] in MISSING)}
-        # A value of several types has a fault at its own key too, for each type that is no block.
+        key_paths = {tuple(_key_path(f)) for f in errors if not (unknown and f["type"] in MISSING)}
+        # A value of several types has an error at its own key too, for each type that is no block.
         first_path = _key_path(first)
         key_paths -= {tuple(first_path[:length]) for length in range(1, len(first_path))}
         more = f" (and {len(key_paths) - 1} more)" if len(key_paths) > 1 else ""
-        same = [fault for fault in faults if _key_path(fault) == first_path]
+        same = [error for error in errors if _key_path(error) == first_path]
         return f"{self._described(first, same)}{more}"
 
-    def _described(self, fault: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> str:
-        """Return the file, the parameter, the fault and the remedy.
+    def _described(self, error: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> str:
+        """Return the file, the parameter, the error and the remedy.
 
         Args:
-            fault: the fault that explains most.
-            same: all faults of that parameter, one for each type that was tried.
+            error: the error that explains most.
+            same: all errors of that parameter, one for each type that was tried.
         """
-        kind, got, key_path = fault["type"], fault["input"], _key_path(fault)
+        kind, got, key_path = error["type"], error["input"], _key_path(error)
         if kind == "value_error":  # our own, which starts with the parameter's name
-            message = str(fault["ctx"]["error"])
+            message = str(error["ctx"]["error"])
             names = message.partition(":")[0].split(".")
             return f"{self._file([*key_path, *names])}{'.'.join([*key_path, message])}"
         if kind == "invalid_key" or key_path[-1] == "[key]":
@@ -90,12 +90,12 @@ class FaultFinder:
             where = f"{'.'.join(block)}: " if block else ""
             return f"{self.of_params}{where}got the key {got!r}, expected a word: quote it"
         expected = " or ".join(dict.fromkeys(_expected(each) for each in same))
-        fault_text = f"got {got!r}, expected {expected}"
+        text = f"got {got!r}, expected {expected}"
         if kind in UNKNOWN:
-            fault_text = f"unknown parameter: {self._advice(key_path)}"
+            text = f"unknown parameter: {self._advice(key_path)}"
         elif kind in MISSING:
-            fault_text = "missing: give it a value, or null where the preset has one"
-        return f"{self._file(key_path)}{'.'.join(key_path)}: {fault_text}"
+            text = "missing: give it a value, or null where the preset has one"
+        return f"{self._file(key_path)}{'.'.join(key_path)}: {text}"
 
     def _file(self, key_path: Sequence[str]) -> str:
         """Return the beginning of a message: the file that a parameter is from."""
@@ -116,22 +116,22 @@ class FaultFinder:
         return f"did you mean {candidates[0]}?" if candidates else "remove it or correct its name"
 
 
-def _expected(fault: Mapping[str, Any]) -> str:
+def _expected(error: Mapping[str, Any]) -> str:
     """Return the values that one type allows, from pydantic's message."""
-    if fault["type"] == "dataclass_type":
+    if error["type"] == "dataclass_type":
         return "a block of parameters"
-    return str(fault["msg"]).removeprefix("Input should be ").partition(", unable to parse")[0]
+    return str(error["msg"]).removeprefix("Input should be ").partition(", unable to parse")[0]
 
 
-def _key_path(fault: Mapping[str, Any]) -> list[str]:
+def _key_path(error: Mapping[str, Any]) -> list[str]:
     """Return the names of the block and the parameter, without the types that were tried."""
-    parts = [str(part) for part in fault["loc"]]
-    named = {0, len(parts) - 1} if fault["type"] in UNKNOWN else {0}  # by the user, never a type
+    parts = [str(part) for part in error["loc"]]
+    named = {0, len(parts) - 1} if error["type"] in UNKNOWN else {0}  # by the user, never a type
     return [part for index, part in enumerate(parts) if index in named or not _is_type(part)]
 
 
 def _is_type(part: str) -> bool:
-    """Return whether a part of a fault's `loc` is a type that pydantic has tried."""
+    """Return whether a part of an error's `loc` is a type that pydantic has tried."""
     return part in TRIED or part.startswith("literal[")
 
 
