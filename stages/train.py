@@ -67,7 +67,7 @@ def main() -> None:
         state["best"],
         model_settings,
         normals=training_normals(normals),
-        validation=bags.blocks(),
+        validation=bags.blocks_with_progress("calibrate"),
         scan_ids=bags.scan_ids,
         rule=settings.extract.window_rule,
         false_alarm_rate=block.false_alarm_rate,

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.names import TEST, TRAIN
 from pipeline.patches.manifest import read_manifest, write_manifest
@@ -27,6 +28,19 @@ def test_reads_across_shards(store: PatchStore) -> None:
     assert list(map(len, store.blocks())) == [256, 256, 256, 255]
     assert ids_of(np.concatenate(list(store.blocks()))) == list(range(1023))
     assert store.read(5, 5).shape == (0, 16, 16, 3)
+
+
+def test_blocks_are_counted_when_they_are_done(
+    store: PatchStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    lines = [
+        (len(block), capsys.readouterr().err.split(",")[0])
+        for block in store.blocks_with_progress("calibrate")
+    ]
+    assert lines == [(n, f"calibrate: {d} of 1023") for n, d in
+                     ((256, 0), (256, 256), (256, 512), (255, 768))]  # fmt: skip
+    assert capsys.readouterr().err.startswith("calibrate: 1023 of 1023")
 
 
 def test_patches_are_the_windows_of_the_catalogue(

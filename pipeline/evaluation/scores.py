@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common import terminal
 from pipeline.common.names import NORMAL, Patches, Scores
 from pipeline.evaluation.principal_components import PrincipalComponents
 from pipeline.evaluation.trivial_scores import TRIVIAL_SCORES
@@ -92,10 +91,7 @@ def detector_without_networks(normals: PatchSource) -> Detector:
 
 def score_store(store: PatchStore, score_patches: PatchScorer) -> WindowScores:
     """Score all patches of a store."""
-    parts = [score_patches(store.read(0, 0))]
-    with terminal.progress("scores", len(store), "window") as shown:
-        for block in store.blocks():
-            parts.append(score_patches(block))
-            shown.update(len(block))
+    blocks = store.blocks_with_progress("scores")
+    parts = [score_patches(store.read(0, 0)), *map(score_patches, blocks)]
     scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return WindowScores(store.labels, store.scan_ids, scores)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.common import terminal
 from pipeline.common.errors import InputError
 from pipeline.common.names import NORMAL, Patches
 from pipeline.patches.manifest import read_manifest
@@ -54,6 +55,13 @@ class PatchSource(ABC):
         """Yield all patches in order, `block_rows` at a time."""
         for start in range(0, len(self), self.block_rows):
             yield self.read(start, min(start + self.block_rows, len(self)))
+
+    def blocks_with_progress(self, work: str) -> Iterator[Patches]:
+        """Yield all patches as `blocks` does, and show how many of them `work` has done."""
+        with terminal.progress(work, len(self), "window") as shown:
+            for block in self.blocks():
+                yield block
+                shown.update(len(block))
 
 
 class PatchStore(PatchSource):
