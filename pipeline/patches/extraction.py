@@ -69,7 +69,7 @@ def extract_patches(
     prepare_folder(folder)
     recipe, jobs = plan(folder, rows, source, settings, source_params)
     results = []
-    with terminal.progress("scans", sum(len(group) for _, group in jobs), "scan") as shown:
+    with terminal.progress("extract", sum(len(group) for _, group in jobs), "scan") as shown:
         for result in _cut_here_first(recipe, jobs, parallel):
             shown.update(len(result.scans))
             results.append(result)
