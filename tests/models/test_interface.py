@@ -56,7 +56,7 @@ def test_the_seed_alone_decides_the_weights(name: MethodName) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
-def test_resumed_equals_uninterrupted_and_the_same_seed_repeats(
+def test_resumed_equals_uninterrupted_and_the_best_epoch_scores_as_it_did(
     patches: Path, name: MethodName
 ) -> None:
     settings = TrainSettings(settings_of(name), LOSSES, epochs=2, seed=3)
