@@ -190,13 +190,13 @@ def test_of_trials_that_run_their_share_of_the_epochs_is_shown(
         shown.on_step_end(0, trials)
         return capsys.readouterr().err.splitlines()[-1].split(",")[0]
 
-    # One trial, 1.5 and 0.24 epochs of four.
+    # The first trial has ended; the others have done 1.5 and 0.24 of their four epochs.
     assert step() == "tune: 1.44 of 9"
     write_progress(LocalFileSystem(), str(folder), 2.24)
     assert step() == "tune: 1.44 of 9"  # S3 is not asked in every step of Ray Tune
     now += 11
     assert step() == "tune: 1.94 of 9"
-    states[1] = Trial.TERMINATED  # ASHA stopped it: all of it is done
+    states[1] = Trial.TERMINATED  # ASHA stopped the trial early: it counts as a whole trial
     assert step() == "tune: 2.56 of 9"
     states[2] = Trial.ERROR
     assert step() == "tune: 3 of 9"

@@ -88,7 +88,7 @@ def test_resumed_equals_uninterrupted(
     resumed = train(TRAIN, store, validation, worker, lambda m, _: rest.append(m), halfway)
     assert len(rest) == 1
     assert same(resumed, whole)
-    assert told == [1]  # what a killed process told is not true any more
+    assert told == [1]  # replaces the progress that a killed process left
 
 
 @pytest.mark.slow

@@ -271,6 +271,7 @@ def project_root() -> Path:
 
 
 def _parse_yaml(content: bytes) -> Any:
+    """Parse YAML; the tests keep its results, since they read the same files all the time."""
     return _yaml().load(content)
 
 

@@ -187,7 +187,7 @@ def _interval(resampled: Scores) -> tuple[float | None, float | None]:
     return (None, None) if alike else percentile_interval(defined)
 
 
-@lru_cache(maxsize=1)  # many scores of the same scans follow each other
+@lru_cache(maxsize=1)  # callers compare many scores of the same scans, one after another
 def _draws(scans: int, resamples: int, seed: int) -> NDArray[np.int64]:
     """Return how often each resample draws each scan, (resamples, scans), read-only."""
     even = np.full(scans, 1 / scans)

@@ -71,7 +71,7 @@ def progress(
         items: the parts, to iterate over; without them call `update` for each.
         done: number of parts that an earlier run has done, which take no time now.
     """
-    # By itself tqdm looks at the clock less often, the faster the parts were.
+    # By default tqdm looks at the clock only after as many parts as its last line had added.
     shown_as: dict[str, Any] = {"file": err(), "miniters": 0}
     if not err().isatty():
         waits = dict.fromkeys(("mininterval", "maxinterval", "delay"), SECONDS_BETWEEN_LINES)

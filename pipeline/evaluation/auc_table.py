@@ -25,7 +25,7 @@ AucTable = dict[str, dict[str, AucEstimate]]  # by score, then by class
 def auc_table(test: WindowScores, classes: tuple[str, ...], resamples: int, seed: int) -> AucTable:
     """Return the AUC of each score for each class and overall, against all normal test patches."""
     table: AucTable = {score: {} for score in test.scores}
-    # By class: `metrics` draws its resamples anew for another number of scans.
+    # Class by class: `metrics` keeps the resamples of one number of scans.
     cells = [(score, name) for name in (*classes, OVERALL) for score in test.scores]
     for score, name in terminal.progress("AUCs", len(cells), "AUC", cells):
         table[score][name] = _auc(test, score, name, resamples, seed)

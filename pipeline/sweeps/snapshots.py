@@ -96,7 +96,7 @@ def warn_of_another_project(storage: Storage, name: str) -> None:
     """Print a line if the sweep is not in `storage`, but the same sweep of another project is."""
     filesystem, folder = storage.open()
     entries = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
-    sweeps = [each for each in entries if each.type == FileType.Directory]  # beside their locks
+    sweeps = [each for each in entries if each.type == FileType.Directory]  # locks are files
     same = [each for each in sweeps if each.base_name.startswith(f"{name.rpartition('-')[0]}-")]
     if same and name not in [each.base_name for each in same]:
         print(
