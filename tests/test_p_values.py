@@ -76,6 +76,17 @@ def test_of_many_normals_the_tail_is_kept_whole_and_the_rest_nearly() -> None:
     np.testing.assert_allclose(tail.p_values(some), by_definition(normals, some), rtol=0.02)
 
 
+@pytest.mark.parametrize(
+    ("count", "scores", "reached"), [(0, [], []), (2, [1, 1], [2, 1]), (2, [1, 2], [2, 2])]
+)
+def test_a_tail_that_is_empty_or_does_not_fall_is_refused(
+    count: int, scores: list[int], reached: list[int]
+) -> None:
+    tail = RightTail(count, np.array(scores, np.float64), np.array(reached, np.float64))
+    with pytest.raises(ValueError, match="a tail of scores that does not fall"):
+        tail.validate()
+
+
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
 def test_new_normals_have_uniform_p_values(share: float) -> None:
     generator = np.random.default_rng(2)
