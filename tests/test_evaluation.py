@@ -88,6 +88,13 @@ def test_a_class_without_windows_is_not_defined_and_breaks_nothing() -> None:
     assert {row["class"] for row in roc_rows(test, classes)} == {"gun", "overall"}
 
 
+@pytest.mark.parametrize(
+    ("labels", "only"), [([], False), (["normal"], True), (["normal", "gun"], False)]
+)
+def test_whether_all_windows_are_normal(labels: list[str], only: bool) -> None:
+    assert WindowScores(np.array(labels), np.array(labels), {}).only_normal is only
+
+
 def test_the_key_metrics_are_those_that_runs_are_compared_by() -> None:
     row = {"gun": 0.9, "overall": 0.6}
     details = {
