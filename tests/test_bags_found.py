@@ -31,7 +31,7 @@ from pipeline.evaluation.bags import (
 )
 from pipeline.evaluation.inputs import EvaluationInputs
 from pipeline.evaluation.scores import ANOMALY, PCA, WindowScores
-from pipeline.models.bag_scores import TOP, Tails, bag_score
+from pipeline.models.bag_scores import Tails, bag_score
 from pipeline.models.trained_model import Calibration
 from pipeline.patches.extraction import extract_patches
 from pipeline.patches.store import PatchStore
@@ -56,22 +56,6 @@ def bag(name: str, scores: list[float], threat: str) -> ScoredBag:
         name, origins, 16, {"score": np.array(scores)}, kinds == "n", kinds == "t", kinds != "n",
         {"score": pixels},
     )  # fmt: skip
-
-
-def test_a_bag_s_score_is_of_its_most_suspicious_windows() -> None:
-    p_values = np.array([0.5, 1, 0.01, 0.2, 0.1, 0.9, 0.3])
-    assert TOP == 5
-    assert bag_score(p_values) == pytest.approx(-np.log([0.01, 0.1, 0.2, 0.3, 0.5]).mean())
-    assert bag_score(p_values[:2]) == pytest.approx(-np.log(0.5) / 2)
-    assert bag_score(p_values[:0]) == 0
-
-
-def test_the_tail_of_bags_is_of_the_validation_bags() -> None:
-    scores, ids = np.array([1.0, 5, 2, 6, 3, 4]), np.array(list("ababab"))
-    tails = Tails.of(scores, ids)
-    p_values = tails.windows.p_values(scores)
-    expected = sorted(bag_score(p_values[ids == name]) for name in "ab")
-    np.testing.assert_allclose(tails.bags.scores, expected)
 
 
 def test_a_share_of_bags_has_wilsons_interval() -> None:

@@ -18,7 +18,7 @@ import pytest
 from pipeline.common.errors import InputError
 from pipeline.common.files import read_table, write_atomically
 from pipeline.common.p_values import RightTail
-from pipeline.models.bag_scores import least_rate, rows_by_scan
+from pipeline.models.bag_scores import least_rate
 from pipeline.models.trained_model import TrainedModel
 from pipeline.pages.pictures import (
     heat_colours,
@@ -44,15 +44,6 @@ from tests.tiny_model import make_model
 
 RATE = 0.3
 OPTIONS = ScreeningOptions(RATE)
-
-
-def test_the_rows_of_each_scan_are_those_of_a_search_for_it() -> None:
-    scan_ids = np.array(["b", "a", "c10", "b", "c9", "a", "b"])
-    rows = rows_by_scan(scan_ids)
-    assert list(rows) == ["a", "b", "c10", "c9"]
-    for name, own in rows.items():
-        assert own.tolist() == np.flatnonzero(scan_ids == name).tolist()
-    assert rows_by_scan(scan_ids[:0]) == {}
 
 
 @pytest.fixture(scope="module")
