@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -68,6 +69,13 @@ def scored(patches: Path, sixray: Path, catalogue: list[CatalogueRow]) -> Scored
     tails = tails_of(test)
     bags = list(scored_bags(inputs, test, tails, lambda some: {ANOMALY: darkness_of(some)}))
     return inputs, bags, tails[ANOMALY]
+
+
+def test_a_bag_is_titled_by_its_classes(scored: Scored) -> None:
+    inputs, bags, tails = scored
+    rows = [replace(row, classes=("full_weapon", "knife")) for row in inputs.scans]
+    picture = picture_of(bags[0], 0.5, replace(inputs, scans=rows), tails)
+    assert picture.title == f"full weapon, knife ({bags[0].scan_id})"
 
 
 def test_the_page_shows_texts_figures_and_bags(scored: Scored, tmp_path: Path) -> None:
