@@ -1,6 +1,7 @@
 """Screening of sets with annotations: hits and misses, by the set's own format."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +22,10 @@ from pipeline.scans.sources.cifar10 import Cifar10Source
 from pipeline.scans.sources.coco import CocoSource
 from pipeline.scans.sources.masks import SIXRAY, MasksSource
 from pipeline.scans.sources.registry import open_folder
-from pipeline.screening.file_screener import _is_on
+from pipeline.screening.file_screener import FileScreener, _is_on
 from pipeline.screening.folder_screener import FolderScreener, Screening, ScreeningOptions
 from pipeline.screening.image_screener import ImageScreener, Look
-from pipeline.screening.new_scans import with_annotations
+from pipeline.screening.new_scans import ScanJob, with_annotations
 from pipeline.screening.records import ScreenedFile, hits_text
 from pipeline.settings.blocks import ScanSettings
 from stages.screen import finish, options_of
@@ -99,6 +100,21 @@ def test_the_table_has_classes_and_hits(scans: Path, model: TrainedModel) -> Non
     page = (scans.parent / "out/report.html").read_text(encoding="utf-8")
     for line in hits_text(found.files, RATE):
         assert f"<div>at a false-alarm rate of 0.3: {line}</div>" in page
+
+
+def test_workers_read_the_annotations(scans: Path, model: TrainedModel) -> None:
+    given = []
+
+    def parallel(
+        model: TrainedModel, source: ScanSource | None, out: Path, jobs: Sequence[ScanJob]
+    ) -> Iterator[ScreenedFile]:
+        given.append(source)
+        return (FileScreener.of(model, source, out).screen(*job) for job in jobs)
+
+    source = masks(scans)
+    options = ScreeningOptions(RATE, source, parallel)
+    FolderScreener(scans, model, {"model": "m"}, scans.parent / "out", options).screen()
+    assert given == [source]
 
 
 def test_threats_are_outlined_in_the_heat_map(scans: Path, model: TrainedModel) -> None:

@@ -122,10 +122,11 @@ def test_bags_with_the_same_p_value_are_ranked_by_score(scans: Path, model: Trai
 
 
 def test_the_table_has_what_the_screener_says(scans: Path, model: TrainedModel) -> None:
-    screened(scans, model)
+    files = screened(scans, model).files
     screener = ImageScreener.of(model)
-    for row in read_table(scans.parent / "out" / "bags.csv")[:3]:
+    for file, row in zip(files, read_table(scans.parent / "out" / "bags.csv"), strict=False):
         found = screener.screen(read_image(scans / row["file"]))
+        assert float(row["seconds"]) == round(file.seconds, 3) > 0
         assert float(row["p_value"]) == pytest.approx(found.p_value)
         for number, look in enumerate(found.looks, 1):
             for name, value in vars(look).items():
@@ -268,6 +269,9 @@ def test_a_folder_with_the_name_of_a_picture_is_a_bad_file(
     found = screened(scans, model)
     (reason,) = (bad.reason for bad in found.bad if "have the same name" in bad.reason)
     assert reason.endswith("rename the scan or the folder")
+    rows = {row["file"]: row for row in read_table(scans.parent / "out/bags.csv")}
+    bad = rows["a.png.png/c.png"]
+    assert (bad["sha256"], bad["reason"]) == ("", reason)
     assert {"b <b>&'.png", "sub/a.png"} < {file.file for file in found.files}
     assert len(found.files) == 3
 
@@ -286,6 +290,16 @@ def test_a_bag_is_done_when_its_line_is_on_the_disk(
     monkeypatch.setattr(os, "fsync", note)
     screened(scans, model)
     assert lines == [1, 2, 3, 4]
+
+
+def test_a_damaged_record_is_named_by_its_line(scans: Path, model: TrainedModel) -> None:
+    screened(scans, model)
+    records = scans.parent / "out/bags.jsonl"
+    first, second, *_ = records.read_bytes().splitlines(keepends=True)
+    records.write_bytes(first + b"?" + second)
+    named = rf"^{records}: line 2: .*remove {records}, and screen again"
+    with pytest.raises(InputError, match=named):
+        screened(scans, model)
 
 
 def test_a_bag_without_its_picture_on_the_page_is_screened_again(
@@ -443,7 +457,13 @@ def test_regions_of_all_bags_are_in_one_file(scans: Path, model: TrainedModel) -
     found = screened(scans, model)
     regions = json.loads((scans.parent / "out/regions.json").read_text())
     assert [image["file_name"] for image in regions["images"]] == [f.file for f in found.files]
-    assert len(regions["annotations"]) == sum(len(file.regions) for file in found.files)
+    for image, file in zip(regions["images"], found.files, strict=True):
+        own = [one for one in regions["annotations"] if one["image_id"] == image["id"]]
+        assert [
+            (tuple(one["bbox"]), one["segmentation"], one["area"], one["score"], one["iscrowd"])
+            for one in own
+        ] == [(one.box, [one.outline], one.area, one.evidence, 0) for one in file.regions]
+    assert len(regions["annotations"]) == sum(len(file.regions) for file in found.files) > 0
     threshold = -np.log10(0.05)
     assert all(annotation["score"] > threshold for annotation in regions["annotations"])
 
@@ -593,7 +613,7 @@ def test_whole_files_are_screened_as_they_arrive(
     whole, broken = (scans / "a.png").read_bytes(), (scans / "cut.png").read_bytes()
     (scans / "cut.png").unlink()
     again, rows = noted(monkeypatch), scans.parent / "out" / "bags.csv"
-    new, moved = scans / "new.png", scans.parent / "moved.png"
+    new, moved, half = scans / "new.png", scans.parent / "moved.png", scans / "half.png"
     moved.write_bytes(whole[:-1])  # a broken file that is whole from the start
     steps: list[Callable[[], object]] = [
         lambda: None,
@@ -601,9 +621,9 @@ def test_whole_files_are_screened_as_they_arrive(
         lambda: new.write_bytes(whole[:2000]),
         lambda: new.write_bytes(whole),
         lambda: None,
-        lambda: moved.rename(scans / "moved.png"),
-        lambda: None,
-        (scans / "a.png").unlink,
+        lambda: (moved.rename(scans / "moved.png"), half.write_bytes(broken)),
+        lambda: half.write_bytes(whole[:2000]),  # still being written when moved.png is screened
+        lambda: ((scans / "a.png").unlink(), half.unlink()),
     ]
     seen: list[list[str]] = []
 
