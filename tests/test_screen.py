@@ -262,6 +262,16 @@ def test_a_bag_that_has_gone_or_is_bad_leaves_no_picture(scans: Path, model: Tra
     assert len(pictures) == 3
 
 
+def test_a_file_of_another_format_is_in_the_table_with_the_reason(
+    scans: Path, model: TrainedModel
+) -> None:
+    (scans / "sub/b.gif").write_bytes(b"GIF89a")
+    (bad,) = (bad for bad in screened(scans, model).bad if bad.file.endswith("b.gif"))
+    rows = {row["file"]: row for row in read_table(scans.parent / "out/bags.csv")}
+    assert (rows["sub/b.gif"]["sha256"], rows["sub/b.gif"]["reason"]) == ("", bad.reason)
+    assert "GIF" in bad.reason
+
+
 def test_a_folder_with_the_name_of_a_picture_is_a_bad_file(
     scans: Path, model: TrainedModel
 ) -> None:
@@ -269,9 +279,6 @@ def test_a_folder_with_the_name_of_a_picture_is_a_bad_file(
     found = screened(scans, model)
     (reason,) = (bad.reason for bad in found.bad if "have the same name" in bad.reason)
     assert reason.endswith("rename the scan or the folder")
-    rows = {row["file"]: row for row in read_table(scans.parent / "out/bags.csv")}
-    bad = rows["a.png.png/c.png"]
-    assert (bad["sha256"], bad["reason"]) == ("", reason)
     assert {"b <b>&'.png", "sub/a.png"} < {file.file for file in found.files}
     assert len(found.files) == 3
 

@@ -131,7 +131,7 @@ def test_a_whole_scan_is_one_window() -> None:
     found = whole.screen(image)
     p_value = NORMALS.p_values(np.array([155.0]))[0]
     (look,) = found.looks
-    assert str((look.left, look.top, look.width, look.height)) == "(0, 0, 60, 40)"  # no floats
+    assert (look.left, look.top, look.width, look.height) == (0, 0, 60, 40)
     assert look.p_value == pytest.approx(p_value)
     assert (found.evidence == np.float32(-np.log10(look.p_value))).all()
 
