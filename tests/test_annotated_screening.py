@@ -26,7 +26,7 @@ from pipeline.screening.file_screener import FileScreener, _is_on
 from pipeline.screening.folder_screener import FolderScreener, Screening, ScreeningOptions
 from pipeline.screening.image_screener import ImageScreener, Look
 from pipeline.screening.new_scans import ScanJob, with_annotations
-from pipeline.screening.records import ScreenedFile, hits_text
+from pipeline.screening.records import ScreenedFile, hits_text, write_bags
 from pipeline.settings.blocks import ScanSettings
 from stages.screen import finish, options_of
 from tests.sources.sets import NEEDED, TINY
@@ -100,6 +100,12 @@ def test_the_table_has_classes_and_hits(scans: Path, model: TrainedModel) -> Non
     page = (scans.parent / "out/report.html").read_text(encoding="utf-8")
     for line in hits_text(found.files, RATE):
         assert f"<div>at a false-alarm rate of 0.3: {line}</div>" in page
+
+
+def test_all_classes_of_a_bag_are_in_the_table(tmp_path: Path) -> None:
+    bags = [ScreenedFile("a", "", classes=names) for names in (("gun", "knife"), ())]
+    write_bags(tmp_path, bags, RATE)
+    assert [row["classes"] for row in read_table(tmp_path / "bags.csv")] == ["gun knife", ""]
 
 
 def test_workers_read_the_annotations(scans: Path, model: TrainedModel) -> None:
