@@ -109,7 +109,7 @@ def test_all_classes_of_a_bag_are_in_the_table(tmp_path: Path) -> None:
 
 
 def test_workers_read_the_annotations(scans: Path, model: TrainedModel) -> None:
-    given = []
+    given: list[ScanSource | None] = []
 
     def parallel(
         model: TrainedModel, source: ScanSource | None, out: Path, jobs: Sequence[ScanJob]

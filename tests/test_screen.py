@@ -632,7 +632,7 @@ def test_whole_files_are_screened_as_they_arrive(
         lambda: None,
         lambda: (moved.rename(scans / "moved.png"), half.write_bytes(broken)),
         lambda: half.write_bytes(whole[:2000]),  # still being written when moved.png is screened
-        lambda: ((scans / "a.png").unlink(), half.unlink()),
+        lambda: list(map(Path.unlink, (scans / "a.png", half))),
     ]
     seen: list[list[str]] = []
 
