@@ -40,9 +40,7 @@ there first.
 Seconds are of a cell's last process, where it was killed and resumed. Table II is of the patches
 that `dvc repro extract` leaves (SIXray: `dvc exp run -S scans.source=sixray
 -S scans.folder=path/to/sixray -S scans.test_normal=0 extract`). A title has the start of the
-digest of the patches (`table2.patches_digest`). The set `embedded` is scans of an earlier
-generator, with other figures; its title has the digest of the manifest, which also
-depends on the code.
+digest of the patches (`table2.patches_digest`).
 `python -m experiments.paper.log_cells` logs each cell as an MLflow run with the tags
 `skipscan.kind` (`cell`) and `skipscan.table` (1 or 2).
 """
