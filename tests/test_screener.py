@@ -187,6 +187,7 @@ def test_regions_are_annotations_of_coco() -> None:
     assert (annotation["image_id"], annotation["category_id"]) == (2, 1)
     assert (annotation["bbox"], annotation["area"]) == ([5, 4, 10, 6], 60)
     assert (annotation["segmentation"], annotation["score"]) == ([regions[0].outline], 2.5)
+    assert annotation["iscrowd"] == 0
     assert found["categories"] == [{"id": 1, "name": "suspicious"}]
 
 
