@@ -38,6 +38,7 @@ def test_a_window_has_the_highest_and_the_mean_distance_from_the_nearest_cells(
     np.testing.assert_allclose(found["cells, mean"], [np.mean(each) for each in slow])
 
 
+@pytest.mark.slow
 def test_a_bank_is_drawn_from_the_cells_of_all_windows() -> None:
     normals = cells(20, 0)
     drawn = drawn_bank(normals, 50)
